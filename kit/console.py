@@ -1,0 +1,94 @@
+"""Words, tables and progress bars on stderr; JSON on stdout.
+
+Every command talks through this module alone, so that `--quiet` and `--json` hold everywhere.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+class Advance(Protocol):
+    """What long work calls with (done, total), and a few words if it likes, as it goes on."""
+
+    def __call__(self, done: int, total: int, words: str = "", /) -> None:
+        """Show how far the work is."""
+
+
+def say(text: str) -> None:
+    """One line for the reader."""
+    stderr.print(text)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table: text to the left, numbers to the right."""
+    grid = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        numbers = rows and all(_is_number(row[index]) for row in rows)
+        grid.add_column(column, justify="right" if numbers else "left")
+    for row in rows:
+        grid.add_row(*map(str, row))
+    stderr.print(grid)
+
+
+def emit(value: Any) -> None:
+    """Write `value` to stdout as one JSON document; infinities and NaN become null, paths text."""
+    json.dump(finite(value), sys.stdout, indent=2, allow_nan=False, default=str)
+    sys.stdout.write("\n")
+
+
+def finite(value: Any) -> Any:
+    """`value` with every number that JSON cannot hold replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Advance]:
+    """A bar with rate and time left while the block runs; yields what reports the progress."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(title, total=None, words="")
+
+        def advance(done: int, total: int, words: str = "", /) -> None:
+            speed = bar.tasks[0].speed
+            words = words or (f"{speed:.1f}/s" if speed else "")
+            bar.update(task, completed=done, total=total, words=words)
+
+        yield advance
+
+
+def _is_number(cell: object) -> bool:
+    text = str(cell).replace(",", "").replace("%", "").strip()
+    return text in ("", "-") or text.lstrip("+-").replace(".", "", 1).isdigit()

@@ -1,0 +1,69 @@
+"""What this machine will use, and why.
+
+In: the machine as it is. Out: one `Finding` a line. Refuses nothing: what is missing or broken is a
+finding too.
+"""
+
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import rasterio
+import torch
+
+import kit
+from kit import clouds
+from kit.device import pick
+from kit.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing about this machine: its name, what it is, and why it is so."""
+
+    name: str
+    value: str
+    why: str
+
+
+def doctor() -> tuple[Finding, ...]:
+    """Look at the interpreter, the kit, torch and its device, the cloud core, GDAL and the disk."""
+    return (
+        Finding("python", platform.python_version(), sys.executable),
+        Finding("kit", kit.__version__, str(Path(kit.__file__).parent)),
+        Finding("torch", torch.__version__, _torch_build()),
+        _device(),
+        _cloud_backend(),
+        Finding("rasterio", rasterio.__version__, f"GDAL {rasterio.__gdal_version__}"),
+        _disk(Path()),
+    )
+
+
+def _torch_build() -> str:
+    cuda = torch.version.cuda
+    return f"built for CUDA {cuda}" if cuda else "built for the CPU"
+
+
+def _device() -> Finding:
+    if pick().type == "cuda":
+        device = torch.cuda.get_device_properties(0)
+        value = f"{device.name}, {device.total_memory / 2**30:.1f} GiB"
+        return Finding("device", value, f"the first of {torch.cuda.device_count()} CUDA device(s)")
+    value = f"CPU, {torch.get_num_threads()} thread(s)"
+    why = "torch finds no CUDA device" if torch.version.cuda else "torch is built without CUDA"
+    return Finding("device", value, why)
+
+
+def _cloud_backend() -> Finding:
+    try:
+        return Finding("cloud counts", *clouds.backend())
+    except InputError as error:
+        return Finding("cloud counts", "none", f"{error.problem}; {error.remedy}")
+
+
+def _disk(folder: Path) -> Finding:
+    usage = shutil.disk_usage(folder)
+    why = f"of {usage.total / 1e9:.1f} GB, at {folder.resolve()}"
+    return Finding("disk", f"{usage.free / 1e9:.1f} GB free", why)

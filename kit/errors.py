@@ -1,0 +1,43 @@
+"""What can go wrong, one class per exit code.
+
+Library code raises these and never exits; `kit.cli` turns them into a line on stderr and the code.
+Codes 0 (done), 1 (a bug), 2 (usage, from Typer) and 130 (interrupted) need no class.
+"""
+
+from pathlib import Path
+
+
+class KitError(Exception):
+    """Root of every error that the kit raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(KitError, ValueError):
+    """An input or a setting is wrong: says which, what is wrong with it, and what to do.
+
+    Args:
+        where: the file, folder or setting that is at fault.
+        problem: what is wrong with it.
+        remedy: what the user can do about it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, where: str | Path, problem: str, remedy: str = "") -> None:
+        self.where = str(where)
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{where}: {problem}" + (f"\n  {remedy}" if remedy else ""))
+
+
+class CheckError(KitError):
+    """A check of our own failed: an archive the server would reject, a loss that is no number."""
+
+    exit_code = 4
+
+
+class BusyError(KitError):
+    """The output exists already, or another process is writing it."""
+
+    exit_code = 5

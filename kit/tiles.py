@@ -1,0 +1,151 @@
+"""The official tile: one band of one sensor at one place and date, as its name says.
+
+In: a file name or a path. Out: a `TileName`, or the pixels as an array. Refused by name: anything
+that GDAL cannot read, has more than one band, or has an unexpected pixel type. The TIFFs carry no
+georeference, so the name is the only source of sensor, band, place and date.
+"""
+
+import datetime
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+
+from kit.errors import InputError
+from kit.files import write_bytes
+
+SUFFIXES = (".tiff", ".tif")
+S1_BANDS = ("VV", "VH")
+RGB_BANDS = ("B4", "B3", "B2")
+S2_BANDS = (*RGB_BANDS, "QA60")
+BANDS = {"Sentinel1": S1_BANDS, "Sentinel2": S2_BANDS}
+_DTYPES = {"Sentinel1": ("float32", "float64"), "Sentinel2": ("uint16",)}
+
+FORM = "<Sensor>_<BAND>_<lon>_<lat>_<YYYY>_<MM>_<DD>.tiff"
+# A band may hold underscores (Landsat's QA_PIXEL): the five fixed fields are the last five.
+_NAME = re.compile(r"([A-Za-z]+\d*)_(\w+)_(-?\d+\.\d+)_(-?\d+\.\d+)_(\d{4})_(\d{2})_(\d{2})\.tiff?")
+
+# Without this, GDAL lists the whole folder whenever it opens one of its files.
+_GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SceneKey:
+    """One place at one date. Coordinates stay text: places are the same when their names are."""
+
+    lon: str
+    lat: str
+    date: datetime.date
+
+    def __str__(self) -> str:
+        return f"{self.lon}_{self.lat}_{self.date:%Y_%m_%d}"
+
+    @classmethod
+    def parse(cls, text: str) -> "SceneKey":
+        """Read `<lon>_<lat>_<YYYY>_<MM>_<DD>`, as `str` writes it."""
+        lon, lat, day = text.split("_", 2)
+        return cls(lon, lat, datetime.datetime.strptime(day, "%Y_%m_%d").date())
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TileName:
+    """What a tile's name says: sensor, band, and the scene it belongs to."""
+
+    sensor: str
+    band: str
+    scene: SceneKey
+
+    def __str__(self) -> str:
+        return f"{self.sensor}_{self.band}_{self.scene}.tiff"
+
+    @classmethod
+    def parse(cls, name: str) -> "TileName":
+        """Read a file name such as `Sentinel1_VH_-54.48_-3.33_2016_10_09.tiff`.
+
+        Raises:
+            InputError: the name has another form, or its date is not in the calendar.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise InputError(name, "not a tile name", f"expected {FORM}")
+        sensor, band, lon, lat, year, month, day = match.groups()
+        try:
+            date = datetime.date(int(year), int(month), int(day))
+        except ValueError:
+            raise InputError(name, "its date is not in the calendar", f"expected {FORM}") from None
+        return cls(sensor, band, SceneKey(lon, lat, date))
+
+
+def read_tile(path: Path) -> NDArray[np.generic]:
+    """Read a single-band TIFF as an array [H, W] of its own pixel type.
+
+    A pixel equal to a declared nodata value becomes NaN in a float tile and 0 in an integer one.
+
+    Raises:
+        InputError: the file is missing, damaged, not a TIFF, or has several bands.
+    """
+    try:
+        with rasterio.Env(**_GDAL), rasterio.open(path, driver="GTiff") as tile:
+            if tile.count != 1:
+                raise InputError(path, f"has {tile.count} bands", "a tile holds exactly one")
+            pixels: NDArray[np.generic] = tile.read(1)
+            if tile.nodata is not None:
+                pixels[pixels == tile.nodata] = np.nan if pixels.dtype.kind == "f" else 0
+    except RasterioError as error:
+        cause = str(error.__cause__ or error).replace("\n", " ")
+        raise InputError(
+            path, f"not readable as a TIFF ({cause})", "fetch this tile again"
+        ) from None
+    return pixels
+
+
+def read_scene(sensor: str, paths: Sequence[Path]) -> NDArray[np.generic]:
+    """Read the bands of one scene, in the order given, as [bands, H, W].
+
+    Returns:
+        float32 dB for Sentinel1, uint16 DN for Sentinel2.
+
+    Raises:
+        InputError: a band is unreadable, has another pixel type than its sensor's, or another size
+            than the first band's.
+    """
+    bands = [read_tile(path) for path in paths]
+    for path, band in zip(paths, bands, strict=True):
+        if band.dtype.name not in _DTYPES[sensor]:
+            expected = " or ".join(_DTYPES[sensor])
+            raise InputError(path, f"pixels are {band.dtype}", f"{sensor} tiles hold {expected}")
+        if band.shape != bands[0].shape:
+            height, width = band.shape
+            first = "x".join(map(str, bands[0].shape))
+            raise InputError(path, f"is {height}x{width} where {paths[0].name} is {first}")
+    scene = np.stack(bands)
+    return scene.astype(np.float32, copy=False) if sensor == "Sentinel1" else scene
+
+
+def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
+    """Encode [bands, H, W] as an uncompressed TIFF without georeference, in memory.
+
+    GDAL reports a full disk only in its log, so the bytes are made here and written by `kit.files`.
+    """
+    count, height, width = pixels.shape
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", count=count, height=height, width=width, dtype=pixels.dtype.name
+        ) as tile:
+            tile.write(pixels)
+        return bytes(memory.read())
+
+
+def write_tile(folder: Path, name: TileName, pixels: NDArray[np.generic]) -> Path:
+    """Write the pixels [H, W] of one tile into `folder` under its official name."""
+    path = folder / str(name)
+    write_bytes(path, encode_tiff(pixels[None]))
+    return path

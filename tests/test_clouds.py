@@ -1,0 +1,250 @@
+"""The compiled core against the numpy reference, and both against the definition in fractions."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from kit import clouds
+from kit.clouds import COLUMNS, CloudRule, count
+from kit.errors import InputError
+from kit.tiles import read_tile
+
+SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "multiearth-sample" / "sent2"
+CLEAR = {
+    "-55.20_-4.39_2019_07_01",
+    "-55.20_-4.39_2019_07_26",
+    "-55.20_-4.39_2020_07_20",
+    "-54.68_-4.17_2021_05_06",
+    "-55.06_-4.09_2021_05_06",
+}
+CLOUDY = {
+    "-55.20_-4.39_2019_06_06",
+    "-55.20_-4.39_2019_06_11",
+    "-55.20_-4.39_2019_07_11",
+    "-54.74_-4.09_2019_03_18",
+    "-54.92_-3.61_2021_05_06",
+    "-54.92_-3.61_2021_05_11",
+    "-54.92_-4.25_2020_07_05",
+    "-54.94_-4.27_2020_07_05",
+}
+needs_core = pytest.mark.skipif(clouds._core()[0] is None, reason=clouds._core()[1])
+BACKENDS = ["reference", pytest.param("native", marks=needs_core)]
+
+uint16 = st.one_of(st.sampled_from([0, 1, 65534, 65535]), st.integers(0, 65535))
+rules = st.builds(
+    lambda scale, milli: CloudRule(scale, milli / 1000),
+    st.one_of(st.sampled_from([1, 2, 65535]), st.integers(1, 65535)),
+    st.integers(-1000, 1000),
+)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    n, h, w = draw(st.integers(0, 3)), draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    rgb = draw(arrays(np.uint16, (n, 3, h, w), elements=uint16))
+    return rgb, draw(arrays(np.uint16, (n, h, w), elements=uint16))
+
+
+def by_definition(
+    rgb: NDArray[np.uint16], qa60: NDArray[np.uint16], rule: CloudRule
+) -> list[list[int]]:
+    """The counts pixel by pixel, in Python's own integers and fractions."""
+    rows = []
+    for bands, qa in zip(rgb, qa60, strict=True):
+        planes = [band.ravel().tolist() for band in bands]
+        constant = any(len(set(plane)) == 1 for plane in planes)
+        row = dict.fromkeys(COLUMNS, 0)
+        for *pixel, flags in zip(*planes, qa.ravel().tolist(), strict=True):
+            if constant or not any(pixel):
+                row["nodata"] += 1
+                continue
+            clipped = [min(value, rule.scale) for value in pixel]
+            brightness = Fraction(max(clipped), rule.scale)
+            saturation = Fraction(max(clipped) - min(clipped), max(clipped))
+            row["valid"] += 1
+            row["qa60_opaque"] += flags >> 10 & 1
+            row["qa60_cirrus"] += flags >> 11 & 1
+            row["qa60"] += flags >> 10 & 3 != 0
+            row["cloud"] += brightness - saturation > Fraction(rule.threshold_milli, 1000)
+        rows.append([row[name] for name in COLUMNS])
+    return rows
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=400, deadline=None)
+@given(batches(), rules)
+def test_counts_follow_the_definition(backend, batch, rule) -> None:
+    counts = count(*batch, rule, backend)
+    assert counts.dtype == np.int64
+    assert counts.shape == (len(batch[0]), len(COLUMNS))
+    assert counts.tolist() == by_definition(*batch, rule)
+
+
+@needs_core
+def test_backends_agree_on_thousands_of_images() -> None:
+    random = np.random.default_rng(7)
+    for _ in range(200):
+        n, h, w = random.integers([0, 1, 1], [25, 40, 40])
+        rgb = random.integers(0, random.choice([2, 40, 6000, 65536]), (n, 3, h, w), np.uint16)
+        rgb *= random.random((n, 1, h, w)) < random.random()
+        qa60 = random.integers(0, 65536, (n, h, w), np.uint16)
+        rule = CloudRule(int(random.integers(1, 65536)), int(random.integers(-1000, 1001)) / 1000)
+        native, reference = (count(rgb, qa60, rule, name) for name in ("native", "reference"))
+        np.testing.assert_array_equal(native, reference)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_threshold_is_exclusive(backend) -> None:
+    # White at full scale has v - s = 1 exactly; the dark pixel keeps the bands from being constant.
+    rgb = np.array([[[[10, 1]]] * 3], np.uint16).reshape(1, 3, 1, 2)
+    qa60 = np.zeros((1, 1, 2), np.uint16)
+    cloud = COLUMNS.index("cloud")
+    assert count(rgb, qa60, CloudRule(10, 1.0), backend)[0, cloud] == 0
+    assert count(rgb, qa60, CloudRule(10, 0.999), backend)[0, cloud] == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("fill", [0, 1, 65535])
+def test_one_constant_band_makes_the_scene_nodata(backend, fill) -> None:
+    rgb = np.random.default_rng(0).integers(1, 65536, (3, 3, 6, 5), np.uint16)
+    rgb[[0, 1, 2], [0, 1, 2]] = fill
+    qa60 = np.full((3, 6, 5), 3 << 10, np.uint16)
+    assert count(rgb, qa60, CloudRule(), backend).tolist() == [[0, 30, 0, 0, 0, 0]] * 3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_views_count_like_their_copies(backend) -> None:
+    stack = np.random.default_rng(1).integers(0, 6000, (6, 4, 9, 14), np.uint16)
+    odd = np.zeros((6, 4 * 9 * 14 * 2 + 1), np.uint8)
+    odd[:, 1:] = stack.view(np.uint8).reshape(6, -1)
+    unaligned = odd[:, 1:].view(np.uint16).reshape(stack.shape)
+    views = {
+        "first bands": stack,
+        "reversed": stack[::-1],
+        "every other": stack[::2, :, ::2, 1::3],
+        "transposed": stack.transpose(0, 1, 3, 2),
+        "broadcast": np.broadcast_to(stack[0], stack.shape),
+        "unaligned": unaligned,
+    }
+    for name, view in views.items():
+        rgb, qa60 = view[:, :3], view[:, 3]
+        expected = count(rgb.copy(), qa60.copy(), CloudRule(), "reference")
+        np.testing.assert_array_equal(
+            count(rgb, qa60, CloudRule(), backend), expected, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("scale", [0, -1, 65536, 5000.0, float("nan"), "5000"])
+def test_rule_refuses_scale(scale) -> None:
+    with pytest.raises(InputError, match="cloud scale"):
+        CloudRule(scale=scale)
+
+
+@pytest.mark.parametrize("threshold", [1.001, -1.001, 0.4305, float("nan"), float("inf")])
+def test_rule_refuses_threshold(threshold) -> None:
+    with pytest.raises(InputError, match="cloud threshold"):
+        CloudRule(threshold=threshold)
+
+
+def test_rule_holds_every_thousandth() -> None:
+    for milli in range(-1000, 1001):
+        assert CloudRule(threshold=milli / 1000).threshold_milli == milli
+        assert CloudRule(threshold=max(-1.0, min(1.0, milli * 0.001))).threshold_milli == milli
+
+
+@pytest.mark.parametrize(
+    ("rgb", "qa60", "where"),
+    [
+        (np.zeros((1, 3, 2, 2), np.int16), np.zeros((1, 2, 2), np.uint16), "rgb"),
+        (np.zeros((1, 3, 2, 2), ">u2"), np.zeros((1, 2, 2), np.uint16), "rgb"),
+        (np.zeros((3, 2, 2), np.uint16), np.zeros((2, 2), np.uint16), "rgb"),
+        (np.zeros((1, 4, 2, 2), np.uint16), np.zeros((1, 2, 2), np.uint16), "rgb"),
+        (np.zeros((1, 3, 0, 2), np.uint16), np.zeros((1, 0, 2), np.uint16), "rgb"),
+        (
+            np.broadcast_to(np.uint16(0), (1, 3, 2**16, 2**16)),
+            np.broadcast_to(np.uint16(0), (1, 2**16, 2**16)),
+            "rgb",
+        ),
+        (np.zeros((1, 3, 2, 2), np.uint16), np.zeros((1, 2, 2), np.float32), "qa60"),
+        (np.zeros((1, 3, 2, 3), np.uint16), np.zeros((1, 3, 2), np.uint16), "qa60"),
+        (np.zeros((2, 3, 2, 2), np.uint16), np.zeros((1, 2, 2), np.uint16), "qa60"),
+    ],
+)
+def test_wrong_arrays_are_refused(rgb, qa60, where) -> None:
+    with pytest.raises(InputError) as caught:
+        count(rgb, qa60, CloudRule())
+    assert caught.value.where == where
+
+
+@pytest.fixture
+def unsettled(monkeypatch):
+    """Forget the backend before and after a test that changes what it depends on."""
+
+    def forget() -> None:
+        clouds.backend.cache_clear()
+        clouds._core.cache_clear()
+
+    monkeypatch.delenv(clouds.VARIABLE, raising=False)
+    forget()
+    yield monkeypatch
+    monkeypatch.undo()
+    forget()
+
+
+def test_variable_forces_the_reference(unsettled) -> None:
+    unsettled.setenv(clouds.VARIABLE, "reference")
+    assert clouds.backend() == ("reference", "KIT_CLOUDS asks for it")
+
+
+def test_unknown_backend_is_refused(unsettled) -> None:
+    unsettled.setenv(clouds.VARIABLE, "cuda")
+    with pytest.raises(InputError, match="it is native or reference"):
+        clouds.backend()
+
+
+def test_without_a_core_the_reference_counts(unsettled, tmp_path) -> None:
+    unsettled.setattr("kit.__path__", [str(tmp_path)])
+    name, why = clouds.backend()
+    assert name == "reference"
+    assert "without a compiled core" in why
+
+
+def test_forced_core_that_is_missing_is_refused(unsettled, tmp_path) -> None:
+    unsettled.setattr("kit.__path__", [str(tmp_path)])
+    unsettled.setenv(clouds.VARIABLE, "native")
+    rgb, qa60 = np.zeros((1, 3, 2, 2), np.uint16), np.zeros((1, 2, 2), np.uint16)
+    with pytest.raises(InputError, match="install a C\\+\\+ compiler"):
+        count(rgb, qa60, CloudRule())
+
+
+def test_core_that_does_not_load_is_passed_over(unsettled, tmp_path) -> None:
+    (tmp_path / clouds._LIBRARY).write_bytes(b"not a library")
+    unsettled.setattr("kit.__path__", [str(tmp_path)])
+    name, why = clouds.backend()
+    assert name == "reference"
+    assert "does not load" in why
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the official sample tiles are not here")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_defaults_part_the_official_samples(backend) -> None:
+    cloud = {}
+    for key in CLEAR | CLOUDY:
+        bands = [
+            read_tile(SAMPLE / f"Sentinel2_{band}_{key}.tiff")
+            for band in ("B4", "B3", "B2", "QA60")
+        ]
+        scene = np.stack(bands)[None]
+        counts = dict(
+            zip(COLUMNS, count(scene[:, :3], scene[:, 3], CloudRule(), backend)[0], strict=True)
+        )
+        assert counts["valid"] == 256 * 256
+        assert counts["qa60"] == 0
+        cloud[key] = int(counts["cloud"])
+    assert {key for key, pixels in cloud.items() if pixels == 0} == CLEAR

@@ -1,0 +1,65 @@
+"""What `kit doctor` finds, on this machine and on made ones."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import kit
+from kit import clouds
+from kit.doctor import Finding, doctor
+from kit.errors import InputError
+
+
+def find(name: str) -> Finding:
+    return {finding.name: finding for finding in doctor()}[name]
+
+
+def test_every_line_has_a_value_and_a_reason(capsys) -> None:
+    findings = doctor()
+    names = [finding.name for finding in findings]
+    assert names == ["python", "kit", "torch", "device", "cloud counts", "rasterio", "disk"]
+    assert all(finding.value and finding.why for finding in findings)
+    assert find("kit").value == kit.__version__
+    assert capsys.readouterr() == ("", "")
+
+
+def test_cpu_names_its_threads(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert find("device").value == "CPU, 7 thread(s)"
+
+
+@pytest.mark.parametrize(("cuda", "why"), [(None, "without CUDA"), ("13.0", "no CUDA device")])
+def test_cpu_says_why(monkeypatch, cuda, why) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    assert why in find("device").why
+
+
+def test_gpu_shows_its_name_and_memory(monkeypatch) -> None:
+    properties = SimpleNamespace(name="Made GPU", total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    assert find("device") == Finding(
+        "device", "Made GPU, 80.0 GiB", "the first of 2 CUDA device(s)"
+    )
+
+
+def test_clouds_are_as_the_kit_counts_them() -> None:
+    finding = find("cloud counts")
+    assert (finding.value, finding.why) == clouds.backend()
+
+
+def test_missing_core_is_a_finding_and_no_error(monkeypatch) -> None:
+    def missing() -> tuple[str, str]:
+        raise InputError("cloud backend native", "no core", "install a compiler")
+
+    monkeypatch.setattr(clouds, "backend", missing)
+    assert find("cloud counts") == Finding("cloud counts", "none", "no core; install a compiler")
+
+
+def test_disk_is_the_current_folder(monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path.resolve()) in find("disk").why

@@ -1,0 +1,92 @@
+"""Artefacts appear whole or not at all, and a folder has one owner."""
+
+import errno
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit import files
+from kit.errors import BusyError, CheckError, InputError, KitError
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    files.write_bytes(path, b"old")
+    with pytest.raises(RuntimeError), files.atomic(path) as part:
+        part.write_bytes(b"half of the ne")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table"
+    files.write_bytes(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a" / "b.json", {"x": 1})
+    assert files.read_json(tmp_path / "a" / "b.json", "") == {"x": 1}
+
+
+def test_json_holds_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "x.json", math.nan)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", None])
+def test_bad_json_is_named_with_the_remedy(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.json(.|\n)*do this") as caught:
+        files.read_json(path, "do this")
+    assert caught.value.exit_code == 3
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    assert files.sha256(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from kit.files import lock
+with lock(Path({str(tmp_path)!r})):
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match=str(holder.pid)), files.lock(tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+        with files.lock(tmp_path):
+            pass
+
+
+def test_every_kind_of_failure_has_its_exit_code() -> None:
+    assert [kind.exit_code for kind in (KitError, InputError, CheckError, BusyError)] == [
+        1,
+        3,
+        4,
+        5,
+    ]

@@ -1,0 +1,44 @@
+"""The losses of the paper's variants: masked L1, and the GAN loss each model was published with.
+
+In: pictures [B, 3, H, W] and a mask, or a discriminator's maps, one per scale. Out: a scalar.
+"spade" is the hinge loss, averaged over scales; its discriminator adds what fakes and reals cost.
+"pix2pixhd" is the least-squares loss, summed over scales; its discriminator averages the two.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Kind = Literal["spade", "pix2pixhd"]
+
+
+def l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute error over the pixels where the mask [B, 1, H, W] is 1; 0 if there are none.
+
+    What prediction and target [B, C, H, W] hold elsewhere has no effect, not even NaN.
+    """
+    valid = mask > 0
+    # Masked ahead of abs, whose gradient at NaN would stay NaN after a multiplication by 0.
+    difference = (prediction - target).where(valid, 0.0)
+    return difference.abs().sum() / (valid.sum() * prediction.shape[1]).clamp(min=1)
+
+
+def generator_loss(kind: Kind, fake: Sequence[Tensor]) -> Tensor:
+    """What it costs a generator that the discriminator gave its pictures the maps `fake`."""
+    if kind == "spade":
+        return torch.stack([-scale.mean() for scale in fake]).mean()
+    return torch.stack([(scale - 1).square().mean() for scale in fake]).sum()
+
+
+def discriminator_loss(kind: Kind, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """What it costs a discriminator to give its maps `fake` and `real` to such pictures."""
+    if kind == "spade":
+        fake_costs = [F.relu(1 + scale).mean() for scale in fake]
+        real_costs = [F.relu(1 - scale).mean() for scale in real]
+        return torch.stack(fake_costs).mean() + torch.stack(real_costs).mean()
+    fake_costs = [scale.square().mean() for scale in fake]
+    real_costs = [(scale - 1).square().mean() for scale in real]
+    return (torch.stack(fake_costs).sum() + torch.stack(real_costs).sum()) / 2

@@ -1,0 +1,67 @@
+"""The multi-scale patch discriminator, in the form of SPADE or of pix2pixHD.
+
+In: SAR [B, 2, H, W] and RGB [B, 3, H, W], both in [-1, 1], from 3 x 3 pixels on. Out: a list with
+one prediction map per scale, the full resolution first, then the halved one. A cell of a map judges
+a patch 70 pixels wide and is high where the picture looks real. Both published forms have this
+topology: 4 x 4 convolutions padded by 2, hence odd sizes (35 and 19 for 256 pixels).
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from kit.models import pix2pixhd, spade
+
+_SCALES = 2
+_WIDEST = 512
+
+
+class Discriminator(nn.Module):
+    """Judges a picture beside the SAR that it should show.
+
+    Args:
+        kind: "spade" normalises the inner convolutions spectrally and gives them no bias,
+            "pix2pixhd" has plain convolutions with bias.
+        width: the published ndf: channels of the first map; later ones double it, up to 512.
+    """
+
+    def __init__(self, kind: Literal["spade", "pix2pixhd"], width: int = 64) -> None:
+        super().__init__()
+        self.kind = kind
+        self.scales = nn.ModuleList(_patch_network(kind, width) for _ in range(_SCALES))
+        (spade.initialise if kind == "spade" else pix2pixhd.initialise)(self)
+
+    def forward(self, sar: Tensor, rgb: Tensor) -> list[Tensor]:
+        """The maps [B, 1, h, w] of all scales, the full resolution first."""
+        image = torch.cat([sar, rgb], dim=1)
+        maps = []
+        for scale in self.scales:
+            maps.append(scale(image))
+            image = F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False)
+        return maps
+
+
+def _patch_network(kind: Literal["spade", "pix2pixhd"], width: int) -> nn.Sequential:
+    """Five convolutions; their positions 0, 2, 5, 8 and 11 are pix2pixHD's."""
+    layers: list[nn.Module] = [_convolution(2 + 3, width, stride=2), _activation()]
+    channels = width
+    for stride in (2, 2, 1):
+        wider = min(2 * channels, _WIDEST)
+        if kind == "spade":
+            convolution = spectral_norm(_convolution(channels, wider, stride, bias=False))
+        else:
+            convolution = _convolution(channels, wider, stride)
+        layers += [convolution, nn.InstanceNorm2d(wider), _activation()]
+        channels = wider
+    return nn.Sequential(*layers, _convolution(channels, 1, stride=1))
+
+
+def _convolution(inputs: int, outputs: int, stride: int, bias: bool = True) -> nn.Module:
+    return nn.Conv2d(inputs, outputs, 4, stride=stride, padding=2, bias=bias)
+
+
+def _activation() -> nn.Module:
+    return nn.LeakyReLU(0.2, inplace=True)

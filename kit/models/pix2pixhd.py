@@ -1,0 +1,86 @@
+"""pix2pixHD's global generator: four halvings, nine residual blocks, four doublings.
+
+In: SAR [B, 2, H, W] in [-1, 1]. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W from 1 on are taken.
+After Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs"
+(CVPR 2018), written from the paper. Positions in `model` are the published ones. Every convolution
+keeps its bias, as published, though a norm removes it again in all but the last.
+
+With instance norm the network cannot see the level of the SAR: the first norm removes any offset.
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from kit.models.padding import reflect_to_multiple
+
+_HALVINGS = 4
+_BLOCKS = 9
+
+
+class ResidualBlock(nn.Module):
+    """Two reflected 3 x 3 convolutions added to their input, at one width and size."""
+
+    def __init__(self, channels: int, norm: type[nn.Module]) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            norm(channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            norm(channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, C, h, w] to features of the same shape."""
+        change: Tensor = self.conv_block(features)
+        return features + change
+
+
+class GlobalGenerator(nn.Module):
+    """Draws RGB from SAR.
+
+    Args:
+        width: the published ngf: channels at full size; at 1/16 there are 16 times as many.
+        norm: the class of the norms; batch norms have a gain and a bias, instance norms none.
+    """
+
+    def __init__(self, width: int = 64, norm: type[nn.Module] = nn.InstanceNorm2d) -> None:
+        super().__init__()
+        widths = [width * 2**halving for halving in range(_HALVINGS + 1)]
+        layers = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(2, width, 7), norm)]
+        for narrow, wide in pairwise(widths):
+            layers += _normalised(nn.Conv2d(narrow, wide, 3, stride=2, padding=1), norm)
+        layers += [ResidualBlock(widths[-1], norm) for _ in range(_BLOCKS)]
+        for wide, narrow in pairwise(reversed(widths)):
+            # One row and column more than torch's default, so that the size doubles exactly.
+            doubling = nn.ConvTranspose2d(wide, narrow, 3, stride=2, padding=1, output_padding=1)
+            layers += _normalised(doubling, norm)
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+        initialise(self)
+
+    def forward(self, sar: Tensor) -> Tensor:
+        """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
+        rgb: Tensor = self.model(reflect_to_multiple(sar, 2**_HALVINGS))
+        return rgb[..., : sar.shape[-2], : sar.shape[-1]]
+
+
+def initialise(network: nn.Module) -> None:
+    """Start a pix2pixHD network as published: N(0, 0.02) weights, torch's own biases.
+
+    Batch norms start at N(1, 0.02) and 0; instance norms have no parameters.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+def _normalised(
+    convolution: nn.Conv2d | nn.ConvTranspose2d, norm: type[nn.Module]
+) -> list[nn.Module]:
+    return [convolution, norm(convolution.out_channels), nn.ReLU(inplace=True)]

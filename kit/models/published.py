@@ -1,0 +1,89 @@
+"""Weights under the names that NVlabs' SPADE and NVIDIA's pix2pixHD gave them, in and out.
+
+In: one of our networks and a published state dict (`net_G.pth`, `net_D.pth`, read by the caller).
+Out: the network holding those weights, or its weights under the published names. Refused by name:
+weights that are missing, unknown or of another shape. NVlabs' weights are CC BY-NC-SA.
+"""
+
+from collections.abc import Collection, Mapping
+
+from torch import Tensor, nn
+
+from kit.errors import InputError
+from kit.models.discriminator import Discriminator
+from kit.models.spade import SpadeGenerator
+
+# Spectral norm as torch wrote it before parametrisations.
+_SPECTRAL = {
+    ".parametrizations.weight.original": ".weight_orig",
+    ".parametrizations.weight.0._u": ".weight_u",
+    ".parametrizations.weight.0._v": ".weight_v",
+}
+# A discriminator's convolutions: their positions in ours, in order of the published layers.
+_LAYERS = {"0": 0, "2": 1, "5": 2, "8": 3, "11": 4}
+_STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
+
+
+def import_reference_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a published state dict into one of our networks.
+
+    pix2pixHD's discriminators are read in both published forms, with and without feature matching.
+    Statistics that torch before 0.4 stored for pix2pixHD's instance norms are left out.
+
+    Raises:
+        InputError: names the weights that are missing, unknown or of another shape; the network is
+            then as it was.
+    """
+    own = model.state_dict()
+    matching = not any(name.startswith("layer") for name in state)
+    names = {key: _published(key, model, matching) for key in own}
+    unknown = state.keys() - set(names.values())
+    # A batch norm in their place is still refused: pix2pixHD's have weights too. SPADE's have only
+    # statistics, and no published SPADE is that old.
+    if not isinstance(model, SpadeGenerator):
+        unknown = {name for name in unknown if not name.endswith(_STATISTICS)}
+    problems = {
+        "missing": set(names.values()) - state.keys(),
+        "unknown": unknown,
+        "of another shape": {
+            name
+            for key, name in names.items()
+            if name in state and state[name].shape != own[key].shape
+        },
+    }
+    found = "; ".join(f"{_listed(which)} {what}" for what, which in problems.items() if which)
+    if found:
+        remedy = "they belong to another model, width, depth, norm or number of channels"
+        raise InputError("published weights", found, remedy)
+    model.load_state_dict({key: state[name] for key, name in names.items()})
+
+
+def export_reference_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The weights of one of our networks under the published names; the memory is shared.
+
+    pix2pixHD's discriminator is named as with feature matching, which is its published default.
+    """
+    return {_published(key, model): value for key, value in model.state_dict().items()}
+
+
+def _published(key: str, model: nn.Module, matching: bool = True) -> str:
+    """The published name of our `key`; generators differ in spectral norm alone."""
+    for ours, theirs in _SPECTRAL.items():
+        key = key.replace(ours, theirs)
+    if not isinstance(model, Discriminator):
+        return key
+    _, scale, position, weight = key.split(".")
+    layer = _LAYERS[position]
+    if model.kind == "spade":
+        normalised = ".0" if 1 <= layer <= 3 else ""
+        return f"discriminator_{scale}.model{layer}.0{normalised}.{weight}"
+    # pix2pixHD counts its scales from the coarsest.
+    coarse_first = 1 - int(scale)
+    if matching:
+        return f"scale{coarse_first}_layer{layer}.0.{weight}"
+    return f"layer{coarse_first}.{position}.{weight}"
+
+
+def _listed(names: Collection[str], limit: int = 5) -> str:
+    shown = ", ".join(sorted(names)[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,135 @@
+"""SPADE's generator: a picture grown from 1/32 of its size, the SAR steering every normalisation.
+
+In: SAR [B, 2, H, W] in [-1, 1]. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W from 1 on are taken.
+After Park et al., "Semantic Image Synthesis with Spatially-Adaptive Normalization" (CVPR 2019),
+written from the paper. Modules carry the published names, so that `kit.models.published` has little
+to translate; only the number of input channels differs from the published network.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+from kit.models.padding import reflect_to_multiple
+
+Depth = Literal["normal", "more", "most"]
+
+_DOUBLINGS = {"normal": 5, "more": 6, "most": 7}
+_HIDDEN = 128
+_SLOPE = 0.2
+
+
+class Spade(nn.Module):
+    """Normalises features, then scales and shifts every pixel by what the SAR says there."""
+
+    def __init__(self, channels: int, norm: type[nn.Module]) -> None:
+        super().__init__()
+        self.param_free_norm = norm(channels, affine=False)
+        self.mlp_shared = nn.Sequential(nn.Conv2d(2, _HIDDEN, 3, padding=1), nn.ReLU(inplace=True))
+        self.mlp_gamma = nn.Conv2d(_HIDDEN, channels, 3, padding=1)
+        self.mlp_beta = nn.Conv2d(_HIDDEN, channels, 3, padding=1)
+
+    def forward(self, features: Tensor, sar: Tensor) -> Tensor:
+        """Features [B, C, h, w] and SAR [B, 2, h, w] to features of the same shape."""
+        hidden = self.mlp_shared(sar)
+        gamma: Tensor = self.mlp_gamma(hidden)
+        beta: Tensor = self.mlp_beta(hidden)
+        normalised: Tensor = self.param_free_norm(features)
+        return normalised * (1 + gamma) + beta
+
+
+class SpadeBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut, which is learnt where the width changes."""
+
+    def __init__(self, channels_in: int, channels_out: int, norm: type[nn.Module]) -> None:
+        super().__init__()
+        middle = min(channels_in, channels_out)
+        self.conv_0 = spectral_norm(nn.Conv2d(channels_in, middle, 3, padding=1))
+        self.conv_1 = spectral_norm(nn.Conv2d(middle, channels_out, 3, padding=1))
+        self.norm_0 = Spade(channels_in, norm)
+        self.norm_1 = Spade(middle, norm)
+        self.learns_shortcut = channels_in != channels_out
+        if self.learns_shortcut:
+            self.conv_s = spectral_norm(nn.Conv2d(channels_in, channels_out, 1, bias=False))
+            self.norm_s = Spade(channels_in, norm)
+
+    def forward(self, features: Tensor, sar: Tensor) -> Tensor:
+        """Features [B, C, h, w] and SAR [B, 2, H, W] to features [B, C', h, w]."""
+        sar = F.interpolate(sar, size=features.shape[-2:], mode="nearest")
+        change: Tensor = self.conv_0(F.leaky_relu(self.norm_0(features, sar), _SLOPE, inplace=True))
+        change = self.conv_1(F.leaky_relu(self.norm_1(change, sar), _SLOPE, inplace=True))
+        # The published shortcut has no activation between its norm and its convolution.
+        shortcut = self.conv_s(self.norm_s(features, sar)) if self.learns_shortcut else features
+        return shortcut + change
+
+
+class SpadeGenerator(nn.Module):
+    """Draws RGB from SAR.
+
+    Args:
+        width: the published ngf: channels at full size, half as many for the depth "most".
+        depth: "normal" starts at 1/32 of the picture's size, "more" at 1/64, "most" at 1/128.
+        norm: the class of the norms that the SAR modulates, a batch norm or an instance norm.
+    """
+
+    def __init__(
+        self, width: int = 64, depth: Depth = "normal", norm: type[nn.Module] = nn.BatchNorm2d
+    ) -> None:
+        super().__init__()
+        self.depth = depth
+        self.shrink = 2 ** _DOUBLINGS[depth]
+        self.fc = nn.Conv2d(2, 16 * width, 3, padding=1)
+        self.head_0 = SpadeBlock(16 * width, 16 * width, norm)
+        self.G_middle_0 = SpadeBlock(16 * width, 16 * width, norm)
+        self.G_middle_1 = SpadeBlock(16 * width, 16 * width, norm)
+        self.up_0 = SpadeBlock(16 * width, 8 * width, norm)
+        self.up_1 = SpadeBlock(8 * width, 4 * width, norm)
+        self.up_2 = SpadeBlock(4 * width, 2 * width, norm)
+        self.up_3 = SpadeBlock(2 * width, width, norm)
+        last = width
+        if depth == "most":
+            last = max(width // 2, 1)
+            self.up_4 = SpadeBlock(width, last, norm)
+        self.conv_img = nn.Conv2d(last, 3, 3, padding=1)
+        initialise(self)
+
+    def forward(self, sar: Tensor) -> Tensor:
+        """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
+        height, width = sar.shape[-2:]
+        sar = reflect_to_multiple(sar, self.shrink)
+        start = (sar.shape[-2] // self.shrink, sar.shape[-1] // self.shrink)
+        x = self.fc(F.interpolate(sar, size=start, mode="nearest"))
+        x = self.head_0(x, sar)
+        x = self.G_middle_0(_doubled(x), sar)
+        x = self.G_middle_1(x if self.depth == "normal" else _doubled(x), sar)
+        x = self.up_0(_doubled(x), sar)
+        x = self.up_1(_doubled(x), sar)
+        x = self.up_2(_doubled(x), sar)
+        x = self.up_3(_doubled(x), sar)
+        if self.depth == "most":
+            x = self.up_4(_doubled(x), sar)
+        rgb = torch.tanh(self.conv_img(F.leaky_relu(x, _SLOPE, inplace=True)))
+        return rgb[..., :height, :width]
+
+
+def initialise(network: nn.Module) -> None:
+    """Start a SPADE network as the published code does on a GPU: Xavier with gain 0.02, biases 0.
+
+    Spectrally normalised convolutions keep torch's own start, because the published code writes
+    theirs to a copy that the network no longer reads. The scale of such weights divides out, yet it
+    decides how far one step of Adam turns them.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            if not parametrize.is_parametrized(module, "weight"):
+                nn.init.xavier_normal_(module.weight, gain=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _doubled(features: Tensor) -> Tensor:
+    return F.interpolate(features, scale_factor=2, mode="nearest")

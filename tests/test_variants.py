@@ -1,0 +1,122 @@
+"""The paper's tables, and what a user may change of them."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from kit.errors import InputError
+from kit.variants import (
+    ENSEMBLES,
+    PAPER,
+    SPADE1,
+    VARIANTS,
+    Variant,
+    find,
+    from_dict,
+    members,
+    to_dict,
+)
+
+
+def test_table_1() -> None:
+    rows = {v.name: (v.model, v.gan, v.l1, v.dataset) for v in VARIANTS.values()}
+    assert rows == {
+        "spade1": ("spade", 1, 1000, 1),
+        "spade2": ("spade", 0, 1, 1),
+        "spade3": ("spade", 0, 100, 1),
+        "p2phd1": ("pix2pixhd", 0, 1, 1),
+        "spade4": ("spade", 1, 1000, 2),
+    }
+    assert PAPER.keys() == VARIANTS.keys()
+
+
+def test_table_2() -> None:
+    assert ENSEMBLES["submission2"] == ("spade4", "spade2", "p2phd1")
+    assert all(name in VARIANTS for names in ENSEMBLES.values() for name in names)
+
+
+def test_published_optimisers() -> None:
+    spade, pix2pixhd = VARIANTS["spade1"], VARIANTS["p2phd1"]
+    assert (spade.lr, spade.discriminator_lr, spade.betas) == (1e-4, 4e-4, (0.0, 0.9))
+    assert (pix2pixhd.lr, pix2pixhd.betas) == (2e-4, (0.5, 0.999))
+
+
+def test_every_field_can_be_set() -> None:
+    texts = {
+        "name": "mine", "model": "pix2pixhd", "dataset": "2", "gan": "0.5", "l1": "7", "width": "8",
+        "depth": "more", "norm": "instance", "discriminator_width": "4", "lr": "1e-3",
+        "discriminator_lr": "2e-3", "betas": "[0.5, 0.9]", "epochs": "3", "decay_epochs": "0",
+        "batch": "2", "crop": "64", "target": "minmax", "seed": "9",
+    }  # fmt: skip
+    fields = {field.name for field in dataclasses.fields(Variant)}
+    assert texts.keys() == fields
+    changed = find("spade1", [f"{name}={text}" for name, text in texts.items()])
+    assert all(getattr(changed, name) != getattr(SPADE1, name) for name in fields)
+    assert (changed.l1, changed.betas) == (7.0, (0.5, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("widht=16", "no field called 'widht'(.|\n)*width"),
+        ("width=16.5", "must be int"),
+        ("width=wide", "must be int"),
+        ("width=0", "above zero"),
+        ("epochs=-1", "above zero"),
+        ("lr=fast", "must be float"),
+        ("depth=deep", "'normal', 'more', 'most'"),
+        ("dataset=3", "1, 2"),
+        ("crop=100", "multiple of 32"),
+        ("betas=[0.5]", "betas"),
+        ("gan=-1", "zero or more"),
+        ("width", "field=value"),
+        ("name=a/b", "name"),
+    ],
+)
+def test_wrong_settings_are_refused_with_what_is_allowed(setting: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find("spade2", [setting])
+
+
+def test_a_variant_without_any_loss_is_refused() -> None:
+    with pytest.raises(InputError, match="both 0"):
+        find("spade2", ["l1=0"])
+
+
+def test_an_unknown_variant_lists_the_known() -> None:
+    with pytest.raises(InputError, match="spade1, spade2, spade3, p2phd1, spade4"):
+        find("spade5")
+
+
+def test_a_users_own_variant_is_a_few_lines(tmp_path: Path) -> None:
+    path = tmp_path / "clear2.toml"
+    path.write_text('base = "spade2"\ndataset = 2\n')
+    assert find(str(path)) == dataclasses.replace(VARIANTS["spade2"], name="clear2", dataset=2)
+    assert find(str(path), ["width=16"]).width == 16
+
+
+@pytest.mark.parametrize("text", ["dataset = 2", 'base = "spade9"', "base =", 'base="spade2"\nx=1'])
+def test_a_wrong_toml_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="mine"):
+        find(str(path))
+
+
+def test_a_missing_toml_file_is_named() -> None:
+    with pytest.raises(InputError, match=r"nowhere\.toml"):
+        find("nowhere.toml")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_survive_json(name: str) -> None:
+    assert from_dict(to_dict(VARIANTS[name])) == VARIANTS[name]
+
+
+def test_members() -> None:
+    assert members("submission1") == ("spade1", "spade2", "spade3")
+    assert members("spade4, mine") == ("spade4", "mine")
+    for wrong in ("", "spade1,", "spade1,spade1"):
+        with pytest.raises(InputError):
+            members(wrong)

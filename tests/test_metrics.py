@@ -1,0 +1,140 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio
+from torchmetrics.image import PeakSignalNoiseRatio
+from torchmetrics.regression import MeanAbsoluteError
+
+from kit import metrics
+
+
+def batch(seed: int, n: int = 5, size: int = 16) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    random = np.random.default_rng(seed)
+    truth = random.random((n, 3, size, size))
+    return np.clip(truth + random.normal(0, 0.1, truth.shape), 0, 1), truth
+
+
+def stretched_by_hand(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.zeros(image.shape)
+    for c in range(3):
+        low, high = image[c].min(), image[c].max()
+        out[c] = (image[c] - low) / (high - low if high > low else 1)
+    return out
+
+
+def test_scores_agree_with_torchmetrics() -> None:
+    images, truths = batch(0)
+    found = metrics.scores(zip(images, truths, strict=True))
+    image, truth = torch.from_numpy(images), torch.from_numpy(truths)
+    each = PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3), reduction="elementwise_mean")
+    pooled = PeakSignalNoiseRatio(data_range=1.0)
+    assert found.mae == pytest.approx(MeanAbsoluteError()(image, truth).item(), rel=1e-6)
+    assert found.psnr == pytest.approx(each(image, truth).item(), rel=1e-6)
+    assert found.psnr_pooled == pytest.approx(pooled(image, truth).item(), rel=1e-6)
+    assert found.n == 5
+
+
+def test_psnr_of_an_image_agrees_with_scikit_image() -> None:
+    images, truths = batch(1, n=1)
+    expected = peak_signal_noise_ratio(truths[0], images[0], data_range=1.0)
+    assert metrics.psnr(metrics.mse(images[0], truths[0])) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_two_psnr_differ_and_the_mean_is_the_larger() -> None:
+    truth = np.full((3, 4, 4), 0.5)
+    found = metrics.scores([(truth + 0.1, truth), (truth + 0.01, truth)])
+    assert found.psnr == pytest.approx(30)
+    assert found.psnr_pooled == pytest.approx(-10 * math.log10((0.01 + 0.0001) / 2))
+
+
+def test_a_perfect_image_has_infinite_psnr() -> None:
+    truth = batch(2)[1]
+    found = metrics.scores(zip(truth, truth, strict=True))
+    assert (found.mae, found.mse) == (0, 0)
+    assert math.isinf(found.psnr) and math.isinf(found.psnr_pooled)
+
+
+def test_integers_are_not_wrapped() -> None:
+    dark, bright = np.zeros((3, 2, 2), np.uint16), np.full((3, 2, 2), 3, np.uint16)
+    assert metrics.mae(dark, bright) == metrics.mae(bright, dark) == 3
+    assert metrics.mse(dark, bright) == 9
+
+
+def test_masked_pixels_do_not_count() -> None:
+    images, truths = batch(3, n=1)
+    image, truth = images[0], truths[0]
+    valid = np.random.default_rng(3).random(truth.shape[1:]) < 0.5
+    spoilt = np.where(valid, image, 1e6)
+    assert metrics.mae(spoilt, truth, valid) == pytest.approx(
+        np.abs(image - truth)[:, valid].mean()
+    )
+    assert metrics.mse(spoilt, truth, valid) == pytest.approx(
+        np.square(image - truth)[:, valid].mean()
+    )
+    assert math.isnan(metrics.mae(image, truth, np.zeros_like(valid)))
+
+
+def test_images_of_other_shapes_are_refused_rather_than_broadcast() -> None:
+    with pytest.raises(ValueError, match="shapes differ"):
+        metrics.mae(np.zeros((3, 1, 1)), np.zeros((3, 4, 4)))
+    with pytest.raises(ValueError, match="no image"):
+        metrics.scores([])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 2**32),
+    gain=st.floats(0.01, 1000),
+    offset=st.floats(-1000, 1000),
+    dtype=st.sampled_from(["float64", "uint16"]),
+)
+def test_stretch_knows_no_scale(seed: int, gain: float, offset: float, dtype: str) -> None:
+    image = (np.random.default_rng(seed).random((3, 5, 7)) * 65535).astype(dtype)
+    found = metrics.stretch(image)
+    np.testing.assert_allclose(found, stretched_by_hand(image), atol=1e-12)
+    np.testing.assert_allclose(metrics.stretch(image * gain + offset), found, atol=1e-6)
+    assert found.min() == 0 and found.max() == 1
+
+
+def test_stretch_makes_a_constant_channel_zero_and_leaves_its_input_alone() -> None:
+    image = batch(4, n=1)[0][0]
+    image[1] = 0.7
+    before = image.copy()
+    assert not metrics.stretch(image)[1].any()
+    np.testing.assert_array_equal(image, before)
+
+
+def test_official_measures_agree_with_the_servers_rule_written_out() -> None:
+    random = np.random.default_rng(5)
+    sums_2022, sums_2023, inputs = [], [], []
+    for truths, submissions in ((1, 1), (3, 1), (2, 3)):
+        true, sent = random.random((truths, 3, 8, 8)), random.random((submissions, 3, 8, 8))
+        error = {
+            (t, s): float(((stretched_by_hand(true[t]) - stretched_by_hand(sent[s])) ** 2).mean())
+            for t in range(truths)
+            for s in range(submissions)
+        }
+        sums_2022.append(sum(min(error[t, s] for s in range(submissions)) for t in range(truths)))
+        sums_2023.append(sum(min(error[t, s] for t in range(truths)) for s in range(submissions)))
+        inputs.append(np.array([
+            [metrics.mse(metrics.stretch(s), metrics.stretch(t)) for s in sent] for t in true
+        ]))  # fmt: skip
+    assert metrics.official_2022(inputs) == pytest.approx(sum(sums_2022) / 3)
+    assert metrics.official_2023(inputs) == pytest.approx(sum(sums_2023) / 3)
+
+
+def test_a_submission_that_is_not_listed_for_a_truth_is_not_its_best() -> None:
+    errors = np.array([[0.3, np.inf], [0.1, 0.2]])
+    assert metrics.official_2022([errors]) == pytest.approx(0.4)
+    assert metrics.official_2023([errors]) == pytest.approx(0.3)
+
+
+def test_every_score_has_a_rule() -> None:
+    fields = set(metrics.Scores.__dataclass_fields__) - {"n"}
+    assert metrics.RULES.keys() == fields | {"official_2022", "official_2023"}
+    assert not any("\n" in rule for rule in metrics.RULES.values())

@@ -1,11 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+KIT := $(abspath $(BIN)/kit)
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check clean
+.PHONY: help setup demo train-all test check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,6 +21,30 @@ $(INSTALLED): pyproject.toml kit/__init__.py $(wildcard ext/*)
 	$(BIN)/python -m pip install --editable '.[dev]'
 	@touch $@
 
+# What makes the demo small; without these lines it is the real thing.
+WORLD := --places 24 --dates 4 --test-places 6
+NARROW := --set width=8 --set discriminator_width=8 --set crop=64 --set batch=4
+SHORT := --set validations=3 --set lr=2e-3
+
+demo: setup demo/world ## the main job on a small made world, in demo/: under 5 minutes on 2 cores
+	cd demo && $(KIT) prepare world/train --holdout 6
+	cd demo && $(KIT) train spade4 $(NARROW) $(SHORT) --set epochs=3 --set decay_epochs=3
+	cd demo && $(KIT) train spade2 $(NARROW) $(SHORT) --set epochs=4 --set decay_epochs=3
+	cd demo && $(KIT) train p2phd1 $(NARROW) $(SHORT) --set epochs=11 --set decay_epochs=10
+	cd demo && $(KIT) validate
+	cd demo && $(KIT) predict --ensemble spade4,spade2,p2phd1 --input world/test
+	cd demo && $(KIT) package --name demo --overwrite
+	cd demo && $(KIT) score submissions/demo.zip world/truth --sheet demo.png
+
+# Made aside and renamed, so that an interrupted demo does not go on with half a world.
+demo/world: | setup
+	rm -rf demo/half && mkdir -p demo
+	$(KIT) simulate demo/half $(WORLD) && mv demo/half demo/world
+
+train-all: setup ## train the five variants, one after the other; SET="--set width=32" changes all
+	for name in $$($(BIN)/python -c 'from kit.variants import VARIANTS; print(*VARIANTS)'); do \
+	  $(KIT) train $$name $(SET) || exit; done
+
 test: setup ## run the tests
 	$(BIN)/python -m pytest
 
@@ -29,6 +54,6 @@ check: setup ## run the linter, the formatter's check, the type checker and the 
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-clean: ## remove .venv, builds and caches; data, runs and submissions stay
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, the demo, builds and caches; data, runs and submissions stay
+	rm -rf $(VENV) demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find kit tests -name __pycache__ -prune -exec rm -rf {} +

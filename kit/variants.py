@@ -20,7 +20,8 @@ class Variant:
     """Everything that decides a training run.
 
     `gan` and `l1` weigh the losses; `gan=0` trains no discriminator. `width` is the published ngf.
-    The learning rate is held for `epochs` and then falls linearly to zero over `decay_epochs`.
+    The learning rate is held for `epochs` and then falls linearly to zero over `decay_epochs`; the
+    hold-out is scored `validations` times on the way.
     `target` is the space that is learnt and scored: surface reflectance, or each channel stretched
     between its own extremes as the challenge's server does.
     """
@@ -39,6 +40,7 @@ class Variant:
     betas: tuple[float, float]
     epochs: int = 50
     decay_epochs: int = 50
+    validations: int = 10
     batch: int = 8
     crop: int = 256
     target: Literal["reflectance", "minmax"] = "reflectance"

@@ -1,0 +1,336 @@
+"""The commands: parse, call, show. What they do is in the module of the same name.
+
+Those modules are imported by the command that needs them: torch alone takes a second or two.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kit import console, show
+from kit.clouds import CloudRule
+from kit.errors import InputError, KitError
+from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
+from kit.variants import ENSEMBLES, VARIANTS, find, to_dict
+
+app = typer.Typer(
+    name="kit",
+    help="Sentinel-1 radar tiles in, the Sentinel-2 picture and an accepted archive out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+INTERRUPTED = 130
+_RULE = CloudRule()
+
+
+class Split(StrEnum):
+    """How the hold-out is chosen."""
+
+    blocks = "blocks"
+    random = "random"
+
+
+class LayoutName(StrEnum):
+    """Whose rules the archive follows."""
+
+    y2022 = "2022"
+    y2023 = "2023"
+    plain = "plain"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Work = Annotated[Path, typer.Option(help="The folder of tables.")]
+Runs = Annotated[Path, typer.Option(help="The folder of trained variants.")]
+Predictions = Annotated[Path, typer.Option(help="The folder of predictions.")]
+Window = Annotated[int, typer.Option(min=0, help="Days that radar and optical may lie apart.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn at random.")]
+
+
+@app.command(epilog="Example: kit simulate world --places 24")
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder for the tiles.")],
+    places: Annotated[int, typer.Option(min=1, help="Places to train on.")] = 24,
+    test_places: Annotated[int, typer.Option(min=1, help="Places to predict.")] = 6,
+    dates: Annotated[int, typer.Option(min=1, help="Radar scenes of each place.")] = 4,
+    size: Annotated[int, typer.Option(min=32, help="Pixels along a tile's side.")] = 256,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a small world in the official layout: train/, test/ and the truth/ of the test."""
+    from kit.simulate import simulate
+
+    emit = _start(json, quiet)
+    with console.progress("simulating") as advance:
+        world = simulate(
+            out,
+            places=places,
+            test_places=test_places,
+            dates=dates,
+            size=size,
+            seed=seed,
+            advance=advance,
+        )
+    emit(asdict(world))
+    show.world(world)
+
+
+@app.command(epilog="Example: kit prepare DATA --window-days 3")
+def prepare(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A folder of tiles, or of sent1/ and sent2/.")
+    ],
+    work: Work = WORK,
+    window_days: Window = 7,
+    holdout: Annotated[
+        int, typer.Option(min=0, help="Pairs to set aside; at most a fifth.")
+    ] = 1000,
+    split: Annotated[
+        Split,
+        typer.Option(
+            help="blocks: no place is in both parts. random: the paper's way, which leaks."
+        ),
+    ] = Split.blocks,
+    scale: Annotated[
+        int, typer.Option(help="Cloud rule: the DN that counts as full brightness.")
+    ] = (_RULE.scale),
+    threshold: Annotated[
+        float, typer.Option(help="Cloud rule: brightness less saturation above this is cloud.")
+    ] = _RULE.threshold,
+    max_cloud: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Cloud ratio that Dataset-2 admits; roofs need a little."),
+    ] = 0.0,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Index and screen the tiles, make pairs and the two data sets, set the hold-out aside."""
+    from kit.prepare import prepare
+
+    emit = _start(json, quiet)
+    rule = CloudRule(scale, threshold)
+    with console.progress("screening") as advance:
+        summary = prepare(
+            data,
+            work,
+            rule=rule,
+            max_cloud=max_cloud,
+            window_days=window_days,
+            holdout=holdout,
+            split_by=split.value,
+            seed=seed,
+            advance=advance,
+        )
+    emit(asdict(summary))
+    show.summary(summary, work)
+
+
+@app.command(epilog="Example: kit train spade2 --set width=32 --set batch=4")
+def train(
+    variant: Annotated[
+        str, typer.Argument(metavar="VARIANT", help="A variant, or a TOML file with a base.")
+    ],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
+    ] = None,
+    work: Work = WORK,
+    runs: Runs = RUNS,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read tiles.")] = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a variant, or go on with a training that was interrupted."""
+    emit = _start(json, quiet)
+    chosen = find(variant, settings or ())
+    from kit.train import train
+
+    with console.progress(chosen.name) as advance:
+
+        def watch(record: dict[str, Any]) -> None:
+            words = show.record(record)
+            if "holdout_mae" in record:
+                console.say(f"{chosen.name} {words}")
+            else:
+                advance(record["step"], record["steps"], words)
+
+        run = train(chosen, work=work, runs=runs, overwrite=overwrite, workers=workers, watch=watch)
+    emit(asdict(run))
+    show.run(run)
+
+
+@app.command(epilog="Example: kit validate spade2 p2phd1")
+def validate(
+    variants: Annotated[
+        list[str] | None, typer.Argument(metavar="[VARIANT]...", help="All trained ones if none.")
+    ] = None,
+    work: Work = WORK,
+    runs: Runs = RUNS,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score trained variants on the hold-out: Table 1 for this data, beside the paper's."""
+    from kit.validate import validate
+
+    emit = _start(json, quiet)
+    with console.progress("validating") as advance:
+        rows = validate(variants or (), work=work, runs=runs, advance=advance)
+    emit([{"variant": row.variant} | asdict(row.scores) for row in rows])
+    show.validation(rows)
+
+
+@app.command(epilog="Example: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")
+def predict(
+    ensemble: Annotated[str, typer.Option(help="Variants with commas, or an ensemble's name.")],
+    data: Annotated[Path, typer.Option("--input", help="A folder with Sentinel-1 tiles.")],
+    runs: Runs = RUNS,
+    predictions: Predictions = PREDICTIONS,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every radar scene with each member of an ensemble; what is done is not done again."""
+    from kit.predict import predict
+
+    emit = _start(json, quiet)
+    with console.progress("predicting") as advance:
+        result = predict(
+            ensemble,
+            data,
+            runs=runs,
+            predictions=predictions,
+            overwrite=overwrite,
+            advance=advance,
+        )
+    emit(asdict(result))
+    show.prediction(result, predictions)
+
+
+@app.command(epilog="Example: kit package --expected files.json")
+def package(
+    ensemble: Annotated[
+        str | None, typer.Option(help="Variants or an ensemble; the last prediction if not given.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The archive's name without .zip.")] = None,
+    layout: Annotated[
+        LayoutName, typer.Option(help="The server of a year; plain takes tiles of any size.")
+    ] = LayoutName.y2022,
+    expected: Annotated[
+        Path | None, typer.Option(help="The server's list of file names, as JSON.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Score against this, as kit score does.")
+    ] = None,
+    predictions: Predictions = PREDICTIONS,
+    submissions: Annotated[Path, typer.Option(help="The folder of archives.")] = SUBMISSIONS,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Average the members, write the upload archive and its manifest, and check it."""
+    from kit.package import package
+
+    emit = _start(json, quiet)
+    with console.progress("packaging") as advance:
+        result = package(
+            predictions=predictions,
+            submissions=submissions,
+            ensemble=ensemble,
+            name=name,
+            layout=layout.value,
+            expected=expected,
+            truth=truth,
+            overwrite=overwrite,
+            advance=advance,
+        )
+    emit(asdict(result) | {"scores": result.scores and result.scores.as_dict()})
+    show.archive(result)
+
+
+@app.command(epilog="Example: kit score submissions/submission2.zip TRUTH --sheet score.png")
+def score(
+    archive: Annotated[
+        Path, typer.Argument(metavar="ARCHIVE", help="An archive that kit package wrote.")
+    ],
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRUTH", help="A folder of Sentinel-2 tiles, or the server's mapping as JSON."
+        ),
+    ],
+    window_days: Window = 7,
+    sheet: Annotated[Path | None, typer.Option(help="Draw inputs, outputs and truth here.")] = None,
+    predictions: Predictions = PREDICTIONS,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score an archive, its members and the mean-colour baseline by every measure."""
+    from kit.gallery import gallery
+    from kit.score import score
+
+    emit = _start(json, quiet)
+    with console.progress("scoring") as advance:
+        report = score(
+            archive, truth, window_days=window_days, predictions=predictions, advance=advance
+        )
+    emit(report.as_dict())
+    show.report(report)
+    if sheet:
+        gallery(archive, truth, sheet, predictions=predictions, window_days=window_days)
+        console.say(f"picture: {sheet}")
+
+
+@app.command(epilog="Example: kit variants --json")
+def variants(json: Json = False, quiet: Quiet = False) -> None:
+    """The variants of the paper's Table 1 and the ensembles of its Table 2."""
+    emit = _start(json, quiet)
+    listed = [to_dict(variant) for variant in VARIANTS.values()]
+    emit({"variants": listed, "ensembles": ENSEMBLES})
+    show.variants()
+
+
+@app.command(epilog="Example: kit doctor")
+def doctor(json: Json = False, quiet: Quiet = False) -> None:
+    """What this machine will use, and why."""
+    from kit.doctor import doctor
+
+    emit = _start(json, quiet)
+    findings = doctor()
+    emit([asdict(finding) for finding in findings])
+    show.findings(findings)
+
+
+def main() -> None:
+    """Run the command line and exit with the code that `kit.errors` lists."""
+    try:
+        app(prog_name="kit")
+    except KitError as error:
+        console.stderr.quiet = False
+        console.say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except OSError as error:
+        console.stderr.quiet = False
+        console.say(f"error: {error}")
+        sys.exit(InputError.exit_code)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            console.stderr.quiet = False
+            console.say("interrupted; the same command goes on from here")
+        raise
+
+
+def _start(json: bool, quiet: bool) -> Callable[[Any], None]:
+    """Set how much is said; returns what writes a result to stdout if JSON is wanted."""
+    console.stderr.quiet = quiet
+    return console.emit if json else lambda _: None

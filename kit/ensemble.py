@@ -1,0 +1,166 @@
+"""Member predictions -> their average, one scene at a time.
+
+In: `predictions/<variant>/`, a folder of uint16 arrays [3, H, W] with a manifest. Out: the exact
+mean of several members' images. Refused by name: a member that was never predicted, lacks a scene
+that another has, or was trained for another target space.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import InputError
+from kit.files import read_json
+from kit.variants import members as parse_members
+
+# numpy reads the header of an array as Python source, and passes on what its parser raises.
+_BROKEN = (OSError, ValueError, SyntaxError, TokenError)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One variant's predictions, as its manifest describes them."""
+
+    folder: Path
+    variant: str
+    weights_sha256: str
+    config: dict[str, Any]
+    scaling: dict[str, Any]
+    target: str
+    mean_color: tuple[float, float, float]
+    input: Path
+    scenes: tuple[str, ...]
+
+    def load(self, scene: str) -> NDArray[np.uint16]:
+        """The prediction [3, H, W] for a scene; its values over 65535 are in [0, 1].
+
+        Raises:
+            InputError: the file is missing, damaged or holds something else.
+        """
+        path = self.folder / f"{scene}.npy"
+        remedy = f"run: {predict_command(self.variant)}"
+        try:
+            image = np.lib.format.open_memmap(path, mode="r")
+        except FileNotFoundError:
+            raise InputError(path, "no such prediction", remedy) from None
+        except _BROKEN as error:
+            raise InputError(path, f"not readable as an array ({error})", remedy) from None
+        if image.dtype != np.uint16 or image.ndim != 3 or image.shape[0] != 3:
+            problem = f"holds {image.dtype} {list(image.shape)} in place of uint16 [3, H, W]"
+            raise InputError(path, problem, remedy)
+        return np.asarray(image)
+
+
+def read_member(folder: Path) -> Member:
+    """The member whose predictions are in `folder`.
+
+    Raises:
+        InputError: there is no manifest, or it lacks a field.
+    """
+    path = folder / "manifest.json"
+    remedy = f"run: {predict_command(folder.name)}"
+    manifest = read_json(path, remedy)
+    try:
+        red, green, blue = map(float, manifest["mean_color"])
+        return Member(
+            folder=folder,
+            variant=str(manifest["variant"]),
+            weights_sha256=str(manifest["weights_sha256"]),
+            config=dict(manifest["config"]),
+            scaling=dict(manifest["scaling"]),
+            target=str(manifest["target"]),
+            mean_color=(red, green, blue),
+            input=Path(manifest["input"]),
+            scenes=tuple(map(str, manifest["scenes"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"not a manifest of predictions ({error!r})", remedy) from None
+
+
+def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
+    """The members called `names`, checked to be fit for averaging.
+
+    Raises:
+        InputError: one is missing, has other scenes than another, or another target space.
+    """
+    found = tuple(read_member(predictions / name) for name in names)
+    everything = set().union(*(member.scenes for member in found))
+    if not everything:
+        raise InputError(predictions, "no scene is predicted", f"run: {predict_command(*names)}")
+    for member in found:
+        if _space(member) != _space(found[0]):
+            raise InputError(
+                member.folder,
+                f"predicts {_space(member)} where {found[0].variant} predicts {_space(found[0])}",
+                "average only variants that were trained with the same target",
+            )
+        if missing := sorted(everything.difference(member.scenes)):
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            problem = f"{member.variant} has no prediction for {missing[0]}{others}"
+            raise InputError(member.folder, problem, f"run: {predict_command(*names)}")
+    return found
+
+
+def select(predictions: Path, ensemble: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """The name and the members of an ensemble; without one, of what was predicted last.
+
+    Raises:
+        InputError: nothing was predicted yet, or `ensemble` is not a list of distinct variants.
+    """
+    if ensemble is not None:
+        names = parse_members(ensemble)
+    else:
+        path = predictions / "last.json"
+        remedy = "run: kit predict, or name the members with --ensemble"
+        last = read_json(path, remedy)
+        try:
+            ensemble, names = str(last["ensemble"]), tuple(map(str, last["members"]))
+        except (KeyError, TypeError) as error:
+            raise InputError(path, f"not what kit predict writes ({error!r})", remedy) from None
+        if not names:
+            raise InputError(path, "names no member", remedy)
+    return "-".join(names) if "," in ensemble else ensemble, names
+
+
+def average(images: Sequence[NDArray[np.uint16]]) -> NDArray[np.uint16]:
+    """The exact mean of images [3, H, W] of one size, halves rounded up.
+
+    Raises:
+        ValueError: no image is given, or their shapes differ.
+    """
+    if len({image.shape for image in images}) != 1:
+        raise ValueError(f"cannot average images of shapes {[image.shape for image in images]}")
+    total = np.zeros(images[0].shape, np.uint32)
+    for image in images:
+        total += image
+    # In integers, so that no machine's floating point decides a last digit of the archive.
+    return ((total + len(images) // 2) // len(images)).astype(np.uint16)
+
+
+def average_scene(members: Sequence[Member], scene: str) -> NDArray[np.uint16]:
+    """The average [3, H, W] of the members' predictions for one scene.
+
+    Raises:
+        InputError: a prediction is missing or damaged, or not of the size of the first member's.
+    """
+    images = [member.load(scene) for member in members]
+    for member, image in zip(members, images, strict=True):
+        if image.shape != images[0].shape:
+            sizes = f"{list(image.shape)} where {members[0].variant} made {list(images[0].shape)}"
+            remedy = f"run: {predict_command(member.variant)} --overwrite"
+            raise InputError(member.folder / f"{scene}.npy", f"is {sizes}", remedy)
+    return average(images)
+
+
+def predict_command(*members: str) -> str:
+    """The command that makes the predictions of these members."""
+    return f"kit predict --ensemble {','.join(members)} --input TEST"
+
+
+def _space(member: Member) -> str:
+    return f"{member.target} of DN {member.scaling.get('dn')}"

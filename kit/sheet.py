@@ -1,0 +1,87 @@
+"""Images -> one labelled picture.
+
+In: rows of images in [0, 1], grey [H, W] or colour [3, H, W], the titles of the columns and the
+labels of the rows. Out: a PNG, written whole or not at all. Refused: rows and labels, or images and
+titles, that do not match; an image of another shape.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from kit.errors import InputError
+from kit.files import write_bytes
+
+BRIGHTEN = 2.0
+_GAP = 4
+_TEXT = 13
+_PAPER, _INK = (255, 255, 255), (0, 0, 0)
+
+
+def sheet(
+    rows: Sequence[Sequence[NDArray[np.generic]]],
+    columns: Sequence[str],
+    labels: Sequence[str],
+    path: Path,
+    *,
+    cell: int = 160,
+) -> Path:
+    """Draw a grid of images, titles above it and labels to its left.
+
+    Args:
+        rows: the images of each row, from left to right: [H, W] is shown grey as it is,
+            [3, H, W] in colour as `display` brightens it. Values are in [0, 1]; NaN is black.
+        columns: the title of each column.
+        labels: the label of each row.
+        path: the PNG to write.
+        cell: pixels along the longer side of each image in the picture.
+
+    Returns:
+        `path`.
+
+    Raises:
+        InputError: counts differ, or an image is neither [H, W] nor [3, H, W].
+    """
+    if len(rows) != len(labels) or any(len(row) != len(columns) for row in rows):
+        shape = f"{len(labels)} labels and {len(columns)} titles"
+        raise InputError(path, f"the images do not fill a grid of {shape}")
+    font = ImageFont.load_default(size=_TEXT)
+    left = _GAP + round(max((font.getlength(label) for label in labels), default=0)) + _GAP
+    top = _TEXT + 2 * _GAP
+    step = cell + _GAP
+    picture = Image.new("RGB", (left + step * len(columns), top + step * len(rows)), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    for x, title in enumerate(columns):
+        draw.text((left + step * x + cell / 2, top / 2), title, _INK, font, anchor="mm")
+    for y, (label, row) in enumerate(zip(labels, rows, strict=True)):
+        draw.text((_GAP, top + step * y + cell / 2), label, _INK, font, anchor="lm")
+        for x, image in enumerate(row):
+            picture.paste(_picture(image, cell, path), (left + step * x, top + step * y))
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    write_bytes(path, data.getvalue())
+    return path
+
+
+def display(rgb: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Reflectance in [0, 1] as it is shown: times `BRIGHTEN`, clipped.
+
+    Forest is dark: half of the range holds all but clouds, and the factor never depends on the
+    image, so that pictures of one sheet, and of two, can be compared.
+    """
+    return np.clip(rgb.astype(np.float64) * BRIGHTEN, 0, 1)
+
+
+def _picture(image: NDArray[np.generic], cell: int, path: Path) -> Image.Image:
+    if image.ndim not in (2, 3) or (image.ndim == 3 and len(image) != 3):
+        raise InputError(path, f"cannot show an image of shape {image.shape}")
+    shown = display(image).transpose(1, 2, 0) if image.ndim == 3 else np.clip(image, 0, 1)
+    small = Image.fromarray(np.rint(np.nan_to_num(shown) * 255).astype(np.uint8))
+    scale = cell / max(small.size)
+    width, height = (max(1, round(side * scale)) for side in small.size)
+    # A box averages where it shrinks an image, and repeats pixels where it enlarges one.
+    return small.resize((width, height), Image.Resampling.BOX).convert("RGB")

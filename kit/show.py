@@ -1,0 +1,146 @@
+"""What a command found -> tables and lines for the reader.
+
+In: the result of a command. Out: words on stderr, the last of them what to run next.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.console import say, table
+from kit.metrics import RULES
+from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant
+
+if TYPE_CHECKING:
+    from kit.doctor import Finding
+    from kit.package import Package
+    from kit.predict import Prediction
+    from kit.prepare import Summary
+    from kit.score import Report
+    from kit.simulate import World
+    from kit.train import Run
+    from kit.validate import Row
+
+
+def world(result: "World") -> None:
+    """How much `kit simulate` made."""
+    say(f"{result.train.parent}: {result.s1_scenes} radar and {result.s2_scenes} optical scenes, "
+        f"{result.tiles} tiles")  # fmt: skip
+    say(f"next: kit prepare {result.train}")
+
+
+def summary(result: "Summary", work: Path) -> None:
+    """The paper's numbers for a folder of tiles, and what was left out."""
+    rows = [
+        ("Sentinel-1 scenes", result.scenes_s1),
+        ("Sentinel-2 scenes", result.scenes_s2),
+        ("pairs", result.pairs),
+        ("Dataset-1: no nodata, no cloud by QA60", result.dataset1),
+        ("Dataset-2: and no cloud by the heuristic", result.dataset2),
+        ("hold-out, from Dataset-2", result.holdout),
+        ("to train on: Dataset-1", result.train1),
+        ("to train on: Dataset-2", result.train2),
+    ]
+    table("Data", ("", "number"), rows)
+    if result.dropped:
+        table(f"Left out ({work / 'rejected.csv'})", ("why", "number"), [*result.dropped.items()])
+    if not result.holdout:
+        say("no hold-out: a fifth of Dataset-2 is less than one pair, so nothing can be validated")
+    say("next: kit train spade2")
+
+
+def record(values: dict[str, Any]) -> str:
+    """One record of `metrics.jsonl` in a few words."""
+    if "holdout_mae" in values:
+        mae, psnr = values["holdout_mae"], values["holdout_psnr"]
+        return f"epoch {values['epoch']}: hold-out MAE {mae:.5f}, PSNR {psnr:.2f} dB"
+    losses = [f"{name} {values[name]:.4f}" for name in ("l1", "gan") if name in values]
+    return f"{' '.join(losses)} {values['images_per_s']} images/s"
+
+
+def run(result: "Run") -> None:
+    """How a training ended."""
+    best = f", best hold-out MAE {result.mae:.5f}, PSNR {result.psnr:.2f} dB" if result.mae else ""
+    say(f"{result.folder}: {result.steps} steps on {result.pairs} pairs{best}")
+    say(f"next: kit validate, or kit predict --ensemble {result.folder.name} --input TEST")
+
+
+def validation(rows: "Sequence[Row]") -> None:
+    """Table 1 for the data at hand, beside the paper's."""
+    table(
+        f"Hold-out of {rows[0].scores.n} pairs",
+        ("variant", "MAE", "PSNR", "pooled PSNR", "paper's MAE", "paper's PSNR"),
+        [
+            (
+                row.variant,
+                f"{row.scores.mae:.5f}",
+                f"{row.scores.psnr:.2f}",
+                f"{row.scores.psnr_pooled:.2f}",
+                *((f"{row.paper[0]:.5f}", f"{row.paper[1]:.2f}") if row.paper else ("", "")),
+            )
+            for row in rows
+        ],
+    )
+    say("next: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")
+
+
+def prediction(result: "Prediction", folder: Path) -> None:
+    """What was predicted, and what could not be."""
+    names = ", ".join(result.members)
+    say(f"{folder}: {result.scenes} scenes by {names}; {result.done} images made, "
+        f"{result.skipped} were there")  # fmt: skip
+    for scene, share in result.nodata.items():
+        say(f"nodata in {share:.2%} of the radar scene {scene}: taken for lowest backscatter")
+    if result.rejected:
+        table("Left out", ("what", "why"), [(item.name, item.reason) for item in result.rejected])
+    say("next: kit package")
+
+
+def archive(result: "Package") -> None:
+    """What was packaged, and how it scores."""
+    say(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
+    if result.left_out:
+        say(f"{result.left_out} predicted scenes are not on the expected list: left out")
+    if result.scores:
+        report(result.scores)
+    say(f"next: upload it, or kit score {result.archive} TRUTH")
+
+
+def report(result: "Report") -> None:
+    """A row of scores for the baseline, each member and the archive, and what each number is."""
+    rows = []
+    for row in result.rows:
+        values = (row.as_dict()[name] for name in RULES)
+        rows.append([row.name, *("inf" if value is None else f"{value:.5f}" for value in values)])
+    table(f"Scores of {result.rows[-1].scores.n} images", ("", *RULES), rows)
+    for name, rule in RULES.items():
+        say(f"  {name}: {rule}")
+    if result.unscored:
+        say(f"{len(result.unscored)} images have no truth, {result.unscored[0]} first")
+    for name in result.absent:
+        say(f"no row for {name}: its predictions are gone, incomplete or made anew")
+
+
+def variants() -> None:
+    """Table 1 and Table 2."""
+    rows = [
+        (v.name, v.model, _loss(v), v.dataset, *(f"{figure:g}" for figure in PAPER[v.name]))
+        for v in VARIANTS.values()
+    ]
+    table("Variants", ("name", "model", "loss", "dataset", "paper's MAE", "paper's PSNR"), rows)
+    table(
+        "Ensembles",
+        ("name", "members", "paper's leaderboard score"),
+        [(name, ", ".join(who), PAPER_LEADERBOARD[name]) for name, who in ENSEMBLES.items()],
+    )
+    say('next: kit train spade2, or one of your own: a TOML file with base = "spade2"')
+
+
+def findings(result: "Sequence[Finding]") -> None:
+    """What this machine will use."""
+    table("This machine", ("", "", "why"), [(f.name, f.value, f.why) for f in result])
+
+
+def _loss(variant: Variant) -> str:
+    parts = ["GAN"] if variant.gan else []
+    return " + ".join([*parts, f"{variant.l1:g} L1" if variant.l1 != 1 else "L1"])

@@ -1,0 +1,395 @@
+"""The training loop: pairs -> a run folder.
+
+In: a variant and the pair table. Out, in `runs/<variant>/`: `config.json`, `metrics.jsonl`, sample
+sheets, `checkpoint.safetensors` to go on from, `last.safetensors`, and `weights.safetensors`, the
+best by hold-out MAE. The same command again goes on where the last one stopped.
+"""
+
+import json
+import math
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kit.checkpoint import (
+    flatten_optimizer,
+    load_tensors,
+    restore_optimizer,
+    save_tensors,
+    save_weights,
+)
+from kit.dataset import PairDataset, Sample, batches, mean_color, read_pair, steps_per_epoch
+from kit.device import pick, place
+from kit.errors import BusyError, CheckError, InputError
+from kit.files import lock, read_json, sha256, write_bytes, write_json
+from kit.losses import discriminator_loss, generator_loss, l1
+from kit.models import build_discriminator, build_generator
+from kit.pairs import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.sheet import sheet
+from kit.validate import evaluate, infer
+from kit.variants import Variant, to_dict
+
+LOG_EVERY = 10
+CHECKPOINT_SECONDS = 300
+RECALIBRATION_BATCHES = 16
+SAMPLES = 4
+
+Watch = Callable[[dict[str, Any]], None]
+"""Called with each record that goes into metrics.jsonl."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a training ended. `mae` and `psnr` are the best on the hold-out, None without one."""
+
+    folder: Path
+    steps: int
+    mae: float | None
+    psnr: float | None
+    pairs: int
+
+
+@dataclass
+class _State:
+    """What changes while training, and all that a checkpoint holds."""
+
+    generator: nn.Module
+    generator_optimizer: torch.optim.Optimizer
+    discriminator: nn.Module | None
+    discriminator_optimizer: torch.optim.Optimizer | None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    mae: float | None = None
+    psnr: float | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    variant: Variant,
+    *,
+    work: Path,
+    runs: Path,
+    overwrite: bool = False,
+    workers: int = 0,
+    watch: Watch | None = None,
+) -> Run:
+    """Train `variant` on its data set, or go on with a training that was interrupted.
+
+    Args:
+        variant: model, losses, data set and schedule.
+        work: the folder that `prepare` wrote.
+        runs: the folder of all runs; this one is `runs/<variant.name>`.
+        overwrite: start anew even if the run exists.
+        workers: processes that read tiles; 0 reads in this one.
+        watch: called with each record of `metrics.jsonl`.
+
+    Raises:
+        InputError: no pair table, or no pair to train on.
+        BusyError: the run exists with other settings or data, or another process trains it.
+        CheckError: the loss is not a number; the last checkpoint is kept.
+        KeyboardInterrupt: stopped by a signal, after saving.
+    """
+    folder = runs / variant.name
+    table = work / "pairs.parquet"
+    pairs = read_pairs(table)
+    chosen = train_pairs(pairs, variant.dataset)
+    if not chosen:
+        raise InputError(table, f"no pair of Dataset-{variant.dataset} to train on",
+                         f"{work / 'summary.json'} says what removed them")  # fmt: skip
+    with lock(folder):
+        config = {"variant": to_dict(variant), "pairs_sha256": sha256(table)}
+        _claim(folder, config, overwrite)
+        torch.manual_seed(variant.seed)
+        state = _new_state(variant)
+        _resume(folder, state)
+        crop = min(variant.crop, 32 * math.ceil(max(max(p.height, p.width) for p in chosen) / 32))
+        dataset = PairDataset(chosen, crop=crop, target=variant.target, seed=variant.seed)
+        loop = _Loop(variant, state, dataset, holdout_pairs(pairs), folder, workers, watch)
+        loop.run()
+    return Run(folder, state.step, state.mae, state.psnr, len(chosen))
+
+
+class _Loop:
+    """One training, from the state it is given to its last epoch."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        state: _State,
+        dataset: PairDataset,
+        holdout: tuple[Pair, ...],
+        folder: Path,
+        workers: int,
+        watch: Watch | None,
+    ) -> None:
+        self.variant = variant
+        self.state = state
+        self.dataset = dataset
+        self.holdout = holdout
+        self.folder = folder
+        self.workers = workers
+        self.watch = watch
+        self.epochs = variant.epochs + variant.decay_epochs
+        self.steps = steps_per_epoch(len(dataset), variant.batch)
+        self.color = mean_color(dataset.pairs, variant.target)
+
+    def run(self) -> None:
+        """Train to the end of the schedule."""
+        state = self.state
+        every = math.ceil(self.epochs / self.variant.validations)
+        with _signals() as stopped:
+            while state.epoch < self.epochs:
+                self._epoch(stopped)
+                state.epoch, state.batch = state.epoch + 1, 0
+                if state.epoch % every == 0 or state.epoch == self.epochs:
+                    self._validate()
+                    self._save()
+
+    def _epoch(self, stopped: list[int]) -> None:
+        state, variant = self.state, self.variant
+        fall = max(0, state.epoch - variant.epochs) / max(1, variant.decay_epochs)
+        _set_rate(state.generator_optimizer, variant.lr * (1 - fall))
+        if state.discriminator_optimizer:
+            _set_rate(state.discriminator_optimizer, variant.discriminator_lr * (1 - fall))
+        saved = logged = time.monotonic()
+        images = 0
+        todo = batches(
+            self.dataset,
+            epoch=state.epoch,
+            batch=variant.batch,
+            skip=state.batch,
+            workers=self.workers,
+        )
+        for sample in todo:
+            losses = self._step(sample)
+            state.batch, state.step, images = (
+                state.batch + 1,
+                state.step + 1,
+                images + len(sample[0]),
+            )
+            for name, value in losses.items():
+                state.sums[name] = state.sums.get(name, 0.0) + value / LOG_EVERY
+            if state.step % LOG_EVERY == 0:
+                rate = images / (time.monotonic() - logged)
+                self._record(state.sums | {"images_per_s": round(rate, 2)})
+                state.sums, logged, images = {}, time.monotonic(), 0
+            if stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self._save()
+                saved = time.monotonic()
+            if stopped:
+                raise KeyboardInterrupt
+
+    def _step(self, sample: Sample) -> dict[str, float]:
+        """One step of the generator and, with a GAN loss, one of the discriminator."""
+        state, variant = self.state, self.variant
+        device = pick()
+        sample = Sample(*map(place, sample))
+        state.generator.train()
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            fake = state.generator(sample.radar)
+            loss = distance = l1(fake.float(), sample.target, sample.mask)
+            values = {"l1": float(distance.detach())}
+            loss = variant.l1 * distance
+            if state.discriminator:
+                state.discriminator.requires_grad_(False)
+                judged = state.discriminator(sample.radar, fake)
+                adversarial = generator_loss(variant.model, judged)
+                loss = loss + variant.gan * adversarial
+                values["gan"] = float(adversarial.detach())
+        self._update(state.generator_optimizer, loss, "generator")
+        if state.discriminator and state.discriminator_optimizer:
+            state.discriminator.requires_grad_(True)
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                loss = self._discriminator_loss(sample, fake.detach())
+            self._update(state.discriminator_optimizer, loss, "discriminator")
+            values["discriminator"] = float(loss.detach())
+        return values
+
+    def _discriminator_loss(self, sample: Sample, fake: Tensor) -> Tensor:
+        assert self.state.discriminator is not None
+        if self.variant.model == "spade":
+            # SPADE's authors show the discriminator what the generator makes after its own step.
+            with torch.no_grad():
+                fake = self.state.generator(sample.radar)
+        both = self.state.discriminator(
+            torch.cat([sample.radar, sample.radar]), torch.cat([fake, sample.target.to(fake.dtype)])
+        )
+        fakes, reals = zip(*(scale.chunk(2) for scale in both), strict=True)
+        return discriminator_loss(self.variant.model, fakes, reals)
+
+    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor, who: str) -> None:
+        state = self.state
+        if not torch.isfinite(loss):
+            raise CheckError(
+                f"{self.folder}: the {who}'s loss is {loss.item()} at step {state.step}, "
+                f"epoch {state.epoch}, batch {state.batch}\n"
+                "  its last checkpoint is kept; try a smaller lr"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def _validate(self) -> None:
+        """Score the hold-out, keep the best weights, and draw a sample sheet."""
+        state, variant = self.state, self.variant
+        _recalibrate(state.generator, self.dataset, variant.batch)
+        facts: dict[str, Any] = {"epoch": state.epoch, "step": state.step, "mean_color": self.color}
+        best = not self.holdout
+        if self.holdout:
+            found = evaluate(state.generator, self.holdout, variant.target)
+            self._record({"holdout_mae": found.mae, "holdout_psnr": found.psnr})
+            facts |= {"holdout_mae": found.mae, "holdout_psnr": found.psnr}
+            if best := state.mae is None or found.mae < state.mae:
+                state.mae, state.psnr = found.mae, found.psnr
+        names = ["last.safetensors"] + ["weights.safetensors"] * best
+        for name in names:
+            save_weights(self.folder / name, state.generator, variant, facts)
+        self._sample()
+
+    def _sample(self) -> None:
+        chosen = (self.holdout or tuple(self.dataset.pairs))[:SAMPLES]
+        rows = []
+        for pair in chosen:
+            radar, optical = read_pair(pair, self.variant.target)
+            rows.append([*radar, infer(self.state.generator, radar[None])[0], optical])
+        path = self.folder / "samples" / f"epoch-{self.state.epoch:04d}.png"
+        labels = [str(pair.optical) for pair in chosen]
+        sheet(rows, ["VV", "VH", self.variant.name, "truth"], labels, path)
+
+    def _record(self, values: dict[str, Any]) -> None:
+        state = self.state
+        total = self.epochs * self.steps
+        record = {"step": state.step, "steps": total, "epoch": state.epoch} | values
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        if self.watch:
+            self.watch(record)
+
+    def _save(self) -> None:
+        state = self.state
+        tensors: dict[str, Tensor] = {}
+        about: dict[str, Any] = {
+            name: getattr(state, name) for name in ("epoch", "batch", "step", "mae", "psnr", "sums")
+        }
+        for who in ("generator", "discriminator"):
+            model, optimizer = getattr(state, who), getattr(state, f"{who}_optimizer")
+            if model is None:
+                continue
+            tensors |= {f"{who}/{name}": tensor for name, tensor in model.state_dict().items()}
+            slots, about[f"{who}_optimizer"] = flatten_optimizer(optimizer, f"{who}_optimizer")
+            tensors |= slots
+        save_tensors(self.folder / "checkpoint.safetensors", tensors, about)
+
+
+def _claim(folder: Path, config: dict[str, Any], overwrite: bool) -> None:
+    """Make `folder` the run of this configuration, or refuse if it is another's."""
+    path = folder / "config.json"
+    if overwrite:
+        for name in folder.iterdir():
+            if name.name != ".lock":
+                shutil.rmtree(name) if name.is_dir() else name.unlink()
+    if path.exists():
+        old = read_json(path, "start anew with --overwrite")
+        before = old.get("variant", {}) | {"data": old.get("pairs_sha256")}
+        now = config["variant"] | {"data": config["pairs_sha256"]}
+        if changed := [key for key in now if now[key] != before.get(key)]:
+            raise BusyError(
+                f"{folder}: this run was begun with other {', '.join(changed)}\n"
+                "  give what it was begun with, or --overwrite, or another name with --set name=..."
+            )
+    write_json(path, config)
+
+
+def _new_state(variant: Variant) -> _State:
+    generator = place(build_generator(variant))
+    discriminator = place(build_discriminator(variant)) if variant.gan else None
+
+    def adam(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), rate, betas=variant.betas)
+
+    return _State(
+        generator,
+        adam(generator, variant.lr),
+        discriminator,
+        adam(discriminator, variant.discriminator_lr) if discriminator else None,
+    )
+
+
+def _resume(folder: Path, state: _State) -> None:
+    """Fill `state` from the checkpoint of `folder`, if there is one."""
+    path = folder / "checkpoint.safetensors"
+    metrics = folder / "metrics.jsonl"
+    if path.exists():
+        tensors, about = load_tensors(path, "start anew with --overwrite")
+        for name in ("epoch", "batch", "step", "mae", "psnr", "sums"):
+            setattr(state, name, about[name])
+        for who in ("generator", "discriminator"):
+            model, optimizer = getattr(state, who), getattr(state, f"{who}_optimizer")
+            if model is None:
+                continue
+            prefix = f"{who}/"
+            own = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+            model.load_state_dict(own)
+            restore_optimizer(optimizer, f"{who}_optimizer", tensors, about[f"{who}_optimizer"])
+    if metrics.exists():
+        # Records of steps that are about to be taken again would stand there twice.
+        lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["step"] <= state.step]
+        write_bytes(metrics, "".join(kept).encode())
+
+
+def _recalibrate(generator: nn.Module, dataset: PairDataset, batch: int) -> None:
+    """Replace the running statistics of batch norms by their mean over training batches.
+
+    The exponential averages that training leaves behind follow weights that have since moved on.
+    """
+    norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    generator.eval()
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    with torch.no_grad():
+        todo = batches(dataset, epoch=0, batch=batch)
+        for _, sample in zip(range(RECALIBRATION_BATCHES), todo, strict=False):
+            generator(place(sample.radar))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    generator.eval()
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM so that a step is never cut in two; a second one takes effect."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,261 @@
+"""What the predictions are compared with: a folder of optical tiles, or the server's mapping.
+
+In: the image names of an archive, and either a folder of official Sentinel-2 tiles or the JSON
+mapping of the 2022 or the 2023 server. Out: for each SAR input its submitted images and its truths,
+as paths; pixels are read when they are scored. Refused by name: a folder of other places or dates,
+a mapping of another shape, a truth or a submission that is not there.
+"""
+
+import ast
+import datetime
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from kit.clouds import COLUMNS, CloudRule, count
+from kit.console import Advance
+from kit.errors import InputError
+from kit.files import read_json
+from kit.tiles import BANDS, RGB_BANDS, SUFFIXES, SceneKey, TileName, read_scene
+
+# Anything may follow the date, such as the `_1` that numbers several images of one scene.
+_SCENE = re.compile(r"(?<![\d.])-?\d+\.\d+_-?\d+\.\d+_\d{4}_\d{2}_\d{2}(?!\d)")
+_REMEDY = "give a folder of Sentinel-2 tiles, or the server's mapping of truths to submissions"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One true image and the submissions that are compared with it.
+
+    `paths` are the three tiles B4, B3, B2, or one three-band TIFF.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    submissions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SarInput:
+    """One SAR input: the images submitted for it, and its truths."""
+
+    name: str
+    submissions: tuple[str, ...]
+    truths: tuple[Truth, ...]
+
+    def nearest(self, submission: str) -> Truth:
+        """The truth nearest in date to the SAR input, the earlier of two; the first if undated."""
+        sar = scene_in(self.name)
+
+        def distance(truth: Truth) -> tuple[int, datetime.date]:
+            key = scene_in(truth.name)
+            if sar is None or key is None:
+                return 0, datetime.date.min
+            return abs(key.date - sar.date).days, key.date
+
+        return min((t for t in self.truths if submission in t.submissions), key=distance)
+
+
+@dataclass(frozen=True, slots=True)
+class TruthSet:
+    """The SAR inputs that can be scored, and the names of the scenes or images that cannot."""
+
+    inputs: tuple[SarInput, ...]
+    unscored: tuple[str, ...]
+
+
+def scene_in(name: str) -> SceneKey | None:
+    """The scene `<lon>_<lat>_<YYYY>_<MM>_<DD>` that a file name speaks of, if any."""
+    for match in _SCENE.finditer(PurePosixPath(name).name):
+        try:
+            return SceneKey.parse(match.group())
+        except ValueError:  # the date is not in the calendar
+            continue
+    return None
+
+
+def load_truth(
+    path: Path, images: Sequence[str], window_days: int = 7, advance: Advance | None = None
+) -> TruthSet:
+    """Find the truths of an archive's images.
+
+    Args:
+        path: a folder of Sentinel-2 tiles, or the JSON mapping of the 2022 or 2023 server.
+        images: the names of the archive's images.
+        window_days: for a folder, how far a truth may be from the SAR date, either way, inclusive.
+        advance: called with the truths examined for clouds, and their number.
+
+    Raises:
+        InputError: there is no truth for any image, or the mapping or a file of it is not usable.
+    """
+    if path.is_dir():
+        return _from_folder(path, images, window_days, advance)
+    inputs = read_mapping(path, images)
+    listed = {name for sar in inputs for name in sar.submissions}
+    if missing := sorted(listed.difference(images)):
+        problem = (
+            f"the archive lacks {len(missing)} of its {len(listed)} images, {missing[0]} first"
+        )
+        raise InputError(path, problem, "package with --expected and the server's list of names")
+    for sar in inputs:
+        for file in (file for truth in sar.truths for file in truth.paths):
+            if not file.is_file():
+                raise InputError(file, "no such truth", f"{path.name} lists it for {sar.name}")
+    return TruthSet(inputs, tuple(sorted(set(images) - listed)))
+
+
+def read_mapping(path: Path, images: Sequence[str] = ()) -> tuple[SarInput, ...]:
+    """The SAR inputs of a server's mapping.
+
+    2022: `{sar: {truth: [submission, ...]}}`. 2023: `{"['submission', ...]": [truth, ...]}`, whose
+    keys are Python lists written as text. A submission listed without a folder means the one of
+    `images` that has that name.
+
+    Raises:
+        InputError: the file is missing, not JSON, or has another shape.
+    """
+    mapping = read_json(path, _REMEDY)
+    entries = {PurePosixPath(image).name: image for image in images}
+    if isinstance(mapping, dict) and mapping:
+        if all(isinstance(value, dict) for value in mapping.values()):
+            return tuple(_input_2022(path, *item, entries) for item in mapping.items())
+        if all(isinstance(value, list) for value in mapping.values()):
+            return tuple(_input_2023(path, *item, entries) for item in mapping.items())
+    raise InputError(path, "has the shape of neither the 2022 nor the 2023 mapping", _REMEDY)
+
+
+def _input_2022(
+    where: Path, sar: str, listed: Mapping[str, Any], entries: Mapping[str, str]
+) -> SarInput:
+    if not listed:
+        raise InputError(where, f"lists no truth for {sar}", _REMEDY)
+    truths = tuple(
+        Truth(name, (where.parent / name.lstrip("/"),), _names(where, name, submissions, entries))
+        for name, submissions in listed.items()
+    )
+    submissions = dict.fromkeys(name for truth in truths for name in truth.submissions)
+    return SarInput(sar, tuple(submissions), truths)
+
+
+def _input_2023(
+    where: Path, key: str, listed: Sequence[Any], entries: Mapping[str, str]
+) -> SarInput:
+    try:
+        # The server evaluates these keys as code; a literal is all that they need to be.
+        names = ast.literal_eval(key)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        names = None
+    submissions = _names(where, key, names, entries)
+    truths = tuple(
+        Truth(name, _tiles_of(where, name), submissions) for name in _names(where, key, listed, {})
+    )
+    return SarInput(submissions[0], submissions, truths)
+
+
+def _names(where: Path, key: str, names: object, entries: Mapping[str, str]) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise InputError(where, f"no list of names at {key[:80]!r}", _REMEDY)
+    return tuple(entries.get(name, name.lstrip("/")) for name in dict.fromkeys(names))
+
+
+def _tiles_of(where: Path, name: str) -> tuple[Path, ...]:
+    key = scene_in(name)
+    if key is None or not PurePosixPath(name).name.startswith("Sentinel2_"):
+        raise InputError(where, f"no truth can be called {name}", "expected Sentinel2_<scene>.tiff")
+    folder = (where.parent / name).parent
+    return tuple(folder / str(TileName("Sentinel2", band, key)) for band in RGB_BANDS)
+
+
+def _from_folder(
+    folder: Path, images: Sequence[str], window_days: int, advance: Advance | None
+) -> TruthSet:
+    submissions: dict[SceneKey, list[str]] = defaultdict(list)
+    for image in images:
+        if (key := scene_in(image)) is None:
+            raise InputError(image, "names no place and date", "a folder of truths needs them")
+        submissions[key].append(image)
+    tiles = _scan(folder)
+    near = _near(submissions, tiles, window_days)
+    candidates = sorted({scene for scenes in near.values() for scene in scenes})
+    clear = set()
+    for done, scene in enumerate(candidates, 1):
+        if _is_clear(tiles[scene]):
+            clear.add(scene)
+        if advance:
+            advance(done, len(candidates))
+    inputs = []
+    for key, scenes in near.items():
+        names = tuple(submissions[key])
+        if truths := tuple(
+            Truth(str(scene), tuple(tiles[scene][band] for band in RGB_BANDS), names)
+            for scene in scenes
+            if scene in clear
+        ):
+            inputs.append(SarInput(str(key), names, truths))
+    if not inputs:
+        raise _nothing_near(folder, near, tiles, window_days)
+    scored = {sar.name for sar in inputs}
+    return TruthSet(tuple(inputs), tuple(str(key) for key in near if str(key) not in scored))
+
+
+def _scan(folder: Path) -> dict[SceneKey, dict[str, Path]]:
+    tiles: dict[SceneKey, dict[str, Path]] = defaultdict(dict)
+    for path in sorted(folder.rglob("Sentinel2_*")):
+        if path.suffix not in SUFFIXES:
+            continue
+        try:
+            name = TileName.parse(path.name)
+        except InputError:
+            continue  # a folder of truths may hold other files too
+        if name.sensor == "Sentinel2" and name.band in BANDS["Sentinel2"]:
+            tiles[name.scene].setdefault(name.band, path)
+    complete = {key: bands for key, bands in tiles.items() if bands.keys() >= set(RGB_BANDS)}
+    if not complete:
+        raise InputError(folder, f"holds no scene with {', '.join(RGB_BANDS)}", _REMEDY)
+    return complete
+
+
+def _near(
+    keys: Iterable[SceneKey], scenes: Iterable[SceneKey], window_days: int
+) -> dict[SceneKey, list[SceneKey]]:
+    at: dict[tuple[str, str], list[SceneKey]] = defaultdict(list)
+    for scene in sorted(scenes):
+        at[scene.lon, scene.lat].append(scene)
+    return {
+        key: [s for s in at[key.lon, key.lat] if abs((s.date - key.date).days) <= window_days]
+        for key in sorted(keys)
+    }
+
+
+def _is_clear(tiles: Mapping[str, Path]) -> bool:
+    paths = [tiles[band] for band in BANDS["Sentinel2"] if band in tiles]
+    scene = read_scene("Sentinel2", paths).astype(np.uint16, copy=False)
+    qa60 = scene[3:] if len(scene) > 3 else np.zeros_like(scene[:1])
+    counts = dict(zip(COLUMNS, count(scene[None, :3], qa60, CloudRule())[0], strict=True))
+    return not (counts["nodata"] or counts["qa60"] or counts["cloud"])
+
+
+def _nothing_near(
+    folder: Path,
+    near: Mapping[SceneKey, Sequence[SceneKey]],
+    scenes: Iterable[SceneKey],
+    window_days: int,
+) -> InputError:
+    if any(near.values()):
+        problem = f"every truth within {window_days} days of a prediction has clouds or nodata"
+        return InputError(folder, problem, "widen the window, or give more dates")
+    for scene in sorted(scenes):
+        for key in near:
+            if (key.lon, key.lat) == (scene.lon, scene.lat):
+                problem = f"no truth within {window_days} days: {key} is predicted, {scene} is true"
+                return InputError(folder, problem, "widen the window, or give more dates")
+    key, scene = min(near), min(scenes)
+    problem = (
+        f"holds other places: {key.lon}_{key.lat} is predicted, {scene.lon}_{scene.lat} is true"
+    )
+    return InputError(folder, problem, "give the truth of the predicted scenes")

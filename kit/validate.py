@@ -1,0 +1,93 @@
+"""Self-evaluation: Table 1 of the paper for this data.
+
+In: trained runs and the hold-out of the pair table. Out: MAE and PSNR of each, beside those of a
+picture of one mean colour and beside the paper's.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from kit.checkpoint import load_run
+from kit.console import Advance
+from kit.dataset import mean_color, read_pair
+from kit.device import place
+from kit.errors import InputError
+from kit.metrics import Scores, scores
+from kit.pairs import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.variants import PAPER
+
+BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; the paper's figures are None for a variant that it does not have."""
+
+    variant: str
+    scores: Scores
+    paper: tuple[float, float] | None
+
+
+def validate(
+    names: Sequence[str], *, work: Path, runs: Path, advance: Advance | None = None
+) -> tuple[Row, ...]:
+    """Score the named runs, or all trained ones, on the hold-out.
+
+    The first row is the baseline: one colour, the mean of the training pairs.
+
+    Raises:
+        InputError: nothing is trained, a named run is not, or the hold-out is empty.
+    """
+    pairs = read_pairs(work / "pairs.parquet")
+    held = holdout_pairs(pairs)
+    if not held:
+        raise InputError(work / "pairs.parquet", "the hold-out is empty",
+                         "prepare more data: a fifth of Dataset-2 is set aside")  # fmt: skip
+    names = names or sorted(path.parent.name for path in runs.glob("*/weights.safetensors"))
+    if not names:
+        raise InputError(runs, "holds no trained run", "train one first: kit train spade2")
+    color = np.array(mean_color(train_pairs(pairs, 1), "reflectance"), dtype=np.float32)
+    truths = (read_pair(pair, "reflectance")[1] for pair in held)
+    baseline = scores(
+        (np.broadcast_to(color[:, None, None], truth.shape), truth) for truth in truths
+    )
+    rows = [Row("mean colour", baseline, None)]
+    for done, name in enumerate(names, start=1):
+        weights = load_run(runs, name)
+        found = evaluate(weights.generator, held, weights.variant.target)
+        rows.append(Row(name, found, PAPER.get(name)))
+        if advance:
+            advance(done, len(names))
+    return tuple(rows)
+
+
+def evaluate(generator: nn.Module, pairs: Sequence[Pair], target: str) -> Scores:
+    """MAE, MSE and PSNR in [0, 1] of a generator over `pairs`."""
+    return scores(_predictions(generator, pairs, target))
+
+
+@torch.inference_mode()
+def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a generator in evaluation mode on radar [N, 2, H, W] in [0, 1]; returns RGB in [0, 1]."""
+    rgb = generator(place(torch.from_numpy(radar)) * 2 - 1)
+    result: NDArray[np.float32] = ((rgb.float() + 1) / 2).clamp(0, 1).cpu().numpy()
+    return result
+
+
+def _predictions(
+    generator: nn.Module, pairs: Sequence[Pair], target: str
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    generator = place(generator).eval()
+    for _, same_size in groupby(pairs, key=lambda pair: (pair.height, pair.width)):
+        group = list(same_size)
+        for start in range(0, len(group), BATCH):
+            images = [read_pair(pair, target) for pair in group[start : start + BATCH]]
+            radar = np.stack([radar for radar, _ in images])
+            yield from zip(infer(generator, radar), (optical for _, optical in images), strict=True)

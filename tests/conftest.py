@@ -1,0 +1,53 @@
+"""One small world, prepared and trained once, for all tests that need trained runs."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from made import key, optical, radar, world
+
+from kit.clouds import CloudRule
+from kit.prepare import prepare
+from kit.train import train
+from kit.variants import Variant, find
+
+# Two tests at a time on two cores are faster than one test on both; and results repeat exactly.
+torch.set_num_threads(1)
+
+TINY = (
+    "width=2", "discriminator_width=2", "batch=4", "crop=32", "epochs=1", "decay_epochs=1",
+    "lr=0.002", "discriminator_lr=0.002",
+)  # fmt: skip
+
+
+def tiny(name: str, *settings: str) -> Variant:
+    """The variant called `name`, so narrow and short that it trains in a second or two."""
+    return find(name, (*TINY, *settings))
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data/, test/, work/ and runs/ of spade4, spade2 and p2phd1."""
+    root = tmp_path_factory.mktemp("trained")
+    world(root / "data", places=30, dates=1)
+    for place in (40, 41):
+        radar(root / "test", key(place))
+        optical(root / "truth", key(place, 1))
+    prepare(root / "data", root / "work", rule=CloudRule())
+    for name in ("spade4", "spade2", "p2phd1"):
+        train(tiny(name), work=root / "work", runs=root / "runs")
+    return root
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of `trained_once` to work in, as the current folder."""
+    root = tmp_path / "trained"
+    shutil.copytree(trained_once, root)
+    before = Path.cwd()
+    os.chdir(root)
+    yield root
+    os.chdir(before)

@@ -1,0 +1,191 @@
+"""The commands as a user types them: what they print, where, and how they end."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+from made import key, optical, radar, world
+
+from kit import cli, console
+
+
+@pytest.fixture(autouse=True)
+def loud():
+    yield
+    console.stderr.quiet = False
+
+
+@pytest.fixture
+def kit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run `kit ...` in this process; returns (exit code, stdout, stderr)."""
+    # Tables are wrapped to the width of the terminal, which a test does not have.
+    monkeypatch.setattr(console.stderr, "_width", 200)
+
+    def run(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
+    code, out, err = kit("prepare data --json")
+    assert code == 0 and "Dataset-2" in err and "next: kit train" in err
+    assert json.loads(out).keys() >= {
+        "scenes_s1", "scenes_s2", "pairs", "dataset1", "dataset2", "holdout", "dropped",
+    }  # fmt: skip
+    code, out, err = kit("validate --json")
+    assert code == 0 and "0.02194" in err
+    assert {"variant", "mae", "psnr", "psnr_pooled", "n"} <= json.loads(out)[1].keys()
+    code, out, err = kit("predict --ensemble spade4,spade2,p2phd1 --input test --json")
+    assert code == 0 and json.loads(out)["done"] == 6
+    code, out, err = kit("package --layout plain --name mine --truth truth --json")
+    assert code == 0 and json.loads(out)["images"] == 2 and "ensemble" in err
+    code, out, err = kit("score submissions/mine.zip truth --json --sheet picture.png")
+    assert code == 0 and "official_2022" in err and "picture.png" in err
+    found = json.loads(out)
+    assert found["n"] == 2 and 0 < found["mae"] < 1
+    assert [row["name"] for row in found["rows"]] == [
+        "mean colour", "spade4", "spade2", "p2phd1", "ensemble (spade4, spade2, p2phd1)",
+    ]  # fmt: skip
+    assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> None:
+    settings = " ".join(f"--set {text}" for text in TINY)
+    code, out, err = kit(f"train p2phd1 {settings} --set name=again --json")
+    assert code == 0 and "hold-out MAE" in err and "next: kit validate again" in err
+    assert json.loads(out)["steps"] == 12
+    mine = Path("mine.toml")
+    mine.write_text('base = "p2phd1"\n' + "\n".join(text.replace("=", " = ") for text in TINY))
+    assert kit("train mine.toml --quiet") == (0, "", "")
+    assert Path("runs/mine/weights.safetensors").exists()
+
+
+def test_simulate_then_prepare(tmp_path: Path, kit, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = kit("simulate small --places 6 --test-places 1 --size 64 --json")
+    assert code == 0 and "next: kit prepare" in err
+    assert kit("prepare small/train --split random -q")[0] == 0
+    code, _, err = kit("simulate small")
+    assert code == 5 and "small" in err
+
+
+def test_variants_and_doctor(kit) -> None:
+    code, out, err = kit("variants --json")
+    listed = json.loads(out)
+    assert code == 0 and "GAN + 1000 L1" in err and "0.0279459" in err
+    assert len(listed["variants"]) == 5 and listed["variants"][0]["name"] == "spade1"
+    code, out, err = kit("doctor --json")
+    assert code == 0 and {"name", "value", "why"} == json.loads(out)[0].keys()
+
+
+def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
+    assert kit("prepare data --quiet") == (0, "", "")
+    _, out, err = kit("prepare data --quiet --json")
+    assert json.loads(out)["pairs"] == 30 and err == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("prepare nowhere", 3, "nowhere: no such folder"),
+        ("prepare empty", 3, "empty: holds no tile"),
+        ("prepare data --threshold 0.1234", 3, "0.001"),
+        ("prepare data --window-days -1", 2, "window-days"),
+        ("prepare data --split best", 2, "split"),
+        ("prepare", 2, "DATA"),
+        ("train spade9", 3, "no such variant"),
+        ("train spade2 --set wdth=3", 3, "no field called 'wdth'"),
+        ("train spade2 --work nowhere", 3, "kit prepare"),
+        ("train spade2 --set width=4", 5, "begun with other"),
+        ("validate spade1", 3, "kit train spade1"),
+        ("validate --runs nowhere", 3, "no trained run"),
+        ("predict --ensemble spade9 --input test", 3, "kit train spade9"),
+        ("predict --ensemble spade2 --input nowhere", 3, "nowhere: no such folder"),
+        ("predict --ensemble spade2 --input truth", 3, "no Sentinel-1 tile"),
+        ("package", 3, "kit predict"),
+        ("package --layout 2024", 2, "layout"),
+        ("score nowhere.zip truth", 3, "nowhere.zip"),
+        ("simulate data", 5, "data"),
+        ("nonsense", 2, "nonsense"),
+    ],
+)
+def test_mistakes_end_with_a_code_and_a_remedy(
+    trained: Path, kit, line: str, code: int, message: str
+) -> None:
+    Path("empty").mkdir()
+    ended, out, err = kit(line)
+    assert (ended, out) == (code, "")
+    assert message in err and "Traceback" not in err
+
+
+def test_errors_are_said_even_when_quiet(kit) -> None:
+    code, _, err = kit("prepare nowhere --quiet")
+    assert code == 3 and "nowhere" in err
+
+
+def test_an_archive_the_server_would_reject_is_not_written(trained: Path, kit) -> None:
+    kit("predict --ensemble submission2 --input test")
+    code, _, err = kit("package")
+    assert code == 4 and "256x256" in err and "--layout plain" in err
+    assert not list(Path("submissions").glob("*.zip"))
+
+
+def test_an_expected_list_of_other_scenes_is_refused(trained: Path, kit) -> None:
+    kit("predict --ensemble spade2 --input test")
+    Path("files.json").write_text(json.dumps([f"images/Sentinel2_{key(3)}.tiff"]))
+    code, _, err = kit("package --layout plain --expected files.json")
+    assert code == 3 and str(key(3)) in err
+
+
+def test_a_truth_of_another_place_is_refused(trained: Path, kit) -> None:
+    kit("predict --ensemble spade2 --input test")
+    assert kit("package --layout plain")[0] == 0
+    optical(Path("far"), key(3))
+    code, _, err = kit("score submissions/spade2.zip far")
+    assert code == 3 and key(3).lon in err
+
+
+def test_bad_tiles_are_listed_and_good_ones_go_on(tmp_path: Path, kit, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(Path("data"), places=30, dates=1)
+    Path(f"data/sent2/Sentinel2_B3_{key(2, 2)}.tiff").write_bytes(b"II*\0 half a tile")
+    radar(Path("data"), key(60), bands=("VV",))
+    code, _, err = kit("prepare data")
+    assert code == 0 and "unreadable" in err and "missing band" in err
+    listed = Path("work/rejected.csv").read_text()
+    assert f"Sentinel2_B3_{key(2, 2)}.tiff" in listed and f"Sentinel1 {key(60)}" in listed
+
+
+def test_ctrl_c_saves_and_ends_with_130(trained: Path) -> None:
+    settings = [part for text in (*TINY, "epochs=999", "name=long") for part in ("--set", text)]
+    command = [sys.executable, "-m", "kit", "train", "p2phd1", *settings]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not Path("runs/long/metrics.jsonl").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on" in err and "Traceback" not in err
+    assert Path("runs/long/checkpoint.safetensors").exists()
+
+
+def test_every_command_has_help_with_an_example(kit) -> None:
+    names = [command.callback.__name__ for command in cli.app.registered_commands]
+    assert names == ["simulate", "prepare", "train", "validate", "predict", "package", "score",
+                     "variants", "doctor"]  # fmt: skip
+    for name in names:
+        code, out, _ = kit(f"{name} --help")
+        assert code == 0 and f"Example: kit {name}" in out
+        assert "--json" in out and "--quiet" in out

@@ -1,0 +1,63 @@
+"""The order of the house: a module imports only from those before it, so no cycle can arise."""
+
+import ast
+from pathlib import Path
+
+import kit
+
+ROOT = Path(kit.__file__).parent
+
+ORDER = (
+    "kit", "kit.errors", "kit.files", "kit.tiles", "kit.console", "kit.device", "kit.landcover",
+    "kit.simulate", "kit.catalog", "kit.clouds", "kit.screen", "kit.pairs", "kit.prepare",
+    "kit.metrics", "kit.dataset", "kit.variants", "kit.models.padding", "kit.models.spade",
+    "kit.models.pix2pixhd", "kit.models.discriminator", "kit.models", "kit.models.published",
+    "kit.losses", "kit.checkpoint", "kit.sheet", "kit.validate", "kit.train", "kit.predict",
+    "kit.ensemble", "kit.truth", "kit.archive", "kit.layout", "kit.score", "kit.gallery",
+    "kit.package", "kit.doctor", "kit.show", "kit.cli", "kit.__main__",
+)  # fmt: skip
+
+
+def name_of(path: Path) -> str:
+    parts = ("kit", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in ORDER else node.module for name in inner}
+    return {name for name in found if name.split(".")[0] == "kit"}
+
+
+def modules() -> dict[str, set[str]]:
+    return {name_of(path): imports_of(path) for path in ROOT.rglob("*.py")}
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(modules()) == sorted(ORDER)
+
+
+def test_imports_point_backwards() -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in modules().items()
+        for other in others
+        if ORDER.index(other) >= ORDER.index(name)
+    ]
+    assert not wrong
+
+
+def test_nothing_is_pickled() -> None:
+    for path in ROOT.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "import pickle" not in text and "torch.load" not in text, path
+
+
+def test_files_stay_comfortable() -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
+    assert {name: n for name, n in lengths.items() if n > 400} == {}

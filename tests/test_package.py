@@ -1,0 +1,308 @@
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from tiny import A, B, digital_numbers, image, tiff, write_member, write_truth
+
+import kit
+from kit.ensemble import average
+from kit.errors import BusyError, CheckError, InputError
+from kit.files import lock, sha256
+from kit.layout import LAYOUTS
+from kit.package import LOG_COLUMNS, Package, findings, package
+from kit.score import score
+
+CH3 = LAYOUTS["2022"]
+NAMES = [f"CH3/Sentinel2_{A}.tiff", f"CH3/Sentinel2_{B}.tiff"]
+REPOSITORY = Path(kit.__file__).parents[1]
+
+Run = Callable[..., Package]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """`package` on two members that predicted two scenes."""
+    predictions = tmp_path / "predictions"
+    write_member(predictions, "one", {A: image(1), B: image(2)})
+    write_member(predictions, "two", {A: image(3), B: image(4)})
+    last = {"ensemble": "one,two", "members": ["one", "two"]}
+    (predictions / "last.json").write_text(json.dumps(last))
+
+    def run(**settings: Any) -> Package:
+        return package(predictions=predictions, submissions=tmp_path / "submissions", **settings)
+
+    return run
+
+
+def files(tmp_path: Path) -> set[str]:
+    folder = tmp_path / "submissions"
+    return {path.name for path in folder.iterdir()} - {".lock"} if folder.exists() else set()
+
+
+def write_json(path: Path, value: object) -> Path:
+    path.write_text(json.dumps(value))
+    return path
+
+
+def test_the_last_ensemble_becomes_an_archive_that_other_programs_read(
+    tmp_path: Path, run: Run
+) -> None:
+    result = run()
+    assert result.archive == tmp_path / "submissions" / "one-two.zip"
+    assert (result.images, result.left_out, result.scores) == (2, 0, None)
+    assert result.sha256 == sha256(result.archive)
+    with zipfile.ZipFile(result.archive) as archive:
+        assert archive.namelist() == sorted(NAMES)
+        for name, pair in zip(NAMES, ((1, 3), (2, 4)), strict=True):
+            found = tifffile.imread(archive.open(name))
+            assert (found.dtype, found.shape) == (np.uint16, (256, 256, 3))
+            expected = average([image(seed) for seed in pair])
+            np.testing.assert_array_equal(found.transpose(2, 0, 1), expected)
+    assert findings(result.archive, CH3, NAMES) == ()
+    assert files(tmp_path) == {"one-two.zip", "one-two.json", "submissions.csv"}
+
+
+def test_the_manifest_says_where_it_comes_from(run: Run) -> None:
+    result = run(ensemble="two", name="try 1.5")
+    manifest = json.loads(result.manifest.read_text())
+    assert result.manifest.name == "try 1.5.json"
+    assert manifest.pop("created").endswith("+00:00")
+    assert manifest == {
+        "name": "try 1.5",
+        "ensemble": "two",
+        "members": [
+            {
+                "variant": "two",
+                "weights_sha256": "weights of two",
+                "config": {"name": "two"},
+                "scaling": {"vv_db": [-25, 0], "vh_db": [-32.5, 0], "dn": [0, 3000]},
+                "mean_color": [0.1, 0.2, 0.15],
+            }
+        ],
+        "target": "reflectance",
+        "layout": "2022",
+        "images": 2,
+        "left_out": 0,
+        "sha256": result.sha256,
+        "kit": kit.__version__,
+        "scores": None,
+    }
+
+
+def test_every_submission_is_a_line_of_the_log_and_other_lines_are_kept(
+    tmp_path: Path, run: Run
+) -> None:
+    result = run()
+    log = tmp_path / "submissions" / "submissions.csv"
+    by_hand = log.read_text().rstrip("\n") + "0.0279459"  # noted by hand, without a line's end
+    log.write_text(by_hand)
+    run(name="second")
+    assert log.read_text().startswith(by_hand + "\n")
+    with log.open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert tuple(first) == LOG_COLUMNS
+    assert (first["members"], first["leaderboard"]) == ("one two", "0.0279459")
+    assert (second["name"], second["sha256"], second["mae"]) == ("second", result.sha256, "")
+
+
+def test_scores_go_into_the_result_the_manifest_and_the_log(tmp_path: Path, run: Run) -> None:
+    write_truth(tmp_path / "truth", A, digital_numbers(1))
+    result = run(truth=tmp_path / "truth")
+    assert result.scores is not None
+    again = score(result.archive, tmp_path / "truth", predictions=tmp_path / "predictions")
+    assert again == result.scores
+    assert [row.name for row in again.rows] == ["mean colour", "one", "two", "ensemble (one, two)"]
+    assert json.loads(result.manifest.read_text())["scores"] == again.as_dict()
+    with (tmp_path / "submissions" / "submissions.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert float(line["mae"]) == again.rows[-1].scores.mae
+    assert float(line["official_2023"]) == again.rows[-1].official_2023
+
+
+def test_a_truth_of_another_place_leaves_nothing(tmp_path: Path, run: Run) -> None:
+    write_truth(tmp_path / "truth", "10.00_20.00_2019_06_08", digital_numbers(1, 8))
+    with pytest.raises(InputError, match="holds other places"):
+        run(truth=tmp_path / "truth")
+    write_truth(tmp_path / "truth", A, digital_numbers(1, 8))
+    with pytest.raises(InputError, match="where its truth"):
+        run(truth=tmp_path / "truth")
+    assert files(tmp_path) == set()
+
+
+def test_the_same_predictions_give_the_same_bytes(tmp_path: Path, run: Run) -> None:
+    expected = write_json(tmp_path / "files.json", NAMES[::-1])
+    first = run(name="first", expected=expected).sha256
+    for path in tmp_path.rglob("*.npy"):
+        os.utime(path, (1, random.randrange(10**9)))
+    code = (
+        "import os, sys; from pathlib import Path; from kit.package import package\n"
+        "os.umask(0o077); folder = Path(sys.argv[1])\n"
+        "print(package(predictions=folder / 'predictions', submissions=folder / 'else').sha256)"
+    )
+    changes = {"PYTHONPATH": str(REPOSITORY), "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}
+    second = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=os.environ | changes,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert second.stdout.strip() == first
+
+
+def test_expected_names_are_kept_and_share_predictions(tmp_path: Path, run: Run) -> None:
+    names = [f"/CH3/deep/S1_VV_{A}_{i}.tiff" for i in (1, 2, 3)]
+    expected = {"count": 3, "image_type": ".tiff", "files": names}
+    result = run(expected=write_json(tmp_path / "files.json", expected))
+    assert (result.images, result.left_out) == (3, 1)
+    with zipfile.ZipFile(result.archive) as archive:
+        assert archive.namelist() == [name[1:] for name in names]
+        assert len({archive.read(name) for name in archive.namelist()}) == 1
+
+
+def test_the_layout_of_2023(tmp_path: Path, run: Run) -> None:
+    names = [f"Sentinel2_{A}_{i}.tiff" for i in (1, 2)]
+    expected = write_json(tmp_path / "files.json", {str(names): [f"Sentinel2_{A}.tiff"]})
+    result = run(layout="2023", expected=expected)
+    with zipfile.ZipFile(result.archive) as archive:
+        assert archive.namelist() == [f"translation/{name}" for name in names]
+    assert run(layout="2023", name="all").images == 2
+
+
+def test_expected_names_without_a_prediction(tmp_path: Path, run: Run) -> None:
+    names = [*NAMES, "CH3/a_1.tiff", *(f"CH3/{A[:-1]}{i}.tiff" for i in range(1, 5))]
+    with pytest.raises(InputError, match=r"5 of 7 names have no prediction: .*01\.tiff, .*02"):
+        run(expected=write_json(tmp_path / "files.json", names))
+    with pytest.raises(InputError, match="--layout 2023"):
+        run(expected=write_json(tmp_path / "files.json", [f"translation/{A}.tiff"]))
+    assert files(tmp_path) == set()
+
+
+def test_an_archive_is_not_replaced_unless_asked(tmp_path: Path, run: Run) -> None:
+    first = run()
+    write_member(tmp_path / "predictions", "one", {A: image(5), B: image(6)})
+    with pytest.raises(BusyError, match="--overwrite"):
+        run(ensemble="one,two")
+    assert sha256(first.archive) == first.sha256
+    assert run(ensemble="one,two", overwrite=True).sha256 != first.sha256
+    with lock(tmp_path / "submissions"), pytest.raises(BusyError, match="in use"):
+        run(ensemble="one,two", overwrite=True)
+
+
+def test_what_the_server_would_reject_leaves_no_archive(tmp_path: Path, run: Run) -> None:
+    first = run(name="mine", ensemble="two")
+    small = {f"{A[:-2]}{day:02}": image(day, size=8) for day in range(1, 13)}
+    flat = {B: np.full((3, 256, 256), 7, np.uint16)}
+    write_member(tmp_path / "predictions", "bad", small | flat)
+    with pytest.raises(CheckError) as raised:
+        run(ensemble="bad", name="mine", overwrite=True)
+    lines = str(raised.value).splitlines()
+    assert raised.value.exit_code == 4
+    assert "13 findings" in lines[0] and lines[-1].strip() == "and 3 more"
+    assert "is 8x8 where the server reads 256x256" in lines[1]
+    assert len(lines) == 12
+    assert sha256(first.archive) == first.sha256
+    assert files(tmp_path) == {"mine.zip", "mine.json", "submissions.csv"}
+    write_member(tmp_path / "predictions", "bad", flat)
+    with pytest.raises(CheckError, match=f"{B}.tiff shows one colour"):
+        run(ensemble="bad")
+    assert len(files(tmp_path)) == 3
+
+
+def test_the_plain_layout_takes_any_size(tmp_path: Path, run: Run) -> None:
+    write_member(tmp_path / "predictions", "small", {A: image(1, 8), B: image(1, 12)})
+    result = run(layout="plain")
+    assert zipfile.ZipFile(result.archive).namelist()[0] == f"images/Sentinel2_{A}.tiff"
+    assert result.images == 2
+
+
+def test_a_disk_that_fills_leaves_nothing(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OSError, match="No space"):
+        run()
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/x", ".hidden", ".."])
+def test_names_that_lead_elsewhere(run: Run, name: str) -> None:
+    with pytest.raises(InputError, match="not a name"):
+        run(name=name)
+
+
+def test_an_unknown_layout_and_a_missing_member(run: Run) -> None:
+    with pytest.raises(InputError, match="known are 2022, 2023, plain"):
+        run(layout="2021")
+    with pytest.raises(InputError, match="kit predict --ensemble spade4"):
+        run(ensemble="submission2")
+
+
+GOOD = tiff(image(1))
+NAN = np.full((3, 256, 256), np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("entries", "problems"),
+    [
+        ({}, ["is missing", "is missing"]),
+        ({NAMES[0]: GOOD, NAMES[1]: GOOD}, []),
+        ({NAMES[0]: GOOD}, ["is missing"]),
+        ({NAMES[0]: GOOD, NAMES[1]: GOOD, "notes.txt": b""}, ["is not asked for"]),
+        ({NAMES[0]: GOOD, NAMES[1][:-1]: GOOD}, [f"is there as {NAMES[1][:-1]}", "is not asked"]),
+        ({NAMES[0]: GOOD, NAMES[1].lower(): GOOD}, ["is there as ch3", "is not asked for"]),
+        ({NAMES[0]: GOOD, f"x/{NAMES[1]}": GOOD}, ["is there as x/CH3", "is not asked for"]),
+        ({NAMES[0]: GOOD, NAMES[1]: GOOD[:9999]}, ["not readable"]),
+        ({NAMES[0]: GOOD, NAMES[1]: tiff(image(1)[:1])}, ["is 1x256x256 where 3 bands"]),
+        ({NAMES[0]: GOOD, NAMES[1]: tiff(image(1, 128))}, ["is 128x128 where the server"]),
+        ({NAMES[0]: GOOD, NAMES[1]: tiff(NAN)}, ["not finite"]),
+        ({NAMES[0]: GOOD, NAMES[1]: tiff(image(1) * 0)}, ["shows one colour"]),
+        ({NAMES[0]: GOOD, NAMES[1]: tiff(image(1).transpose(1, 2, 0))}, []),
+        ({NAMES[0]: GOOD, f"/{NAMES[1]}": GOOD}, ["is there as /", "points outside", "is not"]),
+        ({NAMES[0]: GOOD, NAMES[1]: GOOD, "../x.tiff": GOOD}, ["points outside", "is not asked"]),
+    ],
+)
+def test_findings(tmp_path: Path, entries: dict[str, bytes], problems: list[str]) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    found = findings(path, CH3, NAMES)
+    assert len(found) == len(problems), found
+    for finding, problem in zip(found, problems, strict=True):
+        assert problem in finding.problem
+        assert finding.remedy or "points" in finding.problem
+        assert finding.harmless == ("is not asked for" in finding.problem)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_findings_of_duplicates_and_of_no_archive(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in (*NAMES, NAMES[0]):
+            archive.writestr(name, GOOD)
+    (found,) = findings(path, CH3, NAMES)
+    assert (found.name, found.problem) == (NAMES[0], "is there 2 times")
+    path.write_bytes(b"not a zip")
+    (found,) = findings(path, CH3, NAMES)
+    assert "not a whole zip" in found.problem
+
+
+def test_progress_covers_writing_checking_and_scoring(tmp_path: Path, run: Run) -> None:
+    write_truth(tmp_path / "truth", A, digital_numbers(1))
+    steps: list[tuple[int, int]] = []
+    run(truth=tmp_path / "truth", advance=lambda *step: steps.append(step))
+    assert steps == [(1, 1), (1, 2), (2, 2), (1, 2), (2, 2), (1, 1)]

@@ -111,8 +111,10 @@ def report(result: "Report") -> None:
     rows = []
     for row in result.rows:
         values = (row.as_dict()[name] for name in RULES)
-        rows.append([row.name, *("inf" if value is None else f"{value:.5f}" for value in values)])
-    table(f"Scores of {result.rows[-1].scores.n} images", ("", *RULES), rows)
+        cells = ("inf" if value is None else f"{value:.5g}" for value in values)
+        rows.append([row.name.partition(" (")[0], *cells])
+    titles = ("", "MAE", "MSE", "PSNR", "pooled", "2022", "2023")
+    table(f"Scores of {result.rows[-1].scores.n} images", titles, rows)
     for name, rule in RULES.items():
         say(f"  {name}: {rule}")
     if result.unscored:

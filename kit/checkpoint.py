@@ -6,10 +6,10 @@ and output, and a SHA-256 of all that, because safetensors alone does not notice
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kit.dataset import SCALING
+from kit.device import place
 from kit.errors import InputError
 from kit.files import atomic
-from kit.models import build_generator
+from kit.models import build_discriminator, build_generator
 from kit.variants import Variant, from_dict, to_dict
 
 
@@ -111,29 +112,85 @@ def _digest(tensors: Mapping[str, Tensor], about: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def flatten_optimizer(
-    optimizer: torch.optim.Optimizer, prefix: str
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's tensors, named `prefix.<parameter>.<slot>`, and the rest as JSON."""
-    state = optimizer.state_dict()
-    tensors = {
-        f"{prefix}.{index}.{slot}": tensor
-        for index, slots in state["state"].items()
-        for slot, tensor in slots.items()
-    }
-    return tensors, {"param_groups": state["param_groups"]}
+@dataclass
+class State:
+    """What changes while training, and all that it takes to go on: one file holds it.
+
+    `batch` counts those taken in `epoch`, `step` all of them; `mae` and `psnr` are the best on the
+    hold-out so far; `sums` are losses since the last record.
+    """
+
+    generator: nn.Module
+    generator_optimizer: torch.optim.Optimizer
+    discriminator: nn.Module | None
+    discriminator_optimizer: torch.optim.Optimizer | None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    mae: float | None = None
+    psnr: float | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+
+    _COUNTERS: ClassVar = ("epoch", "batch", "step", "mae", "psnr", "sums")
+
+    @classmethod
+    def new(cls, variant: Variant) -> "State":
+        """Fresh networks and optimisers on the device; a discriminator only for a GAN loss."""
+
+        def adam(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+            return torch.optim.Adam(model.parameters(), rate, betas=variant.betas)
+
+        generator = place(build_generator(variant))
+        discriminator = place(build_discriminator(variant)) if variant.gan else None
+        return cls(
+            generator,
+            adam(generator, variant.lr),
+            discriminator,
+            adam(discriminator, variant.discriminator_lr) if discriminator else None,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write everything into one file."""
+        tensors: dict[str, Tensor] = {}
+        about: dict[str, Any] = {name: getattr(self, name) for name in self._COUNTERS}
+        for who, model, optimizer in self._parts():
+            tensors |= {f"{who}/{name}": tensor for name, tensor in model.state_dict().items()}
+            slots = optimizer.state_dict()
+            about[who] = slots["param_groups"]
+            tensors |= {
+                f"{who}_optimizer/{index}/{slot}": tensor
+                for index, state in slots["state"].items()
+                for slot, tensor in state.items()
+            }
+        save_tensors(path, tensors, about)
+
+    def load(self, path: Path) -> None:
+        """Put back what `save` wrote for the same variant.
+
+        Raises:
+            InputError: the file is damaged, or of other networks.
+        """
+        remedy = "start anew with --overwrite"
+        tensors, about = load_tensors(path, remedy)
+        try:
+            for name in self._COUNTERS:
+                setattr(self, name, about[name])
+            for who, model, optimizer in self._parts():
+                model.load_state_dict(_below(f"{who}/", tensors))
+                slots: dict[int, dict[str, Tensor]] = {}
+                for name, tensor in _below(f"{who}_optimizer/", tensors).items():
+                    index, slot = name.split("/")
+                    slots.setdefault(int(index), {})[slot] = tensor
+                optimizer.load_state_dict({"state": slots, "param_groups": about[who]})
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(path, f"not a checkpoint of this run ({reason})", remedy) from None
+
+    def _parts(self) -> Iterator[tuple[str, nn.Module, torch.optim.Optimizer]]:
+        yield "generator", self.generator, self.generator_optimizer
+        if self.discriminator and self.discriminator_optimizer:
+            yield "discriminator", self.discriminator, self.discriminator_optimizer
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer,
-    prefix: str,
-    tensors: Mapping[str, Tensor],
-    rest: dict[str, Any],
-) -> None:
-    """Put back what `flatten_optimizer` took apart."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith(f"{prefix}."):
-            index, slot = name.removeprefix(f"{prefix}.").split(".")
-            state.setdefault(int(index), {})[slot] = tensor
-    optimizer.load_state_dict({"state": state, **rest})
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): tensor for k, tensor in tensors.items() if k.startswith(prefix)}

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,24 +20,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.checkpoint import (
-    flatten_optimizer,
-    load_tensors,
-    restore_optimizer,
-    save_tensors,
-    save_weights,
-)
+from kit.checkpoint import State, save_weights
 from kit.dataset import PairDataset, Sample, batches, mean_color, read_pair, steps_per_epoch
 from kit.device import pick, place
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock, read_json, sha256, write_bytes, write_json
 from kit.losses import discriminator_loss, generator_loss, l1
-from kit.models import build_discriminator, build_generator
 from kit.pairs import Pair, holdout_pairs, read_pairs, train_pairs
 from kit.sheet import sheet
 from kit.validate import evaluate, infer
 from kit.variants import Variant, to_dict
 
+CHECKPOINT = "checkpoint.safetensors"
 LOG_EVERY = 10
 CHECKPOINT_SECONDS = 300
 RECALIBRATION_BATCHES = 16
@@ -56,22 +50,6 @@ class Run:
     mae: float | None
     psnr: float | None
     pairs: int
-
-
-@dataclass
-class _State:
-    """What changes while training, and all that a checkpoint holds."""
-
-    generator: nn.Module
-    generator_optimizer: torch.optim.Optimizer
-    discriminator: nn.Module | None
-    discriminator_optimizer: torch.optim.Optimizer | None
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    mae: float | None = None
-    psnr: float | None = None
-    sums: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -110,8 +88,10 @@ def train(
         config = {"variant": to_dict(variant), "pairs_sha256": sha256(table)}
         _claim(folder, config, overwrite)
         torch.manual_seed(variant.seed)
-        state = _new_state(variant)
-        _resume(folder, state)
+        state = State.new(variant)
+        if (folder / CHECKPOINT).exists():
+            state.load(folder / CHECKPOINT)
+        _trim(folder / "metrics.jsonl", state.step)
         crop = min(variant.crop, 32 * math.ceil(max(max(p.height, p.width) for p in chosen) / 32))
         dataset = PairDataset(chosen, crop=crop, target=variant.target, seed=variant.seed)
         loop = _Loop(variant, state, dataset, holdout_pairs(pairs), folder, workers, watch)
@@ -125,7 +105,7 @@ class _Loop:
     def __init__(
         self,
         variant: Variant,
-        state: _State,
+        state: State,
         dataset: PairDataset,
         holdout: tuple[Pair, ...],
         folder: Path,
@@ -153,7 +133,7 @@ class _Loop:
                 state.epoch, state.batch = state.epoch + 1, 0
                 if state.epoch % every == 0 or state.epoch == self.epochs:
                     self._validate()
-                    self._save()
+                    self.state.save(self.folder / CHECKPOINT)
 
     def _epoch(self, stopped: list[int]) -> None:
         state, variant = self.state, self.variant
@@ -184,7 +164,7 @@ class _Loop:
                 self._record(state.sums | {"images_per_s": round(rate, 2)})
                 state.sums, logged, images = {}, time.monotonic(), 0
             if stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self._save()
+                self.state.save(self.folder / CHECKPOINT)
                 saved = time.monotonic()
             if stopped:
                 raise KeyboardInterrupt
@@ -203,7 +183,7 @@ class _Loop:
             if state.discriminator:
                 state.discriminator.requires_grad_(False)
                 judged = state.discriminator(sample.radar, fake)
-                adversarial = generator_loss(variant.model, judged)
+                adversarial = generator_loss(variant.model, [scale.float() for scale in judged])
                 loss = loss + variant.gan * adversarial
                 values["gan"] = float(adversarial.detach())
         self._update(state.generator_optimizer, loss, "generator")
@@ -222,9 +202,9 @@ class _Loop:
             with torch.no_grad():
                 fake = self.state.generator(sample.radar)
         both = self.state.discriminator(
-            torch.cat([sample.radar, sample.radar]), torch.cat([fake, sample.target.to(fake.dtype)])
+            torch.cat([sample.radar, sample.radar]), torch.cat([fake.float(), sample.target])
         )
-        fakes, reals = zip(*(scale.chunk(2) for scale in both), strict=True)
+        fakes, reals = zip(*(scale.float().chunk(2) for scale in both), strict=True)
         return discriminator_loss(self.variant.model, fakes, reals)
 
     def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor, who: str) -> None:
@@ -275,21 +255,6 @@ class _Loop:
         if self.watch:
             self.watch(record)
 
-    def _save(self) -> None:
-        state = self.state
-        tensors: dict[str, Tensor] = {}
-        about: dict[str, Any] = {
-            name: getattr(state, name) for name in ("epoch", "batch", "step", "mae", "psnr", "sums")
-        }
-        for who in ("generator", "discriminator"):
-            model, optimizer = getattr(state, who), getattr(state, f"{who}_optimizer")
-            if model is None:
-                continue
-            tensors |= {f"{who}/{name}": tensor for name, tensor in model.state_dict().items()}
-            slots, about[f"{who}_optimizer"] = flatten_optimizer(optimizer, f"{who}_optimizer")
-            tensors |= slots
-        save_tensors(self.folder / "checkpoint.safetensors", tensors, about)
-
 
 def _claim(folder: Path, config: dict[str, Any], overwrite: bool) -> None:
     """Make `folder` the run of this configuration, or refuse if it is another's."""
@@ -310,41 +275,11 @@ def _claim(folder: Path, config: dict[str, Any], overwrite: bool) -> None:
     write_json(path, config)
 
 
-def _new_state(variant: Variant) -> _State:
-    generator = place(build_generator(variant))
-    discriminator = place(build_discriminator(variant)) if variant.gan else None
-
-    def adam(model: nn.Module, rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(model.parameters(), rate, betas=variant.betas)
-
-    return _State(
-        generator,
-        adam(generator, variant.lr),
-        discriminator,
-        adam(discriminator, variant.discriminator_lr) if discriminator else None,
-    )
-
-
-def _resume(folder: Path, state: _State) -> None:
-    """Fill `state` from the checkpoint of `folder`, if there is one."""
-    path = folder / "checkpoint.safetensors"
-    metrics = folder / "metrics.jsonl"
-    if path.exists():
-        tensors, about = load_tensors(path, "start anew with --overwrite")
-        for name in ("epoch", "batch", "step", "mae", "psnr", "sums"):
-            setattr(state, name, about[name])
-        for who in ("generator", "discriminator"):
-            model, optimizer = getattr(state, who), getattr(state, f"{who}_optimizer")
-            if model is None:
-                continue
-            prefix = f"{who}/"
-            own = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
-            model.load_state_dict(own)
-            restore_optimizer(optimizer, f"{who}_optimizer", tensors, about[f"{who}_optimizer"])
+def _trim(metrics: Path, step: int) -> None:
+    """Take out the records of steps that are about to be taken again."""
     if metrics.exists():
-        # Records of steps that are about to be taken again would stand there twice.
         lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["step"] <= state.step]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
         write_bytes(metrics, "".join(kept).encode())
 
 

@@ -62,7 +62,7 @@ def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
 def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> None:
     settings = " ".join(f"--set {text}" for text in TINY)
     code, out, err = kit(f"train p2phd1 {settings} --set name=again --json")
-    assert code == 0 and "hold-out MAE" in err and "next: kit validate again" in err
+    assert code == 0 and "hold-out MAE" in err and "--ensemble again" in err
     assert json.loads(out)["steps"] == 12
     mine = Path("mine.toml")
     mine.write_text('base = "p2phd1"\n' + "\n".join(text.replace("=", " = ") for text in TINY))

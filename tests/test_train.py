@@ -87,16 +87,19 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert resumed.mae == straight.mae
 
 
+KILLED = ("name=killed", "epochs=400", "validations=401")
+
+
 def test_a_kill_costs_only_what_was_not_saved(trained: Path) -> None:
-    settings = [part for text in (*TINY, "name=killed", "epochs=400") for part in ("--set", text)]
-    command = [sys.executable, "-m", "kit", "train", "spade2", *settings]
+    settings = [part for text in (*TINY, *KILLED) for part in ("--set", text)]
+    command = [sys.executable, "-m", "kit", "train", "p2phd1", *settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
         while not Path("runs/killed/checkpoint.safetensors").exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         process.kill()
-    variant = tiny("spade2", "name=killed", "epochs=400")
+    variant = tiny("p2phd1", *KILLED)
     _, about = load_tensors(Path("runs/killed/checkpoint.safetensors"), "")
     assert 0 < about["epoch"] < 401
     load_weights(Path("runs/killed/weights.safetensors"))

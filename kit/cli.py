@@ -67,7 +67,10 @@ def simulate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a small world in the official layout: train/, test/ and the truth/ of the test."""
+    """Make a small world of official tiles.
+
+    OUT/train holds both sensors, OUT/test the radar to predict from, OUT/truth what it should give.
+    """
     from kit.simulate import simulate
 
     emit = _start(json, quiet)
@@ -115,7 +118,7 @@ def prepare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Index and screen the tiles, make pairs and the two data sets, set the hold-out aside."""
+    """Screen tiles, make pairs, set the hold-out aside."""
     from kit.prepare import prepare
 
     emit = _start(json, quiet)
@@ -151,7 +154,7 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a variant, or go on with a training that was interrupted."""
+    """Train a variant, or go on with its training."""
     emit = _start(json, quiet)
     chosen = find(variant, settings or ())
     from kit.train import train
@@ -180,7 +183,7 @@ def validate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score trained variants on the hold-out: Table 1 for this data, beside the paper's."""
+    """Score trained variants on the hold-out: Table 1."""
     from kit.validate import validate
 
     emit = _start(json, quiet)
@@ -200,7 +203,10 @@ def predict(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict every radar scene with each member of an ensemble; what is done is not done again."""
+    """Predict every radar scene with each member.
+
+    What is done already is not done again.
+    """
     from kit.predict import predict
 
     emit = _start(json, quiet)
@@ -238,7 +244,10 @@ def package(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Average the members, write the upload archive and its manifest, and check it."""
+    """Write and check the upload archive.
+
+    The members are averaged; a manifest beside the archive says what it was made of.
+    """
     from kit.package import package
 
     emit = _start(json, quiet)
@@ -275,7 +284,10 @@ def score(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score an archive, its members and the mean-colour baseline by every measure."""
+    """Score an archive by every measure.
+
+    Its members, and a picture of the mean colour of the training, get a row each.
+    """
     from kit.gallery import gallery
     from kit.score import score
 
@@ -293,7 +305,7 @@ def score(
 
 @app.command(epilog="Example: kit variants --json")
 def variants(json: Json = False, quiet: Quiet = False) -> None:
-    """The variants of the paper's Table 1 and the ensembles of its Table 2."""
+    """List the paper's variants and ensembles."""
     emit = _start(json, quiet)
     listed = [to_dict(variant) for variant in VARIANTS.values()]
     emit({"variants": listed, "ensembles": ENSEMBLES})
@@ -302,7 +314,7 @@ def variants(json: Json = False, quiet: Quiet = False) -> None:
 
 @app.command(epilog="Example: kit doctor")
 def doctor(json: Json = False, quiet: Quiet = False) -> None:
-    """What this machine will use, and why."""
+    """Tell what this machine will use, and why."""
     from kit.doctor import doctor
 
     emit = _start(json, quiet)

@@ -72,7 +72,7 @@ def validation(rows: "Sequence[Row]") -> None:
         ("variant", "MAE", "PSNR", "pooled PSNR", "paper's MAE", "paper's PSNR"),
         [
             (
-                row.variant,
+                row.variant if row.target == "reflectance" else f"{row.variant} ({row.target})",
                 f"{row.scores.mae:.5f}",
                 f"{row.scores.psnr:.2f}",
                 f"{row.scores.psnr_pooled:.2f}",

@@ -28,9 +28,13 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; the paper's figures are None for a variant that it does not have."""
+    """One line of the table, in the space of its target.
+
+    The paper's figures are None for a variant that it does not have.
+    """
 
     variant: str
+    target: str
     scores: Scores
     paper: tuple[float, float] | None
 
@@ -58,11 +62,11 @@ def validate(
     baseline = scores(
         (np.broadcast_to(color[:, None, None], truth.shape), truth) for truth in truths
     )
-    rows = [Row("mean colour", baseline, None)]
+    rows = [Row("mean colour", "reflectance", baseline, None)]
     for done, name in enumerate(names, start=1):
         weights = load_run(runs, name)
         found = evaluate(weights.generator, held, weights.variant.target)
-        rows.append(Row(name, found, PAPER.get(name)))
+        rows.append(Row(name, weights.variant.target, found, PAPER.get(name)))
         if advance:
             advance(done, len(names))
     return tuple(rows)

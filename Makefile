@@ -28,9 +28,9 @@ SHORT := --set validations=3 --set lr=5e-4
 
 demo: setup demo/world ## the main job on a small made world, in demo/: under 5 minutes on 2 cores
 	cd demo && $(KIT) prepare world/train --holdout 6
-	cd demo && $(KIT) train spade4 $(NARROW) $(SHORT) --set epochs=5 --set decay_epochs=5
+	cd demo && $(KIT) train spade4 $(NARROW) $(SHORT) --set epochs=4 --set decay_epochs=4
 	cd demo && $(KIT) train spade2 $(NARROW) $(SHORT) --set epochs=5 --set decay_epochs=5
-	cd demo && $(KIT) train p2phd1 $(NARROW) $(SHORT) --set epochs=15 --set decay_epochs=15 --set lr=2e-3
+	cd demo && $(KIT) train p2phd1 $(NARROW) $(SHORT) --set epochs=10 --set decay_epochs=10 --set lr=2e-3
 	cd demo && $(KIT) validate
 	cd demo && $(KIT) predict --ensemble spade4,spade2,p2phd1 --input world/test
 	cd demo && $(KIT) package --name demo --overwrite

@@ -88,7 +88,8 @@ def catalog(folder: Path) -> Catalog:
             scenes.append(Scene(sensor, key, tuple(found[band] for band in BANDS[sensor])))
     if not bands:
         named = f" ({len(rejected)} files have other names)" if rejected else ""
-        raise InputError(folder, f"holds no tile{named}", f"tiles are called {FORM}")
+        raise InputError(folder, f"holds no tile{named}, nor do its sent1/ and sent2/",
+                         f"tiles are called {FORM}")  # fmt: skip
     return Catalog(folder, tuple(scenes), tuple(rejected))
 
 
@@ -96,6 +97,6 @@ def _files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "no such folder"
         raise InputError(folder, problem, "give the folder that holds the tiles")
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(place, name) for name in sorted(names))
+    for place in (folder, folder / "sent1", folder / "sent2"):
+        if place.is_dir():
+            yield from (place / name for name in sorted(os.listdir(place)))

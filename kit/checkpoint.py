@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kit.dataset import SCALING
 from kit.device import place
 from kit.errors import InputError
-from kit.files import atomic
+from kit.files import atomic, sha256
 from kit.models import build_discriminator, build_generator
 from kit.variants import Variant, from_dict, to_dict
 
@@ -59,7 +59,7 @@ def load_weights(path: Path) -> Weights:
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(path, f"not weights of this kit ({reason})", "train again") from None
-    return Weights(generator.eval(), variant, facts, about["sha256"])
+    return Weights(generator.eval(), variant, facts, sha256(path))
 
 
 def load_run(runs: Path, name: str) -> Weights:

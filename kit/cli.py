@@ -176,7 +176,7 @@ def train(
 @app.command(epilog="Example: kit validate spade2 p2phd1")
 def validate(
     variants: Annotated[
-        list[str] | None, typer.Argument(metavar="[VARIANT]...", help="All trained ones if none.")
+        list[str] | None, typer.Argument(metavar="VARIANT...", help="All trained ones if none.")
     ] = None,
     work: Work = WORK,
     runs: Runs = RUNS,
@@ -338,7 +338,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             console.stderr.quiet = False
-            console.say("interrupted; the same command goes on from here")
+            console.say("interrupted; kit train and kit predict go on from here")
         raise
 
 

@@ -6,6 +6,7 @@ Every command talks through this module alone, so that `--quiet` and `--json` ho
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+SILENCE_SECONDS = 30
 stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
@@ -41,7 +43,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     grid = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         numbers = rows and all(_is_number(row[index]) for row in rows)
-        grid.add_column(column, justify="right" if numbers else "left")
+        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         grid.add_row(*map(str, row))
     stderr.print(grid)
@@ -66,7 +68,10 @@ def finite(value: Any) -> Any:
 
 @contextmanager
 def progress(title: str) -> Iterator[Advance]:
-    """A bar with rate and time left while the block runs; yields what reports the progress."""
+    """A bar with rate and time left while the block runs; yields what reports the progress.
+
+    Where no terminal shows a bar, in a log say, a line is written now and then.
+    """
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -81,7 +86,13 @@ def progress(title: str) -> Iterator[Advance]:
     with bar:
         task = bar.add_task(title, total=None, words="")
 
+        told = time.monotonic()
+
         def advance(done: int, total: int, words: str = "", /) -> None:
+            nonlocal told
+            if bar.disable and time.monotonic() - told > SILENCE_SECONDS:
+                say(f"{title} {done}/{total} {words}")
+                told = time.monotonic()
             speed = bar.tasks[0].speed
             words = words or (f"{speed:.1f}/s" if speed else "")
             bar.update(task, completed=done, total=total, words=words)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Subset, get_worker_info
 
 from kit.metrics import stretch
 from kit.pairs import Pair
@@ -113,7 +113,8 @@ class PairDataset(Dataset[Sample]):
             return self._cache[index]
         images = read_pair(self.pairs[index], self.target)
         size = sum(image.nbytes for image in images)
-        if self._cached_bytes + size <= CACHE_BYTES:
+        # A worker lives for one epoch, in which it meets every pair once.
+        if get_worker_info() is None and self._cached_bytes + size <= CACHE_BYTES:
             self._cache[index] = images
             self._cached_bytes += size
         return images

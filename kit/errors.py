@@ -24,11 +24,13 @@ class InputError(KitError, ValueError):
 
     exit_code = 3
 
-    def __init__(self, where: str | Path, problem: str, remedy: str = "") -> None:
+    def __init__(self, where: str | Path, problem: str = "", remedy: str = "") -> None:
+        # A process that reads tiles hands its error over as one finished text.
         self.where = str(where)
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{where}: {problem}" + (f"\n  {remedy}" if remedy else ""))
+        message = f"{where}: {problem}" if problem else str(where)
+        super().__init__(message + (f"\n  {remedy}" if remedy else ""))
 
 
 class CheckError(KitError):

@@ -28,6 +28,10 @@ def atomic(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
+        # safetensors writes for its owner alone; what is shared follows the umask like any file.
+        mask = os.umask(0)
+        os.umask(mask)
+        part.chmod(0o666 & ~mask)
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.replace(path)

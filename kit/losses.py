@@ -6,13 +6,12 @@ In: pictures [B, 3, H, W] and a mask, or a discriminator's maps, one per scale. 
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Kind = Literal["spade", "pix2pixhd"]
+from kit.variants import Model
 
 
 def l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -26,14 +25,14 @@ def l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return difference.abs().sum() / (valid.sum() * prediction.shape[1]).clamp(min=1)
 
 
-def generator_loss(kind: Kind, fake: Sequence[Tensor]) -> Tensor:
+def generator_loss(kind: Model, fake: Sequence[Tensor]) -> Tensor:
     """What it costs a generator that the discriminator gave its pictures the maps `fake`."""
     if kind == "spade":
         return torch.stack([-scale.mean() for scale in fake]).mean()
     return torch.stack([(scale - 1).square().mean() for scale in fake]).sum()
 
 
-def discriminator_loss(kind: Kind, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+def discriminator_loss(kind: Model, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """What it costs a discriminator to give its maps `fake` and `real` to such pictures."""
     if kind == "spade":
         fake_costs = [F.relu(1 + scale).mean() for scale in fake]

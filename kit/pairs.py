@@ -6,6 +6,7 @@ scenes without a partner are listed with the reason.
 """
 
 import bisect
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -194,6 +195,15 @@ def train_pairs(pairs: Iterable[Pair], dataset: int) -> tuple[Pair, ...]:
 def holdout_pairs(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
     """The pairs set aside for self-evaluation."""
     return tuple(pair for pair in pairs if pair.split == "holdout")
+
+
+def fingerprint(pairs: Iterable[Pair]) -> str:
+    """SHA-256 of what training depends on: the scenes, data sets and split, not where tiles lie."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        parts = (pair.radar, pair.optical, pair.dataset1, pair.dataset2, pair.split)
+        digest.update((" ".join(map(str, parts)) + "\n").encode())
+    return digest.hexdigest()
 
 
 _PATHS = pa.list_(pa.string())

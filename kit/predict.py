@@ -22,7 +22,7 @@ from kit.checkpoint import Weights, load_run
 from kit.console import Advance
 from kit.dataset import SCALING, scale_radar
 from kit.device import place
-from kit.errors import BusyError, InputError
+from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock, read_json, write_bytes, write_json
 from kit.screen import radar_nodata
 from kit.tiles import SceneKey, read_scene
@@ -97,7 +97,9 @@ def predict(
             job.finish()
     if not jobs[0].scenes:
         raise _nothing(data, rejected)
-    write_json(predictions / "last.json", {"ensemble": ensemble, "members": list(names)})
+    left_out = [{"name": item.name, "reason": item.reason} for item in rejected]
+    last = {"ensemble": ensemble, "members": list(names), "rejected": left_out}
+    write_json(predictions / "last.json", last)
     return Prediction(
         members=names,
         scenes=len(jobs[0].scenes),
@@ -177,7 +179,11 @@ class _Job:
         # The last digits of a convolution depend on the size of its batch: always a full one gives
         # the same bytes however the work was cut in parts.
         full = radar[np.resize(mine, BATCH)]
-        images = np.rint(infer(self.generator, full) * LEVELS).astype(np.uint16)
+        rgb = infer(self.generator, full)
+        if not np.isfinite(rgb).all():
+            raise CheckError(f"{self.folder}: the generator's output is not a number\n"
+                             f"  train {self.folder.name} again, with a smaller lr")  # fmt: skip
+        images = np.rint(rgb * LEVELS).astype(np.uint16)
         for index, image in zip(mine, images, strict=False):
             data = io.BytesIO()
             np.save(data, image, allow_pickle=False)

@@ -57,6 +57,9 @@ def prepare(
     screened, unreadable = screen(found.scenes, rule, advance)
     pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
     rejected = (*found.rejected, *unreadable, *lonely)
+    # Whatever fails from here on, the tables of other data must not pass for those of these.
+    for name in ("pairs.parquet", "summary.json"):
+        (work / name).unlink(missing_ok=True)
     _write_rejected(work / "rejected.csv", rejected)
     write_scenes(work / "scenes.parquet", screened)
     if not pairs:

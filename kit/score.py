@@ -264,5 +264,6 @@ def current(
     if predictions is None or not (predictions / variant / "manifest.json").exists():
         return None
     member = read_member(predictions / variant)
-    complete = {str(scene_in(image)) for image in images} <= set(member.scenes)
+    scenes = {str(scene_in(image)) for image in images}
+    complete = all((member.folder / f"{scene}.npy").exists() for scene in scenes)
     return member if complete and member.weights_sha256 == weights else None

@@ -113,27 +113,31 @@ def report(result: "Report") -> None:
         values = (row.as_dict()[name] for name in RULES)
         cells = ("inf" if value is None else f"{value:.5g}" for value in values)
         rows.append([row.name.partition(" (")[0], *cells])
-    titles = ("", "MAE", "MSE", "PSNR", "pooled", "2022", "2023")
+    titles = ("", *(name.removeprefix("official_").removeprefix("psnr_") for name in RULES))
     table(f"Scores of {result.rows[-1].scores.n} images", titles, rows)
     for name, rule in RULES.items():
         say(f"  {name}: {rule}")
     if result.unscored:
-        say(f"{len(result.unscored)} images have no truth, {result.unscored[0]} first")
+        first = result.unscored[0]
+        say(f"{len(result.unscored)} images have no clear truth in the window, {first} first")
     for name in result.absent:
         say(f"no row for {name}: its predictions are gone, incomplete or made anew")
 
 
 def variants() -> None:
     """Table 1 and Table 2."""
-    rows = [
-        (v.name, v.model, _loss(v), v.dataset, *(f"{figure:g}" for figure in PAPER[v.name]))
-        for v in VARIANTS.values()
-    ]
+    rows = []
+    for v in VARIANTS.values():
+        mae, psnr = PAPER.get(v.name, ("", ""))
+        rows.append((v.name, v.model, _loss(v), v.dataset, mae, psnr))
     table("Variants", ("name", "model", "loss", "dataset", "paper's MAE", "paper's PSNR"), rows)
     table(
         "Ensembles",
         ("name", "members", "paper's leaderboard score"),
-        [(name, ", ".join(who), PAPER_LEADERBOARD[name]) for name, who in ENSEMBLES.items()],
+        [
+            (name, ", ".join(who), PAPER_LEADERBOARD.get(name, ""))
+            for name, who in ENSEMBLES.items()
+        ],
     )
     say('next: kit train spade2, or one of your own: a TOML file with base = "spade2"')
 

@@ -24,9 +24,9 @@ from kit.checkpoint import State, save_weights
 from kit.dataset import PairDataset, Sample, batches, mean_color, read_pair, steps_per_epoch
 from kit.device import pick, place
 from kit.errors import BusyError, CheckError, InputError
-from kit.files import lock, read_json, sha256, write_bytes, write_json
+from kit.files import lock, read_json, write_bytes, write_json
 from kit.losses import discriminator_loss, generator_loss, l1
-from kit.pairs import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.pairs import Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.sheet import sheet
 from kit.validate import evaluate, infer
 from kit.variants import Variant, to_dict
@@ -85,7 +85,7 @@ def train(
         raise InputError(table, f"no pair of Dataset-{variant.dataset} to train on",
                          f"{work / 'summary.json'} says what removed them")  # fmt: skip
     with lock(folder):
-        config = {"variant": to_dict(variant), "pairs_sha256": sha256(table)}
+        config = {"variant": to_dict(variant), "pairs_sha256": fingerprint(pairs)}
         _claim(folder, config, overwrite)
         torch.manual_seed(variant.seed)
         state = State.new(variant)
@@ -122,6 +122,8 @@ class _Loop:
         self.epochs = variant.epochs + variant.decay_epochs
         self.steps = steps_per_epoch(len(dataset), variant.batch)
         self.color = mean_color(dataset.pairs, variant.target)
+        self.saved = self.logged = time.monotonic()
+        self.images = 0
 
     def run(self) -> None:
         """Train to the end of the schedule."""
@@ -133,7 +135,8 @@ class _Loop:
                 state.epoch, state.batch = state.epoch + 1, 0
                 if state.epoch % every == 0 or state.epoch == self.epochs:
                     self._validate()
-                    self.state.save(self.folder / CHECKPOINT)
+                    self._save()
+                    self.logged = time.monotonic()
 
     def _epoch(self, stopped: list[int]) -> None:
         state, variant = self.state, self.variant
@@ -141,8 +144,6 @@ class _Loop:
         _set_rate(state.generator_optimizer, variant.lr * (1 - fall))
         if state.discriminator_optimizer:
             _set_rate(state.discriminator_optimizer, variant.discriminator_lr * (1 - fall))
-        saved = logged = time.monotonic()
-        images = 0
         todo = batches(
             self.dataset,
             epoch=state.epoch,
@@ -150,24 +151,41 @@ class _Loop:
             skip=state.batch,
             workers=self.workers,
         )
-        for sample in todo:
-            losses = self._step(sample)
-            state.batch, state.step, images = (
-                state.batch + 1,
-                state.step + 1,
-                images + len(sample[0]),
-            )
-            for name, value in losses.items():
-                state.sums[name] = state.sums.get(name, 0.0) + value / LOG_EVERY
-            if state.step % LOG_EVERY == 0:
-                rate = images / (time.monotonic() - logged)
-                self._record(state.sums | {"images_per_s": round(rate, 2)})
-                state.sums, logged, images = {}, time.monotonic(), 0
-            if stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self.state.save(self.folder / CHECKPOINT)
-                saved = time.monotonic()
-            if stopped:
-                raise KeyboardInterrupt
+        try:
+            for sample in todo:
+                self._take(self._step(sample), len(sample.radar))
+                if stopped or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+                    self._save()
+                if stopped:
+                    raise KeyboardInterrupt
+        except InputError:  # a tile that could be read when it was screened
+            self._save()
+            raise
+        self._log()
+
+    def _take(self, losses: dict[str, float], images: int) -> None:
+        """Count a step that was taken, and record the mean losses now and then."""
+        state = self.state
+        state.batch, state.step = state.batch + 1, state.step + 1
+        self.images += images
+        for name, value in {"steps": 1.0, **losses}.items():
+            state.sums[name] = state.sums.get(name, 0.0) + value
+        if state.step % LOG_EVERY == 0:
+            self._log()
+
+    def _log(self) -> None:
+        """Record the mean losses since the last record."""
+        sums, self.state.sums = self.state.sums, {}
+        if sums:
+            steps = sums.pop("steps")
+            rate = self.images / (time.monotonic() - self.logged)
+            means = {name: value / steps for name, value in sums.items()}
+            self._record(means | {"images_per_s": round(rate, 2)})
+        self.logged, self.images = time.monotonic(), 0
+
+    def _save(self) -> None:
+        self.state.save(self.folder / CHECKPOINT)
+        self.saved = time.monotonic()
 
     def _step(self, sample: Sample) -> dict[str, float]:
         """One step of the generator and, with a GAN loss, one of the discriminator."""
@@ -177,7 +195,7 @@ class _Loop:
         state.generator.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             fake = state.generator(sample.radar)
-            loss = distance = l1(fake.float(), sample.target, sample.mask)
+            distance = l1(fake.float(), sample.target, sample.mask)
             values = {"l1": float(distance.detach())}
             loss = variant.l1 * distance
             if state.discriminator:
@@ -208,27 +226,32 @@ class _Loop:
         return discriminator_loss(self.variant.model, fakes, reals)
 
     def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor, who: str) -> None:
-        state = self.state
         if not torch.isfinite(loss):
-            raise CheckError(
-                f"{self.folder}: the {who}'s loss is {loss.item()} at step {state.step}, "
-                f"epoch {state.epoch}, batch {state.batch}\n"
-                "  its last checkpoint is kept; try a smaller lr"
-            )
+            raise self._broken(f"the {who}'s loss is {loss.item()}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+
+    def _broken(self, what: str) -> CheckError:
+        state = self.state
+        where = f"step {state.step}, epoch {state.epoch}, batch {state.batch}"
+        return CheckError(
+            f"{self.folder}: {what} at {where}\n  its last checkpoint is kept; try a smaller lr"
+        )
 
     def _validate(self) -> None:
         """Score the hold-out, keep the best weights, and draw a sample sheet."""
         state, variant = self.state, self.variant
         _recalibrate(state.generator, self.dataset, variant.batch)
         facts: dict[str, Any] = {"epoch": state.epoch, "step": state.step, "mean_color": self.color}
+        found = evaluate(state.generator, self.holdout or self.dataset.pairs[:1], variant.target)
+        if not math.isfinite(found.mae):
+            raise self._broken("the output of the generator is not a number")
         best = not self.holdout
         if self.holdout:
-            found = evaluate(state.generator, self.holdout, variant.target)
-            self._record({"holdout_mae": found.mae, "holdout_psnr": found.psnr})
-            facts |= {"holdout_mae": found.mae, "holdout_psnr": found.psnr}
+            scores = {"holdout_mae": found.mae, "holdout_psnr": found.psnr}
+            self._record(scores)
+            facts |= scores
             if best := state.mae is None or found.mae < state.mae:
                 state.mae, state.psnr = found.mae, found.psnr
         names = ["last.safetensors"] + ["weights.safetensors"] * best
@@ -251,7 +274,7 @@ class _Loop:
         total = self.epochs * self.steps
         record = {"step": state.step, "steps": total, "epoch": state.epoch} | values
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(record, allow_nan=False) + "\n")
         if self.watch:
             self.watch(record)
 
@@ -264,8 +287,11 @@ def _claim(folder: Path, config: dict[str, Any], overwrite: bool) -> None:
             if name.name != ".lock":
                 shutil.rmtree(name) if name.is_dir() else name.unlink()
     if path.exists():
-        old = read_json(path, "start anew with --overwrite")
-        before = old.get("variant", {}) | {"data": old.get("pairs_sha256")}
+        remedy = "start anew with --overwrite"
+        old = read_json(path, remedy)
+        if not isinstance(old, dict) or not isinstance(old.get("variant"), dict):
+            raise InputError(path, "not what kit train writes", remedy)
+        before = old["variant"] | {"data": old.get("pairs_sha256")}
         now = config["variant"] | {"data": config["pairs_sha256"]}
         if changed := [key for key in now if now[key] != before.get(key)]:
             raise BusyError(
@@ -276,10 +302,11 @@ def _claim(folder: Path, config: dict[str, Any], overwrite: bool) -> None:
 
 
 def _trim(metrics: Path, step: int) -> None:
-    """Take out the records of steps that are about to be taken again."""
+    """Take out records of steps that are about to be taken again, and one that a kill cut short."""
     if metrics.exists():
         lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        whole = (line for line in lines if line.endswith("}\n"))
+        kept = [line for line in whole if json.loads(line)["step"] <= step]
         write_bytes(metrics, "".join(kept).encode())
 
 

@@ -80,7 +80,7 @@ def evaluate(generator: nn.Module, pairs: Sequence[Pair], target: str) -> Scores
 @torch.inference_mode()
 def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run a generator in evaluation mode on radar [N, 2, H, W] in [0, 1]; returns RGB in [0, 1]."""
-    rgb = generator(place(torch.from_numpy(radar)) * 2 - 1)
+    rgb = generator.eval()(place(torch.from_numpy(radar)) * 2 - 1)
     result: NDArray[np.float32] = ((rgb.float() + 1) / 2).clamp(0, 1).cpu().numpy()
     return result
 
@@ -88,7 +88,7 @@ def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float3
 def _predictions(
     generator: nn.Module, pairs: Sequence[Pair], target: str
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    generator = place(generator).eval()
+    generator = place(generator)
     for _, same_size in groupby(pairs, key=lambda pair: (pair.height, pair.width)):
         group = list(same_size)
         for start in range(0, len(group), BATCH):

@@ -5,6 +5,7 @@ A new idea is one more row here, or a TOML file with `base = "spade2"` and the f
 """
 
 import dataclasses
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kit.errors import InputError
+
+Model = Literal["spade", "pix2pixhd"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +30,7 @@ class Variant:
     """
 
     name: str
-    model: Literal["spade", "pix2pixhd"]
+    model: Model
     dataset: Literal[1, 2] = 1
     gan: float
     l1: float
@@ -57,6 +60,8 @@ class Variant:
             if get_origin(hint) is Literal:
                 if value not in get_args(hint):
                     raise self._wrong(field, f"one of {', '.join(map(repr, get_args(hint)))}")
+            elif hint in (int, float) and not math.isfinite(value):
+                raise self._wrong(field, "a number")
             elif hint in (int, float) and value < (0 if field in _MAY_BE_ZERO else 1e-12):
                 raise self._wrong(field, "zero or more" if field in _MAY_BE_ZERO else "above zero")
         if not re.fullmatch(r"\w[\w.-]*", self.name):
@@ -174,7 +179,7 @@ def members(ensemble: str) -> tuple[str, ...]:
 
 
 def to_dict(variant: Variant) -> dict[str, Any]:
-    """The variant as plain JSON values; `change(VARIANTS[...], ...)` reads them back."""
+    """The variant as plain JSON values; `from_dict` reads them back."""
     return dataclasses.asdict(variant) | {"betas": list(variant.betas)}
 
 
@@ -184,6 +189,10 @@ def from_dict(values: Mapping[str, Any]) -> Variant:
     Raises:
         InputError: a field is unknown, missing or of the wrong kind.
     """
+    if missing := [field for field in get_type_hints(Variant) if field not in values]:
+        raise InputError(
+            "variant", f"has no {', '.join(missing)}", "it was written by another version"
+        )
     return change(SPADE1, values)
 
 

@@ -40,11 +40,23 @@ def test_a_missing_band_costs_its_scene_alone(tmp_path: Path) -> None:
 def test_names_that_do_not_parse_and_duplicates_are_listed(tmp_path: Path) -> None:
     radar(tmp_path, key())
     (tmp_path / "Sentinel1_VV_nowhere.tiff").touch()
-    (tmp_path / "again").mkdir()
-    (tmp_path / "again" / f"Sentinel1_VV_{key()}.tif").touch()
+    (tmp_path / "sent1" / f"Sentinel1_VV_{key()}.tif").touch()
     found = catalog(tmp_path)
     assert len(found.scenes) == 1
     assert sorted(item.kind for item in found.rejected) == ["duplicate", "name"]
+
+
+def test_other_folders_are_left_alone_so_that_no_truth_slips_into_training(tmp_path: Path) -> None:
+    radar(tmp_path / "test", key())
+    with pytest.raises(InputError, match="sent1/ and sent2/"):
+        catalog(tmp_path)
+
+
+def test_linked_folders_are_followed(tmp_path: Path) -> None:
+    radar(tmp_path / "disk", key())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sent1").symlink_to(tmp_path / "disk" / "sent1")
+    assert len(catalog(tmp_path / "data").scenes) == 1
 
 
 def test_unused_bands_and_other_files_are_no_mistake(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from kit.checkpoint import (
     save_weights,
 )
 from kit.errors import InputError
+from kit.files import sha256
 from kit.models import build_generator
 
 FACTS = {"mean_color": [0.1, 0.2, 0.3], "epoch": 3}
@@ -46,7 +47,7 @@ def test_a_weights_file_is_all_that_is_needed(saved: Path) -> None:
 def test_the_checksum_tells_weights_apart(saved: Path, tmp_path: Path) -> None:
     first = load_weights(saved)
     save_weights(tmp_path / "same", first.generator, first.variant, FACTS)
-    assert load_weights(tmp_path / "same").sha256 == first.sha256
+    assert load_weights(tmp_path / "same").sha256 == first.sha256 == sha256(saved)
     with torch.no_grad():
         next(first.generator.parameters()).add_(1e-3)
     save_weights(tmp_path / "other", first.generator, first.variant, FACTS)

@@ -27,7 +27,14 @@ def test_an_empty_table_is_no_mistake(capsys) -> None:
     assert "Nothing" in capsys.readouterr().err
 
 
-def test_progress_says_nothing_where_nobody_watches(capsys) -> None:
+def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(console, "SILENCE_SECONDS", -1)
+    with console.progress("working") as advance:
+        advance(3, 7, "l1 0.5")
+    assert capsys.readouterr().err == "working 3/7 l1 0.5\n"
+
+
+def test_progress_says_nothing_of_short_work_where_nobody_watches(capsys) -> None:
     with console.progress("working") as advance:
         advance(1, 2)
         advance(2, 2, "with words")

@@ -38,6 +38,16 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_others_may_read_what_safetensors_wrote_for_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with files.atomic(tmp_path / "weights") as part:
+            part.touch(0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "weights").stat().st_mode & 0o777 == 0o644
+
+
 def test_missing_folders_are_made(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a" / "b.json", {"x": 1})
     assert files.read_json(tmp_path / "a" / "b.json", "") == {"x": 1}

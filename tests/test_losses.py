@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from kit.losses import Kind, discriminator_loss, generator_loss, l1
+from kit.losses import discriminator_loss, generator_loss, l1
+from kit.variants import Model
 
 TWOS = [torch.full((1, 1, 4, 4), 2.0)]
 BORED = [torch.full((1, 1, 4, 4), -50.0)]
@@ -35,7 +36,7 @@ def test_hinge_averages_scales_and_least_squares_adds_them() -> None:
 
 
 @pytest.mark.parametrize("kind", ["spade", "pix2pixhd"])
-def test_a_better_judge_costs_less_and_a_fooled_one_rewards(kind: Kind) -> None:
+def test_a_better_judge_costs_less_and_a_fooled_one_rewards(kind: Model) -> None:
     low, high = [torch.tensor([-0.9])], [torch.tensor([0.9])]
     assert discriminator_loss(kind, low, high) < discriminator_loss(kind, high, low)
     assert generator_loss(kind, high) < generator_loss(kind, low)

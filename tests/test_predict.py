@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import tiny
 from made import key, radar
 
 import kit.predict
-from kit.checkpoint import load_run
+from kit.checkpoint import load_run, save_weights
 from kit.dataset import scale_radar
 from kit.ensemble import read_members
-from kit.errors import BusyError, InputError
+from kit.errors import BusyError, CheckError, InputError
 from kit.predict import Prediction, predict
 from kit.tiles import TileName, read_scene, write_tile
 from kit.train import train
@@ -37,7 +38,7 @@ def test_every_scene_by_every_member(trained: Path) -> None:
     assert (result.members, result.scenes, result.done, result.skipped) == (MEMBERS, 2, 6, 0)
     assert told[-1] == (6, 6)
     last = json.loads(Path("predictions/last.json").read_text())
-    assert last == {"ensemble": "submission2", "members": list(MEMBERS)}
+    assert last == {"ensemble": "submission2", "members": list(MEMBERS), "rejected": []}
     for member in read_members(Path("predictions"), MEMBERS):
         assert set(member.scenes) == {str(key(40)), str(key(41))}
         image = member.load(str(key(40)))
@@ -149,6 +150,17 @@ def test_no_radar_at_all_is_refused_saying_what_is_missing(trained: Path) -> Non
         run("spade2", "half")
     with pytest.raises(InputError, match="no Sentinel-1 tile"):
         run("spade2", "truth")
+
+
+def test_output_that_is_no_number_is_never_written(trained: Path) -> None:
+    weights = load_run(Path("runs"), "p2phd1")
+    with torch.no_grad():
+        next(weights.generator.parameters()).fill_(float("nan"))
+    path = Path("runs/p2phd1/weights.safetensors")
+    save_weights(path, weights.generator, weights.variant, weights.facts)
+    with pytest.raises(CheckError, match="not a number"):
+        run("p2phd1")
+    assert not images()
 
 
 def test_untrained_members_are_named_before_any_work(trained: Path) -> None:

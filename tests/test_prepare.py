@@ -68,6 +68,15 @@ def test_no_pair_in_the_window_says_why(tmp_path: Path) -> None:
     assert prepared(tmp_path / "data", tmp_path / "work", window_days=9).pairs == 1
 
 
+def test_tables_of_other_data_do_not_survive_a_failure(tmp_path: Path) -> None:
+    prepared(world(tmp_path / "data", places=2), tmp_path / "work")
+    optical(tmp_path / "lonely", key())
+    with pytest.raises(InputError):
+        prepared(tmp_path / "lonely", tmp_path / "work")
+    with pytest.raises(InputError, match="kit prepare"):
+        read_pairs(tmp_path / "work" / "pairs.parquet")
+
+
 def test_an_empty_dataset_2_says_what_removed_how_many_and_loses_nothing(tmp_path: Path) -> None:
     for place in range(3):
         radar(tmp_path / "data", key(place))
@@ -91,3 +100,5 @@ def test_real_tiles(tmp_path: Path) -> None:
     europe = prepared(SHARED / "europe-pairs", tmp_path / "europe")
     assert (europe.scenes_s1, europe.scenes_s2, europe.pairs) == (54, 54, 54)
     assert (europe.dataset1, europe.dataset2, europe.holdout) == (52, 36, 7)
+    towns = prepared(SHARED / "europe-pairs", tmp_path / "towns", max_cloud=0.001)
+    assert towns.dataset2 == 43

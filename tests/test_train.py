@@ -18,8 +18,10 @@ from made import key, optical, radar
 import kit.train
 from kit.checkpoint import State, load_run, load_tensors, load_weights
 from kit.clouds import CloudRule
+from kit.dataset import PairDataset, batches
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock
+from kit.pairs import read_pairs, train_pairs
 from kit.prepare import prepare
 from kit.train import train
 
@@ -175,11 +177,75 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
 
 
 def test_running_statistics_are_those_of_training_batches(trained: Path) -> None:
-    weights = load_run(Path("runs"), "spade2")
-    norm = weights.generator.head_0.norm_0.param_free_norm
-    assert int(norm.num_batches_tracked) > 0
-    assert float(norm.running_var.mean()) != 1.0
-    assert norm.momentum == 0.1
+    pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
+    data = PairDataset(pairs, crop=32, target="reflectance", seed=0)
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(2, affine=False)
+    kit.train._recalibrate(torch.nn.Sequential(norm), data, 4)
+    # The mean over batches of what a batch norm sees: of one size, so of all their pixels.
+    seen = torch.cat([sample.radar for sample in batches(data, epoch=0, batch=4)])
+    torch.testing.assert_close(norm.running_mean, seen.mean((0, 2, 3)), atol=1e-5, rtol=0)
+    assert norm.momentum == 0.1 and not norm.training
+
+
+def test_weights_are_recalibrated_before_they_are_judged(trained: Path, monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(kit.train, "_recalibrate", lambda *rest: calls.append("recalibrate"))
+    whole = kit.train.evaluate
+    monkeypatch.setattr(
+        kit.train, "evaluate", lambda *rest: (calls.append("judge"), whole(*rest))[1]
+    )
+    train(tiny("p2phd1", "name=order", "decay_epochs=0"), work=Path("work"), runs=Path("runs"))
+    assert calls == ["recalibrate", "judge"]
+
+
+def test_an_output_that_is_no_number_never_becomes_weights(trained: Path) -> None:
+    variant = tiny("p2phd1", "name=burst", "lr=1e38", "batch=24", "decay_epochs=0")
+    with pytest.raises(CheckError, match="not a number"):
+        train(variant, work=Path("work"), runs=Path("runs"))
+    assert not list(Path("runs/burst").glob("*.safetensors"))
+
+
+def test_the_clock_of_checkpoints_runs_across_epochs(trained: Path, monkeypatch) -> None:
+    saves = []
+    whole = kit.train._Loop._save
+    monkeypatch.setattr(kit.train._Loop, "_save", lambda self: (saves.append(1), whole(self)))
+    monkeypatch.setattr(kit.train, "CHECKPOINT_SECONDS", 0.0)
+    variant = tiny("p2phd1", "name=clock", "validations=1")
+    run = train(variant, work=Path("work"), runs=Path("runs"))
+    assert len(saves) == run.steps + 1
+
+
+def test_a_record_cut_short_by_a_kill_does_no_harm(trained: Path) -> None:
+    with Path("runs/p2phd1/metrics.jsonl").open("a") as file:
+        file.write('{"step": 12, "st')
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"))
+    assert all("epoch" in record for record in records(Path("runs/p2phd1")))
+
+
+def test_a_foreign_config_is_refused(trained: Path) -> None:
+    Path("runs/p2phd1/config.json").write_text("[]")
+    with pytest.raises(InputError, match=r"config\.json"):
+        train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_tile_that_went_bad_is_named_and_what_was_learnt_is_kept(
+    trained: Path, monkeypatch, workers: int
+) -> None:
+    monkeypatch.setattr(kit.train, "mean_color", lambda *rest: (0.1, 0.1, 0.1))
+    prepare(Path("data"), Path("work"), rule=CloudRule())
+    pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
+    pairs[3].optical_paths[0].write_bytes(b"II*")
+    with pytest.raises(InputError, match=pairs[3].optical_paths[0].name):
+        train(tiny("p2phd1", "name=hurt"), work=Path("work"), runs=Path("runs"), workers=workers)
+    assert Path("runs/hurt/checkpoint.safetensors").exists()
+
+
+def test_where_the_tiles_lie_does_not_matter(trained: Path) -> None:
+    Path("data").rename("moved")
+    prepare(Path("moved"), Path("work"), rule=CloudRule())
+    assert train(tiny("p2phd1"), work=Path("work"), runs=Path("runs")).steps == 12
 
 
 def test_the_gan_trains_a_discriminator(trained: Path) -> None:

@@ -65,6 +65,7 @@ def test_every_field_can_be_set() -> None:
         ("width=0", "above zero"),
         ("epochs=-1", "above zero"),
         ("lr=fast", "must be float"),
+        ("lr=nan", "a number"),
         ("depth=deep", "'normal', 'more', 'most'"),
         ("dataset=3", "1, 2"),
         ("crop=100", "multiple of 32"),
@@ -112,6 +113,13 @@ def test_a_missing_toml_file_is_named() -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_survive_json(name: str) -> None:
     assert from_dict(to_dict(VARIANTS[name])) == VARIANTS[name]
+
+
+def test_a_variant_of_another_version_is_refused() -> None:
+    values = to_dict(SPADE1)
+    del values["width"]
+    with pytest.raises(InputError, match="has no width"):
+        from_dict(values)
 
 
 def test_members() -> None:

@@ -56,9 +56,8 @@ def scale_optical(dn: NDArray[np.uint16], target: str) -> NDArray[np.float32]:
 
 def read_pair(pair: Pair, target: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Read one pair as radar [2, H, W] and optical [3, H, W], both in [0, 1]."""
-    radar = scale_radar(read_scene("Sentinel1", pair.radar_paths).astype(np.float32))
-    optical = read_scene("Sentinel2", pair.optical_paths).astype(np.uint16)
-    return radar, scale_optical(optical, target)
+    radar = scale_radar(read_scene("Sentinel1", pair.radar_paths))
+    return radar, scale_optical(read_scene("Sentinel2", pair.optical_paths), target)
 
 
 def mean_color(pairs: Sequence[Pair], target: str, limit: int = 256) -> tuple[float, ...]:

@@ -72,5 +72,4 @@ def _radar(radars: dict[SceneKey, Scene], key: SceneKey | None) -> list[NDArray[
         return []
     if key not in radars:
         return [np.zeros((1, 1)), np.zeros((1, 1))]
-    sar = read_scene("Sentinel1", radars[key].paths).astype(np.float32)
-    return [*scale_radar(sar)]
+    return [*scale_radar(read_scene("Sentinel1", radars[key].paths))]

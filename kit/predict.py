@@ -208,7 +208,7 @@ def _read(
     nodata: list[float] = []
     for scene in scenes:
         try:
-            sar = read_scene("Sentinel1", scene.paths).astype(np.float32, copy=False)
+            sar = read_scene("Sentinel1", scene.paths)
         except InputError as error:
             rejected.append(Rejection.unreadable(scene, error))
             continue

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
 import rasterio
@@ -107,6 +108,12 @@ def read_tile(path: Path) -> NDArray[np.generic]:
     return pixels
 
 
+@overload
+def read_scene(sensor: Literal["Sentinel1"], paths: Sequence[Path]) -> NDArray[np.float32]: ...
+@overload
+def read_scene(sensor: Literal["Sentinel2"], paths: Sequence[Path]) -> NDArray[np.uint16]: ...
+@overload
+def read_scene(sensor: str, paths: Sequence[Path]) -> NDArray[np.generic]: ...
 def read_scene(sensor: str, paths: Sequence[Path]) -> NDArray[np.generic]:
     """Read the bands of one scene, in the order given, as [bands, H, W].
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -121,9 +122,13 @@ class _Loop:
         self.watch = watch
         self.epochs = variant.epochs + variant.decay_epochs
         self.steps = steps_per_epoch(len(dataset), variant.batch)
-        self.color = mean_color(dataset.pairs, variant.target)
         self.saved = self.logged = time.monotonic()
         self.images = 0
+
+    @cached_property
+    def color(self) -> tuple[float, ...]:
+        """The mean colour of the targets; not read for a run that is finished already."""
+        return mean_color(self.dataset.pairs, self.variant.target)
 
     def run(self) -> None:
         """Train to the end of the schedule."""

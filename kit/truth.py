@@ -234,7 +234,7 @@ def _near(
 
 def _is_clear(tiles: Mapping[str, Path]) -> bool:
     paths = [tiles[band] for band in BANDS["Sentinel2"] if band in tiles]
-    scene = read_scene("Sentinel2", paths).astype(np.uint16, copy=False)
+    scene = read_scene("Sentinel2", paths)
     qa60 = scene[3:] if len(scene) > 3 else np.zeros_like(scene[:1])
     counts = dict(zip(COLUMNS, count(scene[None, :3], qa60, CloudRule())[0], strict=True))
     return not (counts["nodata"] or counts["qa60"] or counts["cloud"])

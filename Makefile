@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test check clean
+.PHONY: help setup demo train-all test check bench bench-screen fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,6 +53,19 @@ check: setup ## run the linter, the formatter's check, the type checker and the 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench: bench-screen ## measure the speed of everything that has a benchmark
+
+bench-screen: setup ## measure counting and screening: 3 GB of tiles in a temporary folder, some minutes
+	$(BIN)/python bench/screen.py
+
+FUZZ_SECONDS := 300
+
+fuzz: setup ## fuzz the tile reader with libFuzzer, which needs clang++
+	mkdir -p build/corpus && $(BIN)/python tests/seeds.py build/seeds
+	clang++ -g -O1 -std=c++17 -pthread -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=undefined ext/fuzz_tiles.cpp ext/tiles.cpp -o build/fuzz_tiles
+	build/fuzz_tiles -max_len=60000 -max_total_time=$(FUZZ_SECONDS) build/corpus build/seeds
 
 clean: ## remove .venv, the demo, builds and caches; data, runs and submissions stay
 	rm -rf $(VENV) demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

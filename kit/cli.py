@@ -6,16 +6,33 @@ Those modules are imported by the command that needs them: torch alone takes a s
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from kit import console, show
-from kit.clouds import CloudRule
+from kit.cloudrule import CloudRule
 from kit.errors import InputError, KitError
 from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
+from kit.options import (
+    Data,
+    Dilate,
+    Json,
+    LayoutName,
+    MaxCloud,
+    MinArea,
+    Overwrite,
+    Predictions,
+    Quiet,
+    Runs,
+    Scale,
+    Seed,
+    Split,
+    Threshold,
+    Window,
+    Work,
+)
 from kit.variants import ENSEMBLES, VARIANTS, find, to_dict
 
 app = typer.Typer(
@@ -29,31 +46,6 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 _RULE = CloudRule()
-
-
-class Split(StrEnum):
-    """How the hold-out is chosen."""
-
-    blocks = "blocks"
-    random = "random"
-
-
-class LayoutName(StrEnum):
-    """Whose rules the archive follows."""
-
-    y2022 = "2022"
-    y2023 = "2023"
-    plain = "plain"
-
-
-Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-Work = Annotated[Path, typer.Option(help="The folder of tables.")]
-Runs = Annotated[Path, typer.Option(help="The folder of trained variants.")]
-Predictions = Annotated[Path, typer.Option(help="The folder of predictions.")]
-Window = Annotated[int, typer.Option(min=0, help="Days that radar and optical may lie apart.")]
-Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn at random.")]
 
 
 @app.command(epilog="Example: kit simulate world --places 24")
@@ -88,11 +80,53 @@ def simulate(
     show.world(world)
 
 
+@app.command(epilog="Example: kit screen DATA --sheet screen.png --threshold 0.4")
+def screen(
+    data: Data,
+    work: Work = WORK,
+    scale: Scale = _RULE.scale,
+    threshold: Threshold = _RULE.threshold,
+    min_area: MinArea = _RULE.min_area,
+    dilate: Dilate = _RULE.dilate,
+    max_cloud: MaxCloud = 0.0,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Draw the scenes nearest to the limit here."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a dask scheduler: its workers do the reading."),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure the nodata and the clouds of every scene, and show what the cloud rule does.
+
+    Only what changed is read again, so that thresholds can be tried one after the other.
+    """
+    from kit.calibrate import effects
+    from kit.screen import TABLE, screen
+
+    emit = _start(json, quiet)
+    rule = CloudRule(scale, threshold, min_area, dilate)
+    with console.progress("screening") as advance:
+        result = screen(
+            data, work, rule=rule, max_cloud=max_cloud, scheduler=scheduler, advance=advance
+        )
+    with console.progress("trying other rules") as advance:
+        tried = effects(work / TABLE, rule, max_cloud, advance=advance)
+    emit(result.as_dict() | {"effects": asdict(tried)})
+    show.screening(result, tried, work)
+    if sheet:
+        from kit.borderline import picture
+
+        picture(work / TABLE, rule, max_cloud, sheet)
+        console.say(f"picture: {sheet}")
+
+
 @app.command(epilog="Example: kit prepare DATA --window-days 3")
 def prepare(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A folder of tiles, or of sent1/ and sent2/.")
-    ],
+    data: Data,
     work: Work = WORK,
     window_days: Window = 7,
     holdout: Annotated[
@@ -104,16 +138,11 @@ def prepare(
             help="blocks: no place is in both parts. random: the paper's way, which leaks."
         ),
     ] = Split.blocks,
-    scale: Annotated[
-        int, typer.Option(help="Cloud rule: the DN that counts as full brightness.")
-    ] = (_RULE.scale),
-    threshold: Annotated[
-        float, typer.Option(help="Cloud rule: brightness less saturation above this is cloud.")
-    ] = _RULE.threshold,
-    max_cloud: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Cloud ratio that Dataset-2 admits; roofs need a little."),
-    ] = 0.0,
+    scale: Scale = _RULE.scale,
+    threshold: Threshold = _RULE.threshold,
+    min_area: MinArea = _RULE.min_area,
+    dilate: Dilate = _RULE.dilate,
+    max_cloud: MaxCloud = 0.0,
     seed: Seed = 0,
     json: Json = False,
     quiet: Quiet = False,
@@ -122,7 +151,7 @@ def prepare(
     from kit.prepare import prepare
 
     emit = _start(json, quiet)
-    rule = CloudRule(scale, threshold)
+    rule = CloudRule(scale, threshold, min_area, dilate)
     with console.progress("screening") as advance:
         summary = prepare(
             data,
@@ -338,7 +367,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             console.stderr.quiet = False
-            console.say("interrupted; kit train and kit predict go on from here")
+            console.say("interrupted; kit screen, kit train and kit predict go on from here")
         raise
 
 

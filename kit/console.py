@@ -27,7 +27,10 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emo
 
 
 class Advance(Protocol):
-    """What long work calls with (done, total), and a few words if it likes, as it goes on."""
+    """What long work calls with (done, total), and a few words if it likes, as it goes on.
+
+    A total of 0 is one that is not known yet.
+    """
 
     def __call__(self, done: int, total: int, words: str = "", /) -> None:
         """Show how far the work is."""
@@ -91,11 +94,11 @@ def progress(title: str) -> Iterator[Advance]:
         def advance(done: int, total: int, words: str = "", /) -> None:
             nonlocal told
             if bar.disable and time.monotonic() - told > SILENCE_SECONDS:
-                say(f"{title} {done}/{total} {words}")
+                say(f"{title} {done}/{total or '?'} {words}")
                 told = time.monotonic()
             speed = bar.tasks[0].speed
             words = words or (f"{speed:.1f}/s" if speed else "")
-            bar.update(task, completed=done, total=total, words=words)
+            bar.update(task, completed=done, total=total or None, words=words)
 
         yield advance
 

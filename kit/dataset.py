@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, get_worker_info
 
 from kit.metrics import stretch
+from kit.nodata import radar_nodata
 from kit.pairs import Pair
-from kit.screen import radar_nodata
 from kit.tiles import read_scene
 
 VV_RANGE = (-25.0, 0.0)

@@ -7,6 +7,7 @@ finding too.
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import rasterio
 import torch
 
 import kit
-from kit import clouds
+from kit import clouds, reader
 from kit.device import pick
 from kit.errors import InputError
 
@@ -29,13 +30,15 @@ class Finding:
 
 
 def doctor() -> tuple[Finding, ...]:
-    """Look at the interpreter, the kit, torch and its device, the cloud core, GDAL and the disk."""
+    """Look at the interpreter, the kit, torch and its device, the compiled core, GDAL, the disk."""
     return (
         Finding("python", platform.python_version(), sys.executable),
         Finding("kit", kit.__version__, str(Path(kit.__file__).parent)),
         Finding("torch", torch.__version__, _torch_build()),
         _device(),
-        _cloud_backend(),
+        _backend("cloud counts", clouds.backend),
+        _backend("cloud counts on CUDA", clouds.cuda_backend),
+        _backend("tile reader", reader.backend),
         Finding("rasterio", rasterio.__version__, f"GDAL {rasterio.__gdal_version__}"),
         _disk(Path()),
     )
@@ -56,11 +59,11 @@ def _device() -> Finding:
     return Finding("device", value, why)
 
 
-def _cloud_backend() -> Finding:
+def _backend(name: str, settle: Callable[[], tuple[str, str]]) -> Finding:
     try:
-        return Finding("cloud counts", *clouds.backend())
+        return Finding(name, *settle())
     except InputError as error:
-        return Finding("cloud counts", "none", f"{error.problem}; {error.remedy}")
+        return Finding(name, "none", f"{error.problem}; {error.remedy}")
 
 
 def _disk(folder: Path) -> Finding:

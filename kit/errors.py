@@ -32,6 +32,11 @@ class InputError(KitError, ValueError):
         message = f"{where}: {problem}" if problem else str(where)
         super().__init__(message + (f"\n  {remedy}" if remedy else ""))
 
+    @property
+    def brief(self) -> str:
+        """What is wrong with which file, for a list of many."""
+        return f"{Path(self.where).name}: {self.problem}"
+
 
 class CheckError(KitError):
     """A check of our own failed: an archive the server would reject, a loss that is no number."""
@@ -41,5 +46,11 @@ class CheckError(KitError):
 
 class BusyError(KitError):
     """The output exists already, or another process is writing it."""
+
+    exit_code = 5
+
+
+class OutputError(KitError, OSError):
+    """The output cannot be written: the disk is full, say, or the folder is for reading alone."""
 
     exit_code = 5

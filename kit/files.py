@@ -4,29 +4,37 @@ Each artefact is written beside its final name, synced and renamed, so that a na
 always a whole file, whatever killed the process that wrote it.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from kit.errors import BusyError, InputError
+from kit.errors import BusyError, InputError, OutputError
 
 WORK = Path("work")
 RUNS = Path("runs")
 PREDICTIONS = Path("predictions")
 SUBMISSIONS = Path("submissions")
 
+# What the system says when there is no room, or no leave, to write.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`, synced and renamed to it when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary name beside `path`, synced and renamed to it when the block succeeds.
+
+    Raises:
+        OutputError: there is no room or no leave to write; what `path` was before, it still is.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         # safetensors writes for its owner alone; what is shared follows the umask like any file.
         mask = os.umask(0)
@@ -40,8 +48,16 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(folder)
         finally:
             os.close(folder)
+    except OSError as error:
+        ours = error.filename in {str(part), str(path.parent)}
+        if isinstance(error, OutputError) or not (ours or error.errno in _DISK):
+            raise
+        remedy = "make room for it, or give another folder, and run the same command again"
+        problem = f"cannot be written ({error.strerror or error})"
+        raise OutputError(f"{path}: {problem}\n  {remedy}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

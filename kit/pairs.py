@@ -7,7 +7,7 @@ scenes without a partner are listed with the reason.
 
 import bisect
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -267,8 +267,3 @@ def _overlapping(pairs: Sequence[Pair], held: set[int]) -> set[tuple[str, str]]:
     for place in {pairs[index].place for index in held}:
         near |= (np.abs(everywhere - np.array(place, dtype=np.float64)) < span).all(axis=1)
     return {place for place, is_near in zip(places, near, strict=True) if is_near}
-
-
-def tally(rejected: Iterable[Rejection]) -> dict[str, int]:
-    """How many were left out for each kind of reason, most frequent first."""
-    return dict(Counter(item.kind for item in rejected).most_common())

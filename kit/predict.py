@@ -24,7 +24,7 @@ from kit.dataset import SCALING, scale_radar
 from kit.device import place
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock, read_json, write_bytes, write_json
-from kit.screen import radar_nodata
+from kit.nodata import radar_nodata
 from kit.tiles import SceneKey, read_scene
 from kit.validate import infer
 from kit.variants import members, to_dict
@@ -210,7 +210,7 @@ def _read(
         try:
             sar = read_scene("Sentinel1", scene.paths)
         except InputError as error:
-            rejected.append(Rejection.unreadable(scene, error))
+            rejected.append(Rejection.unreadable(scene, error.brief))
             continue
         if keys and (len(keys) == BATCH or sar.shape != radars[0].shape):
             yield keys, np.stack(radars), nodata

@@ -1,23 +1,21 @@
 """A folder of tiles -> everything that training needs to know about it.
 
-In: official tiles. Out, in the work folder: `scenes.parquet` (every readable scene and its ratios),
-`pairs.parquet` (every pair, its data sets, its part of the split), `rejected.csv` (all that was
-left out, each with its reason) and `summary.json` (the paper's numbers for this data).
+In: official tiles. Out, in the work folder: what `kit.screen` writes, `pairs.parquet` (every pair,
+its data sets, its part of the split), `rejected.csv` (all that was left out, each with its reason)
+and `summary.json` (the paper's numbers for this data).
 """
 
-import csv
-import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from kit.catalog import Rejection, catalog
-from kit.clouds import CloudRule
+from kit.catalog import tally
+from kit.cloudrule import CloudRule
 from kit.console import Advance
 from kit.errors import InputError
-from kit.files import write_bytes, write_json
-from kit.pairs import Pair, pair, split, tally, write_pairs
-from kit.screen import screen, write_scenes
+from kit.files import lock, write_json
+from kit.pairs import Pair, pair, split, write_pairs
+from kit.screen import REJECTED, TABLE, read_scenes, screen, write_rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +50,42 @@ def prepare(
     Raises:
         InputError: no tiles, no readable scene, no pair within the window, or an empty Dataset-2;
             in the last case the tables are written all the same, since Dataset-1 may be of use.
+        BusyError: another process prepares into the same folder.
     """
-    found = catalog(data.resolve())
-    screened, unreadable = screen(found.scenes, rule, advance)
-    pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
-    rejected = (*found.rejected, *unreadable, *lonely)
-    # Whatever fails from here on, the tables of other data must not pass for those of these.
-    for name in ("pairs.parquet", "summary.json"):
-        (work / name).unlink(missing_ok=True)
-    _write_rejected(work / "rejected.csv", rejected)
-    write_scenes(work / "scenes.parquet", screened)
-    if not pairs:
-        reasons = ", ".join(f"{kind}: {n}" for kind, n in tally(rejected).items())
-        raise InputError(data, f"no pair within {window_days} days ({reasons})",
-                         f"see {work / 'rejected.csv'}; try a wider --window-days")  # fmt: skip
-    pairs = split(pairs, holdout=holdout, by=split_by, seed=seed)
-    summary = Summary(
-        scenes_s1=sum(row.scene.sensor == "Sentinel1" for row in screened),
-        scenes_s2=sum(row.scene.sensor == "Sentinel2" for row in screened),
-        pairs=len(pairs),
-        dataset1=sum(pair.dataset1 for pair in pairs),
-        dataset2=sum(pair.dataset2 for pair in pairs),
-        holdout=sum(pair.split == "holdout" for pair in pairs),
-        train1=sum(pair.dataset1 and pair.split == "train" for pair in pairs),
-        train2=sum(pair.dataset2 and pair.split == "train" for pair in pairs),
-        dropped=tally(rejected) | _losses(pairs) | _buffer(pairs),
-    )
-    write_pairs(work / "pairs.parquet", pairs)
-    settings = asdict(rule) | {
-        "max_cloud": max_cloud,
-        "window_days": window_days,
-        "split": split_by,
-        "seed": seed,
-    }
-    write_json(work / "summary.json", asdict(summary) | {"data": str(data), "settings": settings})
+    with lock(work):
+        screening = screen(data, work, rule=rule, max_cloud=max_cloud, advance=advance)
+        screened = tuple(read_scenes(work / TABLE))
+        pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
+        rejected = (*screening.rejected, *lonely)
+        # Whatever fails from here on, the tables of other data must not pass for those of these.
+        for name in ("pairs.parquet", "summary.json"):
+            (work / name).unlink(missing_ok=True)
+        write_rejected(work / REJECTED, rejected)
+        if not pairs:
+            reasons = ", ".join(f"{kind}: {n}" for kind, n in tally(rejected).items())
+            raise InputError(data, f"no pair within {window_days} days ({reasons})",
+                             f"see {work / REJECTED}; try a wider --window-days")  # fmt: skip
+        pairs = split(pairs, holdout=holdout, by=split_by, seed=seed)
+        write_pairs(work / "pairs.parquet", pairs)
+        summary = Summary(
+            scenes_s1=screening.scenes_s1,
+            scenes_s2=screening.scenes_s2,
+            pairs=len(pairs),
+            dataset1=sum(pair.dataset1 for pair in pairs),
+            dataset2=sum(pair.dataset2 for pair in pairs),
+            holdout=sum(pair.split == "holdout" for pair in pairs),
+            train1=sum(pair.dataset1 and pair.split == "train" for pair in pairs),
+            train2=sum(pair.dataset2 and pair.split == "train" for pair in pairs),
+            dropped=tally(rejected) | _losses(pairs) | _buffer(pairs),
+        )
+        settings = asdict(rule) | {
+            "max_cloud": max_cloud,
+            "window_days": window_days,
+            "split": split_by,
+            "seed": seed,
+        }
+        facts = asdict(summary) | {"data": str(data), "settings": settings}
+        write_json(work / "summary.json", facts)
     if not summary.dataset2:
         removed = ", ".join(f"{kind}: {n}" for kind, n in _losses(pairs).items())
         raise InputError(data, f"Dataset-2 is empty: {len(pairs)} pairs, less {removed}",
@@ -107,11 +107,3 @@ def _losses(pairs: tuple[Pair, ...]) -> dict[str, int]:
 def _buffer(pairs: tuple[Pair, ...]) -> dict[str, int]:
     n = sum(pair.dataset1 and pair.split == "buffer" for pair in pairs)
     return {"overlaps the hold-out": n} if n else {}
-
-
-def _write_rejected(path: Path, rejected: tuple[Rejection, ...]) -> None:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("name", "kind", "reason"))
-    rows.writerows((item.name, item.kind, item.reason) for item in rejected)
-    write_bytes(path, text.getvalue().encode())

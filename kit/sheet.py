@@ -1,8 +1,9 @@
 """Images -> one labelled picture.
 
 In: rows of images in [0, 1], grey [H, W] or colour [3, H, W], the titles of the columns and the
-labels of the rows. Out: a PNG, written whole or not at all. Refused: rows and labels, or images and
-titles, that do not match; an image of another shape.
+labels of the rows. Out: a PNG, written whole or not at all; or its pieces, for a picture that holds
+more than one grid. Refused: rows and labels, or images and titles, that do not match; an image of
+another shape.
 """
 
 import io
@@ -46,11 +47,24 @@ def sheet(
     Raises:
         InputError: counts differ, or an image is neither [H, W] nor [3, H, W].
     """
+    pictures = [[shown(image, cell) for image in row] for row in rows]
+    return write_png(grid(pictures, columns, labels, cell), path)
+
+
+def grid(
+    rows: Sequence[Sequence[Image.Image]], columns: Sequence[str], labels: Sequence[str], cell: int
+) -> Image.Image:
+    """What `sheet` draws, of pictures that fit into `cell` already; a label may have lines.
+
+    Raises:
+        InputError: counts differ.
+    """
     if len(rows) != len(labels) or any(len(row) != len(columns) for row in rows):
         shape = f"{len(labels)} labels and {len(columns)} titles"
-        raise InputError(path, f"the images do not fill a grid of {shape}")
+        raise InputError("sheet", f"the images do not fill a grid of {shape}")
     font = ImageFont.load_default(size=_TEXT)
-    left = _GAP + round(max((font.getlength(label) for label in labels), default=0)) + _GAP
+    lines = [line for label in labels for line in label.split("\n")]
+    left = _GAP + round(max(map(font.getlength, lines), default=0)) + _GAP
     top = _TEXT + 2 * _GAP
     step = cell + _GAP
     picture = Image.new("RGB", (left + step * len(columns), top + step * len(rows)), _PAPER)
@@ -60,7 +74,12 @@ def sheet(
     for y, (label, row) in enumerate(zip(labels, rows, strict=True)):
         draw.text((_GAP, top + step * y + cell / 2), label, _INK, font, anchor="lm")
         for x, image in enumerate(row):
-            picture.paste(_picture(image, cell, path), (left + step * x, top + step * y))
+            picture.paste(image, (left + step * x, top + step * y))
+    return picture
+
+
+def write_png(picture: Image.Image, path: Path) -> Path:
+    """Write a picture, whole or not at all."""
     data = io.BytesIO()
     picture.save(data, "PNG")
     write_bytes(path, data.getvalue())
@@ -76,11 +95,16 @@ def display(rgb: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.clip(rgb.astype(np.float64) * BRIGHTEN, 0, 1)
 
 
-def _picture(image: NDArray[np.generic], cell: int, path: Path) -> Image.Image:
+def shown(image: NDArray[np.generic], cell: int) -> Image.Image:
+    """An image as a sheet shows it, `cell` pixels along its longer side.
+
+    Raises:
+        InputError: it is neither [H, W] nor [3, H, W].
+    """
     if image.ndim not in (2, 3) or (image.ndim == 3 and len(image) != 3):
-        raise InputError(path, f"cannot show an image of shape {image.shape}")
-    shown = display(image).transpose(1, 2, 0) if image.ndim == 3 else np.clip(image, 0, 1)
-    small = Image.fromarray(np.rint(np.nan_to_num(shown) * 255).astype(np.uint8))
+        raise InputError("image", f"its shape is {image.shape}", "it must be [H, W] or [3, H, W]")
+    values = display(image).transpose(1, 2, 0) if image.ndim == 3 else np.clip(image, 0, 1)
+    small = Image.fromarray(np.rint(np.nan_to_num(values) * 255).astype(np.uint8))
     scale = cell / max(small.size)
     width, height = (max(1, round(side * scale)) for side in small.size)
     # A box averages where it shrinks an image, and repeats pixels where it enlarges one.

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.catalog import tally
 from kit.console import say, table
 from kit.metrics import RULES
 from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant
 
 if TYPE_CHECKING:
+    from kit.calibrate import Effects
     from kit.doctor import Finding
     from kit.package import Package
     from kit.predict import Prediction
     from kit.prepare import Summary
     from kit.score import Report
+    from kit.screen import Screening
     from kit.simulate import World
     from kit.train import Run
     from kit.validate import Row
@@ -47,6 +50,42 @@ def summary(result: "Summary", work: Path) -> None:
     if not result.holdout:
         say("no hold-out: a fifth of Dataset-2 is less than one pair, so nothing can be validated")
     say("next: kit train spade2")
+
+
+def screening(result: "Screening", tried: "Effects", work: Path) -> None:
+    """What the tiles are like, and what each option of the cloud rule does to Dataset-2."""
+    rows = [
+        ("Sentinel-1 scenes", result.scenes_s1),
+        ("Sentinel-2 scenes", result.scenes_s2),
+        ("of these without nodata and QA60 cloud, as for Dataset-1", result.dataset1),
+        ("and without heuristic cloud, as for Dataset-2", result.dataset2),
+        ("read in this run", result.measured),
+    ]
+    table("Scenes", ("", "number"), rows)
+    if result.rejected:
+        left_out = [*tally(result.rejected).items()]
+        table(f"Left out ({work / 'rejected.csv'})", ("why", "number"), left_out)
+    if tried.sampled:
+        some = f"{tried.sampled:,} of " if tried.sampled < tried.scenes else "all "
+        table(
+            f"Dataset-2 with one option changed ({some}{tried.scenes:,} scenes of Dataset-1)",
+            ("option", "value", "kept", "change", "share"),
+            [
+                (
+                    row.option if row.value == "-" else f"--{row.option.replace('_', '-')}",
+                    row.value,
+                    row.kept,
+                    f"{row.kept - tried.rows[0].kept:+}",
+                    f"{row.kept / tried.sampled:.1%}",
+                )
+                for row in tried.rows
+            ],
+        )
+    else:
+        say("no scene is without nodata and QA60 cloud: there is nothing to try other rules on")
+    say(
+        "next: kit prepare with the same DATA and cloud options; what is screened is not read again"
+    )
 
 
 def record(values: dict[str, Any]) -> str:

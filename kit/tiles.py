@@ -6,10 +6,13 @@ georeference, so the name is the only source of sensor, band, place and date.
 """
 
 import datetime
+import os
 import re
+import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, overload
 
@@ -27,11 +30,15 @@ S1_BANDS = ("VV", "VH")
 RGB_BANDS = ("B4", "B3", "B2")
 S2_BANDS = (*RGB_BANDS, "QA60")
 BANDS = {"Sentinel1": S1_BANDS, "Sentinel2": S2_BANDS}
+_MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would make room for whatever a header says
 _DTYPES = {"Sentinel1": ("float32", "float64"), "Sentinel2": ("uint16",)}
 
-FORM = "<Sensor>_<BAND>_<lon>_<lat>_<YYYY>_<MM>_<DD>.tiff"
+_SCENE_FORM = "<lon>_<lat>_<YYYY>_<MM>_<DD>"
+FORM = f"<Sensor>_<BAND>_{_SCENE_FORM}.tiff"
 # A band may hold underscores (Landsat's QA_PIXEL): the five fixed fields are the last five.
-_NAME = re.compile(r"([A-Za-z]+\d*)_(\w+)_(-?\d+\.\d+)_(-?\d+\.\d+)_(\d{4})_(\d{2})_(\d{2})\.tiff?")
+_PLACE_AND_DAY = r"(-?\d+\.\d+)_(-?\d+\.\d+)_(\d{4}_\d{2}_\d{2})"
+_SCENE = re.compile(_PLACE_AND_DAY, re.ASCII)
+_NAME = re.compile(rf"([A-Za-z]+\d*)_(\w+)_{_PLACE_AND_DAY}(\.tiff?)", re.ASCII)
 
 # Without this, GDAL lists the whole folder whenever it opens one of its files.
 _GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -47,13 +54,20 @@ class SceneKey:
     date: datetime.date
 
     def __str__(self) -> str:
-        return f"{self.lon}_{self.lat}_{self.date:%Y_%m_%d}"
+        return f"{self.lon}_{self.lat}_{self.date.isoformat().replace('-', '_')}"
 
     @classmethod
     def parse(cls, text: str) -> "SceneKey":
-        """Read `<lon>_<lat>_<YYYY>_<MM>_<DD>`, as `str` writes it."""
-        lon, lat, day = text.split("_", 2)
-        return cls(lon, lat, datetime.datetime.strptime(day, "%Y_%m_%d").date())
+        """Read `<lon>_<lat>_<YYYY>_<MM>_<DD>`, as `str` writes it.
+
+        Raises:
+            InputError: the text has another form, or its date is not in the calendar.
+        """
+        match = _SCENE.fullmatch(text)
+        if match is None:
+            raise InputError(text, "not a place and a date", f"expected {_SCENE_FORM}")
+        lon, lat, day = match.groups()
+        return cls(lon, lat, _date(text, day))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,15 +88,39 @@ class TileName:
         Raises:
             InputError: the name has another form, or its date is not in the calendar.
         """
-        match = _NAME.fullmatch(name)
-        if match is None:
-            raise InputError(name, "not a tile name", f"expected {FORM}")
-        sensor, band, lon, lat, year, month, day = match.groups()
-        try:
-            date = datetime.date(int(year), int(month), int(day))
-        except ValueError:
-            raise InputError(name, "its date is not in the calendar", f"expected {FORM}") from None
-        return cls(sensor, band, SceneKey(lon, lat, date))
+        sensor, band, lon, lat, day, _ = name_fields(name)
+        return cls(sensor, band, SceneKey(lon, lat, _date(name, day)))
+
+
+def name_fields(name: str) -> tuple[str, str, str, str, str, str]:
+    """Split a file name into sensor, band, longitude, latitude, `YYYY_MM_DD` and suffix.
+
+    This is the one rule of what a tile's name is. `TileName.parse` makes objects of its texts; who
+    has a million names may keep the texts.
+
+    Raises:
+        InputError: the name has another form, or its date is not in the calendar.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise InputError(name, "not a tile name", f"expected {FORM}")
+    sensor, band, lon, lat, day, suffix = match.groups()
+    _date(name, day)
+    return sensor, band, lon, lat, day, suffix
+
+
+def _date(name: str, day: str) -> datetime.date:
+    try:
+        return _calendar(day)
+    except ValueError:
+        raise InputError(name, "its date is not in the calendar", f"expected {FORM}") from None
+
+
+# The tiles of a folder share their dates: few are made, and scenes of a day hold the same one.
+@lru_cache(maxsize=1 << 14)
+def _calendar(day: str) -> datetime.date:
+    year, month, number = day.split("_")
+    return datetime.date(int(year), int(month), int(number))
 
 
 def read_tile(path: Path) -> NDArray[np.generic]:
@@ -91,12 +129,17 @@ def read_tile(path: Path) -> NDArray[np.generic]:
     A pixel equal to a declared nodata value becomes NaN in a float tile and 0 in an integer one.
 
     Raises:
-        InputError: the file is missing, damaged, not a TIFF, or has several bands.
+        InputError: it is missing, empty, no regular file, damaged, no TIFF, has several bands, or
+            far more pixels than any tile.
     """
+    _check_file(path)
     try:
         with rasterio.Env(**_GDAL), rasterio.open(path, driver="GTiff") as tile:
             if tile.count != 1:
                 raise InputError(path, f"has {tile.count} bands", "a tile holds exactly one")
+            if tile.height * tile.width > _MAX_PIXELS:
+                problem = f"is {tile.height}x{tile.width} by its header"
+                raise InputError(path, problem, f"a tile has at most {_MAX_PIXELS:,} pixels")
             pixels: NDArray[np.generic] = tile.read(1)
             if tile.nodata is not None:
                 pixels[pixels == tile.nodata] = np.nan if pixels.dtype.kind == "f" else 0
@@ -106,6 +149,23 @@ def read_tile(path: Path) -> NDArray[np.generic]:
             path, f"not readable as a TIFF ({cause})", "fetch this tile again"
         ) from None
     return pixels
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what GDAL would wait for, such as a fifo, or explain badly."""
+    try:
+        os.fspath(path).encode()
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        status = os.fstat(file)
+        os.close(file)
+    except OSError as error:
+        raise InputError(path, f"cannot be opened ({error.strerror})") from None
+    except ValueError:
+        raise InputError(ascii(str(path)), "its name has a NUL, or is not UTF-8") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(path, "is not a regular file", "a tile is a TIFF file")
+    if status.st_size == 0:
+        raise InputError(path, "is empty (0 bytes)", "fetch this tile again")
 
 
 @overload

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from kit.clouds import COLUMNS, CloudRule, count
+from kit.cloudrule import CloudRule
+from kit.clouds import COLUMNS, count
 from kit.console import Advance
 from kit.errors import InputError
 from kit.files import read_json

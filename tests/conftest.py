@@ -9,7 +9,7 @@ import pytest
 import torch
 from made import key, optical, radar, world
 
-from kit.clouds import CloudRule
+from kit.cloudrule import CloudRule
 from kit.prepare import prepare
 from kit.train import train
 from kit.variants import Variant, find

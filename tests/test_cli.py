@@ -59,6 +59,19 @@ def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
     assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_screen_prepare_and_screen_again(trained: Path, kit) -> None:
+    code, out, err = kit("screen data --sheet screen.png --work fresh --json")
+    assert code == 0 and "--min-area" in err and "next: kit prepare" in err
+    found = json.loads(out)
+    assert (found["scenes_s1"], found["scenes_s2"], found["measured"]) == (30, 30, 60)
+    assert (found["dataset1"], found["dataset2"], found["dropped"]) == (30, 30, {})
+    assert found["effects"]["rows"][0] == {"option": "as set", "value": "-", "kept": 30}
+    assert Path("screen.png").read_bytes().startswith(b"\x89PNG")
+    assert kit("prepare data --work fresh -q")[0] == 0
+    code, out, _ = kit("screen data --work fresh --threshold 0.5 --min-area 2 --json")
+    assert code == 0 and json.loads(out)["measured"] == 0
+
+
 def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> None:
     settings = " ".join(f"--set {text}" for text in TINY)
     code, out, err = kit(f"train p2phd1 {settings} --set name=again --json")
@@ -101,6 +114,9 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
         ("prepare empty", 3, "empty: holds no tile"),
         ("prepare data --threshold 0.1234", 3, "0.001"),
         ("prepare data --window-days -1", 2, "window-days"),
+        ("screen nowhere", 3, "nowhere: no such folder"),
+        ("screen data --min-area 0", 3, "min_area: is 0"),
+        ("screen data --scheduler tcp://127.0.0.1:nine", 3, "does not answer"),
         ("prepare data --split best", 2, "split"),
         ("prepare", 2, "DATA"),
         ("train spade9", 3, "no such variant"),
@@ -183,8 +199,8 @@ def test_ctrl_c_saves_and_ends_with_130(trained: Path) -> None:
 
 def test_every_command_has_help_with_an_example(kit) -> None:
     names = [command.callback.__name__ for command in cli.app.registered_commands]
-    assert names == ["simulate", "prepare", "train", "validate", "predict", "package", "score",
-                     "variants", "doctor"]  # fmt: skip
+    assert names == ["simulate", "screen", "prepare", "train", "validate", "predict", "package",
+                     "score", "variants", "doctor"]  # fmt: skip
     for name in names:
         code, out, _ = kit(f"{name} --help")
         assert code == 0 and f"Example: kit {name}" in out

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from kit import clouds
-from kit.clouds import COLUMNS, CloudRule, count
+from kit import clouds, core
+from kit.cloudrule import NO_PEAK, CloudRule, cloud_mask
+from kit.clouds import COLUMNS, count, count_with_peaks
 from kit.errors import InputError
 from kit.tiles import read_tile
 
@@ -33,7 +34,7 @@ CLOUDY = {
     "-54.92_-4.25_2020_07_05",
     "-54.94_-4.27_2020_07_05",
 }
-needs_core = pytest.mark.skipif(clouds._core()[0] is None, reason=clouds._core()[1])
+needs_core = pytest.mark.skipif(core.load("kit_core")[0] is None, reason=core.load("kit_core")[1])
 BACKENDS = ["reference", pytest.param("native", marks=needs_core)]
 
 uint16 = st.one_of(st.sampled_from([0, 1, 65534, 65535]), st.integers(0, 65535))
@@ -80,7 +81,7 @@ def by_definition(
 @settings(max_examples=400, deadline=None)
 @given(batches(), rules)
 def test_counts_follow_the_definition(backend, batch, rule) -> None:
-    counts = count(*batch, rule, backend)
+    counts = count(*batch, rule, backend=backend)
     assert counts.dtype == np.int64
     assert counts.shape == (len(batch[0]), len(COLUMNS))
     assert counts.tolist() == by_definition(*batch, rule)
@@ -94,9 +95,82 @@ def test_backends_agree_on_thousands_of_images() -> None:
         rgb = random.integers(0, random.choice([2, 40, 6000, 65536]), (n, 3, h, w), np.uint16)
         rgb *= random.random((n, 1, h, w)) < random.random()
         qa60 = random.integers(0, 65536, (n, h, w), np.uint16)
-        rule = CloudRule(int(random.integers(1, 65536)), int(random.integers(-1000, 1001)) / 1000)
-        native, reference = (count(rgb, qa60, rule, name) for name in ("native", "reference"))
+        rule = CloudRule(
+            int(random.choice([5000, 32767, 32768, 65535, random.integers(1, 65536)])),
+            int(random.integers(-1000, 1001)) / 1000,
+            int(random.choice([1, 1, 2, 5, 40])),
+            int(random.choice([0, 0, 1, 3, 50])),
+        )
+        native, reference = (
+            count(rgb, qa60, rule, backend=name) for name in ("native", "reference")
+        )
         np.testing.assert_array_equal(native, reference)
+
+
+@needs_core
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 1500, 777), (3, 2, 70_000), (2, 70_000, 2), (40, 9, 11)])
+def test_threads_share_out_scenes_of_any_shape(shape, threads) -> None:
+    random = np.random.default_rng(3)
+    n, h, w = shape
+    rgb = random.integers(0, 6000, (n, 3, h, w), np.uint16)
+    rgb[-1, 1] = 7
+    qa60 = random.integers(0, 65536, shape, np.uint16)
+    expected = count(rgb, qa60, CloudRule(), backend="reference")
+    found = count(rgb, qa60, CloudRule(), backend="native", threads=threads)
+    np.testing.assert_array_equal(found, expected)
+    turned = rgb.transpose(0, 1, 3, 2), qa60.transpose(0, 2, 1)
+    found = count(*turned, CloudRule(), backend="native", threads=threads)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=200, deadline=None)
+@given(batches(), rules)
+def test_the_peak_is_the_lowest_threshold_without_cloud(backend, batch, rule) -> None:
+    counts, peaks = count_with_peaks(*batch, rule, backend=backend)
+    np.testing.assert_array_equal(counts, count(*batch, rule, backend=backend))
+    assert peaks.shape == (len(counts),)
+    for scene, row, peak in zip(batch[0], counts, peaks.tolist(), strict=True):
+        if not row[COLUMNS.index("valid")]:
+            assert peak == NO_PEAK
+            continue
+        assert not cloud_mask(scene, CloudRule(rule.scale, peak / 1000)).any()
+        assert cloud_mask(scene, CloudRule(rule.scale, (peak - 1) / 1000)).any()
+
+
+@needs_core
+def test_peaks_of_large_scenes_are_those_of_their_pixels() -> None:
+    random = np.random.default_rng(11)
+    for scale in (300, 5000, 40_000):
+        rgb = random.integers(0, 6000, (3, 3, 500, 333), np.uint16) // np.array([1, 7, 90])[
+            :, None, None, None
+        ].astype(np.uint16)
+        native, reference = (
+            count_with_peaks(rgb, rgb[:, 0], CloudRule(scale), backend=name, threads=3)[1]
+            for name in ("native", "reference")
+        )
+        np.testing.assert_array_equal(native, reference)
+
+
+def test_areas_are_dropped_and_grown_as_scipy_does_it() -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    random = np.random.default_rng(5)
+    square = np.ones((3, 3))
+    for _ in range(60):
+        h, w = random.integers(1, 40, 2)
+        rgb = np.where(random.random((h, w)) < random.random(), 9000, 500).astype(np.uint16)
+        rgb = np.stack([rgb] * 3)
+        rgb[:, random.random((h, w)) < 0.1] = 0
+        min_area, dilate = int(random.integers(1, 12)), int(random.integers(0, 4))
+        labels, _ = ndimage.label(cloud_mask(rgb, CloudRule()), square)
+        areas = np.bincount(labels.ravel())
+        kept = (areas[labels] >= min_area) & (labels > 0)
+        if dilate:
+            kept = ndimage.binary_dilation(kept, square, dilate)
+        kept &= rgb.any(axis=0)
+        found = cloud_mask(rgb, CloudRule(min_area=min_area, dilate=dilate))
+        np.testing.assert_array_equal(found, kept)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -105,8 +179,8 @@ def test_threshold_is_exclusive(backend) -> None:
     rgb = np.array([[[[10, 1]]] * 3], np.uint16).reshape(1, 3, 1, 2)
     qa60 = np.zeros((1, 1, 2), np.uint16)
     cloud = COLUMNS.index("cloud")
-    assert count(rgb, qa60, CloudRule(10, 1.0), backend)[0, cloud] == 0
-    assert count(rgb, qa60, CloudRule(10, 0.999), backend)[0, cloud] == 1
+    assert count(rgb, qa60, CloudRule(10, 1.0), backend=backend)[0, cloud] == 0
+    assert count(rgb, qa60, CloudRule(10, 0.999), backend=backend)[0, cloud] == 1
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -115,7 +189,7 @@ def test_one_constant_band_makes_the_scene_nodata(backend, fill) -> None:
     rgb = np.random.default_rng(0).integers(1, 65536, (3, 3, 6, 5), np.uint16)
     rgb[[0, 1, 2], [0, 1, 2]] = fill
     qa60 = np.full((3, 6, 5), 3 << 10, np.uint16)
-    assert count(rgb, qa60, CloudRule(), backend).tolist() == [[0, 30, 0, 0, 0, 0]] * 3
+    assert count(rgb, qa60, CloudRule(), backend=backend).tolist() == [[0, 30, 0, 0, 0, 0]] * 3
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -134,9 +208,9 @@ def test_views_count_like_their_copies(backend) -> None:
     }
     for name, view in views.items():
         rgb, qa60 = view[:, :3], view[:, 3]
-        expected = count(rgb.copy(), qa60.copy(), CloudRule(), "reference")
+        expected = count(rgb.copy(), qa60.copy(), CloudRule(), backend="reference")
         np.testing.assert_array_equal(
-            count(rgb, qa60, CloudRule(), backend), expected, err_msg=name
+            count(rgb, qa60, CloudRule(), backend=backend), expected, err_msg=name
         )
 
 
@@ -144,6 +218,12 @@ def test_views_count_like_their_copies(backend) -> None:
 def test_rule_refuses_scale(scale) -> None:
     with pytest.raises(InputError, match="cloud scale"):
         CloudRule(scale=scale)
+
+
+@pytest.mark.parametrize("settings", [{"min_area": 0}, {"min_area": 1.5}, {"dilate": -1}])
+def test_rule_refuses_areas(settings) -> None:
+    with pytest.raises(InputError, match=f"cloud {next(iter(settings))}"):
+        CloudRule(**settings)
 
 
 @pytest.mark.parametrize("threshold", [1.001, -1.001, 0.4305, float("nan"), float("inf")])
@@ -188,7 +268,7 @@ def unsettled(monkeypatch):
 
     def forget() -> None:
         clouds.backend.cache_clear()
-        clouds._core.cache_clear()
+        core.load.cache_clear()
 
     monkeypatch.delenv(clouds.VARIABLE, raising=False)
     forget()
@@ -203,8 +283,8 @@ def test_variable_forces_the_reference(unsettled) -> None:
 
 
 def test_unknown_backend_is_refused(unsettled) -> None:
-    unsettled.setenv(clouds.VARIABLE, "cuda")
-    with pytest.raises(InputError, match="it is native or reference"):
+    unsettled.setenv(clouds.VARIABLE, "abacus")
+    with pytest.raises(InputError, match="it is native, cuda or reference"):
         clouds.backend()
 
 
@@ -212,7 +292,7 @@ def test_without_a_core_the_reference_counts(unsettled, tmp_path) -> None:
     unsettled.setattr("kit.__path__", [str(tmp_path)])
     name, why = clouds.backend()
     assert name == "reference"
-    assert "without a compiled core" in why
+    assert "without kit_core" in why
 
 
 def test_forced_core_that_is_missing_is_refused(unsettled, tmp_path) -> None:
@@ -224,7 +304,7 @@ def test_forced_core_that_is_missing_is_refused(unsettled, tmp_path) -> None:
 
 
 def test_core_that_does_not_load_is_passed_over(unsettled, tmp_path) -> None:
-    (tmp_path / clouds._LIBRARY).write_bytes(b"not a library")
+    (tmp_path / "libkit_core.so").write_bytes(b"not a library")
     unsettled.setattr("kit.__path__", [str(tmp_path)])
     name, why = clouds.backend()
     assert name == "reference"
@@ -242,7 +322,11 @@ def test_defaults_part_the_official_samples(backend) -> None:
         ]
         scene = np.stack(bands)[None]
         counts = dict(
-            zip(COLUMNS, count(scene[:, :3], scene[:, 3], CloudRule(), backend)[0], strict=True)
+            zip(
+                COLUMNS,
+                count(scene[:, :3], scene[:, 3], CloudRule(), backend=backend)[0],
+                strict=True,
+            )
         )
         assert counts["valid"] == 256 * 256
         assert counts["qa60"] == 0

@@ -7,8 +7,7 @@ import pytest
 import torch
 from made import world
 
-from kit.catalog import catalog
-from kit.clouds import CloudRule
+from kit.cloudrule import CloudRule
 from kit.dataset import (
     PairDataset,
     batches,
@@ -19,13 +18,14 @@ from kit.dataset import (
     steps_per_epoch,
 )
 from kit.pairs import Pair, pair
-from kit.screen import screen
+from kit.screen import read_scenes, screen
 
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> tuple[Pair, ...]:
     world(tmp_path, places=10, dates=1)
-    rows, _ = screen(catalog(tmp_path).scenes, CloudRule())
+    screen(tmp_path, tmp_path / "work", rule=CloudRule())
+    rows = list(read_scenes(tmp_path / "work" / "scenes.parquet"))
     return pair(rows, window_days=7, max_cloud=0)[0]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kit
-from kit import clouds
+from kit import clouds, reader
 from kit.doctor import Finding, doctor
 from kit.errors import InputError
 
@@ -18,7 +18,8 @@ def find(name: str) -> Finding:
 def test_every_line_has_a_value_and_a_reason(capsys) -> None:
     findings = doctor()
     names = [finding.name for finding in findings]
-    assert names == ["python", "kit", "torch", "device", "cloud counts", "rasterio", "disk"]
+    assert names == ["python", "kit", "torch", "device", "cloud counts", "cloud counts on CUDA",
+                     "tile reader", "rasterio", "disk"]  # fmt: skip
     assert all(finding.value and finding.why for finding in findings)
     assert find("kit").value == kit.__version__
     assert capsys.readouterr() == ("", "")
@@ -50,6 +51,18 @@ def test_gpu_shows_its_name_and_memory(monkeypatch) -> None:
 def test_clouds_are_as_the_kit_counts_them() -> None:
     finding = find("cloud counts")
     assert (finding.value, finding.why) == clouds.backend()
+
+
+def test_tiles_are_as_the_kit_reads_them() -> None:
+    finding = find("tile reader")
+    assert (finding.value, finding.why) == reader.backend()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_cuda_counts_without_a_device_and_why() -> None:
+    finding = find("cloud counts on CUDA")
+    assert finding.value == "none"
+    assert "nvcc" in finding.why or "CUDA error" in finding.why
 
 
 def test_missing_core_is_a_finding_and_no_error(monkeypatch) -> None:

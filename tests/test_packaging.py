@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit import clouds
+from kit import clouds, core
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 HAS_COMPILER = shutil.which(os.environ.get("CXX") or "c++") is not None
+HAS_NVCC = shutil.which(os.environ.get("CUDACXX") or "nvcc") is not None
 needs_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not on the path")
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not on the path")
 
@@ -68,10 +69,19 @@ def test_wheel_carries_the_core_and_serves_every_python(tmp_path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert wheel.name.startswith(f"sar_to_optical_kit-{kit.__version__}-py3-none-")
     assert not wheel.name.endswith("-any.whl")
-    assert "kit/libkit_clouds.so" in names
+    assert "kit/libkit_core.so" in names
+    assert ("kit/libkit_cuda.so" in names) == HAS_NVCC
     assert any(name.endswith("/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"kit", "sar_to_optical_kit"}
     assert backend_inside(wheel) == "native"
+
+
+@needs_cmake
+@pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler")
+def test_a_broken_nvcc_costs_the_cuda_core_alone(tmp_path) -> None:
+    wheel = build_wheel(tmp_path, CUDACXX="/bin/false")
+    libraries = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+    assert libraries == ["kit/libkit_core.so"]
 
 
 @needs_cmake
@@ -89,8 +99,9 @@ def test_installed_kit_is_this_one_with_its_core() -> None:
         pytest.skip("the kit is not installed in this environment")
     assert version == kit.__version__
     # A core that fails to compile would otherwise only turn its tests into skips.
-    if HAS_COMPILER:
-        assert clouds._core()[0] is not None, clouds._core()[1]
+    for name, expected in (("kit_core", HAS_COMPILER), ("kit_cuda", HAS_COMPILER and HAS_NVCC)):
+        library, why = core.load(name)
+        assert library is not None or not expected, why
 
 
 def test_build_needs_no_torch() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import key
 
-from kit.catalog import Scene
+from kit.catalog import Scene, tally
 from kit.errors import InputError
 from kit.pairs import (
     DEGREES_PER_PIXEL,
@@ -17,7 +17,6 @@ from kit.pairs import (
     pair,
     read_pairs,
     split,
-    tally,
     train_pairs,
     write_pairs,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from made import SHARED, key, optical, radar, world
 
-from kit.clouds import CloudRule
+from kit.cloudrule import CloudRule
 from kit.errors import InputError
 from kit.pairs import holdout_pairs, read_pairs
 from kit.prepare import Summary, prepare

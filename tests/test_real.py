@@ -6,7 +6,7 @@ import pytest
 from conftest import tiny
 from made import SHARED
 
-from kit.clouds import CloudRule
+from kit.cloudrule import CloudRule
 from kit.package import package
 from kit.predict import predict
 from kit.prepare import prepare

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.clouds import COLUMNS, CloudRule, count
+from kit.cloudrule import CloudRule
+from kit.clouds import COLUMNS, count
 from kit.errors import BusyError, InputError
 from kit.landcover import EPOCH, reflectance, survey
 from kit.prepare import prepare
@@ -37,7 +38,7 @@ def optical(tiles: dict[str, Path]) -> np.ndarray:
 
 def clouds(rgb: np.ndarray, qa60: np.ndarray | None = None) -> dict[str, int]:
     marks = np.zeros(rgb.shape[1:], np.uint16) if qa60 is None else qa60
-    counts = count(rgb[None].astype(np.uint16), marks[None], CloudRule(), "reference")[0]
+    counts = count(rgb[None].astype(np.uint16), marks[None], CloudRule(), backend="reference")[0]
     return dict(zip(COLUMNS, counts.tolist(), strict=True))
 
 

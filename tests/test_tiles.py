@@ -1,6 +1,7 @@
 """Tile names, and tiles that are not what they should be."""
 
 import datetime
+import os
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,41 @@ def three_bands(path: Path) -> Path:
 def test_what_is_no_tile_is_refused_by_name(tmp_path: Path, make) -> None:
     path = make(tmp_path / "bad.tiff")
     with pytest.raises(InputError, match=r"bad\.tiff"):
+        read_tile(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (Path.mkdir, "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+        (lambda path: path.symlink_to("nowhere"), "No such file"),
+        (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+        (lambda path: None, "No such file"),
+        (Path.touch, "is empty"),
+    ],
+)
+def test_what_only_has_a_tiles_name_is_refused_at_once(tmp_path: Path, make, problem: str) -> None:
+    path = tmp_path / "bad.tiff"
+    make(path)
+    with pytest.raises(InputError, match=rf"bad\.tiff.*{problem}"):
+        read_tile(path)
+
+
+@pytest.mark.parametrize("name", ["a\0b.tiff", "\udcff.tiff"])
+def test_a_name_that_gdal_cannot_take_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="NUL, or is not UTF-8"):
+        read_tile(tmp_path / name)
+
+
+def test_a_header_cannot_ask_for_all_memory(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.tiff"
+    options = {"count": 1, "dtype": "uint16", "blockxsize": 4096, "blockysize": 4096}
+    size = {"height": 60_000, "width": 60_000}
+    rasterio.open(path, "w", driver="GTiff", tiled=True, SPARSE_OK=True, **options, **size).close()
+    assert path.stat().st_size < 10_000
+    with pytest.raises(InputError, match="60000x60000 by its header"):
         read_tile(path)
 
 

@@ -17,7 +17,7 @@ from made import key, optical, radar
 
 import kit.train
 from kit.checkpoint import State, load_run, load_tensors, load_weights
-from kit.clouds import CloudRule
+from kit.cloudrule import CloudRule
 from kit.dataset import PairDataset, batches
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock

@@ -1,0 +1,28 @@
+// A loop over independent items, shared out among threads as they come free.
+
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+template <class Body>
+void parallel(std::int64_t items, std::int64_t threads, const Body& body) {
+  std::atomic<std::int64_t> next{0};
+  const auto work = [&] {
+    for (std::int64_t item; (item = next.fetch_add(1, std::memory_order_relaxed)) < items;) {
+      body(item);
+    }
+  };
+  std::vector<std::thread> others;
+  try {
+    for (std::int64_t i = 1; i < std::min(threads, items); ++i) others.emplace_back(work);
+  } catch (const std::system_error&) {
+    // The system grants no more threads: those that there are do the work.
+  }
+  work();
+  for (std::thread& other : others) other.join();
+}

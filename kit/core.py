@@ -1,0 +1,98 @@
+"""The compiled core: two libraries beside the package, loaded when first asked for.
+
+`kit_core` counts pixels and reads tiles on the processor; `kit_cuda` counts on an NVIDIA card, and
+is there if nvcc was when the kit was installed. Both have a plain C interface, so neither Python's
+nor torch's version matters to them. A library that is missing or does not load is no error here:
+the reason is returned, and the caller decides.
+"""
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import kit
+
+AGAIN = "install the kit again (in a clone: make --always-make setup)"
+REMEDIES = {
+    "kit_core": f"install a C++ compiler and then {AGAIN}",
+    "kit_cuda": f"put CUDA's nvcc on the path and {AGAIN}",
+}
+
+
+class Scenes(ctypes.Structure):
+    """`struct Scenes` of ext/pixel.hpp: N Sentinel-2 scenes by address and strides in elements."""
+
+    _fields_ = (
+        ("rgb", ctypes.c_void_p),
+        ("rgb_strides", ctypes.c_int64 * 4),
+        ("qa60", ctypes.c_void_p),
+        ("qa60_strides", ctypes.c_int64 * 3),
+        ("scenes", ctypes.c_int64),
+        ("height", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+    )
+
+    @classmethod
+    def of(cls, rgb: NDArray[np.uint16], qa60: NDArray[np.uint16]) -> "Scenes":
+        """Describe arrays [N, 3, H, W] and [N, H, W], which must outlive the description."""
+        strides = [tuple(step // array.itemsize for step in array.strides) for array in (rgb, qa60)]
+        return cls(rgb.ctypes.data, strides[0], qa60.ctypes.data, strides[1], *qa60.shape)
+
+
+class Rule(ctypes.Structure):
+    """`struct Rule` of ext/clouds.cpp."""
+
+    _fields_ = (
+        ("scale", ctypes.c_int32),
+        ("threshold_milli", ctypes.c_int32),
+        ("min_area", ctypes.c_int32),
+        ("dilate", ctypes.c_int32),
+    )
+
+
+_pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
+_scenes, _rule = ctypes.POINTER(Scenes), ctypes.POINTER(Rule)
+_SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
+    "kit_core": {
+        "kit_count": (None, [_scenes, _rule, _int64, _pointer, _pointer]),
+        "kit_radar_nodata": (None, [_pointer, _int64, _int64, _int64, _pointer]),
+        "kit_read_tiles": (
+            None,
+            [ctypes.c_char_p, _int64, _int32, _int64, _int64, _int64, _pointer, _pointer],
+        ),
+    },
+    "kit_cuda": {
+        "kit_cuda_count": (ctypes.c_int, [_scenes, _int32, _int32, _pointer, _pointer]),
+        "kit_cuda_count_host": (ctypes.c_int, [_scenes, _int32, _int32, _pointer]),
+        "kit_cuda_devices": (ctypes.c_int, [ctypes.POINTER(ctypes.c_int)]),
+        "kit_cuda_error": (ctypes.c_char_p, [ctypes.c_int]),
+    },
+}
+
+
+@cache
+def load(name: str) -> tuple[ctypes.CDLL | None, str]:
+    """`kit_core` or `kit_cuda`, or None; and where it was found, or why it was not."""
+    # An editable install keeps the libraries in site-packages and this file in the clone.
+    paths = [Path(folder) / f"lib{name}.so" for folder in kit.__path__]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return None, f"the kit was installed without {name}"
+    try:
+        library = ctypes.CDLL(str(path))
+        for function, (result, arguments) in _SIGNATURES[name].items():
+            getattr(library, function).restype = result
+            getattr(library, function).argtypes = arguments
+    except (OSError, AttributeError) as error:
+        return None, f"{name} does not load ({error})"
+    return library, f"compiled, at {path}"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

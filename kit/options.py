@@ -1,0 +1,49 @@
+"""The options that several commands share, each with its one help text."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Split(StrEnum):
+    """How the hold-out is chosen."""
+
+    blocks = "blocks"
+    random = "random"
+
+
+class LayoutName(StrEnum):
+    """Whose rules the archive follows."""
+
+    y2022 = "2022"
+    y2023 = "2023"
+    plain = "plain"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Work = Annotated[Path, typer.Option(help="The folder of tables.")]
+Runs = Annotated[Path, typer.Option(help="The folder of trained variants.")]
+Predictions = Annotated[Path, typer.Option(help="The folder of predictions.")]
+Window = Annotated[int, typer.Option(min=0, help="Days that radar and optical may lie apart.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn at random.")]
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A folder of tiles, or of sent1/ and sent2/.")
+]
+Scale = Annotated[int, typer.Option(help="Cloud rule: the DN that counts as full brightness.")]
+Threshold = Annotated[
+    float, typer.Option(help="Cloud rule: brightness less saturation above this is cloud.")
+]
+MinArea = Annotated[
+    int, typer.Option(help="Cloud rule: areas of fewer pixels are roofs or rocks, not clouds.")
+]
+Dilate = Annotated[
+    int, typer.Option(help="Cloud rule: pixels that a cloud reaches further; matters to ratios.")
+]
+MaxCloud = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Cloud ratio that Dataset-2 admits; roofs need a little."),
+]

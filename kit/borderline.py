@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from kit.cloudrule import CloudRule, cloud_mask
+from kit.cloudrule import CloudRule, cloud_mask, grow
 from kit.histogram import Histogram
 from kit.reader import Reader
 from kit.screen import RATIOS, dataset1, row_groups
@@ -190,9 +189,9 @@ def _marked(plain: Image.Image, rgb: NDArray[np.uint16], rule: CloudRule, peak: 
         below = replace(rule, threshold=max(peak - 1, -1000) / 1000, min_area=1, dilate=0)
         pixels[_frames(_grown(cloud_mask(rgb, below), plain.size))] = PEAK
         return Image.fromarray(pixels)
-    inner = ~_around(~cloud, 1)
+    inner = ~grow(~cloud, 1)
     # What is near a large area needs no frame to be found.
-    large = _around(~_around(~cloud, 2), 15)
+    large = grow(~grow(~cloud, 2), 15)
     pixels[inner] = np.rint((1 - _TINTED) * pixels[inner] + _TINTED * np.array(TINT))
     pixels[cloud & ~inner | _frames(cloud & ~large) & ~cloud] = TINT
     return Image.fromarray(pixels)
@@ -206,14 +205,4 @@ def _grown(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _frames(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A frame two pixels wide, six away from what is set."""
-    return _around(mask, 7) & ~_around(mask, 5)
-
-
-def _around(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Whatever is at most `reach` pixels from what is set, diagonals included."""
-    for axis in (0, 1):
-        margin = [(0, 0), (0, 0)]
-        margin[axis] = (reach, reach)
-        windows = sliding_window_view(np.pad(mask, margin), 2 * reach + 1, axis=axis)
-        mask = np.asarray(windows.any(axis=-1))
-    return mask
+    return grow(mask, 7) & ~grow(mask, 5)

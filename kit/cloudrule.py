@@ -76,7 +76,7 @@ def cloud_mask(rgb: NDArray[np.uint16], rule: CloudRule) -> NDArray[np.bool_]:
     if rule.min_area > 1:
         mask = _drop_small(mask, rule.min_area)
     if rule.dilate:
-        mask = _grow(mask, rule.dilate)
+        mask = grow(mask, rule.dilate)
     mask &= rgb.max(axis=0) != 0
     return mask
 
@@ -110,7 +110,8 @@ def _drop_small(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
     return kept
 
 
-def _grow(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+def grow(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Whatever is at most `reach` pixels from what is set in [H, W], diagonals included."""
     for axis in (0, 1):
         margin = [(0, 0), (0, 0)]
         margin[axis] = (reach, reach)

@@ -235,8 +235,8 @@ void raise(int32_t& highest, int32_t value) {
 }  // namespace
 
 // Fills `counts` with one row a scene; and `peaks`, unless it is null, with the smallest threshold in
-// thousandths at which the scene's pixels, one by one, are no cloud.
-KIT_EXPORT void kit_count(const Scenes* scenes, const Rule* rule, int64_t threads, Counts* counts,
+// thousandths at which the scene's pixels, one by one, are no cloud. Returns 0, or 1 without memory.
+KIT_EXPORT int kit_count(const Scenes* scenes, const Rule* rule, int64_t threads, Counts* counts,
                           int32_t* peaks) {
   const Scenes& in = *scenes;
   const int32_t scale = rule->scale, threshold = rule->threshold_milli;
@@ -246,7 +246,7 @@ KIT_EXPORT void kit_count(const Scenes* scenes, const Rule* rule, int64_t thread
   std::fill_n(counts, in.scenes, Counts{});
   if (peaks) std::fill_n(peaks, in.scenes, kNoPeak);
 
-  parallel(in.scenes * pieces, threads, [&](int64_t item) {
+  bool room = parallel(in.scenes * pieces, threads, [&](int64_t item) {
     const int64_t scene = item / pieces, begin = item % pieces * rows;
     const uint16_t* corner = in.rgb + scene * in.rgb_strides[0];
     const uint16_t first[3] = {corner[0], corner[in.rgb_strides[1]], corner[2 * in.rgb_strides[1]]};
@@ -272,7 +272,7 @@ KIT_EXPORT void kit_count(const Scenes* scenes, const Rule* rule, int64_t thread
 
   const int64_t area = in.height * in.width;
   const bool reshaped = rule->min_area > 1 || rule->dilate > 0;
-  parallel(in.scenes, reshaped ? threads : 1, [&](int64_t scene) {
+  room &= parallel(in.scenes, reshaped ? threads : 1, [&](int64_t scene) {
     Counts& total = counts[scene];
     if (varied[scene] != 7) {
       total = Counts{};
@@ -281,6 +281,7 @@ KIT_EXPORT void kit_count(const Scenes* scenes, const Rule* rule, int64_t thread
     total.nodata = area - total.valid;
     if (reshaped && total.cloud > 0) total.cloud = count_areas(in, scene, *rule);
   });
+  return room ? 0 : 1;
 }
 
 namespace {

@@ -21,7 +21,6 @@ from kit.errors import InputError
 from kit.reader import Reader
 from kit.screen import RATIOS, dataset1, row_groups
 
-_AT_ONCE = 32
 _SEED = 0
 
 
@@ -51,7 +50,7 @@ def effects(
     rule: CloudRule,
     max_cloud: float,
     *,
-    sample: int = 1000,
+    sample: int = 500,
     advance: Advance | None = None,
 ) -> Effects:
     """Count the scenes of Dataset-1 that Dataset-2 keeps, for each option changed by itself.
@@ -73,20 +72,19 @@ def effects(
     if not scenes:
         return Effects(0, 0, ())
     options = _options(rule, max_cloud)
-    rules = {rule for _, _, rule, _ in options}
     kept = np.zeros(len(options), np.int64)
     chosen = _draw(scenes, sample)
     sampled = done = 0
     reader = Reader(core.cores())
     for files in _files(table, chosen):
-        batches, _ = reader.read("Sentinel2", files)
-        for batch in batches:
-            ratios = _ratios(batch.pixels, rules)
-            kept += [int((ratios[rule] <= limit).sum()) for _, _, rule, limit in options]
-            sampled += len(batch.indices)
-        done += len(files)
-        if advance:
-            advance(done, len(chosen))
+        for _, batches, errors in reader.read_all("Sentinel2", files):
+            for batch in batches:
+                kept += _kept(batch.pixels, options)
+                sampled += len(batch.indices)
+                done += len(batch.indices)
+            done += len(errors)
+            if advance:
+                advance(done, len(chosen))
     rows = zip(options, kept.tolist(), strict=True)
     return Effects(scenes, sampled, tuple(Effect(name, value, n) for (name, value, *_), n in rows))
 
@@ -122,31 +120,43 @@ def _draw(scenes: int, sample: int) -> NDArray[np.int64]:
 
 
 def _files(table: Path, chosen: NDArray[np.int64]) -> Iterator[list[list[str]]]:
-    """The paths of the chosen scenes of Dataset-1, a few scenes at a time."""
+    """The paths of the chosen scenes of Dataset-1, those of a row group at a time."""
     first = 0
     for group in row_groups(table, [*RATIOS, "paths"]):
         rows = np.flatnonzero(dataset1(group))
         low, high = np.searchsorted(chosen, (first, first + len(rows)))
-        paths = group["paths"].take(rows[chosen[low:high] - first])
-        for start in range(0, len(paths), _AT_ONCE):
-            chunk: list[Any] = paths[start : start + _AT_ONCE].to_pylist()
-            yield chunk
+        paths: list[Any] = group["paths"].take(rows[chosen[low:high] - first]).to_pylist()
+        yield paths
         first += len(rows)
 
 
-def _ratios(
-    pixels: NDArray[np.uint16], rules: set[CloudRule]
-) -> dict[CloudRule, NDArray[np.float64]]:
-    """The cloud ratio of each scene [n, 4, H, W] by each rule."""
+def _kept(
+    pixels: NDArray[np.uint16], options: list[tuple[str, str, CloudRule, float]]
+) -> list[int]:
+    """How many of the scenes [n, 4, H, W] each option keeps."""
     rgb, qa60 = pixels[:, :3], pixels[:, 3]
     area = pixels.shape[2] * pixels.shape[3]
-    scales = {rule.scale for rule in rules}
-    highest = {scale: count_with_peaks(rgb, qa60, CloudRule(scale))[1] for scale in scales}
-    ratios = {}
-    for rule in rules:
-        # No area and no growth makes cloud where no pixel is.
-        cloudy = highest[rule.scale] > rule.threshold_milli
-        ratios[rule] = np.zeros(len(pixels))
-        counts = count(rgb[cloudy], qa60[cloudy], rule)
-        ratios[rule][cloudy] = counts[:, COLUMNS.index("cloud")] / area
-    return ratios
+    highest = {
+        scale: count_with_peaks(rgb, qa60, CloudRule(scale))[1]
+        for scale in {rule.scale for _, _, rule, _ in options}
+    }
+    ratios: dict[CloudRule, NDArray[np.float64]] = {}
+
+    def ratio(rule: CloudRule) -> NDArray[np.float64]:
+        if rule not in ratios:
+            # Without a pixel above the threshold there is no cloud, whatever its least area.
+            cloudy = highest[rule.scale] > rule.threshold_milli
+            ratios[rule] = np.zeros(len(pixels))
+            counts = count(rgb[cloudy], qa60[cloudy], rule)
+            ratios[rule][cloudy] = counts[:, COLUMNS.index("cloud")] / area
+        return ratios[rule]
+
+    def kept(rule: CloudRule, limit: float) -> int:
+        if limit == 0:
+            # Growing a cloud makes none where there was none.
+            rule = replace(rule, dilate=0)
+        if limit == 0 and rule.min_area == 1:
+            return int((highest[rule.scale] <= rule.threshold_milli).sum())
+        return int((ratio(rule) <= limit).sum())
+
+    return [kept(rule, limit) for _, _, rule, limit in options]

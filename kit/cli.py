@@ -91,7 +91,7 @@ def screen(
     max_cloud: MaxCloud = 0.0,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Draw the scenes nearest to the limit here."),
+        typer.Option(dir_okay=False, help="Draw the scenes nearest to the limit here."),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -113,15 +113,18 @@ def screen(
         result = screen(
             data, work, rule=rule, max_cloud=max_cloud, scheduler=scheduler, advance=advance
         )
-    with console.progress("trying other rules") as advance:
-        tried = effects(work / TABLE, rule, max_cloud, advance=advance)
-    emit(result.as_dict() | {"effects": asdict(tried)})
-    show.screening(result, tried, work)
+    tried = None
+    if json or not quiet:
+        with console.progress("trying other rules") as advance:
+            tried = effects(work / TABLE, rule, max_cloud, advance=advance)
+        emit(result.as_dict() | {"effects": asdict(tried)})
     if sheet:
         from kit.borderline import picture
 
         picture(work / TABLE, rule, max_cloud, sheet)
         console.say(f"picture: {sheet}")
+    if tried:
+        show.screening(result, tried, work)
 
 
 @app.command(epilog="Example: kit prepare DATA --window-days 3")

@@ -43,6 +43,7 @@ def count(
     `nodata` are the pixels that are 0 in all three bands, or all pixels of a scene with a constant
     band; `valid` are the others, and only they enter the rest. `qa60_opaque` has bit 10 of QA60,
     `qa60_cirrus` bit 11, `qa60` either; `cloud` is what `rule` says.
+    A CUDA device leaves a rule that looks at a pixel's neighbours to the processor.
 
     Args:
         rgb: [N, 3, H, W] digital numbers of B4, B3, B2, with any strides.
@@ -60,9 +61,9 @@ def count(
     """
     _check(rgb, qa60)
     name, library = _resolve(backend)
-    if name == "cuda":
+    if name == "cuda" and rule.by_pixel:
         return _count_cuda(library, rgb, qa60, rule)
-    return _count(library, rgb, qa60, rule, threads, None)
+    return _count(on_processor(name), rgb, qa60, rule, threads, None)
 
 
 def count_with_peaks(
@@ -90,7 +91,9 @@ def count_with_peaks(
     name, library = _resolve(backend)
     peaks = np.empty(len(rgb), np.int32)
     counts = _count(on_processor(name), rgb, qa60, rule, threads, peaks)
-    return (_count_cuda(library, rgb, qa60, rule) if name == "cuda" else counts), peaks
+    if name == "cuda" and rule.by_pixel:
+        counts = _count_cuda(library, rgb, qa60, rule)
+    return counts, peaks
 
 
 def count_on_device(rgb: "torch.Tensor", qa60: "torch.Tensor", rule: CloudRule) -> "torch.Tensor":
@@ -117,12 +120,15 @@ def count_on_device(rgb: "torch.Tensor", qa60: "torch.Tensor", rule: CloudRule) 
         if tensor.dtype != torch.uint16:
             raise InputError(name, f"pixels are {tensor.dtype}", "they must be torch.uint16")
     _check_shapes(tuple(rgb.shape), tuple(qa60.shape))
+    if not rule.by_pixel:
+        problem = "does not look at a pixel's neighbours"
+        raise InputError("cloud backend cuda", problem, "leave min_area and dilate, or use native")
     _, library = _resolve("cuda")
     counts = torch.empty((len(rgb), len(COLUMNS)), dtype=torch.int64, device=rgb.device)
     scenes = core.Scenes(rgb.data_ptr(), rgb.stride(), qa60.data_ptr(), qa60.stride(), *qa60.shape)
     with torch.cuda.device(rgb.device):
         stream = torch.cuda.current_stream().cuda_stream
-        limit = _cuda_limit(rule)
+        limit = rule.scale, rule.threshold_milli
         _check_cuda(library, library.kit_cuda_count(scenes, *limit, counts.data_ptr(), stream))
     return counts
 
@@ -138,7 +144,10 @@ def backend() -> tuple[str, str]:
     """
     forced = os.environ.get(VARIABLE)
     if forced:
-        _resolve(forced)
+        try:
+            _resolve(forced)
+        except InputError as error:
+            raise InputError(f"{VARIABLE}={forced}", error.problem, error.remedy) from None
         return forced, f"{VARIABLE} asks for it"
     library, why = core.load("kit_core")
     return ("native", why) if library else ("reference", f"{why}; {core.REMEDIES['kit_core']}")
@@ -201,7 +210,8 @@ def _count(
     scenes = core.Scenes.of(rgb, qa60)
     settings = core.Rule(rule.scale, rule.threshold_milli, rule.min_area, rule.dilate)
     filled = None if peaks is None else peaks.ctypes.data
-    library.kit_count(scenes, settings, threads or core.cores(), counts.ctypes.data, filled)
+    if library.kit_count(scenes, settings, threads or core.cores(), counts.ctypes.data, filled):
+        raise MemoryError(f"no room for the cloud masks of scenes of {rgb.shape[2:]} pixels")
     return counts
 
 
@@ -210,16 +220,10 @@ def _count_cuda(
 ) -> NDArray[np.int64]:
     rgb, qa60 = np.require(rgb, requirements="A"), np.require(qa60, requirements="A")
     counts = np.empty((len(rgb), len(COLUMNS)), np.int64)
-    scenes, limit = core.Scenes.of(rgb, qa60), _cuda_limit(rule)
+    scenes = core.Scenes.of(rgb, qa60)
+    limit = rule.scale, rule.threshold_milli
     _check_cuda(library, library.kit_cuda_count_host(scenes, *limit, counts.ctypes.data))
     return counts
-
-
-def _cuda_limit(rule: CloudRule) -> tuple[int, int]:
-    if not rule.by_pixel:
-        problem = "does not look at a pixel's neighbours"
-        raise InputError("cloud backend cuda", problem, "leave min_area and dilate, or use native")
-    return rule.scale, rule.threshold_milli
 
 
 def _check_cuda(library: Any, status: int) -> None:

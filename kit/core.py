@@ -59,7 +59,7 @@ _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 _scenes, _rule = ctypes.POINTER(Scenes), ctypes.POINTER(Rule)
 _SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
     "kit_core": {
-        "kit_count": (None, [_scenes, _rule, _int64, _pointer, _pointer]),
+        "kit_count": (ctypes.c_int, [_scenes, _rule, _int64, _pointer, _pointer]),
         "kit_radar_nodata": (None, [_pointer, _int64, _int64, _int64, _pointer]),
         "kit_read_tiles": (
             None,

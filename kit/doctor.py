@@ -63,7 +63,7 @@ def _backend(name: str, settle: Callable[[], tuple[str, str]]) -> Finding:
     try:
         return Finding(name, *settle())
     except InputError as error:
-        return Finding(name, "none", f"{error.problem}; {error.remedy}")
+        return Finding(name, "none", f"{error.where}: {error.problem}; {error.remedy}")
 
 
 def _disk(folder: Path) -> Finding:

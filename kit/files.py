@@ -22,7 +22,10 @@ PREDICTIONS = Path("predictions")
 SUBMISSIONS = Path("submissions")
 
 # What the system says when there is no room, or no leave, to write.
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+    errno.ENOTDIR, errno.EISDIR,
+}  # fmt: skip
 
 
 @contextmanager
@@ -49,12 +52,12 @@ def atomic(path: Path) -> Iterator[Path]:
         finally:
             os.close(folder)
     except OSError as error:
-        ours = error.filename in {str(part), str(path.parent)}
-        if isinstance(error, OutputError) or not (ours or error.errno in _DISK):
+        # Libraries that write for us do not always say which file it was.
+        unnamed = error.filename is None and error.errno in _DISK
+        ours = str(error.filename) in {str(part), str(path.parent)}
+        if isinstance(error, OutputError) or not (unnamed or ours):
             raise
-        remedy = "make room for it, or give another folder, and run the same command again"
-        problem = f"cannot be written ({error.strerror or error})"
-        raise OutputError(f"{path}: {problem}\n  {remedy}") from error
+        raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -97,9 +100,14 @@ def lock(folder: Path) -> Iterator[None]:
 
     Raises:
         BusyError: another living process holds it; says which.
+        OutputError: the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -110,3 +118,14 @@ def lock(folder: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder that the caller has locked."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    remedy = "make room for it, or give another folder, and run the same command again"
+    return OutputError(f"{path}: cannot be written ({error.strerror or error})\n  {remedy}")

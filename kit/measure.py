@@ -17,8 +17,6 @@ from kit.errors import InputError
 from kit.nodata import count_radar_nodata
 from kit.reader import Batch, Reader
 
-# Few enough that the pixels are still in the processor's cache when they are counted.
-_AT_ONCE = 32
 _INTEGERS = ("height", "width", *COLUMNS, "peak")
 _FIELDS: dict[str, pa.DataType] = dict.fromkeys(_INTEGERS, pa.int64())
 SCHEMA = pa.schema(_FIELDS | {"problem": pa.string()})
@@ -29,7 +27,7 @@ def measure(
     files: Sequence[Sequence[str]],
     rule: CloudRule,
     threads: int,
-    version: str = kit.__version__,
+    version: str,
 ) -> pa.Table:
     """Read and count scenes.
 
@@ -48,13 +46,12 @@ def measure(
         InputError: this worker's kit has another version.
     """
     if version != kit.__version__:
-        raise InputError("--scheduler", f"a worker has kit {kit.__version__}, this is {version}",
-                         "install the same version everywhere")  # fmt: skip
+        problem = f"a worker has kit {kit.__version__}, this is {version}"
+        raise InputError("kit", problem, "install the same version everywhere")
     values = np.zeros((len(files), len(_INTEGERS)), np.int64)
     problems: list[str | None] = [None] * len(files)
     reader = Reader(threads)
-    for start in range(0, len(files), _AT_ONCE):
-        batches, errors = reader.read(sensor, files[start : start + _AT_ONCE])
+    for start, batches, errors in reader.read_all(sensor, files):
         for batch in batches:
             rows = np.array(batch.indices) + start
             values[rows] = _count(sensor, batch, rule, threads)

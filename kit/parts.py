@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from kit.catalog import Scene
 from kit.cloudrule import CloudRule
-from kit.files import write_bytes
+from kit.files import sweep_parts, write_bytes
 from kit.measure import SCHEMA as MEASURES
 from kit.tiles import SceneKey
 
@@ -84,6 +84,7 @@ class Store:
     def __init__(self, folder: Path, rule: CloudRule) -> None:
         self._folder = folder
         self._rule = rule
+        self._noted = asdict(rule) | {"threshold": rule.threshold_milli}
         # What earlier runs left, by the keys that a file spans. This run's parts come from them.
         self._earlier: list[tuple[str, str, str]] | None = None
         self._rows = lru_cache(maxsize=4)(self._read_rows)
@@ -95,7 +96,7 @@ class Store:
     def holds(self, part: Part) -> bool:
         """Whether the part's file has all its rows as they would be measured now."""
         facts = _facts(self.path(part))
-        wanted = {"state": part.state, "rule": asdict(self._rule), "problems": 0}
+        wanted = {"state": part.state, "rule": self._noted, "problems": 0}
         return all(facts.get(name) == value for name, value in wanted.items())
 
     def known(self, part: Part) -> list[dict[str, Any] | None]:
@@ -122,7 +123,7 @@ class Store:
         """
         facts = {
             "state": part.state,
-            "rule": asdict(self._rule),
+            "rule": self._noted,
             "problems": len(table) - table["problem"].null_count,
             "first": min(part.keys),
             "last": max(part.keys),
@@ -133,7 +134,8 @@ class Store:
         write_bytes(self.path(part), data.getvalue().to_pybytes())
 
     def sweep(self, names: set[str]) -> None:
-        """Remove the files of parts other than these."""
+        """Remove the files of parts other than these, and what is half written."""
+        sweep_parts(self._folder)
         for path in self._folder.glob("*.parquet"):
             if path.name not in names:
                 path.unlink()
@@ -162,7 +164,7 @@ class Store:
         if row is None or (row["paths"], row["sizes"], row["modified_ns"]) != now:
             return None
         measures = {name: row[name] for name in MEASURES.names}
-        if row["sensor"] == "Sentinel1" or row["rule"] == asdict(self._rule):
+        if row["sensor"] == "Sentinel1" or row["rule"] == self._noted:
             return measures
         # Without a pixel above the threshold there is no cloud, whatever its least area.
         if row["rule"]["scale"] == self._rule.scale and row["peak"] <= self._rule.threshold_milli:

@@ -15,7 +15,7 @@ from kit.console import Advance
 from kit.errors import InputError
 from kit.files import lock, write_json
 from kit.pairs import Pair, pair, split, write_pairs
-from kit.screen import REJECTED, TABLE, read_scenes, screen, write_rejected
+from kit.screen import REJECTED, TABLE, read_scenes, screen_locked, write_rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def prepare(
         BusyError: another process prepares into the same folder.
     """
     with lock(work):
-        screening = screen(data, work, rule=rule, max_cloud=max_cloud, advance=advance)
+        screening = screen_locked(data, work, rule, max_cloud, None, advance)
         screened = tuple(read_scenes(work / TABLE))
         pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
         rejected = (*screening.rejected, *lonely)

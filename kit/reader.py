@@ -26,6 +26,8 @@ _KINDS: dict[str, tuple[int, np.dtype[Any]]] = {
 }
 _OFFICIAL = (256, 256)
 _LARGEST_BATCH = 2**28  # bytes; a larger scene is a batch of its own
+_CACHED = 2**24  # bytes of pixels that are still in the cache when they are looked at
+_MOST = 512
 _READ, _OTHER_SIZE, _NOT_TAKEN = range(3)  # the status in ext/tiles.cpp
 
 
@@ -85,6 +87,23 @@ class Reader:
             left = [i for i in left if i not in done]
         others, errors = _read_reference(sensor, scenes, left)
         return batches + others, errors
+
+    def read_all(
+        self, sensor: str, scenes: Sequence[Sequence[str]]
+    ) -> Iterator[tuple[int, list[Batch], dict[int, InputError]]]:
+        """`read` any number of scenes, as many at a time as fit into the processor's cache.
+
+        Yields:
+            The index of the first of them, and what `read` gives, counted from there.
+        """
+        start, few = 0, 1
+        while start < len(scenes):
+            batches, errors = self.read(sensor, scenes[start : start + few])
+            done, largest = few, max((batch.pixels[0].nbytes for batch in batches), default=0)
+            yield start, batches, errors
+            del batches
+            start += done
+            few = min(max(1, _CACHED // largest), _MOST) if largest else few
 
     def _read_group(
         self,
@@ -146,7 +165,10 @@ def backend() -> tuple[str, str]:
     """
     forced = os.environ.get(VARIABLE)
     if forced:
-        _pick(forced)
+        try:
+            _pick(forced)
+        except InputError as error:
+            raise InputError(f"{VARIABLE}={forced}", error.problem, error.remedy) from None
         return forced, f"{VARIABLE} asks for it"
     core, why = load("kit_core")
     return ("native", why) if core else ("rasterio", f"{why}; {REMEDIES['kit_core']}")

@@ -8,8 +8,9 @@ scene that cannot be read is listed and the others go on; what is done stays, ho
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+import kit
 from kit.catalog import Catalog, Rejection, Scene, catalog, tally
 from kit.cloudrule import CloudRule
 from kit.cluster import Workers, workers
 from kit.console import Advance
 from kit.errors import InputError
-from kit.files import atomic, lock, write_bytes
+from kit.files import atomic, lock, sweep_parts, write_bytes
 from kit.measure import SCHEMA as MEASURES
 from kit.measure import measure
 from kit.parts import Part, Store
@@ -118,18 +120,42 @@ def screen(
         BusyError: another process screens into the same folder.
         OutputError: a table cannot be written.
     """
-    with lock(work / _SCREEN), workers(scheduler) as pool:
-        found = catalog(data.resolve(), advance)
+    with lock(work):
+        return screen_locked(data, work, rule, max_cloud, scheduler, advance)
+
+
+def screen_locked(
+    data: Path,
+    work: Path,
+    rule: CloudRule,
+    max_cloud: float,
+    scheduler: str | None,
+    advance: Advance | None,
+) -> Screening:
+    """`screen`, for who holds the lock of the work folder already."""
+    for folder in (data, work):
+        try:
+            os.fspath(folder).encode()
+        except UnicodeEncodeError:
+            raise InputError(ascii(str(folder)), "its name is not UTF-8", "rename it") from None
+    with workers(scheduler) as pool:
+        found = catalog(Path(os.path.realpath(data)), advance)
         store = Store(work / _SCREEN, rule)
         run = _Run(store, rule, pool, len(found.scenes), advance)
         run.go(found)
-        store.sweep({path.name for path in run.paths})
-        _join(work / TABLE, run.paths)
-        # Parts end in any order; the list does not.
-        unreadable = sorted(run.rejected, key=lambda item: item.name)
-        rejected = (*found.rejected, *unreadable)
-        write_rejected(work / REJECTED, rejected)
-    return _result(work / TABLE, max_cloud, run, rejected)
+    store.sweep({path.name for path in run.paths})
+    sweep_parts(work)
+    _join(work / TABLE, run.paths)
+    # Parts end in any order; the list does not.
+    unreadable = sorted(run.rejected, key=lambda item: item.name)
+    rejected = (*found.rejected, *unreadable)
+    write_rejected(work / REJECTED, rejected)
+    result = _result(work / TABLE, max_cloud, run, rejected)
+    if not result.scenes_s1 + result.scenes_s2:
+        reasons = ", ".join(f"{kind}: {n}" for kind, n in tally(rejected).items())
+        problem = f"no scene could be read ({reasons})"
+        raise InputError(data, problem, f"see {work / REJECTED}")
+    return result
 
 
 @dataclass(slots=True)
@@ -158,8 +184,9 @@ class _Run:
             files = [
                 scene.files for scene, row in zip(part.scenes, known, strict=True) if row is None
             ]
+            sensor, threads = part.scenes[0].sensor, self.pool.threads
             task = self.pool.executor.submit(
-                measure, part.scenes[0].sensor, files, self.rule, self.pool.threads
+                measure, sensor, files, self.rule, threads, kit.__version__
             )
             waiting[task] = part, known
             while len(waiting) >= self.pool.tasks:
@@ -168,9 +195,9 @@ class _Run:
             self._collect(waiting)
 
     def _collect(self, waiting: dict[Future[pa.Table], tuple[Part, _Rows]]) -> None:
-        for task in wait(waiting, return_when=FIRST_COMPLETED).done:
+        for task in self.pool.first_done(waiting):
             part, known = waiting.pop(task)
-            fresh = task.result()
+            fresh = self.pool.result(task)
             self._check_sight(part, known, fresh)
             self.measured += len(fresh)
             table = part.table(_merge(known, fresh))
@@ -184,10 +211,15 @@ class _Run:
         """Workers elsewhere may fail at every tile because they have other disks."""
         if not self.pool.address or not len(fresh) or fresh["problem"].null_count:
             return
-        scene = next(s for s, row in zip(part.scenes, known, strict=True) if row is None)
-        if measure(scene.sensor, [scene.files], self.rule, 1)["problem"].null_count:
-            problem = f"the workers of {self.pool.address} cannot read {scene.files[0]}"
-            raise InputError("--scheduler", problem, "mount the tiles at the same path there")
+        for scene, row in zip(part.scenes, known, strict=True):
+            if row is None and self._is_readable(scene):
+                where = f"scheduler {self.pool.address}"
+                problem = f"its workers cannot read {scene.files[0]}"
+                raise InputError(where, problem, "mount the tiles at the same path there")
+
+    def _is_readable(self, scene: Scene) -> bool:
+        table = measure(scene.sensor, [scene.files], self.rule, 1, kit.__version__)
+        return bool(table["problem"].null_count)
 
     def _tell(self, scenes: int) -> None:
         self.done += scenes
@@ -270,7 +302,16 @@ def _join(path: Path, parts: Iterable[Path]) -> None:
     schema = pa.schema(_FIELDS)
     with atomic(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         for part in parts:
-            writer.write_table(_ratios(pq.read_table(part)).cast(schema))
+            writer.write_table(_ratios(_read_part(part)).cast(schema))
+
+
+def _read_part(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        path.unlink(missing_ok=True)
+        problem = f"damaged ({' '.join(str(error).split())})"
+        raise InputError(path, problem, "run the same command again: it is made anew") from None
 
 
 def _ratios(part: pa.Table) -> pa.Table:

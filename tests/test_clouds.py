@@ -1,5 +1,6 @@
 """The compiled core against the numpy reference, and both against the definition in fractions."""
 
+import ctypes
 from fractions import Fraction
 from pathlib import Path
 
@@ -280,6 +281,33 @@ def unsettled(monkeypatch):
 def test_variable_forces_the_reference(unsettled) -> None:
     unsettled.setenv(clouds.VARIABLE, "reference")
     assert clouds.backend() == ("reference", "KIT_CLOUDS asks for it")
+
+
+def test_a_card_leaves_the_neighbours_to_the_processor(monkeypatch) -> None:
+    """A stand-in for the CUDA core, which marks its counts."""
+
+    class Card:
+        @staticmethod
+        def kit_cuda_devices(found) -> int:
+            return 0
+
+        @staticmethod
+        def kit_cuda_count_host(scenes, scale, threshold, counts) -> int:
+            ctypes.memset(counts, 0xFF, 6 * 8)
+            return 0
+
+    real = core.load
+    monkeypatch.setattr(core, "load", lambda name: (Card, "") if name == "kit_cuda" else real(name))
+    rgb = np.random.default_rng(0).integers(0, 9000, (1, 3, 8, 8), np.uint16)
+    qa60 = rgb[:, 0]
+    assert (count(rgb, qa60, CloudRule(), backend="cuda") == -1).all()
+    counts, peaks = count_with_peaks(rgb, qa60, CloudRule(), backend="cuda")
+    assert (counts == -1).all() and peaks[0] > 0
+    for rule in (CloudRule(min_area=2), CloudRule(dilate=1)):
+        expected = count(rgb, qa60, rule, backend="reference")
+        np.testing.assert_array_equal(count(rgb, qa60, rule, backend="cuda"), expected)
+        counts, _ = count_with_peaks(rgb, qa60, rule, backend="cuda")
+        np.testing.assert_array_equal(counts, expected)
 
 
 def test_unknown_backend_is_refused(unsettled) -> None:

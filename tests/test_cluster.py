@@ -6,14 +6,16 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from made import world
+from made import key, world
 
 from kit import screen as module
 from kit.cloudrule import CloudRule
+from kit.cluster import Workers, workers
 from kit.errors import InputError
 from kit.screen import screen
 
@@ -74,8 +76,37 @@ def test_workers_that_do_not_see_the_tiles_are_an_error_and_no_rejection(
         return submit(executor, function, sensor, moved, *arguments)
 
     monkeypatch.setattr(distributed.cfexecutor.ClientExecutor, "submit", elsewhere)
+    # A scene that nobody can read comes first.
+    (data / "sent1" / f"Sentinel1_VV_{min(key(0), key(1))}.tiff").write_bytes(b"")
     with pytest.raises(InputError, match="mount the tiles at the same path"):
         screen(data, tmp_path, rule=CloudRule(), scheduler=cluster.scheduler_address)
+
+
+def test_a_cluster_without_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.cluster._SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr("kit.cluster._SECONDS_WITHOUT_WORKERS", 0.1)
+    counts = iter([1, 1, 1])
+    pool = Workers(None, 1, 1, "tcp://there:1", lambda: next(counts, 0))
+    with pytest.raises(InputError, match="no workers any more"):
+        pool.first_done([Future()])
+    assert next(counts, None) is None
+
+
+@pytest.mark.parametrize("end", [CancelledError(), RuntimeError("KilledWorker"), ImportError()])
+def test_a_task_that_the_cluster_lost_is_named(end: BaseException) -> None:
+    task: Future[int] = Future()
+    task.set_exception(end)
+    with pytest.raises(InputError, match=f"lost a part .{type(end).__name__}") as caught:
+        Workers(None, 1, 1, "tcp://there:1").result(task)
+    assert "run the same command again" in str(caught.value)
+    with pytest.raises(type(end)):
+        Workers(None, 1, 1).result(task)
+
+
+@pytest.mark.parametrize("address", ["there", "tcp://there", "tcp://there:port"])
+def test_an_address_without_a_port_is_refused_at_once(address: str) -> None:
+    with pytest.raises(InputError, match="tcp://host:8786"), workers(address):
+        pass
 
 
 def test_an_address_where_nothing_answers_is_refused(tmp_path: Path, monkeypatch) -> None:
@@ -90,6 +121,7 @@ def test_without_distributed_the_install_line_is_told(tmp_path: Path) -> None:
 import sys
 sys.modules["distributed"] = None
 from kit.cluster import workers
+from kit.cluster import Workers, workers
 from kit.errors import InputError
 try:
     with workers("tcp://127.0.0.1:8786"):

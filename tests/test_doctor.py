@@ -70,7 +70,9 @@ def test_missing_core_is_a_finding_and_no_error(monkeypatch) -> None:
         raise InputError("cloud backend native", "no core", "install a compiler")
 
     monkeypatch.setattr(clouds, "backend", missing)
-    assert find("cloud counts") == Finding("cloud counts", "none", "no core; install a compiler")
+    assert find("cloud counts") == Finding(
+        "cloud counts", "none", "cloud backend native: no core; install a compiler"
+    )
 
 
 def test_disk_is_the_current_folder(monkeypatch, tmp_path) -> None:

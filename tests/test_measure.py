@@ -11,7 +11,8 @@ from kit.catalog import catalog
 from kit.cloudrule import NO_PEAK, CloudRule
 from kit.clouds import count_with_peaks
 from kit.errors import InputError
-from kit.measure import SCHEMA, measure
+from kit.measure import SCHEMA
+from kit.measure import measure as measure_as
 from kit.nodata import radar_nodata
 from kit.tiles import read_scene
 
@@ -19,6 +20,10 @@ from kit.tiles import read_scene
 def files(folder: Path, sensor: str, places: int) -> list[tuple[str, ...]]:
     found = {scene.key: scene.files for scene in catalog(folder).of(sensor)}
     return [found[key(place)] for place in range(places)]
+
+
+def measure(sensor: str, files: list, rule: CloudRule, threads: int):
+    return measure_as(sensor, files, rule, threads, kit.__version__)
 
 
 def test_optical_rows_are_in_order_whatever_the_sizes(tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_no_scenes_are_no_rows() -> None:
 
 def test_a_worker_with_another_kit_refuses() -> None:
     with pytest.raises(InputError, match=f"kit {kit.__version__}, this is 0.0.0"):
-        measure("Sentinel2", [], CloudRule(), 1, version="0.0.0")
+        measure_as("Sentinel2", [], CloudRule(), 1, "0.0.0")
 
 
 def test_counts_do_not_depend_on_the_threads(tmp_path: Path) -> None:

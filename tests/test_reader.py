@@ -431,6 +431,26 @@ def test_unknown_backend_is_refused(unsettled) -> None:
         Reader(1)
 
 
+def test_all_scenes_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(reader, "_CACHED", 4 * 16 * 16 * 2 * 5)
+    scenes = []
+    for number in range(12):
+        size = (16, 16) if number != 7 else (64, 64)
+        paths = [tmp_path / f"{number}-{band}.tiff" for band in range(4)]
+        for path in paths:
+            path.write_bytes(plain(size))
+        scenes.append([str(path) for path in paths])
+    Path(scenes[3][0]).unlink()
+    seen, calls = {}, []
+    for start, batches, errors in Reader(1).read_all("Sentinel2", scenes):
+        found = {start + i: b.pixels.shape[2:] for b in batches for i in b.indices}
+        seen |= found | {start + i: error.problem for i, error in errors.items()}
+        calls.append(len(found) + len(errors))
+    assert calls == [1, 5, 5, 1]
+    assert seen.pop(3).startswith("cannot be opened")
+    assert seen == {i: (64, 64) if i == 7 else (16, 16) for i in range(12) if i != 3}
+
+
 def test_without_a_core_rasterio_reads(unsettled, tmp_path: Path) -> None:
     unsettled.setattr("kit.__path__", [str(tmp_path)])
     name, why = reader.backend()

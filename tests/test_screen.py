@@ -228,6 +228,55 @@ def test_a_damaged_part_is_measured_again(tmp_path: Path, small_parts: None) -> 
     assert part_bytes(tmp_path) == before
 
 
+def test_a_part_damaged_below_a_whole_footer_is_named_once(tmp_path: Path) -> None:
+    world(tmp_path / "data", places=3, dates=1)
+    run(tmp_path)
+    rows = table(tmp_path)
+    for path in (tmp_path / "work" / "screen").glob("*.parquet"):
+        content = bytearray(path.read_bytes())
+        content[4:200] = bytes(b ^ 0x5A for b in content[4:200])
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"(?s)screen/\S+\.parquet: damaged .*made anew"):
+        run(tmp_path)
+    with pytest.raises(InputError, match="damaged"):
+        run(tmp_path)
+    assert run(tmp_path).scenes_s2 == 3
+    assert table(tmp_path) == rows
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
+    world(tmp_path / "data", places=1, dates=1)
+    run(tmp_path)
+    for folder in (tmp_path / "work", tmp_path / "work" / "screen"):
+        (folder / ".scenes.parquet.4242.part").touch()
+    run(tmp_path)
+    assert not list((tmp_path / "work").rglob("*.part"))
+
+
+@pytest.mark.parametrize("which", ["data", "work"])
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path, which: str) -> None:
+    odd = tmp_path / os.fsdecode(b"od\xffd")
+    paths = {"data": world(tmp_path / "data", 1, 1), "work": tmp_path / "work"} | {which: odd}
+    with pytest.raises(InputError, match="is not UTF-8"):
+        screen(paths["data"], paths["work"], rule=CloudRule())
+
+
+def test_a_folder_without_a_readable_scene_is_refused_and_listed(tmp_path: Path) -> None:
+    optical(tmp_path / "data", key(0))
+    for path in (tmp_path / "data" / "sent2").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"no scene could be read .*unreadable: 1"):
+        run(tmp_path)
+    assert "is empty" in (tmp_path / "work" / "rejected.csv").read_text()
+
+
+def test_a_work_folder_that_cannot_be_is_exit_5(tmp_path: Path) -> None:
+    world(tmp_path / "data", places=1, dates=1)
+    (tmp_path / "work").touch()
+    with pytest.raises(OutputError, match="work: cannot be written"):
+        run(tmp_path)
+
+
 def test_parts_do_not_depend_on_their_size(tmp_path: Path, monkeypatch) -> None:
     world(tmp_path / "data", places=6, dates=2)
     run(tmp_path)
@@ -287,7 +336,7 @@ screen.screen(Path({str(tmp_path / "data")!r}), Path({str(tmp_path / "work")!r})
 def test_one_screening_a_folder(tmp_path: Path) -> None:
     world(tmp_path / "data", places=1, dates=1)
     with (
-        files.lock(tmp_path / "work" / "screen"),
+        files.lock(tmp_path / "work"),
         pytest.raises(BusyError, match=str(os.getpid())),
     ):
         run(tmp_path)

@@ -30,6 +30,7 @@ from kit import clouds, console
 from kit.cloudrule import CloudRule
 from kit.clouds import count
 from kit.core import cores
+from kit.errors import InputError
 from kit.screen import screen
 from kit.tiles import S2_BANDS, SceneKey, TileName, write_tile
 
@@ -46,7 +47,7 @@ def main() -> None:
     arguments.add_argument("--names", type=int, default=1_000_000)
     arguments.add_argument("--folder", type=Path, default=None)
     chosen = arguments.parse_args()
-    rows = counting()
+    rows = counting() + counting_on_device()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         rows += screening(Path(folder), chosen.scenes)
         rows += cataloguing(Path(folder), chosen.names)
@@ -95,6 +96,39 @@ def counting() -> list[dict[str, Any]]:
     ]
 
 
+def counting_on_device() -> list[dict[str, Any]]:
+    """Counts of scenes in a card's memory, beside a copy within it."""
+    try:
+        clouds.cuda_backend()
+        device = torch.device("cuda") if torch.cuda.is_available() else None
+    except InputError as error:
+        device, reason = None, error.problem
+    else:
+        reason = "torch sees no CUDA device"
+    if device is None:
+        console.say(f"no rows for a CUDA device: {reason}")
+        return []
+    scenes = 4096
+    pixels = torch.from_numpy(forest(np.random.default_rng(0), 64)).to(device)
+    pixels = pixels.repeat(scenes // 64, 1, 1, 1)
+    target = torch.empty_like(pixels)
+
+    def finish(call: Callable[[], object]) -> None:
+        call()
+        torch.cuda.synchronize()
+
+    rates = best({
+        "count": (scenes, lambda: finish(
+            lambda: clouds.count_on_device(pixels[:, :3], pixels[:, 3], RULE))),
+        "copy": (scenes, lambda: finish(lambda: target.copy_(pixels))),
+    }, rounds=20)  # fmt: skip
+    found = clouds.count_on_device(pixels[:64, :3], pixels[:64, 3], RULE).cpu().numpy()
+    host = pixels[:64].cpu().numpy()
+    assert (found == count(host[:, :3], host[:, 3], RULE, backend="reference")).all()
+    share = rates["count"] / (2 * rates["copy"])
+    return [row("count: CUDA device", rates["count"], "scenes/s", share, "device copy")]
+
+
 def screening(folder: Path, scenes: int) -> list[dict[str, Any]]:
     """Whole screenings of a folder from the page cache, and the cost of a scene as it grows."""
     tiles = folder / "tiles"
@@ -104,10 +138,9 @@ def screening(folder: Path, scenes: int) -> list[dict[str, Any]]:
         "rasterio, numpy": (len(few), lambda: [open_and_count(f) for f in few]),
         f"the same, tuned, {cores()} processes": (scenes, lambda: pool(files)),
         "kit screen": (scenes, lambda: run(tiles, folder / "work")),
-        "again, nothing new": (
-            scenes, lambda: screen(tiles, folder / "work", rule=RULE),
-        ),
-    }  # fmt: skip
+        "again, nothing new": (scenes, lambda: screen(tiles, folder / "work", rule=RULE)),
+        "the command, with its table": (scenes, lambda: command(tiles, folder / "work")),
+    }
     rates = best(work, rounds=3)
     first, second = list(rates.values())[:2]
     rows = []
@@ -203,6 +236,13 @@ def run(tiles: Path, work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
     found = screen(tiles, work, rule=RULE)
     assert found.measured and not found.rejected
+
+
+def command(tiles: Path, work: Path) -> None:
+    """What a user types, from nothing: Python's start, and other rules tried on 500 scenes."""
+    shutil.rmtree(work, ignore_errors=True)
+    line = [sys.executable, "-m", "kit", "screen", str(tiles), "--work", str(work)]
+    subprocess.run(line, check=True, capture_output=True)
 
 
 def copy(source: NDArray[np.uint16], target: NDArray[np.uint16]) -> None:

@@ -2,16 +2,16 @@
 
 In: names and encoded images, or the zip that somebody made of them. Out: the zip, or its images as
 arrays; nothing is ever extracted to disk. Refused by name: what is not a whole zip, entries that
-point elsewhere or unfold to too much, and files that are not an image [3, H, W].
+point elsewhere, are links or encrypted, or unfold to too much, and files that are no such image.
 """
 
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import rasterio
@@ -20,32 +20,23 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from kit.errors import InputError
+from kit.ziprecords import REMEDY, broken, check_directory, check_members
 
 SUFFIX = ".tiff"
 # Far above any image of the challenge (0.4 MB), far below what a hostile archive may unfold to.
 MAX_ENTRY_BYTES = 64 << 20
 MAX_VALUES = 32 << 20
+# Deflate packs a picture of one colour a thousandfold; what is as large as this is no such picture.
+_LARGE_BYTES, _MAX_RATIO = 4 << 20, 200
+_LONGEST_NAME = 255
+_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
+_FILE_TYPES = {0, stat.S_IFREG, stat.S_IFDIR}
 _LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_UNIX = 3
 # All that Python's reader raises on damaged bytes, and RuntimeError where a password is needed.
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError,
+    OverflowError,
 )  # fmt: skip
-
-
-def write_archive(path: Path, entries: Iterable[tuple[str, bytes]]) -> None:
-    """Write a zip whose bytes depend on nothing but the entries: no clock, no umask, no owner.
-
-    The entries are written as they come, so an iterator keeps one of them in memory at a time.
-    """
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in entries:
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.create_system = _UNIX
-            entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, data, compresslevel=6)
 
 
 @contextmanager
@@ -53,16 +44,26 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip for reading.
 
     Raises:
-        InputError: the file is missing or not a whole zip.
+        InputError: the file is missing, not a whole zip, or one that lists or holds too much.
     """
     try:
-        archive = zipfile.ZipFile(path)
+        # Opening a pipe would wait for somebody to write to it.
+        if path.exists() and not path.is_file():
+            raise InputError(path, "is not a file", "give the zip itself")
+        file = path.open("rb")
     except FileNotFoundError:
         raise InputError(path, "no such archive", "make one: kit package") from None
-    except _BROKEN as error:
-        raise InputError(path, f"not a whole zip ({error})", "make it again: kit package") from None
-    with archive:
-        yield archive
+    except (OSError, ValueError) as error:
+        raise InputError(ascii(str(path))[1:-1], f"cannot be opened ({error})") from None
+    with file:
+        check_directory(path, file)
+        try:
+            archive = zipfile.ZipFile(file)
+        except _BROKEN as error:
+            raise broken(path, error) from None
+        with archive:
+            check_members(path, file, archive)
+            yield archive
 
 
 def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
@@ -82,20 +83,42 @@ def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
 
 def danger(entry: zipfile.ZipInfo) -> str:
     """Why an entry must not be read or unpacked; empty if it may."""
-    name = entry.orig_filename
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        return "points outside the archive's folder"
-    if not name.isprintable():
-        return "has a name with control characters"
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        return "is a symbolic link"
-    if entry.flag_bits & 1:
+    if problem := name_danger(entry.orig_filename):
+        return problem
+    if entry.filename != entry.orig_filename:
+        return f"has a second name, {entry.filename!r}"
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in _FILE_TYPES:
+        return "is a symbolic link" if kind == stat.S_IFLNK else "is not a regular file"
+    if entry.flag_bits & _ENCRYPTED:
         return "is encrypted"
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is compressed by a method other than deflate"
-    if entry.file_size > MAX_ENTRY_BYTES:
-        return f"unfolds to {entry.file_size >> 20} MiB, more than {MAX_ENTRY_BYTES >> 20}"
+    return _bomb(entry.file_size, entry.compress_size)
+
+
+def name_danger(name: str) -> str:
+    """Why a name must not be in an archive or a list of one; empty if it may.
+
+    A good name is a plain relative path with `/` between its parts; a folder's ends in one.
+    """
+    parts = name.removesuffix("/").split("/")
+    if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+        return "points outside the archive's folder"
+    if not name.isprintable():
+        return "has a name with control characters"
+    if "" in parts or "." in parts:
+        return "is not a plain path"
+    if max(len(part.encode()) for part in parts) > _LONGEST_NAME:
+        return f"has a name of more than {_LONGEST_NAME} bytes"
+    return ""
+
+
+def _bomb(size: int, packed: int) -> str:
+    if size > MAX_ENTRY_BYTES:
+        return f"unfolds to {size >> 20} MiB, more than {MAX_ENTRY_BYTES >> 20}"
+    if size > _LARGE_BYTES and size > _MAX_RATIO * packed:
+        return f"unfolds to {size >> 20} MiB, {size // max(packed, 1):,} times its size"
     return ""
 
 
@@ -110,34 +133,55 @@ def read_image(archive: zipfile.ZipFile, entry: str | zipfile.ZipInfo) -> NDArra
         info = archive.getinfo(entry) if isinstance(entry, str) else entry
     except KeyError:
         raise InputError(where, "no such entry") from None
-    if problem := danger(info):
-        raise InputError(where, problem)
-    try:
-        data = archive.read(info)
-    except _BROKEN as error:
-        raise InputError(where, f"damaged ({error})") from None
-    return decode_image(where, data)
+    return decode_image(where, read_entry(archive, info))
 
 
-def decode_image(where: str | Path, data: bytes) -> NDArray[np.generic]:
-    """Decode a TIFF of three bands as [3, H, W]; bands may come last, as the server allows.
+def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """The bytes of one entry, whose sum and size are as the archive says.
 
     Raises:
-        InputError: `where` is not such a TIFF.
+        InputError: the entry is a danger, or damaged.
+    """
+    where = f"{archive.filename}: {entry.filename}"
+    if problem := danger(entry):
+        raise InputError(where, problem)
+    try:
+        data = archive.read(entry)
+    except _BROKEN as error:
+        raise InputError(where, f"damaged ({error})", REMEDY) from None
+    if len(data) != entry.file_size:
+        problem = f"damaged (unfolds to {len(data):,} bytes where {entry.file_size:,} are told)"
+        raise InputError(where, problem, REMEDY)
+    return data
+
+
+def decode_image(
+    where: str | Path, data: bytes, limit: int = MAX_VALUES, bands: int = 3
+) -> NDArray[np.generic]:
+    """Decode a TIFF of so many bands as [bands, H, W]; they may come last, as the server allows.
+
+    Raises:
+        InputError: `where` is not such a TIFF, or holds more than `limit` values.
     """
     try:
-        with MemoryFile(data) as memory, rasterio.open(memory.name, driver="GTiff") as image:
+        # Named, for GDAL puts the name into what it says of a damaged image.
+        with (
+            MemoryFile(data, filename="image.tiff") as memory,
+            rasterio.open(memory.name, driver="GTiff") as image,
+        ):
             size = f"{image.count}x{image.height}x{image.width}"
-            if image.count * image.height * image.width > MAX_VALUES:
+            if image.count * image.height * image.width > limit:
                 raise InputError(where, f"claims {size} pixels, more than an image holds")
+            if "complex" in image.dtypes[0]:
+                raise InputError(where, f"pixels are {image.dtypes[0]}", "write uint16")
             pixels: NDArray[np.generic] = image.read()
     except RasterioError as error:
         cause = str(error.__cause__ or error).replace("\n", " ")
         raise InputError(where, f"not readable as a TIFF ({cause})") from None
-    if pixels.shape[2] == 3:
+    if pixels.shape[2] == bands:
         pixels = pixels.transpose(2, 0, 1)
-    if pixels.shape[0] != 3:
-        raise InputError(where, f"is {size} where 3 bands belong")
+    if pixels.shape[0] != bands:
+        raise InputError(where, f"is {size} where {bands} bands belong")
     return pixels
 
 

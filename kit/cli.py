@@ -4,7 +4,6 @@ Those modules are imported by the command that needs them: torch alone takes a s
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from kit import console, show
+from kit.cli_upload import app as upload
 from kit.cloudrule import CloudRule
 from kit.errors import InputError, KitError
-from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
+from kit.files import PREDICTIONS, RUNS, WORK
 from kit.options import (
     Data,
     Dilate,
     Json,
-    LayoutName,
     MaxCloud,
     MinArea,
     Overwrite,
@@ -65,7 +64,7 @@ def simulate(
     """
     from kit.simulate import simulate
 
-    emit = _start(json, quiet)
+    emit = console.begin(json, quiet)
     with console.progress("simulating") as advance:
         world = simulate(
             out,
@@ -107,7 +106,7 @@ def screen(
     from kit.calibrate import effects
     from kit.screen import TABLE, screen
 
-    emit = _start(json, quiet)
+    emit = console.begin(json, quiet)
     rule = CloudRule(scale, threshold, min_area, dilate)
     with console.progress("screening") as advance:
         result = screen(
@@ -153,7 +152,7 @@ def prepare(
     """Screen tiles, make pairs, set the hold-out aside."""
     from kit.prepare import prepare
 
-    emit = _start(json, quiet)
+    emit = console.begin(json, quiet)
     rule = CloudRule(scale, threshold, min_area, dilate)
     with console.progress("screening") as advance:
         summary = prepare(
@@ -187,7 +186,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a variant, or go on with its training."""
-    emit = _start(json, quiet)
+    emit = console.begin(json, quiet)
     chosen = find(variant, settings or ())
     from kit.train import train
 
@@ -218,7 +217,7 @@ def validate(
     """Score trained variants on the hold-out: Table 1."""
     from kit.validate import validate
 
-    emit = _start(json, quiet)
+    emit = console.begin(json, quiet)
     with console.progress("validating") as advance:
         rows = validate(variants or (), work=work, runs=runs, advance=advance)
     emit([{"variant": row.variant} | asdict(row.scores) for row in rows])
@@ -241,7 +240,7 @@ def predict(
     """
     from kit.predict import predict
 
-    emit = _start(json, quiet)
+    emit = console.begin(json, quiet)
     with console.progress("predicting") as advance:
         result = predict(
             ensemble,
@@ -255,90 +254,10 @@ def predict(
     show.prediction(result, predictions)
 
 
-@app.command(epilog="Example: kit package --expected files.json")
-def package(
-    ensemble: Annotated[
-        str | None, typer.Option(help="Variants or an ensemble; the last prediction if not given.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The archive's name without .zip.")] = None,
-    layout: Annotated[
-        LayoutName, typer.Option(help="The server of a year; plain takes tiles of any size.")
-    ] = LayoutName.y2022,
-    expected: Annotated[
-        Path | None, typer.Option(help="The server's list of file names, as JSON.")
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(help="Score against this, as kit score does.")
-    ] = None,
-    predictions: Predictions = PREDICTIONS,
-    submissions: Annotated[Path, typer.Option(help="The folder of archives.")] = SUBMISSIONS,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write and check the upload archive.
-
-    The members are averaged; a manifest beside the archive says what it was made of.
-    """
-    from kit.package import package
-
-    emit = _start(json, quiet)
-    with console.progress("packaging") as advance:
-        result = package(
-            predictions=predictions,
-            submissions=submissions,
-            ensemble=ensemble,
-            name=name,
-            layout=layout.value,
-            expected=expected,
-            truth=truth,
-            overwrite=overwrite,
-            advance=advance,
-        )
-    emit(asdict(result) | {"scores": result.scores and result.scores.as_dict()})
-    show.archive(result)
-
-
-@app.command(epilog="Example: kit score submissions/submission2.zip TRUTH --sheet score.png")
-def score(
-    archive: Annotated[
-        Path, typer.Argument(metavar="ARCHIVE", help="An archive that kit package wrote.")
-    ],
-    truth: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TRUTH", help="A folder of Sentinel-2 tiles, or the server's mapping as JSON."
-        ),
-    ],
-    window_days: Window = 7,
-    sheet: Annotated[Path | None, typer.Option(help="Draw inputs, outputs and truth here.")] = None,
-    predictions: Predictions = PREDICTIONS,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Score an archive by every measure.
-
-    Its members, and a picture of the mean colour of the training, get a row each.
-    """
-    from kit.gallery import gallery
-    from kit.score import score
-
-    emit = _start(json, quiet)
-    with console.progress("scoring") as advance:
-        report = score(
-            archive, truth, window_days=window_days, predictions=predictions, advance=advance
-        )
-    emit(report.as_dict())
-    show.report(report)
-    if sheet:
-        gallery(archive, truth, sheet, predictions=predictions, window_days=window_days)
-        console.say(f"picture: {sheet}")
-
-
 @app.command(epilog="Example: kit variants --json")
 def variants(json: Json = False, quiet: Quiet = False) -> None:
     """List the paper's variants and ensembles."""
-    emit = _start(json, quiet)
+    emit = console.begin(json, quiet)
     listed = [to_dict(variant) for variant in VARIANTS.values()]
     emit({"variants": listed, "ensembles": ENSEMBLES})
     show.variants()
@@ -349,10 +268,13 @@ def doctor(json: Json = False, quiet: Quiet = False) -> None:
     """Tell what this machine will use, and why."""
     from kit.doctor import doctor
 
-    emit = _start(json, quiet)
+    emit = console.begin(json, quiet)
     findings = doctor()
     emit([asdict(finding) for finding in findings])
     show.findings(findings)
+
+
+app.add_typer(upload)
 
 
 def main() -> None:
@@ -372,9 +294,3 @@ def main() -> None:
             console.stderr.quiet = False
             console.say("interrupted; kit screen, kit train and kit predict go on from here")
         raise
-
-
-def _start(json: bool, quiet: bool) -> Callable[[Any], None]:
-    """Set how much is said; returns what writes a result to stdout if JSON is wanted."""
-    console.stderr.quiet = quiet
-    return console.emit if json else lambda _: None

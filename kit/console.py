@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -34,6 +34,12 @@ class Advance(Protocol):
 
     def __call__(self, done: int, total: int, words: str = "", /) -> None:
         """Show how far the work is."""
+
+
+def begin(json: bool, quiet: bool) -> Callable[[Any], None]:
+    """Set how much is said; returns what writes a result to stdout if JSON is wanted."""
+    stderr.quiet = quiet
+    return emit if json else lambda _: None
 
 
 def say(text: str) -> None:

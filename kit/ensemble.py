@@ -5,6 +5,7 @@ mean of several members' images. Refused by name: a member that was never predic
 that another has, or was trained for another target space.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,11 @@ _BROKEN = (OSError, ValueError, SyntaxError, TokenError)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One variant's predictions, as its manifest describes them."""
+    """One variant's predictions, as its manifest describes them.
+
+    `pairs_sha256` is the fingerprint of the pairs that it was trained on, and `engines` are what
+    made its predictions; both are unknown, None and empty, to manifests of older kits.
+    """
 
     folder: Path
     variant: str
@@ -35,6 +40,8 @@ class Member:
     mean_color: tuple[float, float, float]
     input: Path
     scenes: tuple[str, ...]
+    pairs_sha256: str | None
+    engines: tuple[dict[str, Any], ...]
 
     def load(self, scene: str) -> NDArray[np.uint16]:
         """The prediction [3, H, W] for a scene; its values over 65535 are in [0, 1].
@@ -77,6 +84,8 @@ def read_member(folder: Path) -> Member:
             mean_color=(red, green, blue),
             input=Path(manifest["input"]),
             scenes=tuple(map(str, manifest["scenes"])),
+            pairs_sha256=manifest.get("pairs_sha256"),
+            engines=tuple(map(dict, manifest.get("engines", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(path, f"not a manifest of predictions ({error!r})", remedy) from None
@@ -142,19 +151,31 @@ def average(images: Sequence[NDArray[np.uint16]]) -> NDArray[np.uint16]:
     return ((total + len(images) // 2) // len(images)).astype(np.uint16)
 
 
-def average_scene(members: Sequence[Member], scene: str) -> NDArray[np.uint16]:
-    """The average [3, H, W] of the members' predictions for one scene.
+def load_scene(members: Sequence[Member], scene: str) -> tuple[NDArray[np.uint16], ...]:
+    """The members' predictions [3, H, W] for one scene, all of one size.
 
     Raises:
         InputError: a prediction is missing or damaged, or not of the size of the first member's.
     """
-    images = [member.load(scene) for member in members]
+    images = tuple(member.load(scene) for member in members)
     for member, image in zip(members, images, strict=True):
         if image.shape != images[0].shape:
             sizes = f"{list(image.shape)} where {members[0].variant} made {list(images[0].shape)}"
             remedy = f"run: {predict_command(member.variant)} --overwrite"
             raise InputError(member.folder / f"{scene}.npy", f"is {sizes}", remedy)
-    return average(images)
+    return images
+
+
+def average_scene(members: Sequence[Member], scene: str) -> NDArray[np.uint16]:
+    """The average [3, H, W] of the members' predictions for one scene; raises as `load_scene`."""
+    return average(load_scene(members, scene))
+
+
+def digest(image: NDArray[np.uint16]) -> str:
+    """SHA-256 of the shape and the values of a prediction, whatever file holds them."""
+    found = hashlib.sha256(repr(image.shape).encode())
+    found.update(np.ascontiguousarray(image, "<u2").data)
+    return found.hexdigest()
 
 
 def predict_command(*members: str) -> str:

@@ -18,6 +18,9 @@ RULES = {
     "mse": "mean squared error in [0, 1] over channels and pixels with data, mean over images",
     "psnr": "10 log10(1 / MSE) of each image in dB, mean over images",
     "psnr_pooled": "10 log10(1 / MSE) in dB, of the mean MSE of all images",
+    "stretched_mae": "MAE of an image and the truth nearest in date, both stretched as the server "
+    "does, over all pixels, mean over images",
+    "stretched_psnr": "10 log10(1 / MSE) in dB of the same stretched images, mean over images",
     "official_2022": "MSE of stretched images: the best submission for each truth, summed over the "
     "truths of a SAR input, mean over inputs",
     "official_2023": "MSE of stretched images: the best truth for each submission, summed over the "

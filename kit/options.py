@@ -14,12 +14,18 @@ class Split(StrEnum):
     random = "random"
 
 
-class LayoutName(StrEnum):
-    """Whose rules the archive follows."""
+class Stretch(StrEnum):
+    """What happens to the extremes of an image before it is sent."""
+
+    keep = "keep"
+    anchors = "anchors"
+
+
+class Year(StrEnum):
+    """Whose form a mapping of truths has."""
 
     y2022 = "2022"
     y2023 = "2023"
-    plain = "plain"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
@@ -47,3 +53,6 @@ MaxCloud = Annotated[
     float,
     typer.Option(min=0, max=1, help="Cloud ratio that Dataset-2 admits; roofs need a little."),
 ]
+Submissions = Annotated[Path, typer.Option(help="The folder of archives.")]
+Layout = Annotated[str, typer.Option(help="2022, 2023, plain, or a TOML file of your own.")]
+Expected = Annotated[Path | None, typer.Option(help="The server's list of file names, as JSON.")]

@@ -2,11 +2,13 @@
 
 In: a folder with Sentinel-1 tiles, and trained runs. Out, for each member: `predictions/<variant>/`
 with one array a scene, `<scene>.npy`, uint16 [3, H, W] in R, G, B order, value / 65535 in [0, 1];
-and a `manifest.json` that says which weights and which tiles they are from. `predictions/last.json`
-names the ensemble that `kit package` takes by default. What is done already is not done again.
+and a `manifest.json` that says which weights and tiles they are from, which pairs the weights were
+trained on, and what ran them. `predictions/last.json` names the ensemble that `kit package` takes
+by default. What is done already is not done again.
 """
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -21,7 +24,7 @@ from kit.catalog import Rejection, Scene, catalog
 from kit.checkpoint import Weights, load_run
 from kit.console import Advance
 from kit.dataset import SCALING, scale_radar
-from kit.device import place
+from kit.device import pick, place
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock, read_json, write_bytes, write_json
 from kit.nodata import radar_nodata
@@ -84,7 +87,8 @@ def predict(
         for member in weights:
             folder = predictions / member.variant.name
             locks.enter_context(lock(folder))
-            jobs.append(_Job.claim(folder, member, scenes, data, overwrite))
+            pairs = _trained_on(runs, member)
+            jobs.append(_Job.claim(folder, member, pairs, scenes, data, overwrite))
         todo = [scene for key, scene in scenes.items() if any(key in job.todo for job in jobs)]
         total = sum(len(job.todo) for job in jobs)
         done = 0
@@ -130,6 +134,7 @@ class _Job:
         cls,
         folder: Path,
         weights: Weights,
+        pairs_sha256: str | None,
         scenes: dict[SceneKey, Scene],
         data: Path,
         overwrite: bool,
@@ -140,6 +145,7 @@ class _Job:
         facts = {
             "variant": weights.variant.name,
             "weights_sha256": weights.sha256,
+            "pairs_sha256": pairs_sha256,
             "config": to_dict(weights.variant),
             "scaling": SCALING,
             "target": weights.variant.target,
@@ -164,8 +170,12 @@ class _Job:
                 # An array of other tiles must be gone before the manifest claims it for these.
                 image.unlink(missing_ok=True)
                 todo.add(key)
+        # Those of before made what is not done again; older kits did not say which they were.
+        engines = old.get("engines", [{"name": "unknown"}] if before else [])
+        if todo and (engine := _engine()) not in engines:
+            engines = [*engines, engine]
         generator = place(weights.generator)
-        job = cls(folder, generator, facts | {"scenes": entries}, todo)
+        job = cls(folder, generator, facts | {"engines": engines, "scenes": entries}, todo)
         write_json(path, job.manifest)
         return job
 
@@ -199,6 +209,30 @@ class _Job:
         write_json(self.folder / "manifest.json", self.manifest)
 
 
+def _trained_on(runs: Path, weights: Weights) -> str | None:
+    """The fingerprint of the pairs that the weights were trained on; None if nothing says it."""
+    path = runs / weights.variant.name / "config.json"
+    config = read_json(path, "restore it, or remove it") if path.exists() else {}
+    found = config.get("pairs_sha256") if isinstance(config, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _engine() -> dict[str, str]:
+    """What runs the generator in `kit.validate.infer`: the last digits may depend on all of it."""
+    if pick().type == "cuda":
+        # Torch lets convolutions, though not matrix products, round to TF32 unless told otherwise.
+        precision = "tf32" if torch.backends.cudnn.allow_tf32 else "float32"
+        device = torch.cuda.get_device_name()
+    else:
+        device, precision = f"CPU, {torch.backends.cpu.get_cpu_capability()}", "float32"
+    return {
+        "name": "torch eager",
+        "version": torch.__version__,
+        "device": device,
+        "precision": precision,
+    }
+
+
 def _read(
     scenes: Sequence[Scene], rejected: list[Rejection]
 ) -> Iterator[tuple[list[SceneKey], NDArray[np.float32], list[float]]]:
@@ -223,7 +257,8 @@ def _read(
 
 
 def _fingerprint(scene: Scene) -> list[list[int]]:
-    return [[path.stat().st_size, path.stat().st_mtime_ns] for path in scene.paths]
+    found = [os.stat(file) for file in scene.files]
+    return [[status.st_size, status.st_mtime_ns] for status in found]
 
 
 def _nothing(data: Path, rejected: Sequence[Rejection]) -> InputError:

@@ -12,12 +12,18 @@ from kit.console import say, table
 from kit.metrics import RULES
 from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant
 
+_SHOWN = 20
+
 if TYPE_CHECKING:
     from kit.calibrate import Effects
+    from kit.check import Checked
+    from kit.codabench import Scored
     from kit.doctor import Finding
+    from kit.leaderboard import Logged, Standings
     from kit.package import Package
     from kit.predict import Prediction
     from kit.prepare import Summary
+    from kit.reproduce import Reproduction
     from kit.score import Report
     from kit.screen import Screening
     from kit.simulate import World
@@ -148,7 +154,7 @@ def archive(result: "Package") -> None:
 def report(result: "Report") -> None:
     """A row of scores for the baseline, each member and the archive, and what each number is."""
     rows = []
-    for row in result.rows:
+    for row in (*result.rows, *([result.other] if result.other else [])):
         values = (row.as_dict()[name] for name in RULES)
         cells = ("inf" if value is None else f"{value:.5g}" for value in values)
         rows.append([row.name.partition(" (")[0], *cells])
@@ -161,6 +167,81 @@ def report(result: "Report") -> None:
         say(f"{len(result.unscored)} images have no clear truth in the window, {first} first")
     for name in result.absent:
         say(f"no row for {name}: its predictions are gone, incomplete or made anew")
+
+
+def checked(archive: Path, result: "Checked") -> None:
+    """What the server would reject, and what it would pass over."""
+    if result.findings:
+        rows = [
+            (f.name, "passed over" if f.harmless else "rejected", f.problem, f.remedy)
+            for f in result.findings[:_SHOWN]
+        ]
+        table(f"{len(result.findings)} findings", ("what", "", "problem", "remedy"), rows)
+        if len(result.findings) > _SHOWN:
+            say(f"and {len(result.findings) - _SHOWN} more; --json lists them all")
+    if result.ok:
+        say(f"{archive}: {result.images} images; the server has no reason to reject it")
+
+
+def codabench(result: "Scored") -> None:
+    """The scores that a competition's leaderboard reads."""
+    table("Scores", ("measure", "value"), [(k, f"{v:.6g}") for k, v in result.scores.items()])
+    say(f"scores: {result.path}")
+
+
+def reproduction(result: "Reproduction") -> None:
+    """Which parts of an archive are there, and whether the same bytes came out."""
+    rows = [(part.name, part.state, part.problem) for part in result.parts]
+    table("Parts", ("what", "state", "problem"), rows)
+    for part in result.parts:
+        if part.remedy:
+            say(f"{part.name}: {part.remedy}")
+    if result.entries:
+        first = ", ".join(result.entries[:_SHOWN])
+        say(f"{len(result.entries)} images differ: {first}")
+    for name, (then, now) in result.versions.items():
+        say(f"{name} {then} then, {now} now")
+    if result.same:
+        say(f"the same bytes: sha256 {result.expected}")
+    if result.out:
+        say(f"written: {result.out}")
+
+
+def logged(result: "Logged") -> None:
+    """The score that was noted."""
+    before = f" (before: {result.before})" if result.before else ""
+    say(f"{result.name} of {result.time}: leaderboard {result.score:g}{before}")
+    say("next: kit leaderboard")
+
+
+def standings(result: "Standings") -> None:
+    """All submissions, and which local score orders them as the server does."""
+    measures = [agreement.measure for agreement in result.agreements]
+
+    def cell(value: float | None) -> str:
+        return "" if value is None else f"{value:.5g}"
+
+    table(
+        "Submissions",
+        ("name", "members", *measures, "leaderboard"),
+        [
+            (
+                row.name,
+                row.members,
+                *(cell(row.local[measure]) for measure in measures),
+                cell(row.leaderboard),
+            )
+            for row in result.rows
+        ],
+    )
+    for agreement in result.agreements:
+        if agreement.tau is None:
+            say(f"{agreement.measure}: no agreement to tell from {agreement.n} submissions")
+        else:
+            say(f"{agreement.measure} orders {agreement.n} submissions as the server does: "
+                f"tau {agreement.tau:.2f}")  # fmt: skip
+    if result.best:
+        say(f"trust {' or '.join(result.best)} most")
 
 
 def variants() -> None:

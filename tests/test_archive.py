@@ -11,16 +11,16 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.io import MemoryFile
-from tiny import image, tiff
+from tiny import image, tiff, write_archive
 
 from kit.archive import (
     danger,
     decode_image,
     image_names,
+    name_danger,
     open_archive,
     read_image,
     to_unit,
-    write_archive,
 )
 from kit.errors import InputError
 from kit.tiles import encode_tiff
@@ -185,6 +185,50 @@ def test_an_entry_that_lies_about_its_size_unfolds_to_no_more_than_it_says(tmp_p
     path.write_bytes(data)
     with open_archive(path) as archive, pytest.raises(InputError, match="damaged"):
         read_image(archive, NAME)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("CH3/a.tiff", ""),
+        ("CH3/", ""),
+        ("a b/\u00e9.tiff", ""),
+        ("", "not a plain path"),
+        (".", "not a plain path"),
+        ("a/", ""),
+        ("a//", "not a plain path"),
+        ("/", "points outside"),
+        ("a/..", "points outside"),
+        ("..a/a..", ""),
+        ("\ud800", "control characters"),
+        ("\u202e", "control characters"),
+        ("\u00e9" * 127, ""),
+        ("\u00e9" * 128, "more than 255 bytes"),
+    ],
+)
+def test_names_that_an_archive_may_hold(name: str, problem: str) -> None:
+    found = name_danger(name)
+    assert problem in found and bool(found) == bool(problem)
+
+
+def test_the_message_of_a_damaged_image_says_nothing_random() -> None:
+    def message() -> str:
+        with pytest.raises(InputError) as raised:
+            decode_image("x", tiff(image(1))[:5000])
+        return str(raised.value)
+
+    assert message() == message()
+
+
+def test_images_of_bands_and_values_that_a_layout_asks_for() -> None:
+    four = np.zeros((4, 8, 8), np.uint8)
+    assert decode_image("x", tiff(four), bands=4).shape == (4, 8, 8)
+    with pytest.raises(InputError, match="is 4x8x8 where 3 bands"):
+        decode_image("x", tiff(four))
+    with pytest.raises(InputError, match="claims 4x8x8"):
+        decode_image("x", tiff(four), limit=255)
+    with pytest.raises(InputError, match="pixels are complex64"):
+        decode_image("x", tiff(four.astype(np.complex64)), bands=4)
 
 
 def test_what_is_not_an_archive(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """The commands as a user types them: what they print, where, and how they end."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+import typer
 from conftest import TINY
 from made import key, optical, radar, world
 
@@ -72,6 +75,45 @@ def test_screen_prepare_and_screen_again(trained: Path, kit) -> None:
     assert code == 0 and json.loads(out)["measured"] == 0
 
 
+def test_an_upload_is_checked_scored_reproduced_and_logged(trained: Path, kit) -> None:
+    assert kit("predict --ensemble spade2,p2phd1 --input test -q")[0] == 0
+    line = "package --layout plain --name mine --truth truth --stretch anchors --json"
+    code, out, err = kit(line)
+    assert code == 0 and "without anchors" in err
+    assert json.loads(out)["scores"]["other"]["name"] == "without anchors"
+    code, out, _ = kit("check submissions/mine.zip --layout plain --json")
+    assert code == 0 and json.loads(out)["ok"]
+    code, out, err = kit("check submissions/mine.zip --layout 2023 --json")
+    assert code == 4 and not json.loads(out)["ok"] and "rejected" in err
+    line = "score submissions/mine.zip truth --sheet worst.png --worst --per-scene errors.parquet"
+    code, _, err = kit(f"{line} --mapping reference/mappings.json")
+    assert code == 0 and "errors.parquet" in err and Path("worst.png").exists()
+    assert {"row", "mae"} <= set(pq.read_table("errors.parquet").column_names)
+    code, out, err = kit("reproduce submissions/mine.json --json")
+    assert code == 0 and json.loads(out)["same"] and "the same bytes" in err
+    code, out, _ = kit("log mine --leaderboard 0.0279 --json")
+    assert code == 0 and json.loads(out)["score"] == 0.0279
+    code, out, err = kit("leaderboard --json")
+    assert code == 0 and json.loads(out)["rows"][0]["leaderboard"] == 0.0279 and "mine" in err
+    (Path("predictions/spade2") / f"{key(40)}.npy").unlink()
+    code, out, err = kit("reproduce submissions/mine.json --json")
+    assert code == 4 and not json.loads(out)["same"] and "cannot be built" in err
+
+
+def test_a_competition_scores_with_the_kit(trained: Path, kit) -> None:
+    assert kit("predict --ensemble spade2 --input test -q")[0] == 0
+    assert kit("package --layout plain --name mine -q")[0] == 0
+    assert kit("score submissions/mine.zip truth --mapping in/ref/mappings.json -q")[0] == 0
+    Path("in/res").mkdir()
+    shutil.copy("submissions/mine.zip", "in/res/mine.zip")
+    code, out, err = kit("score --codabench in out --json")
+    assert code == 0 and "scores.json" in err
+    assert json.loads(out) == json.loads(Path("out/scores.json").read_text())
+    Path("in/res/mine.zip").write_bytes(b"PK")
+    assert kit("score --codabench in out")[0] == 4
+    assert not Path("out/scores.json").exists()
+
+
 def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> None:
     settings = " ".join(f"--set {text}" for text in TINY)
     code, out, err = kit(f"train p2phd1 {settings} --set name=again --json")
@@ -129,7 +171,14 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
         ("predict --ensemble spade2 --input nowhere", 3, "nowhere: no such folder"),
         ("predict --ensemble spade2 --input truth", 3, "no Sentinel-1 tile"),
         ("package", 3, "kit predict"),
-        ("package --layout 2024", 2, "layout"),
+        ("package --layout 2024", 3, "2024"),
+        ("check nowhere.zip", 3, "nowhere.zip"),
+        ("reproduce nowhere.json", 3, "nowhere.json"),
+        ("log mine --leaderboard 0.1", 3, "submissions"),
+        ("log mine --leaderboard low", 2, "leaderboard"),
+        ("leaderboard", 3, "submissions"),
+        ("score nowhere.zip truth --worst", 3, "--sheet"),
+        ("score --codabench nowhere out", 3, "nowhere"),
         ("score nowhere.zip truth", 3, "nowhere.zip"),
         ("simulate data", 5, "data"),
         ("nonsense", 2, "nonsense"),
@@ -198,9 +247,11 @@ def test_ctrl_c_saves_and_ends_with_130(trained: Path) -> None:
 
 
 def test_every_command_has_help_with_an_example(kit) -> None:
-    names = [command.callback.__name__ for command in cli.app.registered_commands]
-    assert names == ["simulate", "screen", "prepare", "train", "validate", "predict", "package",
-                     "score", "variants", "doctor"]  # fmt: skip
+    names = [*typer.main.get_group(cli.app).commands]
+    assert names == [
+        "simulate", "screen", "prepare", "train", "validate", "predict", "variants", "doctor",
+        "package", "check", "score", "reproduce", "log", "leaderboard",
+    ]  # fmt: skip
     for name in names:
         code, out, _ = kit(f"{name} --help")
         assert code == 0 and f"Example: kit {name}" in out

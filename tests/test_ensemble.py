@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import A, B, image, write_member
 
-from kit.ensemble import average, average_scene, read_member, read_members, select
+from kit.ensemble import average, average_scene, digest, read_member, read_members, select
 from kit.errors import InputError
 
 
@@ -47,6 +47,27 @@ def test_a_member_tells_what_its_manifest_says(tmp_path: Path) -> None:
     assert (member.variant, member.target) == ("one", "reflectance")
     assert member.mean_color == (0.1, 0.2, 0.15)
     assert set(member.scenes) == {A, B}
+    assert (member.pairs_sha256, member.engines) == (None, ())
+
+
+def test_a_member_tells_what_it_was_trained_on_and_predicted_with(tmp_path: Path) -> None:
+    known = {"pairs_sha256": "pairs", "engines": [{"name": "torch eager"}]}
+    member = read_member(write_member(tmp_path, "one", {A: image(1, size=8)}, **known))
+    assert (member.pairs_sha256, member.engines) == ("pairs", ({"name": "torch eager"},))
+    for wrong in ({"engines": 1}, {"engines": ["eager"]}):
+        write_member(tmp_path, "one", {A: image(1, size=8)}, **wrong)
+        with pytest.raises(InputError, match="not a manifest"):
+            read_member(tmp_path / "one")
+
+
+def test_the_digest_is_of_shape_and_values_not_of_the_file(tmp_path: Path) -> None:
+    pixels = image(1, size=8)
+    fortran = np.asfortranarray(pixels)
+    member = read_member(write_member(tmp_path, "one", {A: pixels, B: fortran}))
+    assert digest(member.load(A)) == digest(member.load(B)) == digest(pixels.astype(">u2"))
+    assert digest(pixels.reshape(3, 4, 16)) != digest(pixels)
+    pixels[0, 0, 0] ^= 1
+    assert digest(member.load(A)) != digest(pixels)
 
 
 def test_a_member_that_was_never_predicted(tmp_path: Path) -> None:

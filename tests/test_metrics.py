@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from server import server_2022, server_2023
 from skimage.metrics import peak_signal_noise_ratio
 from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.regression import MeanAbsoluteError
@@ -128,6 +129,41 @@ def test_official_measures_agree_with_the_servers_rule_written_out() -> None:
     assert metrics.official_2023(inputs) == pytest.approx(sum(sums_2023) / 3)
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    shape=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3),
+    dtype=st.sampled_from(["uint8", "uint16", "float32", "float64"]),
+    flat=st.sets(st.integers(0, 2)),
+)
+def test_official_measures_are_those_of_loops_to_twelve_digits(
+    seed: int, shape: list[tuple[int, int]], dtype: str, flat: set[int]
+) -> None:
+    """Several truths and submissions an input, any pixel type, channels of one value."""
+    random = np.random.default_rng(seed)
+    high = np.iinfo(dtype).max if "uint" in dtype else 1.0
+
+    def made() -> NDArray[np.generic]:
+        image = (random.random((3, 4, 5)) * high).astype(dtype)
+        for channel in flat:
+            image[channel] = image[channel, 0, 0]
+        return image
+
+    truths, sent, listed, given, inputs = {}, {}, {}, {}, []
+    for number, (rows, columns) in enumerate(shape):
+        names = tuple(f"s{number}{column}" for column in range(columns))
+        truths |= (here := {f"t{number}{row}": made() + made() // 2 for row in range(rows)})
+        sent |= {name: made() for name in names}
+        listed[f"sar {number}"] = dict.fromkeys(here, names)
+        given[names] = tuple(here)
+        inputs.append(np.array([
+            [metrics.mse(metrics.stretch(sent[name]), metrics.stretch(truth)) for name in names]
+            for truth in here.values()
+        ]))  # fmt: skip
+    assert abs(metrics.official_2022(inputs) - server_2022(listed, truths, sent)) < 1e-12
+    assert abs(metrics.official_2023(inputs) - server_2023(given, truths, sent)) < 1e-12
+
+
 def test_a_submission_that_is_not_listed_for_a_truth_is_not_its_best() -> None:
     errors = np.array([[0.3, np.inf], [0.1, 0.2]])
     assert metrics.official_2022([errors]) == pytest.approx(0.4)
@@ -136,5 +172,6 @@ def test_a_submission_that_is_not_listed_for_a_truth_is_not_its_best() -> None:
 
 def test_every_score_has_a_rule() -> None:
     fields = set(metrics.Scores.__dataclass_fields__) - {"n"}
-    assert metrics.RULES.keys() == fields | {"official_2022", "official_2023"}
+    others = {"official_2022", "official_2023", "stretched_mae", "stretched_psnr"}
+    assert metrics.RULES.keys() == fields | others
     assert not any("\n" in rule for rule in metrics.RULES.values())

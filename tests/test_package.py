@@ -1,7 +1,10 @@
 import csv
+import dataclasses
+import hashlib
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import zipfile
@@ -12,14 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from tiny import A, B, digital_numbers, image, tiff, write_member, write_truth
+from tiny import A, B, digital_numbers, image, write_member, write_truth
 
 import kit
-from kit.ensemble import average
-from kit.errors import BusyError, CheckError, InputError
+from kit.check import check
+from kit.ensemble import average, digest
+from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import lock, sha256
 from kit.layout import LAYOUTS
-from kit.package import LOG_COLUMNS, Package, findings, package
+from kit.package import Package, package
+from kit.provenance import LOG_COLUMNS, made_with, predictions_digest
 from kit.score import score
 
 CH3 = LAYOUTS["2022"]
@@ -68,35 +73,55 @@ def test_the_last_ensemble_becomes_an_archive_that_other_programs_read(
             assert (found.dtype, found.shape) == (np.uint16, (256, 256, 3))
             expected = average([image(seed) for seed in pair])
             np.testing.assert_array_equal(found.transpose(2, 0, 1), expected)
-    assert findings(result.archive, CH3, NAMES) == ()
+    assert check(result.archive, CH3, NAMES).findings == ()
     assert files(tmp_path) == {"one-two.zip", "one-two.json", "submissions.csv"}
 
 
-def test_the_manifest_says_where_it_comes_from(run: Run) -> None:
-    result = run(ensemble="two", name="try 1.5")
+def test_the_manifest_says_where_it_comes_from(tmp_path: Path, run: Run) -> None:
+    engine = {"name": "torch eager", "version": "2", "device": "CPU", "precision": "float32"}
+    known = {"pairs_sha256": "pairs", "engines": [engine]}
+    write_member(tmp_path / "predictions", "two", {A: image(3), B: image(4)}, **known)
+    listed = write_json(tmp_path / "files.json", NAMES[:1])
+    result = run(ensemble="two", name="try 1.5", expected=listed)
     manifest = json.loads(result.manifest.read_text())
     assert result.manifest.name == "try 1.5.json"
     assert manifest.pop("created").endswith("+00:00")
+    with zipfile.ZipFile(result.archive) as archive:
+        checksum = hashlib.sha256(archive.read(NAMES[0])).hexdigest()
     assert manifest == {
         "name": "try 1.5",
         "ensemble": "two",
+        "images": 1,
+        "left_out": 1,
+        "sha256": result.sha256,
+        "target": "reflectance",
+        "stretch": "keep",
+        "layout": dataclasses.asdict(CH3),
+        "expected": {"path": str(listed), "sha256": sha256(listed)},
         "members": [
             {
                 "variant": "two",
                 "weights_sha256": "weights of two",
+                "pairs_sha256": "pairs",
                 "config": {"name": "two"},
                 "scaling": {"vv_db": [-25, 0], "vh_db": [-32.5, 0], "dn": [0, 3000]},
                 "mean_color": [0.1, 0.2, 0.15],
+                "input": "TEST",
+                "engines": [engine],
+                "predictions_sha256": predictions_digest({A: digest(image(3))}),
             }
         ],
-        "target": "reflectance",
-        "layout": "2022",
-        "images": 2,
-        "left_out": 0,
-        "sha256": result.sha256,
-        "kit": kit.__version__,
+        "made_with": made_with(),
         "scores": None,
+        "entries": {NAMES[0]: {"scene": A, "sha256": checksum}},
     }
+
+
+def test_predictions_of_an_older_kit_are_packaged(run: Run) -> None:
+    manifest = json.loads(run(ensemble="one").manifest.read_text())
+    (member,) = manifest["members"]
+    assert (member["pairs_sha256"], member["engines"]) == (None, [])
+    assert manifest["expected"] is None
 
 
 def test_every_submission_is_a_line_of_the_log_and_other_lines_are_kept(
@@ -141,15 +166,18 @@ def test_a_truth_of_another_place_leaves_nothing(tmp_path: Path, run: Run) -> No
 
 def test_the_same_predictions_give_the_same_bytes(tmp_path: Path, run: Run) -> None:
     expected = write_json(tmp_path / "files.json", NAMES[::-1])
-    first = run(name="first", expected=expected).sha256
+    first = run(name="first", expected=expected, threads=1).sha256
     for path in tmp_path.rglob("*.npy"):
         os.utime(path, (1, random.randrange(10**9)))
     code = (
         "import os, sys; from pathlib import Path; from kit.package import package\n"
         "os.umask(0o077); folder = Path(sys.argv[1])\n"
-        "print(package(predictions=folder / 'predictions', submissions=folder / 'else').sha256)"
+        "print(package(predictions=folder / 'predictions', submissions=folder / 'else', threads=5)"
+        ".sha256)"
     )
-    changes = {"PYTHONPATH": str(REPOSITORY), "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}
+    changes = {
+        "PYTHONPATH": str(REPOSITORY), "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7", "LC_ALL": "C",
+    }  # fmt: skip
     second = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
         env=os.environ | changes,
@@ -158,6 +186,18 @@ def test_the_same_predictions_give_the_same_bytes(tmp_path: Path, run: Run) -> N
         check=True,
     )
     assert second.stdout.strip() == first
+
+
+def test_anchors_are_written_and_said(run: Run) -> None:
+    plain = run(ensemble="one,two")
+    result = run(ensemble="one,two", name="anchored", stretch="anchors")
+    assert result.sha256 != plain.sha256
+    assert json.loads(result.manifest.read_text())["stretch"] == "anchors"
+    with zipfile.ZipFile(result.archive) as archive:
+        pixels = tifffile.imread(archive.open(NAMES[0])).transpose(2, 0, 1)
+    assert (pixels.min(axis=(1, 2)) == 0).all() and (pixels.max(axis=(1, 2)) == 65535).all()
+    with pytest.raises(InputError, match="known are keep, anchors"):
+        run(stretch="much")
 
 
 def test_expected_names_are_kept_and_share_predictions(tmp_path: Path, run: Run) -> None:
@@ -176,7 +216,15 @@ def test_the_layout_of_2023(tmp_path: Path, run: Run) -> None:
     result = run(layout="2023", expected=expected)
     with zipfile.ZipFile(result.archive) as archive:
         assert archive.namelist() == [f"translation/{name}" for name in names]
-    assert run(layout="2023", name="all").images == 2
+    assert run(layout="2023", name="all").images == 2 * LAYOUTS["2023"].images
+
+
+def test_a_layout_of_ones_own(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "2022"\nroot = "mine"\n')
+    result = run(layout=path)
+    assert zipfile.ZipFile(result.archive).namelist()[0] == f"mine/Sentinel2_{A}.tiff"
+    assert json.loads(result.manifest.read_text())["layout"]["root"] == "mine"
 
 
 def test_expected_names_without_a_prediction(tmp_path: Path, run: Run) -> None:
@@ -226,16 +274,25 @@ def test_the_plain_layout_takes_any_size(tmp_path: Path, run: Run) -> None:
     assert result.images == 2
 
 
-def test_a_disk_that_fills_leaves_nothing(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
-    with pytest.raises(OSError, match="No space"):
-        run()
+def test_a_disk_that_fills_leaves_nothing(tmp_path: Path, run: Run) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"one-two\.zip: cannot be written"):
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files(tmp_path) == set()
+
+
+def test_a_log_that_is_none_is_said_before_anything_is_written(tmp_path: Path, run: Run) -> None:
+    log = tmp_path / "submissions" / "submissions.csv"
+    log.parent.mkdir()
+    log.write_text("my notes\n")
+    with pytest.raises(InputError, match="no such columns"):
+        run()
+    assert files(tmp_path) == {"submissions.csv"}
+    assert log.read_text() == "my notes\n"
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/x", ".hidden", ".."])
@@ -249,56 +306,6 @@ def test_an_unknown_layout_and_a_missing_member(run: Run) -> None:
         run(layout="2021")
     with pytest.raises(InputError, match="kit predict --ensemble spade4"):
         run(ensemble="submission2")
-
-
-GOOD = tiff(image(1))
-NAN = np.full((3, 256, 256), np.nan, np.float32)
-
-
-@pytest.mark.parametrize(
-    ("entries", "problems"),
-    [
-        ({}, ["is missing", "is missing"]),
-        ({NAMES[0]: GOOD, NAMES[1]: GOOD}, []),
-        ({NAMES[0]: GOOD}, ["is missing"]),
-        ({NAMES[0]: GOOD, NAMES[1]: GOOD, "notes.txt": b""}, ["is not asked for"]),
-        ({NAMES[0]: GOOD, NAMES[1][:-1]: GOOD}, [f"is there as {NAMES[1][:-1]}", "is not asked"]),
-        ({NAMES[0]: GOOD, NAMES[1].lower(): GOOD}, ["is there as ch3", "is not asked for"]),
-        ({NAMES[0]: GOOD, f"x/{NAMES[1]}": GOOD}, ["is there as x/CH3", "is not asked for"]),
-        ({NAMES[0]: GOOD, NAMES[1]: GOOD[:9999]}, ["not readable"]),
-        ({NAMES[0]: GOOD, NAMES[1]: tiff(image(1)[:1])}, ["is 1x256x256 where 3 bands"]),
-        ({NAMES[0]: GOOD, NAMES[1]: tiff(image(1, 128))}, ["is 128x128 where the server"]),
-        ({NAMES[0]: GOOD, NAMES[1]: tiff(NAN)}, ["not finite"]),
-        ({NAMES[0]: GOOD, NAMES[1]: tiff(image(1) * 0)}, ["shows one colour"]),
-        ({NAMES[0]: GOOD, NAMES[1]: tiff(image(1).transpose(1, 2, 0))}, []),
-        ({NAMES[0]: GOOD, f"/{NAMES[1]}": GOOD}, ["is there as /", "points outside", "is not"]),
-        ({NAMES[0]: GOOD, NAMES[1]: GOOD, "../x.tiff": GOOD}, ["points outside", "is not asked"]),
-    ],
-)
-def test_findings(tmp_path: Path, entries: dict[str, bytes], problems: list[str]) -> None:
-    path = tmp_path / "a.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data)
-    found = findings(path, CH3, NAMES)
-    assert len(found) == len(problems), found
-    for finding, problem in zip(found, problems, strict=True):
-        assert problem in finding.problem
-        assert finding.remedy or "points" in finding.problem
-        assert finding.harmless == ("is not asked for" in finding.problem)
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_findings_of_duplicates_and_of_no_archive(tmp_path: Path) -> None:
-    path = tmp_path / "a.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in (*NAMES, NAMES[0]):
-            archive.writestr(name, GOOD)
-    (found,) = findings(path, CH3, NAMES)
-    assert (found.name, found.problem) == (NAMES[0], "is there 2 times")
-    path.write_bytes(b"not a zip")
-    (found,) = findings(path, CH3, NAMES)
-    assert "not a whole zip" in found.problem
 
 
 def test_progress_covers_writing_checking_and_scoring(tmp_path: Path, run: Run) -> None:

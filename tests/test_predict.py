@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from kit.checkpoint import load_run, save_weights
 from kit.dataset import scale_radar
 from kit.ensemble import read_members
 from kit.errors import BusyError, CheckError, InputError
+from kit.pairs import fingerprint, read_pairs
 from kit.predict import Prediction, predict
 from kit.tiles import TileName, read_scene, write_tile
 from kit.train import train
@@ -49,6 +51,49 @@ def test_every_scene_by_every_member(trained: Path) -> None:
         sar = scale_radar(read_scene("Sentinel1", paths))
         expected = infer(weights.generator, sar[None])[0]
         np.testing.assert_allclose(image / 65535, expected, atol=1e-5)
+
+
+def manifest(member: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(f"predictions/{member}/manifest.json").read_text())
+    return found
+
+
+def test_the_manifest_says_what_the_weights_were_trained_on_and_what_ran_them(
+    trained: Path,
+) -> None:
+    run("spade2")
+    found = manifest("spade2")
+    assert found["pairs_sha256"] == fingerprint(read_pairs(Path("work/pairs.parquet")))
+    (engine,) = found["engines"]
+    assert (engine["name"], engine["version"]) == ("torch eager", torch.__version__)
+    assert engine["device"].startswith("CPU") or torch.cuda.is_available()
+    assert engine["precision"] in ("float32", "tf32")
+
+
+def test_weights_without_their_run_do_without_its_data(trained: Path) -> None:
+    Path("runs/spade2/config.json").unlink()
+    run("spade2")
+    assert manifest("spade2")["pairs_sha256"] is None
+    Path("runs/spade2/config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json"):
+        run("spade2")
+
+
+def test_every_engine_that_took_part_is_listed(trained: Path, monkeypatch) -> None:
+    run("spade2")
+    first = manifest("spade2")["engines"]
+    monkeypatch.setattr(kit.predict, "_engine", lambda: {"name": "another"})
+    run("spade2")
+    assert manifest("spade2")["engines"] == first
+    radar(Path("test"), key(42))
+    run("spade2")
+    assert manifest("spade2")["engines"] == [*first, {"name": "another"}]
+    run("spade2", overwrite=True)
+    assert manifest("spade2")["engines"] == [{"name": "another"}]
+    older = {name: value for name, value in manifest("spade2").items() if name != "engines"}
+    Path("predictions/spade2/manifest.json").write_text(json.dumps(older))
+    run("spade2")
+    assert manifest("spade2")["engines"] == [{"name": "unknown"}]
 
 
 def test_what_is_done_is_not_done_again(trained: Path) -> None:

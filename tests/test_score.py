@@ -6,18 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made import SHARED
 from numpy.typing import NDArray
-from tiny import A, B, digital_numbers, image, tiff, write_member, write_truth
+from scipy.ndimage import uniform_filter
+from server import absolute_error, error, server_2022, server_2023
+from tiny import A, B, digital_numbers, image, tiff, write_archive, write_member, write_truth
 
-from kit.archive import write_archive
+from kit.anchors import anchor
 from kit.ensemble import average
 from kit.errors import InputError
 from kit.files import sha256
+from kit.metrics import RULES
 from kit.score import score
-from kit.tiles import encode_tiff
+from kit.tiles import SceneKey, TileName, encode_tiff, read_scene
 
 NAME = f"CH3/Sentinel2_{A}.tiff"
 OTHER = f"CH3/Sentinel2_{B}.tiff"
+SAMPLE = SHARED / "multiearth-sample" / "sent2"
 
 
 def archive_of(folder: Path, images: dict[str, NDArray[Any]]) -> Path:
@@ -93,9 +98,10 @@ def test_dict_of_a_report(tmp_path: Path) -> None:
     write_truth(tmp_path / "truth", A, digital_numbers(1, 16))
     archive = archive_of(tmp_path, {NAME: image(1, 16), OTHER: image(2, 16)})
     values = score(archive, tmp_path / "truth").as_dict()
-    numbers = {"mae", "mse", "psnr", "psnr_pooled", "official_2022", "official_2023", "n"}
-    assert values.keys() == numbers | {"rows", "unscored", "absent"}
+    numbers = {*RULES, "n"}
+    assert values.keys() == numbers | {"rows", "other", "unscored", "absent"}
     assert values["rows"] == [{"name": "archive.zip"} | {key: values[key] for key in numbers}]
+    assert values["other"].keys() == numbers | {"name"}
     assert values["unscored"] == [B]
 
 
@@ -236,3 +242,184 @@ def test_progress_counts_truths_then_inputs(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     score(archive, tmp_path / "truth", advance=lambda *step: steps.append(step))
     assert steps == [(1, 2), (2, 2)] * 2
+
+
+def test_an_image_that_is_named_by_another_date_is_its_scenes(tmp_path: Path) -> None:
+    """As in a mapping of 2022 whose submissions are named by the dates of the truths."""
+    predictions = tmp_path / "predictions"
+    for seed, name in enumerate(("one", "two")):
+        write_member(predictions, name, {A: image(seed, 16)})
+    sent = f"CH3/Sentinel2_{A.replace('06_08', '06_11')}.tiff"
+    write_truth(tmp_path / "truth", A, digital_numbers(3, 16))
+    archive = archive_of(tmp_path, {sent: average([image(0, 16), image(1, 16)])})
+    weights = {name: f"weights of {name}" for name in ("one", "two")}
+    manifest_of(archive, weights, entries={sent: {"scene": A}})
+    report = score(archive, tmp_path / "truth", predictions=predictions)
+    assert report.absent == ()
+    assert [row.name for row in report.rows][1:3] == ["one", "two"]
+    manifest_of(archive, weights)
+    assert score(archive, tmp_path / "truth", predictions=predictions).absent == ("one", "two")
+
+
+def every_kind_of_image(size: int) -> dict[str, NDArray[Any]]:
+    """Images of every pixel type, one with its bands last, one channel and one image of one value.
+
+    All are in the range that MAE is taken in; the server does not care.
+    """
+    kinds = {
+        "uint16": image(1, size),
+        "uint8": (image(2, size) >> 8).astype(np.uint8),
+        "float32": (image(3, size) / 65535).astype(np.float32),
+        "float64": image(4, size) / 65535,
+        "bands_last": image(5, size).transpose(1, 2, 0),
+        "flat_channel": image(6, size),
+        "flat": np.full((3, size, size), 0.25, np.float32),
+    }
+    kinds["flat_channel"][1] = 4321
+    return kinds
+
+
+def zip_of(folder: Path, images: dict[str, NDArray[Any]]) -> Path:
+    """An archive of whatever TIFFs, written by others' code."""
+    path = folder / "archive.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, pixels in images.items():
+            archive.writestr(name, tiff(pixels))
+    return path
+
+
+def three_truths(size: int) -> list[NDArray[np.uint16]]:
+    truths = [digital_numbers(seed, size) for seed in (10, 11, 12)]
+    truths[1][2] = 77  # a channel of one value
+    return truths
+
+
+def test_the_mapping_of_2022_scores_as_the_server_written_out(tmp_path: Path) -> None:
+    sent = {f"CH3/{kind}.tiff": pixels for kind, pixels in every_kind_of_image(16).items()}
+    names = list(sent)
+    truths = {f"truth/{i}.tiff": truth for i, truth in enumerate(three_truths(16))}
+    mapping = {
+        "sar 1": {"truth/0.tiff": names[:4], "truth/1.tiff": names[2:5]},
+        "sar 2": {"truth/2.tiff": names[5:], "truth/1.tiff": names[5:6]},
+    }
+    (tmp_path / "truth").mkdir()
+    for name, pixels in truths.items():
+        (tmp_path / name).write_bytes(tiff(pixels))
+    (tmp_path / "mappings.json").write_text(json.dumps(mapping))
+    report = score(zip_of(tmp_path, sent), tmp_path / "mappings.json")
+    assert abs(report.rows[-1].official_2022 - server_2022(mapping, truths, sent)) < 1e-12
+    assert report.rows[-1].scores.n == len(names)
+
+
+def test_the_mapping_of_2023_scores_as_the_server_written_out(tmp_path: Path) -> None:
+    kinds = every_kind_of_image(16).items()
+    sent = {f"Sentinel2_{A}_{kind}.tiff": pixels for kind, pixels in kinds}
+    names = list(sent)
+    scenes = [A, A.replace("06_08", "06_13"), B]
+    truths = dict(
+        zip([f"Sentinel2_{scene}.tiff" for scene in scenes], three_truths(16), strict=True)
+    )
+    for scene, pixels in zip(scenes, truths.values(), strict=True):
+        write_truth(tmp_path, scene, pixels)
+    mapping = {tuple(names[:4]): [*truths][:2], tuple(names[4:]): [*truths]}
+    text = json.dumps({str(list(key)): listed for key, listed in mapping.items()})
+    (tmp_path / "files.json").write_text(text)
+    archive = zip_of(tmp_path, {f"translation/{name}": pixels for name, pixels in sent.items()})
+    report = score(archive, tmp_path / "files.json")
+    assert abs(report.rows[-1].official_2023 - server_2023(mapping, truths, sent)) < 1e-12
+
+
+def clear_tiles() -> list[NDArray[np.uint16]]:
+    """Three clear dates of one place, as they are."""
+    scenes = [
+        SceneKey.parse(f"-55.20_-4.39_{day}") for day in ("2019_07_01", "2019_07_26", "2020_07_20")
+    ]
+    return [
+        read_scene(
+            "Sentinel2", [SAMPLE / str(TileName("Sentinel2", b, key)) for b in ("B4", "B3", "B2")]
+        )
+        for key in scenes
+    ]
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="needs the official sample tiles in ../shared")
+def test_real_tiles_score_as_the_server_written_out(tmp_path: Path) -> None:
+    first, second, third = clear_tiles()
+    for day, dn in (("06", first), ("10", second)):
+        write_truth(tmp_path / "truth", A.replace("06_08", f"06_{day}"), dn)
+    blurred = np.stack([uniform_filter(channel, 16) for channel in third])
+    sent = {f"CH3/{A}_1.tiff": third, f"CH3/{A}_2.tiff": blurred}
+    report = score(archive_of(tmp_path, sent), tmp_path / "truth")
+    truths = {"1": first, "2": second}
+    both = [*sent]
+    row = report.rows[-1]
+    expected = server_2022({"sar": {"1": both, "2": both}}, truths, sent)
+    assert abs(row.official_2022 - expected) < 1e-12
+    assert abs(row.official_2023 - server_2023({tuple(both): [*truths]}, truths, sent)) < 1e-12
+    near = [absolute_error(first, pixels) for pixels in sent.values()]  # of two, the earlier
+    assert abs(row.stretched_mae - np.mean(near)) < 1e-12
+
+
+def test_the_second_space_is_the_servers_with_the_nearest_truth(tmp_path: Path) -> None:
+    near, far, sent = digital_numbers(1, 16), digital_numbers(2, 16), image(3, 16)
+    near[:, 0, 0] = 0  # no data in our own terms; the server counts it
+    (tmp_path / "t").mkdir()
+    for name, pixels in ((f"{A}.tiff", near), (f"{A.replace('06_08', '06_12')}.tiff", far)):
+        (tmp_path / "t" / name).write_bytes(tiff(pixels))
+    listed = {f"t/{path.name}": [NAME] for path in sorted((tmp_path / "t").iterdir())}
+    (tmp_path / "mappings.json").write_text(json.dumps({f"S1_{A}": listed}))
+    row = score(archive_of(tmp_path, {NAME: sent}), tmp_path / "mappings.json").rows[-1]
+    assert row.stretched_mae == pytest.approx(absolute_error(near, sent), abs=1e-12)
+    assert row.stretched_psnr == pytest.approx(-10 * math.log10(error(near, sent)), abs=1e-9)
+    assert row.official_2023 != pytest.approx(error(near, sent), abs=1e-6)
+
+
+def test_every_image_has_its_errors_and_the_rows_are_their_means(tmp_path: Path) -> None:
+    predictions = tmp_path / "predictions"
+    scenes = {A: image(1, 16), B: image(2, 16)}
+    write_member(predictions, "one", scenes)
+    write_member(predictions, "two", {scene: ~pixels for scene, pixels in scenes.items()})
+    for seed, scene in enumerate(scenes):
+        write_truth(tmp_path / "truth", scene, digital_numbers(seed, 16))
+    archive = archive_of(tmp_path, {NAME: image(5, 16), OTHER: image(6, 16)})
+    manifest_of(archive, {"one": "weights of one", "two": "weights of two"})
+    report = score(archive, tmp_path / "truth", predictions=predictions)
+    assert len(report.images) == 4 * 2
+    for row in report.rows:
+        images = [image for image in report.images if image.row == row.name]
+        assert [(i.scene, i.submission, i.truth) for i in images] == [(A, NAME, A), (B, OTHER, B)]
+        assert np.mean([image.mae for image in images]) == pytest.approx(row.scores.mae)
+        assert np.mean([i.stretched_mse for i in images]) == pytest.approx(row.official_2023)
+        assert {image.valid for image in images} == {256}
+    assert report.own_images() == report.images[-2:]
+    expected = np.abs(image(5, 16) / 65535 - digital_numbers(0, 16) / 3000).mean()
+    assert report.own_images()[0].mae == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_the_archive_would_score_with_anchors_and_without(tmp_path: Path) -> None:
+    predictions = tmp_path / "predictions"
+    members = {name: image(seed, 16) // 3 + 9000 for seed, name in enumerate(("one", "two"))}
+    for name, pixels in members.items():
+        write_member(predictions, name, {A: pixels})
+    truth = digital_numbers(9, 16)
+    write_truth(tmp_path / "truth", A, truth)
+    plain = average(list(members.values()))
+    anchored = anchor(plain)
+    weights = {name: f"weights of {name}" for name in members}
+
+    archive = archive_of(tmp_path, {NAME: plain})
+    manifest_of(archive, weights)
+    report = score(archive, tmp_path / "truth", predictions=predictions)
+    assert report.other is not None and report.other.name == "with anchors"
+    assert report.rows[-1].official_2022 == pytest.approx(error(truth, plain), abs=1e-12)
+    assert report.other.official_2022 == pytest.approx(error(truth, anchored), abs=1e-12)
+    assert report.other.scores.mae != report.rows[-1].scores.mae
+    other = report.other
+
+    archive = archive_of(tmp_path, {NAME: anchored})
+    manifest_of(archive, weights, stretch="anchors")
+    turned = score(archive, tmp_path / "truth", predictions=predictions)
+    assert turned.other is not None and turned.other.name == "without anchors"
+    assert turned.rows[-1].scores == other.scores
+    assert turned.other.official_2023 == report.rows[-1].official_2023
+    assert score(archive, tmp_path / "truth").other is None

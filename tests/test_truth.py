@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -188,6 +189,21 @@ def test_the_mapping_of_2023(tmp_path: Path) -> None:
         '{"not a list": ["Sentinel2_-54.48_-3.33_2019_06_08.tiff"]}',
         '{"{}": ["Sentinel2_-54.48_-3.33_2019_06_08.tiff"]}',
         json.dumps({"[" * 100_000: ["Sentinel2_-54.48_-3.33_2019_06_08.tiff"]}),
+        json.dumps({"['s.tiff'" + " " * 100_000: ["Sentinel2_-54.48_-3.33_2019_06_08.tiff"]}),
+        json.dumps({"-" * 100_000 + "1": ["Sentinel2_-54.48_-3.33_2019_06_08.tiff"]}),
+        "[" * 100_000,
+        '{"a": ' * 100_000,
+        "9" * 5000,
+        json.dumps({"a": {"../t.tiff": ["s.tiff"]}}),
+        json.dumps({"a": {"//etc/t.tiff": ["s.tiff"]}}),
+        json.dumps({"a": {"t\0.tiff": ["s.tiff"]}}),
+        json.dumps({"a": {"t.tiff": ["../s.tiff"]}}),
+        json.dumps({"a\x1b[2J": {"t.tiff": ["s.tiff"]}}),
+        json.dumps({"\ud800": {"t.tiff": ["s.tiff"]}}),
+        json.dumps({"a": {"t.tiff": ["s"] * 300_001}}),
+        json.dumps({"['s.tiff']": ["../Sentinel2_-54.48_-3.33_2019_06_08.tiff"]}),
+        json.dumps({"['s.tiff']": ["//x/Sentinel2_-54.48_-3.33_2019_06_08.tiff"]}),
+        json.dumps({"['../s.tiff']": ["Sentinel2_-54.48_-3.33_2019_06_08.tiff"]}),
     ],
 )
 def test_other_shapes_of_json_are_refused(tmp_path: Path, text: str) -> None:
@@ -196,6 +212,46 @@ def test_other_shapes_of_json_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError) as raised:
         load_truth(path, [IMAGE])
     assert raised.value.where == str(path)
+    assert len(str(raised.value)) < 500 and str(raised.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ("['a.tiff']", ["a.tiff"]),
+        ("['a.tiff', 'b.tiff']", ["a.tiff", "b.tiff"]),
+        ("['a.tiff','b.tiff']", ["a.tiff", "b.tiff"]),
+        ("[\"it's.tiff\", 'b.tiff']", ["it's.tiff", "b.tiff"]),
+        (str([f"{i}.tiff" for i in range(20_000)]), [f"{i}.tiff" for i in range(20_000)]),
+        ("['a.tiff' 'b.tiff']", None),
+        ("['a.tiff'] + ['b.tiff']", None),
+        ("['a.tiff'", None),
+        ("['a.tiff', b]", None),
+        ("['a\\x2e.tiff']", None),
+        ("[f'{1}.tiff', __import__('os').getcwd()]", None),
+        ("('a.tiff',)", None),
+        ("[]", None),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_lists_written_as_text(tmp_path: Path, key: str, names: list[str] | None) -> None:
+    path = write_json(tmp_path / "files.json", {key: [f"/Sentinel2_{A}.tiff"]})
+    if names is None:
+        with pytest.raises(InputError, match="no list of names at"):
+            read_mapping(path)
+        return
+    (sar,) = read_mapping(path)
+    assert sar.submissions == tuple(names)
+    assert {tile.parent for tile in sar.truths[0].paths} == {tmp_path}
+
+
+def test_a_mapping_that_is_no_file_of_some_megabytes(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is not a file"):
+        read_mapping(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b" " * (17 << 20))
+    with pytest.raises(InputError, match="has 17,825,792 bytes"):
+        read_mapping(tmp_path / "large")
 
 
 def test_a_key_of_the_mapping_is_never_run(tmp_path: Path) -> None:

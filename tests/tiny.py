@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.tiles import RGB_BANDS, SceneKey, TileName, write_tile
+from kit.zipwriter import write_zip
 
 A = "-54.48_-3.33_2019_06_08"
 B = "-55.20_-4.39_2019_06_20"
@@ -68,3 +70,9 @@ def tiff(pixels: NDArray[Any]) -> bytes:
     planes = "separate" if len(pixels) > 1 else None
     tifffile.imwrite(data, pixels, photometric="minisblack", planarconfig=planes)
     return data.getvalue()
+
+
+def write_archive(path: Path, entries: Iterable[tuple[str, bytes]]) -> None:
+    """Write an archive of these entries as `kit package` writes its own."""
+    with path.open("wb") as file:
+        write_zip(file, (((name,), partial(bytes, data)) for name, data in entries))

@@ -1,0 +1,161 @@
+"""The records that hold a zip together, compared before anything else trusts them.
+
+In: an open file. Out: nothing, if every reader would find the same entries in it. Refused by name:
+what is cut off, hidden before or after the zip, counted or sized wrongly, told twice in two ways,
+or so much that reading the list alone would fill the memory.
+"""
+
+import os
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from kit.errors import InputError
+
+# Far above any test set of the challenge; a list of a million entries takes a gigabyte to read.
+MAX_ENTRIES = 100_000
+MAX_DIRECTORY_BYTES = 32 << 20
+# What all entries may unfold to, and, once that is much, how many times the size of the archive.
+MAX_TOTAL_BYTES = 64 << 30
+MUCH_BYTES = 1 << 30
+MAX_RATIO = 200
+
+REMEDY = "make it again: kit package"
+
+# APPNOTE.TXT 4.3: the entry in the directory, the one before the data, and the records of the end.
+_MEMBER = struct.Struct("<4s24x3H12x")
+_LOCAL = struct.Struct("<4s2x2H4x3L2H")
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+_IS_MEMBER, _IS_LOCAL, _IS_END, _IS_END64, _IS_LOCATOR = (
+    b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7",
+)  # fmt: skip
+_LONGEST_COMMENT = 0xFFFF
+_SEE_ZIP64 = {0xFFFF, 0xFFFFFFFF}
+_ENCRYPTED, _SIZES_FOLLOW = 1, 8
+
+
+class _Directory(NamedTuple):
+    """Where the list of entries is, and how long."""
+
+    offset: int
+    size: int
+    entries: int
+
+
+def check_directory(path: Path, file: BinaryIO) -> None:
+    """Refuse a file whose list of entries is not the only one in it, or not whole, or too long.
+
+    Raises:
+        InputError: says what is wrong with the zip at `path`.
+    """
+    found = _find_directory(path, file)
+    if found.entries > MAX_ENTRIES or found.size > MAX_DIRECTORY_BYTES:
+        problem = f"lists {found.entries:,} entries in {found.size:,} bytes"
+        limit = f"an archive has at most {MAX_ENTRIES:,} in {MAX_DIRECTORY_BYTES:,} bytes"
+        raise InputError(path, problem, limit)
+    data = os.pread(file.fileno(), found.size, found.offset)
+    at = counted = 0
+    while at < len(data) and counted <= found.entries:
+        if len(data) - at < _MEMBER.size:
+            raise broken(path, "its list of entries is cut off")
+        signature, *lengths = _MEMBER.unpack_from(data, at)
+        if signature != _IS_MEMBER:
+            raise broken(path, "its list of entries is damaged")
+        at += _MEMBER.size + sum(lengths)
+        counted += 1
+    if (at, counted) != (found.size, found.entries):
+        raise broken(path, f"its list of entries does not end after the {found.entries:,} it has")
+
+
+def check_members(path: Path, file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Refuse entries that overlap, unfold to too much together, or are described in two ways.
+
+    Raises:
+        InputError: says what is wrong with the zip at `path`.
+    """
+    entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
+    total, size = sum(entry.file_size for entry in entries), os.fstat(file.fileno()).st_size
+    if total > MAX_TOTAL_BYTES or (total > MUCH_BYTES and total > MAX_RATIO * size):
+        problem = f"unfolds to {total >> 20:,} MiB, {total // size:,} times its size"
+        raise InputError(path, problem, "make it again, of images of the size that is asked for")
+    end = 0
+    for entry, place in zip(entries, _places(path, file, entries), strict=True):
+        if entry is entries[0] and entry.header_offset:
+            raise broken(path, f"{entry.header_offset:,} bytes stand before it")
+        if entry.header_offset < end:
+            raise broken(path, f"{entry.filename!r} overlaps the entry before it")
+        end = place + entry.compress_size
+    if end > archive.start_dir:
+        raise broken(path, f"{entries[-1].filename!r} overlaps the list of entries")
+
+
+def broken(path: Path, why: object) -> InputError:
+    """The error of an archive whose parts do not fit together."""
+    return InputError(path, f"not a whole zip ({why})", REMEDY)
+
+
+def _find_directory(path: Path, file: BinaryIO) -> _Directory:
+    """Read the records at the end, as Python's reader and the server's find them."""
+    size = file.seek(0, os.SEEK_END)
+    start = max(size - _END.size - _LONGEST_COMMENT, 0)
+    tail = os.pread(file.fileno(), size - start, start)
+    # An end without a comment comes first: the signature may occur among its own numbers.
+    plain = tail[-_END.size :]
+    at = len(tail) - _END.size
+    if not (plain.startswith(_IS_END) and plain.endswith(b"\0\0")):
+        at = tail.rfind(_IS_END)
+    if at < 0 or len(tail) - at < _END.size:
+        raise broken(path, "its end is missing")
+    _, *disks, count, length, offset, comment = _END.unpack_from(tail, at)
+    if follows := len(tail) - at - _END.size - comment:
+        raise broken(path, "its end is cut off" if follows < 0 else f"{follows} bytes follow it")
+    numbers: list[int] = [*disks, count, length, offset]
+    end = start + at
+    before = os.pread(file.fileno(), _LOCATOR.size, max(end - _LOCATOR.size, 0))
+    if before.startswith(_IS_LOCATOR):
+        end -= _LOCATOR.size + _END64.size
+        numbers = _read_zip64(path, file, end, before, numbers)
+    disk, first, here, count, length, offset = numbers
+    if disk or first or here != count:
+        raise broken(path, "it is one part of several")
+    if offset + length != end:
+        gap = end - offset - length
+        elsewhere = "its list of entries is not where its end says"
+        raise broken(path, f"{gap:,} bytes stand before it" if gap > 0 else elsewhere)
+    return _Directory(offset, length, count)
+
+
+def _read_zip64(path: Path, file: BinaryIO, at: int, locator: bytes, short: list[int]) -> list[int]:
+    """The numbers of the zip64 end, which must not contradict those of the short one."""
+    record = os.pread(file.fileno(), _END64.size, at) if at >= 0 else b""
+    if not record.startswith(_IS_END64) or len(record) < _END64.size:
+        raise broken(path, "its zip64 end is missing")
+    _, length, _, _, *numbers = _END64.unpack(record)
+    _, disk, offset, disks = _LOCATOR.unpack(locator)
+    if (disk, offset, length) != (0, at, _END64.size - 12) or disks > 1:
+        raise broken(path, "its zip64 end is elsewhere")
+    if any(a not in (b, *_SEE_ZIP64) for a, b in zip(short, numbers, strict=True)):
+        raise broken(path, "its two ends disagree")
+    return list(numbers)
+
+
+def _places(path: Path, file: BinaryIO, entries: list[zipfile.ZipInfo]) -> Iterator[int]:
+    """Where the data of each entry begins, by the header that stands before it."""
+    for entry in entries:
+        header = b""
+        if 0 <= entry.header_offset < 1 << 62:
+            header = os.pread(file.fileno(), _LOCAL.size, entry.header_offset)
+        if not header.startswith(_IS_LOCAL) or len(header) < _LOCAL.size:
+            raise broken(path, f"{entry.filename!r} is not where the list says")
+        _, flags, method, *sums, name, extra = _LOCAL.unpack(header)
+        listed = (entry.CRC, entry.compress_size, entry.file_size)
+        told_later = flags & _SIZES_FOLLOW and entry.flag_bits & _SIZES_FOLLOW
+        same = told_later or all(a in (b, *_SEE_ZIP64) for a, b in zip(sums, listed, strict=True))
+        differing = (flags ^ entry.flag_bits) & _ENCRYPTED or method != entry.compress_type
+        if differing or not same:
+            raise broken(path, f"{entry.filename!r} is described in two ways")
+        yield entry.header_offset + _LOCAL.size + name + extra

@@ -77,28 +77,25 @@ KIT_CLONES uint16_t count_block(Run run, int pixels, const uint16_t* first, Sums
   return brightest;
 }
 
-// Cloud pixels of a block; never one where all three bands are 0.
+// Whether a pixel is cloud; never where all three bands are 0.
+template <class Int>
+KIT_INLINE bool is_cloud(const Run& run, int i, const CloudLimit<Int>& limit) {
+  const auto scale = static_cast<uint16_t>(limit.scale);
+  const uint16_t largest = std::max(std::max(run.red[i], run.green[i]), run.blue[i]);
+  const uint16_t smallest = std::min(std::min(run.red[i], run.green[i]), run.blue[i]);
+  return limit.exceeded(std::min(largest, scale), std::min(smallest, scale));
+}
+
 template <class Int>
 KIT_INLINE int count_cloud(Run run, int pixels, const CloudLimit<Int>& limit) {
-  const auto scale = static_cast<uint16_t>(limit.scale);
   uint16_t cloud = 0;
-  for (int i = 0; i < pixels; ++i) {
-    const uint16_t largest = std::max(std::max(run.red[i], run.green[i]), run.blue[i]);
-    const uint16_t smallest = std::min(std::min(run.red[i], run.green[i]), run.blue[i]);
-    cloud += static_cast<uint16_t>(
-        limit.exceeded(std::min(largest, scale), std::min(smallest, scale)));
-  }
+  for (int i = 0; i < pixels; ++i) cloud += static_cast<uint16_t>(is_cloud(run, i, limit));
   return cloud;
 }
 
 template <class Int>
 KIT_INLINE void mark_cloud(Run run, int pixels, const CloudLimit<Int>& limit, uint8_t* mask) {
-  const auto scale = static_cast<uint16_t>(limit.scale);
-  for (int i = 0; i < pixels; ++i) {
-    const uint16_t largest = std::max(std::max(run.red[i], run.green[i]), run.blue[i]);
-    const uint16_t smallest = std::min(std::min(run.red[i], run.green[i]), run.blue[i]);
-    mask[i] = limit.exceeded(std::min(largest, scale), std::min(smallest, scale));
-  }
+  for (int i = 0; i < pixels; ++i) mask[i] = is_cloud(run, i, limit);
 }
 
 // target_clones works on plain functions alone, hence one for each width of the arithmetic.

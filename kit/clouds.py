@@ -8,7 +8,6 @@ installed kit has it.
 """
 
 import ctypes
-import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +62,7 @@ def count(
     name, library = _resolve(backend)
     if name == "cuda" and rule.by_pixel:
         return _count_cuda(library, rgb, qa60, rule)
-    return _count(on_processor(name), rgb, qa60, rule, threads, None)
+    return _count(_processor(name, library), rgb, qa60, rule, threads, None)
 
 
 def count_with_peaks(
@@ -90,7 +89,7 @@ def count_with_peaks(
     _check(rgb, qa60)
     name, library = _resolve(backend)
     peaks = np.empty(len(rgb), np.int32)
-    counts = _count(on_processor(name), rgb, qa60, rule, threads, peaks)
+    counts = _count(_processor(name, library), rgb, qa60, rule, threads, peaks)
     if name == "cuda" and rule.by_pixel:
         counts = _count_cuda(library, rgb, qa60, rule)
     return counts, peaks
@@ -142,15 +141,7 @@ def backend() -> tuple[str, str]:
     Raises:
         InputError: `KIT_CLOUDS` names a backend that is unknown or missing.
     """
-    forced = os.environ.get(VARIABLE)
-    if forced:
-        try:
-            _resolve(forced)
-        except InputError as error:
-            raise InputError(f"{VARIABLE}={forced}", error.problem, error.remedy) from None
-        return forced, f"{VARIABLE} asks for it"
-    library, why = core.load("kit_core")
-    return ("native", why) if library else ("reference", f"{why}; {core.REMEDIES['kit_core']}")
+    return core.settle(VARIABLE, _resolve, "reference")
 
 
 def cuda_backend() -> tuple[str, str]:
@@ -170,7 +161,10 @@ def on_processor(name: str | None) -> Any:
     Raises:
         InputError: as `count`.
     """
-    name, library = _resolve(name)
+    return _processor(*_resolve(name))
+
+
+def _processor(name: str, library: Any) -> Any:
     return core.load("kit_core")[0] if name == "cuda" else library
 
 

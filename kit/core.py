@@ -8,6 +8,7 @@ the reason is returned, and the caller decides.
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kit
+from kit.errors import InputError
 
 AGAIN = "install the kit again (in a clone: make --always-make setup)"
 REMEDIES = {
@@ -91,6 +93,28 @@ def load(name: str) -> tuple[ctypes.CDLL | None, str]:
     except (OSError, AttributeError) as error:
         return None, f"{name} does not load ({error})"
     return library, f"compiled, at {path}"
+
+
+def settle(variable: str, pick: Callable[[str], object], without: str) -> tuple[str, str]:
+    """The backend that a variable asks for, and why; "native" if it is not set.
+
+    Args:
+        variable: of the environment.
+        pick: raises InputError for a name that is unknown or missing.
+        without: what is used where the core is not.
+
+    Raises:
+        InputError: what the variable names cannot be used.
+    """
+    forced = os.environ.get(variable)
+    if forced:
+        try:
+            pick(forced)
+        except InputError as error:
+            raise InputError(f"{variable}={forced}", error.problem, error.remedy) from None
+        return forced, f"{variable} asks for it"
+    library, why = load("kit_core")
+    return ("native", why) if library else (without, f"{why}; {REMEDIES['kit_core']}")
 
 
 def cores() -> int:

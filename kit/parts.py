@@ -104,8 +104,9 @@ class Store:
         if self._earlier is None:
             self._earlier = list(self._spans())
         rows: dict[str, dict[str, Any]] = {}
+        lowest, highest = min(part.keys), max(part.keys)
         for first, last, name in self._earlier:
-            if first <= max(part.keys) and min(part.keys) <= last:
+            if first <= highest and lowest <= last:
                 rows |= self._rows(name)
         if not rows:
             return [None] * len(part.scenes)

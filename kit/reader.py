@@ -5,7 +5,6 @@ the errors that it raises, scene by scene. The compiled core reads plain tiles; 
 or not plain goes through rasterio. `KIT_TILES` picks rasterio for all, or insists on the core.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.core import REMEDIES, load
+from kit.core import REMEDIES, load, settle
 from kit.errors import InputError
 from kit.tiles import read_scene
 
@@ -163,15 +162,7 @@ def backend() -> tuple[str, str]:
     Raises:
         InputError: `KIT_TILES` names a backend that is unknown or missing.
     """
-    forced = os.environ.get(VARIABLE)
-    if forced:
-        try:
-            _pick(forced)
-        except InputError as error:
-            raise InputError(f"{VARIABLE}={forced}", error.problem, error.remedy) from None
-        return forced, f"{VARIABLE} asks for it"
-    core, why = load("kit_core")
-    return ("native", why) if core else ("rasterio", f"{why}; {REMEDIES['kit_core']}")
+    return settle(VARIABLE, _pick, "rasterio")
 
 
 def _pick(name: str | None) -> Any:

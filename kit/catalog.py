@@ -1,13 +1,14 @@
 """A folder of tiles -> its scenes.
 
-In: a folder in the official layout, flat or with `sent1/` and `sent2/` in it. Out: the scenes that
-have all their bands, sorted, and every file or scene that was left out, with the reason. Files are
-neither opened nor looked at here: a name says everything that is needed, and whatever has a tile's
-name counts as one until it is read. Refused by name: a folder that cannot be listed, or without a
-tile.
+In: a folder in the official layout, flat or with `sent1/` and `sent2/` in it, of TIFFs, NetCDF
+files or both; or one NetCDF file. Out: the scenes that have all their bands, sorted, and every file
+or scene that was left out, with the reason. TIFFs are neither opened nor looked at here: a name
+says everything that is needed, and whatever has a tile's name counts as one until it is read. Of a
+NetCDF file all is read but the pixels. Refused by name: a folder that cannot be listed, or without
+a tile.
 
-A million files make a quarter of a million scenes. They are held as one text and one number each;
-a `Scene` is made when it is asked for.
+A million files make a quarter of a million scenes. They are held as one text and a few numbers
+each; a `Scene` is made when it is asked for.
 """
 
 import os
@@ -15,28 +16,30 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
 from kit.console import Advance
 from kit.errors import InputError
-from kit.tiles import BANDS, FORM, SUFFIXES, SceneKey, name_fields
+from kit.ncfile import Head
+from kit.netcdf import SUFFIX, Plane, check_installed, read_head, read_places
+from kit.tiles import BANDS, DTYPES, FORM, SUFFIXES, SceneKey, name_fields
 
 TELL = 4096  # names between two calls of `advance`
 
-# Where a band lies is its spot: the index in this list, 0 for nowhere. Of several files that are
-# the same tile the one with the lowest spot is kept. The spots of a scene are one number of 3 bits
-# a band, which `array("I")` holds for up to ten bands.
+# Where a band lies is its spot: 0 for nowhere, the index in this list for a TIFF, and from its end
+# on one for each index of each NetCDF file. Of several tiles that are the same the one with the
+# lowest spot is kept. The spots of a scene are one number of 32 bits a band.
 _FOLDERS = ("", "sent1", "sent2")
 _SPOTS = [(0, ""), *((number, suffix) for number in range(3) for suffix in sorted(SUFFIXES))]
-_BITS, _MASK = 3, 0b111
+_BITS, _MASK = 32, 0xFFFFFFFF
 _SHIFTS = {
     (sensor, band): _BITS * index
     for sensor, bands in BANDS.items()
     for index, band in enumerate(bands)
 }
+_WIDTH = max(map(len, BANDS.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +56,49 @@ class Scene:
         return tuple(map(Path, self.files))
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What spots stand for.
+
+    `folders` is what stands before the name of a TIFF in each of the three folders. `files` are the
+    NetCDF files, and `starts` the spot of index 0 of each.
+    """
+
+    folders: Sequence[str]
+    files: list[str] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+
+    def file(self, spot: int, sensor: str, band: str, place: str) -> str:
+        """The path of the tile of this place that lies at a spot, or the name of the plane."""
+        if spot < len(_SPOTS):
+            number, suffix = _SPOTS[spot]
+            return f"{self.folders[number]}{sensor}_{band}_{place}{suffix}"
+        number = bisect_right(self.starts, spot) - 1
+        lon, lat, day = place.split("_", 2)
+        index = spot - self.starts[number]
+        return str(Plane(self.files[number], sensor, band, (lon, lat, day), index))
+
+
 class Scenes(Sequence[Scene]):
     """Scenes by sensor, place and date, each made anew when it is asked for; slices share memory.
 
     Args:
-        folders: what stands before the name of a file in each of the three folders.
+        sources: what the spots stand for.
         texts: `<Sensor> <lon> <lat> <YYYY>_<MM>_<DD>` of each scene.
-        spots: where its bands lie.
+        spots: where its bands lie, `_WIDTH` numbers a scene.
         rows: which of them are meant, all of them if not given.
     """
 
-    __slots__ = ("_folders", "_rows", "_spots", "_texts")
+    __slots__ = ("_rows", "_sources", "_spots", "_texts")
 
     def __init__(
         self,
-        folders: Sequence[str],
+        sources: Sources,
         texts: Sequence[str],
         spots: Sequence[int],
         rows: range | None = None,
     ) -> None:
-        self._folders = folders
+        self._sources = sources
         self._texts = texts
         self._spots = spots
         self._rows = range(len(texts)) if rows is None else rows
@@ -86,7 +112,7 @@ class Scenes(Sequence[Scene]):
     def __getitem__(self, index: slice, /) -> "Scenes": ...
     def __getitem__(self, index: int | slice, /) -> "Scene | Scenes":
         if isinstance(index, slice):
-            return Scenes(self._folders, self._texts, self._spots, self._rows[index])
+            return Scenes(self._sources, self._texts, self._spots, self._rows[index])
         return self._scene(self._rows[index])
 
     def __iter__(self) -> Iterator[Scene]:
@@ -94,9 +120,10 @@ class Scenes(Sequence[Scene]):
 
     def _scene(self, row: int) -> Scene:
         sensor, place = _sensor_and_place(self._texts[row])
+        spots = self._spots[row * _WIDTH : (row + 1) * _WIDTH]
         files = [
-            f"{self._folders[number]}{sensor}_{band}_{place}{suffix}"
-            for band, (number, suffix) in _bands(sensor, self._spots[row]).items()
+            self._sources.file(spot, sensor, band, place)
+            for band, spot in zip(BANDS[sensor], spots, strict=False)
         ]
         return Scene(sensor, SceneKey.parse(place), tuple(files))
 
@@ -139,84 +166,171 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
     """Find the scenes under `folder`.
 
     Bands that the kit does not use (B1, B8, ...) are passed over; they are part of the data set and
-    no mistake.
+    no mistake. So are sensors that it does not use, and a QA60 that another file has too: each part
+    of the 2023 edition's Sentinel-2 repeats it.
 
     Args:
-        folder: where the tiles are.
-        advance: told (names seen, 0) now and then; how many there will be is not known.
+        folder: where the tiles are, or one NetCDF file.
+        advance: told (names and indices seen, 0) now and then; how many there will be is not known.
 
     Raises:
         InputError: the folder does not exist, cannot be listed, or holds no tile of Sentinel-1 or
-            Sentinel-2.
+            Sentinel-2; or it has NetCDF files, and xarray is not installed.
     """
-    folders = [os.path.join(folder, name, "") for name in _FOLDERS]
-    scenes: dict[str, int] = {}
-    rejected: list[Rejection] = []
-    done = 0
-    for number in range(len(folders)):
-        done = _scan(folders, number, scenes, rejected, done, advance)
-    if not scenes:
-        named = f" ({len(rejected)} files have other names)" if rejected else ""
-        raise InputError(folder, f"holds no tile{named}, nor do its sent1/ and sent2/",
-                         f"tiles are called {FORM}")  # fmt: skip
+    found = _Found(Sources([os.path.join(folder, name, "") for name in _FOLDERS]), advance)
+    alone = folder.suffix == SUFFIX and not folder.is_dir()
+    files = (
+        [str(folder)]
+        if alone
+        else [f for number in range(len(_FOLDERS)) for f in found.scan(number)]
+    )
+    found.open(files, alone=alone)
+    if not found.scenes:
+        raise found.nothing(folder, alone=alone)
     texts: list[str] = []
     spots = array("I")
-    for text in sorted(scenes):
-        sensor, place = _sensor_and_place(text)
-        found = _bands(sensor, scenes[text])
-        if missing := [f"no {band}" for band in BANDS[sensor] if band not in found]:
-            reason = " and ".join(missing)
-            rejected.append(Rejection(f"{sensor} {place}", "missing band", reason))
+    shifts = {s: [_SHIFTS[s, band] for band in bands] for s, bands in BANDS.items()}
+    padding = {s: [0] * (_WIDTH - len(bands)) for s, bands in BANDS.items()}
+    for text in sorted(found.scenes):
+        sensor, _, place = text.partition(" ")
+        at = [found.scenes[text] >> shift & _MASK for shift in shifts[sensor]]
+        if 0 in at:
+            lost = (f"no {band}" for band, spot in zip(BANDS[sensor], at, strict=True) if not spot)
+            key = place.replace(" ", "_")
+            found.leave(f"{sensor} {key}", "missing band", " and ".join(lost))
         else:
             texts.append(text)
-            spots.append(scenes[text])
-    return Catalog(folder, Scenes(folders, texts, spots), tuple(rejected))
+            spots.extend(at)
+            spots.extend(padding[sensor])
+    return Catalog(folder, Scenes(found.sources, texts, spots), tuple(found.rejected))
 
 
-def _scan(
-    folders: Sequence[str],
-    number: int,
-    scenes: dict[str, int],
-    rejected: list[Rejection],
-    done: int,
-    advance: Advance | None,
-) -> int:
-    """Enter the tiles of one folder in `scenes`; returns the names seen so far."""
-    spot_of = {suffix: spot for spot, (n, suffix) in enumerate(_SPOTS) if spot and n == number}
-    left_out: list[Rejection] = []
-    again: list[tuple[str, str, int]] = []
-    for name in _names(folders[number], optional=number > 0):
-        done += 1
-        if advance and done % TELL == 0:
-            advance(done, 0)
-        try:
-            sensor, band, lon, lat, day, suffix = name_fields(name)
-        except InputError as error:
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
-                left_out.append(Rejection(_printable(name), "name", error.problem))
-            continue
-        shift = _SHIFTS.get((sensor, band))
-        if shift is None:
-            continue
-        # A blank sorts before whatever a number holds, so that the texts sort as their fields do.
-        text = f"{sensor} {lon} {lat} {day}"
-        before = scenes.get(text, 0)
-        held, spot = before >> shift & _MASK, spot_of[suffix]
-        if held:
-            again.append((text, band, max(held, spot)))
-            spot = min(held, spot)
-        scenes[text] = before + (spot - held << shift)
-    # Only now is it settled which file of a tile is kept: a folder is listed in any order.
-    for text, band, spot in again:
-        sensor, place = _sensor_and_place(text)
-        kept, suffix = _bands(sensor, scenes[text])[band]
-        stem = f"{sensor}_{band}_{place}"
-        reason = f"the same tile as {folders[kept]}{stem}{suffix}"
-        left_out.append(Rejection(f"{stem}{_SPOTS[spot][1]}", "duplicate", reason))
-    rejected += sorted(left_out, key=lambda item: item.name)
-    if advance:
-        advance(done, 0)
-    return done
+@dataclass(slots=True)
+class _Found:
+    """What has been found so far: the spots of each scene, by its text."""
+
+    sources: Sources
+    advance: Advance | None
+    scenes: dict[str, int] = field(default_factory=dict)
+    rejected: list[Rejection] = field(default_factory=list)
+    done: int = 0
+
+    def leave(self, name: str, kind: str, reason: str) -> None:
+        """List something as left out."""
+        self.rejected.append(Rejection(_printable(name), kind, reason))
+
+    def scan(self, number: int) -> list[str]:
+        """Enter the TIFFs of one folder; returns its NetCDF files."""
+        folder, scenes = self.sources.folders[number], self.scenes
+        spot_of = {suffix: spot for spot, (n, suffix) in enumerate(_SPOTS) if spot and n == number}
+        first = len(self.rejected)
+        again: list[tuple[str, str, int]] = []
+        files: list[str] = []
+        for name in _names(folder, optional=number > 0):
+            self.done += 1
+            if self.advance and self.done % TELL == 0:
+                self.advance(self.done, 0)
+            try:
+                sensor, band, lon, lat, day, suffix = name_fields(name)
+            except InputError as error:
+                if os.path.splitext(name)[1].lower() in SUFFIXES:
+                    self.leave(name, "name", error.problem)
+                elif name.endswith(SUFFIX):
+                    files.append(folder + name)
+                continue
+            shift = _SHIFTS.get((sensor, band))
+            if shift is None:
+                continue
+            # A blank sorts before whatever a number holds, so that texts sort as their fields do.
+            text = f"{sensor} {lon} {lat} {day}"
+            before = scenes.get(text, 0)
+            held, spot = before >> shift & _MASK, spot_of[suffix]
+            if held:
+                again.append((text, band, max(held, spot)))
+                spot = min(held, spot)
+            scenes[text] = before + (spot - held << shift)
+        # Only now is it settled which file of a tile is kept: a folder is listed in any order.
+        for text, band, spot in again:
+            sensor, place = _sensor_and_place(text)
+            kept = self.sources.file(_spot(self.scenes[text], sensor, band), sensor, band, place)
+            name = os.path.basename(self.sources.file(spot, sensor, band, place))
+            self.leave(name, "duplicate", f"the same tile as {kept}")
+        self.rejected[first:] = sorted(self.rejected[first:], key=lambda item: item.name)
+        if self.advance:
+            self.advance(self.done, 0)
+        return sorted(files)
+
+    def open(self, files: Sequence[str], *, alone: bool) -> None:
+        """Enter the planes of NetCDF files; one among others that cannot be read costs itself."""
+        if files:
+            check_installed(files[0])
+        usable = []
+        for file in files:
+            try:
+                head = read_head(file)
+                bands = [band for band in BANDS.get(head.sensor, ()) if band in head.bands]
+                _check_kind(file, head, bands)
+            except InputError as error:
+                if alone:
+                    raise
+                self.leave(os.path.basename(file), "NetCDF", error.problem)
+            else:
+                usable += [(file, head, bands)] if bands else []
+        # A scene is read from one chunk if the file with most of its bands comes first.
+        start = len(_SPOTS)
+        for file, head, bands in sorted(usable, key=lambda item: -len(item[2])):
+            self.sources.files.append(file)
+            self.sources.starts.append(start)
+            self._enter(file, head.sensor, bands, start)
+            start += head.scenes
+
+    def _enter(self, file: str, sensor: str, bands: Sequence[str], start: int) -> None:
+        """Enter the planes of one file, the spot of whose first index is `start`."""
+        name = os.path.basename(file)
+        for spot, place in enumerate(read_places(file), start):
+            self.done += 1
+            if self.advance and self.done % TELL == 0:
+                self.advance(self.done, 0)
+            if isinstance(place, InputError):
+                self.leave(f"{sensor} {name}::{spot - start}", "name", place.problem)
+                continue
+            text = " ".join((sensor, *place))
+            before = number = self.scenes.get(text, 0)
+            if bands == ["QA60"] and not before:
+                continue
+            again = [band for band in bands if _spot(before, sensor, band)]
+            for band in bands:
+                if band not in again:
+                    number += spot << _SHIFTS[sensor, band]
+            self.scenes[text] = number
+            if again and again != ["QA60"]:
+                key = "_".join(place)
+                kept = self.sources.file(_spot(before, sensor, again[0]), sensor, again[0], key)
+                reason = f"{', '.join(again)} of {name}::{spot - start}: the same tile as {kept}"
+                self.leave(f"{sensor} {key}", "duplicate", reason)
+
+    def nothing(self, folder: Path, *, alone: bool) -> InputError:
+        """What to say if there is no scene."""
+        if alone:
+            return InputError(folder, "holds no scene of Sentinel-1 or Sentinel-2")
+        names = sum(item.kind == "name" for item in self.rejected)
+        named = f" ({names} files have other names)" if names else ""
+        problem = f"holds no tile{named}, nor do its sent1/ and sent2/"
+        for item in [item for item in self.rejected if item.kind == "NetCDF"][:3]:
+            problem += f"; {item.name}: {item.reason}"
+        return InputError(folder, problem, f"tiles are called {FORM}")
+
+
+def _check_kind(file: str, head: Head, bands: Sequence[str]) -> None:
+    """Refuse images of a sensor that the kit uses if it cannot use them."""
+    if not head.scenes:
+        raise InputError(file, "holds no scene")
+    wanted = BANDS.get(head.sensor)
+    if wanted and not bands:
+        raise InputError(file, f"holds {', '.join(head.bands)}, none of {', '.join(wanted)}")
+    if wanted and head.dtype not in DTYPES[head.sensor]:
+        expected = " or ".join(DTYPES[head.sensor])
+        raise InputError(file, f"pixels are {head.dtype}, {head.sensor} tiles hold {expected}")
 
 
 def _names(folder: str, *, optional: bool) -> Iterator[str]:
@@ -234,11 +348,8 @@ def _names(folder: str, *, optional: bool) -> Iterator[str]:
         raise InputError(Path(folder), f"cannot be listed ({error.strerror})", remedy) from None
 
 
-@cache
-def _bands(sensor: str, spots: int) -> dict[str, tuple[int, str]]:
-    """The bands that are there, in order, each with the number of its folder and its suffix."""
-    found = {band: spots >> _SHIFTS[sensor, band] & _MASK for band in BANDS[sensor]}
-    return {band: _SPOTS[spot] for band, spot in found.items() if spot}
+def _spot(spots: int, sensor: str, band: str) -> int:
+    return spots >> _SHIFTS[sensor, band] & _MASK
 
 
 def _sensor_and_place(text: str) -> tuple[str, str]:

@@ -227,7 +227,9 @@ def validate(
 @app.command(epilog="Example: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")
 def predict(
     ensemble: Annotated[str, typer.Option(help="Variants with commas, or an ensemble's name.")],
-    data: Annotated[Path, typer.Option("--input", help="A folder with Sentinel-1 tiles.")],
+    data: Annotated[
+        Path, typer.Option("--input", help="A folder with Sentinel-1 tiles, or one .nc file.")
+    ],
     runs: Runs = RUNS,
     predictions: Predictions = PREDICTIONS,
     overwrite: Overwrite = False,

@@ -100,7 +100,7 @@ def _label(sar: SarInput, name: str, image: ImageScore | None) -> str:
 
 
 def _radars(members: list[Member]) -> dict[SceneKey, Scene]:
-    folders = {member.input for member in members if member.input.is_dir()}
+    folders = {member.input for member in members if member.input.exists()}
     return {scene.key: scene for folder in folders for scene in catalog(folder).of("Sentinel1")}
 
 

@@ -37,7 +37,10 @@ Predictions = Annotated[Path, typer.Option(help="The folder of predictions.")]
 Window = Annotated[int, typer.Option(min=0, help="Days that radar and optical may lie apart.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn at random.")]
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A folder of tiles, or of sent1/ and sent2/.")
+    Path,
+    typer.Argument(
+        metavar="DATA", help="A folder of tiles, of sent1/ and sent2/, or one .nc file."
+    ),
 ]
 Scale = Annotated[int, typer.Option(help="Cloud rule: the DN that counts as full brightness.")]
 Threshold = Annotated[

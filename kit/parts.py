@@ -24,6 +24,7 @@ from kit.catalog import Scene
 from kit.cloudrule import CloudRule
 from kit.files import sweep_parts, write_bytes
 from kit.measure import SCHEMA as MEASURES
+from kit.netcdf import file_of
 from kit.tiles import SceneKey
 
 ABSENT = -1
@@ -175,7 +176,7 @@ class Store:
 
 def _stat(file: str) -> tuple[int, int]:
     try:
-        found = os.stat(file)
+        found = os.stat(file_of(file))
     except OSError:
         return ABSENT, ABSENT
     return found.st_size, found.st_mtime_ns

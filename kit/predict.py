@@ -27,6 +27,7 @@ from kit.dataset import SCALING, scale_radar
 from kit.device import pick, place
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock, read_json, write_bytes, write_json
+from kit.netcdf import file_of
 from kit.nodata import radar_nodata
 from kit.tiles import SceneKey, read_scene
 from kit.validate import infer
@@ -257,7 +258,7 @@ def _read(
 
 
 def _fingerprint(scene: Scene) -> list[list[int]]:
-    found = [os.stat(file) for file in scene.files]
+    found = [os.stat(file_of(file)) for file in scene.files]
     return [[status.st_size, status.st_mtime_ns] for status in found]
 
 

@@ -2,12 +2,14 @@
 
 In: the paths of each scene's bands. Out: the pixels, the same as `kit.tiles.read_scene` gives, and
 the errors that it raises, scene by scene. The compiled core reads plain tiles; whatever is damaged
-or not plain goes through rasterio. `KIT_TILES` picks rasterio for all, or insists on the core.
+or not plain goes through rasterio, and scenes in NetCDF files are inflated by threads. `KIT_TILES`
+picks rasterio for all tiles, or insists on the core.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from kit.core import REMEDIES, load, settle
 from kit.errors import InputError
+from kit.netcdf import Plane
 from kit.tiles import read_scene
 
 VARIABLE = "KIT_TILES"
@@ -72,7 +75,8 @@ class Reader:
             others its index and the error of `read_scene`.
         """
         batches: list[Batch] = []
-        left = list(range(len(scenes)))
+        planes = [i for i, paths in enumerate(scenes) if any(map(Plane.parse, paths))]
+        left = sorted({*range(len(scenes))}.difference(planes))
         if self._core and scenes:
             plain = [i for i in left if len(scenes[i]) == len(scenes[0])]
             sizes = self._read_group(sensor, scenes, plain, self._size, batches)
@@ -84,8 +88,15 @@ class Reader:
                 self._size = largest.pixels.shape[2:]
             done = {i for batch in batches for i in batch.indices}
             left = [i for i in left if i not in done]
-        others, errors = _read_reference(sensor, scenes, left)
-        return batches + others, errors
+        found = [(i, _attempt(sensor, scenes[i])) for i in left]
+        if planes:
+            with ThreadPoolExecutor(self._threads) as pool:
+                made = pool.map(partial(_attempt, sensor), [scenes[i] for i in planes])
+                found += zip(planes, made, strict=True)
+        errors = {i: item for i, item in found if isinstance(item, InputError)}
+        pixels = {i: item for i, item in found if not isinstance(item, InputError)}
+        del found
+        return batches + _batches(pixels), errors
 
     def read_all(
         self, sensor: str, scenes: Sequence[Sequence[str]]
@@ -178,23 +189,24 @@ def _pick(name: str | None) -> Any:
     return core
 
 
-def _read_reference(
-    sensor: str, scenes: Sequence[Sequence[str]], wanted: Sequence[int]
-) -> tuple[list[Batch], dict[int, InputError]]:
-    groups: dict[tuple[int, ...], dict[int, NDArray[np.generic]]] = {}
-    errors: dict[int, InputError] = {}
-    for i in wanted:
-        try:
-            pixels = read_scene(sensor, [Path(path) for path in scenes[i]])
-        except InputError as error:
-            errors[i] = error
-        else:
-            groups.setdefault(pixels.shape, {})[i] = pixels
-    batches = []
-    for group in groups.values():
-        for part in _parts(list(group), next(iter(group.values())).nbytes):
-            batches.append(Batch(tuple(part), np.stack([group.pop(i) for i in part])))
-    return batches, errors
+def _attempt(sensor: str, paths: Sequence[str]) -> NDArray[np.generic] | InputError:
+    """What `read_scene` gives, or its error."""
+    try:
+        return read_scene(sensor, [Path(path) for path in paths])
+    except InputError as error:
+        return error
+
+
+def _batches(scenes: dict[int, NDArray[np.generic]]) -> list[Batch]:
+    """The scenes by size; they are taken out, so that none is held twice for long."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, pixels in scenes.items():
+        groups.setdefault(pixels.shape, []).append(i)
+    return [
+        Batch(tuple(part), np.stack([scenes.pop(i) for i in part]))
+        for group in groups.values()
+        for part in _parts(group, scenes[group[0]].nbytes)
+    ]
 
 
 def _parts(group: Sequence[int], scene_bytes: int) -> Iterator[Sequence[int]]:

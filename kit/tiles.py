@@ -1,8 +1,9 @@
 """The official tile: one band of one sensor at one place and date, as its name says.
 
-In: a file name or a path. Out: a `TileName`, or the pixels as an array. Refused by name: anything
-that GDAL cannot read, has more than one band, or has an unexpected pixel type. The TIFFs carry no
-georeference, so the name is the only source of sensor, band, place and date.
+In: a file name, or the path of a TIFF, or the name of a plane in a NetCDF file. Out: a `TileName`,
+or the pixels as an array. Refused by name: anything that GDAL cannot read, has more than one band,
+or has an unexpected pixel type. The TIFFs carry no georeference, so the name is the only source of
+sensor, band, place and date.
 """
 
 import datetime
@@ -24,6 +25,7 @@ from rasterio.io import MemoryFile
 
 from kit.errors import InputError
 from kit.files import write_bytes
+from kit.netcdf import Plane, read_planes
 
 SUFFIXES = (".tiff", ".tif")
 S1_BANDS = ("VV", "VH")
@@ -31,7 +33,7 @@ RGB_BANDS = ("B4", "B3", "B2")
 S2_BANDS = (*RGB_BANDS, "QA60")
 BANDS = {"Sentinel1": S1_BANDS, "Sentinel2": S2_BANDS}
 _MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would make room for whatever a header says
-_DTYPES = {"Sentinel1": ("float32", "float64"), "Sentinel2": ("uint16",)}
+DTYPES = {"Sentinel1": ("float32", "float64"), "Sentinel2": ("uint16",)}
 
 _SCENE_FORM = "<lon>_<lat>_<YYYY>_<MM>_<DD>"
 FORM = f"<Sensor>_<BAND>_{_SCENE_FORM}.tiff"
@@ -124,14 +126,16 @@ def _calendar(day: str) -> datetime.date:
 
 
 def read_tile(path: Path) -> NDArray[np.generic]:
-    """Read a single-band TIFF as an array [H, W] of its own pixel type.
+    """Read a single-band TIFF, or a plane, as an array [H, W] of its own pixel type.
 
     A pixel equal to a declared nodata value becomes NaN in a float tile and 0 in an integer one.
 
     Raises:
         InputError: it is missing, empty, no regular file, damaged, no TIFF, has several bands, or
-            far more pixels than any tile.
+            far more pixels than any tile; or it is a plane that `kit.netcdf` refuses.
     """
+    if plane := Plane.parse(path):
+        return read_planes([plane])[0]
     _check_file(path)
     try:
         with rasterio.Env(**_GDAL), rasterio.open(path, driver="GTiff") as tile:
@@ -184,10 +188,13 @@ def read_scene(sensor: str, paths: Sequence[Path]) -> NDArray[np.generic]:
         InputError: a band is unreadable, has another pixel type than its sensor's, or another size
             than the first band's.
     """
-    bands = [read_tile(path) for path in paths]
+    planes = {path: plane for path in paths if (plane := Plane.parse(path))}
+    # The bands of a scene share a chunk: asked for together, it is inflated once.
+    read = dict(zip(planes, read_planes([*planes.values()]), strict=True))
+    bands = [read[path] if path in read else read_tile(path) for path in paths]
     for path, band in zip(paths, bands, strict=True):
-        if band.dtype.name not in _DTYPES[sensor]:
-            expected = " or ".join(_DTYPES[sensor])
+        if band.dtype.name not in DTYPES[sensor]:
+            expected = " or ".join(DTYPES[sensor])
             raise InputError(path, f"pixels are {band.dtype}", f"{sensor} tiles hold {expected}")
         if band.shape != bands[0].shape:
             height, width = band.shape

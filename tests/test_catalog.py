@@ -4,11 +4,13 @@ import gc
 import itertools
 import os
 import random
+import sys
 import tempfile
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import example, given
@@ -241,6 +243,22 @@ def test_a_large_folder_costs_its_names_alone(tmp_path: Path) -> None:
     assert peak < 64 * files
     # One hash a scene is kept here, some 100 bytes; a Scene with its files takes 900.
     assert largest < 200 * len(seen)
+
+
+@pytest.mark.parametrize("library", ["xarray", "h5netcdf", "h5py"])
+def test_netcdf_files_need_libraries_that_tiffs_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    for name in ("xarray", "h5netcdf", "h5py"):  # none need be there for this test
+        monkeypatch.setitem(sys.modules, name, None if name == library else ModuleType(name))
+    radar(tmp_path, key())
+    assert len(catalog(tmp_path).scenes) == 1
+    (tmp_path / "sent1" / "sent1_train.nc").touch()
+    remedy = r"pip install 'sar-to-optical-kit\[netcdf\]'"
+    with pytest.raises(InputError, match=rf"sent1_train.nc: needs {library}, .*\n  {remedy}"):
+        catalog(tmp_path)
+    with pytest.raises(InputError, match=rf"sent1_train.nc: needs {library}, .*\n  {remedy}"):
+        catalog(tmp_path / "sent1" / "sent1_train.nc")
 
 
 @pytest.mark.parametrize("where", ["", "sent1"])

@@ -8,17 +8,18 @@ import kit
 ROOT = Path(kit.__file__).parent
 
 ORDER = (
-    "kit", "kit.errors", "kit.ziprecords", "kit.files", "kit.tiles", "kit.console",
-    "kit.device", "kit.landcover", "kit.simulate", "kit.catalog", "kit.core", "kit.cloudrule",
-    "kit.clouds", "kit.nodata", "kit.reader", "kit.measure", "kit.parts", "kit.cluster",
-    "kit.screen", "kit.sheet", "kit.histogram", "kit.calibrate", "kit.borderline", "kit.pairs",
-    "kit.prepare", "kit.metrics", "kit.dataset", "kit.variants", "kit.models.padding",
-    "kit.models.spade", "kit.models.pix2pixhd", "kit.models.discriminator", "kit.models",
-    "kit.models.published", "kit.losses", "kit.checkpoint", "kit.validate", "kit.train",
-    "kit.predict", "kit.ensemble", "kit.anchors", "kit.archive", "kit.provenance", "kit.truth",
-    "kit.perscene", "kit.zipwriter", "kit.layout", "kit.check", "kit.score", "kit.mapping",
-    "kit.gallery", "kit.codabench", "kit.package", "kit.leaderboard", "kit.reproduce",
-    "kit.doctor", "kit.show", "kit.options", "kit.cli_upload", "kit.cli", "kit.__main__",
+    "kit", "kit.errors", "kit.chunks", "kit.ncfile", "kit.ziprecords", "kit.files",
+    "kit.netcdf", "kit.tiles", "kit.console", "kit.device", "kit.landcover", "kit.simulate",
+    "kit.catalog", "kit.core", "kit.cloudrule", "kit.clouds", "kit.nodata", "kit.reader",
+    "kit.measure", "kit.parts", "kit.cluster", "kit.screen", "kit.sheet", "kit.histogram",
+    "kit.calibrate", "kit.borderline", "kit.pairs", "kit.prepare", "kit.metrics",
+    "kit.dataset", "kit.variants", "kit.models.padding", "kit.models.spade",
+    "kit.models.pix2pixhd", "kit.models.discriminator", "kit.models", "kit.models.published",
+    "kit.losses", "kit.checkpoint", "kit.validate", "kit.train", "kit.predict", "kit.ensemble",
+    "kit.anchors", "kit.archive", "kit.provenance", "kit.truth", "kit.perscene",
+    "kit.zipwriter", "kit.layout", "kit.check", "kit.score", "kit.mapping", "kit.gallery",
+    "kit.codabench", "kit.package", "kit.leaderboard", "kit.reproduce", "kit.doctor",
+    "kit.show", "kit.options", "kit.cli_upload", "kit.cli", "kit.__main__",
 )  # fmt: skip
 
 

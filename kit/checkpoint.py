@@ -1,144 +1,71 @@
-"""Weights and training state on disk: safetensors and JSON, nothing pickled.
+"""What a training needs to go on exactly where it was: a folder for each checkpoint.
 
-A weights file is complete in itself: tensors, the variant that built them, the scaling of its input
-and output, and a SHA-256 of all that, because safetensors alone does not notice a flipped bit.
+`step-00001200/` holds the generator, the discriminator, the averaged weights and the optimisers as
+safetensors, and `state.json`, written last, with the SHA-256 of each and all that is no tensor. A
+folder without it was never finished. The newest one that is whole is gone on from; the last two
+and the one with the best weights are kept.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kit.dataset import SCALING
+from kit.average import Average
 from kit.device import place
 from kit.errors import InputError
-from kit.files import atomic, sha256
+from kit.files import atomic, read_json, sha256, write_json
 from kit.models import build_discriminator, build_generator
-from kit.variants import Variant, from_dict, to_dict
+from kit.variants import Variant
 
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """A trained generator, ready for inference on the CPU, and where it comes from.
-
-    `facts` holds what training knew: epoch, step, hold-out scores, the mean colour of its targets.
-    """
-
-    generator: nn.Module
-    variant: Variant
-    facts: dict[str, Any]
-    sha256: str
-
-
-def save_weights(path: Path, generator: nn.Module, variant: Variant, facts: dict[str, Any]) -> None:
-    """Write a generator with its variant, scaling and `facts` inside."""
-    about = {"variant": to_dict(variant), "scaling": SCALING, "facts": facts}
-    save_tensors(path, generator.state_dict(), about)
-
-
-def load_weights(path: Path) -> Weights:
-    """Build the generator that a weights file describes and fill it.
-
-    Raises:
-        InputError: no such file, damaged, made with another scaling, or not what it says it is.
-    """
-    tensors, about = load_tensors(path, "train the variant first: kit train " + path.parent.name)
-    try:
-        variant, facts = from_dict(about["variant"]), about["facts"]
-        if about["scaling"] != SCALING:
-            raise InputError(path, f"made with the scaling {about['scaling']}", "train again")
-        generator = build_generator(variant)
-        generator.load_state_dict(tensors)
-    except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(path, f"not weights of this kit ({reason})", "train again") from None
-    return Weights(generator.eval(), variant, facts, sha256(path))
-
-
-def load_run(runs: Path, name: str) -> Weights:
-    """The best weights of the run called `name`.
-
-    Raises:
-        InputError: as `load_weights`, or the folder holds the weights of another variant.
-    """
-    path = runs / name / "weights.safetensors"
-    weights = load_weights(path)
-    if weights.variant.name != name:
-        raise InputError(path, f"holds weights of {weights.variant.name}, not of {name}",
-                         f"move it to {runs / weights.variant.name}")  # fmt: skip
-    return weights
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors and a JSON description into one file, with a SHA-256 over both."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    about = about | {"sha256": _digest(plain, about)}
-    with atomic(path) as part:
-        save_file(plain, part, metadata={"kit": json.dumps(about)})
-
-
-def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote.
-
-    Raises:
-        InputError: no such file, or damaged; `remedy` is what the user is told to do.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["kit"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            expected = about.pop("sha256")
-    except FileNotFoundError:
-        raise InputError(path, "no such file", remedy) from None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"damaged, or not written by the kit ({error})", remedy) from None
-    if _digest(tensors, about) != expected:
-        raise InputError(path, "damaged: it does not match its own checksum", remedy)
-    return tensors, about | {"sha256": expected}
-
-
-def _digest(tensors: Mapping[str, Tensor], about: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+FORMAT = 1
+KEPT = 2
+STATE = "state.json"
+_ANEW = "start anew with --overwrite"
 
 
 @dataclass
 class State:
-    """What changes while training, and all that it takes to go on: one file holds it.
+    """All that changes while training.
 
     `batch` counts those taken in `epoch`, `step` all of them; `mae` and `psnr` are the best on the
-    hold-out so far; `sums` are losses since the last record.
+    hold-out so far, of `best_step`; `sums` are losses since the last record; `norms` are the
+    running mean of each gradient's norm and how many it is of; `records` is how many lines of
+    metrics there are.
     """
 
     generator: nn.Module
     generator_optimizer: torch.optim.Optimizer
     discriminator: nn.Module | None
     discriminator_optimizer: torch.optim.Optimizer | None
+    average: Average | None
     epoch: int = 0
     batch: int = 0
     step: int = 0
     mae: float | None = None
     psnr: float | None = None
+    best_step: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
+    norms: dict[str, list[float]] = field(default_factory=dict)
+    records: int = 0
 
-    _COUNTERS: ClassVar = ("epoch", "batch", "step", "mae", "psnr", "sums")
+    _COUNTERS: ClassVar = (
+        "epoch", "batch", "step", "mae", "psnr", "best_step", "sums", "norms", "records",
+    )  # fmt: skip
 
     @classmethod
     def new(cls, variant: Variant) -> "State":
         """Fresh networks and optimisers on the device; a discriminator only for a GAN loss."""
 
         def adam(model: nn.Module, rate: float) -> torch.optim.Optimizer:
-            return torch.optim.Adam(model.parameters(), rate, betas=variant.betas)
+            return torch.optim.Adam(model.parameters(), rate, betas=variant.betas, fused=True)
 
         generator = place(build_generator(variant))
         discriminator = place(build_discriminator(variant)) if variant.gan else None
@@ -147,49 +74,136 @@ class State:
             adam(generator, variant.lr),
             discriminator,
             adam(discriminator, variant.discriminator_lr) if discriminator else None,
+            Average(generator, variant.ema) if variant.ema else None,
         )
 
-    def save(self, path: Path) -> None:
-        """Write everything into one file."""
-        tensors: dict[str, Tensor] = {}
-        about: dict[str, Any] = {name: getattr(self, name) for name in self._COUNTERS}
-        for who, model, optimizer in self._parts():
-            tensors |= {f"{who}/{name}": tensor for name, tensor in model.state_dict().items()}
-            slots = optimizer.state_dict()
-            about[who] = slots["param_groups"]
-            tensors |= {
-                f"{who}_optimizer/{index}/{slot}": tensor
-                for index, state in slots["state"].items()
-                for slot, tensor in state.items()
-            }
-        save_tensors(path, tensors, about)
-
-    def load(self, path: Path) -> None:
-        """Put back what `save` wrote for the same variant.
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint into `folder`, and remove those that are not kept.
 
         Raises:
-            InputError: the file is damaged, or of other networks.
+            OutputError: there is no room, or no leave; the checkpoints before are untouched.
         """
-        remedy = "start anew with --overwrite"
-        tensors, about = load_tensors(path, remedy)
+        path = folder / f"step-{self.step:08d}"
+        # One of the same step would be whole with its old state while its tensors are replaced.
+        with suppress(FileNotFoundError):
+            (path / STATE).unlink()
+        digests = {}
         try:
+            for name, tensors in self._tensors().items():
+                file = path / f"{name}.safetensors"
+                with atomic(file) as part:
+                    save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, part)
+                digests[name] = sha256(file)
+            counters = {name: getattr(self, name) for name in self._COUNTERS}
+            write_json(path / STATE, {"format": FORMAT, "sha256": digests} | counters)
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        whole = [each for each in checkpoints(folder) if (each / STATE).exists()]
+        for old in whole[KEPT:]:
+            if old.name != f"step-{self.best_step or 0:08d}":
+                remove(old)
+
+    def load(self, path: Path) -> None:
+        """Put back what `save` wrote into the folder `path` for the same variant.
+
+        Raises:
+            InputError: it is damaged, of other networks, or of a newer format.
+        """
+        about = read_json(path / STATE, _ANEW)
+        try:
+            if about["format"] > FORMAT:
+                raise InputError(path, "written by a newer kit", "install that one, or " + _ANEW)
+            files = {name: _read(path / f"{name}.safetensors", digest)
+                     for name, digest in about["sha256"].items()}  # fmt: skip
             for name in self._COUNTERS:
                 setattr(self, name, about[name])
-            for who, model, optimizer in self._parts():
-                model.load_state_dict(_below(f"{who}/", tensors))
+            for name, model, optimizer in self._parts():
+                model.load_state_dict(files[name])
+                weights = list(model.parameters())
                 slots: dict[int, dict[str, Tensor]] = {}
-                for name, tensor in _below(f"{who}_optimizer/", tensors).items():
-                    index, slot = name.split("/")
-                    slots.setdefault(int(index), {})[slot] = tensor
-                optimizer.load_state_dict({"state": slots, "param_groups": about[who]})
-        except (KeyError, ValueError, RuntimeError) as error:
+                for key, tensor in _below(f"{name}/", files["optimizers"]).items():
+                    index, slot = key.split("/")
+                    slots.setdefault(int(index), {})[slot] = _like(weights[int(index)], tensor)
+                groups = optimizer.state_dict()["param_groups"]
+                optimizer.load_state_dict({"state": slots, "param_groups": groups})
+            if self.average:
+                for name, tensor in self.average.tensors.items():
+                    tensor.copy_(files["average"][name])
+            torch.set_rng_state(files["optimizers"]["random"])
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
             reason = " ".join(str(error).split())[:200]
-            raise InputError(path, f"not a checkpoint of this run ({reason})", remedy) from None
+            raise InputError(path, f"not a checkpoint of this run ({reason})", _ANEW) from None
+
+    def resume(self, folder: Path, tell: Callable[[str], None]) -> bool:
+        """Load the newest checkpoint in `folder` that is whole; False if there is none at all.
+
+        Args:
+            tell: called with what is wrong with each newer one that is passed over.
+
+        Raises:
+            InputError: there are checkpoints and none is whole, or they are another network's.
+        """
+        error = None
+        for path in checkpoints(folder):
+            if not (path / STATE).exists():
+                continue
+            if error:
+                tell(str(error))
+            try:
+                self.load(path)
+            except InputError as wrong:
+                error = wrong
+            else:
+                return True
+        if error:
+            raise error
+        return False
+
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+        files: dict[str, dict[str, Tensor]] = {"optimizers": {"random": torch.get_rng_state()}}
+        for name, model, optimizer in self._parts():
+            files[name] = model.state_dict()
+            files["optimizers"] |= {
+                f"{name}/{index}/{slot}": tensor
+                for index, state in optimizer.state_dict()["state"].items()
+                for slot, tensor in state.items()
+            }
+        if self.average:
+            files["average"] = self.average.tensors
+        return files
 
     def _parts(self) -> Iterator[tuple[str, nn.Module, torch.optim.Optimizer]]:
         yield "generator", self.generator, self.generator_optimizer
         if self.discriminator and self.discriminator_optimizer:
             yield "discriminator", self.discriminator, self.discriminator_optimizer
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, the newest first, whole or not."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a checkpoint so that, wherever it is interrupted, the rest is no checkpoint."""
+    (path / STATE).unlink(missing_ok=True)
+    shutil.rmtree(path)
+
+
+def _read(path: Path, digest: str) -> dict[str, Tensor]:
+    try:
+        if sha256(path) != digest:
+            raise InputError(path, "damaged: it does not match its checksum", _ANEW)
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, f"not readable ({error})", _ANEW) from None
+
+
+def _like(weight: Tensor, tensor: Tensor) -> Tensor:
+    """`tensor` in the memory layout of its weight: fused optimisers walk both as they lie."""
+    return torch.empty_like(weight).copy_(tensor) if tensor.shape == weight.shape else tensor
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from kit.metrics import stretch
 from kit.nodata import radar_nodata
@@ -120,7 +120,14 @@ class PairDataset(Dataset[Sample]):
 
 
 def batches(
-    dataset: PairDataset, *, epoch: int, batch: int, skip: int = 0, workers: int = 0
+    dataset: PairDataset,
+    *,
+    epoch: int,
+    batch: int,
+    skip: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
 ) -> Iterator[Sample]:
     """The batches of one epoch in an order drawn from (seed, epoch), without the first `skip`.
 
@@ -128,10 +135,11 @@ def batches(
     """
     dataset.epoch = epoch
     order = np.random.default_rng((dataset.seed, epoch)).permutation(len(dataset)).tolist()
-    chosen = Subset(dataset, order[skip * batch :])
-    yield from DataLoader(
-        chosen, batch_size=batch, drop_last=len(dataset) >= batch, num_workers=workers
-    )
+    count = steps_per_epoch(len(dataset), batch)
+    share = slice(rank * batch // world, (rank + 1) * batch // world)
+    chosen = [order[n * batch : (n + 1) * batch][share] for n in range(skip, count)]
+    own = torch.Generator()  # otherwise each epoch draws from the training's
+    yield from DataLoader(dataset, batch_sampler=chosen, num_workers=workers, generator=own)
 
 
 def steps_per_epoch(pairs: int, batch: int) -> int:

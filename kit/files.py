@@ -120,6 +120,19 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def holder(folder: Path) -> str | None:
+    """The process that holds `folder` with `lock`, or None; "?" if it does not say."""
+    try:
+        with (folder / ".lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "?"
+    except OSError:
+        pass
+    return None
+
+
 def sweep_parts(folder: Path) -> None:
     """Remove what killed processes left half written in a folder that the caller has locked."""
     for path in folder.glob(".*.part"):

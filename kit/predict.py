@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kit.catalog import Rejection, Scene, catalog
-from kit.checkpoint import Weights, load_run
 from kit.console import Advance
 from kit.dataset import SCALING, scale_radar
 from kit.device import pick, place
@@ -32,6 +31,7 @@ from kit.nodata import radar_nodata
 from kit.tiles import SceneKey, read_scene
 from kit.validate import infer
 from kit.variants import members, to_dict
+from kit.weights import Weights, load_run
 
 BATCH = 4
 LEVELS = 65535

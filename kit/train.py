@@ -1,45 +1,48 @@
 """The training loop: pairs -> a run folder.
 
 In: a variant and the pair table. Out, in `runs/<variant>/`: `config.json`, `metrics.jsonl`, sample
-sheets, `checkpoint.safetensors` to go on from, `last.safetensors`, and `weights.safetensors`, the
-best by hold-out MAE. The same command again goes on where the last one stopped.
+sheets, `checkpoints/` to go on from, `last.safetensors`, and `weights.safetensors`, the best by
+hold-out MAE. The same command again goes on where the last one stopped, to the same end.
 """
 
-import json
 import math
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from kit.checkpoint import State, save_weights
+from kit import run as folders
+from kit.average import recalibrate
+from kit.checkpoint import State
 from kit.dataset import PairDataset, Sample, batches, mean_color, read_pair, steps_per_epoch
-from kit.device import pick, place
-from kit.errors import BusyError, CheckError, InputError
-from kit.files import lock, read_json, write_bytes, write_json
-from kit.losses import discriminator_loss, generator_loss, l1
+from kit.device import pick
+from kit.errors import CheckError, InputError
+from kit.files import lock, sweep_parts
+from kit.group import Group, join
+from kit.metrics import Scores
 from kit.pairs import Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.sheet import sheet
+from kit.step import NotANumberError, Step
 from kit.validate import evaluate, infer
-from kit.variants import Variant, to_dict
+from kit.variants import Variant
+from kit.weights import save_weights
 
-CHECKPOINT = "checkpoint.safetensors"
 LOG_EVERY = 10
 CHECKPOINT_SECONDS = 300
-RECALIBRATION_BATCHES = 16
+ESTIMATE_AFTER = 100
 SAMPLES = 4
 
 Watch = Callable[[dict[str, Any]], None]
-"""Called with each record that goes into metrics.jsonl."""
+"""Called with each record of `metrics.jsonl`, and once with `whole_s`, the seconds a run takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +63,28 @@ def train(
     runs: Path,
     overwrite: bool = False,
     workers: int = 0,
+    compile: bool = False,
     watch: Watch | None = None,
 ) -> Run:
     """Train `variant` on its data set, or go on with a training that was interrupted.
+
+    Started by torchrun, the processes share each batch, and the first of them writes.
 
     Args:
         variant: model, losses, data set and schedule.
         work: the folder that `prepare` wrote.
         runs: the folder of all runs; this one is `runs/<variant.name>`.
         overwrite: start anew even if the run exists.
-        workers: processes that read tiles; 0 reads in this one.
+        workers: threads that read tiles ahead; 0 reads when they are needed.
+        compile: let torch.compile translate the generator.
         watch: called with each record of `metrics.jsonl`.
 
     Raises:
-        InputError: no pair table, or no pair to train on.
+        InputError: no pair table, no pair to train on, no whole checkpoint, or a batch that cannot
+            be shared or is too large for the device.
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not a number; the last checkpoint is kept.
+        OutputError: the disk is full; the last checkpoint is kept.
         KeyboardInterrupt: stopped by a signal, after saving.
     """
     folder = runs / variant.name
@@ -85,18 +94,25 @@ def train(
     if not chosen:
         raise InputError(table, f"no pair of Dataset-{variant.dataset} to train on",
                          f"{work / 'summary.json'} says what removed them")  # fmt: skip
-    with lock(folder):
-        config = {"variant": to_dict(variant), "pairs_sha256": fingerprint(pairs)}
-        _claim(folder, config, overwrite)
+    with join() as group, ExitStack() as held:
+        _check_share(variant, len(chosen), group)
+
+        def own() -> None:
+            held.enter_context(lock(folder))
+            folders.claim(folder, variant, fingerprint(pairs), overwrite)
+            for each in (folder, *(folder / folders.CHECKPOINTS).glob("step-*")):
+                sweep_parts(each)
+
+        group.alone(own)
         torch.manual_seed(variant.seed)
-        state = State.new(variant)
-        if (folder / CHECKPOINT).exists():
-            state.load(folder / CHECKPOINT)
-        _trim(folder / "metrics.jsonl", state.step)
         crop = min(variant.crop, 32 * math.ceil(max(max(p.height, p.width) for p in chosen) / 32))
         dataset = PairDataset(chosen, crop=crop, target=variant.target, seed=variant.seed)
-        loop = _Loop(variant, state, dataset, holdout_pairs(pairs), folder, workers, watch)
-        loop.run()
+        state = State.new(variant)
+        loop = _Loop(variant, state, dataset, holdout_pairs(pairs), folder, group, workers, watch)
+        state.resume(folder / folders.CHECKPOINTS, loop.warn)
+        if group.first:
+            folders.trim(folder, state.records)
+        loop.run(Step(variant, state, group, compile))
     return Run(folder, state.step, state.mae, state.psnr, len(chosen))
 
 
@@ -110,6 +126,7 @@ class _Loop:
         dataset: PairDataset,
         holdout: tuple[Pair, ...],
         folder: Path,
+        group: Group,
         workers: int,
         watch: Watch | None,
     ) -> None:
@@ -118,32 +135,39 @@ class _Loop:
         self.dataset = dataset
         self.holdout = holdout
         self.folder = folder
+        self.group = group
         self.workers = workers
-        self.watch = watch
+        self.watch = watch if group.first else None
         self.epochs = variant.epochs + variant.decay_epochs
         self.steps = steps_per_epoch(len(dataset), variant.batch)
-        self.saved = self.logged = time.monotonic()
-        self.images = 0
+        self.began = self.saved = self.logged = time.monotonic()
+        self.images = self.taken = 0
 
     @cached_property
     def color(self) -> tuple[float, ...]:
         """The mean colour of the targets; not read for a run that is finished already."""
         return mean_color(self.dataset.pairs, self.variant.target)
 
-    def run(self) -> None:
+    def run(self, step: Step) -> None:
         """Train to the end of the schedule."""
         state = self.state
         every = math.ceil(self.epochs / self.variant.validations)
         with _signals() as stopped:
+            self.began = self.saved = self.logged = time.monotonic()
             while state.epoch < self.epochs:
-                self._epoch(stopped)
+                self._epoch(step, stopped)
                 state.epoch, state.batch = state.epoch + 1, 0
                 if state.epoch % every == 0 or state.epoch == self.epochs:
                     self._validate()
                     self._save()
                     self.logged = time.monotonic()
 
-    def _epoch(self, stopped: list[int]) -> None:
+    def warn(self, words: str) -> None:
+        """Tell of something that went wrong and does not stop the run."""
+        if self.watch:
+            self.watch({"warning": words})
+
+    def _epoch(self, step: Step, stopped: list[int]) -> None:
         state, variant = self.state, self.variant
         fall = max(0, state.epoch - variant.epochs) / max(1, variant.decay_epochs)
         _set_rate(state.generator_optimizer, variant.lr * (1 - fall))
@@ -155,28 +179,54 @@ class _Loop:
             batch=variant.batch,
             skip=state.batch,
             workers=self.workers,
+            rank=self.group.rank,
+            world=self.group.size,
         )
         try:
             for sample in todo:
-                self._take(self._step(sample), len(sample.radar))
-                if stopped or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+                self._count(self._take(step, sample), len(sample.radar) * self.group.size)
+                due = time.monotonic() - self.saved > CHECKPOINT_SECONDS
+                stop, due = self._agreed(bool(stopped), due)
+                if stop or due:
                     self._save()
-                if stopped:
+                if stop:
                     raise KeyboardInterrupt
         except InputError:  # a tile that could be read when it was screened
             self._save()
             raise
         self._log()
 
-    def _take(self, losses: dict[str, float], images: int) -> None:
+    def _take(self, step: Step, sample: Sample) -> dict[str, float]:
+        try:
+            return step.take(sample)
+        except NotANumberError as error:
+            raise self._broken(str(error)) from None
+        except torch.OutOfMemoryError:
+            raise self._too_large(step, sample) from None
+
+    def _agreed(self, stop: bool, due: bool) -> tuple[bool, bool]:
+        """Whether any process was told to stop, and whether the first one's clock says to save."""
+        if self.group.size == 1:
+            return stop, due
+        flags = torch.tensor([stop, due and self.group.first], device=pick(), dtype=torch.int32)
+        stop, due = (bool(flag) for flag in self.group.sum(flags).tolist())
+        return stop, due
+
+    def _count(self, losses: dict[str, float], images: int) -> None:
         """Count a step that was taken, and record the mean losses now and then."""
         state = self.state
         state.batch, state.step = state.batch + 1, state.step + 1
         self.images += images
+        self.taken += 1
+        if spikes := {name: losses.pop(name) for name in list(losses) if name.endswith("_spike")}:
+            self._record(spikes)
         for name, value in {"steps": 1.0, **losses}.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
         if state.step % LOG_EVERY == 0:
             self._log()
+        if self.taken == ESTIMATE_AFTER and self.watch:
+            whole = (time.monotonic() - self.began) / self.taken * self.epochs * self.steps
+            self.watch({"whole_s": whole})
 
     def _log(self) -> None:
         """Record the mean losses since the last record."""
@@ -189,153 +239,95 @@ class _Loop:
         self.logged, self.images = time.monotonic(), 0
 
     def _save(self) -> None:
-        self.state.save(self.folder / CHECKPOINT)
+        self.group.alone(lambda: self.state.save(self.folder / folders.CHECKPOINTS))
         self.saved = time.monotonic()
 
-    def _step(self, sample: Sample) -> dict[str, float]:
-        """One step of the generator and, with a GAN loss, one of the discriminator."""
-        state, variant = self.state, self.variant
-        device = pick()
-        sample = Sample(*map(place, sample))
-        state.generator.train()
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            fake = state.generator(sample.radar)
-            distance = l1(fake.float(), sample.target, sample.mask)
-            values = {"l1": float(distance.detach())}
-            loss = variant.l1 * distance
-            if state.discriminator:
-                state.discriminator.requires_grad_(False)
-                judged = state.discriminator(sample.radar, fake)
-                adversarial = generator_loss(variant.model, [scale.float() for scale in judged])
-                loss = loss + variant.gan * adversarial
-                values["gan"] = float(adversarial.detach())
-        self._update(state.generator_optimizer, loss, "generator")
-        if state.discriminator and state.discriminator_optimizer:
-            state.discriminator.requires_grad_(True)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                loss = self._discriminator_loss(sample, fake.detach())
-            self._update(state.discriminator_optimizer, loss, "discriminator")
-            values["discriminator"] = float(loss.detach())
-        return values
-
-    def _discriminator_loss(self, sample: Sample, fake: Tensor) -> Tensor:
-        assert self.state.discriminator is not None
-        if self.variant.model == "spade":
-            # SPADE's authors show the discriminator what the generator makes after its own step.
-            with torch.no_grad():
-                fake = self.state.generator(sample.radar)
-        both = self.state.discriminator(
-            torch.cat([sample.radar, sample.radar]), torch.cat([fake.float(), sample.target])
-        )
-        fakes, reals = zip(*(scale.float().chunk(2) for scale in both), strict=True)
-        return discriminator_loss(self.variant.model, fakes, reals)
-
-    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor, who: str) -> None:
-        if not torch.isfinite(loss):
-            raise self._broken(f"the {who}'s loss is {loss.item()}")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
     def _broken(self, what: str) -> CheckError:
-        state = self.state
+        state, data = self.state, self.dataset
+        order = np.random.default_rng((data.seed, state.epoch)).permutation(len(data))
+        start = state.batch * self.variant.batch
+        pairs = [data.pairs[index] for index in order[start : start + self.variant.batch]]
+        names = "".join(f"\n    {pair.radar} with {pair.optical}" for pair in pairs)
         where = f"step {state.step}, epoch {state.epoch}, batch {state.batch}"
         return CheckError(
-            f"{self.folder}: {what} at {where}\n  its last checkpoint is kept; try a smaller lr"
+            f"{self.folder}: {what} at {where}\n"
+            f"  its last checkpoint is kept; try a smaller lr, or look at the batch's pairs:{names}"
         )
+
+    def _too_large(self, step: Step, sample: Sample) -> InputError:
+        pairs = len(sample.radar)
+        most = step.largest(sample)
+        remedy = "none fits: give it a smaller crop or width"
+        if most:
+            parts = next(n for n in range(1, pairs + 1) if pairs % n == 0 and pairs / n <= most)
+            remedy = f"{most} fit: --set accumulate={parts} takes the same batch in parts"
+        problem = f"{pick()} has too little memory for {pairs // self.variant.accumulate} pairs"
+        return InputError(self.folder, problem, remedy)
 
     def _validate(self) -> None:
         """Score the hold-out, keep the best weights, and draw a sample sheet."""
         state, variant = self.state, self.variant
-        _recalibrate(state.generator, self.dataset, variant.batch)
-        facts: dict[str, Any] = {"epoch": state.epoch, "step": state.step, "mean_color": self.color}
-        found = evaluate(state.generator, self.holdout or self.dataset.pairs[:1], variant.target)
-        if not math.isfinite(found.mae):
-            raise self._broken("the output of the generator is not a number")
-        best = not self.holdout
+        found: list[tuple[Scores, nn.Module, str]] = []
+        for name, generator in self._candidates():
+            radars = (s.radar for s in batches(self.dataset, epoch=0, batch=variant.batch))
+            recalibrate(generator, radars)
+            scores = evaluate(generator, self.holdout or self.dataset.pairs[:1], variant.target)
+            if not math.isfinite(scores.mae):
+                raise self._broken("the output of the generator is not a number")
+            found.append((scores, generator, name))
+        # Without a hold-out nobody can say which is better; the average is, as a rule.
+        scores, generator, name = min(found, key=lambda f: f[0].mae) if self.holdout else found[-1]
+        if best := not self.holdout or state.mae is None or scores.mae < state.mae:
+            state.best_step = state.step
+        facts: dict[str, Any] = {"epoch": state.epoch, "step": state.step, "weights": name}
         if self.holdout:
-            scores = {"holdout_mae": found.mae, "holdout_psnr": found.psnr}
-            self._record(scores)
-            facts |= scores
-            if best := state.mae is None or found.mae < state.mae:
-                state.mae, state.psnr = found.mae, found.psnr
-        names = ["last.safetensors"] + ["weights.safetensors"] * best
-        for name in names:
-            save_weights(self.folder / name, state.generator, variant, facts)
-        self._sample()
+            facts |= {"holdout_mae": scores.mae, "holdout_psnr": scores.psnr}
+            self._record({k: facts[k] for k in ("holdout_mae", "holdout_psnr", "weights")}
+                         | {f"{name}_mae": each.mae for each, _, name in found})  # fmt: skip
+            if best:
+                state.mae, state.psnr = scores.mae, scores.psnr
+        if self.group.first:
+            facts["mean_color"] = self.color
+            for file in ["last.safetensors"] + ["weights.safetensors"] * best:
+                save_weights(self.folder / file, generator, variant, facts)
+            self._sample(generator)
 
-    def _sample(self) -> None:
+    def _candidates(self) -> Iterator[tuple[str, nn.Module]]:
+        """The generators that may be exported, by what their weights are."""
+        yield "latest", self.state.generator
+        if self.state.average:
+            yield "average", self.state.average.generator(self.variant)
+
+    def _sample(self, generator: nn.Module) -> None:
         chosen = (self.holdout or tuple(self.dataset.pairs))[:SAMPLES]
         rows = []
         for pair in chosen:
             radar, optical = read_pair(pair, self.variant.target)
-            rows.append([*radar, infer(self.state.generator, radar[None])[0], optical])
+            rows.append([*radar, infer(generator, radar[None])[0], optical])
         path = self.folder / "samples" / f"epoch-{self.state.epoch:04d}.png"
         labels = [str(pair.optical) for pair in chosen]
         sheet(rows, ["VV", "VH", self.variant.name, "truth"], labels, path)
 
     def _record(self, values: dict[str, Any]) -> None:
         state = self.state
-        total = self.epochs * self.steps
-        record = {"step": state.step, "steps": total, "epoch": state.epoch} | values
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
-        if self.watch:
-            self.watch(record)
+        state.records += 1
+        if self.group.first:
+            total = self.epochs * self.steps
+            record = {"step": state.step, "steps": total, "epoch": state.epoch} | values
+            folders.append(self.folder, record)
+            if self.watch:
+                self.watch(record)
 
 
-def _claim(folder: Path, config: dict[str, Any], overwrite: bool) -> None:
-    """Make `folder` the run of this configuration, or refuse if it is another's."""
-    path = folder / "config.json"
-    if overwrite:
-        for name in folder.iterdir():
-            if name.name != ".lock":
-                shutil.rmtree(name) if name.is_dir() else name.unlink()
-    if path.exists():
-        remedy = "start anew with --overwrite"
-        old = read_json(path, remedy)
-        if not isinstance(old, dict) or not isinstance(old.get("variant"), dict):
-            raise InputError(path, "not what kit train writes", remedy)
-        before = old["variant"] | {"data": old.get("pairs_sha256")}
-        now = config["variant"] | {"data": config["pairs_sha256"]}
-        if changed := [key for key in now if now[key] != before.get(key)]:
-            raise BusyError(
-                f"{folder}: this run was begun with other {', '.join(changed)}\n"
-                "  give what it was begun with, or --overwrite, or another name with --set name=..."
-            )
-    write_json(path, config)
-
-
-def _trim(metrics: Path, step: int) -> None:
-    """Take out records of steps that are about to be taken again, and one that a kill cut short."""
-    if metrics.exists():
-        lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = (line for line in lines if line.endswith("}\n"))
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
-        write_bytes(metrics, "".join(kept).encode())
-
-
-def _recalibrate(generator: nn.Module, dataset: PairDataset, batch: int) -> None:
-    """Replace the running statistics of batch norms by their mean over training batches.
-
-    The exponential averages that training leaves behind follow weights that have since moved on.
-    """
-    norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not norms:
-        return
-    generator.eval()
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    with torch.no_grad():
-        todo = batches(dataset, epoch=0, batch=batch)
-        for _, sample in zip(range(RECALIBRATION_BATCHES), todo, strict=False):
-            generator(place(sample.radar))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    generator.eval()
+def _check_share(variant: Variant, pairs: int, group: Group) -> None:
+    shares = group.size * variant.accumulate
+    if shares > 1 and (variant.batch % shares or pairs < variant.batch):
+        raise InputError(
+            variant.name,
+            f"a batch of {min(variant.batch, pairs)} cannot be shared by {group.size} processes "
+            f"in {variant.accumulate} parts each",
+            f"make the batch a multiple of {shares}, of at most {pairs} pairs: --set batch=...",
+        )
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

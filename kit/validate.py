@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kit.checkpoint import load_run
 from kit.console import Advance
 from kit.dataset import mean_color, read_pair
 from kit.device import place
@@ -22,6 +21,7 @@ from kit.errors import InputError
 from kit.metrics import Scores, scores
 from kit.pairs import Pair, holdout_pairs, read_pairs, train_pairs
 from kit.variants import PAPER
+from kit.weights import load_run
 
 BATCH = 8
 

@@ -24,7 +24,9 @@ class Variant:
 
     `gan` and `l1` weigh the losses; `gan=0` trains no discriminator. `width` is the published ngf.
     The learning rate is held for `epochs` and then falls linearly to zero over `decay_epochs`; the
-    hold-out is scored `validations` times on the way.
+    hold-out is scored `validations` times on the way, with the weights and with their moving
+    average (`ema`; 0 for none). A batch is taken in `accumulate` parts, for cards that cannot hold
+    all of it. A gradient more than `clip` times as long as usual is shortened to that (0: never).
     `target` is the space that is learnt and scored: surface reflectance, or each channel stretched
     between its own extremes as the challenge's server does.
     """
@@ -45,6 +47,10 @@ class Variant:
     decay_epochs: int = 50
     validations: int = 10
     batch: int = 8
+    accumulate: int = 1
+    clip: float = 10.0
+    ema: float = 0.9999
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     crop: int = 256
     target: Literal["reflectance", "minmax"] = "reflectance"
     seed: int = 0
@@ -72,6 +78,10 @@ class Variant:
             raise InputError(self.name, "gan and l1 are both 0", "give one of the losses a weight")
         if self.crop % 32:
             raise self._wrong("crop", "a multiple of 32")
+        if self.batch % self.accumulate:
+            raise self._wrong("accumulate", f"a divisor of the batch of {self.batch}")
+        if self.ema >= 1:
+            raise self._wrong("ema", "from 0 to below 1")
 
     def _wrong(self, field: str, allowed: str) -> InputError:
         return InputError(
@@ -79,7 +89,7 @@ class Variant:
         )
 
 
-_MAY_BE_ZERO = ("gan", "l1", "decay_epochs", "seed")
+_MAY_BE_ZERO = ("gan", "l1", "decay_epochs", "seed", "clip", "ema")
 
 # Two-timescale Adam and hinge loss as SPADE's authors trained; Adam and LSGAN as pix2pixHD's did.
 SPADE1 = Variant(

@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 
 TINY = (
     "width=2", "discriminator_width=2", "batch=4", "crop=32", "epochs=1", "decay_epochs=1",
-    "lr=0.002", "discriminator_lr=0.002",
+    "lr=0.002", "discriminator_lr=0.002", "precision=float32",
 )  # fmt: skip
 
 

@@ -1,152 +1,151 @@
-"""Weights files are complete in themselves, and damage never passes for weights."""
+"""A checkpoint gives back all of the training, and a damaged one never passes for whole."""
 
-import pickle
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import tiny
-from safetensors.torch import save_file
 
-from kit.checkpoint import (
-    State,
-    load_run,
-    load_tensors,
-    load_weights,
-    save_tensors,
-    save_weights,
-)
-from kit.errors import InputError
-from kit.files import sha256
-from kit.models import build_generator
-
-FACTS = {"mean_color": [0.1, 0.2, 0.3], "epoch": 3}
+import kit.checkpoint
+import kit.files
+from kit.checkpoint import State, checkpoints
+from kit.dataset import Sample
+from kit.errors import InputError, OutputError
+from kit.group import Group
+from kit.step import Step
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    path = tmp_path / "runs" / "spade2" / "weights.safetensors"
-    torch.manual_seed(0)
-    save_weights(path, build_generator(tiny("spade2")), tiny("spade2"), FACTS)
-    return path
+def sample(seed: int) -> Sample:
+    draw = torch.Generator().manual_seed(seed)
+    images = torch.rand(2, 5, 32, 32, generator=draw) * 2 - 1
+    return Sample(images[:, :2], images[:, 2:], torch.ones(2, 1, 32, 32))
 
 
-def test_a_weights_file_is_all_that_is_needed(saved: Path) -> None:
-    torch.manual_seed(0)
-    generator = build_generator(tiny("spade2")).eval()
-    weights = load_weights(saved)
-    sar = torch.randn(1, 2, 32, 32)
-    with torch.no_grad():
-        assert torch.equal(weights.generator(sar), generator(sar))
-    assert weights.variant == tiny("spade2")
-    assert weights.facts == FACTS
-    assert not weights.generator.training
+def begun(name: str, steps: int = 1, seed: int = 0) -> tuple[State, Step]:
+    torch.manual_seed(seed)
+    variant = tiny(name)
+    state = State.new(variant)
+    step = Step(variant, state, Group())
+    for number in range(steps):
+        step.take(sample(number))
+        state.step += 1
+    return state, step
 
 
-def test_the_checksum_tells_weights_apart(saved: Path, tmp_path: Path) -> None:
-    first = load_weights(saved)
-    save_weights(tmp_path / "same", first.generator, first.variant, FACTS)
-    assert load_weights(tmp_path / "same").sha256 == first.sha256 == sha256(saved)
-    with torch.no_grad():
-        next(first.generator.parameters()).add_(1e-3)
-    save_weights(tmp_path / "other", first.generator, first.variant, FACTS)
-    assert load_weights(tmp_path / "other").sha256 != first.sha256
+def same(one: State, other: State) -> bool:
+    files, others = one._tensors(), other._tensors()
+    return files.keys() == others.keys() and all(
+        torch.equal(files[name][key], others[name][key]) for name in files for key in files[name]
+    )
 
 
-@pytest.mark.parametrize("position", [0, 9, 200, -1, -500])
-def test_a_flipped_bit_is_noticed(saved: Path, position: int) -> None:
-    data = bytearray(saved.read_bytes())
-    data[position] ^= 1
-    saved.write_bytes(data)
-    with pytest.raises(InputError, match=r"weights\.safetensors"):
-        load_weights(saved)
+@pytest.mark.parametrize("name", ["spade4", "spade2", "p2phd1"])
+def test_a_state_survives_the_round_trip(tmp_path: Path, name: str) -> None:
+    before, step = begun(name)
+    before.epoch, before.batch, before.mae, before.records = 3, 2, 0.25, 9
+    before.sums, before.norms = {"l1": 0.1 + 0.2}, {"generator": [1 / 3, 1]}
+    before.save(tmp_path)
+    after, other = begun(name, steps=2, seed=1)
+    assert not same(before, after)
+    assert after.resume(tmp_path, pytest.fail)
+    assert same(before, after)
+    for counter in State._COUNTERS:
+        assert getattr(after, counter) == getattr(before, counter)
+    assert step.take(sample(7)) == other.take(sample(7))
+    assert same(before, after)
 
 
-def test_truncation_is_noticed(saved: Path) -> None:
-    saved.write_bytes(saved.read_bytes()[:-100])
-    with pytest.raises(InputError, match="damaged"):
-        load_weights(saved)
+def test_what_is_drawn_next_is_saved(tmp_path: Path) -> None:
+    state, _ = begun("p2phd1")
+    state.save(tmp_path)
+    drawn = torch.rand(3)
+    state.resume(tmp_path, pytest.fail)
+    assert torch.equal(torch.rand(3), drawn)
 
 
-def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
-    class Bomb:
-        def __reduce__(self):
-            return Path.touch, (tmp_path / "exploded",)
-
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(InputError):
-        load_weights(path)
-    assert not (tmp_path / "exploded").exists()
-
-
-def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
-    save_file({"x": torch.zeros(3)}, tmp_path / "x.safetensors")
-    with pytest.raises(InputError, match="not written by the kit"):
-        load_weights(tmp_path / "x.safetensors")
+def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
+    state, _ = begun("p2phd1", steps=0)
+    for state.step in (10, 20, 30, 40, 50):
+        if state.step in (20, 30):
+            state.best_step = state.step
+        state.save(tmp_path)
+    assert [path.name for path in checkpoints(tmp_path)] == [
+        "step-00000050", "step-00000040", "step-00000030",
+    ]  # fmt: skip
 
 
-def test_tensors_of_another_network_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    save_weights(path, build_generator(tiny("p2phd1")), tiny("spade2"), FACTS)
-    with pytest.raises(InputError, match="not weights of this kit"):
-        load_weights(path)
+@pytest.mark.parametrize("name", ["generator", "average", "optimizers"])
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+def test_the_newest_whole_one_wins(tmp_path: Path, name: str, damage: str) -> None:
+    state, step = begun("p2phd1")
+    state.save(tmp_path)
+    step.take(sample(5))
+    state.step += 1
+    state.save(tmp_path)
+    path = checkpoints(tmp_path)[0] / f"{name}.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) * 2 // 3] ^= 4
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(data if damage == "flipped" else data[:-8])
+    told: list[str] = []
+    assert state.resume(tmp_path, told.append)
+    assert state.step == 1
+    assert len(told) == 1 and str(path) in told[0]
 
 
-def test_another_scaling_is_refused(saved: Path) -> None:
-    tensors, about = load_tensors(saved, "")
-    del about["sha256"]
-    about["scaling"]["dn"] = [0, 4000]
-    save_tensors(saved, tensors, about)
-    with pytest.raises(InputError, match="4000"):
-        load_weights(saved)
+def test_one_without_its_state_was_never_finished(tmp_path: Path) -> None:
+    state, _ = begun("p2phd1")
+    state.save(tmp_path)
+    shutil.copytree(tmp_path / "step-00000001", tmp_path / "step-00000002")
+    (tmp_path / "step-00000002" / "state.json").unlink()
+    assert state.resume(tmp_path, pytest.fail)
+    assert state.step == 1
 
 
-def test_weights_of_another_variant_are_refused(saved: Path) -> None:
-    other = saved.parents[1] / "spade4"
-    shutil.copytree(saved.parent, other)
-    with pytest.raises(InputError, match="holds weights of spade2, not of spade4"):
-        load_run(saved.parents[1], "spade4")
+def test_none_whole_is_an_error_and_none_at_all_is_a_start(tmp_path: Path) -> None:
+    state, _ = begun("p2phd1")
+    assert not state.resume(tmp_path, pytest.fail)
+    state.save(tmp_path)
+    (tmp_path / "step-00000001" / "generator.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=r"generator\.safetensors(.|\n)*--overwrite"):
+        state.resume(tmp_path, pytest.fail)
 
 
-def test_missing_weights_say_what_to_train(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="kit train spade9"):
-        load_run(tmp_path, "spade9")
-
-
-@pytest.mark.parametrize("name", ["spade4", "p2phd1"])
-def test_a_training_state_survives_the_round_trip(tmp_path: Path, name: str) -> None:
-    def step(state: State) -> None:
-        for who, model, optimizer in state._parts():
-            optimizer.zero_grad()
-            sar, rgb = torch.ones(1, 2, 32, 32), torch.ones(1, 3, 32, 32) / 2
-            out = (
-                model(sar)
-                if who == "generator"
-                else torch.cat([m.flatten() for m in model(sar, rgb)])
-            )
-            out.square().mean().backward()
-            optimizer.step()
-
-    torch.manual_seed(0)
-    before = State.new(tiny(name))
-    step(before)
-    before.epoch, before.batch, before.step, before.mae = 3, 2, 17, 0.25
-    before.save(tmp_path / "x")
-    torch.manual_seed(1)
-    after = State.new(tiny(name))
-    after.load(tmp_path / "x")
-    assert (after.epoch, after.batch, after.step, after.mae) == (3, 2, 17, 0.25)
-    step(before)
-    step(after)
-    for (_, one, _), (_, other, _) in zip(before._parts(), after._parts(), strict=True):
-        assert all(
-            torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
-        )
-
-
-def test_the_state_of_other_networks_is_refused(tmp_path: Path) -> None:
-    State.new(tiny("p2phd1")).save(tmp_path / "x")
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    begun("p2phd1")[0].save(tmp_path)
     with pytest.raises(InputError, match="not a checkpoint of this run"):
-        State.new(tiny("spade2")).load(tmp_path / "x")
+        begun("spade2")[0].resume(tmp_path, pytest.fail)
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    state, _ = begun("p2phd1")
+    state.save(tmp_path)
+    path = tmp_path / "step-00000001" / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    with pytest.raises(InputError, match="newer kit"):
+        state.resume(tmp_path, pytest.fail)
+
+
+@pytest.mark.parametrize("file", ["generator", "discriminator", "average", "optimizers"])
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch, file: str) -> None:
+    state, _ = begun("spade4")
+    state.save(tmp_path)
+    whole = kit.checkpoint.save_file
+
+    def fill(tensors, path, *rest):
+        if f".{file}.safetensors." in str(path):
+            path.write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+        whole(tensors, path, *rest)
+
+    monkeypatch.setattr(kit.checkpoint, "save_file", fill)
+    state.step += 1
+    with pytest.raises(OutputError, match=f"{file}.*No space left") as caught:
+        state.save(tmp_path)
+    assert caught.value.exit_code == 5
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000001"]
+    assert begun("spade4", 0)[0].resume(tmp_path, pytest.fail)

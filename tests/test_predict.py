@@ -11,7 +11,6 @@ from conftest import tiny
 from made import key, radar
 
 import kit.predict
-from kit.checkpoint import load_run, save_weights
 from kit.dataset import scale_radar
 from kit.ensemble import read_members
 from kit.errors import BusyError, CheckError, InputError
@@ -20,6 +19,7 @@ from kit.predict import Prediction, predict
 from kit.tiles import TileName, read_scene, write_tile
 from kit.train import train
 from kit.validate import infer
+from kit.weights import load_run, save_weights
 
 MEMBERS = ("spade4", "spade2", "p2phd1")
 

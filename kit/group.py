@@ -1,0 +1,92 @@
+"""The processes that train one run together, as `torchrun` starts them; most often there is one.
+
+In: the environment that torchrun sets. Out: which of how many this process is, and the few things
+that they have to agree on.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+from kit.device import pick
+from kit.errors import KitError
+
+T = TypeVar("T")
+
+
+class PeerError(KitError):
+    """The first process of the group failed, and has said why."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("the first process of this run has stopped, and said why")
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """This process is number `rank` of `size`."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of every process's `values`."""
+        if self.size > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+        return values
+
+    def agree(self, value: float) -> float:
+        """The first process's `value`."""
+        if self.size == 1:
+            return value
+        mine = torch.tensor(value if self.first else 0.0, dtype=torch.float64, device=pick())
+        return float(self.sum(mine))
+
+    def alone(self, work: Callable[[], T]) -> T | None:
+        """Let the first process do `work`, and the others wait for it; they get None.
+
+        Raises:
+            KitError: on the first what `work` raised, on the others PeerError with its exit code.
+        """
+        code = 0
+        result = None
+        try:
+            if self.first:
+                result = work()
+        except KitError as error:
+            code = error.exit_code
+            raise
+        finally:
+            code = int(self.agree(code))
+            if code and not self.first:
+                raise PeerError(code)
+        return result
+
+
+@contextmanager
+def join() -> Iterator[Group]:
+    """Join the group that torchrun has started this process for, or be one's own.
+
+    CUDA devices talk through NCCL, processors through gloo.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield Group()
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Group(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,46 @@
+"""Spectral norms folded into the weights that they divide.
+
+In: a network. Out: the same network without them, or the tensors that it would have. What a
+network computes in evaluation stays the same, number for number.
+"""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def fold(network: N) -> N:
+    """Replace every spectral norm of `network` by the weight that it gives in evaluation."""
+    for _, module, norms in _normed(network):
+        # In training, reading the weight would move the norm's estimate by one iteration.
+        norms.eval()
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    return network
+
+
+@torch.no_grad()
+def folded_state(network: nn.Module) -> dict[str, Tensor]:
+    """The tensors by the names that they have in the network once folded; it is not changed.
+
+    A weight with a spectral norm is a new tensor; the others are the network's own.
+    """
+    tensors = {k: t for k, t in network.state_dict().items() if ".parametrizations." not in k}
+    for name, module, norms in _normed(network):
+        training = norms.training
+        norms.eval()
+        tensors[f"{name}.weight"] = getattr(module, "weight")  # noqa: B009
+        norms.train(training)
+    return tensors
+
+
+def _normed(network: nn.Module) -> list[tuple[str, nn.Module, nn.Module]]:
+    """The modules whose weight has a spectral norm, by name, and those norms."""
+    return [
+        (name, module, module.get_submodule("parametrizations.weight"))
+        for name, module in network.named_modules()
+        if parametrize.is_parametrized(module, "weight")
+    ]

@@ -41,9 +41,8 @@ demo/world: | setup
 	rm -rf demo/half && mkdir -p demo
 	$(KIT) simulate demo/half $(WORLD) && mv demo/half demo/world
 
-train-all: setup ## train the five variants, one after the other; SET="--set width=32" changes all
-	for name in $$($(BIN)/python -c 'from kit.variants import VARIANTS; print(*VARIANTS)'); do \
-	  $(KIT) train $$name $(SET) || exit; done
+train-all: setup ## train the five variants, one after the other; ARGS="--gpus 5 --set width=32"
+	$(BIN)/kit train-all $(ARGS)
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest

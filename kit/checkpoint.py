@@ -23,11 +23,11 @@ from kit.device import place
 from kit.errors import InputError
 from kit.files import atomic, read_json, sha256, write_json
 from kit.models import build_discriminator, build_generator
+from kit.run import STATE
 from kit.variants import Variant
 
 FORMAT = 1
 KEPT = 2
-STATE = "state.json"
 _ANEW = "start anew with --overwrite"
 
 

@@ -6,11 +6,12 @@ Those modules are imported by the command that needs them: torch alone takes a s
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from kit import console, show
+from kit.cli_train import app as training
 from kit.cli_upload import app as upload
 from kit.cloudrule import CloudRule
 from kit.errors import InputError, KitError
@@ -32,7 +33,7 @@ from kit.options import (
     Window,
     Work,
 )
-from kit.variants import ENSEMBLES, VARIANTS, find, to_dict
+from kit.variants import ENSEMBLES, VARIANTS, to_dict
 
 app = typer.Typer(
     name="kit",
@@ -170,60 +171,6 @@ def prepare(
     show.summary(summary, work)
 
 
-@app.command(epilog="Example: kit train spade2 --set width=32 --set batch=4")
-def train(
-    variant: Annotated[
-        str, typer.Argument(metavar="VARIANT", help="A variant, or a TOML file with a base.")
-    ],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
-    ] = None,
-    work: Work = WORK,
-    runs: Runs = RUNS,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read tiles.")] = 0,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Train a variant, or go on with its training."""
-    emit = console.begin(json, quiet)
-    chosen = find(variant, settings or ())
-    from kit.train import train
-
-    with console.progress(chosen.name) as advance:
-
-        def watch(record: dict[str, Any]) -> None:
-            words = show.record(record)
-            if "holdout_mae" in record:
-                console.say(f"{chosen.name} {words}")
-            else:
-                advance(record["step"], record["steps"], words)
-
-        run = train(chosen, work=work, runs=runs, overwrite=overwrite, workers=workers, watch=watch)
-    emit(asdict(run))
-    show.run(run)
-
-
-@app.command(epilog="Example: kit validate spade2 p2phd1")
-def validate(
-    variants: Annotated[
-        list[str] | None, typer.Argument(metavar="VARIANT...", help="All trained ones if none.")
-    ] = None,
-    work: Work = WORK,
-    runs: Runs = RUNS,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Score trained variants on the hold-out: Table 1."""
-    from kit.validate import validate
-
-    emit = console.begin(json, quiet)
-    with console.progress("validating") as advance:
-        rows = validate(variants or (), work=work, runs=runs, advance=advance)
-    emit([{"variant": row.variant} | asdict(row.scores) for row in rows])
-    show.validation(rows)
-
-
 @app.command(epilog="Example: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")
 def predict(
     ensemble: Annotated[str, typer.Option(help="Variants with commas, or an ensemble's name.")],
@@ -276,6 +223,7 @@ def doctor(json: Json = False, quiet: Quiet = False) -> None:
     show.findings(findings)
 
 
+app.add_typer(training)
 app.add_typer(upload)
 
 

@@ -5,6 +5,7 @@ Every command talks through this module alone, so that `--quiet` and `--json` ho
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,9 +38,13 @@ class Advance(Protocol):
 
 
 def begin(json: bool, quiet: bool) -> Callable[[Any], None]:
-    """Set how much is said; returns what writes a result to stdout if JSON is wanted."""
-    stderr.quiet = quiet
-    return emit if json else lambda _: None
+    """Set how much is said; returns what writes a result to stdout if JSON is wanted.
+
+    Of the processes that torchrun starts, the first one talks.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    stderr.quiet = quiet or not first
+    return emit if json and first else lambda _: None
 
 
 def say(text: str) -> None:

@@ -56,6 +56,10 @@ MaxCloud = Annotated[
     float,
     typer.Option(min=0, max=1, help="Cloud ratio that Dataset-2 admits; roofs need a little."),
 ]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
+]
+Workers = Annotated[int, typer.Option(min=0, help="Threads that read ahead of the training.")]
 Submissions = Annotated[Path, typer.Option(help="The folder of archives.")]
 Layout = Annotated[str, typer.Option(help="2022, 2023, plain, or a TOML file of your own.")]
 Expected = Annotated[Path | None, typer.Option(help="The server's list of file names, as JSON.")]

@@ -1,7 +1,7 @@
 """The folder of one training run: what it was begun with, and what it has recorded.
 
-In: a variant, or a folder. Out: `config.json`, which says what the run is, and `metrics.jsonl`, one
-record a line.
+In: a variant, or a folder. Out: `config.json`, which says what the run is, `metrics.jsonl`, one
+record a line, and whether it is finished.
 """
 
 import json
@@ -16,6 +16,7 @@ from kit.variants import Variant, from_dict, to_dict
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
+STATE = "state.json"
 _REMEDY = "start anew with --overwrite"
 
 
@@ -56,6 +57,15 @@ def read_variant(folder: Path) -> Variant:
     if not isinstance(config, dict) or not isinstance(config.get("variant"), dict):
         raise InputError(folder / CONFIG, "not what kit train writes", _REMEDY)
     return from_dict(config["variant"])
+
+
+def finished(folder: Path, variant: Variant) -> bool:
+    """Whether the newest checkpoint in `folder` is of the last epoch of `variant`."""
+    states = sorted((folder / CHECKPOINTS).glob(f"step-*/{STATE}"))
+    if not states:
+        return False
+    state = read_json(states[-1], _REMEDY)
+    return isinstance(state, dict) and state.get("epoch") == variant.epochs + variant.decay_epochs
 
 
 def append(folder: Path, record: dict[str, Any]) -> None:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from kit.score import Report
     from kit.screen import Screening
     from kit.simulate import World
+    from kit.status import Status
     from kit.train import Run
+    from kit.train_all import Outcome
     from kit.validate import Row
 
 
@@ -94,13 +96,70 @@ def screening(result: "Screening", tried: "Effects", work: Path) -> None:
     )
 
 
-def record(values: dict[str, Any]) -> str:
-    """One record of `metrics.jsonl` in a few words."""
-    if "holdout_mae" in values:
-        mae, psnr = values["holdout_mae"], values["holdout_psnr"]
-        return f"epoch {values['epoch']}: hold-out MAE {mae:.5f}, PSNR {psnr:.2f} dB"
-    losses = [f"{name} {values[name]:.4f}" for name in ("l1", "gan") if name in values]
-    return f"{' '.join(losses)} {values['images_per_s']} images/s"
+def event(record: dict[str, Any]) -> str:
+    """What a record of a training says that is worth a line of its own; "" if nothing."""
+    if "note" in record:
+        return str(record["note"])
+    if "whole_s" in record:
+        return f"takes {duration(record['whole_s'])} as a whole at this rate"
+    if "holdout_mae" in record:
+        mae, psnr = record["holdout_mae"], record["holdout_psnr"]
+        weights = f" ({record['weights']} weights)"
+        return f"epoch {record['epoch']}: hold-out MAE {mae:.5f}, PSNR {psnr:.2f} dB{weights}"
+    for name, value in record.items():
+        if name.endswith("_spike"):
+            who = name.removesuffix("_spike")
+            return f"step {record['step']}: shortened the {who}'s gradient, {value:.0f} times usual"
+    return ""
+
+
+def losses(record: dict[str, Any]) -> str:
+    """The losses and the rate of a record, in a few words."""
+    values = [f"{name} {record[name]:.4f}" for name in ("l1", "gan") if name in record]
+    return f"{' '.join(values)} {record['images_per_s']} images/s"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes, hours or days, whichever is easiest to read."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def status(found: "Sequence[Status]") -> None:
+    """How far every run is."""
+    table(
+        "Runs",
+        ("variant", "state", "step", "of", "images/s", "left", "best MAE", "at step"),
+        [
+            (
+                run.variant,
+                run.state,
+                run.step,
+                run.steps or "",
+                f"{run.images_per_s:.1f}" if run.images_per_s else "",
+                duration(run.left_s) if run.left_s else "",
+                f"{run.mae:.5f}" if run.mae is not None else "",
+                run.mae_step if run.mae_step is not None else "",
+            )
+            for run in found
+        ],
+    )
+    if stopped := [run.variant for run in found if run.state == "stopped"]:
+        say(f"next: kit train {stopped[0]} goes on with it")
+
+
+def outcomes(found: "Sequence[Outcome]") -> None:
+    """How each of several trainings ended."""
+    rows = [
+        (each.variant, f"exit code {each.exit_code}" if each.exit_code else "done",
+         duration(each.seconds))
+        for each in found
+    ]  # fmt: skip
+    table("Trained", ("variant", "end", "took"), rows)
+    failed = [each.variant for each in found if each.exit_code]
+    say(f"failed: {', '.join(failed)}; the others are trained" if failed else "next: kit validate")
 
 
 def run(result: "Run") -> None:

@@ -42,7 +42,8 @@ ESTIMATE_AFTER = 100
 SAMPLES = 4
 
 Watch = Callable[[dict[str, Any]], None]
-"""Called with each record of `metrics.jsonl`, and once with `whole_s`, the seconds a run takes."""
+"""Called with each record of `metrics.jsonl`, and with what is only said: a `note`, or `whole_s`,
+the seconds that the run takes as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ def train(
         dataset = PairDataset(chosen, crop=crop, target=variant.target, seed=variant.seed)
         state = State.new(variant)
         loop = _Loop(variant, state, dataset, holdout_pairs(pairs), folder, group, workers, watch)
-        state.resume(folder / folders.CHECKPOINTS, loop.warn)
+        if state.resume(folder / folders.CHECKPOINTS, loop.note):
+            loop.note(f"goes on from step {state.step}")
         if group.first:
             folders.trim(folder, state.records)
         loop.run(Step(variant, state, group, compile))
@@ -162,10 +164,10 @@ class _Loop:
                     self._save()
                     self.logged = time.monotonic()
 
-    def warn(self, words: str) -> None:
-        """Tell of something that went wrong and does not stop the run."""
+    def note(self, words: str) -> None:
+        """Tell the user, who need not know it later."""
         if self.watch:
-            self.watch({"warning": words})
+            self.watch({"note": words})
 
     def _epoch(self, step: Step, stopped: list[int]) -> None:
         state, variant = self.state, self.variant

@@ -16,11 +16,12 @@ ORDER = (
     "kit.dataset", "kit.variants", "kit.models.padding", "kit.models.spade",
     "kit.models.pix2pixhd", "kit.models.discriminator", "kit.models", "kit.models.published",
     "kit.models.folding", "kit.losses", "kit.weights", "kit.validate", "kit.group", "kit.average",
-    "kit.checkpoint", "kit.step", "kit.run", "kit.train", "kit.predict", "kit.ensemble",
+    "kit.run", "kit.checkpoint", "kit.step", "kit.train", "kit.board",
+    "kit.train_all", "kit.status", "kit.predict", "kit.ensemble",
     "kit.anchors", "kit.archive", "kit.provenance", "kit.truth", "kit.perscene",
     "kit.zipwriter", "kit.layout", "kit.check", "kit.score", "kit.mapping", "kit.gallery",
     "kit.codabench", "kit.package", "kit.leaderboard", "kit.reproduce", "kit.doctor",
-    "kit.show", "kit.options", "kit.cli_upload", "kit.cli", "kit.__main__",
+    "kit.show", "kit.options", "kit.cli_train", "kit.cli_upload", "kit.cli", "kit.__main__",
 )  # fmt: skip
 
 

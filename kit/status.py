@@ -1,0 +1,62 @@
+"""How far every run is.
+
+In: the folder of runs, while they are trained or not. Out: step, rate, time left and best hold-out
+MAE of each.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.errors import InputError
+from kit.files import holder
+from kit.run import CONFIG, finished, read_variant, records
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One run. What has not been recorded yet is None.
+
+    `state` is "training", with the process that does it, "finished", "stopped", or what is wrong.
+    """
+
+    variant: str
+    state: str
+    step: int
+    steps: int | None
+    images_per_s: float | None
+    left_s: float | None
+    mae: float | None
+    mae_step: int | None
+
+
+def status(runs: Path) -> tuple[Status, ...]:
+    """The state of every run in `runs`, in the order of their names.
+
+    Raises:
+        InputError: there is none.
+    """
+    folders = sorted(path.parent for path in runs.glob(f"*/{CONFIG}"))
+    if not folders:
+        raise InputError(runs, "holds no run", "begin one: kit train spade2")
+    return tuple(map(_status, folders))
+
+
+def _status(folder: Path) -> Status:
+    try:
+        variant = read_variant(folder)
+        rows = records(folder)
+        done = finished(folder, variant)
+    except InputError as error:
+        return Status(folder.name, error.brief, 0, None, None, None, None, None)
+    owner = holder(folder)
+    last: dict[str, Any] = rows[-1] if rows else {}
+    step, steps = last.get("step", 0), last.get("steps")
+    rate = next((row["images_per_s"] for row in reversed(rows) if "images_per_s" in row), None)
+    left = (steps - step) * variant.batch / rate if steps and rate and not done else None
+    scored = [row for row in rows if "holdout_mae" in row]
+    best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
+    state = f"training (process {owner})" if owner else "finished" if done else "stopped"
+    return Status(
+        folder.name, state, step, steps, rate, left, best.get("holdout_mae"), best.get("step")
+    )

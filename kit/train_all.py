@@ -1,0 +1,123 @@
+"""Several variants, each trained in a process of its own.
+
+In: names of variants. Out: how each ended. What is finished is passed over, what was interrupted
+goes on, and one that fails does not stop the others.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from kit.variants import find
+
+LOG = "train.log"
+_PATIENCE = 0.2  # seconds between two looks at the processes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the training of one variant ended: the exit code of `kit train`, 0 where it succeeded."""
+
+    variant: str
+    exit_code: int
+    seconds: float
+
+
+def train_all(
+    names: Sequence[str],
+    *,
+    settings: Sequence[str] = (),
+    work: Path,
+    runs: Path,
+    gpus: int = 0,
+    options: Sequence[str] = (),
+    tell: Callable[[str], None],
+) -> tuple[Outcome, ...]:
+    """Train the named variants one after the other or, given GPUs, one on each at a time.
+
+    Args:
+        names: as `kit train` takes them.
+        settings: texts such as `width=16`, for all of them.
+        work: the folder that `prepare` wrote.
+        runs: the folder of all runs; with GPUs each run writes what it says to its `train.log`.
+        gpus: how many to use; 0 for one training at a time, wherever torch puts it.
+        options: further options of `kit train`.
+        tell: called with a line about each that begins or ends.
+
+    Raises:
+        InputError: a name or a setting is wrong; nothing is begun.
+        KeyboardInterrupt: stopped by a signal; what was running has saved.
+    """
+    variants = {name: find(name, settings) for name in names}
+    waiting = list(variants)
+    running: list[_Running] = []
+    outcomes: dict[str, Outcome] = {}
+    with _forwarded(running) as stopped:
+        while running or (waiting and not stopped):
+            while waiting and not stopped and len(running) < max(1, gpus):
+                name = waiting.pop(0)
+                gpu = min(set(range(max(1, gpus))) - {each.gpu for each in running})
+                tell(f"{variants[name].name}: begins" + (f" on GPU {gpu}" if gpus else ""))
+                command = [sys.executable, "-m", "kit", "train", name, *options]
+                command += ["--work", str(work), "--runs", str(runs)]
+                command += [part for setting in settings for part in ("--set", setting)]
+                process = _start(command, runs / variants[name].name, gpu if gpus else None)
+                running.append(_Running(name, process, gpu, time.monotonic()))
+            time.sleep(_PATIENCE)
+            for each in [each for each in running if each.process.poll() is not None]:
+                running.remove(each)
+                code = each.process.returncode
+                seconds = round(time.monotonic() - each.began, 1)
+                outcome = Outcome(variants[each.name].name, code, seconds)
+                outcomes[each.name] = outcome
+                if code:
+                    tell(f"{outcome.variant}: failed with exit code {code}")
+        if stopped:
+            raise KeyboardInterrupt
+    return tuple(outcomes[name] for name in variants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    name: str
+    process: subprocess.Popen[bytes]
+    gpu: int
+    began: float
+
+
+def _start(command: list[str], folder: Path, gpu: int | None) -> subprocess.Popen[bytes]:
+    # A group of its own: Ctrl-C reaches it once, from us, and a second one would cut its saving.
+    if gpu is None:
+        return subprocess.Popen(command, process_group=0)
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu)}
+    with (folder / LOG).open("ab") as log:
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(
+            command, process_group=0, stdout=nowhere, stderr=log, env=environment
+        )
+
+
+@contextmanager
+def _forwarded(running: "list[_Running]") -> Iterator[list[int]]:
+    """Hand SIGINT and SIGTERM on to what is running, and collect them."""
+    received: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        for each in running:
+            each.process.send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

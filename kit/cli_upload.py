@@ -113,7 +113,8 @@ def score(
     truth: Annotated[
         Path,
         typer.Argument(
-            metavar="TRUTH", help="A folder of Sentinel-2 tiles, or the server's mapping as JSON."
+            metavar="TRUTH",
+            help="A folder of Sentinel-2 tiles or a .nc file, or the server's mapping as JSON.",
         ),
     ],
     window_days: Window = 7,

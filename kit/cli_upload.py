@@ -12,7 +12,7 @@ import typer
 
 from kit import console, show
 from kit.errors import CheckError, InputError
-from kit.files import PREDICTIONS, RUNS, SUBMISSIONS
+from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
 from kit.options import (
     Expected,
     Json,
@@ -24,6 +24,7 @@ from kit.options import (
     Stretch,
     Submissions,
     Window,
+    Work,
     Year,
 )
 
@@ -190,6 +191,7 @@ def reproduce(
     ],
     predictions: Predictions = PREDICTIONS,
     runs: Runs = RUNS,
+    work: Work = WORK,
     out: Annotated[
         Path | None, typer.Option(help="Write the archive here; nothing is replaced.")
     ] = None,
@@ -204,7 +206,9 @@ def reproduce(
 
     emit = console.begin(json, quiet)
     with console.progress("building again") as advance:
-        result = reproduce(manifest, predictions=predictions, runs=runs, out=out, advance=advance)
+        result = reproduce(
+            manifest, predictions=predictions, runs=runs, work=work, out=out, advance=advance
+        )
     emit(result.as_dict())
     show.reproduction(result)
     if not result.same:

@@ -16,10 +16,11 @@ import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from kit.anchors import anchor
+from kit.archive import name_danger
 from kit.check import Finding, check
 from kit.console import Advance
 from kit.core import cores
@@ -35,6 +36,7 @@ from kit.zipwriter import Entry, Sink, write_zip
 
 STRETCHES = ("keep", "anchors")
 SHOWN = 10
+_LONGEST = 200  # of the 255 bytes of a file's name; the rest tells half written ones apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,9 @@ def package(
         raise InputError(stretch, "no such stretch", f"known are {', '.join(STRETCHES)}")
     chosen, variants = select(predictions, ensemble)
     name = name or chosen
-    if PurePosixPath(name).name != name or name.startswith("."):
-        raise InputError(name, "not a name for an archive", "give a name without folders")
+    if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
+        remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
+        raise InputError(ascii(name)[1:-1][:_LONGEST], "not a name for an archive", remedy)
     members = read_members(predictions, variants)
     names = _match(members[0].scenes, rules, expected)
     archive = submissions / f"{name}.zip"

@@ -345,10 +345,19 @@ def test_a_log_that_is_none_is_said_before_anything_is_written(tmp_path: Path, r
     assert log.read_text() == "my notes\n"
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "/x", ".hidden", ".."])
-def test_names_that_lead_elsewhere(run: Run, name: str) -> None:
-    with pytest.raises(InputError, match="not a name"):
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "/x", ".hidden", "..", "a\nb", "a\0", "\udcff", "é" * 101]
+)
+def test_names_that_no_archive_should_have(tmp_path: Path, run: Run, name: str) -> None:
+    with pytest.raises(InputError, match="not a name") as raised:
         run(name=name)
+    assert str(raised.value).partition("\n")[0].isprintable()
+    assert files(tmp_path) == set()
+
+
+def test_a_name_as_long_as_may_be(tmp_path: Path, run: Run) -> None:
+    run(name="é" * 100)
+    assert len(files(tmp_path)) == 3
 
 
 def test_an_unknown_layout_and_a_missing_member(run: Run) -> None:

@@ -48,13 +48,14 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """
     try:
         # Opening a pipe would wait for somebody to write to it.
-        if path.exists() and not path.is_file():
-            raise InputError(path, "is not a file", "give the zip itself")
-        file = path.open("rb")
+        other = path.exists() and not path.is_file()
+        file = None if other else path.open("rb")
     except FileNotFoundError:
         raise InputError(path, "no such archive", "make one: kit package") from None
     except (OSError, ValueError) as error:
         raise InputError(ascii(str(path))[1:-1], f"cannot be opened ({error})") from None
+    if file is None:
+        raise InputError(path, "is not a file", "give the zip itself")
     with file:
         check_directory(path, file)
         try:

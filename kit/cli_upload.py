@@ -4,6 +4,7 @@ They join those of `kit.cli`, and like those import what they need when they run
 """
 
 import dataclasses
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -60,9 +61,11 @@ def package(
 
     The members are averaged; a manifest beside the archive says what it was made of.
     """
+    from kit.layout import find_layout
     from kit.package import package
 
     emit = console.begin(json, quiet)
+    measure = find_layout(layout).measure
     with console.progress("packaging") as advance:
         result = package(
             predictions=predictions,
@@ -79,7 +82,7 @@ def package(
         )
     scores = result.scores and result.scores.as_dict()
     emit(asdict(dataclasses.replace(result, scores=None)) | {"scores": scores})
-    show.archive(result)
+    show.archive(result, measure)
 
 
 @app.command(epilog="Example: kit check submissions/submission2.zip --expected files.json")
@@ -98,9 +101,13 @@ def check(
     from kit.layout import find_layout
 
     emit = console.begin(json, quiet)
+    started = time.perf_counter()
     with console.progress("checking") as advance:
         result = check(archive, find_layout(layout), expected, advance)
+    seconds = time.perf_counter() - started
     emit(result.as_dict())
+    if result.images:
+        console.say(f"checked {show.rate(result.images, seconds)}")
     show.checked(archive, result)
     if not result.ok:
         raise CheckError(f"{archive}: the server would reject it")
@@ -130,7 +137,9 @@ def score(
         Path | None,
         typer.Option(help="Write the truths as a server's mapping, their images beside it."),
     ] = None,
-    year: Annotated[Year, typer.Option(help="The form of that mapping.")] = Year.y2022,
+    year: Annotated[
+        Year | None, typer.Option(help="The form of that mapping; 2022 if not given.")
+    ] = None,
     codabench: Annotated[
         bool,
         typer.Option("--codabench", help="ARCHIVE and TRUTH are Codabench's INPUT and OUTPUT."),
@@ -145,6 +154,11 @@ def score(
     """
     if worst and not sheet:
         raise InputError("--worst", "says what a sheet shows", "give --sheet too")
+    if year and not mapping:
+        raise InputError("--year", "says what form a mapping has", "give --mapping too")
+    if codabench and (sheet or per_scene or mapping):
+        problem = "writes scores.json alone"
+        raise InputError("--codabench", problem, "leave out --sheet, --per-scene and --mapping")
     emit = console.begin(json, quiet)
     if codabench:
         from kit.codabench import codabench as run
@@ -170,7 +184,7 @@ def score(
         write_images(per_scene, report.images)
         console.say(f"errors of each image: {per_scene}")
     if mapping:
-        write_mapping(TruthSet(report.inputs, ()), mapping, year.value)
+        write_mapping(TruthSet(report.inputs, ()), mapping, year.value if year else "2022")
         console.say(f"mapping: {mapping}")
     if sheet:
         gallery(

@@ -13,6 +13,7 @@ first.
 import dataclasses
 import datetime
 import glob
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,8 @@ class Package:
     left_out: int
     sha256: str
     scores: Report | None
+    write_seconds: float
+    check_seconds: float
 
 
 def package(
@@ -105,12 +108,15 @@ def package(
         _sweep(submissions, name)
         log = read_log(submissions)
         loaded = load_truth(truth, list(names), window_days, advance) if truth else None
+        started = time.perf_counter()
         with atomic(archive) as part:
             with part.open("wb") as file:
                 built = build(
                     file, members, names, stretch=stretch, threads=threads, advance=advance
                 )
+            written = time.perf_counter()
             _refuse(check(part, rules, list(names), advance).findings)
+            checked = time.perf_counter()
             checksum = sha256(part)
             scores = _score(part, loaded, members, names, stretch, advance) if loaded else None
             result = Package(
@@ -120,6 +126,8 @@ def package(
                 left_out=len(set(members[0].scenes).difference(names.values())),
                 sha256=checksum,
                 scores=scores,
+                write_seconds=written - started,
+                check_seconds=checked - written,
             )
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             about = {

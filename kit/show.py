@@ -141,13 +141,21 @@ def prediction(result: "Prediction", folder: Path) -> None:
     say("next: kit package")
 
 
-def archive(result: "Package") -> None:
-    """What was packaged, and how it scores."""
+def rate(images: int, seconds: float) -> str:
+    """So many images in so much time."""
+    return f"{images:,} images in {seconds:.1f} s: {images / seconds:,.0f} images/s"
+
+
+def archive(result: "Package", measure: str) -> None:
+    """What was packaged, and how it scores; `measure` is what the leaderboard shows."""
     say(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
+    say(f"written {rate(result.images, result.write_seconds)}")
+    say(f"checked {rate(result.images, result.check_seconds)}")
     if result.left_out:
         say(f"{result.left_out} predicted scenes are not on the expected list: left out")
     if result.scores:
         report(result.scores)
+        say(f"the leaderboard shows {measure}: {result.scores.rows[-1].as_dict()[measure]:.5g}")
     say(f"next: upload it, or kit score {result.archive} TRUTH")
 
 

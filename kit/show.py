@@ -160,14 +160,16 @@ def archive(result: "Package", measure: str) -> None:
 
 
 def report(result: "Report") -> None:
-    """A row of scores for the baseline, each member and the archive, and what each number is."""
-    rows = []
-    for row in (*result.rows, *([result.other] if result.other else [])):
-        values = (row.as_dict()[name] for name in RULES)
-        cells = ("inf" if value is None else f"{value:.5g}" for value in values)
-        rows.append([row.name.partition(" (")[0], *cells])
-    titles = ("", *(name.removeprefix("official_").removeprefix("psnr_") for name in RULES))
-    table(f"Scores of {result.rows[-1].scores.n} images", titles, rows)
+    """The scores of the baseline, each member and the archive, and what each number is."""
+    rows = (*result.rows, *([result.other] if result.other else []))
+    values = [row.as_dict() for row in rows]
+    # A measure a line, so that all numbers stay whole on a terminal of 80 columns.
+    lines = [
+        (name, *("inf" if row[name] is None else f"{row[name]:.4g}" for row in values))
+        for name in RULES
+    ]
+    titles = ("", *(row.name.partition(" (")[0] for row in rows))
+    table(f"Scores of {result.rows[-1].scores.n} images", titles, lines)
     for name, rule in RULES.items():
         say(f"  {name}: {rule}")
     if result.unscored:

@@ -7,9 +7,11 @@ point elsewhere, are links or encrypted, or unfold to too much, and files that a
 
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,14 +73,21 @@ def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
     """The names of the images in an archive, sorted.
 
     Raises:
-        InputError: there is none, or an entry, image or not, is a danger.
+        InputError: there is none, an entry, image or not, is a danger, or two are one file to
+            some reader.
     """
+    where = archive.filename or "archive"
     for entry in archive.infolist():
         if problem := danger(entry):
-            raise InputError(archive.filename or "archive", f"{entry.orig_filename!r} {problem}")
-    names = sorted({name for name in archive.namelist() if name.endswith(SUFFIX)})
+            raise InputError(where, f"{entry.orig_filename!r} {problem}")
+    name, times = next(iter(Counter(archive.namelist()).most_common(1)), ("", 0))
+    if times > 1:
+        raise InputError(where, f"{name!r} is there {times} times", "keep one")
+    for one, other in same_but_for_case(archive.namelist()):
+        raise InputError(where, f"{other!r} differs from {one!r} in case alone", "keep one")
+    names = sorted(name for name in archive.namelist() if name.endswith(SUFFIX))
     if not names:
-        raise InputError(archive.filename or "archive", f"holds no image called *{SUFFIX}")
+        raise InputError(where, f"holds no image called *{SUFFIX}")
     return tuple(names)
 
 
@@ -113,6 +122,15 @@ def name_danger(name: str) -> str:
     if max(len(part.encode()) for part in parts) > _LONGEST_NAME:
         return f"has a name of more than {_LONGEST_NAME} bytes"
     return ""
+
+
+def same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of names that are one file on a disk that ignores case and how accents are written."""
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if (other := seen.setdefault(folded, name)) != name:
+            yield other, name
 
 
 def _bomb(size: int, packed: int) -> str:

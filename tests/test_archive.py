@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from hostile import Entry, make_zip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.io import MemoryFile
@@ -153,6 +154,27 @@ def test_an_entry_that_is_a_danger_spoils_the_archive(
         assert any(danger(entry) for entry in archive.infolist())
         with pytest.raises(InputError):
             image_names(archive)
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ((NAME, NAME), "is there 2 times"),
+        (("readme", "readme", NAME), "is there 2 times"),
+        ((NAME, NAME.upper() + ".tiff", NAME.lower()), "differs from .* in case alone"),
+        (("CH3/\u00e9.tiff", "CH3/e\u0301.tiff"), "differs from .* in case alone"),
+    ],
+)
+def test_names_that_are_one_file_to_some_reader_are_refused(
+    tmp_path: Path, names: tuple[str, ...], problem: str
+) -> None:
+    (tmp_path / "a.zip").write_bytes(
+        make_zip([Entry(name.encode(), tiff(image(1, size=8)), flags=1 << 11) for name in names])
+    )
+    with open_archive(tmp_path / "a.zip") as archive:
+        with pytest.raises(InputError, match=problem) as raised:
+            image_names(archive)
+        assert raised.value.remedy == "keep one"
 
 
 def _renamed(path: Path, name: str) -> bytes:

@@ -5,6 +5,7 @@ arrays; nothing is ever extracted to disk. Refused by name: what is not a whole 
 point elsewhere, are links or encrypted, or unfold to too much, and files that are no such image.
 """
 
+import re
 import stat
 import struct
 import unicodedata
@@ -195,7 +196,8 @@ def decode_image(
                 raise InputError(where, f"pixels are {image.dtypes[0]}", "write uint16")
             pixels: NDArray[np.generic] = image.read()
     except RasterioError as error:
-        cause = str(error.__cause__ or error).replace("\n", " ")
+        # The folder of the file in memory is another one each time.
+        cause = re.sub(r"/vsimem/[^/]*/", "", str(error.__cause__ or error)).replace("\n", " ")
         raise InputError(where, f"not readable as a TIFF ({cause})") from None
     if pixels.shape[2] == bands:
         pixels = pixels.transpose(2, 0, 1)

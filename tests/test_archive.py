@@ -233,13 +233,15 @@ def test_names_that_an_archive_may_hold(name: str, problem: str) -> None:
     assert problem in found and bool(found) == bool(problem)
 
 
-def test_the_message_of_a_damaged_image_says_nothing_random() -> None:
+@pytest.mark.parametrize("data", [tiff(image(1))[:5000], b"no image", b""])
+def test_the_message_of_a_damaged_image_says_nothing_random(data: bytes) -> None:
     def message() -> str:
         with pytest.raises(InputError) as raised:
-            decode_image("x", tiff(image(1))[:5000])
+            decode_image("x", data)
         return str(raised.value)
 
     assert message() == message()
+    assert "vsimem" not in message()
 
 
 def test_images_of_bands_and_values_that_a_layout_asks_for() -> None:

@@ -5,11 +5,14 @@ arrays; nothing is ever extracted to disk. Refused by name: what is not a whole 
 point elsewhere, are links or encrypted, or unfold to too much, and files that are no such image.
 """
 
+import re
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,13 +51,14 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """
     try:
         # Opening a pipe would wait for somebody to write to it.
-        if path.exists() and not path.is_file():
-            raise InputError(path, "is not a file", "give the zip itself")
-        file = path.open("rb")
+        other = path.exists() and not path.is_file()
+        file = None if other else path.open("rb")
     except FileNotFoundError:
         raise InputError(path, "no such archive", "make one: kit package") from None
     except (OSError, ValueError) as error:
         raise InputError(ascii(str(path))[1:-1], f"cannot be opened ({error})") from None
+    if file is None:
+        raise InputError(path, "is not a file", "give the zip itself")
     with file:
         check_directory(path, file)
         try:
@@ -70,14 +74,21 @@ def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
     """The names of the images in an archive, sorted.
 
     Raises:
-        InputError: there is none, or an entry, image or not, is a danger.
+        InputError: there is none, an entry, image or not, is a danger, or two are one file to
+            some reader.
     """
+    where = archive.filename or "archive"
     for entry in archive.infolist():
         if problem := danger(entry):
-            raise InputError(archive.filename or "archive", f"{entry.orig_filename!r} {problem}")
-    names = sorted({name for name in archive.namelist() if name.endswith(SUFFIX)})
+            raise InputError(where, f"{entry.orig_filename!r} {problem}")
+    name, times = next(iter(Counter(archive.namelist()).most_common(1)), ("", 0))
+    if times > 1:
+        raise InputError(where, f"{name!r} is there {times} times", "keep one")
+    for one, other in same_but_for_case(archive.namelist()):
+        raise InputError(where, f"{other!r} differs from {one!r} in case alone", "keep one")
+    names = sorted(name for name in archive.namelist() if name.endswith(SUFFIX))
     if not names:
-        raise InputError(archive.filename or "archive", f"holds no image called *{SUFFIX}")
+        raise InputError(where, f"holds no image called *{SUFFIX}")
     return tuple(names)
 
 
@@ -112,6 +123,15 @@ def name_danger(name: str) -> str:
     if max(len(part.encode()) for part in parts) > _LONGEST_NAME:
         return f"has a name of more than {_LONGEST_NAME} bytes"
     return ""
+
+
+def same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of names that are one file on a disk that ignores case and how accents are written."""
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if (other := seen.setdefault(folded, name)) != name:
+            yield other, name
 
 
 def _bomb(size: int, packed: int) -> str:
@@ -176,7 +196,8 @@ def decode_image(
                 raise InputError(where, f"pixels are {image.dtypes[0]}", "write uint16")
             pixels: NDArray[np.generic] = image.read()
     except RasterioError as error:
-        cause = str(error.__cause__ or error).replace("\n", " ")
+        # The folder of the file in memory is another one each time.
+        cause = re.sub(r"/vsimem/[^/]*/", "", str(error.__cause__ or error)).replace("\n", " ")
         raise InputError(where, f"not readable as a TIFF ({cause})") from None
     if pixels.shape[2] == bands:
         pixels = pixels.transpose(2, 0, 1)

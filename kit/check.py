@@ -26,11 +26,18 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from kit.archive import MAX_VALUES, danger, decode_image, open_archive, read_entry
+from kit.archive import (
+    MAX_VALUES,
+    danger,
+    decode_image,
+    open_archive,
+    read_entry,
+    same_but_for_case,
+)
 from kit.console import Advance
 from kit.core import cores
 from kit.errors import InputError
-from kit.layout import Layout, read_expected, same_but_for_case
+from kit.layout import Layout, read_expected
 
 # A thousand bad images say it; reading a hundred thousand more would take minutes.
 ENOUGH = 1000

@@ -4,6 +4,7 @@ They join those of `kit.cli`, and like those import what they need when they run
 """
 
 import dataclasses
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import typer
 
 from kit import console, show
 from kit.errors import CheckError, InputError
-from kit.files import PREDICTIONS, RUNS, SUBMISSIONS
+from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
 from kit.options import (
     Expected,
     Json,
@@ -24,6 +25,7 @@ from kit.options import (
     Stretch,
     Submissions,
     Window,
+    Work,
     Year,
 )
 
@@ -59,9 +61,11 @@ def package(
 
     The members are averaged; a manifest beside the archive says what it was made of.
     """
+    from kit.layout import find_layout
     from kit.package import package
 
     emit = console.begin(json, quiet)
+    measure = find_layout(layout).measure
     with console.progress("packaging") as advance:
         result = package(
             predictions=predictions,
@@ -78,7 +82,7 @@ def package(
         )
     scores = result.scores and result.scores.as_dict()
     emit(asdict(dataclasses.replace(result, scores=None)) | {"scores": scores})
-    show.archive(result)
+    show.archive(result, measure)
 
 
 @app.command(epilog="Example: kit check submissions/submission2.zip --expected files.json")
@@ -97,9 +101,13 @@ def check(
     from kit.layout import find_layout
 
     emit = console.begin(json, quiet)
+    started = time.perf_counter()
     with console.progress("checking") as advance:
         result = check(archive, find_layout(layout), expected, advance)
+    seconds = time.perf_counter() - started
     emit(result.as_dict())
+    if result.images:
+        console.say(f"checked {show.rate(result.images, seconds)}")
     show.checked(archive, result)
     if not result.ok:
         raise CheckError(f"{archive}: the server would reject it")
@@ -113,7 +121,8 @@ def score(
     truth: Annotated[
         Path,
         typer.Argument(
-            metavar="TRUTH", help="A folder of Sentinel-2 tiles, or the server's mapping as JSON."
+            metavar="TRUTH",
+            help="A folder of Sentinel-2 tiles or a .nc file, or the server's mapping as JSON.",
         ),
     ],
     window_days: Window = 7,
@@ -128,7 +137,9 @@ def score(
         Path | None,
         typer.Option(help="Write the truths as a server's mapping, their images beside it."),
     ] = None,
-    year: Annotated[Year, typer.Option(help="The form of that mapping.")] = Year.y2022,
+    year: Annotated[
+        Year | None, typer.Option(help="The form of that mapping; 2022 if not given.")
+    ] = None,
     codabench: Annotated[
         bool,
         typer.Option("--codabench", help="ARCHIVE and TRUTH are Codabench's INPUT and OUTPUT."),
@@ -143,6 +154,11 @@ def score(
     """
     if worst and not sheet:
         raise InputError("--worst", "says what a sheet shows", "give --sheet too")
+    if year and not mapping:
+        raise InputError("--year", "says what form a mapping has", "give --mapping too")
+    if codabench and (sheet or per_scene or mapping):
+        problem = "writes scores.json alone"
+        raise InputError("--codabench", problem, "leave out --sheet, --per-scene and --mapping")
     emit = console.begin(json, quiet)
     if codabench:
         from kit.codabench import codabench as run
@@ -168,7 +184,7 @@ def score(
         write_images(per_scene, report.images)
         console.say(f"errors of each image: {per_scene}")
     if mapping:
-        write_mapping(TruthSet(report.inputs, ()), mapping, year.value)
+        write_mapping(TruthSet(report.inputs, ()), mapping, year.value if year else "2022")
         console.say(f"mapping: {mapping}")
     if sheet:
         gallery(
@@ -189,6 +205,7 @@ def reproduce(
     ],
     predictions: Predictions = PREDICTIONS,
     runs: Runs = RUNS,
+    work: Work = WORK,
     out: Annotated[
         Path | None, typer.Option(help="Write the archive here; nothing is replaced.")
     ] = None,
@@ -203,7 +220,9 @@ def reproduce(
 
     emit = console.begin(json, quiet)
     with console.progress("building again") as advance:
-        result = reproduce(manifest, predictions=predictions, runs=runs, out=out, advance=advance)
+        result = reproduce(
+            manifest, predictions=predictions, runs=runs, work=work, out=out, advance=advance
+        )
     emit(result.as_dict())
     show.reproduction(result)
     if not result.same:

@@ -11,7 +11,6 @@ scored, links, and files of any size.
 
 import os
 import stat
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -106,9 +105,6 @@ def _submission(folder: Path, stack: ExitStack) -> tuple[Sequence[str], Load]:
         raise CheckError(f"the submission holds no image called *{SUFFIX}, and no one zip")
     with _blaming_the_submission():
         opened = stack.enter_context(open_archive(folder / zips[0]))
-        twice = [name for name, times in Counter(opened.namelist()).items() if times > 1]
-        if twice:
-            raise CheckError(f"{zips[0]} holds {twice[0]} more than once")
         return image_names(opened), lambda name: read_image(opened, name)
 
 

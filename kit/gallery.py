@@ -39,8 +39,8 @@ def gallery(
 
     Args:
         archive: a zip that `kit package` wrote.
-        truth: a folder of Sentinel-2 tiles, the server's JSON mapping, or `Report.inputs`, so that
-            nothing is looked through for clouds twice.
+        truth: what `kit.truth.load_truth` takes, or `Report.inputs`, so that nothing is looked
+            through for clouds twice.
         path: the PNG to write.
         predictions: where the members' predictions are.
         window_days: how far a truth may be from the radar date.

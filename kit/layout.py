@@ -6,14 +6,13 @@ has, and names that no archive should hold or that belong to another layout.
 """
 
 import tomllib
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from kit.archive import SUFFIX, name_danger
+from kit.archive import SUFFIX, name_danger, same_but_for_case
 from kit.errors import InputError
 from kit.metrics import RULES
 from kit.tiles import SceneKey
@@ -156,15 +155,6 @@ def read_scenes(path: Path, layout: Layout) -> dict[str, SceneKey | None]:
         problem = f"lists {one[:120]!r} and {other[:120]!r}, which differ in case alone"
         raise InputError(path, problem, _REMEDY)
     return scenes
-
-
-def same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of names that are one file on a disk that ignores case and how accents are written."""
-    seen: dict[str, str] = {}
-    for name in names:
-        folded = unicodedata.normalize("NFC", name).casefold()
-        if (other := seen.setdefault(folded, name)) != name:
-            yield other, name
 
 
 def _counted(where: Path, listed: Mapping[str, Any], layout: Layout) -> Any:

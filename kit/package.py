@@ -4,17 +4,24 @@ In: the predictions of one or several members, and the server's list of names wh
 Out: `submissions/<name>.zip`, the same bytes for the same predictions, its manifest `<name>.json`,
 and a line in `submissions.csv`. Refused by name: names without a prediction, and whatever the
 server would reject; then no archive is left behind.
+
+The archive appears last: a new one that lies there has its manifest and its line. Killed before,
+the same command typed again makes it, of the same bytes, and its second line counts as one with the
+first.
 """
 
 import dataclasses
 import datetime
+import glob
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from kit.anchors import anchor
+from kit.archive import name_danger
 from kit.check import Finding, check
 from kit.console import Advance
 from kit.core import cores
@@ -22,7 +29,7 @@ from kit.ensemble import Member, average, digest, load_scene, read_members, sele
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import atomic, lock, sha256, write_json
 from kit.layout import Layout, find_layout, name_images, read_scenes
-from kit.provenance import describe, made_with, predictions_digest, read_log
+from kit.provenance import LOG, describe, made_with, predictions_digest, read_log
 from kit.score import Report, compare, ensemble_label
 from kit.tiles import encode_tiff
 from kit.truth import TruthSet, load_truth
@@ -30,6 +37,7 @@ from kit.zipwriter import Entry, Sink, write_zip
 
 STRETCHES = ("keep", "anchors")
 SHOWN = 10
+_LONGEST = 200  # of the 255 bytes of a file's name; the rest tells half written ones apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ class Package:
     left_out: int
     sha256: str
     scores: Report | None
+    write_seconds: float
+    check_seconds: float
 
 
 def package(
@@ -86,55 +96,62 @@ def package(
         raise InputError(stretch, "no such stretch", f"known are {', '.join(STRETCHES)}")
     chosen, variants = select(predictions, ensemble)
     name = name or chosen
-    if PurePosixPath(name).name != name or name.startswith("."):
-        raise InputError(name, "not a name for an archive", "give a name without folders")
+    if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
+        remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
+        raise InputError(ascii(name)[1:-1][:_LONGEST], "not a name for an archive", remedy)
     members = read_members(predictions, variants)
     names = _match(members[0].scenes, rules, expected)
     archive = submissions / f"{name}.zip"
     with lock(submissions):
         if archive.exists() and not overwrite:
             raise BusyError(f"{archive} exists\n  give --overwrite, or another --name")
+        _sweep(submissions, name)
         log = read_log(submissions)
         loaded = load_truth(truth, list(names), window_days, advance) if truth else None
+        started = time.perf_counter()
         with atomic(archive) as part:
             with part.open("wb") as file:
                 built = build(
                     file, members, names, stretch=stretch, threads=threads, advance=advance
                 )
+            written = time.perf_counter()
             _refuse(check(part, rules, list(names), advance).findings)
+            checked = time.perf_counter()
             checksum = sha256(part)
             scores = _score(part, loaded, members, names, stretch, advance) if loaded else None
-        result = Package(
-            archive=archive,
-            manifest=archive.with_suffix(".json"),
-            images=len(names),
-            left_out=len(set(members[0].scenes).difference(names.values())),
-            sha256=checksum,
-            scores=scores,
-        )
-        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        manifest = {
-            "name": name,
-            "ensemble": chosen,
-            "created": created,
-            "images": result.images,
-            "left_out": result.left_out,
-            "sha256": checksum,
-            "target": members[0].target,
-            "stretch": stretch,
-            "layout": dataclasses.asdict(rules),
-            "expected": expected and {"path": str(expected.resolve()), "sha256": sha256(expected)},
-            "members": [describe(who, built.predictions[who.variant]) for who in members],
-            "made_with": made_with(),
-            "scores": scores and scores.as_dict(),
-            "entries": {
-                image: {"scene": scene, "sha256": built.entries[image]}
-                for image, scene in names.items()
-            },
-        }
-        write_json(result.manifest, manifest)
-        line = {"time": created, "name": name, "members": " ".join(variants), "sha256": checksum}
-        log.append((scores.as_dict() if scores else {}) | line)
+            result = Package(
+                archive=archive,
+                manifest=archive.with_suffix(".json"),
+                images=len(names),
+                left_out=len(set(members[0].scenes).difference(names.values())),
+                sha256=checksum,
+                scores=scores,
+                write_seconds=written - started,
+                check_seconds=checked - written,
+            )
+            created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            about = {
+                "name": name,
+                "ensemble": chosen,
+                "created": created,
+                "images": result.images,
+                "left_out": result.left_out,
+                "sha256": checksum,
+                "target": members[0].target,
+                "stretch": stretch,
+                "layout": dataclasses.asdict(rules),
+                "expected": expected and _described(expected),
+                "members": [describe(who, built.predictions[who.variant]) for who in members],
+                "made_with": made_with(),
+                "scores": scores and scores.as_dict(),
+                "entries": {
+                    image: {"scene": scene, "sha256": built.entries[image]}
+                    for image, scene in names.items()
+                },
+            }
+            write_json(result.manifest, about)
+            line = {"time": created, "name": name, "members": " ".join(variants)}
+            log.append((scores.as_dict() if scores else {}) | line | {"sha256": checksum})
     return result
 
 
@@ -191,6 +208,17 @@ def build(
 
     found = write_zip(sink, entries(), threads=threads or cores())
     return Built(found, {name: predictions_digest(made) for name, made in digests.items()})
+
+
+def _sweep(submissions: Path, name: str) -> None:
+    """Remove what killed processes left half written in the folder, which the caller has locked."""
+    for file in (f"{name}.zip", f"{name}.json", LOG):
+        for part in submissions.glob(f".{glob.escape(file)}.*.part"):
+            part.unlink(missing_ok=True)
+
+
+def _described(file: Path) -> dict[str, str]:
+    return {"path": str(file.resolve()), "sha256": sha256(file)}
 
 
 def _match(scenes: Sequence[str], layout: Layout, expected: Path | None) -> dict[str, str]:

@@ -145,8 +145,9 @@ def write_images(path: Path, images: Sequence[ImageScore]) -> None:
             "valid_pixels": pa.array([image.valid for image in images], pa.int64()),
         }
     )
-    with atomic(path) as part:
-        pq.write_table(table, part)
+    # Arrow does not say which file it could not write.
+    with atomic(path) as part, part.open("wb") as file:
+        pq.write_table(table, file)
 
 
 def _size(image: Image) -> str:

@@ -1,7 +1,7 @@
 """A manifest -> the same archive again, or what stands in the way.
 
-In: the manifest of an archive, and the predictions, runs and tiles that it names. Out: which of
-these are there and unchanged, and whether the archive built from them anew has the same SHA-256;
+In: the manifest of an archive, and the predictions, runs, pairs and tiles that it names. Out: which
+of these are there and unchanged, and whether the archive built from them anew has the same SHA-256;
 where not, which images and which members differ. It is built into nothing but its checksum unless
 a place for it is given. Refused by name: a manifest that does not say enough.
 """
@@ -17,8 +17,9 @@ from typing import Any, Literal
 from kit.console import Advance
 from kit.ensemble import Member, digest, read_member
 from kit.errors import BusyError, InputError
-from kit.files import atomic, sha256
+from kit.files import WORK, atomic, sha256
 from kit.package import Built, build
+from kit.pairs import fingerprint, read_pairs
 from kit.provenance import Origin, Provenance, made_with, predictions_digest, read_provenance
 from kit.zipwriter import Sink
 
@@ -69,6 +70,7 @@ def reproduce(
     *,
     predictions: Path,
     runs: Path,
+    work: Path = WORK,
     out: Path | None = None,
     threads: int | None = None,
     advance: Advance | None = None,
@@ -79,6 +81,7 @@ def reproduce(
         manifest: the `.json` beside the archive; the archive itself may be gone.
         predictions: the folder of predictions.
         runs: the folder of trained runs, needed only where predictions are gone.
+        work: the folder of the pair table, needed only where runs are gone too.
         out: where to write what is built; nowhere if None.
         threads: as `kit.package.build` takes it.
         advance: called with the images made, and their number.
@@ -94,6 +97,8 @@ def reproduce(
     scenes = sorted(set(about.scenes.values()))
     loaded = {who.variant: _load(predictions / who.variant, scenes) for who in about.members}
     members = [member for member in loaded.values() if isinstance(member, Member)]
+    table = work / "pairs.parquet"
+    pairs = _fingerprint(table)
     found, built = None, None
     if len(members) == len(about.members):
         try:
@@ -102,6 +107,7 @@ def reproduce(
             parts.append(Part("images", "changed", error.brief, error.remedy))
     for origin in about.members:
         parts += _member_parts(origin, loaded[origin.variant], scenes, runs, built)
+        parts.append(_pairs(origin, table, pairs))
     then, now = about.made_with, made_with()
     return Reproduction(
         manifest=manifest,
@@ -220,6 +226,25 @@ def _weights(origin: Origin, runs: Path) -> Part:
 
 def _tiles(origin: Origin) -> Part:
     return Part(str(origin.input), "there" if origin.input.exists() else "gone")
+
+
+def _fingerprint(table: Path) -> str | InputError:
+    try:
+        return fingerprint(read_pairs(table))
+    except InputError as error:
+        return error
+
+
+def _pairs(origin: Origin, table: Path, found: str | InputError) -> Part:
+    """The pairs that a member was trained on."""
+    name = f"pairs of {origin.variant}"
+    if isinstance(found, InputError):
+        return Part(name, "gone", found.brief)
+    if origin.pairs_sha256 is None:
+        return Part(name, "there", "its manifest does not tell which they were")
+    if found != origin.pairs_sha256:
+        return Part(name, "changed", f"{table} holds others")
+    return Part(name, "same")
 
 
 def _remedy(origin: Origin, weights: Part, tiles: Part) -> str:

@@ -97,7 +97,7 @@ def score(
 
     Args:
         archive: a zip of images [3, H, W].
-        truth: a folder of Sentinel-2 tiles, or the server's JSON mapping.
+        truth: Sentinel-2 tiles or the server's mapping, as `kit.truth.load_truth` takes them.
         window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
         predictions: where to look for the members' predictions; None for no rows of members.
         advance: called with the truths examined, then the SAR inputs scored, and their number.

@@ -200,25 +200,35 @@ def prediction(result: "Prediction", folder: Path) -> None:
     say("next: kit package")
 
 
-def archive(result: "Package") -> None:
-    """What was packaged, and how it scores."""
+def rate(images: int, seconds: float) -> str:
+    """So many images in so much time."""
+    return f"{images:,} images in {seconds:.1f} s: {images / seconds:,.0f} images/s"
+
+
+def archive(result: "Package", measure: str) -> None:
+    """What was packaged, and how it scores; `measure` is what the leaderboard shows."""
     say(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
+    say(f"written {rate(result.images, result.write_seconds)}")
+    say(f"checked {rate(result.images, result.check_seconds)}")
     if result.left_out:
         say(f"{result.left_out} predicted scenes are not on the expected list: left out")
     if result.scores:
         report(result.scores)
+        say(f"the leaderboard shows {measure}: {result.scores.rows[-1].as_dict()[measure]:.5g}")
     say(f"next: upload it, or kit score {result.archive} TRUTH")
 
 
 def report(result: "Report") -> None:
-    """A row of scores for the baseline, each member and the archive, and what each number is."""
-    rows = []
-    for row in (*result.rows, *([result.other] if result.other else [])):
-        values = (row.as_dict()[name] for name in RULES)
-        cells = ("inf" if value is None else f"{value:.5g}" for value in values)
-        rows.append([row.name.partition(" (")[0], *cells])
-    titles = ("", *(name.removeprefix("official_").removeprefix("psnr_") for name in RULES))
-    table(f"Scores of {result.rows[-1].scores.n} images", titles, rows)
+    """The scores of the baseline, each member and the archive, and what each number is."""
+    rows = (*result.rows, *([result.other] if result.other else []))
+    values = [row.as_dict() for row in rows]
+    # A measure a line, so that all numbers stay whole on a terminal of 80 columns.
+    lines = [
+        (name, *("inf" if row[name] is None else f"{row[name]:.4g}" for row in values))
+        for name in RULES
+    ]
+    titles = ("", *(row.name.partition(" (")[0] for row in rows))
+    table(f"Scores of {result.rows[-1].scores.n} images", titles, lines)
     for name, rule in RULES.items():
         say(f"  {name}: {rule}")
     if result.unscored:

@@ -1,21 +1,24 @@
-"""What the predictions are compared with: a folder of optical tiles, or the server's mapping.
+"""What the predictions are compared with: optical tiles, or the server's mapping.
 
-In: the image names of an archive, and either a folder of official Sentinel-2 tiles or the JSON
-mapping of the 2022 or the 2023 server. Out: for each SAR input its submitted images and its truths,
-as paths; pixels are read when they are scored. Refused by name: a folder of other places or dates,
-a mapping of another shape, a truth or a submission that is not there.
+In: the image names of an archive, and either official Sentinel-2 tiles, in a folder of TIFFs and
+NetCDF files or in one such file, or the JSON mapping of the 2022 or the 2023 server. Out: for each
+SAR input its submitted images and its truths, as paths; pixels are read when they are scored.
+Refused by name: tiles of other places or dates, a mapping of another shape, a truth or a submission
+that is not there.
 """
 
 import datetime
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from kit import netcdf
 from kit.archive import name_danger
 from kit.cloudrule import CloudRule
 from kit.clouds import COLUMNS, count
@@ -32,7 +35,10 @@ _LIST = re.compile(rf"\[{_TEXT}(?:, ?{_TEXT})*\]")
 # Three times what 100,000 names take; what JSON unfolds to is some thirty times its text.
 MAX_LIST_BYTES = 16 << 20
 MAX_LISTED = 300_000
-_REMEDY = "give a folder of Sentinel-2 tiles, or the server's mapping of truths to submissions"
+_REMEDY = (
+    "give a folder of Sentinel-2 tiles or a .nc file of them, or the server's mapping of truths to "
+    "submissions"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +98,17 @@ def load_truth(
     """Find the truths of an archive's images.
 
     Args:
-        path: a folder of Sentinel-2 tiles, or the JSON mapping of the 2022 or 2023 server.
+        path: a folder of Sentinel-2 tiles or one NetCDF file of them, or the JSON mapping of the
+            2022 or 2023 server.
         images: the names of the archive's images.
-        window_days: for a folder, how far a truth may be from the SAR date, either way, inclusive.
+        window_days: for tiles, how far a truth may be from the SAR date, either way, inclusive.
         advance: called with the truths examined for clouds, and their number.
 
     Raises:
         InputError: there is no truth for any image, or the mapping or a file of it is not usable.
     """
-    if path.is_dir():
-        return _from_folder(path, images, window_days, advance)
+    if path.is_dir() or path.suffix == netcdf.SUFFIX:
+        return _from_tiles(path, images, window_days, advance)
     inputs = read_mapping(path, images)
     listed = {name for sar in inputs for name in sar.submissions}
     if missing := sorted(listed.difference(images)):
@@ -235,15 +242,15 @@ def _tiles_of(where: Path, name: str) -> tuple[Path, ...]:
     return tuple(folder / str(TileName("Sentinel2", band, key)) for band in RGB_BANDS)
 
 
-def _from_folder(
-    folder: Path, images: Sequence[str], window_days: int, advance: Advance | None
+def _from_tiles(
+    source: Path, images: Sequence[str], window_days: int, advance: Advance | None
 ) -> TruthSet:
     submissions: dict[SceneKey, list[str]] = defaultdict(list)
     for image in images:
         if (key := scene_in(image)) is None:
             raise InputError(image, "names no place and date", "a folder of truths needs them")
         submissions[key].append(image)
-    tiles = _scan(folder)
+    tiles = _scan(source)
     near = _near(submissions, tiles, window_days)
     candidates = sorted({scene for scenes in near.values() for scene in scenes})
     clear = set()
@@ -262,26 +269,39 @@ def _from_folder(
         ):
             inputs.append(SarInput(str(key), names, truths))
     if not inputs:
-        raise _nothing_near(folder, near, tiles, window_days)
+        raise _nothing_near(source, near, tiles, window_days)
     scored = {sar.name for sar in inputs}
     return TruthSet(tuple(inputs), tuple(str(key) for key in near if str(key) not in scored))
 
 
-def _scan(folder: Path) -> dict[SceneKey, dict[str, Path]]:
+def _scan(source: Path) -> dict[SceneKey, dict[str, Path]]:
     tiles: dict[SceneKey, dict[str, Path]] = defaultdict(dict)
-    for path in sorted(folder.rglob("Sentinel2_*")):
-        if path.suffix not in SUFFIXES:
-            continue
-        try:
-            name = TileName.parse(path.name)
-        except InputError:
-            continue  # a folder of truths may hold other files too
+    for name, path in _tiles(source):
         if name.sensor == "Sentinel2" and name.band in BANDS["Sentinel2"]:
             tiles[name.scene].setdefault(name.band, path)
     complete = {key: bands for key, bands in tiles.items() if bands.keys() >= set(RGB_BANDS)}
     if not complete:
-        raise InputError(folder, f"holds no scene with {', '.join(RGB_BANDS)}", _REMEDY)
+        raise InputError(source, f"holds no scene with {', '.join(RGB_BANDS)}", _REMEDY)
     return complete
+
+
+def _tiles(source: Path) -> Iterator[tuple[TileName, Path]]:
+    """All tiles in a folder and the folders in it, or in one NetCDF file; TIFFs come first."""
+    for path in sorted(source.rglob("Sentinel2_*")):
+        if path.suffix in SUFFIXES:
+            # A folder of truths may hold other files too.
+            with suppress(InputError):
+                yield TileName.parse(path.name), path
+    for file in sorted(source.rglob(f"*{netcdf.SUFFIX}")) if source.is_dir() else [source]:
+        head = netcdf.read_head(str(file))
+        bands = [band for band in BANDS.get(head.sensor, ()) if band in head.bands]
+        for index, place in enumerate(netcdf.read_places(str(file)) if bands else ()):
+            if isinstance(place, InputError):
+                continue
+            scene = SceneKey.parse("_".join(place))
+            for band in bands:
+                plane = netcdf.Plane(str(file), head.sensor, band, place, index)
+                yield TileName(head.sensor, band, scene), Path(str(plane))
 
 
 def _near(

@@ -1,8 +1,8 @@
 """The records that hold a zip together, compared before anything else trusts them.
 
 In: an open file. Out: nothing, if every reader would find the same entries in it. Refused by name:
-what is cut off, hidden before or after the zip, counted or sized wrongly, told twice in two ways,
-or so much that reading the list alone would fill the memory.
+what is cut off, hidden before, after or between the entries, counted or sized wrongly, told twice
+in two ways, or so much that reading the list alone would fill the memory.
 """
 
 import os
@@ -35,7 +35,13 @@ _IS_MEMBER, _IS_LOCAL, _IS_END, _IS_END64, _IS_LOCATOR = (
 )  # fmt: skip
 _LONGEST_COMMENT = 0xFFFF
 _SEE_ZIP64 = {0xFFFF, 0xFFFFFFFF}
-_ENCRYPTED, _SIZES_FOLLOW = 1, 8
+_ENCRYPTED, _SIZES_FOLLOW, _UTF8 = 1, 8, 1 << 11
+# 4.3.9: what follows the data of an entry whose sums were not known before; the signature may lack.
+_DESCRIPTOR, _DESCRIPTOR_64, _IS_DESCRIPTOR = (
+    struct.Struct("<3L"),
+    struct.Struct("<L2Q"),
+    b"PK\7\10",
+)
 
 
 class _Directory(NamedTuple):
@@ -74,6 +80,8 @@ def check_directory(path: Path, file: BinaryIO) -> None:
 def check_members(path: Path, file: BinaryIO, archive: zipfile.ZipFile) -> None:
     """Refuse entries that overlap, unfold to too much together, or are described in two ways.
 
+    Readers that go from entry to entry without the list would unpack what stands between them.
+
     Raises:
         InputError: says what is wrong with the zip at `path`.
     """
@@ -84,13 +92,18 @@ def check_members(path: Path, file: BinaryIO, archive: zipfile.ZipFile) -> None:
         raise InputError(path, problem, "make it again, of images of the size that is asked for")
     end = 0
     for entry, place in zip(entries, _places(path, file, entries), strict=True):
-        if entry is entries[0] and entry.header_offset:
-            raise broken(path, f"{entry.header_offset:,} bytes stand before it")
-        if entry.header_offset < end:
-            raise broken(path, f"{entry.filename!r} overlaps the entry before it")
+        _no_gap(path, end, entry.header_offset, repr(entry.filename), "the entry before it")
         end = place + entry.compress_size
-    if end > archive.start_dir:
-        raise broken(path, f"{entries[-1].filename!r} overlaps the list of entries")
+        end += _descriptor(file, end, entry)
+    last = repr(entries[-1].filename) if entries else ""
+    _no_gap(path, end, archive.start_dir, "its list of entries", last)
+
+
+def _no_gap(path: Path, end: int, start: int, what: str, before: str) -> None:
+    if start > end:
+        raise broken(path, f"{start - end:,} bytes stand before {what}")
+    if start < end:
+        raise broken(path, f"{what} overlaps {before}")
 
 
 def broken(path: Path, why: object) -> InputError:
@@ -151,11 +164,34 @@ def _places(path: Path, file: BinaryIO, entries: list[zipfile.ZipInfo]) -> Itera
             header = os.pread(file.fileno(), _LOCAL.size, entry.header_offset)
         if not header.startswith(_IS_LOCAL) or len(header) < _LOCAL.size:
             raise broken(path, f"{entry.filename!r} is not where the list says")
-        _, flags, method, *sums, name, extra = _LOCAL.unpack(header)
+        _, flags, method, *sums, length, extra = _LOCAL.unpack(header)
+        name = os.pread(file.fileno(), length, entry.header_offset + _LOCAL.size)
         listed = (entry.CRC, entry.compress_size, entry.file_size)
         told_later = flags & _SIZES_FOLLOW and entry.flag_bits & _SIZES_FOLLOW
         same = told_later or all(a in (b, *_SEE_ZIP64) for a, b in zip(sums, listed, strict=True))
         differing = (flags ^ entry.flag_bits) & _ENCRYPTED or method != entry.compress_type
-        if differing or not same:
+        if differing or not same or _decoded(name, flags) != entry.orig_filename:
             raise broken(path, f"{entry.filename!r} is described in two ways")
-        yield entry.header_offset + _LOCAL.size + name + extra
+        yield entry.header_offset + _LOCAL.size + length + extra
+
+
+def _decoded(name: bytes, flags: int) -> str:
+    """A name as Python's reader decodes it."""
+    return name.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
+
+
+def _descriptor(file: BinaryIO, at: int, entry: zipfile.ZipInfo) -> int:
+    """How many bytes of sums stand behind the data that ends at `at`."""
+    if not entry.flag_bits & _SIZES_FOLLOW:
+        return 0
+    sums = (entry.CRC, entry.compress_size, entry.file_size)
+    found = os.pread(file.fileno(), len(_IS_DESCRIPTOR) + _DESCRIPTOR_64.size, at)
+    for signature in (_IS_DESCRIPTOR, b""):
+        # The longer one first: sizes of 8 bytes begin like those of 4.
+        for form in (_DESCRIPTOR_64, _DESCRIPTOR):
+            if form is _DESCRIPTOR and max(sums) > 0xFFFFFFFF:
+                continue
+            told = signature + form.pack(*sums)
+            if found.startswith(told):
+                return len(told)
+    return 0

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of a zip. What is None is what is true; `listed` is what the list says."""
+    """An entry of a zip. What is None is what is true; `listed` is what the list says.
+
+    `local_name` is what the header before the data says, and `behind` follows the data.
+    """
 
     name: bytes
     data: bytes = b""
@@ -20,6 +23,8 @@ class Entry:
     packed: bytes | None = None
     extra: bytes = b""
     offset: int | None = None
+    local_name: bytes | None = None
+    behind: bytes = b""
     listed: tuple[tuple[str, int], ...] = ()
 
 
@@ -51,8 +56,9 @@ def make_zip(
         said = facts | dict(entry.listed)
         if entry.offset is None:
             local = (entry.flags, entry.method, 0, 33, facts["crc"], facts["packed"], facts["size"])
-            body += struct.pack("<4s5H3L2H", b"PK\3\4", 20, *local, len(entry.name), 0)
-            body += entry.name + packed
+            name = entry.name if entry.local_name is None else entry.local_name
+            body += struct.pack("<4s5H3L2H", b"PK\3\4", 20, *local, len(name), 0)
+            body += name + packed + entry.behind
         listing += struct.pack(
             "<4s6H3L5H2L", b"PK\1\2", 3 << 8 | 20, 20, said["flags"], said["method"], 0, 33,
             said["crc"], said["packed"], said["size"], len(entry.name), len(entry.extra), 0, 0, 0,

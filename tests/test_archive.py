@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from hostile import Entry, make_zip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.io import MemoryFile
@@ -155,6 +156,27 @@ def test_an_entry_that_is_a_danger_spoils_the_archive(
             image_names(archive)
 
 
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ((NAME, NAME), "is there 2 times"),
+        (("readme", "readme", NAME), "is there 2 times"),
+        ((NAME, NAME.upper() + ".tiff", NAME.lower()), "differs from .* in case alone"),
+        (("CH3/\u00e9.tiff", "CH3/e\u0301.tiff"), "differs from .* in case alone"),
+    ],
+)
+def test_names_that_are_one_file_to_some_reader_are_refused(
+    tmp_path: Path, names: tuple[str, ...], problem: str
+) -> None:
+    (tmp_path / "a.zip").write_bytes(
+        make_zip([Entry(name.encode(), tiff(image(1, size=8)), flags=1 << 11) for name in names])
+    )
+    with open_archive(tmp_path / "a.zip") as archive:
+        with pytest.raises(InputError, match=problem) as raised:
+            image_names(archive)
+        assert raised.value.remedy == "keep one"
+
+
 def _renamed(path: Path, name: str) -> bytes:
     """The bytes of a zip whose last entry has this name, which Python's writer might have cut."""
     raw = name.encode()
@@ -211,13 +233,15 @@ def test_names_that_an_archive_may_hold(name: str, problem: str) -> None:
     assert problem in found and bool(found) == bool(problem)
 
 
-def test_the_message_of_a_damaged_image_says_nothing_random() -> None:
+@pytest.mark.parametrize("data", [tiff(image(1))[:5000], b"no image", b""])
+def test_the_message_of_a_damaged_image_says_nothing_random(data: bytes) -> None:
     def message() -> str:
         with pytest.raises(InputError) as raised:
-            decode_image("x", tiff(image(1))[:5000])
+            decode_image("x", data)
         return str(raised.value)
 
     assert message() == message()
+    assert "vsimem" not in message()
 
 
 def test_images_of_bands_and_values_that_a_layout_asks_for() -> None:

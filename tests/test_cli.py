@@ -80,9 +80,10 @@ def test_an_upload_is_checked_scored_reproduced_and_logged(trained: Path, kit) -
     line = "package --layout plain --name mine --truth truth --stretch anchors --json"
     code, out, err = kit(line)
     assert code == 0 and "without anchors" in err
+    assert "written 2 images in" in err and "the leaderboard shows mae: 0." in err
     assert json.loads(out)["scores"]["other"]["name"] == "without anchors"
-    code, out, _ = kit("check submissions/mine.zip --layout plain --json")
-    assert code == 0 and json.loads(out)["ok"]
+    code, out, err = kit("check submissions/mine.zip --layout plain --json")
+    assert code == 0 and json.loads(out)["ok"] and "checked 2 images in" in err
     code, out, err = kit("check submissions/mine.zip --layout 2023 --json")
     assert code == 4 and not json.loads(out)["ok"] and "rejected" in err
     line = "score submissions/mine.zip truth --sheet worst.png --worst --per-scene errors.parquet"
@@ -179,6 +180,8 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
         ("leaderboard", 3, "submissions"),
         ("score nowhere.zip truth --worst", 3, "--sheet"),
         ("score --codabench nowhere out", 3, "nowhere"),
+        ("score --codabench in out --per-scene x.parquet", 3, "--per-scene"),
+        ("score nowhere.zip truth --year 2023", 3, "--mapping"),
         ("score nowhere.zip truth", 3, "nowhere.zip"),
         ("simulate data", 5, "data"),
         ("nonsense", 2, "nonsense"),

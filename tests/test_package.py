@@ -23,8 +23,9 @@ from kit.ensemble import average, digest
 from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import lock, sha256
 from kit.layout import LAYOUTS
+from kit.leaderboard import leaderboard
 from kit.package import Package, package
-from kit.provenance import LOG_COLUMNS, made_with, predictions_digest
+from kit.provenance import LOG_COLUMNS, made_with, predictions_digest, read_provenance
 from kit.score import score
 
 CH3 = LAYOUTS["2022"]
@@ -285,6 +286,55 @@ def test_a_disk_that_fills_leaves_nothing(tmp_path: Path, run: Run) -> None:
     assert files(tmp_path) == set()
 
 
+KILLED = """
+import os, pathlib, sys
+from kit.package import package
+root, target, moment, options = pathlib.Path(sys.argv[1]), *sys.argv[2:5]
+replace = pathlib.Path.replace
+def killed(self, name):
+    if pathlib.Path(name).name != target:
+        return replace(self, name)
+    if moment == "after":
+        replace(self, name)
+    os._exit(9)
+pathlib.Path.replace = killed
+package(predictions=root / "predictions", submissions=root / "submissions",
+        ensemble="one", name="mine", overwrite=options == "overwrite")
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("target", ["mine.json", "submissions.csv", "mine.zip"])
+def test_killed_anywhere_the_same_command_finishes_the_work(
+    tmp_path: Path, run: Run, target: str, moment: str
+) -> None:
+    def kill(options: str = "") -> None:
+        arguments = [str(tmp_path), target, moment, options]
+        done = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=REPOSITORY)
+        assert done.returncode == 9
+
+    kill()
+    archive = tmp_path / "submissions" / "mine.zip"
+    whole = {"mine.zip", "mine.json", "submissions.csv"}
+    if archive.exists():
+        assert (target, moment) == ("mine.zip", "after")
+        assert read_provenance(archive.with_suffix(".json")).sha256 == sha256(archive)
+        with pytest.raises(BusyError):
+            run(ensemble="one", name="mine")
+    else:
+        run(ensemble="one", name="mine")
+    assert files(tmp_path) == whole
+    (row,) = leaderboard(archive.parent).rows
+    assert row.sha256 == sha256(archive)
+
+    write_member(tmp_path / "predictions", "one", {A: image(5), B: image(6)})
+    kill("overwrite")
+    result = run(ensemble="one", name="mine", overwrite=True)
+    assert files(tmp_path) == whole
+    assert read_provenance(result.manifest).sha256 == result.sha256 == sha256(archive) != row.sha256
+    assert {row.sha256 for row in leaderboard(archive.parent).rows} == {row.sha256, result.sha256}
+
+
 def test_a_log_that_is_none_is_said_before_anything_is_written(tmp_path: Path, run: Run) -> None:
     log = tmp_path / "submissions" / "submissions.csv"
     log.parent.mkdir()
@@ -295,10 +345,19 @@ def test_a_log_that_is_none_is_said_before_anything_is_written(tmp_path: Path, r
     assert log.read_text() == "my notes\n"
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "/x", ".hidden", ".."])
-def test_names_that_lead_elsewhere(run: Run, name: str) -> None:
-    with pytest.raises(InputError, match="not a name"):
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "/x", ".hidden", "..", "a\nb", "a\0", "\udcff", "é" * 101]
+)
+def test_names_that_no_archive_should_have(tmp_path: Path, run: Run, name: str) -> None:
+    with pytest.raises(InputError, match="not a name") as raised:
         run(name=name)
+    assert str(raised.value).partition("\n")[0].isprintable()
+    assert files(tmp_path) == set()
+
+
+def test_a_name_as_long_as_may_be(tmp_path: Path, run: Run) -> None:
+    run(name="é" * 100)
+    assert len(files(tmp_path)) == 3
 
 
 def test_an_unknown_layout_and_a_missing_member(run: Run) -> None:

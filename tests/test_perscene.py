@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
+from kit.errors import OutputError
 from kit.perscene import ImageScore, worst, write_images
 
 
@@ -31,3 +33,12 @@ def test_the_worst_come_first_and_equal_ones_by_name() -> None:
     images = [scored("b", 0.2), scored("c", 0.1), scored("a", 0.2), scored("d", 0.3)]
     assert [image.submission for image in worst(images, 3)] == ["d", "a", "b"]
     assert len(worst(images, 9)) == 4
+
+
+def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "out.parquet").mkdir()
+    with pytest.raises(OutputError, match=r"out\.parquet: cannot be written"):
+        write_images(tmp_path / "out.parquet", [])
+    # No file can be made in /proc, not even by the superuser.
+    with pytest.raises(OutputError, match=r"/proc/out\.parquet: cannot be written"):
+        write_images(Path("/proc/out.parquet"), [])

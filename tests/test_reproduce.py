@@ -14,7 +14,9 @@ import kit.zipwriter
 from kit.errors import BusyError, InputError
 from kit.files import sha256
 from kit.package import Package, package
+from kit.pairs import Pair, fingerprint, write_pairs
 from kit.reproduce import Part, Reproduction, reproduce
+from kit.tiles import SceneKey
 
 ENGINE = {"name": "torch eager", "version": "2", "device": "CPU", "precision": "float32"}
 
@@ -63,7 +65,7 @@ def test_the_same_parts_give_the_same_bytes(packaged: Package) -> None:
     result = again(packaged.manifest, advance=lambda *step: steps.append(step))
     assert result.same and result.found == packaged.sha256
     assert (result.entries, result.versions, result.out) == ((), {}, None)
-    states = ["same", "same", "same", "there", "same", "same", "there"]
+    states = ["same", *["same", "same", "there", "gone"] * 2]
     assert [part.state for part in result.parts] == states
     assert steps == [(1, 2), (2, 2)]
     assert everything() == before
@@ -131,6 +133,26 @@ def test_a_member_that_changed_is_named_with_its_images(packaged: Package) -> No
     assert (changed.state, changed.problem) == ("changed", "other values by the same weights")
     tiles = Path("test tiles").resolve()
     assert changed.remedy == f"run: kit predict --ensemble two --input '{tiles}' --overwrite"
+
+
+def test_the_pairs_that_a_member_was_trained_on(packaged: Package) -> None:
+    table = Path("work") / "pairs.parquet"
+    assert part(again(packaged.manifest), "pairs of one").problem == "pairs.parquet: no such table"
+    scene = SceneKey.parse(A)
+    pairs = (
+        Pair(scene, scene, (), (), 8, 8, 0, 0, 0, dataset1=True, dataset2=True, split="train"),
+    )
+    write_pairs(table, pairs)
+    found = part(again(packaged.manifest), "pairs of one")
+    assert (found.state, found.remedy) == ("there", "") and "does not tell" in found.problem
+    for checksum, state in ((fingerprint(pairs), "same"), ("others", "changed")):
+        member("one", 0, pairs_sha256=checksum)
+        manifest = package(
+            predictions=Path("predictions"), submissions=Path(state), ensemble="one"
+        ).manifest
+        result = again(manifest)
+        assert part(result, "pairs of one").state == state
+        assert result.same
 
 
 def test_why_a_member_changed(packaged: Package) -> None:

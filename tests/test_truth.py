@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tiny import A, B, digital_numbers, write_truth
 
 from kit.errors import InputError
+from kit.mapping import write_mapping
+from kit.perscene import read_pixels
 from kit.tiles import SceneKey
 from kit.truth import SarInput, Truth, load_truth, read_mapping, scene_in
 
@@ -286,3 +289,72 @@ def test_official_tiles(tmp_path: Path) -> None:
     assert [t.name for t in load_truth(tmp_path / "copy", images).inputs[0].truths] == [
         "-55.20_-4.39_2019_07_01"
     ]
+
+
+def write_netcdf(path: Path, scenes: dict[str, NDArray[np.uint16]]) -> Path:
+    """Write scenes [B4, B3, B2] as the 2023 edition does: bands in the order of their names."""
+    xr = pytest.importorskip("xarray", reason="needs xarray: pip install xarray h5netcdf h5py")
+    keys = [SceneKey.parse(scene) for scene in scenes]
+    first = min(key.date for key in keys)
+    dims = ("index", "data_band", "channel", "row", "col")
+    data = xr.Dataset(
+        {
+            "images": (dims, np.stack([dn[::-1, None] for dn in scenes.values()])),
+            "collection_dates": (
+                "index", [(key.date - first).days for key in keys], {"units": f"days since {first}"}
+            ),
+            "center_lat_lons": (
+                ("index", "geo_coord"), [[float(key.lat), float(key.lon)] for key in keys]
+            ),
+        },
+        coords={"data_band": ["B2", "B3", "B4"]},
+        attrs={"data_source": "Sentinel-2"},
+    )  # fmt: skip
+    path.parent.mkdir(exist_ok=True)
+    data.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def test_tiles_in_a_netcdf_file_are_the_truths_that_they_are_as_tiffs(tmp_path: Path) -> None:
+    scenes = {at("2019_06_01"): 0, at("2019_06_15"): 1, at("2019_08_01"): 2, B: 3}
+    pixels = {scene: digital_numbers(seed, size=8) for scene, seed in scenes.items()}
+    pixels[at("2019_06_02")] = np.full((3, 8, 8), 6000, np.uint16)
+    for scene, dn in pixels.items():
+        write_truth(tmp_path / "tiffs", scene, dn)
+    file = write_netcdf(tmp_path / "nc" / "sent2.nc", pixels)
+    images = [IMAGE, f"CH3/{B}.tiff"]
+    expected = load_truth(tmp_path / "tiffs", images)
+    assert [len(sar.truths) for sar in expected.inputs] == [2, 1]
+    for source in (file, file.parent):
+        found = load_truth(source, images)
+        for sar, other in zip(found.inputs, expected.inputs, strict=True):
+            assert (sar.name, sar.submissions) == (other.name, other.submissions)
+            for truth, same in zip(sar.truths, other.truths, strict=True):
+                assert truth.name == same.name
+                np.testing.assert_array_equal(read_pixels(truth), read_pixels(same))
+    written = write_mapping(load_truth(file, images), tmp_path / "out" / "files.json", "2023")
+    assert len(load_truth(written, images).inputs) == 2
+
+
+def test_a_netcdf_file_that_is_no_truth(tmp_path: Path) -> None:
+    file = write_netcdf(tmp_path / "a.nc", {B: digital_numbers(0, size=8)})
+    with pytest.raises(InputError, match="holds other places"):
+        load_truth(file, [IMAGE])
+    file.write_bytes(file.read_bytes()[:1000])
+    for source in (file, tmp_path):
+        with pytest.raises(InputError, match="not readable as NetCDF") as raised:
+            load_truth(source, [IMAGE])
+        assert raised.value.where == str(file)
+    with pytest.raises(InputError, match="cannot be opened"):
+        load_truth(tmp_path / "none.nc", [IMAGE])
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="needs the official sample tiles in ../shared")
+def test_the_official_netcdf_file_gives_the_truths_of_the_tiles() -> None:
+    pytest.importorskip("h5netcdf", reason="needs h5netcdf: pip install h5netcdf")
+    images = [f"CH3/Sentinel2_-55.20_-4.39_{date}.tiff" for date in ("2019_06_08", "2019_07_02")]
+    (sar,) = load_truth(SAMPLE / "netcdf" / "sent2_sample.nc", images).inputs
+    (other,) = load_truth(SAMPLE / "sent2", images).inputs
+    assert [truth.name for truth in sar.truths] == [truth.name for truth in other.truths]
+    for truth, same in zip(sar.truths, other.truths, strict=True):
+        np.testing.assert_array_equal(read_pixels(truth), read_pixels(same))

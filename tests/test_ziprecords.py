@@ -1,6 +1,9 @@
 import io
+import struct
 import tracemalloc
 import zipfile
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +61,9 @@ def test_zips_that_others_write_are_whole(tmp_path: Path) -> None:
 
 
 WHOLE = make_zip([GOOD])
+# An entry that no list tells of: who reads without the list, as a pipe is read, unpacks it.
+HIDDEN = make_zip([Entry(b"../evil.sh", b"rm -r .")])[: -(22 + 46 + len(b"../evil.sh"))]
+HIDING = replace(GOOD, behind=HIDDEN)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +77,7 @@ WHOLE = make_zip([GOOD])
         (WHOLE + b"\0" * 70_000, "its end is missing"),
         (WHOLE + WHOLE, "bytes stand before it"),
         (b"x" + WHOLE, "1 bytes stand before it"),
-        (make_zip([GOOD], before=b"#!/bin/sh\n"), "10 bytes stand before it"),
+        (make_zip([GOOD], before=b"#!/bin/sh\n"), "10 bytes stand before 'CH3/a"),
         (make_zip([GOOD], comment=b"abc")[:-1], "its end is cut off"),
         (make_zip([GOOD], after=b"abc"), "3 bytes follow it"),
         (make_zip([GOOD], comment=b"abc", after=b"more"), "4 bytes follow it"),
@@ -97,7 +103,18 @@ WHOLE = make_zip([GOOD])
         (make_zip([GOOD, Entry(GOOD.name, GOOD.data, offset=0)]), "overlaps the entry before it"),
         (make_zip([GOOD, *[Entry(b"CH3/%d.tiff" % i, offset=0) for i in range(1000)]]), "two ways"),
         (make_zip([Entry(GOOD.name, listed=(("offset", 0), ("packed", 1 << 30)))]), "two ways"),
-        (make_zip([Entry(b"a" * 9, flags=8, listed=(("packed", 1 << 30),))]), "overlaps the list"),
+        (
+            make_zip([Entry(b"a" * 9, flags=8, listed=(("packed", 1 << 30),))]),
+            "list of entries over",
+        ),
+        (make_zip([HIDING, OTHER]), r"\d+ bytes stand before 'CH3/b\.tiff'"),
+        (make_zip([HIDING]), r"\d+ bytes stand before its list of entries"),
+        (make_zip([], before=HIDDEN), r"\d+ bytes stand before"),
+        (make_zip([replace(GOOD, local_name=b"CH3/b.tiff"), OTHER]), "is described in two ways"),
+        (make_zip([replace(GOOD, local_name=b"../a.tiff")]), "is described in two ways"),
+        (make_zip([replace(GOOD, local_name=b"\xff", flags=1 << 11)]), "described in two ways"),
+        (make_zip([replace(GOOD, flags=8, behind=bytes(12))]), "12 bytes stand before"),
+        (make_zip([replace(GOOD, flags=8, behind=b"PK\7\10" + bytes(20))]), "24 bytes stand"),
     ],
     ids=lambda value: value if isinstance(value, str) else len(value),
 )
@@ -106,6 +123,19 @@ def test_records_that_do_not_fit_together(tmp_path: Path, data: bytes, problem: 
         opened(tmp_path, data)
     assert raised.value.remedy and raised.value.where == str(tmp_path / "a.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+@pytest.mark.parametrize("signature", [b"PK\7\10", b""])
+@pytest.mark.parametrize("form", ["<3L", "<L2Q"])
+@pytest.mark.parametrize("data", [GOOD.data, b""])
+def test_sums_that_follow_the_data_have_four_forms(
+    tmp_path: Path, signature: bytes, form: str, data: bytes
+) -> None:
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(data) + packer.flush()
+    sums = signature + struct.pack(form, zlib.crc32(data), len(packed), len(data))
+    entry = Entry(b"CH3/0", data, flags=8, packed=packed, behind=sums)
+    assert opened(tmp_path, make_zip([entry, GOOD])) == ("CH3/a.tiff",)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ of the discriminator; the losses. An optimiser whose loss or gradient is no numb
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -180,7 +181,10 @@ class Step:
             return model
         # Buffers need no copying: estimates of spectral norms follow from the weights, and running
         # statistics are estimated anew before they are used.
-        return DistributedDataParallel(model, broadcast_buffers=False)
+        with warnings.catch_warnings():
+            # torch 2.13 would have it called otherwise, by a name that 2.11 does not know.
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return DistributedDataParallel(model, broadcast_buffers=False)
 
     def _gathered(self, model: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Gradients of all parts but the last stay in this process."""

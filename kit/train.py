@@ -154,7 +154,7 @@ class _Loop:
         """Train to the end of the schedule."""
         state = self.state
         every = math.ceil(self.epochs / self.variant.validations)
-        with _signals() as stopped:
+        with _signals(self.group) as stopped:
             self.began = self.saved = self.logged = time.monotonic()
             while state.epoch < self.epochs:
                 self._epoch(step, stopped)
@@ -338,13 +338,17 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM so that a step is never cut in two; a second one takes effect."""
+def _signals(group: Group) -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM so that a step is never cut in two.
+
+    A second Ctrl-C takes effect at once, but under torchrun, which hands on what all have received.
+    """
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, before[signal.Signals(number)])
+        if number == signal.SIGINT and group.size == 1:
+            signal.signal(number, before[signal.SIGINT])
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:

@@ -44,7 +44,7 @@ def test_a_batch_in_parts_is_the_same_batch(gan: float) -> None:
         for name, model in (("g", state.generator), ("d", state.discriminator)):
             for key, weight in model.named_parameters() if model else ():
                 weight.register_post_accumulate_grad_hook(
-                    lambda w, key=name + key: found.__setitem__(key, w.grad.clone())
+                    lambda w, f=found, key=name + key: f.__setitem__(key, w.grad.clone())
                 )
         values = step.take(batch(4, size=128))
         gradients.append((values, found))

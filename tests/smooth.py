@@ -1,0 +1,12 @@
+"""kit with an epsilon of Adam so large that rounding is not made a whole step of."""
+
+import functools
+
+import torch
+
+torch.optim.Adam = functools.partial(torch.optim.Adam, eps=0.01)
+
+if __name__ == "__main__":
+    from kit.cli import main
+
+    main()

@@ -1,0 +1,132 @@
+"""Two processes train what one trains, and stop, fail and go on together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, tiny
+from made import world
+
+from kit.checkpoint import checkpoints
+from kit.cloudrule import CloudRule
+from kit.errors import InputError
+from kit.group import Group
+from kit.models import build_generator
+from kit.models.folding import folded_state
+from kit.pairs import read_pairs, train_pairs
+from kit.prepare import prepare
+from kit.run import records
+from kit.train import _check_share, train
+from kit.weights import load_run, load_tensors
+
+SETTINGS = (
+    "gan=1", "l1=10", "epochs=2", "decay_epochs=2", "validations=2", "name=shared", "crop=64",
+)  # fmt: skip
+SMOOTH = Path(__file__).with_name("smooth.py")
+
+
+def command(*options: str, runs: str) -> list[str]:
+    given = [part for text in (*TINY, *SETTINGS, *options) for part in ("--set", text)]
+    return [str(SMOOTH), "train", "p2phd1", "--runs", runs, *given]
+
+
+def torchrun(*options: str, processes: int = 2) -> list[str]:
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--standalone",
+        "--nproc-per-node", str(processes), *command(*options, runs="two"),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def weights(run: Path) -> torch.Tensor:
+    tensors, _ = load_tensors(run / "last.safetensors", "")
+    return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])
+
+
+def test_two_processes_give_the_weights_of_one(
+    environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(tmp_path / "data", places=30, dates=1, size=64)
+    prepare(tmp_path / "data", tmp_path / "work", rule=CloudRule())
+    subprocess.run([sys.executable, *command(runs="one")], check=True)
+    done = subprocess.run(torchrun(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("next: kit validate") == 1  # one of the two talks
+    assert "Warning" not in done.stderr.replace("OMP_NUM_THREADS", "")
+    ours, theirs = records(Path("one/shared")), records(Path("two/shared"))
+    assert ours[-1]["step"] >= 20
+    torch.manual_seed(0)
+    start = folded_state(build_generator(tiny("p2phd1")))
+    begun = torch.cat([tensor.flatten() for _, tensor in sorted(start.items())])
+    assert (weights(Path("one/shared")) - begun).abs().max() > 0.01
+    torch.testing.assert_close(
+        weights(Path("two/shared")), weights(Path("one/shared")), atol=1e-5, rtol=0
+    )
+    for row, other in zip(ours, theirs, strict=True):
+        row.pop("images_per_s", None), other.pop("images_per_s", None)
+        assert row == pytest.approx(other, rel=1e-4)
+
+
+def test_a_group_stops_together_and_goes_on_with_another_number(
+    trained: Path, environment: None
+) -> None:
+    metrics = Path("two/elastic/metrics.jsonl")
+    with subprocess.Popen(
+        torchrun("name=elastic", "epochs=40"), stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (metrics.exists() and metrics.read_text().count("\n") > 2):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+    state = json.loads((checkpoints(Path("two/elastic/checkpoints"))[0] / "state.json").read_text())
+    assert 0 < state["epoch"] < 42
+    notes: list[str] = []
+    variant = tiny("p2phd1", *SETTINGS, "name=elastic", "epochs=40")
+    steps = []
+
+    def watch(record: dict) -> None:
+        notes.extend([record["note"]] if "note" in record else [])
+        steps.append(record.get("step", 0))
+        if steps[-1] > state["step"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(variant, work=Path("work"), runs=Path("two"), watch=watch)
+    assert notes == [f"goes on from step {state['step']}"]
+
+
+def test_what_stops_the_first_stops_all(trained: Path, environment: None) -> None:
+    (trained / "two" / "shared").mkdir(parents=True)
+    (trained / "two" / "shared" / "config.json").write_text("[]")
+    done = subprocess.run(torchrun(), capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "not what kit train writes" in done.stderr
+    assert "said why" in done.stderr
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(trained: Path) -> None:
+    pairs = len(train_pairs(read_pairs(Path("work/pairs.parquet")), 1))
+    _check_share(tiny("p2phd1"), pairs, Group(0, 4))
+    for variant, size in ((tiny("p2phd1"), 3), (tiny("p2phd1", "accumulate=4"), 2)):
+        with pytest.raises(InputError, match="--set batch="):
+            _check_share(variant, pairs, Group(0, size))
+    with pytest.raises(InputError, match="shared by 2"):
+        _check_share(tiny("p2phd1", "batch=64"), pairs, Group(0, 2))
+
+
+def test_weights_of_a_group_are_weights(trained: Path, environment: None) -> None:
+    assert subprocess.run(torchrun(processes=1), capture_output=True).returncode == 0
+    assert load_run(Path("two"), "shared").variant.name == "shared"

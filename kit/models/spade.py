@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kit.models.padding import reflect_to_multiple
+from kit.models.precision import in_float32
 
 Depth = Literal["normal", "more", "most"]
 
@@ -112,7 +113,7 @@ class SpadeGenerator(nn.Module):
         x = self.up_3(_doubled(x), sar)
         if self.depth == "most":
             x = self.up_4(_doubled(x), sar)
-        rgb = torch.tanh(self.conv_img(F.leaky_relu(x, _SLOPE, inplace=True)))
+        rgb = in_float32(self.conv_img, F.leaky_relu(x, _SLOPE, inplace=True)).tanh()
         return rgb[..., :height, :width]
 
 

@@ -37,8 +37,10 @@ class Spade(nn.Module):
     def forward(self, features: Tensor, sar: Tensor) -> Tensor:
         """Features [B, C, h, w] and SAR [B, 2, h, w] to features of the same shape."""
         hidden = self.mlp_shared(sar)
-        gamma: Tensor = self.mlp_gamma(hidden)
-        beta: Tensor = self.mlp_beta(hidden)
+        # One convolution, because it has few outputs for its many inputs.
+        weight = torch.cat([self.mlp_gamma.weight, self.mlp_beta.weight])
+        bias = torch.cat([self.mlp_gamma.bias, self.mlp_beta.bias])
+        gamma, beta = F.conv2d(hidden, weight, bias, padding=1).chunk(2, dim=1)
         normalised: Tensor = self.param_free_norm(features)
         return normalised * (1 + gamma) + beta
 

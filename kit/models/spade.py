@@ -38,8 +38,9 @@ class Spade(nn.Module):
         """Features [B, C, h, w] and SAR [B, 2, h, w] to features of the same shape."""
         hidden = self.mlp_shared(sar)
         # One convolution, because it has few outputs for its many inputs.
-        weight = torch.cat([self.mlp_gamma.weight, self.mlp_beta.weight])
-        bias = torch.cat([self.mlp_gamma.bias, self.mlp_beta.bias])
+        both = (self.mlp_gamma, self.mlp_beta)
+        weight = torch.cat([convolution.weight for convolution in both])
+        bias = torch.cat([c.bias for c in both if c.bias is not None])
         gamma, beta = F.conv2d(hidden, weight, bias, padding=1).chunk(2, dim=1)
         normalised: Tensor = self.param_free_norm(features)
         return normalised * (1 + gamma) + beta

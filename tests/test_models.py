@@ -6,6 +6,7 @@ from torch import nn
 
 from kit.errors import InputError
 from kit.models import MODELS, build_discriminator, build_generator
+from kit.models.norms import InstanceNorm
 from kit.variants import P2PHD1, SPADE1, VARIANTS, Variant
 
 SMALL = replace(SPADE1, width=1, discriminator_width=1)
@@ -29,9 +30,9 @@ def test_the_settings_of_a_variant_arrive() -> None:
     assert set(MODELS) == {"spade", "pix2pixhd"}
     assert build_generator(replace(SMALL, width=2, depth="most")).up_4.conv_0.in_channels == 2
     assert norms(build_generator(SMALL)) == {nn.BatchNorm2d}
-    assert norms(build_generator(replace(SMALL, norm="instance"))) == {nn.InstanceNorm2d}
+    assert norms(build_generator(replace(SMALL, norm="instance"))) == {InstanceNorm}
     small = replace(P2PHD1, width=1)
-    assert norms(build_generator(small)) == {nn.InstanceNorm2d}
+    assert norms(build_generator(small)) == {InstanceNorm}
     assert norms(build_generator(replace(small, norm="batch"))) == {nn.BatchNorm2d}
     discriminator = build_discriminator(replace(SMALL, discriminator_width=3))
     assert discriminator.kind == "spade" and discriminator.scales[0][0].out_channels == 3

@@ -12,6 +12,7 @@ from torch import distributed, nn
 
 from kit.errors import InputError
 from kit.models.discriminator import Discriminator
+from kit.models.norms import InstanceNorm
 from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.spade import SpadeGenerator
 from kit.variants import Variant
@@ -49,7 +50,7 @@ def build_discriminator(variant: Variant) -> nn.Module:
 
 def _norm(variant: Variant) -> type[nn.Module]:
     if variant.norm == "instance":
-        return nn.InstanceNorm2d
+        return InstanceNorm
     in_group = distributed.is_available() and distributed.is_initialized()
     if variant.norm == "sync_batch" and in_group and torch.cuda.is_available():
         return nn.SyncBatchNorm

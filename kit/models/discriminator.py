@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kit.models import pix2pixhd, spade
+from kit.models.norms import InstanceNorm
 
 _SCALES = 2
 _WIDEST = 512
@@ -54,7 +55,7 @@ def _patch_network(kind: Literal["spade", "pix2pixhd"], width: int) -> nn.Sequen
             convolution = spectral_norm(_convolution(channels, wider, stride, bias=False))
         else:
             convolution = _convolution(channels, wider, stride)
-        layers += [convolution, nn.InstanceNorm2d(wider), _activation()]
+        layers += [convolution, InstanceNorm(wider), _activation()]
         channels = wider
     return nn.Sequential(*layers, _convolution(channels, 1, stride=1))
 

@@ -12,7 +12,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from kit.models.norms import InstanceNorm
 from kit.models.padding import reflect_to_multiple
+from kit.models.precision import in_float32
 
 _HALVINGS = 4
 _BLOCKS = 9
@@ -47,7 +49,7 @@ class GlobalGenerator(nn.Module):
         norm: the class of the norms; batch norms have a gain and a bias, instance norms none.
     """
 
-    def __init__(self, width: int = 64, norm: type[nn.Module] = nn.InstanceNorm2d) -> None:
+    def __init__(self, width: int = 64, norm: type[nn.Module] = InstanceNorm) -> None:
         super().__init__()
         widths = [width * 2**halving for halving in range(_HALVINGS + 1)]
         layers = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(2, width, 7), norm)]
@@ -64,7 +66,11 @@ class GlobalGenerator(nn.Module):
 
     def forward(self, sar: Tensor) -> Tensor:
         """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
-        rgb: Tensor = self.model(reflect_to_multiple(sar, 2**_HALVINGS))
+        features = reflect_to_multiple(sar, 2**_HALVINGS)
+        *layers, convolution, tanh = self.model
+        for layer in layers:
+            features = layer(features)
+        rgb: Tensor = tanh(in_float32(convolution, features))
         return rgb[..., : sar.shape[-2], : sar.shape[-1]]
 
 

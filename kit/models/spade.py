@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kit.models.padding import reflect_to_multiple
+from kit.models.precision import in_float32
 
 Depth = Literal["normal", "more", "most"]
 
@@ -36,8 +37,11 @@ class Spade(nn.Module):
     def forward(self, features: Tensor, sar: Tensor) -> Tensor:
         """Features [B, C, h, w] and SAR [B, 2, h, w] to features of the same shape."""
         hidden = self.mlp_shared(sar)
-        gamma: Tensor = self.mlp_gamma(hidden)
-        beta: Tensor = self.mlp_beta(hidden)
+        # One convolution, because it has few outputs for its many inputs.
+        both = (self.mlp_gamma, self.mlp_beta)
+        weight = torch.cat([convolution.weight for convolution in both])
+        bias = torch.cat([c.bias for c in both if c.bias is not None])
+        gamma, beta = F.conv2d(hidden, weight, bias, padding=1).chunk(2, dim=1)
         normalised: Tensor = self.param_free_norm(features)
         return normalised * (1 + gamma) + beta
 
@@ -112,7 +116,7 @@ class SpadeGenerator(nn.Module):
         x = self.up_3(_doubled(x), sar)
         if self.depth == "most":
             x = self.up_4(_doubled(x), sar)
-        rgb = torch.tanh(self.conv_img(F.leaky_relu(x, _SLOPE, inplace=True)))
+        rgb = in_float32(self.conv_img, F.leaky_relu(x, _SLOPE, inplace=True)).tanh()
         return rgb[..., :height, :width]
 
 

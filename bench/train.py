@@ -1,0 +1,250 @@
+"""How fast training is: beside a plain implementation of the same networks, and with its loader.
+
+The plain step and the kit's run in a process each, because memory is kept by process, and take
+turns, because machines are shared and noisy; a ratio is the median of those within a turn. A table
+goes to the screen, the same rows to bench/train.json.
+
+    python bench/train.py [--rounds 5] [--folder /tmp]
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count, islice
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from plain import Plain
+from torch.utils.flop_counter import FlopCounterMode
+
+from kit import console
+from kit.checkpoint import State
+from kit.cloudrule import CloudRule
+from kit.dataset import PairDataset, Sample, batches
+from kit.device import keep_memory, multiplies_bfloat16, pick
+from kit.group import Group
+from kit.pairs import read_pairs
+from kit.prepare import prepare
+from kit.simulate import simulate
+from kit.step import Step
+from kit.variants import Variant, find
+
+NAMES = ("spade1", "spade2", "p2phd1")
+NARROW = ("width=16", "discriminator_width=16", "crop=128", "batch=4")
+EPOCH = 81_391  # pairs that the paper trained on
+LARGEST = 256  # a batch beyond any device
+
+
+def main() -> None:
+    """Run all benchmarks and report."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--folder", type=Path, default=None)
+    chosen = arguments.parse_args()
+    peak = ceiling()
+    rows = [row("torch.mm", peak / 1e9, "GFLOP/s", 1.0, "itself")]
+    for name in NAMES:
+        rows += stepping(find(name, NARROW), chosen.rounds, peak)
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+        rows += loading(Path(folder), find("p2phd1", NARROW), chosen.rounds)
+    if pick().type == "cuda":
+        for name in NAMES:
+            rows += full_size(find(name))
+    else:
+        console.say("no rows for full width: torch sees no CUDA device")
+    console.table(
+        f"Training on {device()}, {time.strftime('%Y-%m-%d')}",
+        ("what", "rate", "unit", "ratio", "to"),
+        [(row["name"], f"{row['rate']:,.1f}", row["unit"], f"{row['ratio']:.2f}", row["to"])
+         for row in rows],
+    )  # fmt: skip
+    out = Path(__file__).with_suffix(".json")
+    out.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def ceiling() -> float:
+    """Floating point operations a second in a product of matrices, in the precision of training."""
+    half = multiplies_bfloat16()
+    side = 8192 if pick().type == "cuda" else 2048
+    a = torch.rand(side, side, device=pick(), dtype=torch.bfloat16 if half else torch.float32)
+    seconds = min(timed(lambda: a @ a) for _ in range(10))
+    return 2 * side**3 / seconds
+
+
+def stepping(variant: Variant, rounds: int, peak: float) -> list[dict[str, Any]]:
+    """Steps on a batch in memory: plain and the kit's, and what share of `peak` that is."""
+    with child(variant, "plain") as plain, child(variant, "kit") as kit:
+        turns = [[ask(of, "step") for of in (plain, kit)] for _ in range(rounds + 1)][1:]
+        used = {who: ask(of, "memory") for who, of in (("plain", plain), ("kit", kit))}
+        operations = ask(kit, "operations")
+    slow, fast = (variant.batch / min(seconds) for seconds in zip(*turns, strict=True))
+    ratio = statistics.median(before / after for before, after in turns)
+    share = operations / variant.batch * fast / peak
+    return [
+        row(f"{variant.name}: plain", slow, "images/s", 1.0, "itself"),
+        row(f"{variant.name}: kit", fast, "images/s", ratio, "plain"),
+        row(f"{variant.name}: kit", share * peak / 1e9, "GFLOP/s", share, "torch.mm"),
+        row(f"{variant.name}: plain, memory", used["plain"], "MiB", 1.0, "itself"),
+        row(f"{variant.name}: kit, memory", used["kit"], "MiB", used["kit"] / used["plain"],
+            "plain"),
+    ]  # fmt: skip
+
+
+def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]:
+    """The loader alone, steps alone, and both, on tiles in the page cache."""
+    world, work = simulate(folder / "world", places=8, test_places=0, dates=4), folder / "work"
+    prepare(world.train, work, rule=CloudRule(), max_cloud=1.0, holdout=0)
+    keep_memory()
+    step = Step(variant, State.new(variant), Group())
+    rates = {}
+    for name, workers in (("tiles", 0), ("tiles, 2 workers", 2)):
+        # A pair drawn for the first time is read from its tiles, so every round has a new data set.
+        def load(workers: int = workers) -> Iterator[Sample]:
+            dataset = PairDataset(
+                read_pairs(work / "pairs.parquet"), crop=variant.crop, target=variant.target, seed=0
+            )
+            todo = batches(dataset, epoch=0, batch=variant.batch, workers=workers)
+            return islice(todo, 8)
+
+        held = list(load())
+        images = sum(len(sample.radar) for sample in held)
+        work_of: dict[str, Callable[[], object]] = {
+            f"{name}: loader alone": lambda load=load: list(load()),
+            f"{name}: step alone": lambda held=held: [step.take(sample) for sample in held],
+            f"{name}: both": lambda load=load: [step.take(sample) for sample in load()],
+        }
+        seconds = dict.fromkeys(work_of, float("inf"))
+        for _ in range(max(2, rounds // 3)):
+            for what, call in work_of.items():
+                seconds[what] = min(seconds[what], timed(call))
+        rates |= {what: (images / spent, name) for what, spent in seconds.items()}
+    return [
+        row(f"{variant.name}, {what}", rate, "images/s", rate / rates[f"{name}: step alone"][0],
+            "step")
+        for what, (rate, name) in rates.items()
+    ]  # fmt: skip
+
+
+def full_size(variant: Variant) -> list[dict[str, Any]]:
+    """Full width at 256 pixels with the batch that is fastest on this device."""
+    best = (0.0, 0, 0.0)
+    for batch in fitting(variant):
+        with child(replace(variant, batch=batch), "kit") as kit:
+            seconds = min(ask(kit, "step") for _ in range(6))
+            best = max(best, (batch / seconds, batch, ask(kit, "memory")))
+    rate, batch, memory = best
+    name = f"{variant.name}, full width, batch {batch}"
+    return [
+        row(name, rate, "images/s", 1.0, "itself"),
+        row(f"{name}, memory", memory, "MiB", 1.0, "itself"),
+        row(f"{name}, an epoch of {EPOCH:,} pairs", EPOCH / rate / 3600, "hours", 1.0, "itself"),
+    ]
+
+
+def fitting(variant: Variant) -> Iterator[int]:
+    """Batches of 1, 2, 4 and so on up to what the device can hold."""
+    for batch in (2**power for power in count()):
+        with child(replace(variant, batch=batch), "kit") as kit:
+            if batch > LARGEST or ask(kit, "step") == float("inf"):
+                return
+        yield batch
+
+
+@contextmanager
+def child(variant: Variant, who: str) -> Iterator[Connection]:
+    """A process that steps when it is asked to."""
+    context = get_context("spawn")
+    ours, its = context.Pipe()
+    process = context.Process(target=serve, args=(its, variant, who), daemon=True)
+    process.start()
+    its.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        process.join()
+
+
+def ask(of: Connection, what: str) -> float:
+    """What a child answers."""
+    of.send(what)
+    return float(of.recv())
+
+
+def serve(asked: Connection, variant: Variant, who: str) -> None:
+    """A child: answer `step` with seconds, `memory` with MiB, `operations` with those of a step."""
+    torch.manual_seed(0)
+    size = (variant.batch, 3, variant.crop, variant.crop)
+    target = torch.rand(size, device=pick()) * 2 - 1
+    sample = Sample(target[:, :2].contiguous().clone(), target, torch.ones_like(target[:, :1]))
+    if who == "kit":
+        keep_memory()
+        step = Step(variant, State.new(variant), Group())
+        take: Callable[[], object] = lambda: step.take(sample)  # noqa: E731
+    else:
+        plain = Plain.new(variant, pick())
+        take = lambda: plain.step(*sample)  # noqa: E731
+    while True:
+        try:
+            what = asked.recv()
+        except EOFError:
+            return
+        if what == "step":
+            try:
+                asked.send(timed(take))
+            except torch.OutOfMemoryError:
+                asked.send(float("inf"))
+        elif what == "memory":
+            asked.send(peak_memory())
+        else:
+            with FlopCounterMode(display=False) as counter:
+                take()
+            asked.send(counter.get_total_flops())
+
+
+def peak_memory() -> float:
+    """The most memory that this process used so far, in MiB; on CUDA that of the device."""
+    if pick().type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def timed(call: Callable[[], object]) -> float:
+    """The seconds that a call takes, with all that it leaves the device to do."""
+    synchronise()
+    start = time.perf_counter()
+    call()
+    synchronise()
+    return time.perf_counter() - start
+
+
+def synchronise() -> None:
+    """Wait for the device."""
+    if pick().type == "cuda":
+        torch.cuda.synchronize()
+
+
+def device() -> str:
+    """What the numbers were measured on."""
+    if pick().type == "cuda":
+        return torch.cuda.get_device_name()
+    kind = torch.backends.cpu.get_cpu_capability()
+    return f"{torch.get_num_threads()} cores with {kind}"
+
+
+def row(name: str, rate: float, unit: str, ratio: float, to: str) -> dict[str, Any]:
+    """One line of the table and of the file."""
+    return {"name": name, "rate": rate, "unit": unit, "ratio": ratio, "to": to}
+
+
+if __name__ == "__main__":
+    main()

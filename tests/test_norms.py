@@ -1,0 +1,35 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kit.models.norms import InstanceNorm
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
+def test_values_and_gradients_are_torchs(kind: torch.dtype, memory: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    features = (torch.randn(3, 5, 32, 48) * 3 + 1).to(kind, memory_format=memory)
+    slope = torch.randn(3, 5, 32, 48, dtype=kind)
+    ours, torchs = (features.clone().requires_grad_() for _ in range(2))
+    drawn, expected = InstanceNorm(5)(ours), F.instance_norm(torchs)
+    (drawn * slope).sum().backward()
+    (expected * slope).sum().backward()
+    bound = 1e-5 if kind == torch.float32 else 1e-12
+    torch.testing.assert_close(drawn, expected, rtol=0, atol=bound)
+    torch.testing.assert_close(ours.grad, torchs.grad, rtol=0, atol=bound)
+    assert drawn.is_contiguous(memory_format=memory)
+
+
+def test_evaluation_is_one_operation_of_any_layout() -> None:
+    norm = InstanceNorm(5).eval()
+    features = torch.randn(2, 5, 6, 7).to(memory_format=torch.channels_last)
+    assert torch.equal(norm(features), F.instance_norm(features))
+    graph = torch.export.export(norm, (features,)).graph
+    assert [node.op for node in graph.nodes].count("call_function") == 1
+
+
+def test_a_map_of_one_pixel_is_refused_either_way() -> None:
+    for memory in (torch.channels_last, torch.contiguous_format):
+        with pytest.raises(ValueError, match="Expected more than 1"):
+            InstanceNorm(2)(torch.ones(1, 2, 1, 1).to(memory_format=memory))

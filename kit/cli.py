@@ -170,6 +170,21 @@ def prepare(
     show.summary(summary, work)
 
 
+@app.command(epilog="Example: kit pack")
+def pack(work: Work = WORK, json: Json = False, quiet: Quiet = False) -> None:
+    """Put the pixels of all pairs into a few large files, which training reads instead of tiles.
+
+    What is packed already is not packed again.
+    """
+    from kit.pack import pack
+
+    emit = console.begin(json, quiet)
+    with console.progress("packing") as advance:
+        result = pack(work, advance=advance, announce=show.plan)
+    emit(asdict(result))
+    show.packed(result)
+
+
 @app.command(epilog="Example: kit train spade2 --set width=32 --set batch=4")
 def train(
     variant: Annotated[
@@ -180,7 +195,9 @@ def train(
     ] = None,
     work: Work = WORK,
     runs: Runs = RUNS,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read tiles.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Threads that make batches while the network learns.")
+    ] = 1,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -294,5 +311,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             console.stderr.quiet = False
-            console.say("interrupted; kit screen, kit train and kit predict go on from here")
+            console.say(
+                "interrupted; kit screen, kit pack, kit train and kit predict go on from here"
+            )
         raise

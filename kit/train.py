@@ -22,13 +22,22 @@ import torch
 from torch import Tensor, nn
 
 from kit.checkpoint import State, save_weights
-from kit.dataset import PairDataset, Sample, batches, mean_color, read_pair, steps_per_epoch
+from kit.dataset import (
+    WORKERS,
+    PairDataset,
+    Sample,
+    batches,
+    mean_color,
+    read_pair,
+    steps_per_epoch,
+)
 from kit.device import pick, place
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock, read_json, write_bytes, write_json
 from kit.losses import discriminator_loss, generator_loss, l1
 from kit.pairs import Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.sheet import sheet
+from kit.source import Source
 from kit.validate import evaluate, infer
 from kit.variants import Variant, to_dict
 
@@ -59,7 +68,7 @@ def train(
     work: Path,
     runs: Path,
     overwrite: bool = False,
-    workers: int = 0,
+    workers: int = WORKERS,
     watch: Watch | None = None,
 ) -> Run:
     """Train `variant` on its data set, or go on with a training that was interrupted.
@@ -69,11 +78,11 @@ def train(
         work: the folder that `prepare` wrote.
         runs: the folder of all runs; this one is `runs/<variant.name>`.
         overwrite: start anew even if the run exists.
-        workers: processes that read tiles; 0 reads in this one.
+        workers: threads that make batches ahead; 0 makes each when it is needed.
         watch: called with each record of `metrics.jsonl`.
 
     Raises:
-        InputError: no pair table, or no pair to train on.
+        InputError: no pair table, no pair to train on, or a pack that lacks one or is damaged.
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not a number; the last checkpoint is kept.
         KeyboardInterrupt: stopped by a signal, after saving.
@@ -85,6 +94,8 @@ def train(
     if not chosen:
         raise InputError(table, f"no pair of Dataset-{variant.dataset} to train on",
                          f"{work / 'summary.json'} says what removed them")  # fmt: skip
+    held = holdout_pairs(pairs)
+    source = Source.open(work, (*chosen, *held))
     with lock(folder):
         config = {"variant": to_dict(variant), "pairs_sha256": fingerprint(pairs)}
         _claim(folder, config, overwrite)
@@ -94,8 +105,8 @@ def train(
             state.load(folder / CHECKPOINT)
         _trim(folder / "metrics.jsonl", state.step)
         crop = min(variant.crop, 32 * math.ceil(max(max(p.height, p.width) for p in chosen) / 32))
-        dataset = PairDataset(chosen, crop=crop, target=variant.target, seed=variant.seed)
-        loop = _Loop(variant, state, dataset, holdout_pairs(pairs), folder, workers, watch)
+        dataset = PairDataset(source, chosen, crop=crop, target=variant.target, seed=variant.seed)
+        loop = _Loop(variant, state, dataset, held, folder, workers, watch)
         loop.run()
     return Run(folder, state.step, state.mae, state.psnr, len(chosen))
 
@@ -128,7 +139,7 @@ class _Loop:
     @cached_property
     def color(self) -> tuple[float, ...]:
         """The mean colour of the targets; not read for a run that is finished already."""
-        return mean_color(self.dataset.pairs, self.variant.target)
+        return mean_color(self.dataset.source, self.dataset.pairs, self.variant.target)
 
     def run(self) -> None:
         """Train to the end of the schedule."""
@@ -249,7 +260,8 @@ class _Loop:
         state, variant = self.state, self.variant
         _recalibrate(state.generator, self.dataset, variant.batch)
         facts: dict[str, Any] = {"epoch": state.epoch, "step": state.step, "mean_color": self.color}
-        found = evaluate(state.generator, self.holdout or self.dataset.pairs[:1], variant.target)
+        judged = self.holdout or self.dataset.pairs[:1]
+        found = evaluate(state.generator, self.dataset.source, judged, variant.target)
         if not math.isfinite(found.mae):
             raise self._broken("the output of the generator is not a number")
         best = not self.holdout
@@ -268,7 +280,7 @@ class _Loop:
         chosen = (self.holdout or tuple(self.dataset.pairs))[:SAMPLES]
         rows = []
         for pair in chosen:
-            radar, optical = read_pair(pair, self.variant.target)
+            radar, optical = read_pair(self.dataset.source, pair, self.variant.target)
             rows.append([*radar, infer(self.state.generator, radar[None])[0], optical])
         path = self.folder / "samples" / f"epoch-{self.state.epoch:04d}.png"
         labels = [str(pair.optical) for pair in chosen]

@@ -23,6 +23,7 @@ from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock
 from kit.pairs import read_pairs, train_pairs
 from kit.prepare import prepare
+from kit.source import Source
 from kit.train import train
 
 
@@ -178,7 +179,7 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
 
 def test_running_statistics_are_those_of_training_batches(trained: Path) -> None:
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
-    data = PairDataset(pairs, crop=32, target="reflectance", seed=0)
+    data = PairDataset(Source(), pairs, crop=32, target="reflectance", seed=0)
     torch.manual_seed(0)
     norm = torch.nn.BatchNorm2d(2, affine=False)
     kit.train._recalibrate(torch.nn.Sequential(norm), data, 4)

@@ -26,7 +26,8 @@ VH_RANGE = (-32.5, 0.0)
 DN_RANGE = (0.0, 3000.0)
 SCALING = {"vv_db": list(VV_RANGE), "vh_db": list(VH_RANGE), "dn": list(DN_RANGE)}
 
-# Threads that make batches while a step is taken, and how many batches each is ahead of it.
+# Threads that make batches while a step is taken, and how many batches each may be ahead. A second
+# thread gains nothing: what is short is memory bandwidth and the interpreter.
 WORKERS = 1
 _AHEAD = 2
 _UNKNOWN, _MEASURED, _GAPS, _EMPTY = range(4)  # what is known of a radar scene's nodata
@@ -173,8 +174,8 @@ class PairDataset:
             scaled = scale_radar(part, self._nodata_of(index, part))
             extremes = self._extremes[index] if self.target == "minmax" else None
             rgb = scale_optical(dn[tuple(window)], self.target, extremes)
-        _place(radar, np.flip(scaled, flips))
-        _place(target, np.flip(rgb, flips))
+        _place(radar, scaled, flips)
+        _place(target, rgb, flips)
         mask[:] = 0
         mask[:, : rgb.shape[1], : rgb.shape[2]] = 1
 
@@ -253,12 +254,13 @@ def steps_per_epoch(pairs: int, batch: int) -> int:
     return max(1, pairs // batch)
 
 
-def _place(out: NDArray[np.float32], image: NDArray[np.float32]) -> None:
-    """Write an image in [0, 1] into `out` as [-1, 1], and reflect it where it is too small."""
+def _place(out: NDArray[np.float32], image: NDArray[np.float32], flips: tuple[int, ...]) -> None:
+    """Write an image in [0, 1], which is lost, into `out` as [-1, 1]; reflect what it lacks."""
     height, width = image.shape[1:]
     inner = out[:, :height, :width]
-    np.multiply(image, 2, out=inner)
-    inner -= 1
+    image *= 2  # in the processor's cache, which the batch is too large for
+    image -= 1
+    inner[:] = np.flip(image, flips)
     if inner.shape != out.shape:
         pad = [(0, 0), (0, out.shape[1] - height), (0, out.shape[2] - width)]
         out[:] = np.pad(inner, pad, mode="reflect")

@@ -127,7 +127,7 @@ def test_what_has_changed_is_packed_again_and_what_is_not_wanted_goes(
 
 def test_training_from_the_pack_alone_ends_as_from_tiles(trained: Path) -> None:
     prepared(holdout=1000)
-    variant = tiny("spade4", "name=twice")
+    variant = tiny("p2phd1", "name=twice")
     tiles = train(variant, work=WORK, runs=Path("tiles"))
     before = validate(["spade2"], work=WORK, runs=Path("runs"))
     pack(WORK)

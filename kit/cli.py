@@ -242,5 +242,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             console.stderr.quiet = False
-            console.say("interrupted; kit screen, kit train and kit predict go on from here")
+            console.say(
+                "interrupted; kit screen, kit pack, kit train and kit predict go on from here"
+            )
         raise

@@ -18,6 +18,21 @@ _Compile = Annotated[
 ]
 
 
+@app.command(epilog="Example: kit pack")
+def pack(work: Work = WORK, json: Json = False, quiet: Quiet = False) -> None:
+    """Put the pixels of all pairs into a few large files, which training reads instead of tiles.
+
+    What is packed already is not packed again.
+    """
+    from kit.pack import pack
+
+    emit = console.begin(json, quiet)
+    with console.progress("packing") as advance:
+        result = pack(work, advance=advance, announce=show.plan)
+    emit(asdict(result))
+    show.packed(result)
+
+
 @app.command(epilog="Example: kit train spade2 --set width=32 --set batch=4")
 def train(
     variant: Annotated[

@@ -1,122 +1,205 @@
 """Pairs -> tensors.
 
-In: pairs, and the space that is learnt. Out: a sample per pair: radar [2, H, W] and target
-[3, H, W], both in [-1, 1], and a mask [1, H, W] of the pixels that count. Every formula that turns
-dB or DN into what a network sees is here and nowhere else.
+In: pairs, a source of their pixels, and the space that is learnt. Out: batches of samples: radar
+[B, 2, H, W] and target [B, 3, H, W], both in [-1, 1], and a mask [B, 1, H, W] of the pixels that
+count. Every formula that turns dB or DN into what a network sees is here and nowhere else.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from kit.device import pick
 from kit.metrics import stretch
 from kit.nodata import radar_nodata
 from kit.pairs import Pair
-from kit.tiles import read_scene
+from kit.source import Source
 
 VV_RANGE = (-25.0, 0.0)
 VH_RANGE = (-32.5, 0.0)
 DN_RANGE = (0.0, 3000.0)
 SCALING = {"vv_db": list(VV_RANGE), "vh_db": list(VH_RANGE), "dn": list(DN_RANGE)}
 
-# Decoded tiles are kept up to this much; small data sets are then read from disk only once.
-CACHE_BYTES = 2 << 30
+# Threads that make batches while a step is taken, and how many batches each may be ahead. On two
+# cores a second thread was no faster than one.
+WORKERS = 1
+_AHEAD = 2
+_UNKNOWN, _MEASURED, _GAPS, _EMPTY = range(4)  # what is known of a radar scene's nodata
 
 
 class Sample(NamedTuple):
-    """One pair, or a batch of them with one more axis in front: all float32."""
+    """A batch of B pairs, all float32."""
 
     radar: Tensor
     target: Tensor
     mask: Tensor
 
 
-def scale_radar(sar: NDArray[np.floating]) -> NDArray[np.float32]:
-    """dB [2, H, W] (VV, VH) -> [0, 1] over `VV_RANGE` and `VH_RANGE`; nodata becomes 0."""
+def scale_radar(
+    sar: NDArray[np.floating], nodata: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """dB [2, H, W] (VV, VH) -> [0, 1] over `VV_RANGE` and `VH_RANGE`; nodata becomes 0.
+
+    Args:
+        sar: a scene; or a part of one, if `nodata` is given.
+        nodata: what `radar_nodata` found there, [H, W], or [1, 1] where all pixels are alike.
+    """
+    if nodata is None:
+        nodata = radar_nodata(np.asarray(sar, dtype=np.float32))
     low, high = np.array([VV_RANGE, VH_RANGE], dtype=np.float32).T[..., None, None]
-    scaled = np.clip((sar - low) / (high - low), 0.0, 1.0)
-    scaled[:, radar_nodata(np.asarray(sar, dtype=np.float32))] = 0.0
+    scaled = sar - low
+    scaled /= high - low
+    np.clip(scaled, 0, 1, out=scaled)
+    if nodata.any():
+        scaled[:, np.broadcast_to(nodata, sar.shape[1:])] = 0
     result: NDArray[np.float32] = scaled.astype(np.float32, copy=False)
     return result
 
 
-def scale_optical(dn: NDArray[np.uint16], target: str) -> NDArray[np.float32]:
-    """DN [3, H, W] -> [0, 1]: over `DN_RANGE` for "reflectance", by own extremes for "minmax"."""
+def scale_optical(
+    dn: NDArray[np.uint16], target: str, extremes: NDArray[np.uint16] | None = None
+) -> NDArray[np.float32]:
+    """DN [3, H, W] -> [0, 1]: over `DN_RANGE` for "reflectance", by own extremes for "minmax".
+
+    Args:
+        dn: a picture; or a part of one, if `extremes` are given.
+        target: the space that is learnt.
+        extremes: least and largest DN of each channel of the picture, [2, 3].
+    """
     if target == "minmax":
-        return stretch(dn).astype(np.float32)
-    low, high = DN_RANGE
-    scaled: NDArray[np.float32] = np.clip((dn.astype(np.float32) - low) / (high - low), 0.0, 1.0)
+        return stretch(dn, extremes).astype(np.float32)
+    scaled = dn.astype(np.float32)
+    scaled -= DN_RANGE[0]
+    scaled /= DN_RANGE[1] - DN_RANGE[0]
+    np.clip(scaled, 0, 1, out=scaled)
     return scaled
 
 
-def read_pair(pair: Pair, target: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read one pair as radar [2, H, W] and optical [3, H, W], both in [0, 1]."""
-    radar = scale_radar(read_scene("Sentinel1", pair.radar_paths))
-    return radar, scale_optical(read_scene("Sentinel2", pair.optical_paths), target)
+def read_pair(
+    source: Source, pair: Pair, target: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Read one pair as radar [2, H, W] and optical [3, H, W], both in [0, 1].
+
+    Raises:
+        InputError: `source` cannot give its pixels.
+    """
+    with source.pixels(pair) as (radar, optical):
+        return scale_radar(radar), scale_optical(optical, target)
 
 
-def mean_color(pairs: Sequence[Pair], target: str, limit: int = 256) -> tuple[float, ...]:
+def mean_color(
+    source: Source, pairs: Sequence[Pair], target: str, limit: int = 256
+) -> tuple[float, ...]:
     """The mean of red, green and blue in [0, 1] over at most `limit` pairs, spread evenly.
 
     The picture of this one colour is the baseline that every model must beat.
+
+    Raises:
+        InputError: `source` cannot give the pixels of a pair.
     """
     chosen = pairs[:: max(1, -(-len(pairs) // limit))]
-    means = [read_pair(pair, target)[1].mean(axis=(1, 2), dtype=np.float64) for pair in chosen]
+    means = [
+        read_pair(source, pair, target)[1].mean(axis=(1, 2), dtype=np.float64) for pair in chosen
+    ]
     return tuple(np.mean(means, axis=0).tolist())
 
 
-class PairDataset(Dataset[Sample]):
+class PairDataset:
     """Training samples: a random square of each pair, flipped at random on both sensors together.
 
     A tile smaller than `crop` is padded by reflection, and the mask leaves the padding out. What is
-    drawn depends on (seed, epoch, index) alone, whatever the number of workers.
+    drawn depends on (seed, epoch, index) alone. Any number of threads may read at a time.
     """
 
-    def __init__(self, pairs: Sequence[Pair], *, crop: int, target: str, seed: int) -> None:
+    def __init__(
+        self, source: Source, pairs: Sequence[Pair], *, crop: int, target: str, seed: int
+    ) -> None:
+        self.source = source
         self.pairs = pairs
         self.crop = crop
         self.target = target
         self.seed = seed
-        self.epoch = 0
-        self._cache: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-        self._cached_bytes = 0
+        # What a crop cannot tell of its tile; looked for once in each, for that takes as long as
+        # the scaling.
+        self._nodata = np.full(len(pairs), _UNKNOWN, np.uint8)
+        self._extremes = np.empty((len(pairs) if target == "minmax" else 0, 2, 3), np.uint16)
+
+    def order(self, epoch: int) -> list[int]:
+        """The indices of all pairs in the order in which an epoch takes them."""
+        return np.random.default_rng((self.seed, epoch)).permutation(len(self)).tolist()
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, index: int) -> Sample:
-        random = np.random.default_rng((self.seed, self.epoch, index))
-        radar, optical = self._read(index)
-        mask = np.ones((1, *radar.shape[1:]), dtype=np.float32)
+    def batch(self, epoch: int, indices: Sequence[int]) -> Sample:
+        """The samples of these pairs in one epoch.
+
+        Raises:
+            InputError: `source` cannot give the pixels of a pair.
+        """
+        pinned = pick().type == "cuda"
+        shape = (len(indices), self.crop, self.crop)
+        made = Sample(
+            *(
+                torch.empty(shape[0], channels, *shape[1:], pin_memory=pinned)
+                for channels in (2, 3, 1)
+            )
+        )
+        radar, target, mask = (tensor.numpy() for tensor in made)
+        for row, index in enumerate(indices):
+            self._fill(epoch, index, radar[row], target[row], mask[row])
+        return made
+
+    def _fill(
+        self,
+        epoch: int,
+        index: int,
+        radar: NDArray[np.float32],
+        target: NDArray[np.float32],
+        mask: NDArray[np.float32],
+    ) -> None:
+        """Write a sample: radar [2, crop, crop], target [3, crop, crop], mask [1, crop, crop]."""
+        pair = self.pairs[index]
+        random = np.random.default_rng((self.seed, epoch, index))
         window = [slice(None)]
-        for size in radar.shape[1:]:
+        for size in (pair.height, pair.width):
             start = int(random.integers(max(size - self.crop, 0) + 1))
             window.append(slice(start, start + self.crop))
         flips = tuple(axis for axis in (1, 2) if random.integers(2))
-        images = [np.flip(image[tuple(window)], flips) for image in (radar, optical, mask)]
-        pad = [(0, 0), *((0, self.crop - size) for size in images[0].shape[1:])]
-        radar, optical = (np.pad(image, pad, mode="reflect") for image in images[:2])
-        return Sample(
-            torch.from_numpy(radar * 2 - 1),
-            torch.from_numpy(optical * 2 - 1),
-            torch.from_numpy(np.pad(images[2], pad)),
-        )
+        with self.source.pixels(pair) as (sar, dn):
+            self._look(index, sar, dn)
+            part = sar[tuple(window)]
+            scaled = scale_radar(part, self._nodata_of(index, part))
+            extremes = self._extremes[index] if self.target == "minmax" else None
+            rgb = scale_optical(dn[tuple(window)], self.target, extremes)
+        _place(radar, scaled, flips)
+        _place(target, rgb, flips)
+        mask[:] = 0
+        mask[:, : rgb.shape[1], : rgb.shape[2]] = 1
 
-    def _read(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if index in self._cache:
-            return self._cache[index]
-        images = read_pair(self.pairs[index], self.target)
-        size = sum(image.nbytes for image in images)
-        # A worker lives for one epoch, in which it meets every pair once.
-        if get_worker_info() is None and self._cached_bytes + size <= CACHE_BYTES:
-            self._cache[index] = images
-            self._cached_bytes += size
-        return images
+    def _look(self, index: int, sar: NDArray[np.float32], dn: NDArray[np.uint16]) -> None:
+        """Note what only the whole tile tells, the first time that it is read."""
+        if self._nodata[index] == _UNKNOWN:
+            if self.target == "minmax":
+                self._extremes[index] = dn.min(axis=(1, 2)), dn.max(axis=(1, 2))
+            missing = radar_nodata(sar)
+            known = _EMPTY if missing.all() else _GAPS if missing.any() else _MEASURED
+            self._nodata[index] = known  # last: it tells other threads that all is known
+
+    def _nodata_of(self, index: int, part: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """What `radar_nodata` finds in the part of its scene, [H, W] or [1, 1]."""
+        known = self._nodata[index]
+        if known == _GAPS:
+            # The scene's own rule, less that a polarisation is constant: then nothing is left.
+            gaps: NDArray[np.bool_] = (~np.isfinite(part) | (part == 0)).any(axis=0)
+            return gaps
+        return np.full((1, 1), known == _EMPTY)
 
 
 def batches(
@@ -132,16 +215,56 @@ def batches(
     """The batches of one epoch in an order drawn from (seed, epoch), without the first `skip`.
 
     A last batch that would be smaller than the others is left out, unless it is the only one.
+
+    Args:
+        dataset: the samples.
+        epoch: decides the order, and what is drawn of each pair.
+        batch: pairs in a batch, those of all ranks together.
+        skip: batches that are left out at the beginning.
+        workers: threads that make batches ahead, a few of them; 0 makes each when it is asked for.
+        rank: which of `world` processes this is. Each gets its slice of every batch; where the only
+            batch has fewer pairs than there are processes, some get none of it.
+        world: how many processes share each batch.
+
+    Raises:
+        InputError: a pair cannot be read; in the place of the batch that it belongs to.
     """
-    dataset.epoch = epoch
-    order = np.random.default_rng((dataset.seed, epoch)).permutation(len(dataset)).tolist()
-    count = steps_per_epoch(len(dataset), batch)
-    share = slice(rank * batch // world, (rank + 1) * batch // world)
-    chosen = [order[n * batch : (n + 1) * batch][share] for n in range(skip, count)]
-    own = torch.Generator()  # otherwise each epoch draws from the training's
-    yield from DataLoader(dataset, batch_sampler=chosen, num_workers=workers, generator=own)
+    order = dataset.order(epoch)
+    whole = len(order) // batch * batch or len(order)
+    slices = []
+    for start in range(skip * batch, whole, batch):
+        every = order[start : min(start + batch, whole)]
+        mine = slice(rank * len(every) // world, (rank + 1) * len(every) // world)
+        slices.append(every[mine])
+    if not workers:
+        for indices in slices:
+            yield dataset.batch(epoch, indices)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+    waiting: deque[Future[Sample]] = deque()
+    try:
+        for indices in slices:
+            waiting.append(pool.submit(dataset.batch, epoch, indices))
+            if len(waiting) > workers * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def steps_per_epoch(pairs: int, batch: int) -> int:
     """How many batches `batches` makes of this many pairs."""
     return max(1, pairs // batch)
+
+
+def _place(out: NDArray[np.float32], image: NDArray[np.float32], flips: tuple[int, ...]) -> None:
+    """Write an image in [0, 1], which is lost, into `out` as [-1, 1]; reflect what it lacks."""
+    height, width = image.shape[1:]
+    inner = out[:, :height, :width]
+    image *= 2  # in the processor's cache, which the batch is too large for
+    image -= 1
+    inner[:] = np.flip(image, flips)
+    if inner.shape != out.shape:
+        pad = [(0, 0), (0, out.shape[1] - height), (0, out.shape[2] - width)]
+        out[:] = np.pad(inner, pad, mode="reflect")

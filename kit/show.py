@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kit.codabench import Scored
     from kit.doctor import Finding
     from kit.leaderboard import Logged, Standings
+    from kit.pack import Packed, Plan
     from kit.package import Package
     from kit.predict import Prediction
     from kit.prepare import Summary
@@ -57,7 +58,7 @@ def summary(result: "Summary", work: Path) -> None:
         table(f"Left out ({work / 'rejected.csv'})", ("why", "number"), [*result.dropped.items()])
     if not result.holdout:
         say("no hold-out: a fifth of Dataset-2 is less than one pair, so nothing can be validated")
-    say("next: kit train spade2")
+    say("next: kit train spade2; or kit pack first, to train from a few large files")
 
 
 def screening(result: "Screening", tried: "Effects", work: Path) -> None:
@@ -94,6 +95,26 @@ def screening(result: "Screening", tried: "Effects", work: Path) -> None:
     say(
         "next: kit prepare with the same DATA and cloud options; what is screened is not read again"
     )
+
+
+def plan(result: "Plan") -> None:
+    """What `kit pack` is about to write, and the room for it."""
+    all_bytes, todo, free = map(_gigabytes, (result.bytes, result.bytes_to_write, result.free))
+    say(f"{result.folder}: {result.pairs:,} pairs in {result.shards} shards, {all_bytes}; "
+        f"to be written: {result.shards_to_write} shards, {todo}; free: {free}")  # fmt: skip
+
+
+def packed(result: "Packed") -> None:
+    """What a pack holds."""
+    rows = [
+        ("pairs", f"{result.pairs:,}"),
+        ("shards", result.shards),
+        ("of these there before", result.shards_before),
+        ("shards taken away", result.shards_removed),
+        ("bytes", f"{result.bytes:,}"),
+    ]
+    table(f"Pack ({result.folder})", ("", "number"), rows)
+    say("next: kit train spade2, which now reads the pack and no tile")
 
 
 def event(record: dict[str, Any]) -> str:
@@ -334,6 +355,10 @@ def variants() -> None:
 def findings(result: "Sequence[Finding]") -> None:
     """What this machine will use."""
     table("This machine", ("", "", "why"), [(f.name, f.value, f.why) for f in result])
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
 
 
 def _loss(variant: Variant) -> str:

@@ -16,21 +16,29 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from kit import run as folders
 from kit.average import recalibrate
 from kit.checkpoint import State
-from kit.dataset import PairDataset, Sample, batches, mean_color, read_pair, steps_per_epoch
-from kit.device import pick
+from kit.dataset import (
+    WORKERS,
+    PairDataset,
+    Sample,
+    batches,
+    mean_color,
+    read_pair,
+    steps_per_epoch,
+)
+from kit.device import keep_memory, pick
 from kit.errors import CheckError, InputError
 from kit.files import lock, sweep_parts
 from kit.group import Group, join
 from kit.metrics import Scores
 from kit.pairs import Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.sheet import sheet
+from kit.source import Source
 from kit.step import NotANumberError, Step
 from kit.validate import evaluate, infer
 from kit.variants import Variant
@@ -63,7 +71,7 @@ def train(
     work: Path,
     runs: Path,
     overwrite: bool = False,
-    workers: int = 0,
+    workers: int = WORKERS,
     compile: bool = False,
     watch: Watch | None = None,
 ) -> Run:
@@ -76,13 +84,13 @@ def train(
         work: the folder that `prepare` wrote.
         runs: the folder of all runs; this one is `runs/<variant.name>`.
         overwrite: start anew even if the run exists.
-        workers: threads that read tiles ahead; 0 reads when they are needed.
+        workers: threads that make batches ahead; 0 makes each when it is needed.
         compile: let torch.compile translate the generator.
         watch: called with each record of `metrics.jsonl`.
 
     Raises:
-        InputError: no pair table, no pair to train on, no whole checkpoint, or a batch that cannot
-            be shared or is too large for the device.
+        InputError: no pair table, no pair to train on, a pack that lacks one or is damaged, no
+            whole checkpoint, or a batch that cannot be shared or is too large for the device.
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not a number; the last checkpoint is kept.
         OutputError: the disk is full; the last checkpoint is kept.
@@ -95,6 +103,9 @@ def train(
     if not chosen:
         raise InputError(table, f"no pair of Dataset-{variant.dataset} to train on",
                          f"{work / 'summary.json'} says what removed them")  # fmt: skip
+    holdout = holdout_pairs(pairs)
+    source = Source.open(work, (*chosen, *holdout))
+    keep_memory()
     with join() as group, ExitStack() as held:
         _check_share(variant, len(chosen), group)
 
@@ -107,9 +118,9 @@ def train(
         group.alone(own)
         torch.manual_seed(variant.seed)
         crop = min(variant.crop, 32 * math.ceil(max(max(p.height, p.width) for p in chosen) / 32))
-        dataset = PairDataset(chosen, crop=crop, target=variant.target, seed=variant.seed)
+        dataset = PairDataset(source, chosen, crop=crop, target=variant.target, seed=variant.seed)
         state = State.new(variant)
-        loop = _Loop(variant, state, dataset, holdout_pairs(pairs), folder, group, workers, watch)
+        loop = _Loop(variant, state, dataset, holdout, folder, group, workers, watch)
         if state.resume(folder / folders.CHECKPOINTS, loop.note):
             loop.note(f"goes on from step {state.step}")
         if group.first:
@@ -148,7 +159,7 @@ class _Loop:
     @cached_property
     def color(self) -> tuple[float, ...]:
         """The mean colour of the targets; not read for a run that is finished already."""
-        return mean_color(self.dataset.pairs, self.variant.target)
+        return mean_color(self.dataset.source, self.dataset.pairs, self.variant.target)
 
     def run(self, step: Step) -> None:
         """Train to the end of the schedule."""
@@ -246,9 +257,9 @@ class _Loop:
 
     def _broken(self, what: str) -> CheckError:
         state, data = self.state, self.dataset
-        order = np.random.default_rng((data.seed, state.epoch)).permutation(len(data))
         start = state.batch * self.variant.batch
-        pairs = [data.pairs[index] for index in order[start : start + self.variant.batch]]
+        taken = data.order(state.epoch)[start : start + self.variant.batch]
+        pairs = [data.pairs[index] for index in taken]
         names = "".join(f"\n    {pair.radar} with {pair.optical}" for pair in pairs)
         where = f"step {state.step}, epoch {state.epoch}, batch {state.batch}"
         return CheckError(
@@ -270,10 +281,11 @@ class _Loop:
         """Score the hold-out, keep the best weights, and draw a sample sheet."""
         state, variant = self.state, self.variant
         found: list[tuple[Scores, nn.Module, str]] = []
+        judged = self.holdout or self.dataset.pairs[:1]
         for name, generator in self._candidates():
             radars = (s.radar for s in batches(self.dataset, epoch=0, batch=variant.batch))
             recalibrate(generator, radars)
-            scores = evaluate(generator, self.holdout or self.dataset.pairs[:1], variant.target)
+            scores = evaluate(generator, self.dataset.source, judged, variant.target)
             if not math.isfinite(scores.mae):
                 raise self._broken("the output of the generator is not a number")
             found.append((scores, generator, name))
@@ -304,7 +316,7 @@ class _Loop:
         chosen = (self.holdout or tuple(self.dataset.pairs))[:SAMPLES]
         rows = []
         for pair in chosen:
-            radar, optical = read_pair(pair, self.variant.target)
+            radar, optical = read_pair(self.dataset.source, pair, self.variant.target)
             rows.append([*radar, infer(generator, radar[None])[0], optical])
         path = self.folder / "samples" / f"epoch-{self.state.epoch:04d}.png"
         labels = [str(pair.optical) for pair in chosen]

@@ -20,6 +20,7 @@ from kit.device import place
 from kit.errors import InputError
 from kit.metrics import Scores, scores
 from kit.pairs import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.source import Source
 from kit.variants import PAPER
 from kit.weights import load_run
 
@@ -47,7 +48,8 @@ def validate(
     The first row is the baseline: one colour, the mean of the training pairs.
 
     Raises:
-        InputError: nothing is trained, a named run is not, or the hold-out is empty.
+        InputError: nothing is trained, a named run is not, or the hold-out is empty; or there is a
+            pack that lacks a pair or is damaged.
     """
     pairs = read_pairs(work / "pairs.parquet")
     held = holdout_pairs(pairs)
@@ -57,24 +59,26 @@ def validate(
     names = names or sorted(path.parent.name for path in runs.glob("*/weights.safetensors"))
     if not names:
         raise InputError(runs, "holds no trained run", "train one first: kit train spade2")
-    color = np.array(mean_color(train_pairs(pairs, 1), "reflectance"), dtype=np.float32)
-    truths = (read_pair(pair, "reflectance")[1] for pair in held)
+    trained = train_pairs(pairs, 1)
+    source = Source.open(work, (*trained, *held))
+    color = np.array(mean_color(source, trained, "reflectance"), dtype=np.float32)
+    truths = (read_pair(source, pair, "reflectance")[1] for pair in held)
     baseline = scores(
         (np.broadcast_to(color[:, None, None], truth.shape), truth) for truth in truths
     )
     rows = [Row("mean colour", "reflectance", baseline, None)]
     for done, name in enumerate(names, start=1):
         weights = load_run(runs, name)
-        found = evaluate(weights.generator, held, weights.variant.target)
+        found = evaluate(weights.generator, source, held, weights.variant.target)
         rows.append(Row(name, weights.variant.target, found, PAPER.get(name)))
         if advance:
             advance(done, len(names))
     return tuple(rows)
 
 
-def evaluate(generator: nn.Module, pairs: Sequence[Pair], target: str) -> Scores:
+def evaluate(generator: nn.Module, source: Source, pairs: Sequence[Pair], target: str) -> Scores:
     """MAE, MSE and PSNR in [0, 1] of a generator over `pairs`."""
-    return scores(_predictions(generator, pairs, target))
+    return scores(_predictions(generator, source, pairs, target))
 
 
 @torch.inference_mode()
@@ -86,12 +90,12 @@ def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float3
 
 
 def _predictions(
-    generator: nn.Module, pairs: Sequence[Pair], target: str
+    generator: nn.Module, source: Source, pairs: Sequence[Pair], target: str
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     generator = place(generator)
     for _, same_size in groupby(pairs, key=lambda pair: (pair.height, pair.width)):
         group = list(same_size)
         for start in range(0, len(group), BATCH):
-            images = [read_pair(pair, target) for pair in group[start : start + BATCH]]
+            images = [read_pair(source, pair, target) for pair in group[start : start + BATCH]]
             radar = np.stack([radar for radar, _ in images])
             yield from zip(infer(generator, radar), (optical for _, optical in images), strict=True)

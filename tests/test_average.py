@@ -11,6 +11,7 @@ from kit.dataset import PairDataset, batches
 from kit.models import build_generator
 from kit.models.folding import fold, folded_state
 from kit.pairs import read_pairs, train_pairs
+from kit.source import Source
 
 
 def test_folding_changes_no_number() -> None:
@@ -51,7 +52,7 @@ def test_the_average_is_of_folded_weights() -> None:
 
 def test_running_statistics_are_those_of_training_batches(trained: Path) -> None:
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
-    data = PairDataset(pairs, crop=32, target="reflectance", seed=0)
+    data = PairDataset(Source(), pairs, crop=32, target="reflectance", seed=0)
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(2, affine=False)
     radars = [sample.radar for sample in batches(data, epoch=0, batch=4)]

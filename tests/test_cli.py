@@ -45,6 +45,9 @@ def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
     assert json.loads(out).keys() >= {
         "scenes_s1", "scenes_s2", "pairs", "dataset1", "dataset2", "holdout", "dropped",
     }  # fmt: skip
+    code, out, err = kit("pack --json")
+    assert code == 0 and "30 pairs" in err and "next: kit train" in err
+    assert json.loads(out)["bytes"] == 256 + 30 * 14 * 32 * 32
     code, out, err = kit("validate --json")
     assert code == 0 and "0.02194" in err
     assert {"variant", "mae", "psnr", "psnr_pooled", "n"} <= json.loads(out)[1].keys()
@@ -162,6 +165,7 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
         ("screen data --scheduler tcp://127.0.0.1:nine", 3, "does not answer"),
         ("prepare data --split best", 2, "split"),
         ("prepare", 2, "DATA"),
+        ("pack --work nowhere", 3, "kit prepare"),
         ("train spade9", 3, "no such variant"),
         ("train spade2 --set wdth=3", 3, "no field called 'wdth'"),
         ("train spade2 --work nowhere", 3, "kit prepare"),
@@ -252,8 +256,8 @@ def test_ctrl_c_saves_and_ends_with_130(trained: Path) -> None:
 def test_every_command_has_help_with_an_example(kit) -> None:
     names = [*typer.main.get_group(cli.app).commands]
     assert names == [
-        "simulate", "screen", "prepare", "train", "validate", "predict", "variants", "doctor",
-        "package", "check", "score", "reproduce", "log", "leaderboard",
+        "simulate", "screen", "prepare", "pack", "train", "validate", "predict", "variants",
+        "doctor", "package", "check", "score", "reproduce", "log", "leaderboard",
     ]  # fmt: skip
     for name in names:
         code, out, _ = kit(f"{name} --help")

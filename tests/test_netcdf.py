@@ -37,6 +37,7 @@ from kit.predict import predict
 from kit.prepare import prepare
 from kit.reader import Reader
 from kit.screen import screen
+from kit.source import Source
 from kit.tiles import BANDS, SceneKey, read_scene, read_tile
 
 xr = pytest.importorskip("xarray", reason="needs xarray: pip install xarray h5netcdf h5py")
@@ -706,7 +707,7 @@ def test_from_files_to_batches_and_predictions(trained: Path) -> None:
         prepare(trained / form, trained / form / "work", rule=CloudRule(), holdout=0)
         pairs = read_pairs(trained / form / "work" / "pairs.parquet")
         assert len(pairs) == 2
-        samples = PairDataset(pairs, crop=32, target="reflectance", seed=0)
+        samples = PairDataset(Source(), pairs, crop=32, target="reflectance", seed=0)
         read = [*batches(samples, epoch=0, batch=1, workers=2)]
         again = [*batches(samples, epoch=0, batch=1)]
         assert all(a.radar.equal(b.radar) for a, b in zip(read, again, strict=True))

@@ -167,6 +167,18 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
     np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
+def test_weights_are_recalibrated_before_they_are_judged(trained: Path, monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(kit.train, "recalibrate", lambda *rest: calls.append("recalibrate"))
+    whole = kit.train.evaluate
+    monkeypatch.setattr(
+        kit.train, "evaluate", lambda *rest: (calls.append("judge"), whole(*rest))[1]
+    )
+    train(tiny("p2phd1", "name=order", "decay_epochs=0"), work=Path("work"), runs=Path("runs"))
+    # The latest weights, and their average.
+    assert calls == ["recalibrate", "judge"] * 2
+
+
 def test_an_output_that_is_no_number_never_becomes_weights(trained: Path) -> None:
     variant = tiny("p2phd1", "name=burst", "lr=1e38", "batch=24", "decay_epochs=0")
     with pytest.raises(CheckError, match="not a number"):

@@ -130,10 +130,6 @@ class PairDataset:
         self._nodata = np.full(len(pairs), _UNKNOWN, np.uint8)
         self._extremes = np.empty((len(pairs) if target == "minmax" else 0, 2, 3), np.uint16)
 
-    def order(self, epoch: int) -> list[int]:
-        """The indices of all pairs in the order in which an epoch takes them."""
-        return np.random.default_rng((self.seed, epoch)).permutation(len(self)).tolist()
-
     def __len__(self) -> int:
         return len(self.pairs)
 
@@ -229,7 +225,7 @@ def batches(
     Raises:
         InputError: a pair cannot be read; in the place of the batch that it belongs to.
     """
-    order = dataset.order(epoch)
+    order = epoch_order(len(dataset), dataset.seed, epoch)
     whole = len(order) // batch * batch or len(order)
     slices = []
     for start in range(skip * batch, whole, batch):
@@ -251,6 +247,12 @@ def batches(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def epoch_order(pairs: int, seed: int, epoch: int) -> list[int]:
+    """The indices of all pairs in the order in which an epoch takes them."""
+    order: list[int] = np.random.default_rng((seed, epoch)).permutation(pairs).tolist()
+    return order
 
 
 def steps_per_epoch(pairs: int, batch: int) -> int:

@@ -27,6 +27,7 @@ from kit.dataset import (
     PairDataset,
     Sample,
     batches,
+    epoch_order,
     mean_color,
     read_pair,
     steps_per_epoch,
@@ -258,7 +259,7 @@ class _Loop:
     def _broken(self, what: str) -> CheckError:
         state, data = self.state, self.dataset
         start = state.batch * self.variant.batch
-        taken = data.order(state.epoch)[start : start + self.variant.batch]
+        taken = epoch_order(len(data), data.seed, state.epoch)[start : start + self.variant.batch]
         pairs = [data.pairs[index] for index in taken]
         names = "".join(f"\n    {pair.radar} with {pair.optical}" for pair in pairs)
         where = f"step {state.step}, epoch {state.epoch}, batch {state.batch}"

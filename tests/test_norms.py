@@ -33,3 +33,19 @@ def test_a_map_of_one_pixel_is_refused_either_way() -> None:
     for memory in (torch.channels_last, torch.contiguous_format):
         with pytest.raises(ValueError, match="Expected more than 1"):
             InstanceNorm(2)(torch.ones(1, 2, 1, 1).to(memory_format=memory))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("gradient_last", [False, True])
+def test_the_gradient_is_right_in_every_layout(count: int, last: bool, gradient_last: bool) -> None:
+    """torch's own is wrong for one picture with a gradient that lies channels last."""
+    torch.manual_seed(count)
+    features, gradient = torch.randn(2, count, 4, 8, 8, dtype=torch.float64).unbind()
+    kinds = torch.contiguous_format, torch.channels_last
+    found = features.clone(memory_format=kinds[last]).requires_grad_()
+    InstanceNorm(4)(found).backward(gradient.clone(memory_format=kinds[gradient_last]))
+    plain = features.clone().requires_grad_()
+    centred = plain - plain.mean((2, 3), keepdim=True)
+    (centred * (centred.square().mean((2, 3), keepdim=True) + 1e-5).rsqrt()).backward(gradient)
+    torch.testing.assert_close(found.grad, plain.grad)

@@ -48,6 +48,7 @@ def test_every_field_can_be_set() -> None:
         "depth": "more", "norm": "instance", "discriminator_width": "4", "lr": "1e-3",
         "discriminator_lr": "2e-3", "betas": "[0.5, 0.9]", "epochs": "3", "decay_epochs": "0",
         "validations": "2", "batch": "2", "crop": "64", "target": "minmax", "seed": "9",
+        "accumulate": "2", "clip": "3", "ema": "0", "precision": "bfloat16",
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields

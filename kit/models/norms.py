@@ -14,10 +14,15 @@ class InstanceNorm(nn.InstanceNorm2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [B, C, h, w] to features of the same shape, each map at mean 0, variance 1."""
-        # torch's own takes planes alone, so it copies features that lie channels last, twice. Its
-        # batch norm takes either, and for a single picture it is the same norm.
-        last = features.is_contiguous(memory_format=torch.channels_last)
-        if not (self.training and last and features.device.type == "cpu"):
+        if not self.training:
             return super().forward(features)
-        pictures = features.chunk(len(features))
-        return torch.cat([F.batch_norm(x, None, None, training=True) for x in pictures])
+        if len(features) == 1:
+            # The same norm; and the gradient of torch's instance norm is wrong for one picture
+            # where the gradient that it is given lies channels last (torch 2.13, on a CPU).
+            return F.batch_norm(features, None, None, training=True)
+        # torch's own takes planes alone, so it copies features that lie channels last, twice. Its
+        # batch norm takes either.
+        if features.is_contiguous(memory_format=torch.channels_last) and not features.is_cuda:
+            pictures = features.chunk(len(features))
+            return torch.cat([F.batch_norm(x, None, None, training=True) for x in pictures])
+        return super().forward(features)

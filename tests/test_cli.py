@@ -262,7 +262,8 @@ def test_every_command_has_help_with_an_example(kit) -> None:
     names = [*typer.main.get_group(cli.app).commands]
     assert names == [
         "simulate", "screen", "prepare", "predict", "variants", "doctor", "pack", "train",
-        "train-all", "status", "validate", "package", "check", "score", "reproduce", "log", "leaderboard",
+        "train-all", "status", "validate", "package", "check", "score", "reproduce", "log",
+        "leaderboard",
     ]  # fmt: skip
     for name in names:
         code, out, _ = kit(f"{name} --help")

@@ -2,7 +2,7 @@
 
 In: pairs, a source of their pixels, and the space that is learnt. Out: batches of samples: radar
 [B, 2, H, W] and target [B, 3, H, W], both in [-1, 1], and a mask [B, 1, H, W] of the pixels that
-count. Every formula that turns dB or DN into what a network sees is here and nowhere else.
+count.
 """
 
 from collections import deque
@@ -16,15 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kit.device import pick
-from kit.metrics import stretch
 from kit.nodata import radar_nodata
 from kit.pairs import Pair
+from kit.scaling import scale_optical, scale_radar
 from kit.source import Source
-
-VV_RANGE = (-25.0, 0.0)
-VH_RANGE = (-32.5, 0.0)
-DN_RANGE = (0.0, 3000.0)
-SCALING = {"vv_db": list(VV_RANGE), "vh_db": list(VH_RANGE), "dn": list(DN_RANGE)}
 
 # Threads that make batches while a step is taken, and how many batches each may be ahead. On two
 # cores a second thread was no faster than one.
@@ -39,46 +34,6 @@ class Sample(NamedTuple):
     radar: Tensor
     target: Tensor
     mask: Tensor
-
-
-def scale_radar(
-    sar: NDArray[np.floating], nodata: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:
-    """dB [2, H, W] (VV, VH) -> [0, 1] over `VV_RANGE` and `VH_RANGE`; nodata becomes 0.
-
-    Args:
-        sar: a scene; or a part of one, if `nodata` is given.
-        nodata: what `radar_nodata` found there, [H, W], or [1, 1] where all pixels are alike.
-    """
-    if nodata is None:
-        nodata = radar_nodata(np.asarray(sar, dtype=np.float32))
-    low, high = np.array([VV_RANGE, VH_RANGE], dtype=np.float32).T[..., None, None]
-    scaled = sar - low
-    scaled /= high - low
-    np.clip(scaled, 0, 1, out=scaled)
-    if nodata.any():
-        scaled[:, np.broadcast_to(nodata, sar.shape[1:])] = 0
-    result: NDArray[np.float32] = scaled.astype(np.float32, copy=False)
-    return result
-
-
-def scale_optical(
-    dn: NDArray[np.uint16], target: str, extremes: NDArray[np.uint16] | None = None
-) -> NDArray[np.float32]:
-    """DN [3, H, W] -> [0, 1]: over `DN_RANGE` for "reflectance", by own extremes for "minmax".
-
-    Args:
-        dn: a picture; or a part of one, if `extremes` are given.
-        target: the space that is learnt.
-        extremes: least and largest DN of each channel of the picture, [2, 3].
-    """
-    if target == "minmax":
-        return stretch(dn, extremes).astype(np.float32)
-    scaled = dn.astype(np.float32)
-    scaled -= DN_RANGE[0]
-    scaled /= DN_RANGE[1] - DN_RANGE[0]
-    np.clip(scaled, 0, 1, out=scaled)
-    return scaled
 
 
 def read_pair(

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from kit.archive import image_names, open_archive, read_image, to_unit
 from kit.catalog import Scene, catalog
-from kit.dataset import scale_radar
 from kit.ensemble import Member
 from kit.metrics import psnr
 from kit.perscene import ImageScore, read_truth, worst
+from kit.scaling import scale_radar
 from kit.score import current, ensemble_label, read_manifest
 from kit.sheet import sheet
 from kit.tiles import SceneKey, read_scene

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kit.archive import decode_image, to_unit
-from kit.dataset import scale_optical
 from kit.errors import InputError
 from kit.files import atomic
 from kit.metrics import mae, mse, psnr, stretch
+from kit.scaling import scale_optical
 from kit.tiles import read_scene
 from kit.truth import SarInput, Truth
 

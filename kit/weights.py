@@ -16,11 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kit.dataset import SCALING
 from kit.errors import InputError
 from kit.files import atomic, sha256
 from kit.models import build_generator
 from kit.models.folding import fold, folded_state
+from kit.scaling import SCALING
 from kit.variants import Variant, from_dict, to_dict
 
 

@@ -48,6 +48,8 @@ def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
     code, out, err = kit("pack --json")
     assert code == 0 and "30 pairs" in err and "next: kit train" in err
     assert json.loads(out)["bytes"] == 256 + 30 * 14 * 32 * 32
+    code, out, err = kit("status --json")
+    assert code == 0 and [run["state"] for run in json.loads(out)] == ["finished"] * 3
     code, out, err = kit("validate --json")
     assert code == 0 and "0.02194" in err
     assert {"variant", "mae", "psnr", "psnr_pooled", "n"} <= json.loads(out)[1].keys()

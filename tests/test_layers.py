@@ -1,6 +1,8 @@
 """The order of the house: a module imports only from those before it, so no cycle can arise."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import kit
@@ -13,7 +15,7 @@ ORDER = (
     "kit.catalog", "kit.core", "kit.cloudrule", "kit.clouds", "kit.nodata", "kit.reader",
     "kit.measure", "kit.parts", "kit.cluster", "kit.screen", "kit.sheet", "kit.histogram",
     "kit.calibrate", "kit.borderline", "kit.pairs", "kit.prepare", "kit.shards", "kit.pack",
-    "kit.metrics", "kit.source", "kit.dataset", "kit.variants", "kit.models.norms",
+    "kit.metrics", "kit.scaling", "kit.source", "kit.dataset", "kit.variants", "kit.models.norms",
     "kit.models.padding", "kit.models.precision", "kit.models.spade", "kit.models.pix2pixhd",
     "kit.models.discriminator", "kit.models", "kit.models.published", "kit.models.folding",
     "kit.losses", "kit.weights", "kit.validate", "kit.group", "kit.average", "kit.run",
@@ -69,3 +71,10 @@ def test_nothing_is_pickled() -> None:
 def test_files_stay_comfortable() -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
     assert {name: n for name, n in lengths.items() if n > 400} == {}
+
+
+def test_scoring_does_without_torch() -> None:
+    """Which alone takes seconds to import; a scorer refuses a wrong archive in less."""
+    code = "import sys, kit.cli, kit.score, kit.check, kit.codabench, kit.package; "
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -11,11 +11,11 @@ from conftest import tiny
 from made import key, radar
 
 import kit.predict
-from kit.dataset import scale_radar
 from kit.ensemble import read_members
 from kit.errors import BusyError, CheckError, InputError
 from kit.pairs import fingerprint, read_pairs
 from kit.predict import Prediction, predict
+from kit.scaling import scale_radar
 from kit.tiles import TileName, read_scene, write_tile
 from kit.train import train
 from kit.validate import infer

@@ -8,6 +8,7 @@ weights that are missing, unknown or of another shape. NVlabs' weights are CC BY
 from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from kit.errors import InputError
 from kit.models.discriminator import Discriminator
@@ -62,7 +63,13 @@ def export_reference_weights(model: nn.Module) -> dict[str, Tensor]:
     """The weights of one of our networks under the published names; the memory is shared.
 
     pix2pixHD's discriminator is named as with feature matching, which is its published default.
+
+    Raises:
+        InputError: a SPADE generator without spectral norms, as `kit.weights` loads it.
     """
+    if isinstance(model, SpadeGenerator) and not parametrize.is_parametrized(model.head_0.conv_0):
+        raise InputError("SPADE generator", "its spectral norms are folded into its weights",
+                         "take generator.safetensors of one of its checkpoints")  # fmt: skip
     return {_published(key, model): value for key, value in model.state_dict().items()}
 
 

@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test check bench bench-screen bench-train fuzz clean
+.PHONY: help setup demo train-all test check bench bench-screen bench-train soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -60,6 +60,9 @@ bench-screen: setup ## measure counting and screening: 3 GB of tiles in a tempor
 
 bench-train: setup ## measure training beside a plain implementation, and its loader: some minutes
 	$(BIN)/python bench/train.py
+
+soak: setup ## kill a training a hundred times at random moments, and compare its end
+	KIT_KILLS=100 $(BIN)/python -m pytest tests/test_resume.py
 
 FUZZ_SECONDS := 300
 

@@ -29,12 +29,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from kit import console
 from kit.checkpoint import State
 from kit.cloudrule import CloudRule
-from kit.dataset import PairDataset, Sample, batches
+from kit.dataset import WORKERS, PairDataset, Sample, batches
 from kit.device import keep_memory, multiplies_bfloat16, pick
 from kit.group import Group
+from kit.pack import pack
 from kit.pairs import read_pairs
 from kit.prepare import prepare
 from kit.simulate import simulate
+from kit.source import Source
 from kit.step import Step
 from kit.variants import Variant, find
 
@@ -100,38 +102,38 @@ def stepping(variant: Variant, rounds: int, peak: float) -> list[dict[str, Any]]
 
 
 def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]:
-    """The loader alone, steps alone, and both, on tiles in the page cache."""
+    """The loader alone, steps alone, and both, from tiles and from a pack in the page cache."""
     world, work = simulate(folder / "world", places=8, test_places=0, dates=4), folder / "work"
     prepare(world.train, work, rule=CloudRule(), max_cloud=1.0, holdout=0)
+    pairs = [pair for pair in read_pairs(work / "pairs.parquet") if pair.dataset1]
+    sources = {"tiles": Source()}
+    pack(work)
+    sources["pack"] = Source.open(work, pairs)
     keep_memory()
     step = Step(variant, State.new(variant), Group())
-    rates = {}
-    for name, workers in (("tiles", 0), ("tiles, 2 workers", 2)):
-        # A pair drawn for the first time is read from its tiles, so every round has a new data set.
-        def load(workers: int = workers) -> Iterator[Sample]:
-            dataset = PairDataset(
-                read_pairs(work / "pairs.parquet"), crop=variant.crop, target=variant.target, seed=0
-            )
-            todo = batches(dataset, epoch=0, batch=variant.batch, workers=workers)
-            return islice(todo, 8)
+    rows = []
+    for name, source in sources.items():
+        dataset = PairDataset(source, pairs, crop=variant.crop, target=variant.target, seed=0)
+
+        def load(dataset: PairDataset = dataset) -> Iterator[Sample]:
+            return islice(batches(dataset, epoch=0, batch=variant.batch, workers=WORKERS), 8)
 
         held = list(load())
         images = sum(len(sample.radar) for sample in held)
-        work_of: dict[str, Callable[[], object]] = {
-            f"{name}: loader alone": lambda load=load: list(load()),
-            f"{name}: step alone": lambda held=held: [step.take(sample) for sample in held],
-            f"{name}: both": lambda load=load: [step.take(sample) for sample in load()],
+        calls: dict[str, Callable[[], object]] = {
+            "loader alone": lambda load=load: list(load()),
+            "step alone": lambda held=held: [step.take(sample) for sample in held],
+            "both": lambda load=load: [step.take(sample) for sample in load()],
         }
-        seconds = dict.fromkeys(work_of, float("inf"))
-        for _ in range(max(2, rounds // 3)):
-            for what, call in work_of.items():
-                seconds[what] = min(seconds[what], timed(call))
-        rates |= {what: (images / spent, name) for what, spent in seconds.items()}
-    return [
-        row(f"{variant.name}, {what}", rate, "images/s", rate / rates[f"{name}: step alone"][0],
-            "step")
-        for what, (rate, name) in rates.items()
-    ]  # fmt: skip
+        turns = [[timed(call) for call in calls.values()] for _ in range(rounds + 1)][1:]
+        rates = [images / min(seconds) for seconds in zip(*turns, strict=True)]
+        # Of the slower of the two, within a turn.
+        share = statistics.median(max(alone[:2]) / alone[2] for alone in turns)
+        slower = "the slower of the two"
+        for what, rate in zip(calls, rates, strict=True):
+            ratio = share if what == "both" else rate / min(rates[:2])
+            rows.append(row(f"{variant.name}, {name}: {what}", rate, "images/s", ratio, slower))
+    return rows
 
 
 def full_size(variant: Variant) -> list[dict[str, Any]]:

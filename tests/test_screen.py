@@ -306,7 +306,10 @@ def test_a_full_disk_names_the_part_and_keeps_the_finished_ones(
     assert len(part_bytes(tmp_path)) == 2
     assert not [path for path in (tmp_path / "work").rglob("*.part")]
     monkeypatch.setattr(os, "fsync", real)
-    assert run(tmp_path).measured == 24 - 10
+    # Which parts were done first depends on the threads, and they are not of one size.
+    parts = (tmp_path / "work" / "screen").glob("*.parquet")
+    done = sum(pq.read_metadata(part).num_rows for part in parts)
+    assert run(tmp_path).measured == 24 - done
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, small_parts: None) -> None:

@@ -1,30 +1,31 @@
 """What a training needs to go on exactly where it was: a folder for each checkpoint.
 
 `step-00001200/` holds the generator, the discriminator, the averaged weights and the optimisers as
-safetensors, and `state.json`, written last, with the SHA-256 of each and all that is no tensor. A
-folder without it was never finished. The newest one that is whole is gone on from; the last two
-and the one with the best weights are kept.
+safetensors, and `state.json`, written last, with the SHA-256 of each and all that is no tensor. The
+newest one that is whole is gone on from; the last two and the one with the best weights are kept.
 """
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from kit.average import Average
 from kit.device import place
 from kit.errors import InputError
-from kit.files import atomic, read_json, sha256, write_json
+from kit.files import read_json, sha256, write_json
 from kit.models import build_discriminator, build_generator
 from kit.run import STATE
 from kit.variants import Variant
+from kit.weights import write_tensors
 
 FORMAT = 1
 KEPT = 2
@@ -37,8 +38,8 @@ class State:
 
     `batch` counts those taken in `epoch`, `step` all of them; `mae` and `psnr` are the best on the
     hold-out so far, of `best_step`; `sums` are losses since the last record; `norms` are the
-    running mean of each gradient's norm and how many it is of; `records` is how many lines of
-    metrics there are.
+    running mean of each gradient's norm and how many it is of; `recorded` is how many bytes
+    of metrics there are.
     """
 
     generator: nn.Module
@@ -54,10 +55,10 @@ class State:
     best_step: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
     norms: dict[str, list[float]] = field(default_factory=dict)
-    records: int = 0
+    recorded: int = 0
 
     _COUNTERS: ClassVar = (
-        "epoch", "batch", "step", "mae", "psnr", "best_step", "sums", "norms", "records",
+        "epoch", "batch", "step", "mae", "psnr", "best_step", "sums", "norms", "recorded",
     )  # fmt: skip
 
     @classmethod
@@ -84,25 +85,25 @@ class State:
             OutputError: there is no room, or no leave; the checkpoints before are untouched.
         """
         path = folder / f"step-{self.step:08d}"
-        # One of the same step would be whole with its old state while its tensors are replaced.
-        with suppress(FileNotFoundError):
-            (path / STATE).unlink()
-        digests = {}
+        aside = folder / f".{path.name}.part"
         try:
             for name, tensors in self._tensors().items():
-                file = path / f"{name}.safetensors"
-                with atomic(file) as part:
-                    save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, part)
-                digests[name] = sha256(file)
-            counters = {name: getattr(self, name) for name in self._COUNTERS}
-            write_json(path / STATE, {"format": FORMAT, "sha256": digests} | counters)
-        except OSError:
-            shutil.rmtree(path, ignore_errors=True)
-            raise
-        whole = [each for each in checkpoints(folder) if (each / STATE).exists()]
-        for old in whole[KEPT:]:
-            if old.name != f"step-{self.best_step or 0:08d}":
-                remove(old)
+                write_tensors(aside / f"{name}.safetensors", tensors)
+            about = {"format": FORMAT, "sha256": {p.stem: sha256(p) for p in aside.iterdir()}}
+            about |= {name: getattr(self, name) for name in self._COUNTERS}
+            write_json(aside / STATE, about | {"check": _check(about)})
+            if path.exists():
+                remove(path)
+            aside.rename(path)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        best = f"step-{self.best_step or 0:08d}"
+        before = [each for each in checkpoints(folder) if each.name < path.name]
+        whole = [each for each in before if (each / STATE).exists()][: KEPT - 1]
+        for each in checkpoints(folder):
+            # Later ones were damaged: this training went on from before them.
+            if each != path and each not in whole and each.name != best:
+                remove(each)
 
     def load(self, path: Path) -> None:
         """Put back what `save` wrote into the folder `path` for the same variant.
@@ -113,7 +114,9 @@ class State:
         about = read_json(path / STATE, _ANEW)
         try:
             if about["format"] > FORMAT:
-                raise InputError(path, "written by a newer kit", "install that one, or " + _ANEW)
+                raise NewerError(path, "written by a newer kit", "install that one, or " + _ANEW)
+            if about.pop("check") != _check(about) or path.name != f"step-{about['step']:08d}":
+                raise InputError(path / STATE, "damaged: it does not match its checksum", _ANEW)
             files = {name: _read(path / f"{name}.safetensors", digest)
                      for name, digest in about["sha256"].items()}  # fmt: skip
             for name in self._COUNTERS:
@@ -144,19 +147,24 @@ class State:
             tell: called with what is wrong with each newer one that is passed over.
 
         Raises:
-            InputError: there are checkpoints and none is whole, or they are another network's.
+            InputError: there are checkpoints and none is whole, or they are another network's, or a
+                newer kit's.
         """
         error = None
+        skipped: list[str] = []
         for path in checkpoints(folder):
             if not (path / STATE).exists():
                 continue
-            if error:
-                tell(str(error))
             try:
                 self.load(path)
+            except NewerError:
+                raise
             except InputError as wrong:
-                error = wrong
+                error = error or wrong
+                skipped.append(f"passes over {wrong.where}: {wrong.problem}")
             else:
+                for words in skipped:
+                    tell(words)
                 return True
         if error:
             raise error
@@ -181,6 +189,16 @@ class State:
             yield "discriminator", self.discriminator, self.discriminator_optimizer
 
 
+class NewerError(InputError):
+    """A checkpoint that only a newer kit can read, and that must not be passed over."""
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a kill left of checkpoints that were being written."""
+    for path in folder.glob(".step-*.part"):
+        shutil.rmtree(path)
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, the newest first, whole or not."""
     return sorted(folder.glob("step-*"), reverse=True)
@@ -190,6 +208,10 @@ def remove(path: Path) -> None:
     """Remove a checkpoint so that, wherever it is interrupted, the rest is no checkpoint."""
     (path / STATE).unlink(missing_ok=True)
     shutil.rmtree(path)
+
+
+def _check(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path, digest: str) -> dict[str, Tensor]:

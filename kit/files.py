@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,6 +70,20 @@ def write_bytes(path: Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
+def append(path: Path, data: bytes) -> int:
+    """Add `data` to the end of `path`; returns how long it is now.
+
+    Raises:
+        OutputError: there is no room or no leave to write.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(data)
+            return file.tell()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON; NaN and infinities are refused, since JSON has none."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
@@ -108,11 +123,17 @@ def lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(folder, error) from error
     with opened as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise BusyError(f"{folder}: in use by process {file.read().strip() or '?'}") from None
+        for again in (True, True, True, False):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if again:  # `holder` may be looking, for an instant
+                    time.sleep(0.05)
+                    continue
+                file.seek(0)
+                owner = file.read().strip() or "?"
+                raise BusyError(f"{folder}: in use by process {owner}") from None
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))

@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class PeerError(KitError):
-    """The first process of the group failed, and has said why."""
+    """Another process of the group failed, and has said why."""
 
     def __init__(self, exit_code: int) -> None:
-        super().__init__("the first process of this run has stopped, and said why")
+        super().__init__("another process of this run has stopped, and said why")
         self.exit_code = exit_code
 
 
@@ -46,6 +46,12 @@ class Group:
             distributed.all_reduce(values)
         return values
 
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so."""
+        if self.size == 1:
+            return flag
+        return bool(self.sum(torch.tensor(int(flag), device=pick())))
+
     def agree(self, value: float) -> float:
         """The first process's `value`."""
         if self.size == 1:
@@ -67,11 +73,20 @@ class Group:
         except KitError as error:
             code = error.exit_code
             raise
+        except BaseException:
+            code = KitError.exit_code
+            raise
         finally:
             code = int(self.agree(code))
             if code and not self.first:
                 raise PeerError(code)
         return result
+
+
+def restarted() -> bool:
+    """Whether torchrun or Slurm starts this command for another time."""
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    return any(os.environ.get(count, "0") != "0" for count in counts)
 
 
 @contextmanager

@@ -5,12 +5,14 @@ record a line, and whether it is finished.
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from kit import files
 from kit.errors import BusyError, InputError
-from kit.files import read_json, write_bytes, write_json
+from kit.files import read_json, write_json
 from kit.variants import Variant, from_dict, to_dict
 
 CONFIG = "config.json"
@@ -19,9 +21,14 @@ CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 _REMEDY = "start anew with --overwrite"
 
+# What may change while a run goes on: how it is computed, not what.
+_FREE = ("accumulate", "precision", "clip")
+
 
 def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) -> None:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
+
+    A run may go on with another precision, another clip, or batches in other parts.
 
     Raises:
         BusyError: it is the run of another configuration or of other data.
@@ -39,7 +46,8 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
             raise InputError(path, "not what kit train writes", _REMEDY)
         before = old["variant"] | {"data": old.get("pairs_sha256")}
         now = to_dict(variant) | {"data": pairs_sha256}
-        if changed := [key for key in now if now[key] != before.get(key)]:
+        changed = [key for key in now if now[key] != before.get(key)]
+        if set(changed) - set(_FREE):
             raise BusyError(
                 f"{folder}: this run was begun with other {', '.join(changed)}\n"
                 "  give what it was begun with, or --overwrite, or another name with --set name=..."
@@ -68,22 +76,30 @@ def finished(folder: Path, variant: Variant) -> bool:
     return isinstance(state, dict) and state.get("epoch") == variant.epochs + variant.decay_epochs
 
 
-def append(folder: Path, record: dict[str, Any]) -> None:
-    """Add a record to the metrics."""
-    with (folder / METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, allow_nan=False) + "\n")
+def append(folder: Path, record: dict[str, Any]) -> int:
+    """Add a record to the metrics; returns how many bytes they have now."""
+    return files.append(folder / METRICS, (json.dumps(record, allow_nan=False) + "\n").encode())
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """The records of the metrics, without one that a kill cut short."""
+    """The records of the metrics, without lines that are none: a kill may have cut one short."""
     try:
-        text = (folder / METRICS).read_text(encoding="utf-8")
+        text = (folder / METRICS).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("}\n")]
+    found = []
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            found.append(record)
+    return found
 
 
-def trim(folder: Path, count: int) -> None:
-    """Keep the first `count` records: what came after them is about to happen again."""
-    lines = [json.dumps(record) + "\n" for record in records(folder)[:count]]
-    write_bytes(folder / METRICS, "".join(lines).encode())
+def cut(folder: Path, length: int) -> None:
+    """Cut the metrics to their first `length` bytes: what follows is about to happen again."""
+    path = folder / METRICS
+    if path.exists() and path.stat().st_size > length:
+        os.truncate(path, length)

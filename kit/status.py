@@ -47,8 +47,9 @@ def _status(folder: Path) -> Status:
         variant = read_variant(folder)
         rows = records(folder)
         done = finished(folder, variant)
-    except InputError as error:
-        return Status(folder.name, error.brief, 0, None, None, None, None, None)
+    except (InputError, OSError) as error:
+        words = error.brief if isinstance(error, InputError) else str(error)
+        return Status(folder.name, words, 0, None, None, None, None, None)
     owner = holder(folder)
     last: dict[str, Any] = rows[-1] if rows else {}
     step, steps = last.get("step", 0), last.get("steps")

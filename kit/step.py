@@ -4,6 +4,7 @@ In: the state, and a batch. Out: the state after one step of the generator and, 
 of the discriminator; the losses. An optimiser whose loss or gradient is no number takes no step.
 """
 
+import gc
 import math
 import warnings
 from collections.abc import Iterator
@@ -84,17 +85,32 @@ class Step:
 
         The networks are left as no training should go on with.
         """
-        count = len(sample.radar) // self.variant.accumulate
-        while count := count // 2:
-            self.state.generator_optimizer.zero_grad(set_to_none=True)
-            part = Sample(*(place(tensor[:count]) for tensor in sample))
-            try:
-                _, losses = self._generator_losses(part, torch.ones((), device=pick()), 1)
-                self._weighted(losses).backward()  # type: ignore[no-untyped-call]
-            except torch.OutOfMemoryError:
-                continue
-            break
-        return count
+        fits, too_many = 0, len(sample.radar) // self.variant.accumulate
+        while too_many - fits > 1:
+            count = (fits + too_many) // 2
+            if self._tries(Sample(*(tensor[:count] for tensor in sample))):
+                fits = count
+            else:
+                too_many = count
+        return fits
+
+    def _tries(self, part: Sample) -> bool:
+        for who in ("generator", "discriminator"):
+            if optimizer := getattr(self.state, f"{who}_optimizer"):
+                optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        torch.cuda.empty_cache()
+        try:
+            part = Sample(*map(place, part))
+            fake, losses = self._generator_losses(part, torch.ones((), device=pick()), 1)
+            self._weighted(losses).backward()  # type: ignore[no-untyped-call]
+            if self.state.discriminator:
+                self.state.discriminator.requires_grad_(True)
+                loss = self._discriminator_loss(self.state.discriminator, part, fake.detach())
+                loss.backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            return False
+        return True
 
     def _generator_losses(self, part: Sample, share: Tensor, parts: int) -> tuple[Tensor, Tensor]:
         """What the generator draws, and its part of the losses: L1 and, if there is one, GAN."""
@@ -125,17 +141,18 @@ class Step:
                 with torch.no_grad(), self._forward(self.state.generator):
                     fake = self.state.generator(part.radar)
             with self._gathered(self._discriminator, number == len(parts)):
-                with self._forward(self.state.discriminator):
-                    both = self._discriminator(
-                        torch.cat([part.radar, part.radar]),
-                        torch.cat([fake.float(), part.target]),
-                    )
-                judged = [scale.chunk(2) for scale in _float(both)]
-                fake_maps, real_maps = zip(*judged, strict=True)
-                loss = discriminator_loss(self.variant.model, fake_maps, real_maps) / len(parts)
+                loss = self._discriminator_loss(self._discriminator, part, fake) / len(parts)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return self._update("discriminator", {"discriminator": total})
+
+    def _discriminator_loss(self, discriminator: nn.Module, part: Sample, fake: Tensor) -> Tensor:
+        assert self.state.discriminator is not None
+        radar = torch.cat([part.radar, part.radar])
+        with self._forward(self.state.discriminator):
+            both = discriminator(radar, torch.cat([fake.float(), part.target]))
+        fakes, reals = zip(*(scale.chunk(2) for scale in _float(both)), strict=True)
+        return discriminator_loss(self.variant.model, fakes, reals)
 
     def _update(self, who: str, losses: dict[str, Tensor]) -> dict[str, float]:
         """Step the optimiser of `who` with a gradient of a usual length at most.

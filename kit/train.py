@@ -6,14 +6,12 @@ hold-out MAE. The same command again goes on where the last one stopped, to the 
 """
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -21,7 +19,7 @@ from torch import nn
 
 from kit import run as folders
 from kit.average import recalibrate
-from kit.checkpoint import State
+from kit.checkpoint import State, sweep
 from kit.dataset import (
     WORKERS,
     PairDataset,
@@ -35,7 +33,8 @@ from kit.dataset import (
 from kit.device import keep_memory, pick
 from kit.errors import CheckError, InputError
 from kit.files import lock, sweep_parts
-from kit.group import Group, join
+from kit.group import Group, PeerError, join, restarted
+from kit.interrupt import collected
 from kit.metrics import Scores
 from kit.pairs import Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.sheet import sheet
@@ -112,9 +111,9 @@ def train(
 
         def own() -> None:
             held.enter_context(lock(folder))
-            folders.claim(folder, variant, fingerprint(pairs), overwrite)
-            for each in (folder, *(folder / folders.CHECKPOINTS).glob("step-*")):
-                sweep_parts(each)
+            folders.claim(folder, variant, fingerprint(pairs), overwrite and not restarted())
+            sweep_parts(folder)
+            sweep(folder / folders.CHECKPOINTS)
 
         group.alone(own)
         torch.manual_seed(variant.seed)
@@ -125,7 +124,7 @@ def train(
         if state.resume(folder / folders.CHECKPOINTS, loop.note):
             loop.note(f"goes on from step {state.step}")
         if group.first:
-            folders.trim(folder, state.records)
+            folders.cut(folder, state.recorded)
         loop.run(Step(variant, state, group, compile))
     return Run(folder, state.step, state.mae, state.psnr, len(chosen))
 
@@ -166,12 +165,17 @@ class _Loop:
         """Train to the end of the schedule."""
         state = self.state
         every = math.ceil(self.epochs / self.variant.validations)
-        with _signals(self.group) as stopped:
+        with collected(patient=self.group.size > 1) as stopped:
             self.began = self.saved = self.logged = time.monotonic()
             while state.epoch < self.epochs:
                 self._epoch(step, stopped)
+                validates = (state.epoch + 1) % every == 0 or state.epoch + 1 == self.epochs
+                if validates:
+                    self._save()  # whatever becomes of the validation
+                    if self.group.any(bool(stopped)):
+                        raise KeyboardInterrupt
                 state.epoch, state.batch = state.epoch + 1, 0
-                if state.epoch % every == 0 or state.epoch == self.epochs:
+                if validates:
                     self._validate()
                     self._save()
                     self.logged = time.monotonic()
@@ -196,19 +200,27 @@ class _Loop:
             rank=self.group.rank,
             world=self.group.size,
         )
-        try:
-            for sample in todo:
-                self._count(self._take(step, sample), len(sample.radar) * self.group.size)
-                due = time.monotonic() - self.saved > CHECKPOINT_SECONDS
-                stop, due = self._agreed(bool(stopped), due)
-                if stop or due:
-                    self._save()
-                if stop:
-                    raise KeyboardInterrupt
-        except InputError:  # a tile that could be read when it was screened
-            self._save()
-            raise
+        while (sample := self._next(todo)) is not None:
+            self._count(self._take(step, sample), len(sample.radar) * self.group.size)
+            due = time.monotonic() - self.saved > CHECKPOINT_SECONDS
+            stop, due = self._agreed(bool(stopped), due)
+            if stop or due:
+                self._save()
+            if stop:
+                raise KeyboardInterrupt
         self._log()
+
+    def _next(self, todo: Iterator[Sample]) -> Sample | None:
+        """The next batch; where one process cannot read its part, all of them save and end."""
+        sample, wrong = None, None
+        try:
+            sample = next(todo, None)
+        except InputError as error:  # a tile that could be read when it was screened
+            wrong = error
+        if self.group.any(wrong is not None):
+            self._save()
+            raise wrong or PeerError(InputError.exit_code)
+        return sample
 
     def _take(self, step: Step, sample: Sample) -> dict[str, float]:
         try:
@@ -216,7 +228,8 @@ class _Loop:
         except NotANumberError as error:
             raise self._broken(str(error)) from None
         except torch.OutOfMemoryError:
-            raise self._too_large(step, sample) from None
+            pass  # outside of the handler the memory of the step is free again
+        raise self._too_large(step, sample)
 
     def _agreed(self, stop: bool, due: bool) -> tuple[bool, bool]:
         """Whether any process was told to stop, and whether the first one's clock says to save."""
@@ -259,19 +272,20 @@ class _Loop:
     def _broken(self, what: str) -> CheckError:
         state, data = self.state, self.dataset
         start = state.batch * self.variant.batch
-        taken = epoch_order(len(data), data.seed, state.epoch)[start : start + self.variant.batch]
-        pairs = [data.pairs[index] for index in taken]
+        order = epoch_order(len(data), data.seed, state.epoch)
+        pairs = [data.pairs[index] for index in order[start : start + self.variant.batch]]
         names = "".join(f"\n    {pair.radar} with {pair.optical}" for pair in pairs)
         where = f"step {state.step}, epoch {state.epoch}, batch {state.batch}"
         return CheckError(
-            f"{self.folder}: {what} at {where}\n"
-            f"  its last checkpoint is kept; try a smaller lr, or look at the batch's pairs:{names}"
+            f"{self.folder}: {what} at {where}\n  its last checkpoint is kept; "
+            f"look at these pairs, or start anew with a smaller lr:{names}"
         )
 
     def _too_large(self, step: Step, sample: Sample) -> InputError:
         pairs = len(sample.radar)
-        most = step.largest(sample)
-        remedy = "none fits: give it a smaller crop or width"
+        # Alone: the others wait in a step that this process will never finish.
+        most = step.largest(sample) if self.group.size == 1 else 0
+        remedy = "take the batch in parts, --set accumulate=2 or more, or give it a smaller crop"
         if most:
             parts = next(n for n in range(1, pairs + 1) if pairs % n == 0 and pairs / n <= most)
             remedy = f"{most} fit: --set accumulate={parts} takes the same batch in parts"
@@ -283,12 +297,16 @@ class _Loop:
         state, variant = self.state, self.variant
         found: list[tuple[Scores, nn.Module, str]] = []
         judged = self.holdout or self.dataset.pairs[:1]
+        part = max(1, variant.batch // variant.accumulate // self.group.size)
         for name, generator in self._candidates():
-            radars = (s.radar for s in batches(self.dataset, epoch=0, batch=variant.batch))
+            radars = (s.radar for s in batches(self.dataset, epoch=0, batch=part))
             recalibrate(generator, radars)
             scores = evaluate(generator, self.dataset.source, judged, variant.target)
             if not math.isfinite(scores.mae):
-                raise self._broken("the output of the generator is not a number")
+                raise CheckError(
+                    f"{self.folder}: the output of the generator is not a number after epoch "
+                    f"{state.epoch}\n  its last checkpoint is kept; start anew with a smaller lr"
+                )
             found.append((scores, generator, name))
         # Without a hold-out nobody can say which is better; the average is, as a rule.
         scores, generator, name = min(found, key=lambda f: f[0].mae) if self.holdout else found[-1]
@@ -297,15 +315,19 @@ class _Loop:
         facts: dict[str, Any] = {"epoch": state.epoch, "step": state.step, "weights": name}
         if self.holdout:
             facts |= {"holdout_mae": scores.mae, "holdout_psnr": scores.psnr}
-            self._record({k: facts[k] for k in ("holdout_mae", "holdout_psnr", "weights")}
-                         | {f"{name}_mae": each.mae for each, _, name in found})  # fmt: skip
             if best:
                 state.mae, state.psnr = scores.mae, scores.psnr
-        if self.group.first:
-            facts["mean_color"] = self.color
+
+        def write() -> None:
+            if self.holdout:
+                row = {key: facts[key] for key in ("holdout_mae", "holdout_psnr", "weights")}
+                self._record(row | {f"{name}_mae": each.mae for each, _, name in found})
+            about = facts | {"mean_color": self.color}
             for file in ["last.safetensors"] + ["weights.safetensors"] * best:
-                save_weights(self.folder / file, generator, variant, facts)
+                save_weights(self.folder / file, generator, variant, about)
             self._sample(generator)
+
+        self.group.alone(write)
 
     def _candidates(self) -> Iterator[tuple[str, nn.Module]]:
         """The generators that may be exported, by what their weights are."""
@@ -325,11 +347,10 @@ class _Loop:
 
     def _record(self, values: dict[str, Any]) -> None:
         state = self.state
-        state.records += 1
         if self.group.first:
             total = self.epochs * self.steps
             record = {"step": state.step, "steps": total, "epoch": state.epoch} | values
-            folders.append(self.folder, record)
+            state.recorded = folders.append(self.folder, record)
             if self.watch:
                 self.watch(record)
 
@@ -348,26 +369,3 @@ def _check_share(variant: Variant, pairs: int, group: Group) -> None:
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-@contextmanager
-def _signals(group: Group) -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM so that a step is never cut in two.
-
-    A second Ctrl-C takes effect at once, but under torchrun, which hands on what all have received.
-    """
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if number == signal.SIGINT and group.size == 1:
-            signal.signal(number, before[signal.SIGINT])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from kit.errors import InputError
 from kit.variants import find
 
 LOG = "train.log"
@@ -52,10 +53,11 @@ def train_all(
         tell: called with a line about each that begins or ends.
 
     Raises:
-        InputError: a name or a setting is wrong; nothing is begun.
+        InputError: a name or a setting is wrong, or there are not as many GPUs; nothing is begun.
         KeyboardInterrupt: stopped by a signal; what was running has saved.
     """
     variants = {name: find(name, settings) for name in names}
+    cards = _cards(gpus)
     waiting = list(variants)
     running: list[_Running] = []
     outcomes: dict[str, Outcome] = {}
@@ -68,12 +70,16 @@ def train_all(
                 command = [sys.executable, "-m", "kit", "train", name, *options]
                 command += ["--work", str(work), "--runs", str(runs)]
                 command += [part for setting in settings for part in ("--set", setting)]
-                process = _start(command, runs / variants[name].name, gpu if gpus else None)
+                card = cards[gpu] if gpus else None
+                process = _start(command, runs / variants[name].name, card)
                 running.append(_Running(name, process, gpu, time.monotonic()))
+                if stopped:  # between the start and the list
+                    process.send_signal(signal.SIGTERM)
             time.sleep(_PATIENCE)
             for each in [each for each in running if each.process.poll() is not None]:
                 running.remove(each)
                 code = each.process.returncode
+                code = 128 - code if code < 0 else code  # as a shell tells of a signal
                 seconds = round(time.monotonic() - each.began, 1)
                 outcome = Outcome(variants[each.name].name, code, seconds)
                 outcomes[each.name] = outcome
@@ -92,17 +98,30 @@ class _Running:
     began: float
 
 
-def _start(command: list[str], folder: Path, gpu: int | None) -> subprocess.Popen[bytes]:
+def _start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
     # A group of its own: Ctrl-C reaches it once, from us, and a second one would cut its saving.
-    if gpu is None:
+    if card is None:
         return subprocess.Popen(command, process_group=0)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": card}
     folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu)}
     with (folder / LOG).open("ab") as log:
         nowhere = subprocess.DEVNULL
         return subprocess.Popen(
             command, process_group=0, stdout=nowhere, stderr=log, env=environment
         )
+
+
+def _cards(gpus: int) -> list[str]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    if not gpus:
+        return []
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = given.split(",") if given else [str(n) for n in range(torch.cuda.device_count())]
+    if len(cards) < gpus:
+        raise InputError(f"--gpus {gpus}", f"there are {len(cards)}", f"--gpus {len(cards)}")
+    return cards
 
 
 @contextmanager
@@ -119,5 +138,8 @@ def _forwarded(running: "list[_Running]") -> Iterator[list[int]]:
     try:
         yield received
     finally:
+        for each in running:  # something went wrong here, and nobody would look after them
+            each.process.terminate()
+            each.process.wait()
         for number, handler in before.items():
             signal.signal(number, handler)

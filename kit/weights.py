@@ -6,6 +6,8 @@ and output, and a SHA-256 of all that, because safetensors alone does not notice
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +82,26 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any
     """Write tensors and a JSON description into one file, with a SHA-256 over both."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     about = about | {"sha256": _digest(plain, about)}
+    write_tensors(path, plain, {"kit": json.dumps(about)})
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file, whole or not at all.
+
+    Raises:
+        OutputError: there is no room or no leave to write.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as part:
-        save_file(plain, part, metadata={"kit": json.dumps(about)})
+        try:
+            save_file(plain, part, metadata=metadata)
+        except SafetensorError as error:
+            # The library tells the system's errors in words alone.
+            if found := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+            raise
 
 
 def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import tiny
+from safetensors import SafetensorError
 
-import kit.checkpoint
-import kit.files
-from kit.checkpoint import State, checkpoints
+import kit.weights
+from kit.checkpoint import State, checkpoints, sweep
 from kit.dataset import Sample
 from kit.errors import InputError, OutputError
 from kit.group import Group
@@ -44,7 +44,7 @@ def same(one: State, other: State) -> bool:
 @pytest.mark.parametrize("name", ["spade4", "spade2", "p2phd1"])
 def test_a_state_survives_the_round_trip(tmp_path: Path, name: str) -> None:
     before, step = begun(name)
-    before.epoch, before.batch, before.mae, before.records = 3, 2, 0.25, 9
+    before.epoch, before.batch, before.mae, before.recorded = 3, 2, 0.25, 9
     before.sums, before.norms = {"l1": 0.1 + 0.2}, {"generator": [1 / 3, 1]}
     before.save(tmp_path)
     after, other = begun(name, steps=2, seed=1)
@@ -97,13 +97,35 @@ def test_the_newest_whole_one_wins(tmp_path: Path, name: str, damage: str) -> No
     assert len(told) == 1 and str(path) in told[0]
 
 
-def test_one_without_its_state_was_never_finished(tmp_path: Path) -> None:
+def test_what_a_kill_leaves_of_one_is_swept(tmp_path: Path) -> None:
     state, _ = begun("p2phd1")
     state.save(tmp_path)
-    shutil.copytree(tmp_path / "step-00000001", tmp_path / "step-00000002")
-    (tmp_path / "step-00000002" / "state.json").unlink()
+    shutil.copytree(tmp_path / "step-00000001", tmp_path / ".step-00000002.part")
+    (tmp_path / ".step-00000002.part" / "state.json").unlink()
     assert state.resume(tmp_path, pytest.fail)
     assert state.step == 1
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_a_changed_state_is_damage(tmp_path: Path) -> None:
+    state, _ = begun("p2phd1")
+    state.save(tmp_path)
+    path = tmp_path / "step-00000001" / "state.json"
+    path.write_text(path.read_text().replace('"epoch": 0', '"epoch": 1'))
+    with pytest.raises(InputError, match=r"state\.json: damaged"):
+        state.resume(tmp_path, pytest.fail)
+
+
+def test_damaged_ones_do_not_take_the_place_of_whole_ones(tmp_path: Path) -> None:
+    state, _ = begun("p2phd1")
+    for state.step in (1, 2, 3):
+        state.save(tmp_path)
+    (tmp_path / "step-00000003" / "generator.safetensors").write_bytes(b"")
+    assert state.resume(tmp_path, lambda words: None) and state.step == 2
+    state.step = 2
+    state.save(tmp_path)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000002"]
 
 
 def test_none_whole_is_an_error_and_none_at_all_is_a_start(tmp_path: Path) -> None:
@@ -121,10 +143,11 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
         begun("spade2")[0].resume(tmp_path, pytest.fail)
 
 
-def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+def test_a_newer_format_is_never_passed_over(tmp_path: Path) -> None:
     state, _ = begun("p2phd1")
-    state.save(tmp_path)
-    path = tmp_path / "step-00000001" / "state.json"
+    for state.step in (1, 2):
+        state.save(tmp_path)
+    path = tmp_path / "step-00000002" / "state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
     with pytest.raises(InputError, match="newer kit"):
         state.resume(tmp_path, pytest.fail)
@@ -134,15 +157,15 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch, file: str) -> None:
     state, _ = begun("spade4")
     state.save(tmp_path)
-    whole = kit.checkpoint.save_file
+    whole = kit.weights.save_file
 
-    def fill(tensors, path, *rest):
+    def fill(tensors, path, **rest):
         if f".{file}.safetensors." in str(path):
             path.write_bytes(b"half of it")
-            raise OSError(28, "No space left on device")
-        whole(tensors, path, *rest)
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        whole(tensors, path, **rest)
 
-    monkeypatch.setattr(kit.checkpoint, "save_file", fill)
+    monkeypatch.setattr(kit.weights, "save_file", fill)
     state.step += 1
     with pytest.raises(OutputError, match=f"{file}.*No space left") as caught:
         state.save(tmp_path)

@@ -8,7 +8,7 @@ from conftest import tiny
 
 from kit.errors import InputError
 from kit.files import holder, lock, write_json
-from kit.run import append, claim, records, trim
+from kit.run import append, claim, cut, records
 from kit.status import status
 
 
@@ -54,11 +54,13 @@ def test_no_run_says_how_to_begin(tmp_path: Path) -> None:
 
 
 def test_records_of_the_future_are_taken_back(tmp_path: Path) -> None:
-    for step in range(5):
-        append(tmp_path, {"step": step})
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 5, "st')
+    lengths = [append(tmp_path, {"step": step}) for step in range(5)]
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b'\xff{"step": 5\n[]\n{"step": 5, "st')
     assert [row["step"] for row in records(tmp_path)] == [0, 1, 2, 3, 4]
-    trim(tmp_path, 3)
+    cut(tmp_path, lengths[2])
     rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [0, 1, 2]
+    (tmp_path / "metrics.jsonl").unlink()
+    cut(tmp_path, lengths[2])
+    assert records(tmp_path) == []

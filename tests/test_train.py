@@ -4,12 +4,14 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
+from conftest import TINY, tiny
 from made import key, optical, radar
 
 import kit.step
@@ -109,6 +111,57 @@ def test_a_run_of_other_settings_is_not_touched(trained: Path, change: str) -> N
     assert again.steps == records(again.folder)[-1]["step"]
 
 
+def test_a_run_may_go_on_in_other_parts(trained: Path) -> None:
+    train(tiny("p2phd1", "accumulate=2", "clip=5"), work=Path("work"), runs=Path("runs"))
+    config = json.loads(Path("runs/p2phd1/config.json").read_text())
+    assert config["variant"]["accumulate"] == 2
+
+
+def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> None:
+    settings = ("name=straight", "gan=1")
+    straight = train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("a"))
+    whole = Step._train_discriminator
+    taken = 0
+
+    def full(self, *rest):
+        nonlocal taken
+        taken += 1
+        if taken == 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, *rest)
+
+    monkeypatch.setattr(Step, "_train_discriminator", full)
+    with pytest.raises(InputError, match="3 fit: --set accumulate=2") as caught:
+        train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("b"))
+    assert caught.value.exit_code == 3
+    resumed = train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("b"))
+    assert_same_end(straight.folder, resumed.folder)
+
+
+def test_a_full_disk_is_named_and_the_last_checkpoint_kept(trained: Path) -> None:
+    """A real limit, because safetensors tells of the system's errors in words of its own."""
+    settings = [part for text in (*TINY, "name=full", "epochs=3") for part in ("--set", text)]
+    code = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)); "
+    code += "from kit.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", "p2phd1", *settings]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 5, done.stderr
+    assert "safetensors: cannot be written" in done.stderr and "Traceback" not in done.stderr
+    assert not list(Path("runs/full/checkpoints").iterdir())
+
+
+def test_a_restart_by_torchrun_does_not_begin_anew(trained: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    notes: list[str] = []
+
+    def watch(record: dict) -> None:
+        notes.extend([record["note"]] if "note" in record else [])
+
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"), overwrite=True, watch=watch)
+    assert notes == ["goes on from step 12"]
+
+
 def test_other_data_need_another_run(trained: Path) -> None:
     prepare(Path("data"), Path("work"), rule=CloudRule(), holdout=1)
     with pytest.raises(BusyError, match="data"):
@@ -193,7 +246,7 @@ def test_the_clock_of_checkpoints_runs_across_epochs(trained: Path, monkeypatch)
     monkeypatch.setattr(kit.train, "CHECKPOINT_SECONDS", 0.0)
     variant = tiny("p2phd1", "name=clock", "validations=1")
     run = train(variant, work=Path("work"), runs=Path("runs"))
-    assert len(saves) == run.steps + 1
+    assert len(saves) == run.steps + 2  # before its one validation, and after it
 
 
 def test_a_record_cut_short_by_a_kill_does_no_harm(trained: Path) -> None:

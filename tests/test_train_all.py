@@ -33,21 +33,28 @@ def test_one_that_fails_does_not_stop_the_others(trained: Path) -> None:
 
 def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, monkeypatch) -> None:
     told: list[str] = []
-    used: list[tuple[str, int | None]] = []
+    used: list[tuple[str, str | None]] = []
     begin = kit.train_all._start
 
-    def start(command: list[str], folder: Path, gpu: int | None) -> subprocess.Popen[bytes]:
-        used.append((folder.name, gpu))
-        return begin(command, folder, gpu)
+    def start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
+        used.append((folder.name, card))
+        return begin(command, folder, card)
 
     monkeypatch.setattr(kit.train_all, "_start", start)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     names = ("p2phd1", "spade2")
     where = {"work": Path("work"), "runs": Path("runs")}
     outcomes = train_all(names, settings=TINY, gpus=2, tell=told.append, **where)
     assert [(each.variant, each.exit_code) for each in outcomes] == [("p2phd1", 0), ("spade2", 0)]
-    assert used == [("p2phd1", 0), ("spade2", 1)]
+    assert used == [("p2phd1", "4"), ("spade2", "6")]
     # The fixture has trained both.
     assert "goes on from step" in Path("runs/p2phd1/train.log").read_text()
+
+
+def test_more_gpus_than_there_are_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    with pytest.raises(InputError, match="there are 2"):
+        train_all(("p2phd1",), gpus=3, work=tmp_path, runs=tmp_path / "runs", tell=print)
 
 
 def test_a_wrong_name_begins_nothing(tmp_path: Path) -> None:

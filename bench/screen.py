@@ -8,7 +8,6 @@ machines are shared and noisy. A table goes to the screen, the same rows to benc
 """
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -25,6 +24,7 @@ import numpy as np
 import rasterio
 import torch
 from numpy.typing import NDArray
+from report import report, row
 
 from kit import clouds, console
 from kit.cloudrule import CloudRule
@@ -51,14 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         rows += screening(Path(folder), chosen.scenes)
         rows += cataloguing(Path(folder), chosen.names)
-    console.table(
-        f"Screening on {cores()} cores of {_processor()}, {time.strftime('%Y-%m-%d')}",
-        ("what", "rate", "unit", "ratio", "to"),
-        [(row["name"], f"{row['rate']:,.0f}", row["unit"], f"{row['ratio']:.2f}", row["to"])
-         for row in rows],
-    )  # fmt: skip
-    out = Path(__file__).with_suffix(".json")
-    out.write_text(json.dumps(rows, indent=2) + "\n")
+    report(f"Screening on {cores()} cores of {_processor()}", rows, Path(__file__), decimals=0)
 
 
 def counting() -> list[dict[str, Any]]:
@@ -310,11 +303,6 @@ def best(
             call()
             seconds[name] = min(seconds[name], time.perf_counter() - start)
     return {name: n / seconds[name] for name, (n, _) in work.items()}
-
-
-def row(name: str, rate: float, unit: str, ratio: float, to: str) -> dict[str, Any]:
-    """One line of the table and of the file."""
-    return {"name": name, "rate": rate, "unit": unit, "ratio": ratio, "to": to}
 
 
 def _key(number: int) -> SceneKey:

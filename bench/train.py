@@ -8,7 +8,6 @@ goes to the screen, the same rows to bench/train.json.
 """
 
 import argparse
-import json
 import resource
 import statistics
 import tempfile
@@ -16,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import count, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from plain import Plain
+from report import report, row
 from torch.utils.flop_counter import FlopCounterMode
 
 from kit import console
@@ -63,14 +64,7 @@ def main() -> None:
             rows += full_size(find(name))
     else:
         console.say("no rows for full width: torch sees no CUDA device")
-    console.table(
-        f"Training on {device()}, {time.strftime('%Y-%m-%d')}",
-        ("what", "rate", "unit", "ratio", "to"),
-        [(row["name"], f"{row['rate']:,.1f}", row["unit"], f"{row['ratio']:.2f}", row["to"])
-         for row in rows],
-    )  # fmt: skip
-    out = Path(__file__).with_suffix(".json")
-    out.write_text(json.dumps(rows, indent=2) + "\n")
+    report(f"Training on {device()}", rows, Path(__file__), decimals=1)
 
 
 def ceiling() -> float:
@@ -191,10 +185,9 @@ def serve(asked: Connection, variant: Variant, who: str) -> None:
     if who == "kit":
         keep_memory()
         step = Step(variant, State.new(variant), Group())
-        take: Callable[[], object] = lambda: step.take(sample)  # noqa: E731
+        take = partial(step.take, sample)
     else:
-        plain = Plain.new(variant, pick())
-        take = lambda: plain.step(*sample)  # noqa: E731
+        take = partial(Plain.new(variant, pick()).step, *sample)
     while True:
         try:
             what = asked.recv()
@@ -241,11 +234,6 @@ def device() -> str:
         return torch.cuda.get_device_name()
     kind = torch.backends.cpu.get_cpu_capability()
     return f"{torch.get_num_threads()} cores with {kind}"
-
-
-def row(name: str, rate: float, unit: str, ratio: float, to: str) -> dict[str, Any]:
-    """One line of the table and of the file."""
-    return {"name": name, "rate": rate, "unit": unit, "ratio": ratio, "to": to}
 
 
 if __name__ == "__main__":

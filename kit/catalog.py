@@ -15,7 +15,7 @@ import os
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
@@ -140,6 +140,11 @@ class Rejection:
     def unreadable(cls, scene: Scene, reason: str) -> "Rejection":
         """A scene that is left out because one of its tiles could not be read."""
         return cls(f"{scene.sensor} {scene.key}", "unreadable", reason)
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Counts by kind, as words in a sentence."""
+    return ", ".join(f"{kind}: {count}" for kind, count in counts.items())
 
 
 def tally(rejected: Iterable[Rejection]) -> dict[str, int]:

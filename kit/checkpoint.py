@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from kit.average import Average
 from kit.device import place
 from kit.errors import InputError
-from kit.files import read_json, sha256, write_json
+from kit.files import read_json, sha256, sync_folder, write_json
 from kit.models import build_discriminator, build_generator
 from kit.run import STATE
 from kit.variants import Variant
@@ -84,7 +84,7 @@ class State:
         Raises:
             OutputError: there is no room, or no leave; the checkpoints before are untouched.
         """
-        path = folder / f"step-{self.step:08d}"
+        path = _place(folder, self.step)
         aside = folder / f".{path.name}.part"
         try:
             for name, tensors in self._tensors().items():
@@ -95,14 +95,14 @@ class State:
             if path.exists():
                 remove(path)
             aside.rename(path)
+            sync_folder(folder)  # before those that it takes the place of are removed
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        best = f"step-{self.best_step or 0:08d}"
-        before = [each for each in checkpoints(folder) if each.name < path.name]
-        whole = [each for each in before if (each / STATE).exists()][: KEPT - 1]
+        # Later ones were damaged: this training went on from before them.
+        upto = [each for each in checkpoints(folder) if each.name <= path.name]
+        whole = [each for each in upto if (each / STATE).exists()][:KEPT]
         for each in checkpoints(folder):
-            # Later ones were damaged: this training went on from before them.
-            if each != path and each not in whole and each.name != best:
+            if each not in whole and each != _place(folder, self.best_step):
                 remove(each)
 
     def load(self, path: Path) -> None:
@@ -115,7 +115,7 @@ class State:
         try:
             if about["format"] > FORMAT:
                 raise NewerError(path, "written by a newer kit", "install that one, or " + _ANEW)
-            if about.pop("check") != _check(about) or path.name != f"step-{about['step']:08d}":
+            if about.pop("check") != _check(about) or path != _place(path.parent, about["step"]):
                 raise InputError(path / STATE, "damaged: it does not match its checksum", _ANEW)
             files = {name: _read(path / f"{name}.safetensors", digest)
                      for name, digest in about["sha256"].items()}  # fmt: skip
@@ -150,8 +150,7 @@ class State:
             InputError: there are checkpoints and none is whole, or they are another network's, or a
                 newer kit's.
         """
-        error = None
-        skipped: list[str] = []
+        faults: list[InputError] = []
         for path in checkpoints(folder):
             if not (path / STATE).exists():
                 continue
@@ -159,15 +158,14 @@ class State:
                 self.load(path)
             except NewerError:
                 raise
-            except InputError as wrong:
-                error = error or wrong
-                skipped.append(f"passes over {wrong.where}: {wrong.problem}")
+            except InputError as error:
+                faults.append(error)
             else:
-                for words in skipped:
-                    tell(words)
+                for fault in faults:
+                    tell(f"passes over {fault.where}: {fault.problem}")
                 return True
-        if error:
-            raise error
+        if faults:
+            raise faults[0]
         return False
 
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
@@ -208,6 +206,10 @@ def remove(path: Path) -> None:
     """Remove a checkpoint so that, wherever it is interrupted, the rest is no checkpoint."""
     (path / STATE).unlink(missing_ok=True)
     shutil.rmtree(path)
+
+
+def _place(folder: Path, step: int | None) -> Path:
+    return folder / f"step-{step or 0:08d}"
 
 
 def _check(about: dict[str, Any]) -> str:

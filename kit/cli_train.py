@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from kit import console, show
+from kit.core import WORKERS
 from kit.files import RUNS, WORK
 from kit.options import Json, Overwrite, Quiet, Runs, Settings, Work, Workers
 from kit.variants import VARIANTS, find
@@ -41,7 +42,7 @@ def train(
     settings: Settings = None,
     work: Work = WORK,
     runs: Runs = RUNS,
-    workers: Workers = 1,
+    workers: Workers = WORKERS,
     compile: _Compile = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write curves to RUNS/VARIANT/tensorboard too.")
@@ -94,7 +95,7 @@ def train_all(
     gpus: Annotated[
         int, typer.Option(min=0, help="Train as many at a time, each on a GPU of its own.")
     ] = 0,
-    workers: Workers = 1,
+    workers: Workers = WORKERS,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 import kit
 from kit.errors import InputError
 
+# Threads that make batches while a step is taken: on two cores a second was no faster than one.
+WORKERS = 1
 AGAIN = "install the kit again (in a clone: make --always-make setup)"
 REMEDIES = {
     "kit_core": f"install a C++ compiler and then {AGAIN}",

@@ -21,10 +21,7 @@ from kit.pairs import Pair
 from kit.scaling import scale_optical, scale_radar
 from kit.source import Source
 
-# Threads that make batches while a step is taken, and how many batches each may be ahead. On two
-# cores a second thread was no faster than one.
-WORKERS = 1
-_AHEAD = 2
+_AHEAD = 2  # batches, for each thread that makes them
 _UNKNOWN, _MEASURED, _GAPS, _EMPTY = range(4)  # what is known of a radar scene's nodata
 
 
@@ -181,10 +178,9 @@ def batches(
         InputError: a pair cannot be read; in the place of the batch that it belongs to.
     """
     order = epoch_order(len(dataset), dataset.seed, epoch)
-    whole = len(order) // batch * batch or len(order)
     slices = []
-    for start in range(skip * batch, whole, batch):
-        every = order[start : min(start + batch, whole)]
+    for number in range(skip, steps_per_epoch(len(order), batch)):
+        every = order[number * batch : (number + 1) * batch]
         mine = slice(rank * len(every) // world, (rank + 1) * len(every) // world)
         slices.append(every[mine])
     if not workers:

@@ -8,15 +8,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
 
 from kit.device import pick
 from kit.errors import KitError
-
-T = TypeVar("T")
 
 
 class PeerError(KitError):
@@ -59,17 +56,16 @@ class Group:
         mine = torch.tensor(value if self.first else 0.0, dtype=torch.float64, device=pick())
         return float(self.sum(mine))
 
-    def alone(self, work: Callable[[], T]) -> T | None:
-        """Let the first process do `work`, and the others wait for it; they get None.
+    def alone(self, work: Callable[[], object]) -> None:
+        """Let the first process do `work`, and the others wait for it.
 
         Raises:
             KitError: on the first what `work` raised, on the others PeerError with its exit code.
         """
         code = 0
-        result = None
         try:
             if self.first:
-                result = work()
+                work()
         except KitError as error:
             code = error.exit_code
             raise
@@ -80,7 +76,6 @@ class Group:
             code = int(self.agree(code))
             if code and not self.first:
                 raise PeerError(code)
-        return result
 
 
 def restarted() -> bool:

@@ -1,23 +1,26 @@
 """Signals that ask a process to end, kept until it can: a step is never cut in two."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def collected(*, patient: bool) -> Iterator[list[int]]:
+def collected(*, patient: bool, tell: Callable[[], None] | None = None) -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM while the block runs; nothing else happens at the first of them.
 
     Args:
         patient: a second Ctrl-C does no more than the first. Under torchrun it is the same one,
             which is handed on to processes that have had it already.
+        tell: called at each signal.
     """
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
+        if tell:
+            tell()
         if number == signal.SIGINT and not patient:
             signal.signal(number, before[signal.SIGINT])
 

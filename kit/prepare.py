@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from kit.catalog import tally
+from kit.catalog import listed, tally
 from kit.cloudrule import CloudRule
 from kit.console import Advance
 from kit.errors import InputError
@@ -62,7 +62,7 @@ def prepare(
             (work / name).unlink(missing_ok=True)
         write_rejected(work / REJECTED, rejected)
         if not pairs:
-            reasons = ", ".join(f"{kind}: {n}" for kind, n in tally(rejected).items())
+            reasons = listed(tally(rejected))
             raise InputError(data, f"no pair within {window_days} days ({reasons})",
                              f"see {work / REJECTED}; try a wider --window-days")  # fmt: skip
         pairs = split(pairs, holdout=holdout, by=split_by, seed=seed)
@@ -87,7 +87,7 @@ def prepare(
         facts = asdict(summary) | {"data": str(data), "settings": settings}
         write_json(work / "summary.json", facts)
     if not summary.dataset2:
-        removed = ", ".join(f"{kind}: {n}" for kind, n in _losses(pairs).items())
+        removed = listed(_losses(pairs))
         raise InputError(data, f"Dataset-2 is empty: {len(pairs)} pairs, less {removed}",
                          f"the heuristic fires above {rule.threshold} at scale {rule.scale}: raise "
                          "--threshold or --max-cloud; Dataset-1 is ready as it is")  # fmt: skip

@@ -41,9 +41,7 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
             if name.name != ".lock":
                 shutil.rmtree(name) if name.is_dir() else name.unlink()
     if path.exists():
-        old = read_json(path, _REMEDY)
-        if not isinstance(old, dict) or not isinstance(old.get("variant"), dict):
-            raise InputError(path, "not what kit train writes", _REMEDY)
+        old = _config(folder)
         before = old["variant"] | {"data": old.get("pairs_sha256")}
         now = to_dict(variant) | {"data": pairs_sha256}
         changed = [key for key in now if now[key] != before.get(key)]
@@ -61,10 +59,7 @@ def read_variant(folder: Path) -> Variant:
     Raises:
         InputError: there is no configuration, or it cannot be read.
     """
-    config = read_json(folder / CONFIG, _REMEDY)
-    if not isinstance(config, dict) or not isinstance(config.get("variant"), dict):
-        raise InputError(folder / CONFIG, "not what kit train writes", _REMEDY)
-    return from_dict(config["variant"])
+    return from_dict(_config(folder)["variant"])
 
 
 def finished(folder: Path, variant: Variant) -> bool:
@@ -103,3 +98,10 @@ def cut(folder: Path, length: int) -> None:
     path = folder / METRICS
     if path.exists() and path.stat().st_size > length:
         os.truncate(path, length)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / CONFIG, _REMEDY)
+    if not isinstance(config, dict) or not isinstance(config.get("variant"), dict):
+        raise InputError(folder / CONFIG, "not what kit train writes", _REMEDY)
+    return config

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import kit
-from kit.catalog import Catalog, Rejection, Scene, catalog, tally
+from kit.catalog import Catalog, Rejection, Scene, catalog, listed, tally
 from kit.cloudrule import CloudRule
 from kit.cluster import Workers, workers
 from kit.console import Advance
@@ -152,8 +152,7 @@ def screen_locked(
     write_rejected(work / REJECTED, rejected)
     result = _result(work / TABLE, max_cloud, run, rejected)
     if not result.scenes_s1 + result.scenes_s2:
-        reasons = ", ".join(f"{kind}: {n}" for kind, n in tally(rejected).items())
-        problem = f"no scene could be read ({reasons})"
+        problem = f"no scene could be read ({listed(tally(rejected))})"
         raise InputError(data, problem, f"see {work / REJECTED}")
     return result
 

@@ -20,6 +20,7 @@ from kit.dataset import Sample
 from kit.device import multiplies_bfloat16, pick, place
 from kit.group import Group
 from kit.losses import discriminator_loss, generator_loss, l1
+from kit.models.folding import normed
 from kit.variants import Variant
 
 # A gradient is judged by the running mean of the norms before it, once that is a mean of some.
@@ -214,9 +215,8 @@ class Step:
         """Run `model` in the precision that pays, its spectral norms in float32."""
         with parametrize.cached():
             if self.half:
-                for module in model.modules():
-                    if parametrize.is_parametrized(module, "weight"):
-                        _ = module.weight
+                for _, module, _ in normed(model):
+                    _ = module.weight
             with torch.autocast(pick().type, torch.bfloat16, enabled=self.half):
                 yield
 

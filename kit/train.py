@@ -20,8 +20,8 @@ from torch import nn
 from kit import run as folders
 from kit.average import recalibrate
 from kit.checkpoint import State, sweep
+from kit.core import WORKERS
 from kit.dataset import (
-    WORKERS,
     PairDataset,
     Sample,
     batches,

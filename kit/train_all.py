@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from kit.errors import InputError
+from kit.interrupt import collected
 from kit.variants import find
 
 LOG = "train.log"
@@ -61,7 +61,12 @@ def train_all(
     waiting = list(variants)
     running: list[_Running] = []
     outcomes: dict[str, Outcome] = {}
-    with _forwarded(running) as stopped:
+
+    def stop() -> None:
+        for each in running:
+            each.process.send_signal(signal.SIGTERM)
+
+    with collected(patient=True, tell=stop) as stopped, _ended(running):
         while running or (waiting and not stopped):
             while waiting and not stopped and len(running) < max(1, gpus):
                 name = waiting.pop(0)
@@ -125,21 +130,11 @@ def _cards(gpus: int) -> list[str]:
 
 
 @contextmanager
-def _forwarded(running: "list[_Running]") -> Iterator[list[int]]:
-    """Hand SIGINT and SIGTERM on to what is running, and collect them."""
-    received: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for each in running:
-            each.process.send_signal(signal.SIGTERM)
-
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+def _ended(running: list[_Running]) -> Iterator[None]:
+    """Leave no training alone that an error here would leave with nobody to look after it."""
     try:
-        yield received
+        yield
     finally:
-        for each in running:  # something went wrong here, and nobody would look after them
+        for each in running:
             each.process.terminate()
             each.process.wait()
-        for number, handler in before.items():
-            signal.signal(number, handler)

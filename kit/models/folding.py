@@ -15,7 +15,7 @@ N = TypeVar("N", bound=nn.Module)
 
 def fold(network: N) -> N:
     """Replace every spectral norm of `network` by the weight that it gives in evaluation."""
-    for _, module, norms in _normed(network):
+    for _, module, norms in normed(network):
         # In training, reading the weight would move the norm's estimate by one iteration.
         norms.eval()
         parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
@@ -29,15 +29,15 @@ def folded_state(network: nn.Module) -> dict[str, Tensor]:
     A weight with a spectral norm is a new tensor; the others are the network's own.
     """
     tensors = {k: t for k, t in network.state_dict().items() if ".parametrizations." not in k}
-    for name, module, norms in _normed(network):
+    for name, _, norms in normed(network):
         training = norms.training
         norms.eval()
-        tensors[f"{name}.weight"] = getattr(module, "weight")  # noqa: B009
+        tensors[f"{name}.weight"] = norms()
         norms.train(training)
     return tensors
 
 
-def _normed(network: nn.Module) -> list[tuple[str, nn.Module, nn.Module]]:
+def normed(network: nn.Module) -> list[tuple[str, nn.Module, nn.Module]]:
     """The modules whose weight has a spectral norm, by name, and those norms."""
     return [
         (name, module, module.get_submodule("parametrizations.weight"))

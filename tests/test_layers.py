@@ -18,6 +18,8 @@ ORDER = (
     "kit.metrics", "kit.scaling", "kit.source", "kit.dataset", "kit.variants", "kit.models.norms",
     "kit.models.padding", "kit.models.precision", "kit.models.spade", "kit.models.pix2pixhd",
     "kit.models.discriminator", "kit.models", "kit.models.published", "kit.models.folding",
+    "kit.models.inference", "kit.engines.backend", "kit.engines.eager", "kit.engines.openvino",
+    "kit.engines",
     "kit.losses", "kit.weights", "kit.validate", "kit.group", "kit.interrupt", "kit.average",
     "kit.run", "kit.checkpoint", "kit.step", "kit.train", "kit.board",
     "kit.train_all", "kit.status",

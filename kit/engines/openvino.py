@@ -1,0 +1,141 @@
+"""Intel's OpenVINO: the fastest way that we know to run the generators on an x86 processor.
+
+`pip install 'sar-to-optical-kit[openvino]'` brings it, and NNCF, which quantises to int8.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import cache
+from importlib.metadata import version as version_of
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kit.core import cores
+from kit.engines.backend import Plan, Precision, Run, Spec
+from kit.errors import InputError
+
+_MODEL = "model.xml"
+_BATCH = "batch"
+
+
+def require() -> None:
+    """Raises InputError where OpenVINO is not installed."""
+    if find_spec("openvino") is None:
+        raise InputError("openvino", "not installed", "pip install 'sar-to-optical-kit[openvino]'")
+
+
+def version() -> str:
+    """OpenVINO's version, and that of NNCF."""
+    return f"openvino {version_of('openvino')}, nncf {version_of('nncf')}"
+
+
+def device() -> str:
+    """The processor by name: engines are tuned for one."""
+    return f"{_core().get_property('CPU', 'FULL_DEVICE_NAME')}, {cores()} cores"
+
+
+def precisions() -> Sequence[Precision]:
+    """int8 is fast on all that OpenVINO supports; bfloat16 where the processor multiplies it."""
+    able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("int8", "bfloat16", "float32") if "BF16" in able else ("int8", "float32")
+
+
+def plans() -> Sequence[Plan]:
+    """All cores on one tile, one tile a core, and batches of either."""
+    each = cores()
+    return Plan(1), Plan(4), Plan(each, each), Plan(2 * each, each)
+
+
+def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
+    """Write OpenVINO's intermediate representation, of any batch at the size of `spec`."""
+    import openvino
+
+    # Two, because torch makes a constant of a batch of one.
+    example = torch.zeros(2, 2, spec.height, spec.width)
+    batch = torch.export.Dim(_BATCH, min=1, max=1024)
+    with _quiet():
+        program = torch.export.export(generator, (example,), dynamic_shapes=({0: batch},))
+        model = openvino.convert_model(program)
+    model.reshape([-1, 2, spec.height, spec.width])
+    if spec.precision == "int8":
+        model = _quantised(model, tiles)
+    openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
+
+
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    """Compile the representation for the processor, as many streams as the plan says."""
+    import openvino
+
+    core = _core()
+    model = core.read_model(folder / _MODEL)
+    part = plan.batch // plan.streams
+    model.reshape([part, 2, spec.height, spec.width])
+    half = spec.precision == "bfloat16" or (spec.precision == "int8" and "bfloat16" in precisions())
+    compiled = core.compile_model(model, "CPU", {
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+        "NUM_STREAMS": str(plan.streams),
+        "INFERENCE_NUM_THREADS": cores(),
+    })  # fmt: skip
+    queue = openvino.AsyncInferQueue(compiled, plan.streams)
+
+    def run(sar: Tensor) -> Tensor:
+        rgb = np.empty((plan.batch, 3, spec.height, spec.width), np.float32)
+
+        def keep(request: Any, start: int) -> None:
+            rgb[start : start + part] = request.get_output_tensor().data
+
+        queue.set_callback(keep)
+        for start in range(0, plan.batch, part):
+            queue.start_async(sar[start : start + part].contiguous().numpy(), start)
+        queue.wait_all()
+        return torch.from_numpy(rgb)
+
+    return run
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def _quantised(model: Any, tiles: Tensor) -> Any:
+    """`model` with the inputs and weights of its convolutions in eight bits, by NNCF."""
+    if not len(tiles):
+        raise InputError(
+            "int8",
+            "no tile of this size to calibrate on",
+            "prepare training tiles (kit prepare), or name some with --tiles",
+        )
+    with _quiet():
+        import nncf
+
+        return nncf.quantize(
+            model,
+            nncf.Dataset([tile[None].numpy() for tile in tiles]),
+            # Activations are not symmetric after a leaky ReLU.
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(tiles),
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch's exporter and NNCF warn of their own insides, and NNCF draws bars on stdout."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -37,6 +37,9 @@ def package(
     ensemble: Annotated[
         str | None, typer.Option(help="Variants or an ensemble; the last prediction if not given.")
     ] = None,
+    average: Annotated[
+        str, typer.Option(help="mean, median, or a weight for each member, in order: 4,2,1.")
+    ] = "mean",
     name: Annotated[str | None, typer.Option(help="The archive's name without .zip.")] = None,
     layout: Layout = "2022",
     expected: Expected = None,
@@ -71,6 +74,7 @@ def package(
             predictions=predictions,
             submissions=submissions,
             ensemble=ensemble,
+            average=average,
             name=name,
             layout=layout,
             expected=expected,

@@ -25,7 +25,17 @@ from kit.archive import name_danger
 from kit.check import Finding, check
 from kit.console import Advance
 from kit.core import cores
-from kit.ensemble import Member, average, digest, load_scene, read_members, select
+from kit.ensemble import (
+    Averaging,
+    Member,
+    average,
+    averaging_text,
+    digest,
+    load_scene,
+    parse_averaging,
+    read_members,
+    select,
+)
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import atomic, lock, sha256, write_json
 from kit.layout import Layout, find_layout, name_images, read_scenes
@@ -59,6 +69,7 @@ def package(
     predictions: Path,
     submissions: Path,
     ensemble: str | None = None,
+    average: str = "mean",
     name: str | None = None,
     layout: str | Path = "2022",
     expected: Path | None = None,
@@ -75,7 +86,9 @@ def package(
         predictions: the folder that `kit predict` wrote.
         submissions: the folder to write to.
         ensemble: an ensemble's name, or variants with commas; what was predicted last if None.
-        name: the archive's name without `.zip`; that of the ensemble if None.
+        average: "mean", "median", or weights, as `kit.ensemble.parse_averaging` takes them.
+        name: the archive's name without `.zip`; if None that of the ensemble, followed by the way
+            it is averaged where that is not the mean.
         layout: a key of `kit.layout.LAYOUTS`, or a TOML file.
         expected: the server's list of names, see `kit.layout.read_scenes`; as many images of each
             scene as the layout asks for if None.
@@ -95,7 +108,9 @@ def package(
     if stretch not in STRETCHES:
         raise InputError(stretch, "no such stretch", f"known are {', '.join(STRETCHES)}")
     chosen, variants = select(predictions, ensemble)
-    name = name or chosen
+    averaging = parse_averaging(average, variants)
+    average = averaging_text(averaging)
+    name = name or (chosen if average == "mean" else f"{chosen}-{average.replace(',', '-')}")
     if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
         remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
         raise InputError(ascii(name)[1:-1][:_LONGEST], "not a name for an archive", remedy)
@@ -112,13 +127,23 @@ def package(
         with atomic(archive) as part:
             with part.open("wb") as file:
                 built = build(
-                    file, members, names, stretch=stretch, threads=threads, advance=advance
+                    file,
+                    members,
+                    names,
+                    averaging=averaging,
+                    stretch=stretch,
+                    threads=threads,
+                    advance=advance,
                 )
             written = time.perf_counter()
             _refuse(check(part, rules, list(names), advance).findings)
             checked = time.perf_counter()
             checksum = sha256(part)
-            scores = _score(part, loaded, members, names, stretch, advance) if loaded else None
+            scores = (
+                _score(part, loaded, members, names, averaging, stretch, advance)
+                if loaded
+                else None
+            )
             result = Package(
                 archive=archive,
                 manifest=archive.with_suffix(".json"),
@@ -138,6 +163,7 @@ def package(
                 "left_out": result.left_out,
                 "sha256": checksum,
                 "target": members[0].target,
+                "average": average,
                 "stretch": stretch,
                 "layout": dataclasses.asdict(rules),
                 "expected": expected and _described(expected),
@@ -150,7 +176,9 @@ def package(
                 },
             }
             write_json(result.manifest, about)
-            line = {"time": created, "name": name, "members": " ".join(variants)}
+            # In the column of the members: a log that was begun before has no other for it.
+            averaged = "" if average == "mean" else f" ({average})"
+            line = {"time": created, "name": name, "members": " ".join(variants) + averaged}
             log.append((scores.as_dict() if scores else {}) | line | {"sha256": checksum})
     return result
 
@@ -167,6 +195,7 @@ def build(
     members: Sequence[Member],
     names: Mapping[str, str],
     *,
+    averaging: Averaging = "mean",
     stretch: str = "keep",
     threads: int | None = None,
     advance: Advance | None = None,
@@ -177,6 +206,7 @@ def build(
         sink: the open file, or whatever else takes the bytes of the archive.
         members: whose predictions are averaged.
         names: each image's name with its scene; images of one scene are made once.
+        averaging: as `kit.ensemble.average` takes it.
         stretch: as `package` takes it.
         threads: how many average and deflate; one for each core if None.
         advance: called with the images made, and their number.
@@ -193,10 +223,11 @@ def build(
         images = load_scene(members, scene)
         for member, image in zip(members, images, strict=True):
             digests[member.variant][scene] = digest(image)
-        mean = average(images)
+        averaged = average(images, averaging)
         # A picture of one colour stays one, so that the check that follows refuses it.
-        one_color = (mean == mean[:, :1, :1]).all()
-        return encode_tiff(anchor(mean) if stretch == "anchors" and not one_color else mean)
+        one_color = (averaged == averaged[:, :1, :1]).all()
+        anchored = stretch == "anchors" and not one_color
+        return encode_tiff(anchor(averaged) if anchored else averaged)
 
     def entries() -> Iterator[Entry]:
         done = 0
@@ -250,11 +281,19 @@ def _score(
     truth: TruthSet,
     members: Sequence[Member],
     names: Mapping[str, str],
+    averaging: Averaging,
     stretch: str,
     advance: Advance | None,
 ) -> Report:
-    label = ensemble_label([member.variant for member in members])
-    target, color = members[0].target, members[0].mean_color
     return compare(
-        archive, truth, label, target, color, members, advance, stretch=stretch, scenes=names
+        archive,
+        truth,
+        ensemble_label([member.variant for member in members], averaging),
+        members[0].target,
+        members[0].mean_color,
+        members,
+        advance,
+        averaging=averaging,
+        stretch=stretch,
+        scenes=names,
     )

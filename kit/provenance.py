@@ -14,7 +14,7 @@ import platform
 import re
 import subprocess
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ import rasterio
 
 import kit
 from kit.archive import name_danger
-from kit.ensemble import Member
+from kit.ensemble import Averaging, Member, parse_averaging
 from kit.errors import InputError
 from kit.files import read_json, write_bytes
 
@@ -60,6 +60,7 @@ class Provenance:
 
     archive: Path
     sha256: str
+    averaging: Averaging
     stretch: str
     members: tuple[Origin, ...]
     scenes: dict[str, str]
@@ -84,6 +85,9 @@ def read_provenance(path: Path) -> Provenance:
         return Provenance(
             archive=path.with_suffix(".zip"),
             sha256=str(manifest["sha256"]),
+            averaging=read_averaging(
+                path, manifest, [member["variant"] for member in manifest["members"]]
+            ),
             stretch=str(manifest["stretch"]),
             members=tuple(
                 Origin(
@@ -104,6 +108,20 @@ def read_provenance(path: Path) -> Provenance:
         if isinstance(error, InputError):
             raise
         raise InputError(path, f"not a manifest of an archive ({error!r})", _AGAIN) from None
+
+
+def read_averaging(path: Path, manifest: Mapping[str, Any], variants: Sequence[str]) -> Averaging:
+    """How an archive's members were averaged, from the manifest at `path`.
+
+    Raises:
+        InputError: this kit knows no such way, or it is one for another number of members.
+        AttributeError: the manifest holds no text there.
+    """
+    try:
+        # Kits whose manifests do not say took the mean.
+        return parse_averaging(manifest.get("average", "mean"), variants)
+    except InputError as error:
+        raise InputError(path, f"its average: {error.problem}", _AGAIN) from None
 
 
 def _plain(name: object) -> str:

@@ -161,7 +161,13 @@ def _build(
 ) -> tuple[str, Built]:
     def into(sink: Sink) -> Built:
         return build(
-            sink, members, about.scenes, stretch=about.stretch, threads=threads, advance=advance
+            sink,
+            members,
+            about.scenes,
+            averaging=about.averaging,
+            stretch=about.stretch,
+            threads=threads,
+            advance=advance,
         )
 
     if out is None:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from kit.anchors import anchor
 from kit.archive import image_names, open_archive, read_image, to_unit
 from kit.console import Advance, finite
-from kit.ensemble import Member, average_scene, read_member
+from kit.ensemble import Averaging, Member, average_scene, averaging_text, read_member
 from kit.errors import InputError
 from kit.files import read_json, sha256
 from kit.metrics import Scores, official_2022, official_2023, summarise
 from kit.perscene import Image, ImageScore, measure_input, read_truth
+from kit.provenance import read_averaging
 from kit.tiles import SceneKey
 from kit.truth import SarInput, TruthSet, load_truth, scene_in
 
@@ -114,7 +115,7 @@ def score(
         for variant, weights in about.members.items()
         if (member := current(predictions, variant, weights, map(about.scene, images)))
     ]
-    label = ensemble_label(tuple(about.members)) or archive.name
+    label = ensemble_label(tuple(about.members), about.averaging) or archive.name
     absent = about.members.keys() - {member.variant for member in members}
     return compare(
         archive,
@@ -124,6 +125,7 @@ def score(
         about.color,
         members,
         advance,
+        averaging=about.averaging,
         stretch=about.stretch,
         absent=tuple(sorted(absent)),
         scenes=about.scenes,
@@ -139,6 +141,7 @@ def compare(
     members: Sequence[Member],
     advance: Advance | None = None,
     *,
+    averaging: Averaging = "mean",
     stretch: str = "keep",
     absent: tuple[str, ...] = (),
     scenes: Mapping[str, str] | None = None,
@@ -153,6 +156,7 @@ def compare(
         color: mean red, green and blue in [0, 1]; None for no such row.
         members: whose predictions get a row each; one alone gets none, for it is the archive.
         advance: called with the SAR inputs scored, and their number.
+        averaging: how the archive's images were made of its members' ones.
         stretch: "anchors" if the archive holds anchors, else "keep". What it scores without them is
             known from its members alone.
         absent: members of the archive that are not among `members`.
@@ -166,13 +170,15 @@ def compare(
         one_color = np.asarray(color, np.float64)[:, None, None]
         sources["mean colour"] = lambda name, image: np.broadcast_to(one_color, image.shape)
     if len(members) > 1:
-        sources |= {member.variant: _average_of([member], scenes or {}) for member in members}
+        sources |= {
+            member.variant: _average_of([member], "mean", scenes or {}) for member in members
+        }
     sources[label] = as_sent
     other: tuple[str, Source] | None = None
     if stretch == "keep":
         other = "with anchors", _with_anchors
     elif members and not absent:
-        other = "without anchors", _average_of(members, scenes or {})
+        other = "without anchors", _average_of(members, averaging, scenes or {})
     with open_archive(archive) as opened:
 
         def read(name: str) -> Image:
@@ -255,14 +261,18 @@ def _with_anchors(name: str, image: Image) -> Image:
     return anchor(np.rint(image * 65535).astype(np.uint16)) / 65535.0
 
 
-def ensemble_label(variants: Sequence[str]) -> str:
+def ensemble_label(variants: Sequence[str], averaging: Averaging = "mean") -> str:
     """How a report calls the average of these variants; empty if there is none."""
-    return f"ensemble ({', '.join(variants)})" if variants else ""
+    how = "" if averaging == "mean" else f"; {averaging_text(averaging)}"
+    return f"ensemble ({', '.join(variants)}{how})" if variants else ""
 
 
-def _average_of(members: Sequence[Member], scenes: Mapping[str, str]) -> Source:
+def _average_of(
+    members: Sequence[Member], averaging: Averaging, scenes: Mapping[str, str]
+) -> Source:
     def prediction(name: str, image: Image) -> Image:
-        return to_unit(name, average_scene(members, str(scene_in(scenes.get(name, name)))))
+        scene = str(scene_in(scenes.get(name, name)))
+        return to_unit(name, average_scene(members, scene, averaging))
 
     return prediction
 
@@ -270,13 +280,14 @@ def _average_of(members: Sequence[Member], scenes: Mapping[str, str]) -> Source:
 class Manifest(NamedTuple):
     """What an archive's manifest says of it.
 
-    The SHA-256 of each member's weights, the target, the mean colour of the training, whether the
-    images have anchors, and the scene that each image shows.
+    The SHA-256 of each member's weights, the target, the mean colour of the training, how the
+    members were averaged, whether the images have anchors, and the scene that each image shows.
     """
 
     members: dict[str, str]
     target: str = "reflectance"
     color: Sequence[float] | None = None
+    averaging: Averaging = "mean"
     stretch: str = "keep"
     scenes: Mapping[str, str] = MappingProxyType({})
 
@@ -301,6 +312,7 @@ def read_manifest(archive: Path) -> Manifest:
             members=members,
             target=manifest["target"],
             color=manifest["members"][0]["mean_color"],
+            averaging=read_averaging(path, manifest, tuple(members)),
             stretch=manifest.get("stretch", "keep"),
             scenes={str(image): str(entry["scene"]) for image, entry in entries.items()},
         )

@@ -101,6 +101,11 @@ def test_an_upload_is_checked_scored_reproduced_and_logged(trained: Path, kit) -
     assert code == 0 and json.loads(out)["score"] == 0.0279
     code, out, err = kit("leaderboard --json")
     assert code == 0 and json.loads(out)["rows"][0]["leaderboard"] == 0.0279 and "mine" in err
+    assert kit("package --layout plain --average 4,1 -q")[0] == 0
+    assert kit("reproduce submissions/spade2-p2phd1-4-1.json -q")[0] == 0
+    assert "spade2 p2phd1 (4,1)" in kit("leaderboard")[2]
+    code, _, err = kit("package --layout plain --average -4,1")
+    assert code == 3 and "--average: '-4' is negative" in err
     (Path("predictions/spade2") / f"{key(40)}.npy").unlink()
     code, out, err = kit("reproduce submissions/mine.json --json")
     assert code == 4 and not json.loads(out)["same"] and "cannot be built" in err

@@ -1,4 +1,8 @@
 import json
+import os
+import subprocess
+import sys
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,8 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import A, B, image, write_member
 
-from kit.ensemble import average, average_scene, digest, read_member, read_members, select
+import kit
+from kit.ensemble import (
+    average,
+    average_scene,
+    averaging_text,
+    digest,
+    parse_averaging,
+    read_member,
+    read_members,
+    select,
+)
 from kit.errors import InputError
+
+VALUES = st.integers(0, 65535) | st.sampled_from([0, 65535])
+NAMES = ("one", "two", "three")
 
 
 @given(st.lists(st.integers(0, 65535), min_size=1, max_size=9))
@@ -18,6 +35,133 @@ def test_the_average_is_exact_with_halves_up(values: list[int]) -> None:
     expected = (Fraction(sum(values), len(values)) + Fraction(1, 2)).__floor__()
     assert found.dtype == np.uint16
     assert (found == expected).all()
+
+
+def rounded(value: Fraction) -> int:
+    return (value + Fraction(1, 2)).__floor__()
+
+
+def pixels(values: list[int]) -> list[np.ndarray]:
+    return [np.full((3, 1, 1), value, np.uint16) for value in values]
+
+
+@given(st.lists(VALUES, min_size=1, max_size=9))
+def test_the_median_is_exact_with_halves_up(values: list[int]) -> None:
+    found = average(pixels(values), "median")
+    ranked, n = sorted(values), len(values)
+    expected = rounded(Fraction(ranked[(n - 1) // 2] + ranked[n // 2], 2))
+    assert found.dtype == np.uint16
+    assert (found == expected).all()
+
+
+@given(st.lists(st.tuples(VALUES, st.integers(0, 2**45)), min_size=1, max_size=7))
+def test_the_weighted_mean_is_exact_with_halves_up(pairs: list[tuple[int, int]]) -> None:
+    values, weights = [value for value, _ in pairs], tuple(weight for _, weight in pairs)
+    if not any(weights):
+        weights = (*weights[:-1], 1)
+    found = average(pixels(values), weights)
+    total = sum(value * weight for value, weight in zip(values, weights, strict=True))
+    assert found.dtype == np.uint16
+    assert (found == rounded(Fraction(total, sum(weights)))).all()
+
+
+@pytest.mark.parametrize("whole", [2**16, 2**16 + 1, 2**48])
+def test_no_sum_overflows(whole: int) -> None:
+    """The most that 32 and 64 bits hold, and one more."""
+    for value in (0, 1, 65534, 65535):
+        assert (average(pixels([value, value]), (whole - 1, 1)) == value).all()
+    assert (
+        average(pixels([65535, 0]), (whole // 2, whole - whole // 2)) == 32768 - whole % 2
+    ).all()
+    with pytest.raises(ValueError, match="weights"):
+        average(pixels([1, 1]), (2**48, 1))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
+def test_medians_of_whole_images_are_those_of_numpy(n: int) -> None:
+    images = [image(seed, size=16) for seed in range(n)]
+    before = [each.copy() for each in images]
+    expected = np.floor(np.median(np.stack(images), axis=0) + 0.5)
+    found = average(images, "median")
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(average(images[::-1], "median"), expected)
+    np.testing.assert_array_equal(images, before)
+    assert not any(np.shares_memory(found, each) for each in images)
+
+
+def test_equal_weights_are_the_mean_and_a_weight_alone_is_its_member() -> None:
+    images = [image(seed, size=8) for seed in range(3)]
+    np.testing.assert_array_equal(average(images, (7, 7, 7)), average(images))
+    for place in range(3):
+        alone = tuple(int(place == each) for each in range(3))
+        np.testing.assert_array_equal(average(images, alone), images[place])
+    doubled = [images[0], images[0], images[1]]
+    np.testing.assert_array_equal(average(images[:2], (2, 1)), average(doubled))
+
+
+@pytest.mark.parametrize("weights", [(), (1,), (1, 1, 1), (0, 0), (2, -1)])
+def test_weights_that_do_not_fit_the_images(weights: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError):
+        average(pixels([1, 2]), weights)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mean", "mean"),
+        ("median", "median"),
+        ("4,2,1", "4,2,1"),
+        ("1,0,0", "1,0,0"),
+        (" 0.5, .25,0.250", "2,1,1"),
+        ("0.1,0.2,0.3", "1,2,3"),
+        ("0.333,0.333,0.334", "333,333,334"),
+        ("3,3,3", "mean"),
+        ("1e300,2e300,-0", "1,2,0"),
+        ("281474976710654,1,1", "281474976710654,1,1"),
+    ],
+)
+def test_what_is_asked_for_in_its_shortest_form(text: str, expected: str) -> None:
+    found = parse_averaging(text, NAMES)
+    assert averaging_text(found) == expected
+    assert parse_averaging(expected, NAMES) == found
+
+
+@given(st.lists(st.decimals(0, 100, places=4), min_size=3, max_size=3).filter(any))
+def test_weights_keep_their_ratios_exactly(given: list[Decimal]) -> None:
+    found = parse_averaging(",".join(map(str, given)), NAMES)
+    weights = (1, 1, 1) if found == "mean" else found
+    assert [Fraction(weight, sum(weights)) for weight in weights] == [
+        Fraction(number) / Fraction(sum(given)) for number in given
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("best", "'best' is no way to average"),
+        ("Median", "'Median' is no way to average"),
+        ("", "'' is not a number"),
+        ("4,2", "2 weights for 3 members"),
+        ("4", "1 weight for 3 members"),
+        ("4,2,1,1", "4 weights for 3 members"),
+        ("4,2,", "'' is not a number"),
+        ("4;2;1", "'4;2;1' is not a number"),
+        ("4,mean,1", "'mean' is not a number"),
+        ("4,-2,1", "'-2' is negative"),
+        ("nan,2,1", "'nan' is not finite"),
+        ("4,inf,1", "'inf' is not finite"),
+        ("0,0.0,0", "all weights are zero"),
+        ("1e999999999,1,1", "'1e999999999' is not between"),
+        ("1,1e-999999999,1", "'1e-999999999' is not between"),
+        ("281474976710655,1,1", "add up to more than 2"),
+        ("1,1,0.333333333333333333", "add up to more than 2"),
+    ],
+)
+def test_what_is_no_way_to_average(text: str, problem: str) -> None:
+    with pytest.raises(InputError) as raised:
+        parse_averaging(text, NAMES)
+    assert raised.value.where == "--average" and problem in raised.value.problem
+    assert "one,two,three" in raised.value.remedy or "fewer digits" in raised.value.remedy
 
 
 def test_the_average_of_one_is_itself_and_order_does_not_matter() -> None:
@@ -40,6 +184,7 @@ def test_members_are_averaged_scene_by_scene(tmp_path: Path) -> None:
     members = read_members(tmp_path, ["one", "two"])
     np.testing.assert_array_equal(average_scene(members, A), average([one, two]))
     np.testing.assert_array_equal(average_scene(members, B), two)
+    np.testing.assert_array_equal(average_scene(members, A, (0, 1)), two)
 
 
 def test_a_member_tells_what_its_manifest_says(tmp_path: Path) -> None:
@@ -166,3 +311,38 @@ def test_select_without_a_prediction(tmp_path: Path, last: str | None) -> None:
         (tmp_path / "last.json").write_text(last)
     with pytest.raises(InputError, match="kit predict"):
         select(tmp_path)
+
+
+HIGHEST = """
+import sys
+from pathlib import Path
+from kit.ensemble import read_members
+from kit.package import build
+class Nowhere:
+    def write(self, data): pass
+members = read_members(Path(sys.argv[1]), ["one", "two", "three"])
+names = {f"{scene}.tiff": scene for scene in members[0].scenes}
+build(Nowhere(), members, names, averaging="median", threads=1)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak there")
+def test_memory_does_not_grow_with_the_scenes(tmp_path: Path) -> None:
+    """A thousand images of 24 KiB of three members, all mapped, would be 70 MiB."""
+
+    def highest(scenes: int) -> int:
+        folder = tmp_path / str(scenes)
+        for seed, name in enumerate(NAMES):
+            member = write_member(folder, name, {"0": image(seed, size=64)})
+            for number in range(1, scenes):
+                os.link(member / "0.npy", member / f"{number}.npy")
+            about = json.loads((member / "manifest.json").read_text())
+            about["scenes"] = {str(number): {} for number in range(scenes)}
+            (member / "manifest.json").write_text(json.dumps(about))
+        command = [sys.executable, "-c", HIGHEST, str(folder)]
+        root = Path(kit.__file__).parents[1]
+        return int(subprocess.run(command, cwd=root, check=True, capture_output=True).stdout)
+
+    few, many = highest(50), highest(1000)
+    assert many - few < 8 << 10  # KiB; the names and checksums of the manifest are a tenth of it

@@ -19,7 +19,8 @@ from tiny import A, B, digital_numbers, image, write_member, write_truth
 
 import kit
 from kit.check import check
-from kit.ensemble import average, digest
+from kit.ensemble import Averaging, digest
+from kit.ensemble import average as average_images
 from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import lock, sha256
 from kit.layout import LAYOUTS
@@ -72,7 +73,7 @@ def test_the_last_ensemble_becomes_an_archive_that_other_programs_read(
         for name, pair in zip(NAMES, ((1, 3), (2, 4)), strict=True):
             found = tifffile.imread(archive.open(name))
             assert (found.dtype, found.shape) == (np.uint16, (256, 256, 3))
-            expected = average([image(seed) for seed in pair])
+            expected = average_images([image(seed) for seed in pair])
             np.testing.assert_array_equal(found.transpose(2, 0, 1), expected)
     assert check(result.archive, CH3, NAMES).findings == ()
     assert files(tmp_path) == {"one-two.zip", "one-two.json", "submissions.csv"}
@@ -96,6 +97,7 @@ def test_the_manifest_says_where_it_comes_from(tmp_path: Path, run: Run) -> None
         "left_out": 1,
         "sha256": result.sha256,
         "target": "reflectance",
+        "average": "mean",
         "stretch": "keep",
         "layout": dataclasses.asdict(CH3),
         "expected": {"path": str(listed), "sha256": sha256(listed)},
@@ -199,6 +201,75 @@ def test_anchors_are_written_and_said(run: Run) -> None:
     assert (pixels.min(axis=(1, 2)) == 0).all() and (pixels.max(axis=(1, 2)) == 65535).all()
     with pytest.raises(InputError, match="known are keep, anchors"):
         run(stretch="much")
+
+
+@pytest.mark.parametrize(
+    ("average", "way", "recorded", "name", "members"),
+    [
+        ("median", "median", "median", "one-two-three-median", "one two three (median)"),
+        ("0.4,0.2,0.1", (4, 2, 1), "4,2,1", "one-two-three-4-2-1", "one two three (4,2,1)"),
+        ("2,2,2", "mean", "mean", "one-two-three", "one two three"),
+    ],
+)
+def test_the_way_of_averaging_is_in_pixels_name_manifest_scores_and_log(
+    tmp_path: Path,
+    run: Run,
+    average: str,
+    way: Averaging,
+    recorded: str,
+    name: str,
+    members: str,
+) -> None:
+    write_member(tmp_path / "predictions", "three", {A: image(5), B: image(6)})
+    write_truth(tmp_path / "truth", A, digital_numbers(1))
+    result = run(ensemble="one,two,three", average=average, truth=tmp_path / "truth")
+    assert result.archive.name == f"{name}.zip"
+    with zipfile.ZipFile(result.archive) as archive:
+        found = tifffile.imread(archive.open(NAMES[0])).transpose(2, 0, 1)
+    np.testing.assert_array_equal(found, average_images([image(1), image(3), image(5)], way))
+    assert json.loads(result.manifest.read_text())["average"] == recorded
+    assert read_provenance(result.manifest).averaging == way
+    again = score(result.archive, tmp_path / "truth", predictions=tmp_path / "predictions")
+    assert again == result.scores
+    how = "" if way == "mean" else f"; {recorded}"
+    assert again.rows[-1].name == f"ensemble (one, two, three{how})"
+    (row,) = leaderboard(tmp_path / "submissions").rows
+    assert (row.name, row.members) == (name, members)
+
+
+def test_a_mean_and_a_median_of_the_same_members_are_two_submissions(
+    tmp_path: Path, run: Run
+) -> None:
+    write_member(tmp_path / "predictions", "three", {A: image(5), B: image(6)})
+    ways = ("mean", "median", "4,2,1", "2,4,1")
+    made = [run(ensemble="one,two,three", average=way) for way in ways]
+    assert len({result.archive for result in made}) == len({result.sha256 for result in made}) == 4
+    with pytest.raises(BusyError, match=r"one-two-three-median\.zip exists"):
+        run(ensemble="one,two,three", average="median")
+    run(ensemble="one,two,three", name="mine")
+    with pytest.raises(BusyError, match=r"mine\.zip exists"):
+        run(ensemble="one,two,three", name="mine", average="median")
+    logged = [row.members for row in leaderboard(tmp_path / "submissions").rows]
+    assert logged.count("one two three") == 2 and len(set(logged)) == 4
+
+
+def test_a_way_of_averaging_that_is_none_is_refused_first(tmp_path: Path, run: Run) -> None:
+    for average in ("best", "1", "1,2,3", "0,0", "1,-1", "1,nan"):
+        with pytest.raises(InputError) as raised:
+            run(average=average)
+        assert raised.value.where == "--average" and "one,two" in raised.value.remedy
+    assert files(tmp_path) == set()
+
+
+def test_what_a_median_scores_without_its_anchors(tmp_path: Path, run: Run) -> None:
+    write_member(tmp_path / "predictions", "three", {A: image(5), B: image(6)})
+    write_truth(tmp_path / "truth", A, digital_numbers(1))
+    settings = {"ensemble": "one,two,three", "average": "median", "truth": tmp_path / "truth"}
+    plain = run(**settings).scores
+    anchored = run(**settings, name="anchored", stretch="anchors").scores
+    assert plain and plain.other and anchored and anchored.other
+    assert anchored.other.as_dict() == plain.rows[-1].as_dict()
+    assert anchored.rows[-1].as_dict() == plain.other.as_dict()
 
 
 def test_expected_names_are_kept_and_share_predictions(tmp_path: Path, run: Run) -> None:

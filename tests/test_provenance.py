@@ -125,6 +125,14 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
     assert found.archive == tmp_path / "a.zip"
     assert (found.scenes, found.entries) == ({"CH3/a.tiff": A}, {"CH3/a.tiff": "e"})
     assert found.members[0].input == Path("TEST")
+    assert found.averaging == "mean"  # what the kits did that did not say
+
+
+def test_the_averaging_of_an_archive(tmp_path: Path) -> None:
+    two = [MEMBER, MEMBER | {"variant": "two"}]
+    for text, averaging in (("mean", "mean"), ("median", "median"), ("4,1", (4, 1))):
+        found = read_provenance(write(tmp_path, MANIFEST | {"members": two, "average": text}))
+        assert found.averaging == averaging
 
 
 @pytest.mark.parametrize(
@@ -136,6 +144,10 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
         ({"members": [MEMBER | {"variant": "/etc"}]}, "not a plain name"),
         ({"members": [{}]}, "not a manifest"),
         ({"members": None}, "not a manifest"),
+        ({"average": None}, "not a manifest"),
+        ({"average": ["median"]}, "not a manifest"),
+        ({"average": "trimmed"}, r"a\.json: its average: 'trimmed' is no way"),
+        ({"average": "4,1"}, "its average: 2 weights for 1 member"),
     ],
 )
 def test_what_is_not_a_manifest(tmp_path: Path, changes: dict[str, object], problem: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,35 @@ def test_the_same_parts_give_the_same_bytes(packaged: Package) -> None:
     assert json.loads(json.dumps(result.as_dict(), default=str))["same"] is True
 
 
-@pytest.mark.parametrize("settings", [{"stretch": "anchors"}, {"layout": "2023"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"stretch": "anchors"}, {"layout": "2023"}, {"ensemble": "one,two", "average": "4,1"}],
+)
 def test_every_kind_of_archive_is_built_again(packaged: Package, settings: dict[str, str]) -> None:
     other = package(
         predictions=Path("predictions"), submissions=Path("submissions"), name="other", **settings
     )
     assert other.sha256 != packaged.sha256
     assert again(other.manifest).same
+
+
+def test_members_are_averaged_as_the_manifest_says(packaged: Package) -> None:
+    shutil.copytree("runs/one", "runs/three")
+    member("three", 2)
+    folders = {"predictions": Path("predictions"), "submissions": Path("submissions")}
+    median = package(**folders, ensemble="one,two,three", average="median").manifest
+    mean = package(**folders, ensemble="one,two,three").manifest
+    assert again(median).same and again(mean).same
+    about = json.loads(mean.read_text())
+    del about["average"]  # as the kits wrote it that knew the mean alone
+    mean.write_text(json.dumps(about))
+    assert again(mean).same
+    mean.write_text(json.dumps(about | {"average": "median"}))
+    result = again(mean)
+    assert not result.same and len(result.entries) == 2
+    mean.write_text(json.dumps(about | {"average": "trimmed"}))
+    with pytest.raises(InputError, match="'trimmed' is no way to average"):
+        again(mean)
 
 
 def test_scenes_that_were_predicted_since_and_lists_that_are_gone_do_not_matter(
@@ -236,7 +259,7 @@ def test_a_manifest_that_was_tampered_with(packaged: Package, seed: int) -> None
     while isinstance(node, dict | list) and node:
         keys = list(node) if isinstance(node, dict) else range(len(node))
         if manifest is node:
-            keys = ["members", "entries", "stretch", "sha256", "made_with"]
+            keys = ["members", "entries", "average", "stretch", "sha256", "made_with"]
         parent, key = node, source.choice(list(keys))
         node = node[key]
         if source.random() < 0.3:

@@ -263,14 +263,18 @@ def test_a_foreign_config_is_refused(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("damage", "remedy"), [(b"II*", "fetch this tile again"), (None, "put it back.*kit prepare")]
+)
 def test_a_tile_that_went_bad_is_named_and_what_was_learnt_is_kept(
-    trained: Path, monkeypatch, workers: int
+    trained: Path, monkeypatch, workers: int, damage: bytes | None, remedy: str
 ) -> None:
     monkeypatch.setattr(kit.train, "mean_color", lambda *rest: (0.1, 0.1, 0.1))
     prepare(Path("data"), Path("work"), rule=CloudRule())
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
-    pairs[3].optical_paths[0].write_bytes(b"II*")
-    with pytest.raises(InputError, match=pairs[3].optical_paths[0].name):
+    tile = pairs[3].optical_paths[0]
+    tile.unlink() if damage is None else tile.write_bytes(damage)
+    with pytest.raises(InputError, match=rf"{tile.name}(.|\n)*{remedy}"):
         train(tiny("p2phd1", "name=hurt"), work=Path("work"), runs=Path("runs"), workers=workers)
     assert checkpoints(Path("runs/hurt/checkpoints"))
 

@@ -94,7 +94,7 @@ def train(
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not a number; the last checkpoint is kept.
         OutputError: the disk is full; the last checkpoint is kept.
-        KeyboardInterrupt: stopped by a signal, after saving.
+        KeyboardInterrupt: stopped by a signal, after saving; only in the main thread.
     """
     folder = runs / variant.name
     table = work / "pairs.parquet"

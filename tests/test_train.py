@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock
 from kit.pairs import read_pairs, train_pairs
 from kit.prepare import prepare
+from kit.run import finished
 from kit.step import Step
 from kit.train import train
 from kit.weights import load_run, load_tensors, load_weights
@@ -283,6 +285,13 @@ def test_where_the_tiles_lie_does_not_matter(trained: Path) -> None:
     Path("data").rename("moved")
     prepare(Path("moved"), Path("work"), rule=CloudRule())
     assert train(tiny("p2phd1"), work=Path("work"), runs=Path("runs")).steps == 12
+
+
+def test_any_thread_may_train(trained: Path) -> None:
+    variant = tiny("p2phd1", "name=thread", "decay_epochs=0")
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(train, variant, work=Path("work"), runs=Path("runs")).result()
+    assert finished(run.folder, variant)
 
 
 def test_the_gan_trains_a_discriminator(trained: Path) -> None:

@@ -1,11 +1,13 @@
 """Training runs, ends, goes on, and stops when it must."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -285,6 +287,30 @@ def test_where_the_tiles_lie_does_not_matter(trained: Path) -> None:
     Path("data").rename("moved")
     prepare(Path("moved"), Path("work"), rule=CloudRule())
     assert train(tiny("p2phd1"), work=Path("work"), runs=Path("runs")).steps == 12
+
+
+def test_only_steps_are_compiled(trained: Path, monkeypatch) -> None:
+    graphs: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable:
+        graphs.append("compiled")
+        return graph.forward
+
+    def watch(record: dict) -> None:
+        graphs.extend(["validated"] if "holdout_mae" in record else [])
+
+    whole = Step.take
+
+    def take(self, *rest):
+        graphs.append("step")
+        return whole(self, *rest)
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    monkeypatch.setattr(Step, "take", take)
+    variant = tiny("p2phd1", "name=fast", "validations=2")
+    run = train(variant, work=Path("work"), runs=Path("runs"), compile=True, watch=watch)
+    assert graphs.count("step") == run.steps and graphs.count("validated") == 2
+    assert "compiled" in graphs and "compiled" not in graphs[graphs.index("step", 1) :]
 
 
 def test_any_thread_may_train(trained: Path) -> None:

@@ -17,6 +17,7 @@ import torch
 from conftest import TINY, tiny
 from made import key, optical, radar
 
+import kit.judge
 import kit.step
 import kit.train
 from kit.checkpoint import checkpoints
@@ -226,10 +227,10 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
 
 def test_weights_are_recalibrated_before_they_are_judged(trained: Path, monkeypatch) -> None:
     calls = []
-    monkeypatch.setattr(kit.train, "recalibrate", lambda *rest: calls.append("recalibrate"))
-    whole = kit.train.evaluate
+    monkeypatch.setattr(kit.judge, "recalibrate", lambda *rest: calls.append("recalibrate"))
+    whole = kit.judge.evaluate
     monkeypatch.setattr(
-        kit.train, "evaluate", lambda *rest: (calls.append("judge"), whole(*rest))[1]
+        kit.judge, "evaluate", lambda *rest: (calls.append("judge"), whole(*rest))[1]
     )
     train(tiny("p2phd1", "name=order", "decay_epochs=0"), work=Path("work"), runs=Path("runs"))
     # The latest weights, and their average.
@@ -273,7 +274,7 @@ def test_a_foreign_config_is_refused(trained: Path) -> None:
 def test_a_tile_that_went_bad_is_named_and_what_was_learnt_is_kept(
     trained: Path, monkeypatch, workers: int, damage: bytes | None, remedy: str
 ) -> None:
-    monkeypatch.setattr(kit.train, "mean_color", lambda *rest: (0.1, 0.1, 0.1))
+    monkeypatch.setattr(kit.judge, "mean_color", lambda *rest: (0.1, 0.1, 0.1))
     prepare(Path("data"), Path("work"), rule=CloudRule())
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
     tile = pairs[3].optical_paths[0]

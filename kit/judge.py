@@ -11,17 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from kit.average import recalibrate
 from kit.checkpoint import State
 from kit.dataset import PairDataset, batches, mean_color, read_pair
+from kit.device import pick
 from kit.errors import CheckError
 from kit.group import Group
-from kit.metrics import Scores
+from kit.metrics import Scores, summarise
 from kit.pairs import Pair
 from kit.sheet import sheet
-from kit.validate import evaluate, infer
+from kit.validate import errors, infer, parts
 from kit.variants import Variant
 from kit.weights import save_weights
 
@@ -97,12 +99,11 @@ class Judge:
     def _judged(self, state: State) -> list[_Judged]:
         """The generators of `state` that may be exported, the average last."""
         found = []
-        judged = self.holdout or self.dataset.pairs[:1]
         part = max(1, self.variant.batch // self.variant.accumulate // self.group.size)
         for name, generator in self._candidates(state):
             radars = (s.radar for s in batches(self.dataset, epoch=0, batch=part))
             recalibrate(generator, radars)
-            scores = evaluate(generator, self.dataset.source, judged, self.variant.target)
+            scores = self._scores(generator)
             if not math.isfinite(scores.mae):
                 raise CheckError(
                     f"{self.folder}: the output of the generator is not a number after epoch "
@@ -110,6 +111,24 @@ class Judge:
                 )
             found.append(_Judged(generator, name, scores))
         return found
+
+    def _scores(self, generator: nn.Module) -> Scores:
+        """The scores on the hold-out, of which each process draws its share.
+
+        They are those of one process, exactly: batches stay as they are, and to the errors of each
+        pair the others add zeros.
+        """
+        rank, size = self.group.rank, self.group.size
+        source, target = self.dataset.source, self.variant.target
+        every = parts(self.holdout or self.dataset.pairs[:1])
+        todo = (errors(generator, source, part, target) for part in every[rank::size])
+        mine = [self.group.each(lambda: next(todo, [])) for _ in range(0, len(every), size)]
+        values: list[tuple[float, float]] = []
+        for number, part in enumerate(every):
+            own = number % size == rank
+            values += mine[number // size] if own else [(0.0, 0.0)] * len(part)
+        total = self.group.sum(torch.tensor(values, dtype=torch.float64, device=pick()))
+        return summarise([(absolute, squared) for absolute, squared in total.tolist()])
 
     def _candidates(self, state: State) -> Iterator[tuple[str, nn.Module]]:
         """The generators that may be exported, by what their weights are."""

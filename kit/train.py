@@ -203,15 +203,11 @@ class _Loop:
 
     def _next(self, todo: Iterator[Sample]) -> Sample | None:
         """The next batch; where one process cannot read its part, all of them save and end."""
-        sample, wrong = None, None
         try:
-            sample = next(todo, None)
-        except InputError as error:  # a tile that could be read when it was screened
-            wrong = error
-        if self.group.any(wrong is not None):
+            return self.group.each(lambda: next(todo, None))
+        except (InputError, PeerError):  # a tile that could be read when it was screened
             self._save()
-            raise wrong or PeerError(InputError.exit_code)
-        return sample
+            raise
 
     def _take(self, step: Step, sample: Sample) -> dict[str, float]:
         try:

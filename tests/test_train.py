@@ -228,10 +228,8 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
 def test_weights_are_recalibrated_before_they_are_judged(trained: Path, monkeypatch) -> None:
     calls = []
     monkeypatch.setattr(kit.judge, "recalibrate", lambda *rest: calls.append("recalibrate"))
-    whole = kit.judge.evaluate
-    monkeypatch.setattr(
-        kit.judge, "evaluate", lambda *rest: (calls.append("judge"), whole(*rest))[1]
-    )
+    whole = kit.judge.errors
+    monkeypatch.setattr(kit.judge, "errors", lambda *rest: (calls.append("judge"), whole(*rest))[1])
     train(tiny("p2phd1", "name=order", "decay_epochs=0"), work=Path("work"), runs=Path("runs"))
     # The latest weights, and their average.
     assert calls == ["recalibrate", "judge"] * 2

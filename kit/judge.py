@@ -5,11 +5,11 @@ In: the state after an epoch. Out, in the folder of the run: `last.safetensors`,
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -28,6 +28,8 @@ from kit.variants import Variant
 from kit.weights import save_weights
 
 SAMPLES = 4
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +66,21 @@ class Judge:
         self.folder = folder
         self.group = group
 
-    def validate(self, state: State) -> dict[str, Any]:
+    def validate(self, state: State, stopped: list[int]) -> dict[str, Any]:
         """Score the hold-out, export the weights, and draw a sample sheet.
 
+        Args:
+            state: what is judged; gets the best scores.
+            stopped: the signals that have come so far.
+
         Returns:
-            What is to be recorded; nothing without a hold-out. The best scores are in `state`.
+            What is to be recorded; nothing without a hold-out.
 
         Raises:
             CheckError: the output of the generator is not a number; nothing is exported.
+            KeyboardInterrupt: a signal came before all was judged; nothing is exported.
         """
-        found = self._judged(state)
+        found = self._judged(state, stopped)
         # Without a hold-out nobody can say which is better; the average is, as a rule.
         best = min(found, key=lambda each: each.scores.mae) if self.holdout else found[-1]
         files = ["last.safetensors"]
@@ -96,14 +103,14 @@ class Judge:
         row = {key: facts[key] for key in ("holdout_mae", "holdout_psnr", "weights")}
         return row | {f"{each.name}_mae": each.scores.mae for each in found}
 
-    def _judged(self, state: State) -> list[_Judged]:
+    def _judged(self, state: State, stopped: list[int]) -> list[_Judged]:
         """The generators of `state` that may be exported, the average last."""
         found = []
         part = max(1, self.variant.batch // self.variant.accumulate // self.group.size)
         for name, generator in self._candidates(state):
-            radars = (s.radar for s in batches(self.dataset, epoch=0, batch=part))
-            recalibrate(generator, radars)
-            scores = self._scores(generator)
+            samples = self._heeding(stopped, batches(self.dataset, epoch=0, batch=part))
+            recalibrate(generator, (sample.radar for sample in samples))
+            scores = self._scores(generator, stopped)
             if not math.isfinite(scores.mae):
                 raise CheckError(
                     f"{self.folder}: the output of the generator is not a number after epoch "
@@ -112,7 +119,7 @@ class Judge:
             found.append(_Judged(generator, name, scores))
         return found
 
-    def _scores(self, generator: nn.Module) -> Scores:
+    def _scores(self, generator: nn.Module, stopped: list[int]) -> Scores:
         """The scores on the hold-out, of which each process draws its share.
 
         They are those of one process, exactly: batches stay as they are, and to the errors of each
@@ -122,13 +129,21 @@ class Judge:
         source, target = self.dataset.source, self.variant.target
         every = parts(self.holdout or self.dataset.pairs[:1])
         todo = (errors(generator, source, part, target) for part in every[rank::size])
-        mine = [self.group.each(lambda: next(todo, [])) for _ in range(0, len(every), size)]
+        rounds = self._heeding(stopped, range(0, len(every), size))
+        mine = [self.group.each(lambda: next(todo, [])) for _ in rounds]
         values: list[tuple[float, float]] = []
         for number, part in enumerate(every):
             own = number % size == rank
             values += mine[number // size] if own else [(0.0, 0.0)] * len(part)
         total = self.group.sum(torch.tensor(values, dtype=torch.float64, device=pick()))
         return summarise([(absolute, squared) for absolute, squared in total.tolist()])
+
+    def _heeding(self, stopped: list[int], items: Iterable[T]) -> Iterator[T]:
+        """The items, until any process of the group is told to stop."""
+        for item in items:
+            if self.group.any(bool(stopped)):
+                raise KeyboardInterrupt
+            yield item
 
     def _candidates(self, state: State) -> Iterator[tuple[str, nn.Module]]:
         """The generators that may be exported, by what their weights are."""

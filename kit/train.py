@@ -163,10 +163,10 @@ class _Loop:
                         raise KeyboardInterrupt
                 state.epoch, state.batch = state.epoch + 1, 0
                 if validates:
-                    self._validate()
+                    self._validate(stopped)
 
-    def _validate(self) -> None:
-        if row := self.judge.validate(self.state):
+    def _validate(self, stopped: list[int]) -> None:
+        if row := self.judge.validate(self.state, stopped):
             self.group.alone(lambda: self._record(row))
         self._save()
         self.logged = time.monotonic()

@@ -45,16 +45,18 @@ def table(work: Path) -> tuple[tuple[Pair, ...], PairDataset]:
     return chosen, PairDataset(Source(), chosen, crop=32, target="reflectance", seed=0)
 
 
-def shared(size: int, judged: tuple[Pair, ...], dataset: PairDataset, state: State) -> list:
-    """What each of `size` processes finds, or the error that it ends with."""
+def shared(
+    size: int, judged: tuple[Pair, ...], dataset: PairDataset, state: State, told: int = -1
+) -> list:
+    """What each of `size` processes finds, or what it ends with; one is told to stop."""
     meeting, said = threading.Barrier(size), {}
 
-    def one(rank: int) -> Scores | Exception:
+    def one(rank: int) -> Scores | BaseException:
         group = Threads(rank, size, meeting, said)
         judge = Judge(tiny("p2phd1"), dataset, judged, Path("run"), group)
         try:
-            return judge._scores(state.generator)
-        except (InputError, PeerError) as error:
+            return judge._scores(state.generator, [15] * (rank == told))
+        except (InputError, PeerError, KeyboardInterrupt) as error:
             return error
 
     with ThreadPoolExecutor(size) as pool:
@@ -90,3 +92,9 @@ def test_a_tile_that_one_of_them_cannot_read_ends_all(trained: Path, monkeypatch
     ends = shared(2, judged, dataset, State.new(tiny("p2phd1")))
     assert isinstance(ends[0], PeerError) and ends[0].exit_code == InputError.exit_code
     assert "tile.tiff" in str(ends[1])
+
+
+def test_a_signal_to_one_of_them_stops_all(trained: Path) -> None:
+    judged, dataset = table(Path("work"))
+    ends = shared(2, judged, dataset, State.new(tiny("p2phd1")), told=1)
+    assert [type(end) for end in ends] == [KeyboardInterrupt] * 2

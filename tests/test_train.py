@@ -20,6 +20,7 @@ from made import key, optical, radar
 import kit.judge
 import kit.step
 import kit.train
+import kit.validate
 from kit.checkpoint import checkpoints
 from kit.cloudrule import CloudRule
 from kit.errors import BusyError, CheckError, InputError
@@ -103,6 +104,36 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
             train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
     resumed = train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
     assert taken == resumed.steps == straight.steps
+    assert_same_end(straight.folder, resumed.folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "each"), [("p2phd1", "errors", 2 * 6), ("spade2", "batches", 2)]
+)
+def test_a_validation_that_is_interrupted_is_made_again(
+    trained: Path, monkeypatch, name: str, where: str, each: int
+) -> None:
+    monkeypatch.setattr(kit.validate, "BATCH", 1)
+    variant = tiny(name, "name=straight", "validations=2")
+    straight = train(variant, work=Path("work"), runs=Path("a"))
+    whole = getattr(kit.judge, where)
+    calls = 0
+
+    def told(*rest, **named):
+        nonlocal calls
+        calls += 1
+        if calls == each + 1:  # in the second validation
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(*rest, **named)
+
+    monkeypatch.setattr(kit.judge, where, told)
+    with pytest.raises(KeyboardInterrupt):
+        train(variant, work=Path("work"), runs=Path("b"))
+    assert calls == each + 1
+    rows = [row for row in records(Path("b/straight")) if "holdout_mae" in row]
+    assert len(rows) == 1
+    resumed = train(variant, work=Path("work"), runs=Path("b"))
+    assert calls == each + 1 + each
     assert_same_end(straight.folder, resumed.folder)
 
 

@@ -5,7 +5,7 @@ In: the state after an epoch. Out, in the folder of the run: `last.safetensors`,
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,17 +15,18 @@ import torch
 from torch import nn
 
 from kit.average import recalibrate
-from kit.checkpoint import State
+from kit.checkpoint import State, at_step
 from kit.dataset import PairDataset, batches, mean_color, read_pair
 from kit.device import pick
-from kit.errors import CheckError
+from kit.errors import CheckError, InputError
 from kit.group import Group
 from kit.metrics import Scores, summarise
 from kit.pairs import Pair
+from kit.run import CHECKPOINTS
 from kit.sheet import sheet
 from kit.validate import errors, infer, parts
 from kit.variants import Variant
-from kit.weights import save_weights
+from kit.weights import load_tensors, save_weights
 
 SAMPLES = 4
 
@@ -81,27 +82,57 @@ class Judge:
             KeyboardInterrupt: a signal came before all was judged; nothing is exported.
         """
         found = self._judged(state, stopped)
-        # Without a hold-out nobody can say which is better; the average is, as a rule.
-        best = min(found, key=lambda each: each.scores.mae) if self.holdout else found[-1]
+        best = self._best(found)
         files = ["last.safetensors"]
         if not self.holdout or state.mae is None or best.scores.mae < state.mae:
             files.append("weights.safetensors")
             state.best_step = state.step
             if self.holdout:
                 state.mae, state.psnr = best.scores.mae, best.scores.psnr
-        facts = self._facts(state, best)
 
         def write() -> None:
-            for file in files:
-                about = facts | {"mean_color": self._color}
-                save_weights(self.folder / file, best.generator, self.variant, about)
+            self._export(files, state, best)
             self._sample(best.generator, state.epoch)
 
         self.group.alone(write)
         if not self.holdout:
             return {}
-        row = {key: facts[key] for key in ("holdout_mae", "holdout_psnr", "weights")}
-        return row | {f"{each.name}_mae": each.scores.mae for each in found}
+        return self._facts(best) | {f"{each.name}_mae": each.scores.mae for each in found}
+
+    def mend(self, state: State, stopped: list[int], tell: Callable[[str], None]) -> None:
+        """Export again what this run has exported once, and what is gone or damaged now.
+
+        Args:
+            state: just loaded from the newest checkpoint, and the same afterwards.
+            stopped: the signals that have come so far.
+            tell: called with what was wrong with which file.
+
+        Raises:
+            InputError: the checkpoint that the file was made from is not whole either.
+            KeyboardInterrupt: a signal came before it was done.
+        """
+        newest, folder = state.step, self.folder / CHECKPOINTS
+        made = {"weights.safetensors": state.best_step}
+        if state.epoch == self.variant.epochs + self.variant.decay_epochs:
+            made["last.safetensors"] = newest  # otherwise soon written anew
+        for name, step in made.items():
+            fault = _fault(self.folder / name) if self.group.first and step is not None else ""
+            if self.group.any(bool(fault)):
+                self._remake(name, fault, state, at_step(folder, step), stopped)
+                state.load(at_step(folder, newest))
+                tell(f"exported {self.folder / name} again: {fault}")
+
+    def _remake(
+        self, name: str, fault: str, state: State, checkpoint: Path, stopped: list[int]
+    ) -> None:
+        try:
+            state.load(checkpoint)
+        except InputError as error:
+            problem = f"{fault}; nor is {error.where} whole, which it was made from"
+            remedy = "put one of the two back, or start anew with --overwrite"
+            raise InputError(self.folder / name, problem, remedy) from None
+        best = self._best(self._judged(state, stopped))
+        self.group.alone(lambda: self._export([name], state, best))
 
     def _judged(self, state: State, stopped: list[int]) -> list[_Judged]:
         """The generators of `state` that may be exported, the average last."""
@@ -151,11 +182,21 @@ class Judge:
         if state.average:
             yield "average", state.average.generator(self.variant)
 
-    def _facts(self, state: State, judged: _Judged) -> dict[str, Any]:
-        facts = {"epoch": state.epoch, "step": state.step, "weights": judged.name}
-        if self.holdout:
-            facts |= {"holdout_mae": judged.scores.mae, "holdout_psnr": judged.scores.psnr}
-        return facts
+    def _best(self, found: list[_Judged]) -> _Judged:
+        # Without a hold-out nobody can say which is better; the average is, as a rule.
+        return min(found, key=lambda each: each.scores.mae) if self.holdout else found[-1]
+
+    def _facts(self, judged: _Judged) -> dict[str, Any]:
+        if not self.holdout:
+            return {"weights": judged.name}
+        mae, psnr = judged.scores.mae, judged.scores.psnr
+        return {"holdout_mae": mae, "holdout_psnr": psnr, "weights": judged.name}
+
+    def _export(self, files: list[str], state: State, judged: _Judged) -> None:
+        about = {"epoch": state.epoch, "step": state.step, "mean_color": self._color}
+        for file in files:
+            facts = about | self._facts(judged)
+            save_weights(self.folder / file, judged.generator, self.variant, facts)
 
     @cached_property
     def _color(self) -> tuple[float, ...]:
@@ -171,3 +212,12 @@ class Judge:
         path = self.folder / "samples" / f"epoch-{epoch:04d}.png"
         labels = [str(pair.optical) for pair in chosen]
         sheet(rows, ["VV", "VH", self.variant.name, "truth"], labels, path)
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with a weights file; "" if nothing is."""
+    try:
+        load_tensors(path, "")
+    except InputError as error:
+        return error.problem
+    return ""

@@ -153,6 +153,7 @@ class _Loop:
         state = self.state
         every = math.ceil(self.epochs / self.variant.validations)
         with collected(patient=self.group.size > 1) as stopped:
+            self.judge.mend(state, stopped, self.note)
             self.began = self.saved = self.logged = time.monotonic()
             while state.epoch < self.epochs:
                 self._epoch(step, stopped)

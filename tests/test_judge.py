@@ -1,16 +1,21 @@
 """What is judged during a training: the hold-out, shared, for the weights that are kept."""
 
+import os
+import shutil
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import tiny
+from test_train import assert_same_end
 
 import kit.judge
 import kit.validate
-from kit.checkpoint import State
+from kit.checkpoint import State, at_step
 from kit.dataset import PairDataset
 from kit.errors import InputError
 from kit.group import Group, PeerError
@@ -18,7 +23,32 @@ from kit.judge import Judge
 from kit.metrics import Scores
 from kit.pairs import Pair, read_pairs, train_pairs
 from kit.source import Source
+from kit.train import Watch, train
 from kit.validate import evaluate
+from kit.weights import load_weights
+
+
+@pytest.fixture
+def worse_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every validation but a run's first finds much larger errors."""
+    validate, errors, worse = Judge.validate, kit.judge.errors, [0.0]
+
+    def validating(self: Judge, state: State, stopped: list[int]) -> dict:
+        worse[0] = float(state.epoch > 1)
+        try:
+            return validate(self, state, stopped)
+        finally:
+            worse[0] = 0.0
+
+    def erring(*rest: Any) -> list[tuple[float, float]]:
+        return [(mae + worse[0], mse) for mae, mse in errors(*rest)]
+
+    monkeypatch.setattr(Judge, "validate", validating)
+    monkeypatch.setattr(kit.judge, "errors", erring)
+
+
+def run(runs: str, name: str = "mended", watch: Watch | None = None) -> Path:
+    return train(tiny(name, "name=mended"), work=Path("work"), runs=Path(runs), watch=watch).folder
 
 
 class Threads(Group):
@@ -98,3 +128,61 @@ def test_a_signal_to_one_of_them_stops_all(trained: Path) -> None:
     judged, dataset = table(Path("work"))
     ends = shared(2, judged, dataset, State.new(tiny("p2phd1")), told=1)
     assert [type(end) for end in ends] == [KeyboardInterrupt] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "damage"),
+    [
+        ("p2phd1", "weights.safetensors", "gone"),
+        ("spade2", "weights.safetensors", "flipped"),
+        ("p2phd1", "last.safetensors", "cut"),
+    ],
+)
+def test_a_finished_run_exports_again_what_was_lost(
+    trained: Path, worse_later: None, name: str, file: str, damage: str
+) -> None:
+    path = run("runs", name) / file
+    others = {each: each.read_bytes() for each in Path("runs/mended").rglob("*.*") if each != path}
+    before = path.read_bytes()
+    facts = load_weights(path).facts
+    assert facts["epoch"] == (1 if file.startswith("weights") else 2)
+    spoilt = bytearray(before)
+    spoilt[-100] ^= 1
+    path.write_bytes(spoilt if damage == "flipped" else before[:-4])
+    if damage == "gone":
+        path.unlink()
+    told: list[dict] = []
+    run("runs", name, told.append)
+    mended = load_weights(path)
+    if file.startswith("weights"):  # the last were judged by the fixture
+        assert path.read_bytes() == before
+    assert mended.facts["step"] == facts["step"]
+    assert any(str(path) in record.get("note", "") for record in told)
+    assert all(each.read_bytes() == data for each, data in others.items())
+    told.clear()
+    run("runs", name, told.append)
+    assert [record["note"] for record in told] == ["goes on from step 12"]
+
+
+def test_a_run_that_goes_on_mends_what_it_will_not_make_again(
+    trained: Path, worse_later: None, monkeypatch
+) -> None:
+    straight = run("a", "p2phd1")
+
+    def watch(record: dict) -> None:
+        if record.get("epoch") == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        run("b", "p2phd1", watch)
+    Path("b/mended/weights.safetensors").unlink()
+    assert_same_end(straight, run("b", "p2phd1"))
+
+
+def test_what_cannot_be_mended_names_both_files(trained: Path, worse_later: None) -> None:
+    folder = run("runs", "p2phd1")
+    (folder / "weights.safetensors").unlink()
+    shutil.rmtree(at_step(folder / "checkpoints", 6))
+    message = r"weights.safetensors: no such file(.|\n)*step-00000006(.|\n)*--overwrite"
+    with pytest.raises(InputError, match=message):
+        run("runs", "p2phd1")

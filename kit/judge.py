@@ -67,6 +67,11 @@ class Judge:
         self.folder = folder
         self.group = group
 
+    @property
+    def pictures(self) -> int:
+        """How many a validation draws to score the hold-out."""
+        return len(self.holdout or self.dataset.pairs[:1]) * (2 if self.variant.ema else 1)
+
     def validate(self, state: State, stopped: list[int]) -> dict[str, Any]:
         """Score the hold-out, export the weights, and draw a sample sheet.
 

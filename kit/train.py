@@ -31,6 +31,7 @@ from kit.files import lock, sweep_parts
 from kit.group import Group, PeerError, join, restarted
 from kit.interrupt import collected
 from kit.judge import Judge
+from kit.pace import Pace
 from kit.pairs import fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.source import Source
 from kit.step import NotANumberError, Step
@@ -38,7 +39,6 @@ from kit.variants import Variant
 
 LOG_EVERY = 10
 CHECKPOINT_SECONDS = 300
-ESTIMATE_AFTER = 100
 
 Watch = Callable[[dict[str, Any]], None]
 """Called with each record of `metrics.jsonl`, and with what is only said: a `note`, or `whole_s`,
@@ -145,32 +145,47 @@ class _Loop:
         self.watch = watch if group.first else None
         self.epochs = variant.epochs + variant.decay_epochs
         self.steps = steps_per_epoch(len(dataset), variant.batch)
-        self.began = self.saved = self.logged = time.monotonic()
-        self.images = self.taken = 0
+        self.saved = self.logged = time.monotonic()
+        self.images = 0
 
     def run(self, step: Step) -> None:
         """Train to the end of the schedule."""
         state = self.state
-        every = math.ceil(self.epochs / self.variant.validations)
         with collected(patient=self.group.size > 1) as stopped:
             self.judge.mend(state, stopped, self.note)
-            self.began = self.saved = self.logged = time.monotonic()
+            self.pace = self._pace()
+            self.saved = self.logged = time.monotonic()
             while state.epoch < self.epochs:
                 self._epoch(step, stopped)
-                validates = (state.epoch + 1) % every == 0 or state.epoch + 1 == self.epochs
+                validates = folders.validates(self.variant, state.epoch)
+                began = time.monotonic()
                 if validates:
+                    self.pace.settle()
                     self._save()  # whatever becomes of the validation
                     if self.group.any(bool(stopped)):
                         raise KeyboardInterrupt
                 state.epoch, state.batch = state.epoch + 1, 0
                 if validates:
-                    self._validate(stopped)
+                    self._validate(stopped, began)
 
-    def _validate(self, stopped: list[int]) -> None:
+    def _validate(self, stopped: list[int], began: float) -> None:
         if row := self.judge.validate(self.state, stopped):
+            row["validation_s"] = round(time.monotonic() - began, 2)
             self.group.alone(lambda: self._record(row))
         self._save()
         self.logged = time.monotonic()
+        self.pace.validated(self.logged - began)
+
+    def _pace(self) -> Pace:
+        # A picture that is only drawn takes about a third of one that is learnt from.
+        drawn = self.judge.pictures / 3
+
+        def tell(seconds: float) -> None:
+            if self.watch:
+                self.watch({"whole_s": seconds})
+
+        validations = folders.validations(self.variant)
+        return Pace(self.epochs * self.steps, validations, drawn / self.variant.batch, tell)
 
     def note(self, words: str) -> None:
         """Tell the user, who need not know it later."""
@@ -232,16 +247,13 @@ class _Loop:
         state = self.state
         state.batch, state.step = state.batch + 1, state.step + 1
         self.images += images
-        self.taken += 1
+        self.pace.step()
         if spikes := {name: losses.pop(name) for name in list(losses) if name.endswith("_spike")}:
             self._record(spikes)
         for name, value in {"steps": 1.0, **losses}.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
         if state.step % LOG_EVERY == 0:
             self._log()
-        if self.taken == ESTIMATE_AFTER and self.watch:
-            whole = (time.monotonic() - self.began) / self.taken * self.epochs * self.steps
-            self.watch({"whole_s": whole})
 
     def _log(self) -> None:
         """Record the mean losses since the last record."""

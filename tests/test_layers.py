@@ -19,7 +19,7 @@ ORDER = (
     "kit.models.padding", "kit.models.precision", "kit.models.spade", "kit.models.pix2pixhd",
     "kit.models.discriminator", "kit.models", "kit.models.published", "kit.models.folding",
     "kit.losses", "kit.weights", "kit.validate", "kit.group", "kit.interrupt", "kit.average",
-    "kit.run", "kit.checkpoint", "kit.judge", "kit.step", "kit.train", "kit.board",
+    "kit.run", "kit.checkpoint", "kit.judge", "kit.pace", "kit.step", "kit.train", "kit.board",
     "kit.train_all", "kit.status",
     "kit.predict", "kit.ensemble",
     "kit.anchors", "kit.archive", "kit.provenance", "kit.truth", "kit.perscene",

@@ -41,7 +41,7 @@ demo/world: | setup
 	rm -rf demo/half && mkdir -p demo
 	$(KIT) simulate demo/half $(WORLD) && mv demo/half demo/world
 
-train-all: setup ## train the five variants, one after the other; ARGS="--gpus 5 --set width=32"
+train-all: setup ## train the five variants, one after the other; ARGS="--gpus 5 --compile --set width=32"
 	$(BIN)/kit train-all $(ARGS)
 
 test: setup ## run the tests

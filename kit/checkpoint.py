@@ -84,7 +84,7 @@ class State:
         Raises:
             OutputError: there is no room, or no leave; the checkpoints before are untouched.
         """
-        path = _place(folder, self.step)
+        path = at_step(folder, self.step)
         aside = folder / f".{path.name}.part"
         try:
             for name, tensors in self._tensors().items():
@@ -102,7 +102,7 @@ class State:
         upto = [each for each in checkpoints(folder) if each.name <= path.name]
         whole = [each for each in upto if (each / STATE).exists()][:KEPT]
         for each in checkpoints(folder):
-            if each not in whole and each != _place(folder, self.best_step):
+            if each not in whole and each != at_step(folder, self.best_step):
                 remove(each)
 
     def load(self, path: Path) -> None:
@@ -115,7 +115,7 @@ class State:
         try:
             if about["format"] > FORMAT:
                 raise NewerError(path, "written by a newer kit", "install that one, or " + _ANEW)
-            if about.pop("check") != _check(about) or path != _place(path.parent, about["step"]):
+            if about.pop("check") != _check(about) or path != at_step(path.parent, about["step"]):
                 raise InputError(path / STATE, "damaged: it does not match its checksum", _ANEW)
             files = {name: _read(path / f"{name}.safetensors", digest)
                      for name, digest in about["sha256"].items()}  # fmt: skip
@@ -202,14 +202,15 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), reverse=True)
 
 
+def at_step(folder: Path, step: int | None) -> Path:
+    """The checkpoint in `folder` of a step, whether it is there or not."""
+    return folder / f"step-{step or 0:08d}"
+
+
 def remove(path: Path) -> None:
     """Remove a checkpoint so that, wherever it is interrupted, the rest is no checkpoint."""
     (path / STATE).unlink(missing_ok=True)
     shutil.rmtree(path)
-
-
-def _place(folder: Path, step: int | None) -> Path:
-    return folder / f"step-{step or 0:08d}"
 
 
 def _check(about: dict[str, Any]) -> str:

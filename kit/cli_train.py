@@ -17,6 +17,9 @@ app = typer.Typer()
 _Compile = Annotated[
     bool, typer.Option("--compile", help="Let torch.compile translate the generator first.")
 ]
+_Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write curves to RUNS/VARIANT/tensorboard too.")
+]
 
 
 @app.command(epilog="Example: kit pack")
@@ -44,9 +47,7 @@ def train(
     runs: Runs = RUNS,
     workers: Workers = WORKERS,
     compile: _Compile = False,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write curves to RUNS/VARIANT/tensorboard too.")
-    ] = False,
+    tensorboard: _Tensorboard = False,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -96,6 +97,8 @@ def train_all(
         int, typer.Option(min=0, help="Train as many at a time, each on a GPU of its own.")
     ] = 0,
     workers: Workers = WORKERS,
+    compile: _Compile = False,
+    tensorboard: _Tensorboard = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -106,13 +109,14 @@ def train_all(
     from kit.train_all import train_all
 
     emit = console.begin(json, quiet)
+    flags = {"--compile": compile, "--tensorboard": tensorboard, "--quiet": quiet}
     outcomes = train_all(
         variants or tuple(VARIANTS),
         settings=settings or (),
         work=work,
         runs=runs,
         gpus=gpus,
-        options=("--workers", str(workers), *(["--quiet"] if quiet else [])),
+        options=("--workers", str(workers), *(flag for flag, given in flags.items() if given)),
         tell=console.say,
     )
     emit([asdict(outcome) for outcome in outcomes])

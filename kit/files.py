@@ -119,7 +119,7 @@ def lock(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; the operating system frees it when the process ends, however.
 
     Raises:
-        BusyError: another living process holds it; says which.
+        BusyError: another living process holds it; says which, and on which host.
         OutputError: the folder cannot be written to.
     """
     try:
@@ -141,13 +141,13 @@ def lock(folder: Path) -> Iterator[None]:
                 raise BusyError(f"{folder}: in use by process {owner}") from None
         file.seek(0)
         file.truncate()
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} on {os.uname().nodename}")  # hosts may share a file system
         file.flush()
         yield
 
 
 def holder(folder: Path) -> str | None:
-    """The process that holds `folder` with `lock`, or None; "?" if it does not say."""
+    """The process that holds `folder` with `lock` and its host, or None; "?" if it does not say."""
     try:
         with (folder / ".lock").open() as file:
             try:

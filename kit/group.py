@@ -8,12 +8,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
 
 from kit.device import pick
-from kit.errors import KitError
+from kit.errors import InputError, KitError
+
+T = TypeVar("T")
 
 
 class PeerError(KitError):
@@ -55,6 +58,23 @@ class Group:
             return value
         mine = torch.tensor(value if self.first else 0.0, dtype=torch.float64, device=pick())
         return float(self.sum(mine))
+
+    def each(self, work: Callable[[], T]) -> T:
+        """Let every process do its own `work`; what one cannot read ends them all.
+
+        Raises:
+            InputError: `work` raised it here.
+            PeerError: it did so in another process.
+        """
+        result: T | None = None
+        wrong: InputError | None = None
+        try:
+            result = work()
+        except InputError as error:
+            wrong = error
+        if self.any(wrong is not None):
+            raise wrong or PeerError(InputError.exit_code)
+        return cast(T, result)
 
     def alone(self, work: Callable[[], object]) -> None:
         """Let the first process do `work`, and the others wait for it.

@@ -1,6 +1,7 @@
 """Signals that ask a process to end, kept until it can: a step is never cut in two."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,12 +11,17 @@ from types import FrameType
 def collected(*, patient: bool, tell: Callable[[], None] | None = None) -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM while the block runs; nothing else happens at the first of them.
 
+    Only the main thread can: in another the list stays empty, and signals do what they did.
+
     Args:
         patient: a second Ctrl-C does no more than the first. Under torchrun it is the same one,
             which is handed on to processes that have had it already.
         tell: called at each signal.
     """
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)

@@ -5,6 +5,7 @@ record a line, and whether it is finished.
 """
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -60,6 +61,18 @@ def read_variant(folder: Path) -> Variant:
         InputError: there is no configuration, or it cannot be read.
     """
     return from_dict(_config(folder)["variant"])
+
+
+def validates(variant: Variant, epoch: int) -> bool:
+    """Whether a training of `variant` scores the hold-out after `epoch`, counted from 0."""
+    epochs = variant.epochs + variant.decay_epochs
+    return (epoch + 1) % math.ceil(epochs / variant.validations) == 0 or epoch + 1 == epochs
+
+
+def validations(variant: Variant) -> int:
+    """How many times a training of `variant` scores the hold-out."""
+    epochs = variant.epochs + variant.decay_epochs
+    return sum(validates(variant, epoch) for epoch in range(epochs))
 
 
 def finished(folder: Path, variant: Variant) -> bool:

@@ -16,6 +16,12 @@ from kit.pairs import Pair
 from kit.reader import Reader
 from kit.shards import FOLDER, Pack, Pixels, exists
 
+# For what has none of its own, such as a tile that is gone.
+_REMEDY = (
+    "put it back and run the same command again; "
+    "or run kit prepare DATA again, which leaves its scene out, and train anew"
+)
+
 
 class Source:
     """The pixels of pairs, from their tiles unless there is a pack.
@@ -64,7 +70,7 @@ class Source:
 def _read(reader: Reader, sensor: str, paths: Sequence[Path], pair: Pair) -> NDArray[Any]:
     batches, errors = reader.read(sensor, [[*map(str, paths)]])
     if errors:
-        raise errors[0]
+        raise InputError(errors[0].where, errors[0].problem, errors[0].remedy or _REMEDY)
     pixels: NDArray[Any] = batches[0].pixels[0]
     if pixels.shape[1:] != (pair.height, pair.width):
         height, width = pixels.shape[1:]

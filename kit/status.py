@@ -10,7 +10,7 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.files import holder
-from kit.run import CONFIG, finished, read_variant, records
+from kit.run import CONFIG, finished, read_variant, records, validations
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Status:
     """One run. What has not been recorded yet is None.
 
     `state` is "training", with the process that does it, "finished", "stopped", or what is wrong.
+    `left_s` holds the validations to come, once one has been timed.
     """
 
     variant: str
@@ -54,8 +55,10 @@ def _status(folder: Path) -> Status:
     last: dict[str, Any] = rows[-1] if rows else {}
     step, steps = last.get("step", 0), last.get("steps")
     rate = next((row["images_per_s"] for row in reversed(rows) if "images_per_s" in row), None)
-    left = (steps - step) * variant.batch / rate if steps and rate and not done else None
     scored = [row for row in rows if "holdout_mae" in row]
+    left = (steps - step) * variant.batch / rate if steps and rate and not done else None
+    if left is not None and scored:
+        left += (validations(variant) - len(scored)) * scored[-1].get("validation_s", 0.0)
     best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
     state = f"training (process {owner})" if owner else "finished" if done else "stopped"
     return Status(

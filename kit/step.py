@@ -49,9 +49,11 @@ class Step:
         self.half = variant.precision == "bfloat16" or (
             variant.precision == "auto" and multiplies_bfloat16()
         )
+        # Beside the generator: one that is compiled itself would be anew for each validation.
+        self._local: nn.Module = state.generator
         if compile:
-            state.generator.compile()
-        self._generator = self._shared(state.generator)
+            self._local = torch.compile(state.generator)  # type: ignore[assignment]
+        self._generator = self._shared(self._local)
         self._discriminator = self._shared(state.discriminator) if state.discriminator else None
 
     def take(self, sample: Sample) -> dict[str, float]:
@@ -140,7 +142,7 @@ class Step:
             if self.variant.model == "spade":
                 # SPADE's authors show what the generator makes after its own step.
                 with torch.no_grad(), self._forward(self.state.generator):
-                    fake = self.state.generator(part.radar)
+                    fake = self._local(part.radar)
             with self._gathered(self._discriminator, number == len(parts)):
                 loss = self._discriminator_loss(self._discriminator, part, fake) / len(parts)
                 loss.backward()  # type: ignore[no-untyped-call]

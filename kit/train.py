@@ -10,15 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from kit import run as folders
-from kit.average import recalibrate
 from kit.checkpoint import State, sweep
 from kit.core import WORKERS
 from kit.dataset import (
@@ -26,8 +23,6 @@ from kit.dataset import (
     Sample,
     batches,
     epoch_order,
-    mean_color,
-    read_pair,
     steps_per_epoch,
 )
 from kit.device import keep_memory, pick
@@ -35,19 +30,15 @@ from kit.errors import CheckError, InputError
 from kit.files import lock, sweep_parts
 from kit.group import Group, PeerError, join, restarted
 from kit.interrupt import collected
-from kit.metrics import Scores
-from kit.pairs import Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
-from kit.sheet import sheet
+from kit.judge import Judge
+from kit.pace import Pace
+from kit.pairs import fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.source import Source
 from kit.step import NotANumberError, Step
-from kit.validate import evaluate, infer
 from kit.variants import Variant
-from kit.weights import save_weights
 
 LOG_EVERY = 10
 CHECKPOINT_SECONDS = 300
-ESTIMATE_AFTER = 100
-SAMPLES = 4
 
 Watch = Callable[[dict[str, Any]], None]
 """Called with each record of `metrics.jsonl`, and with what is only said: a `note`, or `whole_s`,
@@ -94,7 +85,7 @@ def train(
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not a number; the last checkpoint is kept.
         OutputError: the disk is full; the last checkpoint is kept.
-        KeyboardInterrupt: stopped by a signal, after saving.
+        KeyboardInterrupt: stopped by a signal, after saving; only in the main thread.
     """
     folder = runs / variant.name
     table = work / "pairs.parquet"
@@ -120,7 +111,8 @@ def train(
         crop = min(variant.crop, 32 * math.ceil(max(max(p.height, p.width) for p in chosen) / 32))
         dataset = PairDataset(source, chosen, crop=crop, target=variant.target, seed=variant.seed)
         state = State.new(variant)
-        loop = _Loop(variant, state, dataset, holdout, folder, group, workers, watch)
+        judge = Judge(variant, dataset, holdout, folder, group)
+        loop = _Loop(variant, state, dataset, judge, folder, group, workers, watch)
         if state.resume(folder / folders.CHECKPOINTS, loop.note):
             loop.note(f"goes on from step {state.step}")
         if group.first:
@@ -137,7 +129,7 @@ class _Loop:
         variant: Variant,
         state: State,
         dataset: PairDataset,
-        holdout: tuple[Pair, ...],
+        judge: Judge,
         folder: Path,
         group: Group,
         workers: int,
@@ -146,39 +138,54 @@ class _Loop:
         self.variant = variant
         self.state = state
         self.dataset = dataset
-        self.holdout = holdout
+        self.judge = judge
         self.folder = folder
         self.group = group
         self.workers = workers
         self.watch = watch if group.first else None
         self.epochs = variant.epochs + variant.decay_epochs
         self.steps = steps_per_epoch(len(dataset), variant.batch)
-        self.began = self.saved = self.logged = time.monotonic()
-        self.images = self.taken = 0
-
-    @cached_property
-    def color(self) -> tuple[float, ...]:
-        """The mean colour of the targets; not read for a run that is finished already."""
-        return mean_color(self.dataset.source, self.dataset.pairs, self.variant.target)
+        self.saved = self.logged = time.monotonic()
+        self.images = 0
 
     def run(self, step: Step) -> None:
         """Train to the end of the schedule."""
         state = self.state
-        every = math.ceil(self.epochs / self.variant.validations)
         with collected(patient=self.group.size > 1) as stopped:
-            self.began = self.saved = self.logged = time.monotonic()
+            self.judge.mend(state, stopped, self.note)
+            self.pace = self._pace()
+            self.saved = self.logged = time.monotonic()
             while state.epoch < self.epochs:
                 self._epoch(step, stopped)
-                validates = (state.epoch + 1) % every == 0 or state.epoch + 1 == self.epochs
+                validates = folders.validates(self.variant, state.epoch)
+                began = time.monotonic()
                 if validates:
+                    self.pace.settle()
                     self._save()  # whatever becomes of the validation
                     if self.group.any(bool(stopped)):
                         raise KeyboardInterrupt
                 state.epoch, state.batch = state.epoch + 1, 0
                 if validates:
-                    self._validate()
-                    self._save()
-                    self.logged = time.monotonic()
+                    self._validate(stopped, began)
+
+    def _validate(self, stopped: list[int], began: float) -> None:
+        if row := self.judge.validate(self.state, stopped):
+            row["validation_s"] = round(time.monotonic() - began, 2)
+            self.group.alone(lambda: self._record(row))
+        self._save()
+        self.logged = time.monotonic()
+        self.pace.validated(self.logged - began)
+
+    def _pace(self) -> Pace:
+        # A picture that is only drawn takes about a third of one that is learnt from.
+        drawn = self.judge.pictures / 3
+
+        def tell(seconds: float) -> None:
+            if self.watch:
+                self.watch({"whole_s": seconds})
+
+        validations = folders.validations(self.variant)
+        return Pace(self.epochs * self.steps, validations, drawn / self.variant.batch, tell)
 
     def note(self, words: str) -> None:
         """Tell the user, who need not know it later."""
@@ -212,15 +219,11 @@ class _Loop:
 
     def _next(self, todo: Iterator[Sample]) -> Sample | None:
         """The next batch; where one process cannot read its part, all of them save and end."""
-        sample, wrong = None, None
         try:
-            sample = next(todo, None)
-        except InputError as error:  # a tile that could be read when it was screened
-            wrong = error
-        if self.group.any(wrong is not None):
+            return self.group.each(lambda: next(todo, None))
+        except (InputError, PeerError):  # a tile that could be read when it was screened
             self._save()
-            raise wrong or PeerError(InputError.exit_code)
-        return sample
+            raise
 
     def _take(self, step: Step, sample: Sample) -> dict[str, float]:
         try:
@@ -244,16 +247,13 @@ class _Loop:
         state = self.state
         state.batch, state.step = state.batch + 1, state.step + 1
         self.images += images
-        self.taken += 1
+        self.pace.step()
         if spikes := {name: losses.pop(name) for name in list(losses) if name.endswith("_spike")}:
             self._record(spikes)
         for name, value in {"steps": 1.0, **losses}.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
         if state.step % LOG_EVERY == 0:
             self._log()
-        if self.taken == ESTIMATE_AFTER and self.watch:
-            whole = (time.monotonic() - self.began) / self.taken * self.epochs * self.steps
-            self.watch({"whole_s": whole})
 
     def _log(self) -> None:
         """Record the mean losses since the last record."""
@@ -291,59 +291,6 @@ class _Loop:
             remedy = f"{most} fit: --set accumulate={parts} takes the same batch in parts"
         problem = f"{pick()} has too little memory for {pairs // self.variant.accumulate} pairs"
         return InputError(self.folder, problem, remedy)
-
-    def _validate(self) -> None:
-        """Score the hold-out, keep the best weights, and draw a sample sheet."""
-        state, variant = self.state, self.variant
-        found: list[tuple[Scores, nn.Module, str]] = []
-        judged = self.holdout or self.dataset.pairs[:1]
-        part = max(1, variant.batch // variant.accumulate // self.group.size)
-        for name, generator in self._candidates():
-            radars = (s.radar for s in batches(self.dataset, epoch=0, batch=part))
-            recalibrate(generator, radars)
-            scores = evaluate(generator, self.dataset.source, judged, variant.target)
-            if not math.isfinite(scores.mae):
-                raise CheckError(
-                    f"{self.folder}: the output of the generator is not a number after epoch "
-                    f"{state.epoch}\n  its last checkpoint is kept; start anew with a smaller lr"
-                )
-            found.append((scores, generator, name))
-        # Without a hold-out nobody can say which is better; the average is, as a rule.
-        scores, generator, name = min(found, key=lambda f: f[0].mae) if self.holdout else found[-1]
-        if best := not self.holdout or state.mae is None or scores.mae < state.mae:
-            state.best_step = state.step
-        facts: dict[str, Any] = {"epoch": state.epoch, "step": state.step, "weights": name}
-        if self.holdout:
-            facts |= {"holdout_mae": scores.mae, "holdout_psnr": scores.psnr}
-            if best:
-                state.mae, state.psnr = scores.mae, scores.psnr
-
-        def write() -> None:
-            if self.holdout:
-                row = {key: facts[key] for key in ("holdout_mae", "holdout_psnr", "weights")}
-                self._record(row | {f"{name}_mae": each.mae for each, _, name in found})
-            about = facts | {"mean_color": self.color}
-            for file in ["last.safetensors"] + ["weights.safetensors"] * best:
-                save_weights(self.folder / file, generator, variant, about)
-            self._sample(generator)
-
-        self.group.alone(write)
-
-    def _candidates(self) -> Iterator[tuple[str, nn.Module]]:
-        """The generators that may be exported, by what their weights are."""
-        yield "latest", self.state.generator
-        if self.state.average:
-            yield "average", self.state.average.generator(self.variant)
-
-    def _sample(self, generator: nn.Module) -> None:
-        chosen = (self.holdout or tuple(self.dataset.pairs))[:SAMPLES]
-        rows = []
-        for pair in chosen:
-            radar, optical = read_pair(self.dataset.source, pair, self.variant.target)
-            rows.append([*radar, infer(generator, radar[None])[0], optical])
-        path = self.folder / "samples" / f"epoch-{self.state.epoch:04d}.png"
-        labels = [str(pair.optical) for pair in chosen]
-        sheet(rows, ["VV", "VH", self.variant.name, "truth"], labels, path)
 
     def _record(self, values: dict[str, Any]) -> None:
         state = self.state

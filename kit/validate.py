@@ -4,7 +4,7 @@ In: trained runs and the hold-out of the pair table. Out: MAE and PSNR of each, 
 picture of one mean colour and beside the paper's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,7 @@ from kit.console import Advance
 from kit.dataset import mean_color, read_pair
 from kit.device import place
 from kit.errors import InputError
-from kit.metrics import Scores, scores
+from kit.metrics import Scores, mae, mse, scores, summarise
 from kit.pairs import Pair, holdout_pairs, read_pairs, train_pairs
 from kit.source import Source
 from kit.variants import PAPER
@@ -78,7 +78,28 @@ def validate(
 
 def evaluate(generator: nn.Module, source: Source, pairs: Sequence[Pair], target: str) -> Scores:
     """MAE, MSE and PSNR in [0, 1] of a generator over `pairs`."""
-    return scores(_predictions(generator, source, pairs, target))
+    generator = place(generator)
+    found = [errors(generator, source, part, target) for part in parts(pairs)]
+    return summarise([each for part in found for each in part])
+
+
+def parts(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """`pairs` in the batches that are drawn together: a few, of one size."""
+    groups = groupby(pairs, key=lambda pair: (pair.height, pair.width))
+    sized = [list(group) for _, group in groups]
+    return [group[at : at + BATCH] for group in sized for at in range(0, len(group), BATCH)]
+
+
+def errors(
+    generator: nn.Module, source: Source, part: Sequence[Pair], target: str
+) -> list[tuple[float, float]]:
+    """MAE and MSE in [0, 1] of each pair of a batch; the generator is on the device."""
+    images = [read_pair(source, pair, target) for pair in part]
+    drawn = infer(generator, np.stack([radar for radar, _ in images]))
+    return [
+        (mae(image, truth), mse(image, truth))
+        for image, (_, truth) in zip(drawn, images, strict=True)
+    ]
 
 
 @torch.inference_mode()
@@ -87,15 +108,3 @@ def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float3
     rgb = generator.eval()(place(torch.from_numpy(radar)) * 2 - 1)
     result: NDArray[np.float32] = ((rgb.float() + 1) / 2).clamp(0, 1).cpu().numpy()
     return result
-
-
-def _predictions(
-    generator: nn.Module, source: Source, pairs: Sequence[Pair], target: str
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    generator = place(generator)
-    for _, same_size in groupby(pairs, key=lambda pair: (pair.height, pair.width)):
-        group = list(same_size)
-        for start in range(0, len(group), BATCH):
-            images = [read_pair(source, pair, target) for pair in group[start : start + BATCH]]
-            radar = np.stack([radar for radar, _ in images])
-            yield from zip(infer(generator, radar), (optical for _, optical in images), strict=True)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import math
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -85,8 +86,10 @@ with lock(Path({str(tmp_path)!r})):
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(BusyError, match=str(holder.pid)), files.lock(tmp_path):
+        owner = f"{holder.pid} on {platform.node()}"
+        with pytest.raises(BusyError, match=f"process {owner}$"), files.lock(tmp_path):
             pass
+        assert files.holder(tmp_path) == owner
         holder.kill()
         holder.wait()
         with files.lock(tmp_path):

@@ -21,7 +21,7 @@ ORDER = (
     "kit.models.inference", "kit.engines.backend", "kit.engines.eager", "kit.engines.openvino",
     "kit.engines",
     "kit.losses", "kit.weights", "kit.validate", "kit.group", "kit.interrupt", "kit.average",
-    "kit.run", "kit.checkpoint", "kit.step", "kit.train", "kit.board",
+    "kit.run", "kit.checkpoint", "kit.judge", "kit.pace", "kit.step", "kit.train", "kit.board",
     "kit.train_all", "kit.status",
     "kit.predict", "kit.ensemble",
     "kit.anchors", "kit.archive", "kit.provenance", "kit.truth", "kit.perscene",

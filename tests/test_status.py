@@ -25,9 +25,10 @@ def checkpoint(folder: Path, epoch: int) -> None:
 
 def test_every_state_is_told(tmp_path: Path) -> None:
     new = begin(tmp_path, "a_new")
-    half = begin(tmp_path, "b_half")
+    half = begin(tmp_path, "b_half", "epochs=2", "validations=3")
     append(half, {"step": 10, "steps": 40, "epoch": 0, "holdout_mae": 0.2, "holdout_psnr": 20.0})
-    append(half, {"step": 20, "steps": 40, "epoch": 0, "holdout_mae": 0.1, "holdout_psnr": 20.0})
+    scored = {"holdout_mae": 0.1, "holdout_psnr": 20.0, "validation_s": 7.0}
+    append(half, {"step": 20, "steps": 40, "epoch": 0, **scored})
     append(half, {"step": 30, "steps": 40, "epoch": 1, "l1": 0.3, "images_per_s": 8.0})
     checkpoint(half, 1)
     done = begin(tmp_path, "c_done")
@@ -40,7 +41,7 @@ def test_every_state_is_told(tmp_path: Path) -> None:
     assert [run.state for run in found][0::2] == ["stopped", "finished"]
     assert "not what kit train writes" in found[3].state
     assert (found[1].step, found[1].steps, found[1].images_per_s) == (30, 40, 8.0)
-    assert found[1].left_s == 10 * 4 / 8.0
+    assert found[1].left_s == 10 * 4 / 8.0 + 1 * 7.0
     assert (found[1].mae, found[1].mae_step) == (0.1, 20)
     assert (found[0].step, found[0].steps, found[0].mae) == (0, None, None)
     assert found[2].left_s is None

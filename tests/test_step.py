@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import tiny
 from test_checkpoint import sample
+from torch import nn
 
 import kit.step
 from kit.checkpoint import State
@@ -129,6 +130,24 @@ def test_what_would_fit_is_found(monkeypatch) -> None:
     with pytest.raises(torch.OutOfMemoryError):
         step.take(batch(8))
     assert step.largest(batch(8)) == 3
+
+
+def test_every_picture_of_a_step_is_drawn_by_what_was_compiled(monkeypatch) -> None:
+    drawn = []
+
+    class Compiled(nn.Module):
+        def __init__(self, plain: nn.Module) -> None:
+            super().__init__()
+            self.plain = plain
+
+        def forward(self, radar: torch.Tensor) -> torch.Tensor:
+            drawn.append(torch.is_grad_enabled())
+            return self.plain(radar)
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    variant = tiny("spade4")
+    Step(variant, State.new(variant), Group(), compile=True).take(sample(0))
+    assert drawn == [True, False]  # for its own step, and for the discriminator's
 
 
 def test_half_precision_trains_too() -> None:

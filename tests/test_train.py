@@ -1,11 +1,14 @@
 """Training runs, ends, goes on, and stops when it must."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +17,22 @@ import torch
 from conftest import TINY, tiny
 from made import key, optical, radar
 
+import kit.judge
 import kit.step
 import kit.train
+import kit.validate
 from kit.checkpoint import checkpoints
 from kit.cloudrule import CloudRule
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import lock
 from kit.pairs import read_pairs, train_pairs
 from kit.prepare import prepare
+from kit.run import finished
 from kit.step import Step
 from kit.train import train
 from kit.weights import load_run, load_tensors, load_weights
+
+TIMES = ("images_per_s", "validation_s")
 
 
 def records(run: Path) -> list[dict]:
@@ -40,7 +48,7 @@ def assert_same_end(one: Path, other: Path) -> None:
     for file in ("last.safetensors", "weights.safetensors"):
         assert load_tensors(one / file, "")[1] == load_tensors(other / file, "")[1], file
     rows, others = (
-        [{k: v for k, v in row.items() if k != "images_per_s"} for row in records(run)]
+        [{k: v for k, v in row.items() if k not in TIMES} for row in records(run)]
         for run in (one, other)
     )
     assert rows == others
@@ -98,6 +106,36 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
             train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
     resumed = train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
     assert taken == resumed.steps == straight.steps
+    assert_same_end(straight.folder, resumed.folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "each"), [("p2phd1", "errors", 2 * 6), ("spade2", "batches", 2)]
+)
+def test_a_validation_that_is_interrupted_is_made_again(
+    trained: Path, monkeypatch, name: str, where: str, each: int
+) -> None:
+    monkeypatch.setattr(kit.validate, "BATCH", 1)
+    variant = tiny(name, "name=straight", "validations=2")
+    straight = train(variant, work=Path("work"), runs=Path("a"))
+    whole = getattr(kit.judge, where)
+    calls = 0
+
+    def told(*rest, **named):
+        nonlocal calls
+        calls += 1
+        if calls == each + 1:  # in the second validation
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(*rest, **named)
+
+    monkeypatch.setattr(kit.judge, where, told)
+    with pytest.raises(KeyboardInterrupt):
+        train(variant, work=Path("work"), runs=Path("b"))
+    assert calls == each + 1
+    rows = [row for row in records(Path("b/straight")) if "holdout_mae" in row]
+    assert len(rows) == 1
+    resumed = train(variant, work=Path("work"), runs=Path("b"))
+    assert calls == each + 1 + each
     assert_same_end(straight.folder, resumed.folder)
 
 
@@ -222,11 +260,9 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
 
 def test_weights_are_recalibrated_before_they_are_judged(trained: Path, monkeypatch) -> None:
     calls = []
-    monkeypatch.setattr(kit.train, "recalibrate", lambda *rest: calls.append("recalibrate"))
-    whole = kit.train.evaluate
-    monkeypatch.setattr(
-        kit.train, "evaluate", lambda *rest: (calls.append("judge"), whole(*rest))[1]
-    )
+    monkeypatch.setattr(kit.judge, "recalibrate", lambda *rest: calls.append("recalibrate"))
+    whole = kit.judge.errors
+    monkeypatch.setattr(kit.judge, "errors", lambda *rest: (calls.append("judge"), whole(*rest))[1])
     train(tiny("p2phd1", "name=order", "decay_epochs=0"), work=Path("work"), runs=Path("runs"))
     # The latest weights, and their average.
     assert calls == ["recalibrate", "judge"] * 2
@@ -263,14 +299,18 @@ def test_a_foreign_config_is_refused(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("damage", "remedy"), [(b"II*", "fetch this tile again"), (None, "put it back.*kit prepare")]
+)
 def test_a_tile_that_went_bad_is_named_and_what_was_learnt_is_kept(
-    trained: Path, monkeypatch, workers: int
+    trained: Path, monkeypatch, workers: int, damage: bytes | None, remedy: str
 ) -> None:
-    monkeypatch.setattr(kit.train, "mean_color", lambda *rest: (0.1, 0.1, 0.1))
+    monkeypatch.setattr(kit.judge, "mean_color", lambda *rest: (0.1, 0.1, 0.1))
     prepare(Path("data"), Path("work"), rule=CloudRule())
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
-    pairs[3].optical_paths[0].write_bytes(b"II*")
-    with pytest.raises(InputError, match=pairs[3].optical_paths[0].name):
+    tile = pairs[3].optical_paths[0]
+    tile.unlink() if damage is None else tile.write_bytes(damage)
+    with pytest.raises(InputError, match=rf"{tile.name}(.|\n)*{remedy}"):
         train(tiny("p2phd1", "name=hurt"), work=Path("work"), runs=Path("runs"), workers=workers)
     assert checkpoints(Path("runs/hurt/checkpoints"))
 
@@ -279,6 +319,37 @@ def test_where_the_tiles_lie_does_not_matter(trained: Path) -> None:
     Path("data").rename("moved")
     prepare(Path("moved"), Path("work"), rule=CloudRule())
     assert train(tiny("p2phd1"), work=Path("work"), runs=Path("runs")).steps == 12
+
+
+def test_only_steps_are_compiled(trained: Path, monkeypatch) -> None:
+    graphs: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable:
+        graphs.append("compiled")
+        return graph.forward
+
+    def watch(record: dict) -> None:
+        graphs.extend(["validated"] if "holdout_mae" in record else [])
+
+    whole = Step.take
+
+    def take(self, *rest):
+        graphs.append("step")
+        return whole(self, *rest)
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    monkeypatch.setattr(Step, "take", take)
+    variant = tiny("p2phd1", "name=fast", "validations=2")
+    run = train(variant, work=Path("work"), runs=Path("runs"), compile=True, watch=watch)
+    assert graphs.count("step") == run.steps and graphs.count("validated") == 2
+    assert "compiled" in graphs and "compiled" not in graphs[graphs.index("step", 1) :]
+
+
+def test_any_thread_may_train(trained: Path) -> None:
+    variant = tiny("p2phd1", "name=thread", "decay_epochs=0")
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(train, variant, work=Path("work"), runs=Path("runs")).result()
+    assert finished(run.folder, variant)
 
 
 def test_the_gan_trains_a_discriminator(trained: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
+import kit.cli
+import kit.console
 import kit.train_all
 from kit.checkpoint import checkpoints
 from kit.errors import InputError
@@ -49,6 +51,24 @@ def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, mo
     assert used == [("p2phd1", "4"), ("spade2", "6")]
     # The fixture has trained both.
     assert "goes on from step" in Path("runs/p2phd1/train.log").read_text()
+
+
+def test_the_options_of_a_training_reach_it(trained: Path, monkeypatch) -> None:
+    begun: list[list[str]] = []
+
+    def start(command: list[str], *rest: object) -> subprocess.Popen[bytes]:
+        begun.append(command)
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(kit.train_all, "_start", start)
+    monkeypatch.setattr(kit.console.stderr, "quiet", False)
+    line = "train-all p2phd1 --compile --tensorboard --workers 2 --quiet"
+    monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
+    with pytest.raises(SystemExit) as end:
+        kit.cli.main()
+    assert not end.value.code
+    assert {"--compile", "--tensorboard", "--quiet"} <= set(begun[0])
+    assert begun[0][begun[0].index("--workers") + 1] == "2"
 
 
 def test_more_gpus_than_there_are_is_an_error(tmp_path: Path, monkeypatch) -> None:

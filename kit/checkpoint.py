@@ -5,13 +5,11 @@ safetensors, and `state.json`, written last, with the SHA-256 of each and all th
 newest one that is whole is gone on from; the last two and the one with the best weights are kept.
 """
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 from kit.average import Average
 from kit.device import place
 from kit.errors import InputError
-from kit.files import read_json, sha256, sync_folder, write_json
+from kit.files import json_sha256, read_json, sha256, sync_folder, write_json
 from kit.models import build_discriminator, build_generator
 from kit.run import STATE
 from kit.variants import Variant
@@ -91,7 +89,7 @@ class State:
                 write_tensors(aside / f"{name}.safetensors", tensors)
             about = {"format": FORMAT, "sha256": {p.stem: sha256(p) for p in aside.iterdir()}}
             about |= {name: getattr(self, name) for name in self._COUNTERS}
-            write_json(aside / STATE, about | {"check": _check(about)})
+            write_json(aside / STATE, about | {"check": json_sha256(about)})
             if path.exists():
                 remove(path)
             aside.rename(path)
@@ -115,7 +113,8 @@ class State:
         try:
             if about["format"] > FORMAT:
                 raise NewerError(path, "written by a newer kit", "install that one, or " + _ANEW)
-            if about.pop("check") != _check(about) or path != at_step(path.parent, about["step"]):
+            whole = about.pop("check") == json_sha256(about)
+            if not whole or path != at_step(path.parent, about["step"]):
                 raise InputError(path / STATE, "damaged: it does not match its checksum", _ANEW)
             files = {name: _read(path / f"{name}.safetensors", digest)
                      for name, digest in about["sha256"].items()}  # fmt: skip
@@ -211,10 +210,6 @@ def remove(path: Path) -> None:
     """Remove a checkpoint so that, wherever it is interrupted, the rest is no checkpoint."""
     (path / STATE).unlink(missing_ok=True)
     shutil.rmtree(path)
-
-
-def _check(about: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path, digest: str) -> dict[str, Tensor]:

@@ -15,14 +15,18 @@ from kit.cli_train import app as training
 from kit.cli_upload import app as upload
 from kit.cloudrule import CloudRule
 from kit.errors import InputError, KitError
-from kit.files import PREDICTIONS, RUNS, WORK
+from kit.files import ENGINES, PREDICTIONS, RUNS, WORK
 from kit.options import (
+    Backend,
     Data,
     Dilate,
+    Engines,
+    Fallback,
     Json,
     MaxCloud,
     MinArea,
     Overwrite,
+    Precision,
     Predictions,
     Quiet,
     Runs,
@@ -30,10 +34,12 @@ from kit.options import (
     Seed,
     Split,
     Threshold,
+    Tolerance,
     Window,
     Work,
 )
 from kit.variants import ENSEMBLES, VARIANTS, to_dict
+from kit.wish import Wish
 
 app = typer.Typer(
     name="kit",
@@ -46,6 +52,7 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 _RULE = CloudRule()
+_WISH = Wish()
 
 
 @app.command(epilog="Example: kit simulate world --places 24")
@@ -171,6 +178,47 @@ def prepare(
     show.summary(summary, work)
 
 
+@app.command("compile", epilog="Example: kit compile spade2 p2phd1 --precision int8")
+def compile(
+    variants: Annotated[list[str], typer.Argument(metavar="VARIANT...", help="Trained variants.")],
+    tiles: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="Radar tiles to compare on where there is no hold-out."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels along a tile's side; else the hold-out's.")
+    ] = None,
+    runs: Runs = RUNS,
+    work: Work = WORK,
+    engines: Engines = ENGINES,
+    backend: Backend = _WISH.backend,
+    precision: Precision = _WISH.precision,
+    tolerance: Tolerance = _WISH.tolerance,
+    fallback: Fallback = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build the engines that kit predict will take, ahead of it.
+
+    Each is compared with eager PyTorch in float32 and is refused if it changes the MAE too much.
+    """
+    from kit.compile import compile
+
+    emit = console.begin(json, quiet)
+    built = compile(
+        variants,
+        runs=runs,
+        work=work,
+        engines=engines,
+        wish=Wish(backend, precision, tolerance, fallback),
+        tiles=tiles,
+        size=size,
+        tell=console.say,
+    )
+    emit([asdict(each) for each in built])
+    show.engines(built)
+
+
 @app.command(epilog="Example: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")
 def predict(
     ensemble: Annotated[str, typer.Option(help="Variants with commas, or an ensemble's name.")],
@@ -179,13 +227,20 @@ def predict(
     ],
     runs: Runs = RUNS,
     predictions: Predictions = PREDICTIONS,
+    work: Work = WORK,
+    engines: Engines = ENGINES,
+    backend: Backend = _WISH.backend,
+    precision: Precision = _WISH.precision,
+    tolerance: Tolerance = _WISH.tolerance,
+    fallback: Fallback = False,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict every radar scene with each member.
 
-    What is done already is not done again.
+    Engines that pay and are missing are built first, and compared with eager PyTorch on the
+    hold-out. What is done already is not done again. Under torchrun each process takes its share.
     """
     from kit.predict import predict
 
@@ -196,8 +251,12 @@ def predict(
             data,
             runs=runs,
             predictions=predictions,
+            work=work,
+            engines=engines,
+            wish=Wish(backend, precision, tolerance, fallback),
             overwrite=overwrite,
             advance=advance,
+            tell=console.say,
         )
     emit(asdict(result))
     show.prediction(result, predictions)

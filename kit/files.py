@@ -20,6 +20,7 @@ from kit.errors import BusyError, InputError, OutputError
 WORK = Path("work")
 RUNS = Path("runs")
 PREDICTIONS = Path("predictions")
+ENGINES = Path("engines")
 SUBMISSIONS = Path("submissions")
 
 # What the system says when there is no room, or no leave, to write.
@@ -112,6 +113,11 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_sha256(value: Any) -> str:
+    """SHA-256 of a JSON value, in hexadecimal, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

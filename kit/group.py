@@ -8,13 +8,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
 
 from kit.device import pick
-from kit.errors import InputError, KitError
+from kit.errors import KitError
 
 T = TypeVar("T")
 
@@ -60,20 +61,22 @@ class Group:
         return float(self.sum(mine))
 
     def each(self, work: Callable[[], T]) -> T:
-        """Let every process do its own `work`; what one cannot read ends them all.
+        """Let every process do its own `work`; what one fails in ends them all.
 
         Raises:
-            InputError: `work` raised it here.
-            PeerError: it did so in another process.
+            KitError: what `work` raised here; PeerError with its exit code for that of another.
         """
         result: T | None = None
-        wrong: InputError | None = None
+        wrong: KitError | None = None
         try:
             result = work()
-        except InputError as error:
+        except KitError as error:
             wrong = error
-        if self.any(wrong is not None):
-            raise wrong or PeerError(InputError.exit_code)
+        codes = torch.zeros(self.size, device=pick())
+        codes[self.rank] = wrong.exit_code if wrong else 0
+        code = int(self.sum(codes).max())
+        if code:
+            raise wrong or PeerError(code)
         return cast(T, result)
 
     def alone(self, work: Callable[[], object]) -> None:
@@ -105,17 +108,22 @@ def restarted() -> bool:
 
 
 @contextmanager
-def join() -> Iterator[Group]:
+def join(patience: timedelta | None = None) -> Iterator[Group]:
     """Join the group that torchrun has started this process for, or be one's own.
 
     CUDA devices talk through NCCL, processors through gloo.
+
+    Args:
+        patience: how long a process waits for the others; torch's own, some minutes, if None.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Group()
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    distributed.init_process_group(
+        "nccl" if torch.cuda.is_available() else "gloo", timeout=patience
+    )
     try:
         yield Group(distributed.get_rank(), distributed.get_world_size())
     finally:

@@ -60,6 +60,17 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that read ahead of the training.")]
+Engines = Annotated[Path, typer.Option(help="The folder of built engines.")]
+Backend = Annotated[
+    str, typer.Option(metavar="NAME", help="What runs the generator: auto, or one of kit doctor's.")
+]
+Precision = Annotated[str, typer.Option(help="auto, int8, bfloat16, float16 or float32.")]
+Tolerance = Annotated[
+    float, typer.Option(min=0, help="Share of its MAE that an engine may change.")
+]
+Fallback = Annotated[
+    bool, typer.Option("--fallback", help="Go on in a higher precision where one changes more.")
+]
 Submissions = Annotated[Path, typer.Option(help="The folder of archives.")]
 Layout = Annotated[str, typer.Option(help="2022, 2023, plain, or a TOML file of your own.")]
 Expected = Annotated[Path | None, typer.Option(help="The server's list of file names, as JSON.")]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kit.calibrate import Effects
     from kit.check import Checked
     from kit.codabench import Scored
+    from kit.compile import Built
     from kit.doctor import Finding
     from kit.leaderboard import Logged, Standings
     from kit.pack import Packed, Plan
@@ -214,11 +215,23 @@ def prediction(result: "Prediction", folder: Path) -> None:
     names = ", ".join(result.members)
     say(f"{folder}: {result.scenes} scenes by {names}; {result.done} images made, "
         f"{result.skipped} were there")  # fmt: skip
+    for name, drew in result.engines.items():
+        say(f"{name}: drawn by " + " and ".join(map(_engine, drew)))
     for scene, share in result.nodata.items():
         say(f"nodata in {share:.2%} of the radar scene {scene}: taken for lowest backscatter")
     if result.rejected:
         table("Left out", ("what", "why"), [(item.name, item.reason) for item in result.rejected])
     say("next: kit package")
+
+
+def engines(result: "Sequence[Built]") -> None:
+    """What will draw for each variant, how fast it was here, and what it changes."""
+    rows = [
+        (b.variant, b.backend, b.precision, f"{b.height}x{b.width}", b.batch, f"{b.rate:.3g}",
+         str(b.verdict)) for b in result
+    ]  # fmt: skip
+    table("Engines", ("variant", "backend", "in", "tiles", "batch", "images/s", "gate"), rows)
+    say("next: kit predict --ensemble " + ",".join(b.variant for b in result) + " --input TEST")
 
 
 def rate(images: int, seconds: float) -> str:
@@ -355,6 +368,11 @@ def variants() -> None:
 def findings(result: "Sequence[Finding]") -> None:
     """What this machine will use."""
     table("This machine", ("", "", "why"), [(f.name, f.value, f.why) for f in result])
+
+
+def _engine(described: dict[str, Any]) -> str:
+    precision = described.get("precision")
+    return f"{described['name']} in {precision}" if precision else str(described["name"])
 
 
 def _gigabytes(size: int) -> str:

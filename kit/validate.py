@@ -6,17 +6,19 @@ picture of one mean colour and beside the paper's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from kit.console import Advance
 from kit.dataset import mean_color, read_pair
 from kit.device import place
+from kit.engines.backend import draw
+from kit.engines.eager import forward
 from kit.errors import InputError
 from kit.metrics import Scores, mae, mse, scores, summarise
 from kit.pairs import Pair, holdout_pairs, read_pairs, train_pairs
@@ -102,9 +104,6 @@ def errors(
     ]
 
 
-@torch.inference_mode()
 def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run a generator in evaluation mode on radar [N, 2, H, W] in [0, 1]; returns RGB in [0, 1]."""
-    rgb = generator.eval()(place(torch.from_numpy(radar)) * 2 - 1)
-    result: NDArray[np.float32] = ((rgb.float() + 1) / 2).clamp(0, 1).cpu().numpy()
-    return result
+    return draw(partial(forward, generator.eval()), radar)

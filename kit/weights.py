@@ -8,8 +8,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,34 @@ from kit.scaling import SCALING
 from kit.variants import Variant, from_dict, to_dict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Weights:
-    """A trained generator, ready for inference on the CPU, and where it comes from.
+    """A trained generator, and where it comes from.
 
     `facts` holds what training knew: epoch, step, hold-out scores, the mean colour of its targets.
     """
 
-    generator: nn.Module
+    path: Path
     variant: Variant
     facts: dict[str, Any]
     sha256: str
+
+    @cached_property
+    def generator(self) -> nn.Module:
+        """The generator, ready for inference on the CPU; read when it is first asked for.
+
+        Raises:
+            InputError: the file is damaged, or not what it says it is.
+        """
+        tensors, _ = load_tensors(self.path, _remedy(self.path))
+        # The weights to come need no start of their own, which takes seconds at full width.
+        with torch.device("meta"):
+            generator = fold(build_generator(self.variant))
+        try:
+            generator.load_state_dict(tensors, assign=True)
+        except RuntimeError as error:
+            raise _foreign(self.path, error) from None
+        return generator.eval()
 
 
 def save_weights(path: Path, generator: nn.Module, variant: Variant, facts: dict[str, Any]) -> None:
@@ -45,36 +64,53 @@ def save_weights(path: Path, generator: nn.Module, variant: Variant, facts: dict
     save_tensors(path, folded_state(generator), about)
 
 
-def load_weights(path: Path) -> Weights:
-    """Build the generator that a weights file describes and fill it.
+def read_weights(path: Path) -> Weights:
+    """What a weights file says of itself; its tensors are read when its generator is asked for.
 
     Raises:
-        InputError: no such file, damaged, made with another scaling, or not what it says it is.
+        InputError: no such file, damaged, or made with another scaling.
     """
-    tensors, about = load_tensors(path, "train the variant first: kit train " + path.parent.name)
+    with _opened(path, _remedy(path)) as (_, about):
+        pass
     try:
         variant, facts = from_dict(about["variant"]), about["facts"]
         if about["scaling"] != SCALING:
             raise InputError(path, f"made with the scaling {about['scaling']}", "train again")
-        generator = fold(build_generator(variant))
-        generator.load_state_dict(tensors)
-    except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(path, f"not weights of this kit ({reason})", "train again") from None
-    return Weights(generator.eval(), variant, facts, sha256(path))
+    except (KeyError, InputError) as error:
+        load_tensors(path, _remedy(path))  # a flipped bit is the more likely reason
+        raise (_foreign(path, error) if isinstance(error, KeyError) else error) from None
+    return Weights(path, variant, facts, sha256(path))
 
 
-def load_run(runs: Path, name: str) -> Weights:
-    """The best weights of the run called `name`.
+def load_weights(path: Path) -> Weights:
+    """Read a weights file with its generator.
 
     Raises:
-        InputError: as `load_weights`, or the folder holds the weights of another variant.
+        InputError: no such file, damaged, made with another scaling, or not what it says it is.
+    """
+    weights = read_weights(path)
+    _ = weights.generator
+    return weights
+
+
+def read_run(runs: Path, name: str) -> Weights:
+    """The best weights of the run called `name`, as `read_weights` reads them.
+
+    Raises:
+        InputError: as `read_weights`, or the folder holds the weights of another variant.
     """
     path = runs / name / "weights.safetensors"
-    weights = load_weights(path)
+    weights = read_weights(path)
     if weights.variant.name != name:
         raise InputError(path, f"holds weights of {weights.variant.name}, not of {name}",
                          f"move it to {runs / weights.variant.name}")  # fmt: skip
+    return weights
+
+
+def load_run(runs: Path, name: str) -> Weights:
+    """The best weights of the run called `name`, with its generator; raises as `load_weights`."""
+    weights = read_run(runs, name)
+    _ = weights.generator
     return weights
 
 
@@ -110,18 +146,35 @@ def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, 
     Raises:
         InputError: no such file, or damaged; `remedy` is what the user is told to do.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["kit"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            expected = about.pop("sha256")
-    except FileNotFoundError:
-        raise InputError(path, "no such file", remedy) from None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"damaged, or not written by the kit ({error})", remedy) from None
+    with _opened(path, remedy) as (file, about):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        expected = about.pop("sha256")
     if _digest(tensors, about) != expected:
         raise InputError(path, "damaged: it does not match its own checksum", remedy)
     return tensors, about | {"sha256": expected}
+
+
+@contextmanager
+def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The file, and the description in it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file, json.loads((file.metadata() or {})["kit"])
+    except FileNotFoundError:
+        raise InputError(path, "no such file", remedy) from None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(path, f"damaged, or not written by the kit ({error})", remedy) from None
+
+
+def _remedy(path: Path) -> str:
+    return "train the variant first: kit train " + path.parent.name
+
+
+def _foreign(path: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(path, f"not weights of this kit ({reason})", "train again")
 
 
 def _digest(tensors: Mapping[str, Tensor], about: dict[str, Any]) -> str:

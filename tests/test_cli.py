@@ -268,8 +268,8 @@ def test_ctrl_c_saves_and_ends_with_130(trained: Path) -> None:
 def test_every_command_has_help_with_an_example(kit) -> None:
     names = [*typer.main.get_group(cli.app).commands]
     assert names == [
-        "simulate", "screen", "prepare", "predict", "variants", "doctor", "pack", "train",
-        "train-all", "status", "validate", "package", "check", "score", "reproduce", "log",
+        "simulate", "screen", "prepare", "compile", "predict", "variants", "doctor", "pack",
+        "train", "train-all", "status", "validate", "package", "check", "score", "reproduce", "log",
         "leaderboard",
     ]  # fmt: skip
     for name in names:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from kit.device import multiplies_bfloat16, pick, place
-from kit.engines.backend import Plan, Precision, Run, Spec
+from kit.engines.backend import Plan, Run, Spec
+from kit.wish import Precision
 
 
 def require() -> None:
@@ -34,9 +35,8 @@ def precisions() -> Sequence[Precision]:
 
 
 def plans() -> Sequence[Plan]:
-    """A processor gains little from batches of more than a few tiles."""
-    sizes = (4, 1) if pick().type == "cpu" else (4, 1, 16, 32)
-    return tuple(map(Plan, sizes))
+    """A processor gains little from more than a few tiles."""
+    return (Plan(4),) if pick().type == "cpu" else (Plan(4), Plan(16), Plan(32))
 
 
 def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:

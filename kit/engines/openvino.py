@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from kit.core import cores
-from kit.engines.backend import Plan, Precision, Run, Spec
+from kit.engines.backend import Plan, Run, Spec
 from kit.errors import InputError
+from kit.wish import Precision
 
 _MODEL = "model.xml"
 _BATCH = "batch"

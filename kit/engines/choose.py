@@ -1,0 +1,268 @@
+"""Which engine draws: the one asked for, or the fastest that may stand for eager float32.
+
+In: trained weights, the size of a tile, and what the user wishes. Out: an `Engine`. What has been
+built and measured before is taken from the cache; the rest is built, run in several ways to find
+the fastest, compared with eager float32, and kept.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kit.engines import BACKENDS, find_backend
+from kit.engines.backend import Plan, Run, Spec, draw
+from kit.engines.cache import find, obtain
+from kit.engines.engine import NO_ROOM, Engine, Tell
+from kit.engines.gate import REFERENCE, Samples, compare
+from kit.errors import CheckError, InputError
+from kit.models.inference import for_inference
+from kit.weights import Weights
+from kit.wish import AUTO, PRECISIONS, Precision, Wish
+
+# Seconds that eager takes for all there is to predict, below which nothing is built for it.
+_WORTHWHILE = 60
+_ROUNDS = 2
+_LONG = 5  # seconds of a call that need no second measurement
+
+
+def choose(
+    weights: Weights,
+    size: tuple[int, int],
+    wish: Wish,
+    *,
+    cache: Path,
+    samples: Callable[[], Samples],
+    tell: Tell,
+    scenes: int | None = None,
+    before: Sequence[Mapping[str, Any]] = (),
+) -> Engine:
+    """The engine for these weights and this size of tile.
+
+    Args:
+        weights: what it draws with.
+        size: height and width of a tile.
+        wish: what the user asks for.
+        cache: the folder of engines.
+        samples: gives the tiles to try engines on; called if one has to be built.
+        tell: takes a line about what is done and why.
+        scenes: how many there are to predict; for a few, nothing is built that was not asked for.
+        before: what `describe` said of the engines that drew a part of them already; the last of
+            these is taken where nothing else is asked for.
+
+    Raises:
+        InputError: what is asked for is unknown, not installed, or not what this machine can do.
+        CheckError: the engine asked for, or every one, changes the MAE too much.
+    """
+    shop = _Shop(weights, size, wish, cache, samples, tell)
+    wanted = _candidates(wish)
+    if wish.backend == AUTO:
+        recorded = [(each.get("name"), each.get("precision")) for each in before]
+        again = [each for each in wanted if each in recorded[-1:]]
+        if again:
+            wanted = again
+        elif scenes is not None and ("eager", "float32") in wanted:
+            eager = shop.engine("eager", "float32")
+            missing = [each for each in wanted if not shop.cached(*each)]
+            if missing and scenes < _WORTHWHILE * eager.rate:
+                seconds = max(1, round(scenes / eager.rate))
+                tell(f"{weights.variant.name}: eager, as {scenes} tiles take about {seconds} s; "
+                     "kit compile would build an engine")  # fmt: skip
+                return eager
+    if len(wanted) == 1:
+        return shop.strict(*wanted[0])
+    passing = [engine for each in wanted if (engine := shop.passing(*each))]
+    if not passing:
+        raise CheckError(shop.refusal(wish.precision, "no engine passes the accuracy gate"))
+    best = max(passing, key=lambda engine: engine.rate)
+    tell(f"{weights.variant.name}: {best.name} in {best.spec.precision}, the fastest of "
+         f"{len(passing)} that may stand for eager float32")  # fmt: skip
+    return best
+
+
+def _candidates(wish: Wish) -> list[tuple[str, Precision]]:
+    if wish.precision not in (AUTO, *PRECISIONS):
+        known = ", ".join((AUTO, *PRECISIONS))
+        raise InputError(wish.precision, "no such precision", f"known are {known}")
+    found: list[tuple[str, Precision]] = []
+    for name in BACKENDS if wish.backend == AUTO else (wish.backend,):
+        try:
+            able = find_backend(name).precisions()
+        except InputError:
+            if wish.backend != AUTO:
+                raise
+            continue
+        found += [(name, each) for each in able if wish.precision in (AUTO, each)]
+    if not found:
+        problem = f"no backend here computes in {wish.precision}"
+        if wish.backend != AUTO:
+            problem = f"does not compute in {wish.precision} on this machine"
+        raise InputError(wish.backend, problem, "kit doctor lists what there is")
+    return found
+
+
+class _Shop:
+    """Where engines of one generator are built, each at most once, and compared."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        size: tuple[int, int],
+        wish: Wish,
+        cache: Path,
+        samples: Callable[[], Samples],
+        tell: Tell,
+    ) -> None:
+        self.weights = weights
+        self.size = size
+        self.wish = wish
+        self.cache = cache
+        self.tell = tell
+        self._samples = samples
+
+    def engine(self, name: str, precision: Precision) -> Engine:
+        """The engine, from the cache or built."""
+        backend, spec = BACKENDS[name], Spec(precision, *self.size)
+        entry = obtain(
+            self.cache,
+            self._label(name, precision),
+            self._key(name, precision),
+            lambda folder: self._make(name, spec, folder),
+            self.tell,
+        )
+        return Engine(name, backend, spec, entry, self.weights, self.tell)
+
+    def cached(self, name: str, precision: Precision) -> bool:
+        """Whether the engine need not be built."""
+        key = self._key(name, precision)
+        return find(self.cache, self._label(name, precision), key, lambda _: None) is not None
+
+    def passing(self, name: str, precision: Precision) -> Engine | None:
+        """The engine, unless it cannot be built here or the gate refuses it; says why."""
+        what = f"{self.weights.variant.name}: {name} in {precision}"
+        try:
+            engine = self.engine(name, precision)
+        except InputError as error:
+            self.tell(f"{what} is left out: {error.where}: {error.problem}")
+            return None
+        if not engine.verdict.passes(self.wish.tolerance):
+            self.tell(f"{what} is left out: {engine.verdict}")
+            return None
+        return engine
+
+    def strict(self, name: str, precision: Precision) -> Engine:
+        """The engine asked for, or with `--fallback` one of a higher precision.
+
+        Raises:
+            CheckError: the gate refuses it.
+        """
+        engine = self.engine(name, precision)
+        if engine.verdict.passes(self.wish.tolerance):
+            return engine
+        higher = PRECISIONS[PRECISIONS.index(precision) + 1 :]
+        able = [each for each in higher if each in BACKENDS[name].precisions()]
+        if not self.wish.fallback or not able:
+            raise CheckError(self.refusal(precision, f"{name} in {precision}: {engine.verdict}"))
+        self.tell(f"{self.weights.variant.name}: {name} in {precision} is refused "
+                  f"({engine.verdict}); going on in {able[0]}")  # fmt: skip
+        return self.strict(name, able[0])
+
+    def refusal(self, precision: str, problem: str) -> str:
+        """The gate's words: what it allows, and what can be done."""
+        return (
+            f"{self.weights.variant.name}: {problem}\n"
+            f"  more than {self.wish.tolerance:g} of the MAE is refused: give --fallback for a "
+            "higher precision, name one with --precision, or admit more with --tolerance"
+        )
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The tiles to try engines on."""
+        return self._samples()
+
+    @cached_property
+    def expected(self) -> NDArray[np.float32]:
+        """What eager float32 draws of the tiles to compare on."""
+        self.tell(f"{self.weights.variant.name}: drawing {self.samples.source} with eager float32")
+        eager = Engine.eager(self.weights, self.size)
+        return draw(eager, self.samples.radar, eager.batch)
+
+    def _label(self, name: str, precision: Precision) -> str:
+        height, width = self.size
+        return f"{self.weights.variant.name}-{name}-{precision}-{height}x{width}"
+
+    def _key(self, name: str, precision: Precision) -> dict[str, Any]:
+        backend = BACKENDS[name]
+        return {
+            "weights_sha256": self.weights.sha256,
+            "backend": name,
+            "version": backend.version(),
+            "device": backend.device(),
+            "precision": precision,
+            "size": list(self.size),
+        }
+
+    def _make(self, name: str, spec: Spec, folder: Path) -> dict[str, Any]:
+        backend = BACKENDS[name]
+        reference = name == "eager" and spec.precision == "float32"
+        what = f"{self.weights.variant.name}: {name} in {spec.precision}"
+        began = time.monotonic()
+        if name != "eager":
+            self.tell(f"{what}: building for tiles of {spec.height}x{spec.width}")
+            calibration = torch.from_numpy(self.samples.calibration) * 2 - 1
+            backend.build(for_inference(self.weights.generator), spec, folder, calibration)
+        seconds = time.monotonic() - began
+
+        def load(plan: Plan) -> Run:
+            return backend.load(folder, spec, plan, lambda: self.weights.generator)
+
+        plan, rate = _fastest(load, backend.plans(), self.samples.radar)
+        verdict = REFERENCE
+        if not reference:
+            found = draw(load(plan), self.samples.radar, plan.batch)
+            verdict = compare(self.samples, self.expected, found)
+            self.tell(f"{what}: {rate:.3g} images/s, {plan.batch} at a time; {verdict}")
+        return {
+            "build_s": round(seconds, 1),
+            "plan": asdict(plan),
+            "rate": rate,
+            "gate": verdict.as_dict(),
+        }
+
+
+def _fastest(
+    load: Callable[[Plan], Run], plans: Sequence[Plan], radar: NDArray[np.float32]
+) -> tuple[Plan, float]:
+    """The plan that draws most tiles in a second, and how many; those with no room are passed over.
+
+    Raises:
+        InputError: there is no room for any.
+    """
+    rates: dict[Plan, float] = {}
+    for plan in plans:
+        tiles = np.resize(radar, (plan.batch, *radar.shape[1:]))
+        try:
+            run = load(plan)
+            seconds = []
+            for _ in range(1 + _ROUNDS):  # the first warms up
+                began = time.perf_counter()
+                draw(run, tiles)
+                seconds.append(time.perf_counter() - began)
+                if len(seconds) > 1 and seconds[-1] > _LONG:
+                    break
+        except NO_ROOM:
+            continue
+        rates[plan] = plan.batch / min(seconds[1:])
+    if not rates:
+        raise InputError(
+            "the device", f"has no room for one tile of {radar.shape[2]}x{radar.shape[3]}",
+            "end what else runs on it, or predict with --backend eager",
+        )  # fmt: skip
+    best = max(rates, key=lambda plan: rates[plan])
+    return best, rates[best]

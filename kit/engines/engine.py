@@ -1,0 +1,113 @@
+"""A built engine, ready to draw.
+
+In: an entry of the cache. Out: a function from SAR to RGB that says what it is, loads itself when
+it is first called, and takes smaller batches where the device has no room for whole ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kit.engines import eager
+from kit.engines.backend import Backend, Plan, Run, Spec
+from kit.engines.cache import Entry
+from kit.engines.gate import REFERENCE, Verdict
+from kit.errors import InputError
+from kit.weights import Weights
+
+NO_ROOM = (MemoryError, torch.OutOfMemoryError)
+
+Tell = Callable[[str], None]
+
+
+class Engine:
+    """A generator that is ready to draw tiles of one size, in calls of `batch`."""
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        spec: Spec,
+        entry: Entry,
+        weights: Weights,
+        tell: Tell = lambda _: None,
+    ) -> None:
+        self.name = name
+        self.spec = spec
+        self.plan = Plan(**entry.about["plan"])
+        self.batch = self.plan.batch
+        self.rate = float(entry.about["rate"])
+        self.verdict = Verdict(**entry.about["gate"])
+        self._backend = backend
+        self._folder = entry.folder
+        self._weights = weights
+        self._tell = tell
+        self._run: Run | None = None
+
+    @classmethod
+    def eager(cls, weights: Weights, size: tuple[int, int]) -> "Engine":
+        """The generator as it was trained, which needs no building."""
+        plan = asdict(eager.plans()[0])
+        entry = Entry(Path(), {"plan": plan, "rate": 0, "gate": REFERENCE.as_dict()})
+        return cls("eager", eager, Spec("float32", *size), entry, weights)
+
+    def fits(self, height: int, width: int) -> bool:
+        """Whether it takes tiles of this size."""
+        return (height, width) == (self.spec.height, self.spec.width)
+
+    def __call__(self, sar: Tensor) -> Tensor:
+        """SAR [batch, 2, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], on the CPU.
+
+        Where the device has no room for a whole batch any more, it is drawn in parts.
+
+        Raises:
+            InputError: the batch has another shape, or there is no room for a single tile.
+        """
+        shape = (self.batch, 2, self.spec.height, self.spec.width)
+        if sar.shape != shape:
+            problem = f"takes batches of {[*shape]}, not of {[*sar.shape]}"
+            raise InputError(f"the engine of {self._weights.variant.name}", problem)
+        while True:
+            try:
+                if self._run is None:
+                    self._run = self._load()
+                parts = range(0, self.batch, self.plan.batch)
+                return torch.cat([self._run(sar[at : at + self.plan.batch]) for at in parts])
+            except NO_ROOM:
+                self._halve()
+
+    def describe(self) -> dict[str, Any]:
+        """What a manifest says of it: the last digits of a picture may depend on all of this."""
+        return {
+            "name": self.name,
+            "version": self._backend.version(),
+            "device": self._backend.device(),
+            "precision": self.spec.precision,
+            **asdict(self.plan),
+            "gate": self.verdict.as_dict(),
+        }
+
+    def _load(self) -> Run:
+        return self._backend.load(
+            self._folder, self.spec, self.plan, lambda: self._weights.generator
+        )
+
+    def _halve(self) -> None:
+        batch = self.plan.batch
+        self._run = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if batch == 1:
+            raise InputError(
+                self._backend.device(),
+                f"has no room for one tile of {self.spec.height}x{self.spec.width}",
+                "end what else runs on it, or predict with --backend eager",
+            )
+        # Parts of equal size, because an engine is loaded for one.
+        fewer = max(count for count in range(1, batch // 2 + 1) if batch % count == 0)
+        self.plan = Plan(fewer)
+        self._tell(f"no room for {batch} tiles at a time: going on with {fewer}")

@@ -17,6 +17,7 @@ import torch
 import kit
 from kit import clouds, reader
 from kit.device import pick
+from kit.engines import BACKENDS
 from kit.errors import InputError
 
 
@@ -39,6 +40,7 @@ def doctor() -> tuple[Finding, ...]:
         _backend("cloud counts", clouds.backend),
         _backend("cloud counts on CUDA", clouds.cuda_backend),
         _backend("tile reader", reader.backend),
+        *map(_engine, BACKENDS),
         Finding("rasterio", rasterio.__version__, f"GDAL {rasterio.__gdal_version__}"),
         _disk(Path()),
     )
@@ -64,6 +66,17 @@ def _backend(name: str, settle: Callable[[], tuple[str, str]]) -> Finding:
         return Finding(name, *settle())
     except InputError as error:
         return Finding(name, "none", f"{error.where}: {error.problem}; {error.remedy}")
+
+
+def _engine(name: str) -> Finding:
+    """What `kit predict --backend NAME` would run on, and in which precisions."""
+    backend = BACKENDS[name]
+    try:
+        backend.require()
+    except InputError as error:
+        return Finding(f"engine: {name}", "none", f"{error.problem}; {error.remedy}")
+    value = ", ".join(backend.precisions())
+    return Finding(f"engine: {name}", value, f"{backend.version()}; {backend.device()}")
 
 
 def _disk(folder: Path) -> Finding:

@@ -17,12 +17,24 @@ def find(name: str) -> Finding:
 
 def test_every_line_has_a_value_and_a_reason(capsys) -> None:
     findings = doctor()
-    names = [finding.name for finding in findings]
+    names = [finding.name for finding in findings if not finding.name.startswith("engine: ")]
     assert names == ["python", "kit", "torch", "device", "cloud counts", "cloud counts on CUDA",
                      "tile reader", "rasterio", "disk"]  # fmt: skip
     assert all(finding.value and finding.why for finding in findings)
     assert find("kit").value == kit.__version__
     assert capsys.readouterr() == ("", "")
+
+
+def test_engines_are_listed_with_what_they_compute_in_or_what_would_bring_them(monkeypatch) -> None:
+    assert "float32" in find("engine: eager").value
+
+    def require() -> None:
+        raise InputError("eager", "not installed", "pip install it")
+
+    monkeypatch.setattr("kit.engines.eager.require", require)
+    assert find("engine: eager") == Finding(
+        "engine: eager", "none", "not installed; pip install it"
+    )
 
 
 def test_cpu_names_its_threads(monkeypatch) -> None:
@@ -43,6 +55,8 @@ def test_gpu_shows_its_name_and_memory(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Made GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     assert find("device") == Finding(
         "device", "Made GPU, 80.0 GiB", "the first of 2 CUDA device(s)"
     )

@@ -22,6 +22,8 @@ from kit.weights import Weights
 
 TILES = 16
 
+_Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
+
 
 def samples(
     work: Path, weights: Weights, size: tuple[int, int], scenes: Sequence[Scene] = ()
@@ -38,26 +40,25 @@ def samples(
     Raises:
         InputError: there is no tile of the size anywhere, or one cannot be read.
     """
-    path = work / "pairs.parquet"
-    pairs = [pair for pair in (read_pairs(path) if path.exists() else ())
-             if (pair.height, pair.width) == size]  # fmt: skip
-    held = _spread(holdout_pairs(pairs))
-    trained = _spread(train_pairs(pairs, weights.variant.dataset))
-    source = Source.open(work, (*held, *trained))
-    target = weights.variant.target
     known = weights.facts.get("holdout_mae")
-    calibration = [read_pair(source, pair, target)[0] for pair in trained]
+    unread = ""
+    try:
+        held, trained = _pairs(work, weights, size)
+    except InputError as error:
+        if not scenes:
+            raise
+        held, trained, unread = [], [], f" (pairs cannot be read: {error.brief})"
+    calibration = _stack([radar for radar, _ in trained], size)
     if held:
-        radar, optical = zip(*(read_pair(source, pair, target) for pair in held), strict=True)
-        where = f"{len(held)} tiles of the hold-out"
-        return Samples(np.stack(radar), np.stack(optical), _stack(calibration, size), known, where)
+        radar, optical = map(np.stack, zip(*held, strict=True))
+        return Samples(radar, optical, calibration, known, f"{len(held)} tiles of the hold-out")
     found = _unlabelled(scenes, size)
     if not len(found):
         problem = f"no tile of {size[0]}x{size[1]} to compare an engine with eager float32 on"
         remedy = "prepare tiles of that size (kit prepare), or predict with --backend eager"
         raise InputError(work, problem, remedy)
-    where = f"{len(found)} tiles of the input"
-    return Samples(found, None, _stack(calibration, size) if trained else found, known, where)
+    where = f"{len(found)} tiles of the input{unread}"
+    return Samples(found, None, calibration if trained else found, known, where)
 
 
 def size_of(scenes: Iterable[Scene]) -> tuple[int, int] | None:
@@ -69,6 +70,17 @@ def size_of(scenes: Iterable[Scene]) -> tuple[int, int] | None:
             continue
         return height, width
     return None
+
+
+def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_Pixels], ...]:
+    """Radar and optical pixels of some of the hold-out, and of some training pairs."""
+    path = work / "pairs.parquet"
+    pairs = [pair for pair in (read_pairs(path) if path.exists() else ())
+             if (pair.height, pair.width) == size]  # fmt: skip
+    chosen = _spread(holdout_pairs(pairs)), _spread(train_pairs(pairs, weights.variant.dataset))
+    source = Source.open(work, [pair for part in chosen for pair in part])
+    target = weights.variant.target
+    return tuple([read_pair(source, pair, target) for pair in part] for part in chosen)
 
 
 def _spread(pairs: Sequence[Pair]) -> list[Pair]:

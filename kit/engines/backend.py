@@ -20,11 +20,15 @@ Run = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What an engine is built for: the precision of most of its layers, and the size of a tile."""
+    """What an engine is built for: the precision of most of its layers, and the size of a tile.
+
+    `target` is one of the backend's `targets`, or "" for what this machine has.
+    """
 
     precision: Precision
     height: int
     width: int
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,21 @@ class Backend(Protocol):
                 cannot run it.
         """
 
+    def targets(self) -> Sequence[str]:
+        """Devices that engines can be built for on any machine, `require` or not.
+
+        Raises:
+            InputError: it is not installed, with the line that would install it.
+        """
+
     def version(self) -> str:
         """The versions of all that decides what is built."""
 
     def device(self) -> str:
-        """What an engine runs on, in words that differ where one of another cannot be used."""
+        """What an engine runs on, in words that differ where one of another cannot be used.
+
+        Of an engine built for a target, that target says it.
+        """
 
     def precisions(self) -> Sequence[Precision]:
         """Those that this machine computes in, the one expected to be fastest first."""
@@ -69,6 +83,9 @@ class Backend(Protocol):
             spec: what to build for.
             folder: where to write.
             tiles: SAR [N, 2, H, W] in [-1, 1] like that which it will see, to calibrate on.
+
+        Raises:
+            InputError: the backend does not take the network, the precision or the target.
         """
 
     def load(self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:

@@ -14,6 +14,11 @@ def require() -> None:
     """Nothing is missing: the kit needs torch anyway."""
 
 
+def targets() -> Sequence[str]:
+    """None: there is nothing to build."""
+    return ()
+
+
 def version() -> str:
     """Torch's version, which says what it was built for."""
     return f"torch {torch.__version__}"

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kit.device import pick
 from kit.engines.backend import Plan, Precision, Spec
 from kit.errors import InputError
 from kit.models.half import InHalf
@@ -174,9 +175,9 @@ class Execution:
             raise self._fault(f"takes no batch of {shape}: {self.log.told()}")
         size = context.update_device_memory_size_for_shapes()
         try:
-            self.memory = torch.empty(size, dtype=torch.uint8, device="cuda")
-            self.given = torch.empty(shape, device="cuda")
-            self.drawn = torch.empty((shape[0], 3, *shape[2:]), device="cuda")
+            self.memory = torch.empty(size, dtype=torch.uint8, device=pick())
+            self.given = torch.empty(shape, device=pick())
+            self.drawn = torch.empty((shape[0], 3, *shape[2:]), device=pick())
         except torch.cuda.OutOfMemoryError as error:
             raise MemoryError(
                 f"{torch.cuda.get_device_name()}: no room for batches of {shape[0]}, "

@@ -106,7 +106,7 @@ def test_the_export_draws_what_torch_draws(name: str, tmp_path) -> None:
 
 
 def test_a_folder_holds_the_engine_and_nothing_else(tmp_path) -> None:
-    rtx.build(ready("spade-instance"), Spec("float16", 64, 64, "sm89"), tmp_path, NO_TILES)
+    rtx.build(ready("pix2pixhd-batch"), Spec("float16", 64, 64, "sm89"), tmp_path, NO_TILES)
     (engine,) = tmp_path.iterdir()
     assert engine.name == nvidia.ENGINE
     assert engine.stat().st_size > 1e6

@@ -87,7 +87,7 @@ def plans() -> Sequence[Plan]:
 
 
 def typed(generator: nn.Module, precision: Precision) -> nn.Module:
-    """A copy of the generator in the types that an engine of `precision` computes in.
+    """The generator in the types that an engine of `precision` computes in; a copy if they differ.
 
     Raises:
         InputError: there is no such engine.

@@ -188,6 +188,9 @@ def compile(
     size: Annotated[
         int | None, typer.Option(min=1, help="Pixels along a tile's side; else the hold-out's.")
     ] = None,
+    target: Annotated[
+        str, typer.Option(metavar="CARD", help="Build for another machine's card, such as sm89.")
+    ] = "",
     runs: Runs = RUNS,
     work: Work = WORK,
     engines: Engines = ENGINES,
@@ -213,6 +216,7 @@ def compile(
         wish=Wish(backend, precision, tolerance, fallback),
         tiles=tiles,
         size=size,
+        target=target,
         tell=console.say,
     )
     emit([asdict(each) for each in built])

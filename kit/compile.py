@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from kit.catalog import Scene, catalog
-from kit.engines.choose import choose
+from kit.engines.choose import build_for, choose
 from kit.engines.engine import Tell
-from kit.engines.gate import Verdict
 from kit.engines.samples import samples, size_of
 from kit.pairs import holdout_pairs, read_pairs
 from kit.weights import read_run
@@ -22,17 +21,18 @@ _SIDE = 256  # of the official tiles
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine, how fast it was when it was built, and what it changes."""
+    """An engine, how many images/s it drew when it was measured, and what it changes.
+
+    One for another machine is measured there; until then its rate is None.
+    """
 
     variant: str
     backend: str
     precision: str
     height: int
     width: int
-    batch: int
-    streams: int
-    rate: float
-    verdict: Verdict
+    rate: float | None
+    gate: str
 
 
 def compile(
@@ -44,6 +44,7 @@ def compile(
     wish: Wish,
     tiles: Path | None,
     size: int | None,
+    target: str,
     tell: Tell,
 ) -> tuple[Built, ...]:
     """Build what is missing for the runs called `names`, and choose as `kit predict` does.
@@ -56,6 +57,7 @@ def compile(
         wish: which engine is wanted.
         tiles: radar tiles to try engines on where there is no hold-out.
         size: pixels along a tile's side; that of the hold-out or of `tiles` if None.
+        target: what another machine has; "" for this one.
         tell: takes a line about what is done.
 
     Raises:
@@ -66,26 +68,18 @@ def compile(
     shape = (size, size) if size else _size(work, scenes)
     built = []
     for weights in [read_run(runs, name) for name in names]:
-        engine = choose(
-            weights,
-            shape,
-            wish,
-            cache=engines,
-            samples=partial(samples, work, weights, shape, scenes),
-            tell=tell,
-        )
-        built.append(
-            Built(
-                weights.variant.name,
-                engine.name,
-                engine.spec.precision,
-                *shape,
-                engine.plan.batch,
-                engine.plan.streams,
-                engine.rate,
-                engine.verdict,
+        tiles_of = partial(samples, work, weights, shape, scenes)
+        name = weights.variant.name
+        if target:
+            folder = build_for(
+                target, weights, shape, wish, cache=engines, samples=tiles_of, tell=tell
             )
-        )
+            gate = f"not yet: {folder} is for {target}"
+            built.append(Built(name, wish.backend, wish.precision, *shape, None, gate))
+        else:
+            engine = choose(weights, shape, wish, cache=engines, samples=tiles_of, tell=tell)
+            found = engine.name, engine.spec.precision, *shape, engine.rate, str(engine.verdict)
+            built.append(Built(name, *found))
     return tuple(built)
 
 

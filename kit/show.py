@@ -227,10 +227,10 @@ def prediction(result: "Prediction", folder: Path) -> None:
 def engines(result: "Sequence[Built]") -> None:
     """What will draw for each variant, how fast it was here, and what it changes."""
     rows = [
-        (b.variant, b.backend, b.precision, f"{b.height}x{b.width}", b.batch, f"{b.rate:.3g}",
-         str(b.verdict)) for b in result
+        (b.variant, b.backend, b.precision, f"{b.height}x{b.width}",
+         f"{b.rate:.3g}" if b.rate else "-", b.gate) for b in result
     ]  # fmt: skip
-    table("Engines", ("variant", "backend", "in", "tiles", "batch", "images/s", "gate"), rows)
+    table("Engines", ("variant", "backend", "in", "tiles", "images/s", "gate"), rows)
     say("next: kit predict --ensemble " + ",".join(b.variant for b in result) + " --input TEST")
 
 

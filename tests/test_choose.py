@@ -1,7 +1,7 @@
 """Which engine draws: measured, compared, kept, and refused where it changes too much."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kit import engines
 from kit.engines import eager
 from kit.engines.backend import Plan, Run, Spec
-from kit.engines.choose import choose
+from kit.engines.choose import build_for, choose
 from kit.engines.engine import Engine
 from kit.engines.samples import samples
 from kit.errors import CheckError, InputError
@@ -37,6 +37,9 @@ class Backend:
 
     def require(self) -> None:
         pass
+
+    def targets(self) -> Mapping[str, str]:
+        return {"there": "there", "here": "here"}
 
     def version(self) -> str:
         return self.label
@@ -231,6 +234,30 @@ def test_a_damaged_or_foreign_entry_is_built_again(trained: Path, backends, dama
     pick(Wish("fast"), told=told)
     assert backends["fast"].built == ["float32"]
     assert "it is built again" in told[0]
+
+
+def test_an_engine_for_another_machine_is_measured_and_compared_on_that(
+    trained: Path, backends
+) -> None:
+    weights = read_run(Path("runs"), "spade2")
+    settings = {
+        "cache": Path("engines"), "samples": lambda: samples(Path("work"), weights, SIZE),
+        "tell": lambda _: None,
+    }  # fmt: skip
+    backends["fast"].errors = {"int8": 0.5, "float32": 0.0}
+    assert build_for("here", weights, SIZE, Wish("fast", "int8"), **settings).is_dir()
+    assert not backends["fast"].loaded
+    with pytest.raises(CheckError, match="mean difference"):
+        pick(Wish("fast", "int8"))
+    assert backends["fast"].built == ["int8"] and backends["fast"].loaded
+    there = build_for("there", weights, SIZE, Wish("fast", "float32"), **settings)
+    assert pick(Wish("fast", "float32")).spec.precision == "float32"
+    assert backends["fast"].built == ["int8", "float32", "float32"] and there.is_dir()
+    with pytest.raises(InputError, match="no such target"):
+        build_for("elsewhere", weights, SIZE, Wish("fast", "float32"), **settings)
+    for wish in (Wish(), Wish("fast"), Wish(precision="int8")):
+        with pytest.raises(InputError, match="--precision"):
+            build_for("there", weights, SIZE, wish, **settings)
 
 
 def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, backends) -> None:

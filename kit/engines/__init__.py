@@ -1,24 +1,33 @@
 """Engines: a trained generator made ready for one machine, behind one face.
 
-`backend.py` says what a backend offers; each module beside it is one. `BACKENDS` lists them in the
-order in which they are tried where the user names none.
+`backend.py` says what a backend offers; the modules that have `build` and `load` are backends.
+`BACKENDS` lists them in the order in which they are tried where the user names none.
 """
 
-from kit.engines import eager, openvino
+from kit.engines import eager, openvino, tensorrt, tensorrt_rtx
 from kit.engines.backend import Backend
 from kit.errors import InputError
 
-BACKENDS: dict[str, Backend] = {"openvino": openvino, "eager": eager}
+BACKENDS: dict[str, Backend] = {
+    "tensorrt": tensorrt,
+    "tensorrt-rtx": tensorrt_rtx,
+    "openvino": openvino,
+    "eager": eager,
+}
 
 
-def find_backend(name: str) -> Backend:
-    """The backend called `name`.
+def find_backend(name: str, target: str = "") -> Backend:
+    """The backend called `name`, which can be used here; with a target, which can build for it.
 
     Raises:
-        InputError: there is none of that name, or it cannot be used here.
+        InputError: there is none of that name, or it cannot do that.
     """
     if name not in BACKENDS:
         raise InputError(name, "no such backend", f"known are {', '.join(BACKENDS)}, or auto")
     backend = BACKENDS[name]
-    backend.require()
+    if not target:
+        backend.require()
+    elif target not in (known := backend.targets()):
+        has = f"known are {', '.join(known)}" if known else "it builds for this machine alone"
+        raise InputError(target, f"{name} has no such target", has)
     return backend

@@ -5,7 +5,7 @@ generator into files, and files into a function from SAR to RGB; the cache, the 
 of a batch are the same for all and are not its business.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,11 +23,15 @@ Run = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What an engine is built for: the precision of most of its layers, and the size of a tile."""
+    """What an engine is built for: the precision of most of its layers, and the size of a tile.
+
+    `target` is one of the backend's `targets`, or "" for what this machine has.
+    """
 
     precision: Precision
     height: int
     width: int
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,15 @@ class Backend(Protocol):
                 cannot run it.
         """
 
+    def targets(self) -> Mapping[str, str]:
+        """Devices that engines can be built for on any machine, `require` or not.
+
+        Each with what `device` says where it is the machine's own.
+
+        Raises:
+            InputError: it is not installed, with the line that would install it.
+        """
+
     def version(self) -> str:
         """The versions of all that decides what is built."""
 
@@ -72,6 +85,9 @@ class Backend(Protocol):
             spec: what to build for.
             folder: where to write.
             tiles: SAR [N, 2, H, W] in [-1, 1] like that which it will see, to calibrate on.
+
+        Raises:
+            InputError: the backend does not take the network, the precision or the target.
         """
 
     def load(self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:

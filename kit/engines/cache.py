@@ -73,7 +73,7 @@ def obtain(
     if found := find(cache, name, key, tell):
         return found
     folder = _folder(cache, name, key)
-    aside = folder.with_name(f".{folder.name}")
+    aside = _aside(folder)
     with _turn(aside, tell):
         if found := find(cache, name, key, lambda _: None):
             return found
@@ -88,13 +88,49 @@ def obtain(
                 "files": {str(path.relative_to(part)): sha256(path) for path in files},
                 "made": made,
             }
-            write_json(part / _ABOUT, about | {"check": json_sha256(about)})
+            _write(part, about)
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
             sync_folder(cache)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return Entry(folder, made)
+
+
+def amend(
+    cache: Path,
+    name: str,
+    key: Mapping[str, Any],
+    field: str,
+    find_out: Callable[[Path], dict[str, Any]],
+    tell: Callable[[str], None],
+) -> Entry:
+    """The engine of this key, which is there, with what `find_out` adds if `field` is not known.
+
+    Raises:
+        OutputError: there is no room or no leave to write.
+    """
+    entry = find(cache, name, key, tell)
+    assert entry
+    if field in entry.about:
+        return entry
+    with _turn(_aside(entry.folder), tell):
+        entry = find(cache, name, key, tell)
+        assert entry
+        if field not in entry.about:
+            entry.about.update(find_out(entry.folder))
+            about = read_json(entry.folder / _ABOUT, "") | {"made": entry.about}
+            _write(entry.folder, about)
+    return entry
+
+
+def _write(folder: Path, about: dict[str, Any]) -> None:
+    about.pop("check", None)
+    write_json(folder / _ABOUT, about | {"check": json_sha256(about)})
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}")
 
 
 def _folder(cache: Path, name: str, key: Mapping[str, Any]) -> Path:

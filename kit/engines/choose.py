@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kit.engines import BACKENDS, find_backend
 from kit.engines.backend import Plan, Run, Spec, draw
-from kit.engines.cache import find, obtain
+from kit.engines.cache import amend, find, obtain
 from kit.engines.engine import NO_ROOM, Engine, Tell
 from kit.engines.gate import REFERENCE, Samples, compare
 from kit.errors import CheckError, InputError
@@ -88,6 +88,41 @@ def choose(
     return best
 
 
+def build_for(
+    target: str,
+    weights: Weights,
+    size: tuple[int, int],
+    wish: Wish,
+    *,
+    cache: Path,
+    samples: Callable[[], Samples],
+    tell: Tell,
+) -> Path:
+    """Build an engine for another machine; that is where it will be measured and compared.
+
+    Args:
+        target: one of the backend's.
+        weights: what it draws with.
+        size: height and width of a tile.
+        wish: names the backend and the precision.
+        cache: the folder of engines, to be copied to the other machine with the runs.
+        samples: gives the tiles to calibrate on.
+        tell: takes a line about what is done.
+
+    Raises:
+        InputError: the backend has no such target, or one of the two is not named.
+    """
+    if AUTO in (wish.backend, wish.precision) or wish.precision not in PRECISIONS:
+        raise InputError(
+            f"--target {target}",
+            "what is best there cannot be measured here",
+            f"name the --backend and the --precision, one of {', '.join(PRECISIONS)}",
+        )
+    find_backend(wish.backend, target)
+    shop = _Shop(weights, size, wish, cache, samples, tell)
+    return shop.build(wish.backend, Spec(wish.precision, *size, target))
+
+
 def _candidates(wish: Wish) -> list[tuple[str, Precision]]:
     if wish.precision not in (AUTO, *PRECISIONS):
         known = ", ".join((AUTO, *PRECISIONS))
@@ -129,21 +164,35 @@ class _Shop:
         self._samples = samples
 
     def engine(self, name: str, precision: Precision) -> Engine:
-        """The engine, from the cache or built."""
+        """The engine, from the cache or built, measured and compared."""
         backend, spec = BACKENDS[name], Spec(precision, *self.size)
-        entry = obtain(
+        self.build(name, spec)
+        entry = amend(
             self.cache,
-            self._label(name, precision),
-            self._key(name, precision),
-            lambda folder: self._make(name, spec, folder),
+            self._label(name, spec),
+            self._key(name, spec),
+            "plan",
+            lambda folder: self._measure(name, spec, folder),
             self.tell,
         )
         return Engine(name, backend, spec, entry, self.weights, self.tell)
 
+    def build(self, name: str, spec: Spec) -> Path:
+        """The folder of the engine, built if it is not there."""
+        entry = obtain(
+            self.cache,
+            self._label(name, spec),
+            self._key(name, spec),
+            lambda folder: self._make(name, spec, folder),
+            self.tell,
+        )
+        return entry.folder
+
     def cached(self, name: str, precision: Precision) -> bool:
         """Whether the engine need not be built."""
-        key = self._key(name, precision)
-        return find(self.cache, self._label(name, precision), key, lambda _: None) is not None
+        spec = Spec(precision, *self.size)
+        label, key = self._label(name, spec), self._key(name, spec)
+        return find(self.cache, label, key, lambda _: None) is not None
 
     def passing(self, name: str, precision: Precision) -> Engine | None:
         """The engine, unless it cannot be built here or the gate refuses it; says why."""
@@ -168,7 +217,7 @@ class _Shop:
         entry = obtain(
             self.cache,
             f"{self.weights.variant.name}-rates-{height}x{width}",
-            {"engines": [self._key(each.name, each.spec.precision) for each in near]},
+            {"engines": [self._key(each.name, each.spec) for each in near]},
             lambda _: {"rates": _side_by_side(near, self.samples.radar)},
             self.tell,
         )
@@ -212,47 +261,45 @@ class _Shop:
         eager = Engine.eager(self.weights, self.size)
         return draw(eager, self.samples.radar, eager.batch)
 
-    def _label(self, name: str, precision: Precision) -> str:
-        height, width = self.size
-        return f"{self.weights.variant.name}-{name}-{precision}-{height}x{width}"
+    def _label(self, name: str, spec: Spec) -> str:
+        return f"{self.weights.variant.name}-{name}-{spec.precision}-{spec.height}x{spec.width}"
 
-    def _key(self, name: str, precision: Precision) -> dict[str, Any]:
+    def _key(self, name: str, spec: Spec) -> dict[str, Any]:
         backend = BACKENDS[name]
         return {
             "weights_sha256": self.weights.sha256,
             "backend": name,
             "version": backend.version(),
-            "device": backend.device(),
-            "precision": precision,
+            "device": backend.targets()[spec.target] if spec.target else backend.device(),
+            "precision": spec.precision,
             "size": list(self.size),
         }
 
     def _make(self, name: str, spec: Spec, folder: Path) -> dict[str, Any]:
-        backend = BACKENDS[name]
-        reference = name == "eager" and spec.precision == "float32"
+        if name == "eager":
+            return {}
         what = f"{self.weights.variant.name}: {name} in {spec.precision}"
+        self.tell(f"{what}: building for tiles of {spec.height}x{spec.width}")
         began = time.monotonic()
-        if name != "eager":
-            self.tell(f"{what}: building for tiles of {spec.height}x{spec.width}")
-            calibration = torch.from_numpy(self.samples.calibration) * 2 - 1
-            backend.build(for_inference(self.weights.generator), spec, folder, calibration)
-        seconds = time.monotonic() - began
+        calibration = torch.from_numpy(self.samples.calibration) * 2 - 1
+        generator = for_inference(self.weights.generator)
+        BACKENDS[name].build(generator, spec, folder, calibration)
+        return {"build_s": round(time.monotonic() - began, 1)}
+
+    def _measure(self, name: str, spec: Spec, folder: Path) -> dict[str, Any]:
+        backend = BACKENDS[name]
 
         def load(plan: Plan) -> Run:
             return backend.load(folder, spec, plan, lambda: self.weights.generator)
 
         plan, rate = _fastest(load, backend.plans(), self.samples.radar)
         verdict = REFERENCE
-        if not reference:
+        if (name, spec.precision) != ("eager", "float32"):
             found = draw(load(plan), self.samples.radar, plan.batch)
             verdict = compare(self.samples, self.expected, found)
+            what = f"{self.weights.variant.name}: {name} in {spec.precision}"
             self.tell(f"{what}: {rate:.3g} images/s, {plan.batch} at a time; {verdict}")
-        return {
-            "build_s": round(seconds, 1),
-            "plan": asdict(plan),
-            "rate": rate,
-            "gate": verdict.as_dict(),
-        }
+        return {"plan": asdict(plan), "rate": rate, "gate": verdict.as_dict()}
 
 
 def _fastest(

@@ -1,6 +1,6 @@
 """PyTorch as it is, the reference that every other backend is compared with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,11 @@ from kit.wish import Precision
 
 def require() -> None:
     """Nothing is missing: the kit needs torch anyway."""
+
+
+def targets() -> Mapping[str, str]:
+    """None: there is nothing to build."""
+    return {}
 
 
 def version() -> str:

@@ -3,11 +3,7 @@
 `pip install 'sar-to-optical-kit[openvino]'` brings it, and NNCF, which quantises to int8.
 """
 
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
@@ -20,6 +16,7 @@ from torch import Tensor, nn
 
 from kit.core import cores
 from kit.engines.backend import Plan, Run, Spec
+from kit.engines.quiet import quiet
 from kit.errors import InputError
 from kit.wish import Precision
 
@@ -31,6 +28,11 @@ def require() -> None:
     """Raises InputError where OpenVINO is not installed."""
     if find_spec("openvino") is None:
         raise InputError("openvino", "not installed", "pip install 'sar-to-optical-kit[openvino]'")
+
+
+def targets() -> Mapping[str, str]:
+    """None: an engine is for the processor that it is built on."""
+    return {}
 
 
 def version() -> str:
@@ -62,7 +64,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     # Two, because torch makes a constant of a batch of one.
     example = torch.zeros(2, 2, spec.height, spec.width)
     batch = torch.export.Dim(_BATCH, min=1, max=1024)
-    with _quiet():
+    with quiet():
         program = torch.export.export(generator, (example,), dynamic_shapes=({0: batch},))
         model = openvino.convert_model(program)
     model.reshape([-1, 2, spec.height, spec.width])
@@ -117,7 +119,7 @@ def _quantised(model: Any, tiles: Tensor) -> Any:
             "no tile of this size to calibrate on",
             "prepare training tiles (kit prepare), or name some with --tiles",
         )
-    with _quiet():
+    with quiet():
         import nncf
 
         return nncf.quantize(
@@ -127,16 +129,3 @@ def _quantised(model: Any, tiles: Tensor) -> Any:
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(tiles),
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch's exporter and NNCF warn of their own insides, and NNCF draws bars on stdout."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test check bench bench-screen bench-train soak fuzz clean
+.PHONY: help setup demo train-all test check bench bench-screen bench-train bench-predict soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,13 +53,16 @@ check: setup ## run the linter, the formatter's check, the type checker and the 
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: bench-screen bench-train ## measure the speed of everything that has a benchmark
+bench: bench-screen bench-train bench-predict ## measure the speed of everything that has a benchmark
 
 bench-screen: setup ## measure counting and screening: 3 GB of tiles in a temporary folder, some minutes
 	$(BIN)/python bench/screen.py
 
 bench-train: setup ## measure training beside a plain implementation, and its loader: some minutes
 	$(BIN)/python bench/train.py
+
+bench-predict: setup ## measure drawing: every engine, and kit predict around the fastest; about ten minutes
+	$(BIN)/python bench/predict.py
 
 soak: setup ## kill a training a hundred times at random moments, and compare its end
 	KIT_KILLS=100 $(BIN)/python -m pytest tests/test_resume.py

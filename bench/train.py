@@ -8,22 +8,19 @@ goes to the screen, the same rows to bench/train.json.
 """
 
 import argparse
-import resource
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 from plain import Plain
+from process import ask, child, device, peak_memory, timed
 from report import report, row
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,7 +75,7 @@ def ceiling() -> float:
 
 def stepping(variant: Variant, rounds: int, peak: float) -> list[dict[str, Any]]:
     """Steps on a batch in memory: plain and the kit's, and what share of `peak` that is."""
-    with child(variant, "plain") as plain, child(variant, "kit") as kit:
+    with child(serve, variant, "plain") as plain, child(serve, variant, "kit") as kit:
         turns = [[ask(of, "step") for of in (plain, kit)] for _ in range(rounds + 1)][1:]
         used = {who: ask(of, "memory") for who, of in (("plain", plain), ("kit", kit))}
         operations = ask(kit, "operations")
@@ -134,7 +131,7 @@ def full_size(variant: Variant) -> list[dict[str, Any]]:
     """Full width at 256 pixels with the batch that is fastest on this device."""
     best = (0.0, 0, 0.0)
     for batch in fitting(variant):
-        with child(replace(variant, batch=batch), "kit") as kit:
+        with child(serve, replace(variant, batch=batch), "kit") as kit:
             seconds = min(ask(kit, "step") for _ in range(6))
             best = max(best, (batch / seconds, batch, ask(kit, "memory")))
     rate, batch, memory = best
@@ -149,31 +146,10 @@ def full_size(variant: Variant) -> list[dict[str, Any]]:
 def fitting(variant: Variant) -> Iterator[int]:
     """Batches of 1, 2, 4 and so on up to what the device can hold."""
     for batch in (2**power for power in count()):
-        with child(replace(variant, batch=batch), "kit") as kit:
+        with child(serve, replace(variant, batch=batch), "kit") as kit:
             if batch > LARGEST or ask(kit, "step") == float("inf"):
                 return
         yield batch
-
-
-@contextmanager
-def child(variant: Variant, who: str) -> Iterator[Connection]:
-    """A process that steps when it is asked to."""
-    context = get_context("spawn")
-    ours, its = context.Pipe()
-    process = context.Process(target=serve, args=(its, variant, who), daemon=True)
-    process.start()
-    its.close()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        process.join()
-
-
-def ask(of: Connection, what: str) -> float:
-    """What a child answers."""
-    of.send(what)
-    return float(of.recv())
 
 
 def serve(asked: Connection, variant: Variant, who: str) -> None:
@@ -204,36 +180,6 @@ def serve(asked: Connection, variant: Variant, who: str) -> None:
             with FlopCounterMode(display=False) as counter:
                 take()
             asked.send(counter.get_total_flops())
-
-
-def peak_memory() -> float:
-    """The most memory that this process used so far, in MiB; on CUDA that of the device."""
-    if pick().type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def timed(call: Callable[[], object]) -> float:
-    """The seconds that a call takes, with all that it leaves the device to do."""
-    synchronise()
-    start = time.perf_counter()
-    call()
-    synchronise()
-    return time.perf_counter() - start
-
-
-def synchronise() -> None:
-    """Wait for the device."""
-    if pick().type == "cuda":
-        torch.cuda.synchronize()
-
-
-def device() -> str:
-    """What the numbers were measured on."""
-    if pick().type == "cuda":
-        return torch.cuda.get_device_name()
-    kind = torch.backends.cpu.get_cpu_capability()
-    return f"{torch.get_num_threads()} cores with {kind}"
 
 
 if __name__ == "__main__":

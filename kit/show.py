@@ -231,7 +231,10 @@ def engines(result: "Sequence[Built]") -> None:
          f"{b.rate:.3g}" if b.rate else "-", b.gate) for b in result
     ]  # fmt: skip
     table("Engines", ("variant", "backend", "in", "tiles", "images/s", "gate"), rows)
-    say("next: kit predict --ensemble " + ",".join(b.variant for b in result) + " --input TEST")
+    if any(b.rate is None for b in result):
+        say("next: copy runs and engines to the machine with that card, and kit predict there")
+    else:
+        say("next: kit predict --ensemble " + ",".join(b.variant for b in result) + " --input TEST")
 
 
 def rate(images: int, seconds: float) -> str:

@@ -43,7 +43,7 @@ class Engine:
         self.rate = float(entry.about["rate"])
         self.verdict = Verdict(**entry.about["gate"])
         self._backend = backend
-        self._folder = entry.folder
+        self.folder = entry.folder
         self._weights = weights
         self._tell = tell
         self._run: Run | None = None
@@ -93,7 +93,7 @@ class Engine:
 
     def _load(self) -> Run:
         return self._backend.load(
-            self._folder, self.spec, self.plan, lambda: self._weights.generator
+            self.folder, self.spec, self.plan, lambda: self._weights.generator
         )
 
     def _halve(self) -> None:

@@ -1,0 +1,281 @@
+"""How fast generators draw, in every way that this machine has: `make bench-predict`.
+
+Both generators at full width, with made-up weights, on tiles of 256 x 256. Each engine is a process
+of its own; all of a network take turns in one run. Errors are differences from eager float32 in
+[0, 1], of those weights: what an engine does to trained ones the gate measures. A table goes to the
+screen, the same rows to bench/predict.json.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from process import ask, child, device, peak_memory, timed
+from report import row
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kit import console
+from kit.device import pick
+from kit.engines import BACKENDS
+from kit.engines.backend import Plan
+from kit.engines.choose import choose
+from kit.engines.engine import Engine
+from kit.engines.gate import Samples
+from kit.errors import InputError
+from kit.models import build_generator
+from kit.predict import predict
+from kit.simulate import simulate
+from kit.variants import find
+from kit.weights import read_run, save_weights
+from kit.wish import Precision, Wish
+
+SIDE = 256
+NAMES = ("spade2", "p2phd1")
+ENSEMBLE = ("spade4", "spade2", "p2phd1")
+SCENES = 8
+ANYTHING = math.inf
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--folder", type=Path, help="where weights, engines and tiles may lie")
+    options.add_argument("--rounds", type=int, default=3, help="turns that each engine is measured")
+    options.add_argument("--width", type=int, default=64, help="of the generators")
+    options.add_argument("--backends", nargs="*", default=[*BACKENDS], help="measure these alone")
+    chosen = options.parse_args()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+        root = Path(folder)
+        peaks = {kind: multiplying(kind) for kind in (torch.float32, torch.bfloat16)}
+        for kind, peak in peaks.items():
+            rows.append(row(f"torch.mm 2048, {kind}", peak / 1e9, "GFLOP/s",
+                            peak / peaks[torch.float32], "float32"))  # fmt: skip
+        for name in ENSEMBLE:
+            made_up(root, name, chosen.width)
+        best: dict[str, tuple[str, Precision]] = {}
+        for name in NAMES:
+            found = engines(root, name, chosen.backends, chosen.rounds, peaks)
+            fastest = max(found, key=lambda each: each["rate"])
+            best[name] = fastest["backend"], fastest["precision"]
+            rows += found
+            rows += pipeline(root, (name,), best, fastest["rate"])
+            rows.append(second_start(root, name, *best[name]))
+        best["spade4"] = best["spade2"]
+        rows += ensemble(root, best, rows)
+    table(rows)
+    Path(__file__).with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def made_up(root: Path, name: str, width: int) -> None:
+    """Write weights whose pictures are neither flat nor black and white."""
+    torch.manual_seed(0)
+    variant = find(name, [f"width={width}"])
+    generator = build_generator(variant)
+    with torch.no_grad():
+        for module in generator.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_var.uniform_(0.5, 2)
+        if variant.model == "spade":
+            generator.conv_img.weight.normal_(std=0.05)
+    facts = {"mean_color": [0.2, 0.2, 0.2]}
+    save_weights(root / "runs" / name / "weights.safetensors", generator, variant, facts)
+
+
+def engine(root: Path, name: str, backend: str, precision: Precision) -> Engine:
+    """The engine, built and measured if that has not been done."""
+    radar = np.random.default_rng(0).random((2, 2, SIDE, SIDE), dtype=np.float32)
+    # Truths of all zeros, because without any the gate cannot judge; here it admits all.
+    samples = Samples(radar, np.zeros((2, 3, SIDE, SIDE), np.float32), radar, None, "made tiles")
+    return choose(
+        read_run(root / "runs", name), (SIDE, SIDE), Wish(backend, precision, ANYTHING),
+        cache=root / "engines", samples=lambda: samples, tell=console.say,
+    )  # fmt: skip
+
+
+def engines(
+    root: Path, name: str, backends: Sequence[str], rounds: int, peaks: dict[torch.dtype, float]
+) -> list[dict[str, Any]]:
+    """Every engine of one generator, one tile at a time and as many as is best."""
+    wanted: list[tuple[str, Precision]] = []
+    for backend in backends:
+        try:
+            BACKENDS[backend].require()
+            wanted += [(backend, precision) for precision in BACKENDS[backend].precisions()]
+        except InputError as error:
+            console.say(f"no rows for {backend}: {error.problem}")
+    with ExitStack() as stack:
+        children = {}
+        for each in wanted:
+            with child(build, root, name, *each) as builder:
+                if not builder.recv():
+                    continue
+            children[each] = stack.enter_context(child(serve, root, name, *each))
+        facts = {each: of.recv() for each, of in children.items()}
+        turns = [
+            [(ask(of, "one"), ask(of, "best")) for of in children.values()]
+            for _ in range(rounds + 1)
+        ][1:]
+        memory = {each: ask(of, "memory") for each, of in children.items()}
+    work = operations(root, name)
+    fastest = [tuple(map(min, zip(*each, strict=True))) for each in zip(*turns, strict=True)]
+    rates = {
+        each: (1 / one, facts[each]["batch"] / many)
+        for each, (one, many) in zip(children, fastest, strict=True)
+    }
+    eager = rates["eager", "float32"][0]
+    half = peaks[torch.bfloat16]
+    rows = []
+    for (backend, precision), pair in rates.items():
+        known = facts[backend, precision]
+        peak = peaks[torch.float32] if precision == "float32" else max(half, *peaks.values())
+        for batch, rate in ((1, pair[0]), (known["batch"], pair[1])):
+            words = f"{name} {backend} {precision} b{batch}"
+            rows.append(row(words, rate, "images/s", rate / eager, "eager") | {
+                "backend": backend, "precision": precision, "share_of_mm": rate * work / peak,
+                "memory_mib": memory[backend, precision], **known,
+            })  # fmt: skip
+            if known["batch"] == 1:
+                break
+    return rows
+
+
+def build(told: Connection, root: Path, name: str, backend: str, precision: Precision) -> None:
+    """A child: build an engine, so that the memory of building is not that of drawing."""
+    try:
+        engine(root, name, backend, precision)
+        told.send(True)
+    except InputError as error:
+        console.say(f"no row for {name}, {backend} {precision}: {error}")
+        told.send(False)
+
+
+def serve(asked: Connection, root: Path, name: str, backend: str, precision: Precision) -> None:
+    """A child: answer `one` and `best` with the seconds of a batch, `memory` with MiB."""
+    drawer = engine(root, name, backend, precision)
+    single = BACKENDS[backend].load(
+        drawer.folder, drawer.spec, Plan(1), lambda: read_run(root / "runs", name).generator
+    )
+    about = json.loads((drawer.folder / "engine.json").read_text())["made"]
+    asked.send({
+        "batch": drawer.batch, "build_s": about.get("build_s", 0.0),
+        "mean_error": drawer.verdict.mean, "largest_error": drawer.verdict.largest,
+    })  # fmt: skip
+    tiles = torch.rand(drawer.batch, 2, SIDE, SIDE) * 2 - 1
+    while True:
+        try:
+            what = asked.recv()
+        except EOFError:
+            return
+        if what == "memory":
+            asked.send(peak_memory())
+        else:
+            asked.send(
+                timed(partial(single, tiles[:1]) if what == "one" else partial(drawer, tiles))
+            )
+
+
+def pipeline(
+    root: Path, names: Sequence[str], best: dict[str, tuple[str, Precision]], bare: float
+) -> list[dict[str, Any]]:
+    """`kit predict` from tiles to stored pictures, once the first batch is drawn."""
+    world = root / "world"
+    if not world.exists():
+        simulate(world, places=1, test_places=SCENES, dates=1, size=SIDE)
+    backend, precision = best[names[-1]]
+    told: list[tuple[float, int]] = []
+    predict(
+        ",".join(names), world / "test", runs=root / "runs", work=root / "none",
+        predictions=root / "predictions", engines=root / "engines",
+        wish=Wish(backend, precision, ANYTHING), overwrite=True,
+        advance=lambda done, total, words="": told.append((time.perf_counter(), done)),
+    )  # fmt: skip
+    told = [each for each in told if each[1]]
+    scenes = (told[-1][1] - told[0][1]) / len(names)
+    rate = scenes / (told[-1][0] - told[0][0])
+    words = f"{'+'.join(names)}, kit predict"
+    return [row(words, rate, "images/s", rate / bare, "engine")]
+
+
+def ensemble(
+    root: Path, best: dict[str, tuple[str, Precision]], rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """All three members, through one pipeline and one after the other in eager float32."""
+    rates = {each["name"]: each["rate"] for each in rows}
+    eager = {name: rates[f"{name} eager float32 b1"] for name in NAMES}
+    slow = 1 / (2 / eager["spade2"] + 1 / eager["p2phd1"])
+    for name in ENSEMBLE:
+        engine(root, name, *best[name])
+    alone = {
+        name: max(each["rate"] for each in rows if each.get("backend") == best[name][0]
+                  and each["name"].startswith(name) and each["precision"] == best[name][1])
+        for name in NAMES
+    }  # fmt: skip
+    bare = 1 / (2 / alone["spade2"] + 1 / alone["p2phd1"])
+    (found,) = pipeline(root, ENSEMBLE, best, bare)
+    return [
+        row("ensemble, eager float32", slow, "scenes/s", 1.0, "eager"),
+        found | {"unit": "scenes/s"},
+        row("ensemble, kit predict", found["rate"], "scenes/s", found["rate"] / slow, "eager"),
+    ]  # fmt: skip
+
+
+def second_start(root: Path, name: str, backend: str, precision: Precision) -> dict[str, Any]:
+    """How long a process that finds its engine in the cache takes to draw its first tile."""
+    with child(first_tile, root, name, backend, precision) as of:
+        seconds = float(of.recv())
+    words = f"{name}, first tile of a second start"
+    return row(words, seconds, "s", 1.0, "itself")
+
+
+def first_tile(told: Connection, root: Path, name: str, backend: str, precision: Precision) -> None:
+    """A child: find the engine, load it, draw."""
+    began = time.perf_counter()
+    drawer = engine(root, name, backend, precision)
+    drawer(torch.zeros(drawer.batch, 2, SIDE, SIDE))
+    told.send(time.perf_counter() - began)
+
+
+def multiplying(kind: torch.dtype) -> float:
+    """Floating point operations a second in a product of two matrices of 2048 x 2048."""
+    a = torch.rand(2048, 2048, device=pick()).to(kind)
+    seconds = min(timed(lambda: a @ a) for _ in range(5))
+    return 2 * 2048**3 / seconds
+
+
+def operations(root: Path, name: str) -> int:
+    """Floating point operations for one tile."""
+    generator = read_run(root / "runs", name).generator.to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        generator(torch.empty(1, 2, SIDE, SIDE, device="meta"))
+    return int(counter.get_total_flops())
+
+
+def table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the rows, with what only engines have."""
+
+    def cell(each: dict[str, Any], field: str, form: str) -> str:
+        return format(each[field], form) if field in each else ""
+
+    console.table(
+        f"Drawing on {device()}, {time.strftime('%Y-%m-%d')}",
+        ("what", "rate", "ratio", "to", "of mm", "MiB", "built", "error"),
+        [(each["name"], f"{each['rate']:.3g} {each['unit']}", f"{each['ratio']:.2f}", each["to"],
+          cell(each, "share_of_mm", ".0%"), cell(each, "memory_mib", ",.0f"),
+          cell(each, "build_s", ".0f"), cell(each, "mean_error", ".0e")) for each in rows],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

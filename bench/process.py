@@ -1,0 +1,64 @@
+"""Processes that are measured in turns, and what measuring needs."""
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from kit.device import pick
+
+
+@contextmanager
+def child(serve: Callable[..., None], *given: Any) -> Iterator[Connection]:
+    """A process that runs `serve(connection, *given)`, which answers what it is asked."""
+    context = get_context("spawn")
+    ours, its = context.Pipe()
+    process = context.Process(target=serve, args=(its, *given), daemon=True)
+    process.start()
+    its.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        process.join()
+
+
+def ask(of: Connection, what: str) -> float:
+    """What a child answers."""
+    of.send(what)
+    return float(of.recv())
+
+
+def peak_memory() -> float:
+    """The most memory that this process used so far, in MiB; on CUDA that of the device."""
+    if pick().type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def timed(call: Callable[[], object]) -> float:
+    """The seconds that a call takes, with all that it leaves the device to do."""
+    synchronise()
+    start = time.perf_counter()
+    call()
+    synchronise()
+    return time.perf_counter() - start
+
+
+def synchronise() -> None:
+    """Wait for the device."""
+    if pick().type == "cuda":
+        torch.cuda.synchronize()
+
+
+def device() -> str:
+    """What the numbers were measured on."""
+    if pick().type == "cuda":
+        return torch.cuda.get_device_name()
+    kind = torch.backends.cpu.get_cpu_capability()
+    return f"{torch.get_num_threads()} cores with {kind}"

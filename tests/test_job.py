@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from made import key, radar
 
 import kit.job
@@ -25,6 +27,7 @@ from kit.errors import CheckError, OutputError
 from kit.predict import Prediction, predict
 from kit.scaling import scale_radar
 from kit.tiles import TileName, read_scene, write_tile
+from kit.weights import load_run, save_weights
 from kit.wish import Wish
 
 KILLS = int(os.environ.get("KIT_KILLS", "6"))
@@ -33,7 +36,7 @@ EAGER = Wish("eager", "float32")
 
 
 def run(
-    folder: str = "predictions", ensemble: str = "spade2", data: str = "many", **settings: Any
+    folder: str = "predictions", ensemble: str = "p2phd1", data: str = "many", **settings: Any
 ) -> Prediction:
     return predict(
         ensemble,
@@ -47,8 +50,6 @@ def run(
 
 def command(folder: str, members: str) -> None:
     """`kit predict` in a process that is killed at some moment of it."""
-    import torch
-
     from kit.cli import main
 
     torch.set_num_threads(1)
@@ -72,21 +73,32 @@ def many(data: Path, scenes: int = SCENES, odd: int = ODD) -> None:
     (data / "sent1" / f"Sentinel1_VV_{key(90)}.tiff").write_bytes(b"II*\0")
 
 
-def pictures(folder: str, member: str = "spade2") -> dict[str, bytes]:
+def another() -> str:
+    """The name of a second run, with weights of its own."""
+    found = load_run(Path("runs"), "p2phd1")
+    with torch.no_grad():
+        for each in found.generator.parameters():
+            each.mul_(1.01)
+    variant = replace(found.variant, name="other")
+    save_weights(Path("runs/other/weights.safetensors"), found.generator, variant, found.facts)
+    return variant.name
+
+
+def pictures(folder: str, member: str = "p2phd1") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (Path(folder) / member).glob("*.npy")}
 
 
-def times(folder: str, member: str = "spade2") -> dict[str, int]:
+def times(folder: str, member: str = "p2phd1") -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (Path(folder) / member).glob("*.npy")}
 
 
-def manifest(folder: str, member: str = "spade2") -> dict[str, Any]:
+def manifest(folder: str, member: str = "p2phd1") -> dict[str, Any]:
     found: dict[str, Any] = json.loads((Path(folder) / member / "manifest.json").read_text())
     return found
 
 
 def assert_same_end(one: str, two: str, *names: str) -> None:
-    for name in names or ("spade2",):
+    for name in names or ("p2phd1",):
         assert pictures(one, name) == pictures(two, name)
         ours, theirs = manifest(one, name), manifest(two, name)
         assert list(ours["scenes"]) == list(theirs["scenes"])
@@ -97,7 +109,7 @@ def assert_same_end(one: str, two: str, *names: str) -> None:
 
 def test_any_moment_will_do(trained: Path) -> None:
     many(Path("many"))
-    names = ("spade2", "p2phd1")
+    names = ("p2phd1", another())
     straight = run("straight", ",".join(names))
     assert straight.scenes == SCENES + ODD and len(straight.nodata) == 7
     assert [item.kind for item in straight.rejected] == ["unreadable"]
@@ -159,7 +171,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, after: int, folder: str, **settings: An
 
 
 def log(folder: str) -> Path:
-    return Path(folder) / "spade2" / "done-0.jsonl"
+    return Path(folder) / "p2phd1" / "done-0.jsonl"
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "zeros", "gone", "line gone"])
@@ -242,7 +254,7 @@ def test_scenes_of_several_sizes_come_out_as_alone(trained: Path) -> None:
         run(f"out{place}", data=str(folder))
         (alone,) = pictures(f"out{place}").items()
         assert pictures("mixed")[alone[0]] == alone[1]
-        assert np.load(f"mixed/spade2/{alone[0]}").shape == (3, size, size)
+        assert np.load(f"mixed/p2phd1/{alone[0]}").shape == (3, size, size)
 
 
 def test_a_picture_that_vanishes_before_the_end_is_counted(
@@ -266,12 +278,12 @@ def test_a_picture_that_vanishes_before_the_end_is_counted(
 def test_a_tile_that_only_one_member_could_read_is_told(trained: Path) -> None:
     """The size and the time of the file are those of before, so what is drawn stays."""
     many(Path("many"), scenes=4, odd=0)
-    run(ensemble="spade2")
+    run()
     path = Path("many/sent1") / f"Sentinel1_VV_{key(2)}.tiff"
     status = path.stat()
     path.write_bytes(bytes(status.st_size))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    result = run(ensemble="spade2,p2phd1")
+    result = run(ensemble=f"p2phd1,{another()}")
     assert (result.scenes, result.done, result.skipped) == (3, 3, 4)
     names = [item.name for item in result.rejected]
     assert sorted(names) == sorted([f"Sentinel1 {key(2)}", f"Sentinel1 {key(90)}"])
@@ -303,7 +315,7 @@ from pathlib import Path
 from kit.predict import predict
 from kit.wish import Wish
 data, out = sys.argv[1:]
-predict("spade2", Path(data), runs=Path("runs"), predictions=Path(out), wish=Wish("eager", "float32"))
+predict("p2phd1", Path(data), runs=Path("runs"), predictions=Path(out), wish=Wish("eager", "float32"))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """  # noqa: E501
 
@@ -320,6 +332,8 @@ def test_memory_does_not_grow_with_the_scenes(trained: Path) -> None:
         for place in range(1, scenes):
             for band, path in bands:
                 os.link(path, path.with_name(str(TileName("Sentinel1", band, key(place)))))
+        if not peaks:
+            run("warm", data=str(data))  # trying the engine is not part of what is compared
         done = subprocess.run(
             [sys.executable, "-c", MEMORY, str(data), f"out{scenes}"],
             env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},
@@ -329,7 +343,7 @@ def test_memory_does_not_grow_with_the_scenes(trained: Path) -> None:
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout) / 1024)
         assert len(times(f"out{scenes}")) == scenes
-    assert peaks[1] - peaks[0] < 12
+    assert peaks[1] - peaks[0] < 16
 
 
 def test_what_is_read_once_serves_all_members(
@@ -343,6 +357,6 @@ def test_what_is_read_once_serves_all_members(
         return read_scene(sensor, paths)
 
     monkeypatch.setattr(kit.pipeline, "read_scene", counted)
-    run(ensemble="spade2,p2phd1")
+    run(ensemble=f"p2phd1,{another()}")
     assert len(read) == len(set(read)) == 7
     assert scale_radar(read_scene("Sentinel1", read[1])).shape == (2, 32, 32)

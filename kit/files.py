@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,11 +41,12 @@ def atomic(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # The umask cannot be asked for without changing it under other threads that write.
+        with part.open("wb") as made:
+            mode = stat.S_IMODE(os.fstat(made.fileno()).st_mode)
         yield part
         # safetensors writes for its owner alone; what is shared follows the umask like any file.
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)
+        part.chmod(mode)
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.replace(path)

@@ -1,11 +1,11 @@
-"""The processes that train one run together, as `torchrun` starts them; most often there is one.
+"""The processes that train or predict together, as `torchrun` starts them; most often it is one.
 
 In: the environment that torchrun sets. Out: which of how many this process is, and the few things
 that they have to agree on.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -59,6 +59,13 @@ class Group:
             return value
         mine = torch.tensor(value if self.first else 0.0, dtype=torch.float64, device=pick())
         return float(self.sum(mine))
+
+    def same(self, values: Sequence[int]) -> list[int]:
+        """The first process's `values`; all must have as many."""
+        if self.size == 1:
+            return [*values]
+        mine = [value if self.first else 0 for value in values]
+        return [*map(int, self.sum(torch.tensor(mine, dtype=torch.int64, device=pick())))]
 
     def each(self, work: Callable[[], T]) -> T:
         """Let every process do its own `work`; what one fails in ends them all.

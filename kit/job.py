@@ -7,7 +7,7 @@ that nothing is forgotten when one is killed; the first process gathers these li
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from kit.catalog import Rejection, Scene
-from kit.engines.backend import draw
-from kit.engines.engine import Engine
+from kit.engines.backend import Plan, Spec, draw
+from kit.engines.engine import Engine, Tell
 from kit.errors import BusyError, CheckError
 from kit.files import append, read_json, sweep_parts, write_json
 from kit.netcdf import file_of
@@ -35,14 +35,19 @@ _REMEDY = "predict with --overwrite"
 class Job:
     """One member of an ensemble, predicted by this process and maybe others."""
 
-    def __init__(self, folder: Path, weights: Weights, rank: int) -> None:
+    def __init__(
+        self, folder: Path, weights: Weights, rank: int, tell: Tell = lambda _: None
+    ) -> None:
         self.folder = folder
         self.weights = weights
         self.engine: Engine | None = None
         self.todo: set[SceneKey] = set()
         self._log = folder / _DONE.replace("*", str(rank))
-        self._logged: list[dict[str, Any]] = []
+        self._tell = tell
+        self._logged: set[tuple[str, Spec, Plan]] = set()
         self._waiting: list[Reading] = []
+        # Tiles of another size than most are not worth an engine of their own.
+        self._eager: Engine | None = None
         self._odd: list[Reading] = []
 
     def claim(
@@ -79,22 +84,23 @@ class Job:
         before = old.get("scenes", {})
         entries = {}
         for key, scene in scenes.items():
-            entry = {"tiles": _fingerprint(scene), "nodata": 0.0}
-            same = before.get(str(key), {}).get("tiles") == entry["tiles"]
-            entries[str(key)] = before[str(key)] if same else entry
-            if not same:
+            entry = {"tiles": _fingerprint(scene), "nodata": None}
+            known = before.get(str(key), entry)
+            # Nodata is unknown where nothing was drawn, and where what was noted of it got lost.
+            if known.get("tiles") == entry["tiles"] and known.get("nodata") is not None:
+                entry = known
+            else:
                 # An array of other tiles must be gone before the manifest claims it for these.
                 self._image(key).unlink(missing_ok=True)
+            entries[str(key)] = entry
         # Those of before made what is not done again; older kits did not say which they were.
         engines = old.get("engines", [{"name": "unknown"}] if before else [])
         write_json(path, facts | {"engines": engines, "rejected": [], "scenes": entries})
         self._forget()
 
-    def open(self, scenes: Sequence[SceneKey], share: slice) -> int:
-        """Find what is to be done, take a share of it; returns how many scenes all have to do."""
-        missing = {key for key in scenes if not self._image(key).exists()}
-        self.todo = missing.intersection(scenes[share])
-        return len(missing)
+    def lacks(self, scene: SceneKey) -> bool:
+        """Whether a scene is still to be drawn, in a folder that has been claimed."""
+        return not self._image(scene).exists()
 
     def manifest(self) -> dict[str, Any]:
         """What the folder's manifest says."""
@@ -106,16 +112,15 @@ class Job:
         if reading.scene.key not in self.todo:
             return 0
         self.todo.discard(reading.scene.key)
-        assert self.engine
         height, width = reading.radar.shape[1:]
         drawn = 0
-        if self.engine.fits(height, width):
+        if self.engine and self.engine.fits(height, width):
             engine, waiting = self.engine, self._waiting
         else:
-            # Tiles of another size than most are not worth an engine of their own.
-            if self._odd and self._odd[0].radar.shape != reading.radar.shape:
-                drawn = self._drain_odd(writer)
-            engine, waiting = Engine.eager(self.weights, (height, width)), self._odd
+            if not (self._eager and self._eager.fits(height, width)):
+                drawn = self._draw(self._odd, self._eager, writer)
+                self._eager = Engine.eager(self.weights, (height, width), self._tell)
+            engine, waiting = self._eager, self._odd
         waiting.append(reading)
         if len(waiting) < engine.batch:
             return drawn
@@ -129,8 +134,8 @@ class Job:
 
     def drain(self, writer: Writer) -> int:
         """Draw what is still waiting for a full batch; returns how many that were."""
-        drawn = self._draw(self._waiting, self.engine, writer) if self.engine else 0
-        return drawn + self._drain_odd(writer)
+        drawn = self._draw(self._waiting, self.engine, writer)
+        return drawn + self._draw(self._odd, self._eager, writer)
 
     def finish(self) -> None:
         """Gather what every process did into the manifest, and check that nothing is missing.
@@ -142,32 +147,35 @@ class Job:
         self._gather(found)
         for left_out in found["rejected"]:
             found["scenes"].pop(left_out["scene"], None)
-        for scene in found["scenes"]:
-            if not self._image(scene).exists():
-                raise CheckError(f"{self.folder}: no process drew {scene}\n  predict again")
+        scenes = found["scenes"]
+        lost = [
+            scene
+            for scene, entry in scenes.items()
+            if entry["nodata"] is None or not self._image(scene).exists()
+        ]
+        if lost:
+            raise CheckError(
+                f"{self.folder}: {len(lost)} of {len(scenes)} scenes are missing, {lost[0]} first\n"
+                "  predict again; what is there is kept"
+            )
         write_json(self.folder / MANIFEST, found)
         for path in self.folder.glob(_DONE):
             path.unlink()
 
-    def _drain_odd(self, writer: Writer) -> int:
-        if not self._odd:
-            return 0
-        height, width = self._odd[0].radar.shape[1:]
-        return self._draw(self._odd, Engine.eager(self.weights, (height, width)), writer)
-
-    def _draw(self, waiting: list[Reading], engine: Engine, writer: Writer) -> int:
+    def _draw(self, waiting: list[Reading], engine: Engine | None, writer: Writer) -> int:
         taken = waiting.copy()
         waiting.clear()
-        if not taken:
+        if not (taken and engine):
             return 0
         rgb = draw(engine, np.stack([reading.radar for reading in taken]), engine.batch)
         if not np.isfinite(rgb).all():
             raise CheckError(f"{self.folder}: the generator's output is not a number\n"
                              f"  train {self.folder.name} again, with a smaller lr")  # fmt: skip
-        line = {"engine": engine.describe()}
-        if line not in self._logged:
-            self._note(line)
-            self._logged.append(line)
+        # Before the pictures, so that none is there of an engine that the manifest does not name.
+        what = (engine.name, engine.spec, engine.plan)
+        if what not in self._logged:
+            self._note({"engine": engine.describe()})
+            self._logged.add(what)
         for reading, image in zip(taken, rgb, strict=True):
             note = {"scene": str(reading.scene.key), "nodata": reading.nodata}
             writer.put(self._image(reading.scene.key), image, partial(self._note, note))

@@ -1,13 +1,14 @@
 """Reading and writing in threads, so that the processor that draws waits for neither.
 
 In: radar scenes; pictures. Out: what a network sees of each scene, in their order; files. At most
-`AHEAD` scenes wait to be drawn and as many pictures to be written: the memory of a prediction does
-not depend on the number of scenes.
+`ahead` scenes wait to be drawn and as many pictures to be written: the memory of a prediction does
+not depend on the number of scenes. A pixel that waits to be drawn takes 8 bytes, and one that waits
+to be written 12: with 16 scenes of 256x256 that is 20 MiB.
 """
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from kit.tiles import read_scene
 
 AHEAD = 16
 LEVELS = 65535
-_THREADS = 2
+_READERS = 2
+_WRITERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +41,37 @@ class Reading:
     nodata: float
 
 
-def readings(scenes: Sequence[Scene]) -> Iterator[tuple[Scene, Reading | InputError]]:
-    """Each scene, in order, with its pixels or what is wrong with it."""
+def readings(
+    scenes: Sequence[Scene], ahead: int = AHEAD
+) -> Generator[tuple[Scene, Reading | InputError], None, None]:
+    """Each scene, in order, with its pixels or what is wrong with it.
+
+    Its threads end with it; who leaves it early has to close it.
+
+    Args:
+        scenes: which to read.
+        ahead: how many are read before they are asked for.
+    """
     todo = iter(scenes)
-    with ThreadPoolExecutor(_THREADS, "read") as pool:
-        ahead = deque((scene, pool.submit(_read, scene)) for scene in islice(todo, AHEAD))
+    with ThreadPoolExecutor(_READERS, "read") as pool:
+        waiting = deque((scene, pool.submit(_read, scene)) for scene in islice(todo, ahead))
         try:
-            while ahead:
-                scene, future = ahead.popleft()
-                yield scene, future.result()
-                ahead.extend((scene, pool.submit(_read, scene)) for scene in islice(todo, 1))
+            while waiting:
+                scene, future = waiting.popleft()
+                found = future.result()
+                waiting.extend((scene, pool.submit(_read, scene)) for scene in islice(todo, 1))
+                yield scene, found
         finally:
-            for _, future in ahead:
+            for _, future in waiting:
                 future.cancel()
 
 
 class Writer(AbstractContextManager["Writer"]):
-    """Turns pictures into files, each there whole or not at all."""
+    """Turns pictures into files, each there whole or not at all; at most `ahead` wait for it."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_THREADS, "write")
+    def __init__(self, ahead: int = AHEAD) -> None:
+        self._ahead = ahead
+        self._pool = ThreadPoolExecutor(_WRITERS, "write")
         self._waiting: deque[Future[None]] = deque()
 
     def put(self, path: Path, rgb: NDArray[np.float32], before: Callable[[], object]) -> None:
@@ -67,7 +80,7 @@ class Writer(AbstractContextManager["Writer"]):
         Raises:
             OutputError: this or an earlier picture cannot be written.
         """
-        while len(self._waiting) >= AHEAD or (self._waiting and self._waiting[0].done()):
+        while len(self._waiting) >= self._ahead or (self._waiting and self._waiting[0].done()):
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(_write, path, rgb, before))
 

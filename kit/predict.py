@@ -8,8 +8,8 @@ package` takes by default. What is done already is not done again. Under torchru
 its share of the scenes.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -22,10 +22,10 @@ from kit.engines.choose import choose
 from kit.engines.engine import Tell
 from kit.engines.samples import samples, size_of
 from kit.errors import InputError
-from kit.files import ENGINES, WORK, lock, write_json
-from kit.group import join
+from kit.files import ENGINES, WORK, json_sha256, lock, write_json
+from kit.group import Group, join, restarted
 from kit.job import Job
-from kit.pipeline import Writer, readings
+from kit.pipeline import AHEAD, Writer, readings
 from kit.tiles import SceneKey
 from kit.variants import members
 from kit.weights import read_run
@@ -40,6 +40,8 @@ _ANY = Wish()
 class Prediction:
     """What one `predict` did.
 
+    `scenes` were drawn by every member, now or before; `done` and `skipped` count pictures that
+    were made now and that were there.
     `nodata` maps each scene whose radar holds nodata to its share; such pixels were taken for
     lowest backscatter, so that the output is finite. `rejected` was not predicted. `engines` are
     what drew each member.
@@ -95,20 +97,27 @@ def predict(
     if not scenes:
         raise _nothing(data, rejected)
     with join(_PATIENCE) as group, ExitStack() as locks:
-        jobs = [Job(predictions / member.variant.name, member, group.rank) for member in weights]
+        group.each(lambda: _compare(group, data, scenes))
+        jobs = [
+            Job(predictions / member.variant.name, member, group.rank, tell) for member in weights
+        ]
 
         def claim() -> None:
             for job in jobs:
                 locks.enter_context(lock(job.folder))
-                job.claim(scenes, data, runs, overwrite)
+                job.claim(scenes, data, runs, overwrite and not restarted())
 
         group.alone(claim)
-        share = slice(group.rank, None, group.size)
-        missing = [job.open([*scenes], share) for job in jobs]
-        total = sum(missing)
-        # Before any begins, so that all have counted the same.
-        group.any(False)
-        if total and (size := size_of(scenes.values())):
+        # The first looks, because another machine may see the folder as it was a while ago.
+        undone = [group.same([job.lacks(key) for key in scenes]) for job in jobs]
+        total = sum(map(sum, undone))
+        some = [key for key, *lacks in zip(scenes, *undone, strict=True) if any(lacks)]
+        share = set(some[group.rank :: group.size])
+        for job, lacks in zip(jobs, undone, strict=True):
+            job.todo = {key for key, lack in zip(scenes, lacks, strict=True) if lack} & share
+        height, width = group.same((total and size_of(scenes.values())) or (0, 0))
+        if height:
+            size = height, width
 
             def engine(job: Job) -> None:
                 every = [*scenes.values()]
@@ -123,7 +132,7 @@ def predict(
                     before=job.manifest()["engines"],
                 )
 
-            for job in (job for job, count in zip(jobs, missing, strict=True) if count):
+            for job in (job for job, lacks in zip(jobs, undone, strict=True) if any(lacks)):
                 # The first builds and measures, the others find what it has built.
                 group.alone(partial(engine, job))
                 group.each(partial(engine, job))
@@ -131,9 +140,15 @@ def predict(
         for job in jobs:
             group.alone(job.finish)
         manifests = [job.manifest() for job in jobs]
-        left_out = manifests[0]["rejected"]
-        rejected += [Rejection(each["name"], each["kind"], each["reason"]) for each in left_out]
-        if not manifests[0]["scenes"]:
+        left_out = [each for manifest in manifests for each in manifest["rejected"]]
+        once = {each["scene"]: each for each in left_out}.values()
+        rejected += [Rejection(each["name"], each["kind"], each["reason"]) for each in once]
+        nodata = {
+            key: entry["nodata"]
+            for key, entry in manifests[0]["scenes"].items()
+            if all(key in manifest["scenes"] for manifest in manifests)
+        }
+        if not nodata:
             raise _nothing(data, rejected)
         last = {
             "ensemble": ensemble,
@@ -141,14 +156,13 @@ def predict(
             "rejected": [{"name": item.name, "reason": item.reason} for item in rejected],
         }
         group.alone(lambda: write_json(predictions / "last.json", last))
-    entries = manifests[0]["scenes"]
-    done = total - len(left_out) * len(jobs)
+    done = total - len(left_out)
     return Prediction(
         members=names,
-        scenes=len(entries),
+        scenes=len(nodata),
         done=done,
-        skipped=len(entries) * len(jobs) - done,
-        nodata={key: entry["nodata"] for key, entry in entries.items() if entry["nodata"]},
+        skipped=sum(len(manifest["scenes"]) for manifest in manifests) - done,
+        nodata={key: share for key, share in nodata.items() if share},
         rejected=tuple(rejected),
         engines={
             name: manifest["engines"] for name, manifest in zip(names, manifests, strict=True)
@@ -161,8 +175,10 @@ def _draw(jobs: Sequence[Job], scenes: dict[SceneKey, Scene], advance: Advance |
     todo = [scene for key, scene in scenes.items() if any(key in job.todo for job in jobs)]
     total = sum(len(job.todo) for job in jobs)
     done = 0
-    with Writer() as writer:
-        for scene, found in readings(todo):
+    # While a batch is drawn the next is read and the one before is written.
+    ahead = max([AHEAD, *(2 * job.engine.batch for job in jobs if job.engine)])
+    with Writer(ahead) as writer, closing(readings(todo, ahead)) as found_scenes:
+        for scene, found in found_scenes:
             for job in jobs:
                 if isinstance(found, InputError):
                     job.reject(scene, Rejection.unreadable(scene, found.brief))
@@ -174,6 +190,14 @@ def _draw(jobs: Sequence[Job], scenes: dict[SceneKey, Scene], advance: Advance |
             done += job.drain(writer)
     if advance and total:
         advance(done, total)
+
+
+def _compare(group: Group, data: Path, scenes: Mapping[SceneKey, Scene]) -> None:
+    """Refuse tiles that are not those of the first process, on a machine of its own maybe."""
+    digest = int(json_sha256([*map(str, scenes)])[:15], 16)
+    if group.same([digest]) != [digest]:
+        problem = "holds other scenes here than where the first process runs"
+        raise InputError(data, problem, "give all machines the same tiles")
 
 
 def _nothing(data: Path, rejected: Sequence[Rejection]) -> InputError:

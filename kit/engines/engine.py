@@ -49,11 +49,13 @@ class Engine:
         self._run: Run | None = None
 
     @classmethod
-    def eager(cls, weights: Weights, size: tuple[int, int]) -> "Engine":
+    def eager(
+        cls, weights: Weights, size: tuple[int, int], tell: Tell = lambda _: None
+    ) -> "Engine":
         """The generator as it was trained, which needs no building."""
         plan = asdict(eager.plans()[0])
         entry = Entry(Path(), {"plan": plan, "rate": 0, "gate": REFERENCE.as_dict()})
-        return cls("eager", eager, Spec("float32", *size), entry, weights)
+        return cls("eager", eager, Spec("float32", *size), entry, weights, tell)
 
     def fits(self, height: int, width: int) -> bool:
         """Whether it takes tiles of this size."""
@@ -78,7 +80,8 @@ class Engine:
                 parts = range(0, self.batch, self.plan.batch)
                 return torch.cat([self._run(sar[at : at + self.plan.batch]) for at in parts])
             except NO_ROOM:
-                self._halve()
+                pass  # only after the handler is what the failed call held free again
+            self._halve()
 
     def describe(self) -> dict[str, Any]:
         """What a manifest says of it: the last digits of a picture may depend on all of this."""
@@ -102,12 +105,14 @@ class Engine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if batch == 1:
+            instead = ", or predict with --backend eager"
             raise InputError(
                 self._backend.device(),
                 f"has no room for one tile of {self.spec.height}x{self.spec.width}",
-                "end what else runs on it, or predict with --backend eager",
+                "end what else runs on it" + (instead if self.name != "eager" else ""),
             )
         # Parts of equal size, because an engine is loaded for one.
         fewer = max(count for count in range(1, batch // 2 + 1) if batch % count == 0)
         self.plan = Plan(fewer)
-        self._tell(f"no room for {batch} tiles at a time: going on with {fewer}")
+        name = self._weights.variant.name
+        self._tell(f"{name}: no room for {batch} tiles at a time; going on with {fewer}")

@@ -45,13 +45,13 @@ train-all: setup ## train the five variants, one after the other; ARGS="--gpus 5
 	$(BIN)/kit train-all $(ARGS)
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 check: setup ## run the linter, the formatter's check, the type checker and the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 bench: bench-screen bench-train bench-predict ## measure the speed of everything that has a benchmark
 

@@ -28,8 +28,9 @@ from kit.tiles import read_scene
 
 AHEAD = 16
 LEVELS = 65535
-_READERS = 2
-_WRITERS = 2
+# More than two gain little where files are cached, and much where each takes a while to come.
+_READERS = 4
+_WRITERS = 4
 
 
 @dataclass(frozen=True, slots=True)

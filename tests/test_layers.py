@@ -20,7 +20,7 @@ ORDER = (
     "kit.models.discriminator", "kit.models", "kit.models.published", "kit.models.folding",
     "kit.models.inference", "kit.models.half", "kit.losses", "kit.weights", "kit.wish",
     "kit.engines.backend", "kit.engines.quiet", "kit.engines.eager", "kit.engines.openvino",
-    "kit.engines", "kit.engines.gate", "kit.engines.cache",
+    "kit.engines.inductor", "kit.engines", "kit.engines.gate", "kit.engines.cache",
     "kit.engines.samples", "kit.engines.engine", "kit.engines.choose",
     "kit.validate", "kit.group", "kit.interrupt", "kit.average",
     "kit.run", "kit.checkpoint", "kit.judge", "kit.pace", "kit.step", "kit.train", "kit.board",

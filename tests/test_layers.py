@@ -20,7 +20,7 @@ ORDER = (
     "kit.models.discriminator", "kit.models", "kit.models.published", "kit.models.folding",
     "kit.models.inference", "kit.models.subpixel", "kit.models.half", "kit.losses", "kit.weights",
     "kit.wish", "kit.engines.backend", "kit.engines.quiet", "kit.engines.eager",
-    "kit.engines.openvino", "kit.engines.nvidia", "kit.engines.tensorrt",
+    "kit.engines.openvino", "kit.engines.inductor", "kit.engines.nvidia", "kit.engines.tensorrt",
     "kit.engines.tensorrt_rtx", "kit.engines", "kit.engines.gate",
     "kit.engines.cache", "kit.engines.samples", "kit.engines.engine", "kit.engines.choose",
     "kit.validate", "kit.group", "kit.interrupt", "kit.average",

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kit.engines import BACKENDS, find_backend
+from kit.engines import BACKENDS, automatic, find_backend
 from kit.engines.backend import Plan, Run, Spec, draw
 from kit.engines.cache import amend, find, obtain
 from kit.engines.engine import NO_ROOM, Engine, Tell
@@ -128,7 +128,7 @@ def _candidates(wish: Wish) -> list[tuple[str, Precision]]:
         known = ", ".join((AUTO, *PRECISIONS))
         raise InputError(wish.precision, "no such precision", f"known are {known}")
     found: list[tuple[str, Precision]] = []
-    for name in BACKENDS if wish.backend == AUTO else (wish.backend,):
+    for name in automatic() if wish.backend == AUTO else (wish.backend,):
         try:
             able = find_backend(name).precisions()
         except InputError:

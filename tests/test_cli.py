@@ -39,6 +39,26 @@ def kit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     return run
 
 
+def test_engines_are_built_ahead_and_what_cannot_be_had_is_exit_3(trained: Path, kit) -> None:
+    code, out, err = kit("compile spade2 p2phd1 --backend eager --json")
+    assert code == 0 and "next: kit predict --ensemble spade2,p2phd1" in err
+    rows = json.loads(out)
+    assert [(row["variant"], row["backend"], row["precision"]) for row in rows] == [
+        ("spade2", "eager", "float32"), ("p2phd1", "eager", "float32"),
+    ]  # fmt: skip
+    assert all((row["height"], row["width"]) == (32, 32) and row["rate"] > 0 for row in rows)
+    for line, words in (
+        ("compile spade9", "kit train spade9"),
+        ("compile spade2 --backend warp", "known are"),
+        ("compile spade2 --backend eager --precision int8", "does not compute in int8"),
+        ("compile spade2 --backend eager --precision float32 --target sm89", "this machine alone"),
+        ("compile spade2 --backend tensorrt", "pip install 'sar-to-optical-kit[tensorrt]'"),
+        ("predict --ensemble spade2 --input test --backend warp", "known are"),
+    ):
+        code, _, err = kit(line)
+        assert code == 3 and words in err, (line, err)
+
+
 def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
     code, out, err = kit("prepare data --json")
     assert code == 0 and "Dataset-2" in err and "next: kit train" in err

@@ -1,13 +1,18 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
+from made import SHARED
 from torch import nn
 
+from kit.catalog import catalog
 from kit.errors import CheckError
 from kit.models import build_generator, inference
 from kit.models.folding import fold
 from kit.models.inference import for_inference
+from kit.scaling import scale_radar
+from kit.tiles import read_scene
 from kit.variants import find
 
 NETWORKS = {
@@ -51,6 +56,19 @@ def test_spectral_norms_and_all_rewriting_leave_the_function_as_it_is(name: str)
         # What float32 does to the network as it was is not the rewriting's fault.
         plain, rewritten = ((output - exact).abs().max() for output in outputs(torch.float32))
         assert rewritten <= plain + 1e-5
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the real tiles in ../shared/data")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_real_tiles_are_drawn_as_before(name: str) -> None:
+    scenes = catalog(SHARED / "europe-pairs").of("Sentinel1")
+    radar = np.stack([scale_radar(read_scene("Sentinel1", scene.paths)) for scene in scenes[:3]])
+    x = torch.from_numpy(radar).double()[..., :96, :96] * 2 - 1
+    network = trained_like(name).double()
+    with torch.no_grad():
+        expected = network(x)
+        found = inference._rewrite(fold(network))(x)
+    assert (found - expected).abs().max() <= 1e-12
 
 
 @pytest.mark.parametrize("name", NETWORKS)

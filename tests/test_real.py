@@ -25,7 +25,10 @@ def run(tmp_path: Path, data: Path, *, layout: str, settings: tuple[str, ...]) -
     prepare(data, work, rule=CloudRule())
     for name in ("spade2", "p2phd1"):
         train(tiny(name, *settings), work=work, runs=runs)
-    result = predict("spade2,p2phd1", data, runs=runs, predictions=predictions)
+    result = predict(
+        "spade2,p2phd1", data, runs=runs, predictions=predictions, work=work,
+        engines=tmp_path / "engines",
+    )  # fmt: skip
     assert not result.rejected and not result.nodata
     made = package(predictions=predictions, submissions=tmp_path / "submissions", layout=layout)
     report = score(made.archive, data, predictions=predictions)

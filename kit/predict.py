@@ -18,7 +18,7 @@ from typing import Any
 
 from kit.catalog import Rejection, Scene, catalog
 from kit.console import Advance
-from kit.engines.choose import choose
+from kit.engines.choose import candidates, choose
 from kit.engines.engine import Tell
 from kit.engines.samples import samples, size_of
 from kit.errors import InputError
@@ -90,6 +90,7 @@ def predict(
         BusyError: the folder holds predictions of other weights or other tiles.
     """
     names = members(ensemble)
+    candidates(wish)  # a wish that cannot be met is named though nothing is left to draw
     weights = [read_run(runs, name) for name in names]
     found = catalog(data.resolve())
     scenes = {scene.key: scene for scene in found.of("Sentinel1")}
@@ -135,7 +136,7 @@ def predict(
             for job in (job for job, lacks in zip(jobs, undone, strict=True) if any(lacks)):
                 # The first builds and measures, the others find what it has built.
                 group.alone(partial(engine, job))
-                group.each(partial(engine, job))
+                group.each(partial(engine, job) if job.engine is None else lambda: None)
         group.each(lambda: _draw(jobs, scenes, advance))
         for job in jobs:
             group.alone(job.finish)

@@ -21,6 +21,7 @@ from kit.tiles import TileName, read_scene, write_tile
 from kit.train import train
 from kit.validate import infer
 from kit.weights import load_run, save_weights
+from kit.wish import Wish
 
 MEMBERS = ("spade4", "spade2", "p2phd1")
 
@@ -207,6 +208,18 @@ def test_output_that_is_no_number_is_never_written(trained: Path) -> None:
     with pytest.raises(CheckError, match="not a number"):
         run("p2phd1")
     assert not images()
+
+
+def test_what_engine_is_taken_is_told_once(trained: Path) -> None:
+    told: list[str] = []
+    run("spade2", tell=told.append)
+    assert [line for line in told if line.startswith("spade2: eager, as 2 tiles")] == told
+
+
+def test_an_engine_that_cannot_be_had_is_named_though_all_is_drawn(trained: Path) -> None:
+    run("spade2")
+    with pytest.raises(InputError, match="no such backend"):
+        run("spade2", wish=Wish("openvno"))
 
 
 def test_untrained_members_are_named_before_any_work(trained: Path) -> None:

@@ -63,7 +63,7 @@ def choose(
         CheckError: the engine asked for, or every one, changes the MAE too much.
     """
     shop = _Shop(weights, size, wish, cache, samples, tell)
-    wanted = _candidates(wish)
+    wanted = candidates(wish)
     if wish.backend == AUTO:
         recorded = [(each.get("name"), each.get("precision")) for each in before]
         again = [each for each in wanted if each in recorded[-1:]]
@@ -123,7 +123,12 @@ def build_for(
     return shop.build(wish.backend, Spec(wish.precision, *size, target))
 
 
-def _candidates(wish: Wish) -> list[tuple[str, Precision]]:
+def candidates(wish: Wish) -> list[tuple[str, Precision]]:
+    """The backends and precisions of this machine that a wish admits.
+
+    Raises:
+        InputError: what is asked for is unknown, not installed, or not what this machine can do.
+    """
     if wish.precision not in (AUTO, *PRECISIONS):
         known = ", ".join((AUTO, *PRECISIONS))
         raise InputError(wish.precision, "no such precision", f"known are {known}")

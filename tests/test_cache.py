@@ -79,7 +79,6 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_found_out_later_is_kept_and_guarded(tmp_path: Path) -> None:
-    get(tmp_path)
     asked: list[Path] = []
 
     def find_out(folder: Path) -> dict[str, Any]:
@@ -87,7 +86,8 @@ def test_what_is_found_out_later_is_kept_and_guarded(tmp_path: Path) -> None:
         return {"rate": 2.5}
 
     for _ in range(2):
-        entry = amend(tmp_path, "spade2", KEY, "rate", find_out, print)
+        entry = get(tmp_path)
+        amend(entry, "rate", find_out, print)
         assert entry.about == {"build_s": 1, "rate": 2.5}
     assert len(asked) == 1
     about = entry.folder / "engine.json"

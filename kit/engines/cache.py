@@ -98,30 +98,24 @@ def obtain(
 
 
 def amend(
-    cache: Path,
-    name: str,
-    key: Mapping[str, Any],
+    entry: Entry,
     field: str,
     find_out: Callable[[Path], dict[str, Any]],
     tell: Callable[[str], None],
-) -> Entry:
-    """The engine of this key, which is there, with what `find_out` adds if `field` is not known.
+) -> None:
+    """Add to what is known of an engine what `find_out` says, if `field` is not known yet.
 
     Raises:
         OutputError: there is no room or no leave to write.
     """
-    entry = find(cache, name, key, tell)
-    assert entry
     if field in entry.about:
-        return entry
+        return
     with _turn(_aside(entry.folder), tell):
-        entry = find(cache, name, key, tell)
-        assert entry
-        if field not in entry.about:
-            entry.about.update(find_out(entry.folder))
-            about = read_json(entry.folder / _ABOUT, "") | {"made": entry.about}
+        about = read_json(entry.folder / _ABOUT, "compile the engine again")
+        if field not in about["made"]:
+            about["made"] |= find_out(entry.folder)
             _write(entry.folder, about)
-    return entry
+    entry.about.update(about["made"])
 
 
 def _write(folder: Path, about: dict[str, Any]) -> None:

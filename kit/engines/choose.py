@@ -7,8 +7,8 @@ the fastest, compared with eager float32, and kept.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kit.engines import BACKENDS, automatic, find_backend
 from kit.engines.backend import Plan, Run, Spec, draw
-from kit.engines.cache import amend, find, obtain
+from kit.engines.cache import Entry, amend, find, obtain
 from kit.engines.engine import NO_ROOM, Engine, Tell
 from kit.engines.gate import REFERENCE, Samples, compare
 from kit.errors import CheckError, InputError
@@ -120,7 +120,7 @@ def build_for(
         )
     find_backend(wish.backend, target)
     shop = _Shop(weights, size, wish, cache, samples, tell)
-    return shop.build(wish.backend, Spec(wish.precision, *size, target))
+    return shop.build(wish.backend, Spec(wish.precision, *size, target)).folder
 
 
 def candidates(wish: Wish) -> list[tuple[str, Precision]]:
@@ -149,55 +149,43 @@ def candidates(wish: Wish) -> list[tuple[str, Precision]]:
     return found
 
 
+@dataclass
 class _Shop:
     """Where engines of one generator are built, each at most once, and compared."""
 
-    def __init__(
-        self,
-        weights: Weights,
-        size: tuple[int, int],
-        wish: Wish,
-        cache: Path,
-        samples: Callable[[], Samples],
-        tell: Tell,
-    ) -> None:
-        self.weights = weights
-        self.size = size
-        self.wish = wish
-        self.cache = cache
-        self.tell = tell
-        self._samples = samples
+    weights: Weights
+    size: tuple[int, int]
+    wish: Wish
+    cache: Path
+    sample: Callable[[], Samples]
+    tell: Tell
+    # Finding one reads every byte of it.
+    _entries: dict[tuple[str, Spec], Entry] = field(default_factory=dict)
 
     def engine(self, name: str, precision: Precision) -> Engine:
         """The engine, from the cache or built, measured and compared."""
-        backend, spec = BACKENDS[name], Spec(precision, *self.size)
-        self.build(name, spec)
-        entry = amend(
-            self.cache,
-            self._label(name, spec),
-            self._key(name, spec),
-            "plan",
-            lambda folder: self._measure(name, spec, folder),
-            self.tell,
-        )
-        return Engine(name, backend, spec, entry, self.weights, self.tell)
+        spec = Spec(precision, *self.size)
+        entry = self.build(name, spec)
+        amend(entry, "plan", partial(self._measure, name, spec), self.tell)
+        return Engine(name, BACKENDS[name], spec, entry, self.weights, self.tell)
 
-    def build(self, name: str, spec: Spec) -> Path:
-        """The folder of the engine, built if it is not there."""
-        entry = obtain(
-            self.cache,
-            self._label(name, spec),
-            self._key(name, spec),
-            lambda folder: self._make(name, spec, folder),
-            self.tell,
-        )
-        return entry.folder
+    def build(self, name: str, spec: Spec) -> Entry:
+        """The engine's files, built if they are not there."""
+        if (name, spec) not in self._entries:
+            make = partial(self._make, name, spec)
+            label, key = self._label(name, spec), self._key(name, spec)
+            self._entries[name, spec] = obtain(self.cache, label, key, make, self.tell)
+        return self._entries[name, spec]
 
     def cached(self, name: str, precision: Precision) -> bool:
         """Whether the engine need not be built."""
         spec = Spec(precision, *self.size)
-        label, key = self._label(name, spec), self._key(name, spec)
-        return find(self.cache, label, key, lambda _: None) is not None
+        entry = self._entries.get((name, spec)) or find(
+            self.cache, self._label(name, spec), self._key(name, spec), lambda _: None
+        )
+        if entry:
+            self._entries[name, spec] = entry
+        return entry is not None
 
     def passing(self, name: str, precision: Precision) -> Engine | None:
         """The engine, unless it cannot be built here or the gate refuses it; says why."""
@@ -257,7 +245,7 @@ class _Shop:
     @cached_property
     def samples(self) -> Samples:
         """The tiles to try engines on."""
-        return self._samples()
+        return self.sample()
 
     @cached_property
     def expected(self) -> NDArray[np.float32]:

@@ -68,7 +68,7 @@ def library(monkeypatch) -> SimpleNamespace:
         convert_exported_program_to_serialized_trt_engine=convert
     )
     monkeypatch.setitem(sys.modules, "torch_tensorrt", torch_tensorrt)
-    monkeypatch.setattr(backend, "find_spec", lambda name: object())
+    monkeypatch.setattr(nvidia, "find_spec", lambda name: object())
     return seen
 
 
@@ -137,7 +137,7 @@ def test_eight_bits_are_refused(library, tmp_path) -> None:
 
 @pytest.mark.parametrize("missing", ["torch_tensorrt", "tensorrt"])
 def test_absent_it_says_how_to_install_it(missing, monkeypatch) -> None:
-    monkeypatch.setattr(backend, "find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr(nvidia, "find_spec", lambda name: None if name == missing else object())
     with pytest.raises(InputError, match=f"not installed: {missing}") as caught:
         find_backend("tensorrt")
     assert caught.value.remedy == "pip install 'sar-to-optical-kit[tensorrt]'"
@@ -145,7 +145,7 @@ def test_absent_it_says_how_to_install_it(missing, monkeypatch) -> None:
 
 
 def test_a_broken_installation_is_named(monkeypatch) -> None:
-    monkeypatch.setattr(backend, "find_spec", lambda name: object())
+    monkeypatch.setattr(nvidia, "find_spec", lambda name: object())
     monkeypatch.setattr(nvidia, "require_card", lambda name: None)
     monkeypatch.setitem(sys.modules, "torch_tensorrt", None)  # its import fails
     with pytest.raises(InputError, match=r"tensorrt: does not load: .*\n.*reinstall"):
@@ -280,7 +280,7 @@ def tensorrt(monkeypatch) -> Any:
     monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA T4")
-    monkeypatch.setattr(backend, "find_spec", lambda name: object())
+    monkeypatch.setattr(nvidia, "find_spec", lambda name: object())
     module: Any = ModuleType("tensorrt")
     module.ILogger, module.Runtime, module.stream = Log, Runtime, stream
     module.ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="ours")

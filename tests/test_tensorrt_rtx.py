@@ -190,8 +190,8 @@ def test_a_card_that_it_does_not_run_on_is_named(monkeypatch) -> None:
 
 @pytest.mark.parametrize("missing", ["tensorrt_rtx", "onnx", "onnxscript"])
 def test_absent_it_says_how_to_install_it(missing, monkeypatch) -> None:
-    found = rtx.find_spec
-    monkeypatch.setattr(rtx, "find_spec", lambda name: None if name == missing else found(name))
+    found = nvidia.find_spec
+    monkeypatch.setattr(nvidia, "find_spec", lambda name: None if name == missing else found(name))
     for ask in (rtx.require, rtx.targets):
         with pytest.raises(InputError, match=f"not installed: {missing}\n") as caught:
             ask()

@@ -7,6 +7,7 @@ interface, that of the module `trt` that is handed around here.
 import ctypes
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,20 @@ INPUT, OUTPUT = "sar", "rgb"
 
 _CUDA = 13000  # what the libraries are built with, as cuDriverGetVersion counts
 _HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def require_installed(name: str, needed: Sequence[str]) -> None:
+    """Return where all modules that the backend `name` needs are installed.
+
+    Raises:
+        InputError: says which are not, and the line that would bring them.
+    """
+    if missing := [module for module in needed if find_spec(module) is None]:
+        raise InputError(
+            name,
+            f"not installed: {', '.join(missing)}",
+            f"pip install 'sar-to-optical-kit[{name}]'",
+        )
 
 
 def require_card(name: str) -> None:

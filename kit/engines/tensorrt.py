@@ -8,7 +8,6 @@ import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as version_of
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +29,7 @@ _NEEDED = ("torch_tensorrt", "tensorrt")
 
 def require() -> None:
     """Raises InputError where it is not installed, does not load, or there is no card."""
-    _check_installed()
+    nvidia.require_installed(NAME, _NEEDED)
     nvidia.require_card(NAME)
     _library()
 
@@ -98,7 +97,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
 
 def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
     """The engine, on the card."""
-    _check_installed()
+    nvidia.require_installed(NAME, _NEEDED)
     import tensorrt
 
     return nvidia.Execution(tensorrt, folder / nvidia.ENGINE, spec, plan)
@@ -127,18 +126,8 @@ def _reason(error: BaseException) -> str:
     return str(error).partition("\n")[0][:300]
 
 
-def _check_installed() -> None:
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise InputError(
-            NAME,
-            f"not installed: {', '.join(missing)}",
-            f"pip install 'sar-to-optical-kit[{NAME}]'",
-        )
-
-
 def _library() -> Any:
-    _check_installed()
+    nvidia.require_installed(NAME, _NEEDED)
     try:
         with quiet():
             import torch_tensorrt

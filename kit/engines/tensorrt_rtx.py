@@ -6,7 +6,6 @@ what each layer computes in. On the card, the library compiles the last of an en
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as version_of
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -162,13 +161,7 @@ def _refused(problem: str) -> InputError:
 
 
 def _library() -> Any:
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise InputError(
-            NAME,
-            f"not installed: {', '.join(missing)}",
-            f"pip install 'sar-to-optical-kit[{NAME}]'",
-        )
+    nvidia.require_installed(NAME, _NEEDED)
     import tensorrt_rtx
 
     return tensorrt_rtx

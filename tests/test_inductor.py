@@ -192,7 +192,7 @@ def test_says_what_an_engine_depends_on() -> None:
 @needs_compiler
 def test_is_tried_on_a_card_and_where_openvino_is_not_installed(monkeypatch) -> None:
     def tried() -> set[str]:
-        return {name for name, _ in choose._candidates(Wish())}
+        return {name for name, _ in choose.candidates(Wish())}
 
     def missing() -> None:
         raise InputError("openvino", "not installed", "pip install it")

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from kit.models.convolution import Convolution3x3
 from kit.models.norms import InstanceNorm
 from kit.models.padding import reflect_to_multiple
 from kit.models.precision import in_float32
@@ -27,11 +28,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
+            Convolution3x3(channels, channels),
             norm(channels),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
+            Convolution3x3(channels, channels),
             norm(channels),
         )
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from kit.models.convolution import Convolution3x3, convolve3x3
 from kit.models.padding import reflect_to_multiple
 from kit.models.precision import in_float32
 
@@ -41,7 +42,7 @@ class Spade(nn.Module):
         both = (self.mlp_gamma, self.mlp_beta)
         weight = torch.cat([convolution.weight for convolution in both])
         bias = torch.cat([c.bias for c in both if c.bias is not None])
-        gamma, beta = F.conv2d(hidden, weight, bias, padding=1).chunk(2, dim=1)
+        gamma, beta = convolve3x3(hidden, weight, bias, padding=1).chunk(2, dim=1)
         normalised: Tensor = self.param_free_norm(features)
         return normalised * (1 + gamma) + beta
 
@@ -52,8 +53,8 @@ class SpadeBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, norm: type[nn.Module]) -> None:
         super().__init__()
         middle = min(channels_in, channels_out)
-        self.conv_0 = spectral_norm(nn.Conv2d(channels_in, middle, 3, padding=1))
-        self.conv_1 = spectral_norm(nn.Conv2d(middle, channels_out, 3, padding=1))
+        self.conv_0 = spectral_norm(Convolution3x3(channels_in, middle, padding=1))
+        self.conv_1 = spectral_norm(Convolution3x3(middle, channels_out, padding=1))
         self.norm_0 = Spade(channels_in, norm)
         self.norm_1 = Spade(middle, norm)
         self.learns_shortcut = channels_in != channels_out

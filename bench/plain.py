@@ -29,7 +29,9 @@ class Spade(nn.Module):
     def forward(self, x: Tensor, sar: Tensor) -> Tensor:
         """Features [B, C, h, w] and SAR [B, 2, H, W] to features of the same shape."""
         hidden = self.mlp_shared(F.interpolate(sar, size=x.shape[-2:], mode="nearest"))
-        return self.param_free_norm(x) * (1 + self.mlp_gamma(hidden)) + self.mlp_beta(hidden)
+        scaled = self.param_free_norm(x) * (1 + self.mlp_gamma(hidden))
+        modulated: Tensor = scaled + self.mlp_beta(hidden)
+        return modulated
 
 
 class SpadeBlock(nn.Module):
@@ -52,7 +54,8 @@ class SpadeBlock(nn.Module):
         change = self.conv_0(F.leaky_relu(self.norm_0(x, sar), 0.2))
         change = self.conv_1(F.leaky_relu(self.norm_1(change, sar), 0.2))
         shortcut = self.conv_s(self.norm_s(x, sar)) if self.learns_shortcut else x
-        return shortcut + change
+        drawn: Tensor = shortcut + change
+        return drawn
 
 
 class SpadeGenerator(nn.Module):
@@ -93,7 +96,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [B, C, h, w] to features of the same shape."""
-        return x + self.conv_block(x)
+        change: Tensor = self.conv_block(x)
+        return x + change
 
 
 class GlobalGenerator(nn.Module):
@@ -113,7 +117,8 @@ class GlobalGenerator(nn.Module):
 
     def forward(self, sar: Tensor) -> Tensor:
         """SAR [B, 2, H, W] to RGB [B, 3, H, W]."""
-        return self.model(sar)
+        rgb: Tensor = self.model(sar)
+        return rgb
 
 
 class Discriminator(nn.Module):
@@ -171,7 +176,8 @@ class Plain:
         loss = self.variant.l1 * distance
         losses = {"l1": distance.item()}
         if self.discriminator:
-            adversarial = -sum(scale.mean() for scale in self.discriminator(sar, fake)) / 2
+            judged = [scale.mean() for scale in self.discriminator(sar, fake)]
+            adversarial = -torch.stack(judged).mean()
             loss = loss + self.variant.gan * adversarial
             losses["gan"] = adversarial.item()
         self.drawing.zero_grad()
@@ -181,10 +187,11 @@ class Plain:
             with torch.no_grad():
                 fake = self.generator(sar)
             fakes, reals = self.discriminator(sar, fake), self.discriminator(sar, target)
-            loss = sum(F.relu(1 + scale).mean() for scale in fakes) / 2
-            loss = loss + sum(F.relu(1 - scale).mean() for scale in reals) / 2
+            judged = [F.relu(1 + scale).mean() for scale in fakes]
+            judged += [F.relu(1 - scale).mean() for scale in reals]
+            loss = torch.stack(judged).sum() / 2
             self.judging.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.judging.step()
             losses["discriminator"] = loss.item()
         return losses

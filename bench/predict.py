@@ -34,6 +34,7 @@ from kit.engines.engine import Engine
 from kit.engines.gate import Samples
 from kit.errors import InputError
 from kit.models import build_generator
+from kit.models.spade import SpadeGenerator
 from kit.predict import predict
 from kit.simulate import simulate
 from kit.variants import find
@@ -85,9 +86,9 @@ def made_up(root: Path, name: str, width: int) -> None:
     generator = build_generator(variant)
     with torch.no_grad():
         for module in generator.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
                 module.running_var.uniform_(0.5, 2)
-        if variant.model == "spade":
+        if isinstance(generator, SpadeGenerator):
             # Untrained, it draws a grey that no rounding can change.
             drawn = generator.eval()(torch.rand(1, 2, 64, 64) * 2 - 1)
             generator.conv_img.weight *= 0.5 / drawn.atanh().std()

@@ -10,7 +10,7 @@ goes to the screen, the same rows to bench/train.json.
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
@@ -27,7 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from kit import console
 from kit.checkpoint import State
 from kit.cloudrule import CloudRule
-from kit.dataset import WORKERS, PairDataset, Sample, batches
+from kit.core import WORKERS
+from kit.dataset import PairDataset, Sample, batches
 from kit.device import keep_memory, multiplies_bfloat16, pick
 from kit.group import Group
 from kit.pack import pack
@@ -105,26 +106,38 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
     rows = []
     for name, source in sources.items():
         dataset = PairDataset(source, pairs, crop=variant.crop, target=variant.target, seed=0)
-
-        def load(dataset: PairDataset = dataset) -> Iterator[Sample]:
-            return islice(batches(dataset, epoch=0, batch=variant.batch, workers=WORKERS), 8)
-
-        held = list(load())
-        images = sum(len(sample.radar) for sample in held)
-        calls: dict[str, Callable[[], object]] = {
-            "loader alone": lambda load=load: list(load()),
-            "step alone": lambda held=held: [step.take(sample) for sample in held],
-            "both": lambda load=load: [step.take(sample) for sample in load()],
-        }
-        turns = [[timed(call) for call in calls.values()] for _ in range(rounds + 1)][1:]
-        rates = [images / min(seconds) for seconds in zip(*turns, strict=True)]
-        # Of the slower of the two, within a turn.
-        share = statistics.median(max(alone[:2]) / alone[2] for alone in turns)
-        slower = "the slower of the two"
-        for what, rate in zip(calls, rates, strict=True):
-            ratio = share if what == "both" else rate / min(rates[:2])
-            rows.append(row(f"{variant.name}, {name}: {what}", rate, "images/s", ratio, slower))
+        rows += together(f"{variant.name}, {name}", step, dataset, variant.batch, rounds)
     return rows
+
+
+def together(
+    name: str, step: Step, dataset: PairDataset, batch: int, rounds: int
+) -> list[dict[str, Any]]:
+    """Eight batches loaded, learnt from, and both at a time."""
+
+    def load() -> Iterator[Sample]:
+        return islice(batches(dataset, epoch=0, batch=batch, workers=WORKERS), 8)
+
+    def learn(samples: Iterable[Sample]) -> None:
+        for sample in samples:
+            step.take(sample)
+
+    held = list(load())
+    images = sum(len(sample.radar) for sample in held)
+    calls: dict[str, Callable[[], object]] = {
+        "loader alone": lambda: list(load()),
+        "step alone": lambda: learn(held),
+        "both": lambda: learn(load()),
+    }
+    turns = [[timed(call) for call in calls.values()] for _ in range(rounds + 1)][1:]
+    rates = [images / min(seconds) for seconds in zip(*turns, strict=True)]
+    # Of the slower of the two, within a turn.
+    share = statistics.median(max(alone[:2]) / alone[2] for alone in turns)
+    ratios = [rate / min(rates[:2]) for rate in rates[:2]] + [share]
+    return [
+        row(f"{name}: {what}", rate, "images/s", ratio, "the slower of the two")
+        for what, rate, ratio in zip(calls, rates, ratios, strict=True)
+    ]
 
 
 def full_size(variant: Variant) -> list[dict[str, Any]]:

@@ -47,15 +47,12 @@ def convolve3x3(features: Tensor, weight: Tensor, bias: Tensor | None, padding: 
 
 def _small(features: Tensor, weight: Tensor) -> bool:
     """Whether the map is small enough, and this is where it was measured: training in float32."""
+    learns = torch.is_grad_enabled() and weight.requires_grad
+    if not learns or features.is_cuda or torch.is_autocast_enabled("cpu"):
+        return False
     pixels = features.numel() // features.shape[1]
-    return (
-        pixels <= _PIXELS_PER_CHANNEL * len(weight)
-        and torch.is_grad_enabled()
-        and weight.requires_grad
-        and features.device.type == "cpu"
-        and not torch.is_autocast_enabled("cpu")
-        and features.is_contiguous(memory_format=torch.channels_last)
-    )
+    last = features.is_contiguous(memory_format=torch.channels_last)
+    return last and pixels <= _PIXELS_PER_CHANNEL * len(weight)
 
 
 @cache

@@ -19,11 +19,12 @@ class InstanceNorm(nn.InstanceNorm2d):
         Raises:
             ValueError: maps of one pixel, in training.
         """
+        if not self.training or features.is_cuda or features[0, 0].numel() == 1:
+            return super().forward(features)
         # torch's own takes planes alone, so it copies features that lie channels last, and gives
         # them back as planes. And its gradient is wrong for one picture where the gradient that it
         # is given lies channels last (torch 2.13, on a CPU).
-        ours = features.is_contiguous(memory_format=torch.channels_last) or len(features) == 1
-        if not self.training or features.is_cuda or not ours or features[0, 0].numel() == 1:
+        if len(features) > 1 and not features.is_contiguous(memory_format=torch.channels_last):
             return super().forward(features)
         normed: Tensor = _ChannelsLast.apply(features, self.eps)  # type: ignore[no-untyped-call]
         return normed

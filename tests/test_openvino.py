@@ -86,6 +86,40 @@ def test_int8_is_near_and_smaller(
     assert capsys.readouterr().out == ""
 
 
+def in_eight_bits(folder: Path) -> list[str]:
+    """What the operations are called whose input is rounded, and that they are convolutions."""
+    import openvino as library
+
+    model = library.Core().read_model(folder / "model.xml")
+    rounded = [op for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]
+    users = [user.get_node() for op in rounded for user in op.output(0).get_target_inputs()]
+    assert {user.get_type_name() for user in users} <= set(openvino._CONVOLUTIONS)
+    return [user.get_friendly_name().partition("/")[0] for user in users]
+
+
+def test_int8_rounds_convolutions_alone_and_spares_the_delicate(
+    generators: dict[str, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for apart in (0.0, 1.0):
+        monkeypatch.setattr(openvino, "_apart", lambda *_, apart=apart: apart)
+        folder = tmp_path / str(apart)
+        folder.mkdir()
+        built(generators["spade"], "int8", folder)
+        found[apart] = in_eight_bits(folder)
+    # 56 less the first, the last and 6 of the last two blocks; or less all 18 of the seven blocks.
+    assert len(found[0.0]) == 48 and len(found[1.0]) == 36
+    assert set(found[1.0]) < set(found[0.0])
+    assert not {"convolution", "convolution_55", "convolution_54"} & set(found[0.0])
+
+
+def test_int8_leaves_the_statistics_of_instance_norms(
+    generators: dict[str, nn.Module], tmp_path: Path
+) -> None:
+    built(generators["pix2pixhd"], "int8", tmp_path)
+    assert len(in_eight_bits(tmp_path)) == 26
+
+
 def test_int8_needs_tiles_to_calibrate_on(generators: dict[str, nn.Module], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"int8: no tile(.|\n)*kit prepare"):
         openvino.build(generators["pix2pixhd"], Spec("int8", HEIGHT, WIDTH), tmp_path, tiles(4)[:0])

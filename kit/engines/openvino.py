@@ -24,6 +24,7 @@ from kit.wish import Precision
 
 _MODEL = "model.xml"
 _BATCH = "batch"
+_RECIPE = "recipe 2"  # an engine of another recipe is built anew
 _CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData")
 # A quarter of a grey level of eight bits; what was seen lies far below it or above.
 _NEAR = 1e-3
@@ -42,8 +43,8 @@ def targets() -> Mapping[str, str]:
 
 
 def version() -> str:
-    """OpenVINO's version, and that of NNCF."""
-    return f"openvino {version_of('openvino')}, nncf {version_of('nncf')}"
+    """OpenVINO's version, that of NNCF, and that of what is quantised here."""
+    return f"openvino {version_of('openvino')}, nncf {version_of('nncf')}, {_RECIPE}"
 
 
 def device() -> str:

@@ -74,7 +74,7 @@ class Backend:
 
 @pytest.fixture
 def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backend]:
-    found = {"fast": Backend(), "slow": Backend(pause=0.1)}
+    found = {"fast": Backend(), "slow": Backend(pause=0.3)}
     monkeypatch.setattr(engines, "BACKENDS", {**found, "eager": Slow()})
     monkeypatch.setattr("kit.engines.choose.BACKENDS", engines.BACKENDS)
     return found

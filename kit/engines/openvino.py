@@ -140,7 +140,8 @@ def _quantised(
 ) -> Any:
     """`model` with the inputs and weights of convolutions in eight bits, by NNCF.
 
-    Of the sets of convolutions to leave alone, the first whose pictures are near enough is taken.
+    Of the sets of convolutions to leave alone, the first whose pictures are near enough is taken,
+    or the last.
     """
     if not len(tiles):
         raise InputError(
@@ -149,11 +150,12 @@ def _quantised(
             "prepare training tiles (kit prepare), or name some with --tiles",
         )
     radars = [tile[None].numpy() for tile in tiles]
-    for spared in delicate:
-        quantised = _quantised_but(model, [names[module] for module in sorted(spared)], radars)
+    *faster, last = ([names[module] for module in sorted(spared)] for spared in delicate)
+    for spared in faster:
+        quantised = _quantised_but(model, spared, radars)
         if _apart(model, quantised, radars[:_COMPARED]) <= _NEAR:
-            break
-    return quantised
+            return quantised
+    return _quantised_but(model, last, radars)
 
 
 def _quantised_but(model: Any, spared: list[str], radars: list[NDArray[np.float32]]) -> Any:
@@ -182,5 +184,6 @@ def _quantised_but(model: Any, spared: list[str], radars: list[NDArray[np.float3
 
 def _apart(model: Any, other: Any, radars: list[NDArray[np.float32]]) -> float:
     """The mean difference of what two models draw, of [0, 1]."""
-    ours, theirs = (_core().compile_model(each, "CPU") for each in (model, other))
+    exactly = {"INFERENCE_PRECISION_HINT": "f32"}
+    ours, theirs = (_core().compile_model(each, "CPU", exactly) for each in (model, other))
     return float(np.mean([np.abs(ours(radar)[0] - theirs(radar)[0]) for radar in radars])) / 2

@@ -5,8 +5,6 @@ gradient back again. Where a map has few pixels for its many channels, that take
 arithmetic, and gathering every pixel's neighbourhood into a row of a matrix does not.
 """
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,7 +53,6 @@ def _small(features: Tensor, weight: Tensor) -> bool:
     return last and pixels <= _PIXELS_PER_CHANNEL * len(weight)
 
 
-@cache
 def _neighbours(batch: int, height: int, width: int) -> Tensor:
     """For each inner pixel of maps [B, h, w], which nine of all pixels lie around it."""
     pixels = torch.arange(batch * height * width).view(batch, height, width)

@@ -22,13 +22,12 @@ from kit.engines import eager
 from kit.engines.backend import Plan, Run, Spec
 from kit.engines.quiet import quiet
 from kit.errors import InputError
-from kit.models.half import InHalf
+from kit.models.half import HALF, InHalf
 from kit.wish import Precision
 
 NAME = "inductor"
 _MODEL = "model.pt2"
 _BATCHES = {"cpu": (1, 4), "cuda": (1, 4, 16, 32)}
-_HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _OTHERWISE = "predict with --backend eager"
 
 
@@ -85,8 +84,8 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
         problem = "no engine of torch's compiler is built in it on this machine"
         raise InputError(spec.precision, problem, f"choose {known}")
     network = generator
-    if spec.precision in _HALF:
-        network = InHalf(generator, _HALF[spec.precision])
+    if spec.precision in HALF:
+        network = InHalf(generator, HALF[spec.precision])
     network = place(copy.deepcopy(network).eval())
     # Two, because torch makes a constant of a batch of one.
     example = torch.zeros(2, 2, spec.height, spec.width, device=pick())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from kit.device import pick
 from kit.engines.backend import Plan, Spec
 from kit.errors import InputError
-from kit.models.half import InHalf
+from kit.models.half import HALF, InHalf
 from kit.models.subpixel import sub_pixel
 from kit.wish import Precision
 
@@ -27,7 +27,6 @@ USUAL = BATCHES[0]  # what an engine is tuned for
 INPUT, OUTPUT = "sar", "rgb"
 
 _CUDA = 13000  # what the libraries are built with, as cuDriverGetVersion counts
-_HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def require_installed(name: str, needed: Sequence[str]) -> None:
@@ -110,11 +109,11 @@ def typed(generator: nn.Module, precision: Precision) -> nn.Module:
     """
     if precision == "float32":
         return generator
-    if precision not in _HALF:
+    if precision not in HALF:
         raise InputError(
             precision, "no TensorRT engine is built in it", "choose float16, bfloat16 or float32"
         )
-    network = InHalf(generator, _HALF[precision])
+    network = InHalf(generator, HALF[precision])
     # TensorRT for RTX 1.7 refuses transposed convolutions of bfloat16. As sub-pixel convolutions,
     # pix2pixHD's four take 16/9 of the multiplications, so the other precisions keep them.
     return sub_pixel(network) if precision == "bfloat16" else network

@@ -11,6 +11,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
+HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+"""The types of the half precisions."""
+
 
 class InHalf(nn.Module):
     """A copy of `generator` in `kind`, float16 or bfloat16."""

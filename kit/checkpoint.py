@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from kit.adam import Adam
 from kit.average import Average
 from kit.device import place
 from kit.errors import InputError
@@ -41,9 +42,9 @@ class State:
     """
 
     generator: nn.Module
-    generator_optimizer: torch.optim.Optimizer
+    generator_optimizer: Adam
     discriminator: nn.Module | None
-    discriminator_optimizer: torch.optim.Optimizer | None
+    discriminator_optimizer: Adam | None
     average: Average | None
     epoch: int = 0
     batch: int = 0
@@ -63,8 +64,8 @@ class State:
     def new(cls, variant: Variant) -> "State":
         """Fresh networks and optimisers on the device; a discriminator only for a GAN loss."""
 
-        def adam(model: nn.Module, rate: float) -> torch.optim.Optimizer:
-            return torch.optim.Adam(model.parameters(), rate, betas=variant.betas, fused=True)
+        def adam(model: nn.Module, rate: float) -> Adam:
+            return Adam(model.parameters(), rate, variant.betas)
 
         generator = place(build_generator(variant))
         discriminator = place(build_discriminator(variant)) if variant.gan else None
@@ -122,13 +123,7 @@ class State:
                 setattr(self, name, about[name])
             for name, model, optimizer in self._parts():
                 model.load_state_dict(files[name])
-                weights = list(model.parameters())
-                slots: dict[int, dict[str, Tensor]] = {}
-                for key, tensor in _below(f"{name}/", files["optimizers"]).items():
-                    index, slot = key.split("/")
-                    slots.setdefault(int(index), {})[slot] = _like(weights[int(index)], tensor)
-                groups = optimizer.state_dict()["param_groups"]
-                optimizer.load_state_dict({"state": slots, "param_groups": groups})
+                optimizer.remember(_below(f"{name}/", files["optimizers"]))
             if self.average:
                 for name, tensor in self.average.tensors.items():
                     tensor.copy_(files["average"][name])
@@ -172,15 +167,13 @@ class State:
         for name, model, optimizer in self._parts():
             files[name] = model.state_dict()
             files["optimizers"] |= {
-                f"{name}/{index}/{slot}": tensor
-                for index, state in optimizer.state_dict()["state"].items()
-                for slot, tensor in state.items()
+                f"{name}/{key}": tensor for key, tensor in optimizer.tensors().items()
             }
         if self.average:
             files["average"] = self.average.tensors
         return files
 
-    def _parts(self) -> Iterator[tuple[str, nn.Module, torch.optim.Optimizer]]:
+    def _parts(self) -> Iterator[tuple[str, nn.Module, Adam]]:
         yield "generator", self.generator, self.generator_optimizer
         if self.discriminator and self.discriminator_optimizer:
             yield "discriminator", self.discriminator, self.discriminator_optimizer
@@ -219,11 +212,6 @@ def _read(path: Path, digest: str) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"not readable ({error})", _ANEW) from None
-
-
-def _like(weight: Tensor, tensor: Tensor) -> Tensor:
-    """`tensor` in the memory layout of its weight: fused optimisers walk both as they lie."""
-    return torch.empty_like(weight).copy_(tensor) if tensor.shape == weight.shape else tensor
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm, parametrize
 
+from kit.adam import Adam
 from kit.checkpoint import State
 from kit.dataset import Sample
 from kit.device import multiplies_bfloat16, pick, place
@@ -100,7 +101,7 @@ class Step:
     def _tries(self, part: Sample) -> bool:
         for who in ("generator", "discriminator"):
             if optimizer := getattr(self.state, f"{who}_optimizer"):
-                optimizer.zero_grad(set_to_none=True)
+                optimizer.zero_grad()
         gc.collect()
         torch.cuda.empty_cache()
         try:
@@ -164,7 +165,7 @@ class Step:
         the device in one copy, because each would make it wait.
         """
         model: nn.Module = getattr(self.state, who)
-        optimizer: torch.optim.Optimizer = getattr(self.state, f"{who}_optimizer")
+        optimizer: Adam = getattr(self.state, f"{who}_optimizer")
         norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
         found = self.group.sum(torch.stack([*losses.values(), norm])) / self.group.size
         *numbers, length = found.tolist()
@@ -181,7 +182,7 @@ class Step:
         memory = min(_MEMORY, seen / (seen + 1))
         self.state.norms[who] = [memory * usual + (1 - memory) * length, seen + 1]
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         return values
 
     def _parts(self, sample: Sample) -> list[tuple[Sample, Tensor]]:

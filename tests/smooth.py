@@ -4,7 +4,7 @@ import functools
 
 import torch
 
-torch.optim.Adam = functools.partial(torch.optim.Adam, eps=0.01)
+torch.optim.Adam.__init__ = functools.partialmethod(torch.optim.Adam.__init__, eps=0.01)
 
 if __name__ == "__main__":
     from kit.cli import main

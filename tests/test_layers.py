@@ -24,7 +24,7 @@ ORDER = (
     "kit.engines.nvidia",
     "kit.engines.tensorrt", "kit.engines.tensorrt_rtx", "kit.engines", "kit.engines.gate",
     "kit.engines.cache", "kit.engines.samples", "kit.engines.engine", "kit.engines.choose",
-    "kit.validate", "kit.group", "kit.interrupt", "kit.average",
+    "kit.validate", "kit.group", "kit.interrupt", "kit.average", "kit.adam",
     "kit.run", "kit.checkpoint", "kit.judge", "kit.pace", "kit.step", "kit.train", "kit.board",
     "kit.train_all", "kit.status",
     "kit.pipeline", "kit.job", "kit.predict", "kit.compile", "kit.ensemble",

@@ -1,9 +1,10 @@
-"""The compiled core: two libraries beside the package, loaded when first asked for.
+"""The compiled core: three libraries beside the package, loaded when first asked for.
 
-`kit_core` counts pixels and reads tiles on the processor; `kit_cuda` counts on an NVIDIA card, and
-is there if nvcc was when the kit was installed. Both have a plain C interface, so neither Python's
-nor torch's version matters to them. A library that is missing or does not load is no error here:
-the reason is returned, and the caller decides.
+`kit_core` counts pixels and reads tiles on the processor; `kit_norms` has instance norm for
+training there; `kit_cuda` counts on an NVIDIA card, and is there if nvcc was when the kit was
+installed. All have a plain C interface, so neither Python's nor torch's version matters to them. A
+library that is missing or does not load is no error here: the reason is returned, and the caller
+decides.
 """
 
 import ctypes
@@ -24,6 +25,7 @@ WORKERS = 1
 AGAIN = "install the kit again (in a clone: make --always-make setup)"
 REMEDIES = {
     "kit_core": f"install a C++ compiler and then {AGAIN}",
+    "kit_norms": f"install a C++ compiler and then {AGAIN}",
     "kit_cuda": f"put CUDA's nvcc on the path and {AGAIN}",
 }
 
@@ -70,6 +72,16 @@ _SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
             [ctypes.c_char_p, _int64, _int32, _int64, _int64, _int64, _pointer, _pointer],
         ),
     },
+    "kit_norms": {
+        "kit_instance_norm": (
+            None,
+            [_pointer, _int64, _int64, _int64, ctypes.c_float, _pointer, _pointer, _pointer],
+        ),
+        "kit_instance_norm_gradient": (
+            None,
+            [_pointer, _pointer, _int64, _int64, _int64, _pointer, _pointer, _pointer],
+        ),
+    },
     "kit_cuda": {
         "kit_cuda_count": (ctypes.c_int, [_scenes, _int32, _int32, _pointer, _pointer]),
         "kit_cuda_count_host": (ctypes.c_int, [_scenes, _int32, _int32, _pointer]),
@@ -81,7 +93,7 @@ _SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
 
 @cache
 def load(name: str) -> tuple[ctypes.CDLL | None, str]:
-    """`kit_core` or `kit_cuda`, or None; and where it was found, or why it was not."""
+    """The library called `name`, or None; and where it was found, or why it was not."""
     # An editable install keeps the libraries in site-packages and this file in the clone.
     paths = [Path(folder) / f"lib{name}.so" for folder in kit.__path__]
     path = next((path for path in paths if path.is_file()), None)

@@ -1,6 +1,7 @@
 """Which processor the networks run on, and how their tensors lie there."""
 
 import ctypes
+import os
 import sys
 from typing import Any, TypeVar
 
@@ -41,11 +42,13 @@ def place(what: T) -> T:
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory that it frees, for its next tensors.
+    """Let this process keep the memory that it frees, for its next tensors, in large pages.
 
     glibc maps every block above 32 MiB anew, and the kernel clears it page by page: a tenth of a
     training step on a CPU. Of other C libraries nothing is known, and nothing is changed.
     """
+    # torch reads this before its first tensor of 2 MiB.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
         mallopt(_M_MMAP_MAX, 0)

@@ -19,7 +19,7 @@ def test_every_line_has_a_value_and_a_reason(capsys) -> None:
     findings = doctor()
     names = [finding.name for finding in findings if not finding.name.startswith("engine: ")]
     assert names == ["python", "kit", "torch", "device", "cloud counts", "cloud counts on CUDA",
-                     "tile reader", "rasterio", "disk"]  # fmt: skip
+                     "tile reader", "instance norm", "rasterio", "disk"]  # fmt: skip
     assert all(finding.value and finding.why for finding in findings)
     assert find("kit").value == kit.__version__
     assert capsys.readouterr() == ("", "")
@@ -35,6 +35,14 @@ def test_engines_are_listed_with_what_they_compute_in_or_what_would_bring_them(m
     assert find("engine: eager") == Finding(
         "engine: eager", "none", "not installed; pip install it"
     )
+
+
+def test_what_trains_instance_norms_is_told(monkeypatch) -> None:
+    monkeypatch.setattr("kit.doctor.load", lambda _: (None, "not there"))
+    finding = find("instance norm")
+    assert finding.value == "reference" and "C++ compiler" in finding.why
+    monkeypatch.setattr("kit.doctor.load", lambda _: (object(), "there"))
+    assert find("instance norm") == Finding("instance norm", "native", "there")
 
 
 def test_cpu_names_its_threads(monkeypatch) -> None:

@@ -2,7 +2,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from kit import core
+from kit.models import norms
 from kit.models.norms import InstanceNorm
+
+LAST = torch.channels_last
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
@@ -50,3 +54,51 @@ def test_the_gradient_is_right_in_every_layout(count: int, last: bool, gradient_
     centred = plain - plain.mean((2, 3), keepdim=True)
     (centred * (centred.square().mean((2, 3), keepdim=True) + 1e-5).rsqrt()).backward(gradient)
     torch.testing.assert_close(found.grad, plain.grad)
+
+
+@pytest.fixture
+def compiled() -> None:
+    library, why = core.load("kit_norms")
+    if library is None:
+        pytest.skip(why)
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (2, 16, 3, 3), (3, 37, 16, 33), (4, 64, 64, 64)])
+@pytest.mark.parametrize("level", [0.0, 1000.0])
+def test_the_core_is_the_reference(shape: tuple[int, ...], level: float) -> None:
+    torch.manual_seed(0)
+    features = (torch.randn(shape) + level).to(memory_format=LAST)
+    gradient = torch.randn(shape).to(memory_format=LAST)
+    exact = norms.reference_norm(features.double(), 1e-5)
+    slope = norms.reference_gradient(gradient.double(), features.double(), *exact[1:])
+    found = norms.norm(features, 1e-5)
+    plain = norms.reference_norm(features, 1e-5)
+    assert [t.shape for t in found] == [t.shape for t in plain]
+    # Their rounding is that of the mean, a number as large as the level.
+    bound = 1e-5 + 1e-6 * level
+    for tensor, other in zip(found, exact, strict=True):
+        torch.testing.assert_close(tensor.double(), other, rtol=1e-5, atol=bound)
+    drawn = norms.norm_gradient(gradient, features, *found[1:])
+    torch.testing.assert_close(drawn.double(), slope, rtol=1e-5, atol=bound)
+    assert all(t.is_contiguous(memory_format=LAST) for t in (found[0], drawn))
+
+
+@pytest.mark.usefixtures("compiled")
+def test_the_core_gives_nothing_of_a_constant_map_whatever_the_threads() -> None:
+    features = torch.randn(3, 40, 31, 33).to(memory_format=LAST)
+    features[:, 5] = 7.25
+    before, drawn = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            drawn.append(norms.norm(features, 1e-5)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert not drawn[0][:, 5].any()
+    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
+
+
+def test_without_the_core_the_reference_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norms, "load", lambda _: (None, "not there"))
+    test_values_and_gradients_are_torchs(torch.float32, LAST)

@@ -1,8 +1,13 @@
-"""3 x 3 convolutions that train fast on small maps on a CPU.
+"""Convolutions that train fast on a CPU where oneDNN, which convolves for torch there, does not.
 
-oneDNN, which convolves for torch on a CPU, lays the weights out anew at every call, and their
-gradient back again. Where a map has few pixels for its many channels, that takes longer than the
-arithmetic, and gathering every pixel's neighbourhood into a row of a matrix does not.
+It lays the weights out anew at every call, and their gradient back again. Where a map has few
+pixels for its many channels, that takes longer than the arithmetic, and gathering every pixel's
+neighbourhood into a row of a matrix does not.
+
+It computes sixteen output channels at least. Where there are three, as in a picture, a square of
+2 x 2 pixels is taken for one of four times the channels: a larger kernel, but a third of the work.
+
+Evaluation takes torch's own alone, so that exported graphs are of convolutions.
 """
 
 import torch
@@ -27,11 +32,8 @@ class Convolution3x3(nn.Conv2d):
 
 
 def convolve3x3(features: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """`F.conv2d` of features [B, C, h, w] with a weight [C', C, 3, 3], by the faster of two ways.
-
-    Evaluation takes torch's own alone, so that exported graphs are of convolutions.
-    """
-    if not _small(features, weight):
+    """`F.conv2d` of features [B, C, h, w] with a weight [C', C, 3, 3], the faster of two ways."""
+    if not (_learns(features, weight) and _small(features, weight)):
         return F.conv2d(features, weight, bias, padding=padding)
     if padding:
         features = F.pad(features, 4 * (padding,))
@@ -43,17 +45,73 @@ def convolve3x3(features: Tensor, weight: Tensor, bias: Tensor | None, padding: 
     return drawn.view(batch, height - 2, width - 2, -1).permute(0, 3, 1, 2)
 
 
-def _small(features: Tensor, weight: Tensor) -> bool:
-    """Whether the map is small enough, and this is where it was measured: training in float32."""
-    learns = torch.is_grad_enabled() and weight.requires_grad
-    if not learns or features.is_cuda or torch.is_autocast_enabled("cpu"):
+class ConvolutionToPicture(nn.Conv2d):
+    """torch's convolution to three channels, with an odd kernel, a stride of one and no padding."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__(channels, 3, size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, C, h, w] to a picture [B, 3, h - k + 1, w - k + 1] for a kernel of k."""
+        even = features.shape[-2] % 2 == features.shape[-1] % 2 == 0
+        if not (even and _learns(features, self.weight)):
+            return super().forward(features)
+        assert self.bias is not None
+        drawn = F.conv2d(_squares(features), _by_squares(self.weight), self.bias.repeat(4))
+        return _pixels(drawn)
+
+
+def _learns(features: Tensor, weight: Tensor) -> bool:
+    """Whether this is where the ways here were measured: training in float32, channels last."""
+    if not (torch.is_grad_enabled() and weight.requires_grad):
         return False
+    if features.is_cuda or torch.is_autocast_enabled("cpu"):
+        return False
+    return features.is_contiguous(memory_format=torch.channels_last)
+
+
+def _small(features: Tensor, weight: Tensor) -> bool:
     pixels = features.numel() // features.shape[1]
-    last = features.is_contiguous(memory_format=torch.channels_last)
-    return last and pixels <= _PIXELS_PER_CHANNEL * len(weight)
+    return pixels <= _PIXELS_PER_CHANNEL * len(weight)
 
 
 def _neighbours(batch: int, height: int, width: int) -> Tensor:
     """For each inner pixel of maps [B, h, w], which nine of all pixels lie around it."""
     pixels = torch.arange(batch * height * width).view(batch, height, width)
     return pixels.unfold(1, 3, 1).unfold(2, 3, 1).flatten()
+
+
+def _squares(features: Tensor) -> Tensor:
+    """Each 2 x 2 pixels of features [B, C, h, w] as one, channels last: [B, 4 C, h / 2, w / 2].
+
+    The four follow each other row by row, each with all its channels, so that two are one copy.
+    """
+    batch, channels, height, width = features.shape
+    pairs = features.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2 * channels)
+    return pairs.transpose(2, 3).flatten(3).permute(0, 3, 1, 2)
+
+
+def _pixels(squares: Tensor) -> Tensor:
+    """What `_squares` was given."""
+    batch, channels, height, width = squares.shape
+    pairs = squares.permute(0, 2, 3, 1).reshape(batch, height, width, 2, channels // 2)
+    rows = pairs.transpose(2, 3).reshape(batch, 2 * height, 2 * width, channels // 4)
+    return rows.permute(0, 3, 1, 2)
+
+
+def _by_squares(weight: Tensor) -> Tensor:
+    """The weight [4 C', 4 C, (k + 1) / 2, (k + 1) / 2] that does to `_squares` what this does.
+
+    Each of the four output pixels sees the kernel at its own place in the squares around it.
+    """
+    out, channels, size, _ = weight.shape
+    half = (size + 1) // 2
+    placed = [
+        F.pad(weight, (right, 1 - right, down, 1 - down))
+        .view(out, channels, half, 2, half, 2)
+        .permute(0, 3, 5, 1, 2, 4)
+        .reshape(out, 4 * channels, half, half)
+        for down in (0, 1)
+        for right in (0, 1)
+    ]
+    return torch.cat(placed).contiguous(memory_format=torch.channels_last)

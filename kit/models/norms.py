@@ -1,9 +1,12 @@
 """Instance norm that is fast where a batch lies channels last on a CPU."""
 
+from ctypes import CDLL
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from kit.core import load
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -31,31 +34,79 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 class _ChannelsLast(torch.autograd.Function):
-    """The same norm, its sums over pixels as products with a row of ones, which are fastest."""
+    """The same norm of features that lie channels last, or are copied so."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, features: Tensor, eps: float) -> Tensor:
         features = features.contiguous(memory_format=torch.channels_last)
-        pixels = _pixels(features)
-        centred = pixels - _mean(pixels)
-        scale = (_mean(centred.square()) + eps).rsqrt()
-        ctx.save_for_backward(centred, scale)
-        normed = torch.empty_like(features)
-        torch.mul(centred, scale, out=_pixels(normed))
+        normed, mean, scale = norm(features, eps)
+        ctx.save_for_backward(features, mean, scale)
         return normed
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        centred, scale = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        pixels = _pixels(gradient)
-        along = _mean(pixels * centred) * scale.square()
-        result = torch.empty_like(gradient)
-        torch.sub(pixels, _mean(pixels), out=_pixels(result))
-        _pixels(result).addcmul_(centred, along, value=-1).mul_(scale)
-        return result, None
+        return norm_gradient(gradient, *ctx.saved_tensors), None
+
+
+def norm(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Features [B, C, h, w], channels last, normed; their mean and 1 / sqrt(variance + eps).
+
+    The latter two are [B, 1, C]. By the compiled core where it is and the features are float32.
+    """
+    if not (core := _core(features)):
+        return reference_norm(features, eps)
+    batch, channels, height, width = features.shape
+    normed = torch.empty_like(features)
+    mean, scale = features.new_empty(2, batch, 1, channels)
+    core.kit_instance_norm(
+        features.data_ptr(), batch, height * width, channels, eps,
+        mean.data_ptr(), scale.data_ptr(), normed.data_ptr(),
+    )  # fmt: skip
+    return normed, mean, scale
+
+
+def norm_gradient(gradient: Tensor, features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """The gradient by features [B, C, h, w], channels last, from that by the normed ones."""
+    if not (core := _core(features)):
+        return reference_gradient(gradient, features, mean, scale)
+    batch, channels, height, width = features.shape
+    result = torch.empty_like(features)
+    core.kit_instance_norm_gradient(
+        gradient.data_ptr(), features.data_ptr(), batch, height * width, channels,
+        mean.data_ptr(), scale.data_ptr(), result.data_ptr(),
+    )  # fmt: skip
+    return result
+
+
+def reference_norm(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """`norm` in torch; its sums over pixels are products with a row of ones, which are fastest."""
+    pixels = _pixels(features)
+    mean = _mean(pixels)
+    centred = pixels - mean
+    scale = (_mean(centred.square()) + eps).rsqrt()
+    normed = torch.empty_like(features)
+    torch.mul(centred, scale, out=_pixels(normed))
+    return normed, mean, scale
+
+
+def reference_gradient(gradient: Tensor, features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """`norm_gradient` in torch."""
+    pixels = _pixels(gradient)
+    centred = _pixels(features) - mean
+    along = _mean(pixels * centred) * scale.square()
+    result = torch.empty_like(gradient)
+    torch.sub(pixels, _mean(pixels), out=_pixels(result))
+    _pixels(result).addcmul_(centred, along, value=-1).mul_(scale)
+    return result
+
+
+def _core(features: Tensor) -> CDLL | None:
+    if features.dtype != torch.float32 or torch.compiler.is_compiling():
+        return None
+    return load("kit_norms")[0]
 
 
 def _pixels(features: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from kit.models.convolution import Convolution3x3
+from kit.models.convolution import Convolution3x3, ConvolutionToPicture
 from kit.models.norms import InstanceNorm
 from kit.models.padding import reflect_to_multiple
 from kit.models.precision import in_float32
@@ -61,7 +61,7 @@ class GlobalGenerator(nn.Module):
             # One row and column more than torch's default, so that the size doubles exactly.
             doubling = nn.ConvTranspose2d(wide, narrow, 3, stride=2, padding=1, output_padding=1)
             layers += _normalised(doubling, norm)
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), ConvolutionToPicture(width, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         initialise(self)
 

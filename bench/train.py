@@ -101,7 +101,7 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
     sources = {"tiles": Source()}
     pack(work)
     sources["pack"] = Source.open(work, pairs)
-    keep_memory()
+    keep_memory()  # not before plain steps, whose processes would inherit of it
     step = Step(variant, State.new(variant), Group())
     rows = []
     for name, source in sources.items():
@@ -129,10 +129,14 @@ def together(
         "step alone": lambda: learn(held),
         "both": lambda: learn(load()),
     }
-    turns = [[timed(call) for call in calls.values()] for _ in range(rounds + 1)][1:]
-    rates = [images / min(seconds) for seconds in zip(*turns, strict=True)]
+    turns = []
+    for turn in range(1 + 4 * rounds):  # a loader of a hundredth is less than the machine's noise
+        order = list(calls)[:: 1 if turn % 2 else -1]
+        seconds = {what: timed(calls[what]) for what in order}
+        turns.append([seconds[what] for what in calls])
+    rates = [images / min(seconds) for seconds in zip(*turns[1:], strict=True)]
     # Of the slower of the two, within a turn.
-    share = statistics.median(max(alone[:2]) / alone[2] for alone in turns)
+    share = statistics.median(max(alone[:2]) / alone[2] for alone in turns[1:])
     ratios = [rate / min(rates[:2]) for rate in rates[:2]] + [share]
     return [
         row(f"{name}: {what}", rate, "images/s", ratio, "the slower of the two")

@@ -4,7 +4,7 @@ The plain step and the kit's run in a process each, because memory is kept by pr
 turns, because machines are shared and noisy; a ratio is the median of those within a turn. A table
 goes to the screen, the same rows to bench/train.json.
 
-    python bench/train.py [--rounds 5] [--folder /tmp]
+    python bench/train.py [--rounds 9] [--folder /tmp]
 """
 
 import argparse
@@ -48,7 +48,7 @@ LARGEST = 256  # a batch beyond any device
 def main() -> None:
     """Run all benchmarks and report."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--rounds", type=int, default=9)
     arguments.add_argument("--folder", type=Path, default=None)
     chosen = arguments.parse_args()
     peak = ceiling()
@@ -130,7 +130,7 @@ def together(
         "both": lambda: learn(load()),
     }
     turns = []
-    for turn in range(1 + 4 * rounds):  # a loader of a hundredth is less than the machine's noise
+    for turn in range(1 + 2 * rounds):  # a loader of a hundredth is less than the machine's noise
         order = list(calls)[:: 1 if turn % 2 else -1]
         seconds = {what: timed(calls[what]) for what in order}
         turns.append([seconds[what] for what in calls])

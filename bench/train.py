@@ -8,6 +8,7 @@ goes to the screen, the same rows to bench/train.json.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +30,7 @@ from kit.checkpoint import State
 from kit.cloudrule import CloudRule
 from kit.core import WORKERS
 from kit.dataset import PairDataset, Sample, batches
-from kit.device import keep_memory, multiplies_bfloat16, pick
+from kit.device import LARGE_PAGES, keep_memory, multiplies_bfloat16, pick
 from kit.group import Group
 from kit.pack import pack
 from kit.pairs import read_pairs
@@ -51,6 +52,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=9)
     arguments.add_argument("--folder", type=Path, default=None)
     chosen = arguments.parse_args()
+    keep_memory()
     peak = ceiling()
     rows = [row("torch.mm", peak / 1e9, "GFLOP/s", 1.0, "itself")]
     for name in NAMES:
@@ -101,7 +103,6 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
     sources = {"tiles": Source()}
     pack(work)
     sources["pack"] = Source.open(work, pairs)
-    keep_memory()  # not before plain steps, whose processes would inherit of it
     step = Step(variant, State.new(variant), Group())
     rows = []
     for name, source in sources.items():
@@ -171,12 +172,15 @@ def fitting(variant: Variant) -> Iterator[int]:
 
 def serve(asked: Connection, variant: Variant, who: str) -> None:
     """A child: answer `step` with seconds, `memory` with MiB, `operations` with those of a step."""
+    if who == "kit":
+        keep_memory()
+    else:
+        os.environ.pop(LARGE_PAGES, None)  # which it inherits
     torch.manual_seed(0)
     size = (variant.batch, 3, variant.crop, variant.crop)
     target = torch.rand(size, device=pick()) * 2 - 1
     sample = Sample(target[:, :2].contiguous().clone(), target, torch.ones_like(target[:, :1]))
     if who == "kit":
-        keep_memory()
         step = Step(variant, State.new(variant), Group())
         take = partial(step.take, sample)
     else:

@@ -3,7 +3,8 @@
 // In: features [pictures, pixels, channels], packed. Out: as many, each channel of each picture at
 // mean 0 and variance 1. kit/models/norms.py has the reference that this must equal within rounding.
 // It shares torch's own threads, by OpenMP: others would wait for a core while torch's spin on it.
-// One thread takes whole channels, so the numbers do not depend on how many there are.
+// A thread takes sixteen channels of a picture, so the numbers do not depend on how many there are;
+// and one picture of 64 channels keeps four of them busy.
 
 #include <algorithm>
 #include <cmath>
@@ -53,10 +54,14 @@ KIT_INLINE void means(Part part, Width width, const Terms& terms, float* first, 
 template <class Width>
 KIT_INLINE void norm(Part part, Width width, const float* features, float epsilon, float* mean,
                      float* scale, float* normed) {
-  float center[kWidth], variance[kWidth], ignored[kWidth];
-  means(part, width, [&](int64_t i, int, float& sum, float&) { sum += features[i]; }, center,
-        ignored);
-  // Around the mean, for squares of a large mean would swallow a small variance.
+  // Around the first pixel, so that a constant has no variance; then around the mean, for squares of
+  // a large mean would swallow a small variance.
+  float origin[kWidth], center[kWidth], variance[kWidth], ignored[kWidth];
+  std::copy(features, features + width, origin);
+  means(part, width, [&](int64_t i, int k, float& sum, float&) {
+    sum += features[i] - origin[k];
+  }, center, ignored);
+  for (int k = 0; k < width; ++k) center[k] += origin[k];
   means(part, width, [&](int64_t i, int k, float& sum, float&) {
     const float centred = features[i] - center[k];
     sum += centred * centred;
@@ -117,7 +122,7 @@ KIT_CLONES void gradient_part(Part part, int width, const float* gradient, const
 template <class Body>
 void parts(int64_t pictures, int64_t pixels, int64_t channels, const Body& body) {
   const int64_t across = (channels + kWidth - 1) / kWidth;
-#pragma omp parallel for schedule(static) if (pictures * pixels * channels > kSmall)
+#pragma omp parallel for schedule(static) if (pictures * across > 1 && pictures * pixels * channels > kSmall)
   for (int64_t item = 0; item < pictures * across; ++item) {
     const int64_t picture = item / across, channel = item % across * kWidth;
     const int width = static_cast<int>(std::min<int64_t>(kWidth, channels - channel));

@@ -32,7 +32,7 @@ class Adam(torch.optim.Adam):
         super().step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Forget the gradients; none is kept to be set to zero."""
         super().zero_grad()
         for weight in self._weights:
             weight.grad = None
@@ -54,7 +54,10 @@ class Adam(torch.optim.Adam):
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             index, name = key.split("/")
-            lying = _lying(tensor, self._weights[int(index)])
+            weight = self._weights[int(index)]
+            if tensor.dim() and tensor.shape != weight.shape:
+                raise ValueError(f"{key} is of another shape than its weight")
+            lying = _lying(tensor, weight)
             # A copy: the optimiser would write into what it is given.
             copied = lying.clone(memory_format=torch.contiguous_format)
             state.setdefault(int(index), {})[name] = copied

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 T = TypeVar("T", bound=nn.Module | Tensor)
 
+LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # by which torch asks the kernel for them
+
 # Parameters of mallopt(3), from malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
@@ -47,8 +49,8 @@ def keep_memory() -> None:
     glibc maps every block above 32 MiB anew, and the kernel clears it page by page: a tenth of a
     training step on a CPU. Of other C libraries nothing is known, and nothing is changed.
     """
-    # torch reads this before its first tensor of 2 MiB.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # torch reads it once, before its first tensor; those of 2 MiB and more are then in such pages.
+    os.environ.setdefault(LARGE_PAGES, "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
         mallopt(_M_MMAP_MAX, 0)

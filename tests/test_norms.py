@@ -85,9 +85,11 @@ def test_the_core_is_the_reference(shape: tuple[int, ...], level: float) -> None
 
 
 @pytest.mark.usefixtures("compiled")
-def test_the_core_gives_nothing_of_a_constant_map_whatever_the_threads() -> None:
+@pytest.mark.parametrize("level", [0.1, 7.25, 1000.1])
+def test_a_constant_map_becomes_nothing_whatever_the_threads(level: float) -> None:
     features = torch.randn(3, 40, 31, 33).to(memory_format=LAST)
-    features[:, 5] = 7.25
+    features[:, 5] = level
+    assert not norms.reference_norm(features, 1e-5)[0][:, 5].any()
     before, drawn = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
@@ -97,6 +99,14 @@ def test_the_core_gives_nothing_of_a_constant_map_whatever_the_threads() -> None
         torch.set_num_threads(before)
     assert not drawn[0][:, 5].any()
     assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
+
+
+def test_a_second_derivative_is_refused_not_forgotten() -> None:
+    features = torch.randn(2, 3, 4, 4).to(memory_format=LAST).requires_grad_()
+    loss = InstanceNorm(3)(features).pow(3).sum()
+    (slope,) = torch.autograd.grad(loss, features, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
 
 
 def test_without_the_core_the_reference_trains(monkeypatch: pytest.MonkeyPatch) -> None:

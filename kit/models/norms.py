@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from kit.core import load
 
@@ -46,6 +47,7 @@ class _ChannelsLast(torch.autograd.Function):
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         return norm_gradient(gradient, *ctx.saved_tensors), None
@@ -84,7 +86,8 @@ def norm_gradient(gradient: Tensor, features: Tensor, mean: Tensor, scale: Tenso
 def reference_norm(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """`norm` in torch; its sums over pixels are products with a row of ones, which are fastest."""
     pixels = _pixels(features)
-    mean = _mean(pixels)
+    origin = pixels[:, :1]  # around it a constant has no variance
+    mean = origin + _mean(pixels - origin)
     centred = pixels - mean
     scale = (_mean(centred.square()) + eps).rsqrt()
     normed = torch.empty_like(features)

@@ -27,6 +27,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kit import console
+from kit.core import cores
 from kit.device import pick
 from kit.engines import BACKENDS
 from kit.engines.backend import Plan
@@ -45,7 +46,8 @@ from kit.wish import Precision, Wish
 SIDE = 256
 NAMES = ("spade2", "p2phd1")
 ENSEMBLE = ("spade4", "spade2", "p2phd1")
-SCENES = 24 if pick().type == "cpu" else 256  # some batches of each engine
+# Several of the largest batches that a backend plans.
+SCENES = max(24, 8 * cores()) if pick().type == "cpu" else 256
 ANYTHING = math.inf
 
 
@@ -66,16 +68,15 @@ def main() -> None:
                             peak / peaks[torch.float32], "float32"))  # fmt: skip
         for name in ENSEMBLE:
             made_up(root, name, chosen.width)
-        best: dict[str, tuple[str, Precision]] = {}
         for name in NAMES:
             found = engines(root, name, chosen.backends, chosen.rounds, peaks)
-            fastest = max(found, key=lambda each: each["rate"])
-            best[name] = fastest["backend"], fastest["precision"]
+            best = max(found, key=lambda each: each["rate"])
+            fastest = best["backend"], best["precision"]
             rows += found
-            rows += pipeline(root, (name,), best, chosen.rounds)
-            rows += second_start(root, name, *best[name])
-        best["spade4"] = best["spade2"]
-        rows += ensemble(root, best, rows, chosen.rounds)
+            rows += pipeline(root, (name,), *fastest, chosen.rounds)
+            rows += second_start(root, name, *fastest)
+        # A prediction has one backend for all members: that of the last.
+        rows += ensemble(root, *fastest, rows, chosen.rounds)
     table(rows)
     Path(__file__).with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
 
@@ -191,14 +192,15 @@ def serve(asked: Connection, root: Path, name: str, backend: str, precision: Pre
 
 
 def pipeline(
-    root: Path, names: Sequence[str], best: dict[str, tuple[str, Precision]], rounds: int
+    root: Path, names: Sequence[str], backend: str, precision: Precision, rounds: int
 ) -> list[dict[str, Any]]:
     """`kit predict` from tiles to stored pictures, and its engines alone, in turns."""
     world = root / "world"
     if not world.exists():
         simulate(world, places=1, test_places=SCENES, dates=1, size=SIDE)
+    way = backend, precision
     turns = [
-        (sum(alone(root, name, *best[name]) for name in names), piped(root, names, best))
+        (sum(alone(root, name, *way) for name in names), piped(root, names, *way))
         for _ in range(rounds)
     ]
     rate = 1 / min(seconds for _, seconds in turns)
@@ -216,9 +218,8 @@ def alone(root: Path, name: str, backend: str, precision: Precision) -> float:
     return timed(lambda: [drawer(tiles) for _ in range(batches)]) / (batches * drawer.batch)
 
 
-def piped(root: Path, names: Sequence[str], best: dict[str, tuple[str, Precision]]) -> float:
+def piped(root: Path, names: Sequence[str], backend: str, precision: Precision) -> float:
     """Seconds a scene of `kit predict`, once the first batch is drawn."""
-    backend, precision = best[names[-1]]
     told: list[tuple[float, int]] = []
     predict(
         ",".join(names), root / "world" / "test", runs=root / "runs", work=root / "none",
@@ -231,13 +232,13 @@ def piped(root: Path, names: Sequence[str], best: dict[str, tuple[str, Precision
 
 
 def ensemble(
-    root: Path, best: dict[str, tuple[str, Precision]], rows: Sequence[dict[str, Any]], rounds: int
+    root: Path, backend: str, precision: Precision, rows: Sequence[dict[str, Any]], rounds: int
 ) -> list[dict[str, Any]]:
     """All three members, through one pipeline and one after the other in eager float32."""
     rates = {each["name"]: each["rate"] for each in rows}
     eager = {name: rates[f"{name} eager float32 b1"] for name in NAMES}
     slow = 1 / (2 / eager["spade2"] + 1 / eager["p2phd1"])
-    (found,) = pipeline(root, ENSEMBLE, best, rounds)
+    (found,) = pipeline(root, ENSEMBLE, backend, precision, rounds)
     return [
         row("ensemble, eager float32", slow, "scenes/s", 1.0, "eager"),
         found,

@@ -9,13 +9,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "compiler.hpp"
 #include "parallel.hpp"
 #include "pixel.hpp"
-
-#ifndef KIT_CLONES
-#define KIT_CLONES
-#endif
-#define KIT_EXPORT extern "C" __attribute__((visibility("default")))
 
 using std::int32_t;
 using std::int64_t;

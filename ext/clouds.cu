@@ -12,9 +12,9 @@
 #include <new>
 #include <vector>
 
+#include "compiler.hpp"
 #include "pixel.hpp"
 
-#define KIT_EXPORT extern "C" __attribute__((visibility("default")))
 #define KIT_TRY(call) \
   if (const cudaError_t error = (call); error != cudaSuccess) return error
 

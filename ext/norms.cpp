@@ -11,11 +11,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#ifndef KIT_CLONES
-#define KIT_CLONES
-#endif
-#define KIT_EXPORT extern "C" __attribute__((visibility("default")))
-#define KIT_INLINE inline __attribute__((always_inline))
+#include "compiler.hpp"
 
 using std::int64_t;
 

@@ -6,11 +6,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define KIT_INLINE __host__ __device__ __forceinline__
-#else
-#define KIT_INLINE inline __attribute__((always_inline))
-#endif
+#include "compiler.hpp"
 
 // Strides are in elements; those of a scene, a band, a row, a column.
 struct Scenes {

@@ -16,9 +16,8 @@
 #include <iterator>
 #include <vector>
 
+#include "compiler.hpp"
 #include "parallel.hpp"
-
-#define KIT_EXPORT extern "C" __attribute__((visibility("default")))
 
 using std::int32_t;
 using std::int64_t;

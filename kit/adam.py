@@ -25,9 +25,10 @@ class Adam(torch.optim.Adam):
         views = [_lying(weight.detach(), weight) for weight in self._weights]
         super().__init__(views, rate, betas=betas, fused=True)
 
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take one step along the gradients of the weights."""
-        for weight, view in zip(self._weights, self._views(), strict=True):
+    def step(self) -> None:  # type: ignore[override]
+        """Take one step along the gradients of the weights; torch's would take a function too."""
+        views = self.param_groups[0]["params"]
+        for weight, view in zip(self._weights, views, strict=True):
             view.grad = None if weight.grad is None else _lying(weight.grad, weight).contiguous()
         super().step()
 
@@ -62,10 +63,6 @@ class Adam(torch.optim.Adam):
             copied = lying.clone(memory_format=torch.contiguous_format)
             state.setdefault(int(index), {})[name] = copied
         self.load_state_dict({"state": state, "param_groups": self.state_dict()["param_groups"]})
-
-    def _views(self) -> list[Tensor]:
-        views: list[Tensor] = self.param_groups[0]["params"]
-        return views
 
 
 def _lying(tensor: Tensor, weight: Tensor) -> Tensor:

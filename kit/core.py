@@ -23,9 +23,10 @@ from kit.errors import InputError
 # Threads that make batches while a step is taken: on two cores a second was no faster than one.
 WORKERS = 1
 AGAIN = "install the kit again (in a clone: make --always-make setup)"
+_COMPILER = f"install a C++ compiler and then {AGAIN}"
 REMEDIES = {
-    "kit_core": f"install a C++ compiler and then {AGAIN}",
-    "kit_norms": f"install a C++ compiler and then {AGAIN}",
+    "kit_core": _COMPILER,
+    "kit_norms": _COMPILER,
     "kit_cuda": f"put CUDA's nvcc on the path and {AGAIN}",
 }
 
@@ -127,8 +128,13 @@ def settle(variable: str, pick: Callable[[str], object], without: str) -> tuple[
         except InputError as error:
             raise InputError(f"{variable}={forced}", error.problem, error.remedy) from None
         return forced, f"{variable} asks for it"
-    library, why = load("kit_core")
-    return ("native", why) if library else (without, f"{why}; {REMEDIES['kit_core']}")
+    return native("kit_core", without)
+
+
+def native(name: str, without: str) -> tuple[str, str]:
+    """ "native" where the library called `name` is, and `without` where it is not; and why."""
+    library, why = load(name)
+    return ("native", why) if library else (without, f"{why}; {REMEDIES[name]}")
 
 
 def cores() -> int:

@@ -16,10 +16,10 @@ import torch
 
 import kit
 from kit import clouds, reader
-from kit.core import REMEDIES, load
 from kit.device import pick
 from kit.engines import BACKENDS
 from kit.errors import InputError
+from kit.models import norms
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def doctor() -> tuple[Finding, ...]:
         _backend("cloud counts", clouds.backend),
         _backend("cloud counts on CUDA", clouds.cuda_backend),
         _backend("tile reader", reader.backend),
-        _norms(),
+        _backend("instance norm", norms.backend),
         *map(_engine, BACKENDS),
         Finding("rasterio", rasterio.__version__, f"GDAL {rasterio.__gdal_version__}"),
         _disk(Path()),
@@ -68,14 +68,6 @@ def _backend(name: str, settle: Callable[[], tuple[str, str]]) -> Finding:
         return Finding(name, *settle())
     except InputError as error:
         return Finding(name, "none", f"{error.where}: {error.problem}; {error.remedy}")
-
-
-def _norms() -> Finding:
-    """What trains instance norms on a CPU."""
-    library, why = load("kit_norms")
-    if library:
-        return Finding("instance norm", "native", why)
-    return Finding("instance norm", "reference", f"{why}; {REMEDIES['kit_norms']}")
 
 
 def _engine(name: str) -> Finding:

@@ -17,7 +17,11 @@ def delicate(network: nn.Module) -> list[set[str]]:
 
     The first convolution, which sees the SAR, and the last, which draws, are in all of them.
     """
-    convolutions = [name for name, module in network.named_modules() if _convolves(module)]
+    convolutions = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    ]
     blocks = [name for name, module in network.named_modules() if isinstance(module, SpadeBlock)]
     own = [
         {f"{block}.{each}" for each in ("conv_0", "conv_1", "conv_s")} & set(convolutions)
@@ -25,7 +29,3 @@ def delicate(network: nn.Module) -> list[set[str]]:
     ]
     ends = {convolutions[0], convolutions[-1]}
     return [ends.union(*own[-_LAST:]), ends.union(*own)] if blocks else [ends]
-
-
-def _convolves(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d | nn.ConvTranspose2d)

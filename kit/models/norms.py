@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from kit.core import load
+from kit.core import load, native
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -51,6 +51,11 @@ class _ChannelsLast(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         return norm_gradient(gradient, *ctx.saved_tensors), None
+
+
+def backend() -> tuple[str, str]:
+    """Name of what norms float32 features in training on a CPU, and why."""
+    return native("kit_norms", "reference")
 
 
 def norm(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import read_json
+from kit.files import read_array, read_json
 from kit.variants import members as parse_members
-
-# numpy reads the header of an array as Python source, and passes on what its parser raises.
-_BROKEN = (OSError, ValueError, SyntaxError, TokenError)
 
 Averaging = Literal["mean", "median"] | tuple[int, ...]
 """How images become one: by mean, by median, or with these weights, whole numbers."""
@@ -62,16 +58,11 @@ class Member:
         """
         path = self.folder / f"{scene}.npy"
         remedy = f"run: {predict_command(self.variant)}"
-        try:
-            image = np.lib.format.open_memmap(path, mode="r")
-        except FileNotFoundError:
-            raise InputError(path, "no such prediction", remedy) from None
-        except _BROKEN as error:
-            raise InputError(path, f"not readable as an array ({error})", remedy) from None
+        image = read_array(path, remedy)
         if image.dtype != np.uint16 or image.ndim != 3 or image.shape[0] != 3:
             problem = f"holds {image.dtype} {list(image.shape)} in place of uint16 [3, H, W]"
             raise InputError(path, problem, remedy)
-        return np.asarray(image)
+        return image
 
 
 def read_member(folder: Path) -> Member:

@@ -14,7 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
+from tokenize import TokenError
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kit.errors import BusyError, InputError, OutputError
 
@@ -29,6 +34,11 @@ _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
     errno.ENOTDIR, errno.EISDIR,
 }  # fmt: skip
+
+# numpy reads the header of an array as Python source, and passes on what Python's parser raises.
+# Until 3.11.8 and 3.12.2 that raises SystemError now and then when two threads parse at a time, as
+# they share a counter (https://github.com/python/cpython/issues/106905).
+_PARSER = Lock()
 
 
 @contextmanager
@@ -109,6 +119,23 @@ def read_json(path: Path, remedy: str) -> Any:
         raise InputError(path, "no such file", remedy) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(path, f"not readable as JSON ({error})", remedy) from None
+
+
+def read_array(path: Path, remedy: str) -> NDArray[Any]:
+    """The array in an .npy file, mapped and not to be written to. Any number of threads may ask.
+
+    Raises:
+        InputError: the file is missing, cut short or holds no array.
+    """
+    try:
+        with _PARSER:
+            array = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise InputError(path, "no such file", remedy) from None
+    except (OSError, ValueError, SyntaxError, TokenError) as error:
+        problem = f"not readable as an array ({' '.join(str(error).split())})"
+        raise InputError(path, problem, remedy) from None
+    return array.view(np.ndarray)  # the subclass for maps costs time whenever it is indexed
 
 
 def sha256(path: Path) -> str:

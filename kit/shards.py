@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import read_json, write_json
+from kit.files import read_array, read_json, write_json
 from kit.netcdf import file_of
 from kit.pairs import Pair
 from kit.tiles import RGB_BANDS, S1_BANDS
@@ -108,14 +108,7 @@ class Shard:
             InputError: the file is missing, cut short or damaged.
         """
         path = self.array(name)
-        try:
-            # A plain array: the subclass for maps costs time whenever it is indexed.
-            pixels: NDArray[Any] = np.load(path, mmap_mode="r").view(np.ndarray)
-        except FileNotFoundError:
-            raise InputError(path, "no such file", AGAIN) from None
-        except (OSError, ValueError, EOFError) as error:
-            problem = f"damaged or cut short ({' '.join(str(error).split())})"
-            raise InputError(path, problem, AGAIN) from None
+        pixels = read_array(path, AGAIN)
         if pixels.shape != self.shape(name) or pixels.dtype != ARRAYS[name][1]:
             problem = f"holds {pixels.dtype} {pixels.shape} where {self.index.name} says otherwise"
             raise InputError(path, problem, _anew(self))

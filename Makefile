@@ -23,14 +23,14 @@ $(INSTALLED): pyproject.toml kit/__init__.py $(wildcard ext/*)
 
 # What makes the demo small; without these lines it is the real thing.
 WORLD := --places 24 --dates 4 --test-places 6
-NARROW := --set width=8 --set discriminator_width=8 --set crop=64 --set batch=4
-SHORT := --set validations=3 --set lr=5e-4
+NARROW := --set width=8 --set discriminator_width=8 --set crop=128 --set batch=4
+SHORT := --set validations=2 --set lr=1e-3
 
 demo: setup demo/world ## the main job on a small made world, in demo/: under 5 minutes on 2 cores
 	cd demo && $(KIT) prepare world/train --holdout 6
-	cd demo && $(KIT) train spade4 $(NARROW) $(SHORT) --set epochs=4 --set decay_epochs=4
-	cd demo && $(KIT) train spade2 $(NARROW) $(SHORT) --set epochs=5 --set decay_epochs=5
-	cd demo && $(KIT) train p2phd1 $(NARROW) $(SHORT) --set epochs=10 --set decay_epochs=10 --set lr=2e-3
+	cd demo && $(KIT) train spade4 $(NARROW) $(SHORT) --set epochs=3 --set decay_epochs=3
+	cd demo && $(KIT) train spade2 $(NARROW) $(SHORT) --set epochs=3 --set decay_epochs=3
+	cd demo && $(KIT) train p2phd1 $(NARROW) $(SHORT) --set epochs=5 --set decay_epochs=5 --set lr=4e-3
 	cd demo && $(KIT) validate
 	cd demo && $(KIT) predict --ensemble spade4,spade2,p2phd1 --input world/test
 	cd demo && $(KIT) package --name demo --overwrite

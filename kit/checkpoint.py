@@ -6,6 +6,7 @@ newest one that is whole is gone on from; the last two and the one with the best
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from kit.weights import write_tensors
 FORMAT = 1
 KEPT = 2
 _ANEW = "start anew with --overwrite"
+# Seconds for which a network file system may show a folder as it was.
+_PATIENCE = 90
 
 
 @dataclass
@@ -161,6 +164,17 @@ class State:
         if faults:
             raise faults[0]
         return False
+
+    def follow(self, path: Path) -> None:
+        """Load the checkpoint that another process has found, when this machine sees it too.
+
+        Raises:
+            InputError: it is not whole here, or not there after a while.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while not (path / STATE).exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.load(path)
 
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         files: dict[str, dict[str, Tensor]] = {"optimizers": {"random": torch.get_rng_state()}}

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from tokenize import TokenError
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,11 @@ _DISK = {
 # Until 3.11.8 and 3.12.2 that raises SystemError now and then when two threads parse at a time, as
 # they share a counter (https://github.com/python/cpython/issues/106905).
 _PARSER = Lock()
+
+# Seconds that a lock is waited for: where `holder` may be looking, for an instant; and where a node
+# has died, whose lock NFS keeps for its lease, 90 s as a rule.
+_GLANCE = 0.15
+_LEASE = 120
 
 
 @contextmanager
@@ -78,6 +83,10 @@ def sync_folder(folder: Path) -> None:
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
+    except OSError as error:
+        # Some network and shared folders keep names at once, and know no such request.
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
     finally:
         os.close(opened)
 
@@ -150,35 +159,48 @@ def json_sha256(value: Any) -> str:
 
 
 @contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, restarted: bool = False) -> Iterator[None]:
     """Hold `folder` for this process; the operating system frees it when the process ends, however.
+
+    Args:
+        folder: made if it is not there.
+        restarted: this process may follow one on a node that died, whose lock a file server keeps
+            for a while; another host's is then waited for.
 
     Raises:
         BusyError: another living process holds it; says which, and on which host.
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or its file system has no locks.
     """
+    host = os.uname().nodename  # hosts may share a file system
+    begun = time.monotonic()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         opened = (folder / ".lock").open("a+")
     except OSError as error:
         raise _unwritable(folder, error) from error
     with opened as file:
-        for again in (True, True, True, False):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if again:  # `holder` may be looking, for an instant
-                    time.sleep(0.05)
-                    continue
-                file.seek(0)
-                owner = file.read().strip() or "?"
-                raise BusyError(f"{folder}: in use by process {owner}") from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()} on {os.uname().nodename}")  # hosts may share a file system
-        file.flush()
+        while not _lock(folder, file):
+            file.seek(0)
+            owner = file.read().strip() or "?"
+            elsewhere = " on " in owner and not owner.endswith(f" on {host}")
+            if time.monotonic() - begun > (_LEASE if restarted and elsewhere else _GLANCE):
+                raise BusyError(f"{folder}: in use by process {owner}")
+            time.sleep(0.05)
+        with suppress(OSError):  # on a full disk it is held all the same
+            file.truncate(0)
+            os.write(file.fileno(), f"{os.getpid()} on {host}".encode())
         yield
+
+
+def _lock(folder: Path, file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        remedy = "mount its file system with locks (flock), or give another folder"
+        raise OutputError(f"{folder}: cannot be locked ({error.strerror})\n  {remedy}") from error
+    return True
 
 
 def holder(folder: Path) -> str | None:

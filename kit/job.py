@@ -6,7 +6,6 @@ that nothing is forgotten when one is killed; the first process gathers these li
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -20,7 +19,7 @@ from kit.engines.backend import Plan, Spec, draw
 from kit.engines.engine import Engine, Tell
 from kit.errors import BusyError, CheckError
 from kit.files import append, read_json, sweep_parts, write_json
-from kit.netcdf import file_of
+from kit.parts import stat
 from kit.pipeline import Reading, Writer
 from kit.scaling import SCALING
 from kit.tiles import SceneKey
@@ -223,5 +222,4 @@ def _trained_on(runs: Path, weights: Weights) -> str | None:
 
 
 def _fingerprint(scene: Scene) -> list[list[int]]:
-    found = [os.stat(file_of(file)) for file in scene.files]
-    return [[status.st_size, status.st_mtime_ns] for status in found]
+    return [[*stat(file)] for file in scene.files]

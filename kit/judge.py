@@ -22,13 +22,13 @@ from kit.errors import CheckError, InputError
 from kit.group import Group
 from kit.metrics import Scores, summarise
 from kit.pairs import Pair
-from kit.run import CHECKPOINTS
+from kit.run import CHECKPOINTS, SAMPLES
 from kit.sheet import sheet
 from kit.validate import errors, infer, parts
 from kit.variants import Variant
 from kit.weights import load_tensors, save_weights
 
-SAMPLES = 4
+_SAMPLED = 4
 
 T = TypeVar("T")
 
@@ -209,12 +209,12 @@ class Judge:
         return mean_color(self.dataset.source, self.dataset.pairs, self.variant.target)
 
     def _sample(self, generator: nn.Module, epoch: int) -> None:
-        chosen = (self.holdout or tuple(self.dataset.pairs))[:SAMPLES]
+        chosen = (self.holdout or tuple(self.dataset.pairs))[:_SAMPLED]
         rows = []
         for pair in chosen:
             radar, optical = read_pair(self.dataset.source, pair, self.variant.target)
             rows.append([*radar, infer(generator, radar[None])[0], optical])
-        path = self.folder / "samples" / f"epoch-{epoch:04d}.png"
+        path = self.folder / SAMPLES / f"epoch-{epoch:04d}.png"
         labels = [str(pair.optical) for pair in chosen]
         sheet(rows, ["VV", "VH", self.variant.name, "truth"], labels, path)
 

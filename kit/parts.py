@@ -54,7 +54,7 @@ class Part:
         """Ask the file system how the tiles are."""
         keys = [f"{scene.sensor} {scene.key}" for scene in scenes]
         files = [file for scene in scenes for file in scene.files]
-        found = np.array([_stat(file) for file in files], np.int64).reshape(len(scenes), -1, 2)
+        found = np.array([stat(file) for file in files], np.int64).reshape(len(scenes), -1, 2)
         sizes, times = found[..., 0], found[..., 1]
         name = f"{number:06d}-{_digest(*keys)[:8]}.parquet"
         state = _digest(_FORMAT, sizes.tobytes().hex(), times.tobytes().hex(), *files)
@@ -174,7 +174,8 @@ class Store:
         return None
 
 
-def _stat(file: str) -> tuple[int, int]:
+def stat(file: str) -> tuple[int, int]:
+    """The size in bytes and the time in ns of a tile's file; `ABSENT` both if it is gone."""
     try:
         found = os.stat(file_of(file))
     except OSError:

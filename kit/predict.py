@@ -105,7 +105,7 @@ def predict(
 
         def claim() -> None:
             for job in jobs:
-                locks.enter_context(lock(job.folder))
+                locks.enter_context(lock(job.folder, restarted()))
                 job.claim(scenes, data, runs, overwrite and not restarted())
 
         group.alone(claim)

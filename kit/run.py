@@ -19,6 +19,7 @@ from kit.variants import Variant, from_dict, to_dict
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
+SAMPLES = "samples"
 STATE = "state.json"
 _REMEDY = "start anew with --overwrite"
 
@@ -38,9 +39,7 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
     path = folder / CONFIG
     config = {"variant": to_dict(variant), "pairs_sha256": pairs_sha256}
     if overwrite:
-        for name in folder.iterdir():
-            if name.name != ".lock":
-                shutil.rmtree(name) if name.is_dir() else name.unlink()
+        _clear(folder)
     if path.exists():
         old = _config(folder)
         before = old["variant"] | {"data": old.get("pairs_sha256")}
@@ -52,6 +51,17 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
                 "  give what it was begun with, or --overwrite, or another name with --set name=..."
             )
     write_json(path, config)
+
+
+def _clear(folder: Path) -> None:
+    """Remove all but the lock. Checkpoints are the first, as nothing may go on from them then."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.is_symlink():  # to a larger disk, where the next run belongs too
+            _clear(path)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
 
 
 def read_variant(folder: Path) -> Variant:

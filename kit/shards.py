@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import resource
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +36,8 @@ ARRAYS: dict[str, tuple[int, np.dtype[Any]]] = {
     "radar": (len(S1_BANDS), np.dtype("<f4")),
     "optical": (len(RGB_BANDS), np.dtype("<u2")),
 }
+
+_OTHER_FILES = 512  # that a process may open beside a pack's
 
 Pixels = tuple[NDArray[np.float32], NDArray[np.uint16]]
 """Of one pair: radar [2, H, W] in dB, as VV and VH, and optical [3, H, W] in DN, as B4, B3, B2."""
@@ -136,6 +139,7 @@ class Pack:
             problem = f"lacks {len(missing)} of the {len(pairs)} pairs wanted, first {missing[0]}"
             raise InputError(folder, problem, AGAIN)
         used = {shard.number: shard for shard, _ in map(self._places.__getitem__, names)}
+        _may_open(folder, len(ARRAYS) * len(used))
         self._arrays = {
             number: (shard.map("radar"), shard.map("optical")) for number, shard in used.items()
         }
@@ -222,6 +226,17 @@ def state_of(pair: Pair) -> str | None:
         parts.append(f"{path.name} {found.st_size} {found.st_mtime_ns}")
     text = "\n".join(parts).encode(errors="surrogateescape")
     return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+def _may_open(folder: Path, files: int) -> None:
+    """Let this process keep so many more files open; systems allow 1,024 until they are asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            problem = f"its {files} files cannot all be open: this system allows {hard}"
+            raise InputError(folder, problem, f"raise the limit: ulimit -Hn {wanted}, as root")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def checksum(radar: NDArray[np.float32], optical: NDArray[np.uint16]) -> int:

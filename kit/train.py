@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from kit import run as folders
-from kit.checkpoint import State, sweep
+from kit.checkpoint import State, at_step, sweep
 from kit.core import WORKERS
 from kit.dataset import (
     PairDataset,
@@ -101,9 +101,10 @@ def train(
         _check_share(variant, len(chosen), group)
 
         def own() -> None:
-            held.enter_context(lock(folder))
+            held.enter_context(lock(folder, restarted()))
             folders.claim(folder, variant, fingerprint(pairs), overwrite and not restarted())
             sweep_parts(folder)
+            sweep_parts(folder / folders.SAMPLES)
             sweep(folder / folders.CHECKPOINTS)
 
         group.alone(own)
@@ -113,12 +114,25 @@ def train(
         state = State.new(variant)
         judge = Judge(variant, dataset, holdout, folder, group)
         loop = _Loop(variant, state, dataset, judge, folder, group, workers, watch)
-        if state.resume(folder / folders.CHECKPOINTS, loop.note):
+        if _resume(state, folder / folders.CHECKPOINTS, group, loop.note):
             loop.note(f"goes on from step {state.step}")
         if group.first:
             folders.cut(folder, state.recorded)
         loop.run(Step(variant, state, group, compile))
     return Run(folder, state.step, state.mae, state.psnr, len(chosen))
+
+
+def _resume(state: State, folder: Path, group: Group, tell: Callable[[str], None]) -> bool:
+    """Load the newest whole checkpoint of those that the first process sees, if there are any."""
+    found = group.each(lambda: group.first and state.resume(folder, tell))
+    resumed, step = group.same([found, state.step])
+
+    def follow() -> None:
+        if resumed and not group.first:
+            state.follow(at_step(folder, step))
+
+    group.each(follow)
+    return bool(resumed)
 
 
 class _Loop:

@@ -8,6 +8,7 @@ that is not there.
 """
 
 import datetime
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -287,12 +288,13 @@ def _scan(source: Path) -> dict[SceneKey, dict[str, Path]]:
 
 def _tiles(source: Path) -> Iterator[tuple[TileName, Path]]:
     """All tiles in a folder and the folders in it, or in one NetCDF file; TIFFs come first."""
-    for path in sorted(source.rglob("Sentinel2_*")):
-        if path.suffix in SUFFIXES:
+    files = _files(source)
+    for path in files:
+        if path.name.startswith("Sentinel2_") and path.suffix in SUFFIXES:
             # A folder of truths may hold other files too.
             with suppress(InputError):
                 yield TileName.parse(path.name), path
-    for file in sorted(source.rglob(f"*{netcdf.SUFFIX}")) if source.is_dir() else [source]:
+    for file in (path for path in files if path.suffix == netcdf.SUFFIX):
         head = netcdf.read_head(str(file))
         bands = [band for band in BANDS.get(head.sensor, ()) if band in head.bands]
         for index, place in enumerate(netcdf.read_places(str(file)) if bands else ()):
@@ -302,6 +304,22 @@ def _tiles(source: Path) -> Iterator[tuple[TileName, Path]]:
             for band in bands:
                 plane = netcdf.Plane(str(file), head.sensor, band, place, index)
                 yield TileName(head.sensor, band, scene), Path(str(plane))
+
+
+def _files(source: Path) -> list[Path]:
+    """The files in a folder and in all below it, linked ones too but each once; or one file."""
+    if not source.is_dir():
+        return [source]
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for name, folders, files in os.walk(source, followlinks=True):
+        status = os.stat(name)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        found += (Path(name, file) for file in files)
+    return sorted(found)
 
 
 def _near(

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from made import key, optical, radar, world
 
 from kit.cloudrule import CloudRule
 from kit.prepare import prepare
 from kit.train import train
 from kit.variants import Variant, find
+
+# Machines that run tests are shared, and one that stops for a moment has found no fault.
+settings.register_profile("kit", deadline=None)
+settings.load_profile("kit")
 
 # Two tests at a time on two cores are faster than one test on both; and results repeat exactly.
 torch.set_num_threads(1)

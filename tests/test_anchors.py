@@ -21,7 +21,7 @@ CLEAR = (
 BRIGHT = ("-54.92_-4.25_2020_07_05", "-54.94_-4.27_2020_07_05")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     arrays(np.uint16, st.tuples(st.just(3), st.integers(1, 4), st.integers(2, 4)),
            elements=st.sampled_from([0, 1, 7, 40000, 65534, 65535]))

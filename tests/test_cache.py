@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import kit.engines.cache
 from kit.engines.cache import amend, find, obtain
 from kit.errors import OutputError
 
@@ -37,7 +38,9 @@ def test_two_that_want_the_same_make_it_once(tmp_path: Path) -> None:
 
     def slowly(folder: Path) -> dict[str, Any]:
         made.append(folder)
-        time.sleep(0.5)
+        deadline = time.monotonic() + 20
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.01)
         return make(folder)
 
     found: list[Any] = []
@@ -50,6 +53,19 @@ def test_two_that_want_the_same_make_it_once(tmp_path: Path) -> None:
         thread.join()
     assert len(made) == 1 and found[0] == found[1]
     assert len(told) == 1 and told[0].startswith("waiting: ")
+
+
+def test_one_that_vanishes_while_it_is_looked_at_is_made_again(tmp_path: Path, monkeypatch) -> None:
+    get(tmp_path)
+
+    def vanished(path: Path) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    told: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(kit.engines.cache, "sha256", vanished)
+        assert find(tmp_path, "spade2", KEY, told.append) is None
+    assert "not readable" in told[0] and "it is built again" in told[0]
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, OSError, MemoryError])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 from conftest import tiny
 from safetensors import SafetensorError
 
+import kit.checkpoint
 import kit.weights
-from kit.checkpoint import State, checkpoints, sweep
+from kit.checkpoint import State, at_step, checkpoints, sweep
 from kit.dataset import Sample
 from kit.errors import InputError, OutputError
 from kit.group import Group
@@ -172,3 +174,21 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch, f
     assert caught.value.exit_code == 5
     assert [path.name for path in checkpoints(tmp_path)] == ["step-00000001"]
     assert begun("spade4", 0)[0].resume(tmp_path, pytest.fail)
+
+
+def test_a_checkpoint_that_another_machine_sees_is_waited_for(tmp_path: Path) -> None:
+    before, _ = begun("p2phd1")
+    before.save(tmp_path / "there")
+    path = at_step(tmp_path, before.step)
+    after, _ = begun("p2phd1", seed=1)
+    shown = threading.Timer(0.3, lambda: at_step(tmp_path / "there", before.step).rename(path))
+    shown.start()
+    after.follow(path)
+    shown.join()
+    assert same(before, after)
+
+
+def test_one_that_never_comes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit.checkpoint, "_PATIENCE", 0.1)
+    with pytest.raises(InputError, match="step-00000007"):
+        begun("p2phd1")[0].follow(at_step(tmp_path, 7))

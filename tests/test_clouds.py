@@ -79,7 +79,7 @@ def by_definition(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(batches(), rules)
 def test_counts_follow_the_definition(backend, batch, rule) -> None:
     counts = count(*batch, rule, backend=backend)
@@ -126,7 +126,7 @@ def test_threads_share_out_scenes_of_any_shape(shape, threads) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(batches(), rules)
 def test_the_peak_is_the_lowest_threshold_without_cloud(backend, batch, rule) -> None:
     counts, peaks = count_with_peaks(*batch, rule, backend=backend)

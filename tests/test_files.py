@@ -2,21 +2,24 @@
 
 import ast
 import errno
+import fcntl
 import hashlib
 import math
 import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kit import files
-from kit.errors import BusyError, CheckError, InputError, KitError
+from kit.errors import BusyError, CheckError, InputError, KitError, OutputError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -156,3 +159,58 @@ def test_one_thread_at_a_time_parses_the_header_of_an_array(
         for array in threads.map(lambda _: files.read_array(path, ""), range(16)):
             assert array.shape == (3,)
     assert most == 1
+
+
+def test_a_full_disk_does_not_keep_a_lock_from_being_held(tmp_path: Path, monkeypatch) -> None:
+    def full(*rest: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with files.lock(tmp_path), pytest.raises(BusyError, match=r"process \?"), files.lock(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch) -> None:
+    def none(*rest: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(OutputError, match="cannot be locked"):
+        files.lock(tmp_path).__enter__()
+
+
+def test_the_lock_of_a_node_that_died_is_waited_for(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("1 on a-node-that-died")
+        file.flush()
+        with pytest.raises(BusyError, match="a-node-that-died"), files.lock(tmp_path):
+            pass
+        end = threading.Timer(0.5, lambda: fcntl.flock(file, fcntl.LOCK_UN))
+        end.start()
+        with files.lock(tmp_path, restarted=True):
+            assert files.holder(tmp_path) == f"{os.getpid()} on {platform.node()}"
+        end.join()
+
+
+def test_only_another_hosts_lock_is_waited_for(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with (
+        files.lock(tmp_path),
+        pytest.raises(BusyError, match=platform.node()),
+        files.lock(tmp_path, restarted=True),
+    ):
+        pass
+    assert time.monotonic() - begun < files._LEASE / 2
+
+
+@pytest.mark.parametrize(("number", "harm"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_folders_that_cannot_be_synced_are_as_they_are(
+    tmp_path: Path, monkeypatch, number: int, harm: bool
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="error") if harm else nullcontext():
+        files.sync_folder(tmp_path)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,46 @@ def test_a_batch_that_cannot_be_shared_is_refused(trained: Path) -> None:
 def test_weights_of_a_group_are_weights(trained: Path, environment: None) -> None:
     assert subprocess.run(torchrun(processes=1), capture_output=True).returncode == 0
     assert load_run(Path("two"), "shared").variant.name == "shared"
+
+
+STALE = """
+import os
+import kit.checkpoint, kit.train
+from kit.cli import main
+
+seen, run = kit.checkpoint.checkpoints, kit.train._Loop.run
+if os.environ["RANK"] == "1":
+    kit.checkpoint.checkpoints = lambda folder: seen(folder)[1:]
+
+def tell(loop, step):
+    os.write(1, f"begins at {loop.state.step} {loop.state.epoch}\\n".encode())
+    run(loop, step)
+
+kit.train._Loop.run = tell
+main()
+"""
+
+
+def test_all_go_on_from_what_the_first_sees(trained: Path, environment: None) -> None:
+    variant = tiny("p2phd1", *SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        train(variant, work=Path("work"), runs=Path("two"), watch=stop_after(epochs=2))
+    found = checkpoints(Path("two/shared/checkpoints"))
+    assert len(found) >= 2
+    Path("stale.py").write_text(STALE)
+    launch = ["stale.py" if part == str(SMOOTH) else part for part in torchrun()]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    begun = [line for line in done.stdout.splitlines() if line.startswith("begins at")]
+    state = json.loads((found[0] / "state.json").read_text())
+    assert begun == 2 * [f"begins at {state['step']} {state['epoch']}"]
+
+
+def stop_after(epochs: int) -> Callable[[dict], None]:
+    """What interrupts a training once it has recorded an epoch's validation."""
+
+    def watch(record: dict) -> None:
+        if record.get("epoch", 0) >= epochs and "holdout_mae" in record:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return watch

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import BusyError, InputError
@@ -163,7 +163,6 @@ def test_no_log_and_an_empty_one(tmp_path: Path) -> None:
     assert (found.rows, found.best) == ((), ())
 
 
-@settings(deadline=None)  # the first import of scipy.stats takes seconds
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
 def test_kendall_is_that_of_scipy(pairs: list[tuple[int, int]]) -> None:
     stats = pytest.importorskip("scipy.stats")

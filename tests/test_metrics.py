@@ -87,7 +87,7 @@ def test_images_of_other_shapes_are_refused_rather_than_broadcast() -> None:
         metrics.scores([])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 2**32),
     gain=st.floats(0.01, 1000),
@@ -129,7 +129,7 @@ def test_official_measures_agree_with_the_servers_rule_written_out() -> None:
     assert metrics.official_2023(inputs) == pytest.approx(sum(sums_2023) / 3)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32),
     shape=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3),

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -362,3 +363,21 @@ def test_an_empty_table_says_where_to_look(small: tuple[Pair, ...]) -> None:
     with pytest.raises(InputError, match=r"no pair(.|\n)*summary\.json"):
         pack(WORK)
     assert not train_pairs(read_pairs(WORK / "pairs.parquet"), 1)
+
+
+def test_a_pack_of_many_files_asks_for_leave_to_open_them(small: tuple[Pair, ...]) -> None:
+    pack(WORK)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        Pack(PACK, small)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 256 + 2 * 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_pack_of_more_files_than_may_be_open_is_refused(small, monkeypatch) -> None:
+    pack(WORK)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 128))
+    with pytest.raises(InputError, match="6 files cannot all be open: this system allows 128"):
+        Pack(PACK, small)

@@ -87,7 +87,7 @@ def grid(places: int, dates: int = 4) -> tuple[Pair, ...]:
     return made([s1(scene) for scene in keys] + [s2(scene) for scene in keys])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(15, 60), st.integers(1, 40), st.integers(0, 2**31))
 def test_no_ground_of_the_hold_out_is_trained_on(places: int, holdout: int, seed: int) -> None:
     pairs = split(grid(places), holdout=holdout, by="blocks", seed=seed)

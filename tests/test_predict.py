@@ -226,3 +226,12 @@ def test_untrained_members_are_named_before_any_work(trained: Path) -> None:
     with pytest.raises(InputError, match="kit train spade1"):
         run("spade2,spade1")
     assert not Path("predictions").exists()
+
+
+def test_a_link_to_nothing_costs_only_its_scene(trained: Path) -> None:
+    run("p2phd1")
+    for band in ("VV", "VH"):
+        Path(f"test/sent1/Sentinel1_{band}_{key(42)}.tiff").symlink_to("/nowhere/at/all.tiff")
+    found = run("p2phd1")
+    assert (found.scenes, found.skipped) == (2, 2)
+    assert [str(key(42)) in item.name for item in found.rejected] == [True]

@@ -149,6 +149,25 @@ def test_a_run_of_other_settings_is_not_touched(trained: Path, change: str) -> N
     assert again.steps == records(again.folder)[-1]["step"]
 
 
+def test_starting_anew_empties_a_linked_folder_and_keeps_the_link(trained: Path) -> None:
+    disk, run = Path("disk"), Path("runs/p2phd1")
+    (run / "checkpoints").rename(disk)
+    (run / "checkpoints").symlink_to(disk.resolve())
+    variant = tiny("p2phd1", "epochs=2")
+    train(variant, work=Path("work"), runs=Path("runs"), overwrite=True)
+    assert (run / "checkpoints").is_symlink()
+    kept = {path.name for path in checkpoints(disk)}
+    assert kept and kept == {path.name for path in checkpoints(run / "checkpoints")}
+    assert load_run(Path("runs"), "p2phd1").variant == variant
+
+
+def test_a_sheet_that_was_half_written_is_swept(trained: Path) -> None:
+    half = Path("runs/p2phd1/samples/.epoch-0009.png.77.part")
+    half.touch()
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"))
+    assert not half.exists() and [*half.parent.glob("*.png")]
+
+
 def test_a_run_may_go_on_in_other_parts(trained: Path) -> None:
     train(tiny("p2phd1", "accumulate=2", "clip=5"), work=Path("work"), runs=Path("runs"))
     config = json.loads(Path("runs/p2phd1/config.json").read_text())

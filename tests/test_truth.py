@@ -358,3 +358,15 @@ def test_the_official_netcdf_file_gives_the_truths_of_the_tiles() -> None:
     assert [truth.name for truth in sar.truths] == [truth.name for truth in other.truths]
     for truth, same in zip(sar.truths, other.truths, strict=True):
         np.testing.assert_array_equal(read_pixels(truth), read_pixels(same))
+
+
+def test_folders_that_are_linked_are_searched_once(tmp_path: Path) -> None:
+    for seed, date in enumerate(("2019_06_01", "2019_06_15")):
+        write_truth(tmp_path / "disk" / date, at(date), digital_numbers(seed, size=8))
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    (truth / "sent2").symlink_to(tmp_path / "disk")
+    (truth / "again").symlink_to(tmp_path / "disk" / "2019_06_01")
+    (tmp_path / "disk" / "loop").symlink_to(truth)
+    found = load_truth(truth, [IMAGE])
+    assert [each.name for each in found.inputs[0].truths] == [at("2019_06_01"), at("2019_06_15")]

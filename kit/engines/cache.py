@@ -48,6 +48,9 @@ def find(
     except InputError as error:
         tell(f"{error.where}: {error.problem}; {remedy}")
         return None
+    except OSError as error:  # another process replaces it just now, or the disk fails
+        tell(f"{folder}: not readable ({error.strerror}); {remedy}")
+        return None
     return Entry(folder, about["made"])
 
 

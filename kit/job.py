@@ -62,7 +62,9 @@ class Job:
         path = self.folder / MANIFEST
         if overwrite:
             self._forget()
-        old = read_json(path, _REMEDY) if path.exists() and not overwrite else {}
+        # Of weights that could not be read there may be a manifest and no picture.
+        kept = path.exists() and not overwrite and any(self.folder.glob("*.npy"))
+        old = read_json(path, _REMEDY) if kept else {}
         facts = {
             "variant": self.weights.variant.name,
             "weights_sha256": self.weights.sha256,

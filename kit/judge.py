@@ -142,7 +142,9 @@ class Judge:
     def _judged(self, state: State, stopped: list[int]) -> list[_Judged]:
         """The generators of `state` that may be exported, the average last."""
         found = []
-        part = max(1, self.variant.batch // self.variant.accumulate // self.group.size)
+        # What a norm took together in training: on CUDA the pairs of all processes.
+        sharers = 1 if pick().type == "cuda" else self.group.size
+        part = max(1, self.variant.batch // self.variant.accumulate // sharers)
         for name, generator in self._candidates(state):
             samples = self._heeding(stopped, batches(self.dataset, epoch=0, batch=part))
             recalibrate(generator, (sample.radar for sample in samples))

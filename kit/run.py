@@ -21,7 +21,7 @@ METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 SAMPLES = "samples"
 STATE = "state.json"
-_REMEDY = "start anew with --overwrite"
+_REMEDY = "restore it; or remove it, and train with the settings that the run was begun with"
 
 # What may change while a run goes on: how it is computed, not what.
 _FREE = ("accumulate", "precision", "clip")
@@ -30,7 +30,8 @@ _FREE = ("accumulate", "precision", "clip")
 def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) -> None:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
-    A run may go on with another precision, another clip, or batches in other parts.
+    A run may go on with another precision, another clip, or batches in other parts; and with
+    anything before it has saved something.
 
     Raises:
         BusyError: it is the run of another configuration or of other data.
@@ -40,14 +41,20 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
     config = {"variant": to_dict(variant), "pairs_sha256": pairs_sha256}
     if overwrite:
         _clear(folder)
-    if path.exists():
+    saved = (*folder.glob(f"{CHECKPOINTS}/step-*/{STATE}"), *folder.glob("*.safetensors"))
+    if path.exists() and any(saved):
         old = _config(folder)
-        before = old["variant"] | {"data": old.get("pairs_sha256")}
-        now = to_dict(variant) | {"data": pairs_sha256}
-        changed = [key for key in now if now[key] != before.get(key)]
-        if set(changed) - set(_FREE):
+        before, now = old["variant"], to_dict(variant)
+        changed = [
+            f"{key} {before.get(key)}, now {value}"
+            for key, value in now.items()
+            if key not in _FREE and before.get(key) != value
+        ]
+        if old.get("pairs_sha256") != pairs_sha256:
+            changed.append("other data")
+        if changed:
             raise BusyError(
-                f"{folder}: this run was begun with other {', '.join(changed)}\n"
+                f"{folder}: this run was begun with {'; '.join(changed)}\n"
                 "  give what it was begun with, or --overwrite, or another name with --set name=..."
             )
     write_json(path, config)

@@ -168,8 +168,8 @@ def status(found: "Sequence[Status]") -> None:
             for run in found
         ],
     )
-    if stopped := [run.variant for run in found if run.state == "stopped"]:
-        say(f"next: kit train {stopped[0]} goes on with it")
+    for run in (run for run in found if run.state == "stopped"):
+        say(f"to go on with {run.variant}: {run.command}")
 
 
 def outcomes(found: "Sequence[Outcome]") -> None:
@@ -181,7 +181,8 @@ def outcomes(found: "Sequence[Outcome]") -> None:
     ]  # fmt: skip
     table("Trained", ("variant", "end", "took"), rows)
     failed = [each.variant for each in found if each.exit_code]
-    say(f"failed: {', '.join(failed)}; the others are trained" if failed else "next: kit validate")
+    others = "; the others are trained" if len(failed) < len(found) else ""
+    say(f"failed: {', '.join(failed)}{others}" if failed else "next: kit validate")
 
 
 def run(result: "Run") -> None:
@@ -207,7 +208,9 @@ def validation(rows: "Sequence[Row]") -> None:
             for row in rows
         ],
     )
-    say("next: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")
+    first, *others = sorted(rows[1:], key=lambda row: row.scores.mae)
+    best = [first, *(row for row in others if row.target == first.target)][:3]
+    say(f"next: kit predict --ensemble {','.join(row.variant for row in best)} --input TEST")
 
 
 def prediction(result: "Prediction", folder: Path) -> None:

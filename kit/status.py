@@ -4,13 +4,15 @@ In: the folder of runs, while they are trained or not. Out: step, rate, time lef
 MAE of each.
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.files import holder
+from kit.files import RUNS, holder
 from kit.run import CONFIG, finished, read_variant, records, validations
+from kit.variants import command
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Status:
     """One run. What has not been recorded yet is None.
 
     `state` is "training", with the process that does it, "finished", "stopped", or what is wrong.
-    `left_s` holds the validations to come, once one has been timed.
+    `left_s` holds the validations to come, once one has been timed. `command` goes on with it.
     """
 
     variant: str
@@ -29,6 +31,7 @@ class Status:
     left_s: float | None
     mae: float | None
     mae_step: int | None
+    command: str
 
 
 def status(runs: Path) -> tuple[Status, ...]:
@@ -50,7 +53,7 @@ def _status(folder: Path) -> Status:
         done = finished(folder, variant)
     except (InputError, OSError) as error:
         words = error.brief if isinstance(error, InputError) else str(error)
-        return Status(folder.name, words, 0, None, None, None, None, None)
+        return Status(folder.name, words, 0, None, None, None, None, None, "")
     owner = holder(folder)
     last: dict[str, Any] = rows[-1] if rows else {}
     step, steps = last.get("step", 0), last.get("steps")
@@ -61,6 +64,8 @@ def _status(folder: Path) -> Status:
         left += (validations(variant) - len(scored)) * scored[-1].get("validation_s", 0.0)
     best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
     state = f"training (process {owner})" if owner else "finished" if done else "stopped"
-    return Status(
-        folder.name, state, step, steps, rate, left, best.get("holdout_mae"), best.get("step")
-    )
+    typed = command(variant)
+    if folder.parent != RUNS:
+        typed += f" --runs {shlex.quote(str(folder.parent))}"
+    mae, mae_step = best.get("holdout_mae"), best.get("step")
+    return Status(folder.name, state, step, steps, rate, left, mae, mae_step, typed)

@@ -111,7 +111,7 @@ def train(
         torch.manual_seed(variant.seed)
         crop = min(variant.crop, 32 * math.ceil(max(max(p.height, p.width) for p in chosen) / 32))
         dataset = PairDataset(source, chosen, crop=crop, target=variant.target, seed=variant.seed)
-        state = State.new(variant)
+        state = group.each(lambda: _begin(variant))
         judge = Judge(variant, dataset, holdout, folder, group)
         loop = _Loop(variant, state, dataset, judge, folder, group, workers, watch)
         if _resume(state, folder / folders.CHECKPOINTS, group, loop.note):
@@ -120,6 +120,15 @@ def train(
             folders.cut(folder, state.recorded)
         loop.run(Step(variant, state, group, compile))
     return Run(folder, state.step, state.mae, state.psnr, len(chosen))
+
+
+def _begin(variant: Variant) -> State:
+    try:
+        return State.new(variant)
+    except (RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
+        problem = f"its networks cannot be made ({reason})"
+        raise InputError(variant.name, problem, "give it a smaller width") from None
 
 
 def _resume(state: State, folder: Path, group: Group, tell: Callable[[str], None]) -> bool:

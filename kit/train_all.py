@@ -57,6 +57,9 @@ def train_all(
         KeyboardInterrupt: stopped by a signal; what was running has saved.
     """
     variants = {name: find(name, settings) for name in names}
+    runs_of = [variant.name for variant in variants.values()]
+    if twice := next((name for name in runs_of if runs_of.count(name) > 1), None):
+        raise InputError(twice, "the name of two of these trainings", "give each its own")
     cards = _cards(gpus)
     waiting = list(variants)
     running: list[_Running] = []
@@ -89,7 +92,8 @@ def train_all(
                 outcome = Outcome(variants[each.name].name, code, seconds)
                 outcomes[each.name] = outcome
                 if code:
-                    tell(f"{outcome.variant}: failed with exit code {code}")
+                    how = "stopped" if stopped else f"failed with exit code {code}"
+                    tell(f"{outcome.variant}: {how}")
         if stopped:
             raise KeyboardInterrupt
     return tuple(outcomes[name] for name in variants)

@@ -7,6 +7,7 @@ A new idea is one more row here, or a TOML file with `base = "spade2"` and the f
 import dataclasses
 import math
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +65,7 @@ class Variant:
         for field, hint in get_type_hints(Variant).items():
             value = getattr(self, field)
             if get_origin(hint) is Literal:
-                if value not in get_args(hint):
+                if (type(value), value) not in [(type(each), each) for each in get_args(hint)]:
                     raise self._wrong(field, f"one of {', '.join(map(repr, get_args(hint)))}")
             elif hint in (int, float) and not math.isfinite(value):
                 raise self._wrong(field, "a number")
@@ -174,6 +175,18 @@ def change(variant: Variant, changes: Mapping[str, Any]) -> Variant:
     return replace(variant, **values)
 
 
+def command(variant: Variant) -> str:
+    """What to type to train `variant`: `kit train`, the most alike of `VARIANTS`, and settings."""
+
+    def settings(base: Variant) -> list[str]:
+        ours, theirs = to_dict(variant), to_dict(base)
+        return [f"{field}={value}" for field, value in ours.items() if value != theirs[field]]
+
+    base = min(VARIANTS.values(), key=lambda each: len(settings(each)))
+    every = [part for setting in settings(base) for part in ("--set", setting)]
+    return shlex.join(["kit", "train", base.name, *every])
+
+
 def members(ensemble: str) -> tuple[str, ...]:
     """The variants of an ensemble, given by its name or as `spade4,spade2,p2phd1`.
 
@@ -208,11 +221,11 @@ def from_dict(values: Mapping[str, Any]) -> Variant:
 
 def _from_toml(path: Path) -> Variant:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(path, f"not readable as TOML ({error})") from None
     base = values.pop("base", None)
-    if base not in VARIANTS:
+    if not isinstance(base, str) or base not in VARIANTS:
         known = ", ".join(VARIANTS)
         raise InputError(path, f"base is {base!r}", f'begin with base = "..." out of {known}')
     return change(replace(VARIANTS[base], name=path.stem), values)

@@ -201,7 +201,7 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
         ("train spade9", 3, "no such variant"),
         ("train spade2 --set wdth=3", 3, "no field called 'wdth'"),
         ("train spade2 --work nowhere", 3, "kit prepare"),
-        ("train spade2 --set width=4", 5, "begun with other"),
+        ("train spade2 --set width=4", 5, "begun with width 2, now 4; "),
         ("validate spade1", 3, "kit train spade1"),
         ("validate --runs nowhere", 3, "no trained run"),
         ("predict --ensemble spade9 --input test", 3, "kit train spade9"),
@@ -296,3 +296,10 @@ def test_every_command_has_help_with_an_example(kit) -> None:
         code, out, _ = kit(f"{name} --help")
         assert code == 0 and f"Example: kit {name}" in out
         assert "--json" in out and "--quiet" in out
+
+
+def test_the_next_step_is_one_that_can_be_taken(trained: Path, kit) -> None:
+    _, _, err = kit("validate spade4 p2phd1")
+    assert "next: kit predict --ensemble " in err and "spade2" not in err
+    (variant,) = [part for part in err.split() if "," in part and "p2phd1" in part]
+    assert set(variant.split(",")) == {"spade4", "p2phd1"}

@@ -114,6 +114,7 @@ def test_a_group_stops_together_and_goes_on_with_another_number(
 def test_what_stops_the_first_stops_all(trained: Path, environment: None) -> None:
     (trained / "two" / "shared").mkdir(parents=True)
     (trained / "two" / "shared" / "config.json").write_text("[]")
+    (trained / "two" / "shared" / "last.safetensors").touch()
     done = subprocess.run(torchrun(), capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert "not what kit train writes" in done.stderr

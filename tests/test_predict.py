@@ -235,3 +235,15 @@ def test_a_link_to_nothing_costs_only_its_scene(trained: Path) -> None:
     found = run("p2phd1")
     assert (found.scenes, found.skipped) == (2, 2)
     assert [str(key(42)) in item.name for item in found.rejected] == [True]
+
+
+def test_weights_that_cannot_be_read_claim_no_folder(trained: Path) -> None:
+    path = Path("runs/p2phd1/weights.safetensors")
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[-100] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="damaged"):
+        run("p2phd1")
+    path.write_bytes(whole)
+    assert run("p2phd1").done == 2

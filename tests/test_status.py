@@ -47,6 +47,8 @@ def test_every_state_is_told(tmp_path: Path) -> None:
     assert found[2].left_s is None
     assert status(tmp_path)[1].state == "stopped"
     assert holder(new) is None
+    assert found[1].command.startswith("kit train p2phd1 --set name=b_half --set width=2 ")
+    assert found[1].command.endswith(f" --runs {tmp_path}")
 
 
 def test_no_run_says_how_to_begin(tmp_path: Path) -> None:

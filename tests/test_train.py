@@ -149,6 +149,18 @@ def test_a_run_of_other_settings_is_not_touched(trained: Path, change: str) -> N
     assert again.steps == records(again.folder)[-1]["step"]
 
 
+def test_a_run_that_has_saved_nothing_may_be_another(trained: Path) -> None:
+    with pytest.raises(InputError, match="own: its networks cannot be made"):
+        train(tiny("p2phd1", "name=own", f"width={10**11}"), work=Path("work"), runs=Path("runs"))
+    assert train(tiny("p2phd1", "name=own"), work=Path("work"), runs=Path("runs")).steps
+
+
+def test_what_differs_is_told_and_what_may_is_not(trained: Path) -> None:
+    changed = tiny("p2phd1", "accumulate=2", "lr=1e-3")
+    with pytest.raises(BusyError, match=r"begun with lr 0\.002, now 0\.001\n"):
+        train(changed, work=Path("work"), runs=Path("runs"))
+
+
 def test_starting_anew_empties_a_linked_folder_and_keeps_the_link(trained: Path) -> None:
     disk, run = Path("disk"), Path("runs/p2phd1")
     (run / "checkpoints").rename(disk)

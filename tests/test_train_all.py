@@ -102,3 +102,11 @@ def test_a_signal_is_handed_on_and_what_runs_has_saved(trained: Path) -> None:
         )
     assert checkpoints(Path("all/p2phd1/checkpoints"))
     assert not Path("all/spade2").exists()
+
+
+def test_two_of_one_name_begin_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="same: the name of two"):
+        train_all(
+            ("spade2", "spade3"), settings=("name=same",), work=tmp_path, runs=tmp_path, tell=print
+        )
+    assert not [*tmp_path.iterdir()]

@@ -1,6 +1,7 @@
 """The paper's tables, and what a user may change of them."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from kit.variants import (
     SPADE1,
     VARIANTS,
     Variant,
+    command,
     find,
     from_dict,
     members,
@@ -98,7 +100,10 @@ def test_a_users_own_variant_is_a_few_lines(tmp_path: Path) -> None:
     assert find(str(path), ["width=16"]).width == 16
 
 
-@pytest.mark.parametrize("text", ["dataset = 2", 'base = "spade9"', "base =", 'base="spade2"\nx=1'])
+@pytest.mark.parametrize(
+    "text",
+    ["dataset = 2", 'base = "spade9"', 'base = ["spade2"]', "base =", 'base="spade2"\nx=1'],
+)
 def test_a_wrong_toml_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text)
@@ -129,3 +134,35 @@ def test_members() -> None:
     for wrong in ("", "spade1,", "spade1,spade1"):
         with pytest.raises(InputError):
             members(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("spade1", ()),
+        ("p2phd1", ("name=my.run", "betas=[0.4, 0.9]", "lr=1e-5", "norm=batch")),
+        ("spade2", ("name=narrow", "width=8", "target=minmax", "precision=float32")),
+        ("spade4", ("ema=0", "batch=12", "accumulate=3")),
+    ],
+)
+def test_the_command_of_a_variant_gives_it_again(name: str, settings: tuple[str, ...]) -> None:
+    variant = find(name, settings)
+    kit, train, base, *options = shlex.split(command(variant))
+    assert (kit, train, set(options[::2])) == ("kit", "train", {"--set"} if settings else set())
+    assert find(base, options[1::2]) == variant
+
+
+def test_the_command_of_a_variant_names_no_more_than_is_needed() -> None:
+    assert command(find("spade4", ("width=8",))) == "kit train spade4 --set width=8"
+
+
+@pytest.mark.parametrize("value", ["true", "1.0"])
+def test_what_only_looks_like_a_data_set_is_refused(value: str) -> None:
+    with pytest.raises(InputError, match="dataset"):
+        find("spade2", (f"dataset={value}",))
+
+
+def test_a_toml_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'\xef\xbb\xbfbase = "spade2"\nwidth = 8\n')
+    assert find(str(path)).width == 8

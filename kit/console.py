@@ -24,7 +24,11 @@ from rich.progress import (
 from rich.table import Table
 
 SILENCE_SECONDS = 30
-stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+# A log has no width, and what rich takes it for breaks the numbers of a wide table in two.
+_WIDTH = None if sys.stderr.isatty() or "COLUMNS" in os.environ else 160
+stderr = Console(
+    stderr=True, width=_WIDTH, highlight=False, soft_wrap=True, markup=False, emoji=False
+)
 
 
 class Advance(Protocol):

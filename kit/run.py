@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,7 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
     config = {"variant": to_dict(variant), "pairs_sha256": pairs_sha256}
     if overwrite:
         _clear(folder)
-    saved = (*folder.glob(f"{CHECKPOINTS}/step-*/{STATE}"), *folder.glob("*.safetensors"))
-    if path.exists() and any(saved):
+    if path.exists() and saved(folder):
         old = _config(folder)
         before, now = old["variant"], to_dict(variant)
         changed = [
@@ -69,6 +69,12 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(path)
         elif path.name != ".lock":
             path.unlink()
+
+
+def saved(folder: Path) -> bool:
+    """Whether a run has a checkpoint or weights."""
+    states = folder.glob(f"{CHECKPOINTS}/step-*/{STATE}")
+    return any(chain(states, folder.glob("*.safetensors")))
 
 
 def read_variant(folder: Path) -> Variant:

@@ -168,7 +168,7 @@ def status(found: "Sequence[Status]") -> None:
             for run in found
         ],
     )
-    for run in (run for run in found if run.state == "stopped"):
+    for run in (run for run in found if run.command):
         say(f"to go on with {run.variant}: {run.command}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.files import RUNS, holder
-from kit.run import CONFIG, finished, read_variant, records, validations
+from kit.run import CONFIG, finished, read_variant, records, saved, validations
 from kit.variants import command
 
 
@@ -19,8 +19,9 @@ from kit.variants import command
 class Status:
     """One run. What has not been recorded yet is None.
 
-    `state` is "training", with the process that does it, "finished", "stopped", or what is wrong.
-    `left_s` holds the validations to come, once one has been timed. `command` goes on with it.
+    `state` is "training", with the process that does it, "finished", "stopped", with a word if that
+    was before its first checkpoint, or what is wrong. `left_s` holds the validations to come, once
+    one has been timed. `command` goes on with one that stopped.
     """
 
     variant: str
@@ -63,9 +64,10 @@ def _status(folder: Path) -> Status:
     if left is not None and scored:
         left += (validations(variant) - len(scored)) * scored[-1].get("validation_s", 0.0)
     best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
-    state = f"training (process {owner})" if owner else "finished" if done else "stopped"
-    typed = command(variant)
-    if folder.parent != RUNS:
+    stopped = "stopped" if saved(folder) else "stopped, nothing saved"
+    state = f"training (process {owner})" if owner else "finished" if done else stopped
+    typed = "" if owner or done else command(variant)
+    if typed and folder.parent != RUNS:
         typed += f" --runs {shlex.quote(str(folder.parent))}"
     mae, mae_step = best.get("holdout_mae"), best.get("step")
     return Status(folder.name, state, step, steps, rate, left, mae, mae_step, typed)

@@ -116,6 +116,8 @@ def train(
         loop = _Loop(variant, state, dataset, judge, folder, group, workers, watch)
         if _resume(state, folder / folders.CHECKPOINTS, group, loop.note):
             loop.note(f"goes on from step {state.step}")
+        elif group.first and folders.records(folder):
+            loop.note("begins anew: it stopped before its first checkpoint")
         if group.first:
             folders.cut(folder, state.recorded)
         loop.run(Step(variant, state, group, compile))

@@ -38,7 +38,7 @@ def test_every_state_is_told(tmp_path: Path) -> None:
     with lock(half):
         found = status(tmp_path)
         assert found[1].state == f"training (process {holder(half)})"
-    assert [run.state for run in found][0::2] == ["stopped", "finished"]
+    assert [run.state for run in found][0::2] == ["stopped, nothing saved", "finished"]
     assert "not what kit train writes" in found[3].state
     assert (found[1].step, found[1].steps, found[1].images_per_s) == (30, 40, 8.0)
     assert found[1].left_s == 10 * 4 / 8.0 + 1 * 7.0
@@ -47,8 +47,10 @@ def test_every_state_is_told(tmp_path: Path) -> None:
     assert found[2].left_s is None
     assert status(tmp_path)[1].state == "stopped"
     assert holder(new) is None
-    assert found[1].command.startswith("kit train p2phd1 --set name=b_half --set width=2 ")
-    assert found[1].command.endswith(f" --runs {tmp_path}")
+    assert not found[1].command and not found[2].command
+    stopped = status(tmp_path)[1].command
+    assert stopped.startswith("kit train p2phd1 --set name=b_half --set width=2 ")
+    assert stopped.endswith(f" --runs {tmp_path}")
 
 
 def test_no_run_says_how_to_begin(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,19 @@ def test_what_differs_is_told_and_what_may_is_not(trained: Path) -> None:
     changed = tiny("p2phd1", "accumulate=2", "lr=1e-3")
     with pytest.raises(BusyError, match=r"begun with lr 0\.002, now 0\.001\n"):
         train(changed, work=Path("work"), runs=Path("runs"))
+
+
+def test_work_that_was_lost_is_told(trained: Path) -> None:
+    folder = Path("runs/p2phd1")
+    shutil.rmtree(folder / "checkpoints")
+    notes: list[str] = []
+
+    def watch(record: dict) -> None:
+        notes.extend([record["note"]] if "note" in record else [])
+
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"), watch=watch)
+    assert notes == ["begins anew: it stopped before its first checkpoint"]
+    assert [row["step"] for row in records(folder)][-1] == 12
 
 
 def test_starting_anew_empties_a_linked_folder_and_keeps_the_link(trained: Path) -> None:

@@ -30,9 +30,9 @@ def collected(*, patient: bool, tell: Callable[[], None] | None = None) -> Itera
         if number == signal.SIGINT and not patient:
             signal.signal(number, before[signal.SIGINT])
 
-    every = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     # A shell has what it starts in the background ignore Ctrl-C, which is meant for another.
-    before = {number: it for number, it in every.items() if it not in (signal.SIG_IGN, None)}
+    handlers = ((number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM))
+    before = {number: it for number, it in handlers if it not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, note)
     try:

@@ -60,11 +60,12 @@ class Job:
             BusyError: it holds predictions by other weights or of other tiles.
         """
         path = self.folder / MANIFEST
-        if overwrite:
-            self._forget()
+        old: dict[str, Any] = {}
         # Of weights that could not be read there may be a manifest and no picture.
-        kept = path.exists() and not overwrite and any(self.folder.glob("*.npy"))
-        old = read_json(path, _REMEDY) if kept else {}
+        if overwrite or not any(self.folder.glob("*.npy")):
+            self._forget()
+        elif path.exists():
+            old = read_json(path, _REMEDY)
         facts = {
             "variant": self.weights.variant.name,
             "weights_sha256": self.weights.sha256,

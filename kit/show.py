@@ -208,9 +208,9 @@ def validation(rows: "Sequence[Row]") -> None:
             for row in rows
         ],
     )
-    first, *others = sorted(rows[1:], key=lambda row: row.scores.mae)
-    best = [first, *(row for row in others if row.target == first.target)][:3]
-    say(f"next: kit predict --ensemble {','.join(row.variant for row in best)} --input TEST")
+    ranked = sorted(rows[1:], key=lambda row: row.scores.mae)
+    best = [row.variant for row in ranked if row.target == ranked[0].target][:3]
+    say(f"next: kit predict --ensemble {','.join(best)} --input TEST")
 
 
 def prediction(result: "Prediction", folder: Path) -> None:

@@ -246,4 +246,7 @@ def test_weights_that_cannot_be_read_claim_no_folder(trained: Path) -> None:
     with pytest.raises(InputError, match="damaged"):
         run("p2phd1")
     path.write_bytes(whole)
+    Path("predictions/p2phd1/done-0.jsonl").write_text('{"engine": {"name": "another"}}\n')
     assert run("p2phd1").done == 2
+    assert [engine["name"] for engine in manifest("p2phd1")["engines"]] != ["another"]
+    assert len(manifest("p2phd1")["engines"]) == 1

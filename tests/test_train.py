@@ -165,13 +165,7 @@ def test_what_differs_is_told_and_what_may_is_not(trained: Path) -> None:
 def test_work_that_was_lost_is_told(trained: Path) -> None:
     folder = Path("runs/p2phd1")
     shutil.rmtree(folder / "checkpoints")
-    notes: list[str] = []
-
-    def watch(record: dict) -> None:
-        notes.extend([record["note"]] if "note" in record else [])
-
-    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"), watch=watch)
-    assert notes == ["begins anew: it stopped before its first checkpoint"]
+    assert notes() == ["begins anew: it stopped before its first checkpoint"]
     assert [row["step"] for row in records(folder)][-1] == 12
 
 
@@ -234,15 +228,16 @@ def test_a_full_disk_is_named_and_the_last_checkpoint_kept(trained: Path) -> Non
     assert not list(Path("runs/full/checkpoints").iterdir())
 
 
+def notes(**options: bool) -> list[str]:
+    """What a training of p2phd1 tells its user."""
+    told: list[dict] = []
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"), watch=told.append, **options)
+    return [record["note"] for record in told if "note" in record]
+
+
 def test_a_restart_by_torchrun_does_not_begin_anew(trained: Path, monkeypatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    notes: list[str] = []
-
-    def watch(record: dict) -> None:
-        notes.extend([record["note"]] if "note" in record else [])
-
-    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"), overwrite=True, watch=watch)
-    assert notes == ["goes on from step 12"]
+    assert notes(overwrite=True) == ["goes on from step 12"]
 
 
 def test_other_data_need_another_run(trained: Path) -> None:

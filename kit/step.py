@@ -121,11 +121,11 @@ class Step:
         discriminator = self.state.discriminator
         with self._forward(self.state.generator):
             fake: Tensor = self._generator(part.radar)
-        losses = [l1(fake.float(), part.target, part.mask) * share]
+        losses = [l1(fake.to(part.target.dtype), part.target, part.mask) * share]
         if discriminator:
             discriminator.requires_grad_(False)
             with self._forward(discriminator):
-                judged = _float(discriminator(part.radar, fake))
+                judged = _as_precise(discriminator(part.radar, fake), part.target)
             losses.append(generator_loss(self.variant.model, judged) / parts)
         return fake, torch.stack(losses)
 
@@ -154,8 +154,10 @@ class Step:
         assert self.state.discriminator is not None
         radar = torch.cat([part.radar, part.radar])
         with self._forward(self.state.discriminator):
-            both = discriminator(radar, torch.cat([fake.float(), part.target]))
-        fakes, reals = zip(*(scale.chunk(2) for scale in _float(both)), strict=True)
+            both = discriminator(radar, torch.cat([fake.to(part.target.dtype), part.target]))
+        fakes, reals = zip(
+            *(scale.chunk(2) for scale in _as_precise(both, part.target)), strict=True
+        )
         return discriminator_loss(self.variant.model, fakes, reals)
 
     def _update(self, who: str, losses: dict[str, Tensor]) -> dict[str, float]:
@@ -224,5 +226,6 @@ class Step:
                 yield
 
 
-def _float(maps: list[Tensor]) -> list[Tensor]:
-    return [scale.float() for scale in maps]
+def _as_precise(maps: list[Tensor], target: Tensor) -> list[Tensor]:
+    """The maps in the precision of the target, which autocast may have lowered."""
+    return [scale.to(target.dtype) for scale in maps]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from kinks import remove_kinks
 from made import key, optical, radar, world
 
 from kit.cloudrule import CloudRule
@@ -31,6 +32,20 @@ TINY = (
 def tiny(name: str, *settings: str) -> Variant:
     """The variant called `name`, so narrow and short that it trains in a second or two."""
     return find(name, (*TINY, *settings))
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Networks, samples and optimisers of float64: see `kinks` for why."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def no_kinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activations without a kink, where a comparison of gradients needs float32."""
+    remove_kinks(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="session")

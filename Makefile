@@ -65,12 +65,12 @@ bench-predict: setup ## measure drawing: every engine, and kit predict around th
 	$(BIN)/python bench/predict.py
 
 soak: setup ## kill a training a hundred times at random moments, and compare its end
-	KIT_KILLS=100 $(BIN)/python -m pytest tests/test_resume.py
+	KIT_KILLS=100 $(BIN)/python -m pytest tests/reliability/test_resume.py
 
 FUZZ_SECONDS := 300
 
 fuzz: setup ## fuzz the tile reader with libFuzzer, which needs clang++
-	mkdir -p build/corpus && $(BIN)/python tests/seeds.py build/seeds
+	mkdir -p build/corpus && $(BIN)/python tests/helpers/seeds.py build/seeds
 	clang++ -g -O1 -std=c++17 -pthread -fsanitize=fuzzer,address,undefined \
 	  -fno-sanitize-recover=undefined ext/fuzz_tiles.cpp ext/tiles.cpp -o build/fuzz_tiles
 	build/fuzz_tiles -max_len=60000 -max_total_time=$(FUZZ_SECONDS) build/corpus build/seeds

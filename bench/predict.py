@@ -26,22 +26,22 @@ from report import row
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kit import console
-from kit.core import cores
+from kit.cli import console
 from kit.device import pick
-from kit.engines import BACKENDS
+from kit.engines.accuracy import Samples
 from kit.engines.backend import Plan
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
-from kit.engines.gate import Samples
+from kit.engines.registry import BACKENDS
+from kit.engines.request import Precision, Wish
 from kit.errors import InputError
-from kit.models import build_generator
+from kit.models.registry import build_generator
 from kit.models.spade import SpadeGenerator
-from kit.predict import predict
-from kit.simulate import simulate
+from kit.native import cores
+from kit.prediction.predict import predict
+from kit.runs.weights import read_run, save_weights
+from kit.simulation.simulate import simulate
 from kit.variants import find
-from kit.weights import read_run, save_weights
-from kit.wish import Precision, Wish
 
 SIDE = 256
 NAMES = ("spade2", "p2phd1")

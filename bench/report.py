@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import console
+from kit.cli import console
 
 
 def row(name: str, rate: float, unit: str, ratio: float, to: str) -> dict[str, Any]:

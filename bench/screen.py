@@ -26,13 +26,14 @@ import torch
 from numpy.typing import NDArray
 from report import report, row
 
-from kit import clouds, console
-from kit.cloudrule import CloudRule
-from kit.clouds import count
-from kit.core import cores
+from kit.cli import console
 from kit.errors import InputError
-from kit.screen import screen
-from kit.tiles import S2_BANDS, SceneKey, TileName, write_tile
+from kit.native import cores
+from kit.screening import counts
+from kit.screening.counts import count
+from kit.screening.rule import CloudRule
+from kit.screening.screen import screen
+from kit.tiles.tiff import S2_BANDS, SceneKey, TileName, write_tile
 
 SIDE = 256
 SCENE_BYTES = 4 * SIDE * SIDE * 2
@@ -92,7 +93,7 @@ def counting() -> list[dict[str, Any]]:
 def counting_on_device() -> list[dict[str, Any]]:
     """Counts of scenes in a card's memory, beside a copy within it."""
     try:
-        clouds.cuda_backend()
+        counts.cuda_backend()
         device = torch.device("cuda") if torch.cuda.is_available() else None
     except InputError as error:
         device, reason = None, error.problem
@@ -112,10 +113,10 @@ def counting_on_device() -> list[dict[str, Any]]:
 
     rates = best({
         "count": (scenes, lambda: finish(
-            lambda: clouds.count_on_device(pixels[:, :3], pixels[:, 3], RULE))),
+            lambda: counts.count_on_device(pixels[:, :3], pixels[:, 3], RULE))),
         "copy": (scenes, lambda: finish(lambda: target.copy_(pixels))),
     }, rounds=20)  # fmt: skip
-    found = clouds.count_on_device(pixels[:64, :3], pixels[:64, 3], RULE).cpu().numpy()
+    found = counts.count_on_device(pixels[:64, :3], pixels[:64, 3], RULE).cpu().numpy()
     host = pixels[:64].cpu().numpy()
     assert (found == count(host[:, :3], host[:, 3], RULE, backend="reference")).all()
     share = rates["count"] / (2 * rates["copy"])
@@ -173,7 +174,7 @@ def cataloguing(folder: Path, names: int) -> list[dict[str, Any]]:
     code = f"""
 import time
 from pathlib import Path
-from kit.catalog import catalog
+from kit.tiles.catalog import catalog
 def peak():
     (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
     return int(line.split()[1])
@@ -199,7 +200,7 @@ def by_hand(rgb: NDArray[np.uint16], qa60: NDArray[np.uint16]) -> tuple[int, ...
     value = largest / RULE.scale
     saturation = (largest - smallest) / np.maximum(largest, 1)
     cloud = valid & (value - saturation > RULE.threshold)
-    opaque, cirrus = (qa60 & clouds.OPAQUE) > 0, (qa60 & clouds.CIRRUS) > 0
+    opaque, cirrus = (qa60 & counts.OPAQUE) > 0, (qa60 & counts.CIRRUS) > 0
     return tuple(int(mask.sum()) for mask in (valid, ~valid, opaque, cirrus, cloud))
 
 

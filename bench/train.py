@@ -25,19 +25,19 @@ from process import ask, child, device, peak_memory, timed
 from report import report, row
 from torch.utils.flop_counter import FlopCounterMode
 
-from kit import console
-from kit.checkpoint import State
-from kit.cloudrule import CloudRule
-from kit.core import WORKERS
-from kit.dataset import PairDataset, Sample, batches
+from kit.cli import console
 from kit.device import LARGE_PAGES, keep_memory, multiplies_bfloat16, pick
-from kit.group import Group
-from kit.pack import pack
-from kit.pairs import read_pairs
-from kit.prepare import prepare
-from kit.simulate import simulate
-from kit.source import Source
-from kit.step import Step
+from kit.distributed import Group
+from kit.native import WORKERS
+from kit.pairs.dataset import PairDataset, Sample, batches
+from kit.pairs.pack import pack
+from kit.pairs.prepare import prepare
+from kit.pairs.source import Source
+from kit.pairs.table import read_pairs
+from kit.screening.rule import CloudRule
+from kit.simulation.simulate import simulate
+from kit.training.checkpoint import State
+from kit.training.step import Step
 from kit.variants import Variant, find
 
 NAMES = ("spade1", "spade2", "p2phd1")

@@ -2,7 +2,7 @@
 //
 // In: Sentinel-2 scenes as uint16 with strides, or Sentinel-1 scenes as packed float32. Out: counts.
 // The plain C ABI lets ctypes load it, so that the build needs neither Python nor torch.
-// kit/cloudrule.py states the rule and is the reference that this must equal; kit/clouds.py checks
+// kit/screening/rule.py states the rule and is the reference that this must equal; kit/screening/counts.py checks
 // the arguments.
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // Instance norm of float32 features that lie channels last, and its gradient, for training on a CPU.
 //
 // In: features [pictures, pixels, channels], packed. Out: as many, each channel of each picture at
-// mean 0 and variance 1. kit/models/norms.py has the reference that this must equal within rounding.
+// mean 0 and variance 1. kit/models/layers/instance_norm.py has the reference that this must equal within rounding.
 // It shares torch's own threads, by OpenMP: others would wait for a core while torch's spin on it.
 // A thread takes sixteen channels of a picture, so the numbers do not depend on how many there are;
 // and one picture of 64 channels keeps four of them busy.

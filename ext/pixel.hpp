@@ -1,6 +1,6 @@
 // What a pixel of a Sentinel-2 scene counts as: shared by the C++ and the CUDA core.
 //
-// kit/cloudrule.py states the rule in words; here it is in integers that no pixel can overflow.
+// kit/screening/rule.py states the rule in words; here it is in integers that no pixel can overflow.
 
 #pragma once
 
@@ -17,7 +17,7 @@ struct Scenes {
   std::int64_t scenes, height, width;
 };
 
-// One row of `count`, in the order of COLUMNS in kit/clouds.py.
+// One row of `count`, in the order of COLUMNS in kit/screening/counts.py.
 struct Counts {
   std::int64_t valid, nodata, qa60_opaque, qa60_cirrus, qa60, cloud;
 };

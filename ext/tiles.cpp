@@ -41,7 +41,7 @@ constexpr uint32_t kShort = 3, kLong = 4;
 constexpr int64_t kHead = 4096;
 constexpr uint32_t kMostTags = 32;
 constexpr int64_t kMostStrips = 1 << 16;
-constexpr int64_t kMostPixels = 1 << 28;  // as in kit/tiles.py, which refuses a larger tile by name
+constexpr int64_t kMostPixels = 1 << 28;  // as in kit/tiles/tiff.py, which refuses a larger tile by name
 
 uint32_t u16(const uint8_t* at) { return at[0] | at[1] << 8; }
 uint32_t u32(const uint8_t* at) { return u16(at) | u16(at + 2) << 16; }

@@ -1,7 +1,7 @@
 """What can go wrong, one class per exit code.
 
-Library code raises these and never exits; `kit.cli` turns them into a line on stderr and the code.
-Codes 0 (done), 1 (a bug), 2 (usage, from Typer) and 130 (interrupted) need no class.
+Library code raises these and never exits; `kit.cli.main` turns them into a line on stderr and the
+code. Codes 0 (done), 1 (a bug), 2 (usage, from Typer) and 130 (interrupted) need no class.
 """
 
 from pathlib import Path

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.metrics import stretch
-from kit.nodata import radar_nodata
+from kit.screening.nodata import radar_nodata
 
 VV_RANGE = (-25.0, 0.0)
 VH_RANGE = (-32.5, 0.0)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from kinks import remove_kinks
-from made import key, optical, radar, world
 
-from kit.cloudrule import CloudRule
-from kit.prepare import prepare
-from kit.train import train
-from kit.variants import Variant, find
+from kit.pairs.prepare import prepare
+from kit.screening.rule import CloudRule
+from kit.training.train import train
+from tests.helpers.kinks import remove_kinks
+from tests.helpers.tiles import key, optical, radar, world
+from tests.helpers.variants import tiny
 
 # Machines that run tests are shared, and one that stops for a moment has found no fault.
 settings.register_profile("kit", deadline=None)
@@ -22,16 +22,6 @@ settings.load_profile("kit")
 
 # Two tests at a time on two cores are faster than one test on both; and results repeat exactly.
 torch.set_num_threads(1)
-
-TINY = (
-    "width=2", "discriminator_width=2", "batch=4", "crop=32", "epochs=1", "decay_epochs=1",
-    "lr=0.002", "discriminator_lr=0.002", "precision=float32",
-)  # fmt: skip
-
-
-def tiny(name: str, *settings: str) -> Variant:
-    """The variant called `name`, so narrow and short that it trains in a second or two."""
-    return find(name, (*TINY, *settings))
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kit import metrics, show, variants
-from kit.losses import discriminator_loss, generator_loss
+from kit import metrics, variants
+from kit.cli import show
 from kit.metrics import Scores
-from kit.models import build_discriminator
-from kit.score import Report, Row
+from kit.models.registry import build_discriminator
+from kit.scoring.score import Report, Row
+from kit.training.losses import discriminator_loss, generator_loss
 
 
 def test_a_new_variant_and_a_new_ensemble_are_listed(

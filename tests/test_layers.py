@@ -10,28 +10,40 @@ import kit
 ROOT = Path(kit.__file__).parent
 
 ORDER = (
-    "kit", "kit.errors", "kit.chunks", "kit.ncfile", "kit.ziprecords", "kit.files",
-    "kit.netcdf", "kit.tiles", "kit.console", "kit.device", "kit.landcover", "kit.simulate",
-    "kit.catalog", "kit.core", "kit.cloudrule", "kit.clouds", "kit.nodata", "kit.reader",
-    "kit.measure", "kit.parts", "kit.cluster", "kit.screen", "kit.sheet", "kit.histogram",
-    "kit.calibrate", "kit.borderline", "kit.pairs", "kit.prepare", "kit.shards", "kit.pack",
-    "kit.metrics", "kit.scaling", "kit.source", "kit.dataset", "kit.variants", "kit.models.norms",
-    "kit.models.convolution", "kit.models.padding", "kit.models.precision", "kit.models.spade",
-    "kit.models.pix2pixhd", "kit.models.discriminator", "kit.models", "kit.models.published",
-    "kit.models.folding", "kit.models.inference", "kit.models.subpixel", "kit.models.half",
-    "kit.models.delicate", "kit.losses", "kit.weights", "kit.wish", "kit.engines.backend",
-    "kit.engines.quiet", "kit.engines.eager", "kit.engines.openvino", "kit.engines.inductor",
-    "kit.engines.nvidia",
-    "kit.engines.tensorrt", "kit.engines.tensorrt_rtx", "kit.engines", "kit.engines.gate",
-    "kit.engines.cache", "kit.engines.samples", "kit.engines.engine", "kit.engines.choose",
-    "kit.validate", "kit.group", "kit.interrupt", "kit.average", "kit.adam",
-    "kit.run", "kit.checkpoint", "kit.judge", "kit.pace", "kit.step", "kit.train", "kit.board",
-    "kit.train_all", "kit.status",
-    "kit.pipeline", "kit.job", "kit.predict", "kit.compile", "kit.ensemble",
-    "kit.anchors", "kit.archive", "kit.provenance", "kit.truth", "kit.perscene",
-    "kit.zipwriter", "kit.layout", "kit.check", "kit.score", "kit.mapping", "kit.gallery",
-    "kit.codabench", "kit.package", "kit.leaderboard", "kit.reproduce", "kit.doctor",
-    "kit.show", "kit.options", "kit.cli_train", "kit.cli_upload", "kit.cli", "kit.__main__",
+    "kit.archive", "kit.cli", "kit.engines", "kit.engines.backends", "kit.figures",
+    "kit.models", "kit.models.layers", "kit.models.rewrites", "kit.pairs", "kit.prediction",
+    "kit.runs", "kit.scoring", "kit.screening", "kit.simulation", "kit.submission", "kit.tiles",
+    "kit.training", "kit", "kit.errors", "kit.tiles.hdf5_chunks", "kit.tiles.netcdf_file",
+    "kit.archive.records", "kit.files", "kit.tiles.netcdf", "kit.tiles.tiff", "kit.cli.console",
+    "kit.device", "kit.simulation.landcover", "kit.simulation.simulate", "kit.tiles.catalog",
+    "kit.native", "kit.screening.rule", "kit.screening.counts", "kit.screening.nodata",
+    "kit.tiles.reader", "kit.screening.measure", "kit.screening.store",
+    "kit.screening.executor", "kit.screening.screen", "kit.figures.grid",
+    "kit.figures.histogram", "kit.screening.sensitivity", "kit.screening.sheet",
+    "kit.pairs.table", "kit.pairs.prepare", "kit.pairs.shards", "kit.pairs.pack", "kit.metrics",
+    "kit.scaling", "kit.pairs.source", "kit.pairs.dataset", "kit.variants",
+    "kit.models.layers.instance_norm", "kit.models.layers.convolution",
+    "kit.models.layers.padding", "kit.models.layers.autocast", "kit.models.spade",
+    "kit.models.pix2pixhd", "kit.models.discriminator", "kit.models.registry",
+    "kit.models.published", "kit.models.rewrites.spectral_norm", "kit.models.rewrites.fuse",
+    "kit.models.rewrites.subpixel", "kit.models.rewrites.half", "kit.models.rewrites.sensitive",
+    "kit.training.losses", "kit.runs.weights", "kit.engines.request", "kit.engines.backend",
+    "kit.engines.backends.quiet", "kit.engines.backends.eager", "kit.engines.backends.openvino",
+    "kit.engines.backends.inductor", "kit.engines.backends.nvidia",
+    "kit.engines.backends.tensorrt", "kit.engines.backends.tensorrt_rtx",
+    "kit.engines.registry", "kit.engines.accuracy", "kit.engines.cache",
+    "kit.engines.calibration", "kit.engines.engine", "kit.engines.choose",
+    "kit.training.validate", "kit.distributed", "kit.training.signals", "kit.training.ema",
+    "kit.training.adam", "kit.runs.folder", "kit.training.checkpoint", "kit.training.validator",
+    "kit.training.eta", "kit.training.step", "kit.training.train", "kit.training.tensorboard",
+    "kit.training.train_all", "kit.runs.status", "kit.prediction.pipeline",
+    "kit.prediction.member_job", "kit.prediction.predict", "kit.engines.compile",
+    "kit.prediction.members", "kit.prediction.anchors", "kit.archive.reader",
+    "kit.archive.manifest", "kit.scoring.truth", "kit.scoring.images", "kit.archive.writer",
+    "kit.archive.layout", "kit.archive.check", "kit.scoring.score", "kit.archive.mapping",
+    "kit.scoring.sheet", "kit.scoring.codabench", "kit.submission.package",
+    "kit.submission.leaderboard", "kit.submission.reproduce", "kit.cli.doctor", "kit.cli.show",
+    "kit.cli.options", "kit.cli.training", "kit.cli.submission", "kit.cli.main", "kit.__main__",
 )  # fmt: skip
 
 
@@ -82,6 +94,6 @@ def test_files_stay_comfortable() -> None:
 
 def test_scoring_does_without_torch() -> None:
     """Which alone takes seconds to import; a scorer refuses a wrong archive in less."""
-    code = "import sys, kit.cli, kit.score, kit.check, kit.codabench, kit.package; "
-    code += "sys.exit('torch' in sys.modules)"
+    code = "import sys, kit.cli.main, kit.scoring.score, kit.archive.check, "
+    code += "kit.scoring.codabench, kit.submission.package; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

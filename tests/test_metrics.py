@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from server import server_2022, server_2023
 from skimage.metrics import peak_signal_noise_ratio
 from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.regression import MeanAbsoluteError
 
 from kit import metrics
+from tests.helpers.server import server_2022, server_2023
 
 
 def batch(seed: int, n: int = 5, size: int = 16) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

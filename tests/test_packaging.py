@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit import clouds, core
+from kit import native
+from kit.screening import counts
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -24,7 +25,7 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 BUILD = "import sys; from scikit_build_core.build import build_wheel; build_wheel(sys.argv[1])"
 BACKEND = """
 import sys; sys.path.insert(0, sys.argv[1])
-from kit import clouds; print(clouds.__file__, clouds.backend()[0])
+from kit.screening import counts; print(counts.__file__, counts.backend()[0])
 """
 
 
@@ -54,7 +55,7 @@ def backend_inside(wheel: Path) -> str:
     path = os.pathsep.join(entry for entry in sys.path if entry.endswith("site-packages"))
     result = subprocess.run(
         [sys.executable, "-S", "-c", BACKEND, folder],
-        cwd=folder, env=os.environ | {"PYTHONPATH": path, clouds.VARIABLE: ""},
+        cwd=folder, env=os.environ | {"PYTHONPATH": path, counts.VARIABLE: ""},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     module, name = result.stdout.split()
@@ -100,7 +101,7 @@ def test_installed_kit_is_this_one_with_its_core() -> None:
     assert version == kit.__version__
     # A core that fails to compile would otherwise only turn its tests into skips.
     for name, expected in (("kit_core", HAS_COMPILER), ("kit_cuda", HAS_COMPILER and HAS_NVCC)):
-        library, why = core.load(name)
+        library, why = native.load(name)
         assert library is not None or not expected, why
 
 

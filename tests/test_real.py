@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-from conftest import tiny
-from made import SHARED
 
-from kit.cloudrule import CloudRule
-from kit.package import package
-from kit.predict import predict
-from kit.prepare import prepare
-from kit.score import score
-from kit.train import train
-from kit.validate import validate
+from kit.pairs.prepare import prepare
+from kit.prediction.predict import predict
+from kit.scoring.score import score
+from kit.screening.rule import CloudRule
+from kit.submission.package import package
+from kit.training.train import train
+from kit.training.validate import validate
+from tests.helpers.tiles import SHARED
+from tests.helpers.variants import tiny
 
 pytestmark = pytest.mark.skipif(
     not SHARED.exists(), reason="needs the real tiles in ../shared/data"

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kit.wish import Precision
+from kit.engines.request import Precision
 
 # SAR [batch, 2, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], both float32 on the CPU.
 Run = Callable[[Tensor], Tensor]
@@ -81,7 +81,7 @@ class Backend(Protocol):
         """Write all that `load` needs into `folder`, which is empty.
 
         Args:
-            generator: from SAR to RGB, as `kit.models.inference.for_inference` rewrites it.
+            generator: from SAR to RGB, as `kit.models.rewrites.fuse.for_inference` rewrites it.
             spec: what to build for.
             folder: where to write.
             tiles: SAR [N, 2, H, W] in [-1, 1] like that which it will see, to calibrate on.

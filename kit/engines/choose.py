@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kit.engines import BACKENDS, automatic, find_backend
+from kit.engines.accuracy import REFERENCE, Samples, compare
 from kit.engines.backend import Plan, Run, Spec, draw
 from kit.engines.cache import Entry, amend, find, obtain
 from kit.engines.engine import NO_ROOM, Engine, Tell
-from kit.engines.gate import REFERENCE, Samples, compare
+from kit.engines.registry import BACKENDS, automatic, find_backend
+from kit.engines.request import AUTO, PRECISIONS, Precision, Wish
 from kit.errors import CheckError, InputError
-from kit.models.inference import for_inference
-from kit.weights import Weights
-from kit.wish import AUTO, PRECISIONS, Precision, Wish
+from kit.models.rewrites.fuse import for_inference
+from kit.runs.weights import Weights
 
 # Seconds that eager takes for all there is to predict, below which nothing is built for it.
 _WORTHWHILE = 60

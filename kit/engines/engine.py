@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.engines import eager
+from kit.engines.accuracy import REFERENCE, Verdict
 from kit.engines.backend import Backend, Plan, Run, Spec
+from kit.engines.backends import eager
 from kit.engines.cache import Entry
-from kit.engines.gate import REFERENCE, Verdict
 from kit.errors import InputError
-from kit.weights import Weights
+from kit.runs.weights import Weights
 
 NO_ROOM = (MemoryError, torch.OutOfMemoryError)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kit.models import pix2pixhd, spade
-from kit.models.norms import InstanceNorm
+from kit.models.layers.instance_norm import InstanceNorm
 
 _SCALES = 2
 _WIDEST = 512

@@ -12,10 +12,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from kit.models.convolution import Convolution3x3, ConvolutionToPicture
-from kit.models.norms import InstanceNorm
-from kit.models.padding import reflect_to_multiple
-from kit.models.precision import in_float32
+from kit.models.layers.autocast import in_float32
+from kit.models.layers.convolution import Convolution3x3, ConvolutionToPicture
+from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.layers.padding import reflect_to_multiple
 
 _HALVINGS = 4
 _BLOCKS = 9

@@ -65,7 +65,7 @@ def export_reference_weights(model: nn.Module) -> dict[str, Tensor]:
     pix2pixHD's discriminator is named as with feature matching, which is its published default.
 
     Raises:
-        InputError: a SPADE generator without spectral norms, as `kit.weights` loads it.
+        InputError: a SPADE generator without spectral norms, as `kit.runs.weights` loads it.
     """
     if isinstance(model, SpadeGenerator) and not parametrize.is_parametrized(model.head_0.conv_0):
         raise InputError("SPADE generator", "its spectral norms are folded into its weights",

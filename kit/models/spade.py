@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from kit.models.convolution import Convolution3x3, convolve3x3
-from kit.models.padding import reflect_to_multiple
-from kit.models.precision import in_float32
+from kit.models.layers.autocast import in_float32
+from kit.models.layers.convolution import Convolution3x3, convolve3x3
+from kit.models.layers.padding import reflect_to_multiple
 
 Depth = Literal["normal", "more", "most"]
 

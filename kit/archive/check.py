@@ -1,0 +1,300 @@
+"""An archive as the server would see it, before the server does.
+
+In: an archive, a layout, and the server's list of names where there is one. Out: what is wrong with
+the archive, each finding with its remedy; harmless is what the server passes over or accepts.
+Nothing is unpacked to disk, and a few images are in memory at a time, however many there are.
+Refused by name: an archive that cannot be opened as a file, and a list that is none.
+
+What the server does, by its source: every listed name must be in the zip, by the letter; only
+entries whose name contains `.tiff` are unpacked; rasterio reads them; each channel is stretched
+between its own extremes, a constant one to zeros; any exception, one NaN say, and there is no score
+at all. A constant channel is therefore harmless and said. A picture of one colour is refused though
+the server would score it: black, whatever was predicted, and an upload is gone.
+"""
+
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from kit.archive.layout import Layout, read_expected
+from kit.archive.reader import (
+    MAX_VALUES,
+    danger,
+    decode_image,
+    open_archive,
+    read_entry,
+    same_but_for_case,
+)
+from kit.cli.console import Advance
+from kit.errors import InputError
+from kit.native import cores
+
+# A thousand bad images say it; reading a hundred thousand more would take minutes.
+ENOUGH = 1000
+_DTYPES = ("uint8", "uint16", "float32", "float64")
+_ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".jar")
+_AT_ONCE = 256
+_REPACK = "package again"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about an archive that the server would reject, or, if `harmless`, pass over."""
+
+    name: str
+    problem: str
+    remedy: str
+    harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found in an archive of so many images."""
+
+    images: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server would take the archive: all findings are harmless."""
+        return all(finding.harmless for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "ok": self.ok,
+            "images": self.images,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def check(
+    archive: Path,
+    layout: Layout,
+    expected: Path | Sequence[str] | None = None,
+    advance: Advance | None = None,
+) -> Checked:
+    """Look for everything that the server would reject.
+
+    Args:
+        archive: the zip to check.
+        layout: what the server asks for.
+        expected: the names that the server asks for, or the file that `read_expected` reads; None
+            to check all but the names.
+        advance: called with the images read, and their number.
+
+    Raises:
+        InputError: the archive cannot be opened, or the file of names is not usable.
+    """
+    names = read_expected(expected, layout) if isinstance(expected, Path) else expected or ()
+    try:
+        with open_archive(archive) as opened:
+            # ZipInfo.is_dir fails on a name without a letter.
+            entries = [e for e in opened.infolist() if not e.filename.endswith("/")]
+            found = [*_asked(entries, names)] if names else [*_unasked(archive, entries, layout)]
+            found += _entry_findings(opened.infolist())
+            dangers = list(_danger_findings(opened.infolist()))
+            found += dangers
+            wanted = set(names) or {e.filename for e in entries if _is_image(e.filename, layout)}
+            images = [entry for entry in entries if entry.filename in wanted]
+            if dangers:
+                problem = "was not read further, since an entry of it is a danger"
+                found.append(Finding(archive.name, problem, _REPACK))
+            else:
+                found += _read_all(opened, entries, wanted, layout, advance)
+    except InputError as error:
+        if not os.path.isfile(archive) or not os.access(archive, os.R_OK):
+            raise
+        return Checked(0, (Finding(archive.name, error.problem, error.remedy),))
+    return Checked(len(images), tuple(map(_printable, found)))
+
+
+def image_findings(name: str, pixels: NDArray[np.generic], layout: Layout) -> list[Finding]:
+    """What the server would reject of the pixels [bands, H, W] of one image, or make zeros of."""
+    found = []
+    bands, height, width = pixels.shape
+    if bands != layout.bands:
+        problem = f"has {bands} bands where the server reads {layout.bands}"
+        found.append(Finding(name, problem, "write red, green and blue"))
+    if layout.size and (height, width) != (layout.size, layout.size):
+        side = f"{layout.size}x{layout.size}"
+        problem = f"is {height}x{width} where the server reads {side}"
+        found.append(Finding(name, problem, f"predict tiles of {side}, or --layout plain"))
+    if pixels.dtype.name not in _DTYPES:
+        remedy = "write uint16; uint8, float32 and float64 are read too"
+        found.append(Finding(name, f"pixels are {pixels.dtype}", remedy))
+    return found + _value_findings(name, pixels)
+
+
+def _value_findings(name: str, pixels: NDArray[np.generic]) -> list[Finding]:
+    # NaN and infinities show in the extremes; what the server divides by is their difference.
+    with np.errstate(all="ignore"):
+        span = pixels.max(axis=(1, 2)).astype(np.float64) - pixels.min(axis=(1, 2))
+    if not np.isfinite(span).all():
+        return [Finding(name, "holds values that are not finite, or too far apart to stretch",
+                        "predict it again")]  # fmt: skip
+    constant = np.flatnonzero(span == 0) + 1
+    if len(constant) == len(span):
+        return [Finding(name, "shows one colour", "look at its radar tiles and the training")]
+    if len(constant):
+        problem = f"channel {constant[0]} of {len(span)} is constant"
+        return [Finding(name, problem, "the server makes zeros of it", harmless=True)]
+    return []
+
+
+def _asked(entries: Sequence[zipfile.ZipInfo], names: Sequence[str]) -> Iterator[Finding]:
+    """Names that are missing, by the letter, and those that are not asked for."""
+    there = {entry.filename for entry in entries}
+    extra = sorted(there.difference(names))
+    missing = [name for name in dict.fromkeys(names) if name not in there]
+    alike = {_alike(name): name for name in extra} if missing else {}
+    for name in missing:
+        if other := alike.get(_alike(name)):
+            remedy = "rename it; names are compared by the letter"
+            if other.lower().endswith(".tif"):
+                remedy = "rename it; the server drops .tif"
+            yield Finding(name, f"is there as {other}", remedy)
+        else:
+            yield Finding(name, "is missing", "predict its scene and package again")
+    for name in extra:
+        yield Finding(name, "is not asked for", "the server passes over it", harmless=True)
+
+
+def _unasked(
+    archive: Path, entries: Sequence[zipfile.ZipInfo], layout: Layout
+) -> Iterator[Finding]:
+    """What can be said of names that nobody listed: folder and suffix."""
+    if not any(_is_image(entry.filename, layout) for entry in entries):
+        problem = f"holds no image called {layout.root}/*{layout.suffix}"
+        yield Finding(archive.name, problem, "make it again: kit package")
+    for entry in entries:
+        name = entry.filename
+        if _is_image(name, layout):
+            continue
+        if name.endswith(layout.suffix):
+            problem = f"is not in the layout's folder, {layout.root}/"
+            yield Finding(name, problem, "put it there, or give another --layout")
+        elif name.lower().endswith((".tif", ".tiff")):
+            problem = f"ends in {PurePosixPath(name).suffix}, which the server drops"
+            yield Finding(name, problem, f"rename it to end in {layout.suffix}")
+        else:
+            yield Finding(name, "is no image", "the server passes over it", harmless=True)
+    remedy = "give --expected and the server's list of names"
+    yield Finding(archive.name, "its names were compared with no list", remedy, harmless=True)
+
+
+def _entry_findings(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
+    """Entries that no archive should hold, whoever asks, or not beside each other."""
+    names = Counter(entry.filename.removesuffix("/") for entry in entries)
+    for name, times in names.items():
+        if times > 1:
+            yield Finding(name, f"is there {times} times", "keep one")
+    for name, other in same_but_for_case(names):
+        yield Finding(other, f"differs from {name} in case alone", "keep one")
+    folders: set[str] = set()
+    for name in names:
+        while (name := name.rpartition("/")[0]) and name not in folders:
+            folders.add(name)
+    for entry in entries:
+        if entry.filename in folders:
+            yield Finding(entry.filename, "is a file and a folder", "leave the file out")
+        elif entry.filename.lower().endswith(_ARCHIVES):
+            yield Finding(entry.filename, "is an archive in the archive", "leave it out")
+
+
+def _danger_findings(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
+    for entry in entries:
+        if problem := danger(entry):
+            yield Finding(entry.orig_filename, problem, "leave it out")
+
+
+def _read_all(
+    opened: zipfile.ZipFile,
+    entries: Sequence[zipfile.ZipInfo],
+    wanted: Set[str],
+    layout: Layout,
+    advance: Advance | None,
+) -> list[Finding]:
+    """Read whatever the server would unpack, and look at the images that it wants."""
+    unpacked = [e for e in entries if e.filename in wanted or layout.suffix in e.filename]
+    found: list[Finding] = []
+    bad = 0
+    with _threads() as pool:
+        for done, some in enumerate(_results(pool, opened, unpacked, wanted, layout), 1):
+            found += some
+            bad += sum(not finding.harmless for finding in some)
+            if advance:
+                advance(done, len(unpacked))
+            if done < len(unpacked) and bad >= ENOUGH:
+                problem = f"was not read further: {len(unpacked) - done:,} images are left"
+                return [*found, Finding(Path(str(opened.filename)).name, problem, _REPACK)]
+    return found
+
+
+def _results(
+    pool: Executor,
+    opened: zipfile.ZipFile,
+    entries: Sequence[zipfile.ZipInfo],
+    wanted: Set[str],
+    layout: Layout,
+) -> Iterator[list[Finding]]:
+    # By the batch, since a pool takes in all that it is given before it gives anything back.
+    for start in range(0, len(entries), _AT_ONCE):
+        batch = entries[start : start + _AT_ONCE]
+        yield from pool.map(lambda e: _read(opened, e, e.filename in wanted, layout), batch)
+
+
+@contextmanager
+def _threads() -> Iterator[Executor]:
+    """Threads that are not waited for longer than one image takes; most of it is deflate."""
+    pool = ThreadPoolExecutor(cores())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(
+    opened: zipfile.ZipFile, entry: zipfile.ZipInfo, wanted: bool, layout: Layout
+) -> list[Finding]:
+    # Some more than is asked for, so that the size that is wrong can be said.
+    limit = 16 * layout.bands * layout.size**2 or MAX_VALUES
+    try:
+        data = read_entry(opened, entry)
+        if not wanted:
+            return []
+        with rasterio.Env():
+            pixels = decode_image(entry.filename, data, limit, layout.bands)
+    except InputError as error:
+        remedy = _REPACK if wanted else "leave it out; the server unpacks it and would fail"
+        return [Finding(entry.filename, error.problem, remedy)]
+    return image_findings(entry.filename, pixels, layout)
+
+
+def _printable(finding: Finding) -> Finding:
+    """The finding, with what a hostile name could do to a terminal written out."""
+    texts = (finding.name, finding.problem)
+    if all(text.isprintable() for text in texts):
+        return finding
+    name, problem = (repr(text)[1:-1] for text in texts)
+    return replace(finding, name=name, problem=problem)
+
+
+def _is_image(name: str, layout: Layout) -> bool:
+    return name.startswith(f"{layout.root}/") and name.endswith(layout.suffix)
+
+
+def _alike(name: str) -> str:
+    """What names have in common that differ in folder, case or the two spellings of the suffix."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return last.rpartition(".")[0].lower()

@@ -1,0 +1,223 @@
+"""The upload archive: a zip of three-band TIFFs, written the same byte for byte and read with care.
+
+In: names and encoded images, or the zip that somebody made of them. Out: the zip, or its images as
+arrays; nothing is ever extracted to disk. Refused by name: what is not a whole zip, entries that
+point elsewhere, are links or encrypted, or unfold to too much, and files that are no such image.
+"""
+
+import re
+import stat
+import struct
+import unicodedata
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from kit.archive.records import REMEDY, broken, check_directory, check_members
+from kit.errors import InputError
+
+SUFFIX = ".tiff"
+# Far above any image of the challenge (0.4 MB), far below what a hostile archive may unfold to.
+MAX_ENTRY_BYTES = 64 << 20
+MAX_VALUES = 32 << 20
+# Deflate packs a picture of one colour a thousandfold; what is as large as this is no such picture.
+_LARGE_BYTES, _MAX_RATIO = 4 << 20, 200
+_LONGEST_NAME = 255
+_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
+_FILE_TYPES = {0, stat.S_IFREG, stat.S_IFDIR}
+_LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+# All that Python's reader raises on damaged bytes, and RuntimeError where a password is needed.
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError,
+    OverflowError,
+)  # fmt: skip
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip for reading.
+
+    Raises:
+        InputError: the file is missing, not a whole zip, or one that lists or holds too much.
+    """
+    try:
+        # Opening a pipe would wait for somebody to write to it.
+        other = path.exists() and not path.is_file()
+        file = None if other else path.open("rb")
+    except FileNotFoundError:
+        raise InputError(path, "no such archive", "make one: kit package") from None
+    except (OSError, ValueError) as error:
+        raise InputError(ascii(str(path))[1:-1], f"cannot be opened ({error})") from None
+    if file is None:
+        raise InputError(path, "is not a file", "give the zip itself")
+    with file:
+        check_directory(path, file)
+        try:
+            archive = zipfile.ZipFile(file)
+        except _BROKEN as error:
+            raise broken(path, error) from None
+        with archive:
+            check_members(path, file, archive)
+            yield archive
+
+
+def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
+    """The names of the images in an archive, sorted.
+
+    Raises:
+        InputError: there is none, an entry, image or not, is a danger, or two are one file to
+            some reader.
+    """
+    where = archive.filename or "archive"
+    for entry in archive.infolist():
+        if problem := danger(entry):
+            raise InputError(where, f"{entry.orig_filename!r} {problem}")
+    name, times = next(iter(Counter(archive.namelist()).most_common(1)), ("", 0))
+    if times > 1:
+        raise InputError(where, f"{name!r} is there {times} times", "keep one")
+    for one, other in same_but_for_case(archive.namelist()):
+        raise InputError(where, f"{other!r} differs from {one!r} in case alone", "keep one")
+    names = sorted(name for name in archive.namelist() if name.endswith(SUFFIX))
+    if not names:
+        raise InputError(where, f"holds no image called *{SUFFIX}")
+    return tuple(names)
+
+
+def danger(entry: zipfile.ZipInfo) -> str:
+    """Why an entry must not be read or unpacked; empty if it may."""
+    if problem := name_danger(entry.orig_filename):
+        return problem
+    if entry.filename != entry.orig_filename:
+        return f"has a second name, {entry.filename!r}"
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in _FILE_TYPES:
+        return "is a symbolic link" if kind == stat.S_IFLNK else "is not a regular file"
+    if entry.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is compressed by a method other than deflate"
+    return _bomb(entry.file_size, entry.compress_size)
+
+
+def name_danger(name: str) -> str:
+    """Why a name must not be in an archive or a list of one; empty if it may.
+
+    A good name is a plain relative path with `/` between its parts; a folder's ends in one.
+    """
+    parts = name.removesuffix("/").split("/")
+    if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+        return "points outside the archive's folder"
+    if not name.isprintable():
+        return "has a name with control characters"
+    if "" in parts or "." in parts:
+        return "is not a plain path"
+    if max(len(part.encode()) for part in parts) > _LONGEST_NAME:
+        return f"has a name of more than {_LONGEST_NAME} bytes"
+    return ""
+
+
+def same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of names that are one file on a disk that ignores case and how accents are written."""
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if (other := seen.setdefault(folded, name)) != name:
+            yield other, name
+
+
+def _bomb(size: int, packed: int) -> str:
+    if size > MAX_ENTRY_BYTES:
+        return f"unfolds to {size >> 20} MiB, more than {MAX_ENTRY_BYTES >> 20}"
+    if size > _LARGE_BYTES and size > _MAX_RATIO * packed:
+        return f"unfolds to {size >> 20} MiB, {size // max(packed, 1):,} times its size"
+    return ""
+
+
+def read_image(archive: zipfile.ZipFile, entry: str | zipfile.ZipInfo) -> NDArray[np.generic]:
+    """Read one image [3, H, W] of an archive, in its own pixel type.
+
+    Raises:
+        InputError: the entry is missing, a danger, damaged, or not an image of three bands.
+    """
+    where = f"{archive.filename}: {entry if isinstance(entry, str) else entry.filename}"
+    try:
+        info = archive.getinfo(entry) if isinstance(entry, str) else entry
+    except KeyError:
+        raise InputError(where, "no such entry") from None
+    return decode_image(where, read_entry(archive, info))
+
+
+def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """The bytes of one entry, whose sum and size are as the archive says.
+
+    Raises:
+        InputError: the entry is a danger, or damaged.
+    """
+    where = f"{archive.filename}: {entry.filename}"
+    if problem := danger(entry):
+        raise InputError(where, problem)
+    try:
+        data = archive.read(entry)
+    except _BROKEN as error:
+        raise InputError(where, f"damaged ({error})", REMEDY) from None
+    if len(data) != entry.file_size:
+        problem = f"damaged (unfolds to {len(data):,} bytes where {entry.file_size:,} are told)"
+        raise InputError(where, problem, REMEDY)
+    return data
+
+
+def decode_image(
+    where: str | Path, data: bytes, limit: int = MAX_VALUES, bands: int = 3
+) -> NDArray[np.generic]:
+    """Decode a TIFF of so many bands as [bands, H, W]; they may come last, as the server allows.
+
+    Raises:
+        InputError: `where` is not such a TIFF, or holds more than `limit` values.
+    """
+    try:
+        # Named, for GDAL puts the name into what it says of a damaged image.
+        with (
+            MemoryFile(data, filename="image.tiff") as memory,
+            rasterio.open(memory.name, driver="GTiff") as image,
+        ):
+            size = f"{image.count}x{image.height}x{image.width}"
+            if image.count * image.height * image.width > limit:
+                raise InputError(where, f"claims {size} pixels, more than an image holds")
+            if "complex" in image.dtypes[0]:
+                raise InputError(where, f"pixels are {image.dtypes[0]}", "write uint16")
+            pixels: NDArray[np.generic] = image.read()
+    except RasterioError as error:
+        # The folder of the file in memory is another one each time.
+        cause = re.sub(r"/vsimem/[^/]*/", "", str(error.__cause__ or error)).replace("\n", " ")
+        raise InputError(where, f"not readable as a TIFF ({cause})") from None
+    if pixels.shape[2] == bands:
+        pixels = pixels.transpose(2, 0, 1)
+    if pixels.shape[0] != bands:
+        raise InputError(where, f"is {size} where {bands} bands belong")
+    return pixels
+
+
+def to_unit(where: str | Path, pixels: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Pixels as values in [0, 1]: uint16 over 65535, uint8 over 255, floats as they are.
+
+    Raises:
+        InputError: another pixel type, or a float that is not in [0, 1].
+    """
+    unit = pixels.astype(np.float64)
+    if pixels.dtype in _LEVELS:
+        return unit / _LEVELS[pixels.dtype]
+    if pixels.dtype.kind != "f":
+        raise InputError(where, f"pixels are {pixels.dtype}", "uint16, uint8 or floats are read")
+    if not (unit.min() >= 0 and unit.max() <= 1):  # false for NaN too
+        problem = f"its values are {unit.min():g} to {unit.max():g}"
+        raise InputError(where, problem, "floats are in [0, 1]")
+    return unit

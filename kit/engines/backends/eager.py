@@ -1,0 +1,62 @@
+"""PyTorch as it is, the reference that every other backend is compared with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from kit.device import multiplies_bfloat16, pick, place
+from kit.engines.backend import Plan, Run, Spec
+from kit.engines.request import Precision
+
+
+def require() -> None:
+    """Nothing is missing: the kit needs torch anyway."""
+
+
+def targets() -> Mapping[str, str]:
+    """None: there is nothing to build."""
+    return {}
+
+
+def version() -> str:
+    """Torch's version, which says what it was built for."""
+    return f"torch {torch.__version__}"
+
+
+def device() -> str:
+    """The card, or the instructions that torch uses of the processor."""
+    if pick().type == "cuda":
+        # Torch lets convolutions, though not matrix products, round to TF32 unless told otherwise.
+        rounding = ", tf32" if torch.backends.cudnn.allow_tf32 else ""
+        return torch.cuda.get_device_name() + rounding
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def precisions() -> Sequence[Precision]:
+    """bfloat16 by autocast where the device multiplies it fast."""
+    return ("bfloat16", "float32") if multiplies_bfloat16() else ("float32",)
+
+
+def plans() -> Sequence[Plan]:
+    """A processor gains little from more than a few tiles."""
+    return (Plan(4),) if pick().type == "cpu" else (Plan(4), Plan(16), Plan(32))
+
+
+def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
+    """Write nothing: the weights file is all that is needed."""
+
+
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    """The generator as it was trained."""
+    network = place(generator().eval())
+    return lambda sar: forward(network, sar, spec.precision == "bfloat16")
+
+
+@torch.inference_mode()
+def forward(network: nn.Module, sar: Tensor, half: bool = False) -> Tensor:
+    """SAR [N, 2, H, W] to RGB [N, 3, H, W], float32 on the CPU, through a network on the device."""
+    with torch.autocast(pick().type, torch.bfloat16, enabled=half):
+        rgb: Tensor = network(place(sar))
+    return rgb.float().cpu()

@@ -1,0 +1,190 @@
+"""torch.compile's compiler, ahead of time: shared objects for this processor or card.
+
+It needs a C++ compiler to build, on a card Triton too, and neither to load. One engine takes any
+batch that a plan may ask for.
+"""
+
+import copy
+import hashlib
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kit.device import multiplies_bfloat16, pick, place
+from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backends import eager
+from kit.engines.backends.quiet import quiet
+from kit.engines.request import Precision
+from kit.errors import InputError
+from kit.models.rewrites.half import HALF, InHalf
+
+NAME = "inductor"
+_MODEL = "model.pt2"
+_BATCHES = {"cpu": (1, 4), "cuda": (1, 4, 16, 32)}
+_OTHERWISE = "predict with --backend eager"
+
+
+def require() -> None:
+    """Raises InputError where there is no C++ compiler, or a card and no Triton."""
+    _compiler()
+    if pick().type == "cuda" and find_spec("triton") is None:
+        raise InputError(NAME, "Triton is not installed", f"pip install triton, or {_OTHERWISE}")
+
+
+def targets() -> Mapping[str, str]:
+    """None: its code is for the instructions of the machine that it is built on."""
+    return {}
+
+
+def version() -> str:
+    """The versions of torch and of the C++ compiler."""
+    return f"torch {torch.__version__}, {_version_of(_compiler())}"
+
+
+def device() -> str:
+    """The card, or the processor's name and a digest of its instructions, all of which are used."""
+    if pick().type == "cuda":
+        return eager.device()
+    about: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    flags = ",".join(sorted(name for name, has in about.items() if has is True))
+    digest = hashlib.sha256(flags.encode()).hexdigest()[:8]
+    return f"{eager.device()}, {about.get('cpu_name', 'unnamed')}, instructions {digest}"
+
+
+def precisions() -> Sequence[Precision]:
+    """Half precision where the device multiplies it fast; of the two, float16 rounds less."""
+    halves: tuple[Precision, ...] = ("bfloat16",) if multiplies_bfloat16() else ()
+    if pick().type == "cuda":
+        halves = ("float16", *halves)
+    return (*halves, "float32")
+
+
+def plans() -> Sequence[Plan]:
+    """Batches; one call runs on the whole device."""
+    return tuple(map(Plan, _BATCHES[pick().type]))
+
+
+def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
+    """Write a package for batches of 1 to 32 at the size of `spec`.
+
+    Raises:
+        InputError: this machine does not compute in the precision, there is no compiler, or it
+            does not take what is generated for it.
+    """
+    _compiler()
+    if spec.precision not in precisions():
+        known = " or ".join(precisions())
+        problem = "no engine of torch's compiler is built in it on this machine"
+        raise InputError(spec.precision, problem, f"choose {known}")
+    network = generator
+    if spec.precision in HALF:
+        network = InHalf(generator, HALF[spec.precision])
+    network = place(copy.deepcopy(network).eval())
+    # Two, because torch makes a constant of a batch of one.
+    example = torch.zeros(2, 2, spec.height, spec.width, device=pick())
+    batch = torch.export.Dim("batch", min=1, max=max(map(max, _BATCHES.values())))
+    # What is compiled on the way holds the weights too, and would stay in a cache of torch's.
+    with quiet(), torch.no_grad(), TemporaryDirectory() as aside:
+        from torch._inductor.utils import fresh_cache
+
+        program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+        try:
+            with fresh_cache(dir=aside):
+                torch._inductor.aoti_compile_and_package(
+                    program,
+                    package_path=str(folder / _MODEL),
+                    inductor_configs=_settings(),
+                )
+        except RuntimeError as error:
+            raise InputError(
+                NAME,
+                f"builds no {spec.precision} engine: {_first_line(error)}",
+                f"choose another --precision, or {_OTHERWISE}",
+            ) from error
+
+
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    """The package's function, on the device.
+
+    Raises:
+        InputError: the package is missing, damaged, or of another torch.
+        MemoryError: the card has no room for its weights.
+    """
+    path = folder / _MODEL
+    try:
+        with quiet():
+            model = torch._inductor.aoti_load_package(str(path))
+    except (OSError, RuntimeError) as error:
+        reason = _first_line(error)
+        if "out of memory" in reason:
+            raise MemoryError(f"{eager.device()}: no room for {path}: {reason}") from error
+        raise InputError(
+            path, f"does not load: {reason}", f"build it again, or {_OTHERWISE}"
+        ) from None
+
+    @torch.inference_mode()
+    def run(sar: Tensor) -> Tensor:
+        before = _refusals()
+        try:
+            rgb: Tensor = model(sar.to(pick()).contiguous())
+        except RuntimeError as error:
+            # The package says that it failed, not why.
+            if _refusals() > before:
+                problem = f"no room for batches of {len(sar)}"
+                raise MemoryError(f"{eager.device()}: {problem}") from error
+            raise
+        return rgb.cpu()
+
+    return run
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        # Weights are folded, and laid out as the convolutions want them.
+        "freezing": True,
+        # Otherwise as many as there were when it was built.
+        "cpp.dynamic_threads": True,
+    }
+
+
+def _refusals() -> int:
+    """How often the card's memory did not suffice."""
+    if pick().type == "cpu":
+        return 0
+    return int(torch.cuda.memory_stats().get("num_ooms", 0))
+
+
+def _compiler() -> str:
+    """The C++ compiler that torch picks.
+
+    Raises:
+        InputError: there is none that works.
+    """
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        return str(cpp_builder.get_cpp_compiler())
+    except (exc.InvalidCxxCompiler, OSError, subprocess.SubprocessError):
+        problem = "no C++ compiler, which it needs to build engines"
+        remedy = f"install g++ (apt install g++), or name one in CXX; or {_OTHERWISE}"
+        raise InputError(NAME, problem, remedy) from None
+
+
+@cache
+def _version_of(compiler: str) -> str:
+    try:
+        told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return compiler
+    return told.stdout.partition("\n")[0].strip() or compiler
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:300]

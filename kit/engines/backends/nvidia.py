@@ -1,0 +1,229 @@
+"""What the backends for NVIDIA's cards share: the card, the types of a network, and running.
+
+TensorRT and TensorRT for RTX differ in how they build; their engines are loaded and run through one
+interface, that of the module `trt` that is handed around here.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kit.device import pick
+from kit.engines.backend import Plan, Spec
+from kit.engines.request import Precision
+from kit.errors import InputError
+from kit.models.rewrites.half import HALF, InHalf
+from kit.models.rewrites.subpixel import sub_pixel
+
+ENGINE = "engine.plan"  # the file of a serialised engine
+BATCHES = (16, 32, 4, 1)  # worth measuring; an engine takes all from the least to the greatest
+USUAL = BATCHES[0]  # what an engine is tuned for
+INPUT, OUTPUT = "sar", "rgb"
+
+_CUDA = 13000  # what the libraries are built with, as cuDriverGetVersion counts
+
+
+def require_installed(name: str, needed: Sequence[str]) -> None:
+    """Return where all modules that the backend `name` needs are installed.
+
+    Raises:
+        InputError: says which are not, and the line that would bring them.
+    """
+    if missing := [module for module in needed if find_spec(module) is None]:
+        raise InputError(
+            name,
+            f"not installed: {', '.join(missing)}",
+            f"pip install 'sar-to-optical-kit[{name}]'",
+        )
+
+
+def require_card(name: str) -> None:
+    """Return where torch reaches a card whose driver can run the backend `name`.
+
+    Raises:
+        InputError: torch is built without CUDA, there is no card, or its driver is too old.
+    """
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            name, f"no CUDA device: {reason}", "predict with --backend openvino or eager"
+        ) from None
+    if (found := _driver()) < _CUDA:
+        raise InputError(
+            name,
+            f"the NVIDIA driver supports CUDA {found // 1000}.{found % 1000 // 10} at most, "
+            f"and {_CUDA // 1000}.0 is needed",
+            "update the driver to 580 or newer, or predict with --backend eager",
+        )
+
+
+def _driver() -> int:
+    """The newest CUDA that the driver supports: 12040 is 12.4."""
+    found = ctypes.c_int()
+    ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(found))
+    return found.value
+
+
+def architecture() -> str:
+    """The card's compute capability: "sm89"."""
+    major, minor = torch.cuda.get_device_capability()
+    return f"sm{major}{minor}"
+
+
+def device() -> str:
+    """The card by name and compute capability, and whether float32 is rounded to TF32."""
+    rounding = ", tf32" if rounds_to_tf32() else ""
+    return f"{torch.cuda.get_device_name()}, {architecture()}{rounding}"
+
+
+def rounds_to_tf32() -> bool:
+    """Whether convolutions of float32 may round, as torch's own do on a card unless told not to."""
+    return bool(torch.backends.cudnn.allow_tf32)
+
+
+def precisions() -> Sequence[Precision]:
+    """float16 first: of the two halves it rounds less, at the same speed."""
+    if torch.cuda.get_device_capability() >= (8, 0):
+        return "float16", "bfloat16", "float32"
+    return "float16", "float32"
+
+
+def plans() -> Sequence[Plan]:
+    """Batches; a card runs one call at a time."""
+    return tuple(map(Plan, BATCHES))
+
+
+def typed(generator: nn.Module, precision: Precision) -> nn.Module:
+    """The generator in the types that an engine of `precision` computes in; a copy if they differ.
+
+    Raises:
+        InputError: there is no such engine.
+    """
+    if precision == "float32":
+        return generator
+    if precision not in HALF:
+        raise InputError(
+            precision, "no TensorRT engine is built in it", "choose float16, bfloat16 or float32"
+        )
+    network = InHalf(generator, HALF[precision])
+    # TensorRT for RTX 1.7 refuses transposed convolutions of bfloat16. As sub-pixel convolutions,
+    # pix2pixHD's four take 16/9 of the multiplications, so the other precisions keep them.
+    return sub_pixel(network) if precision == "bfloat16" else network
+
+
+@cache
+def log_of(trt: Any) -> Any:
+    """The log of a TensorRT library, which takes only one in a process.
+
+    Its `told()` gives the errors since it was last called, as one text.
+    """
+
+    class Log(trt.ILogger):  # type: ignore[misc]  # the library has no types
+        def __init__(self) -> None:
+            super().__init__()
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.errors.append(message.strip())
+
+        def told(self) -> str:
+            errors, self.errors = self.errors, []
+            return "; ".join(errors) or "no reason given"
+
+    return Log()
+
+
+class Execution:
+    """A serialised engine on the card, with the memory that one batch needs.
+
+    Args:
+        trt: the library that built it.
+        path: the engine's file.
+        spec: what it was built for.
+        plan: how many tiles come in a call.
+
+    Raises:
+        InputError: the file is missing, damaged or of another version, or it takes no such batch.
+        MemoryError: the card cannot hold the engine, or such a batch.
+    """
+
+    def __init__(self, trt: Any, path: Path, spec: Spec, plan: Plan) -> None:
+        self.path = path
+        self.log = log_of(trt)
+        try:
+            serialised = path.read_bytes()
+        except OSError as error:
+            raise self._fault(f"not readable ({error.strerror})") from None
+        self.log.told()
+        # Kept, though nothing calls it again: the engine lives no longer than its runtime.
+        self.runtime = trt.Runtime(self.log)
+        self.engine = self.runtime.deserialize_cuda_engine(serialised)
+        if self.engine is None:
+            reason = self.log.told()
+            if "OutOfMemory" in reason:
+                raise MemoryError(f"{torch.cuda.get_device_name()}: no room for {path}: {reason}")
+            raise self._fault(f"TensorRT does not load it: {reason}")
+        self._prepare(trt, (plan.batch, 2, spec.height, spec.width))
+
+    def _prepare(self, trt: Any, shape: tuple[int, ...]) -> None:
+        config = self.engine.create_runtime_config()
+        # Torch allocates, for this batch and not for the largest, and says so when it cannot.
+        config.set_execution_context_allocation_strategy(
+            trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
+        if hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
+            # TensorRT for RTX compiles for the batch before the first call, not during the next.
+            config.dynamic_shapes_kernel_specialization_strategy = (
+                trt.DynamicShapesKernelSpecializationStrategy.EAGER
+            )
+        context = self.engine.create_execution_context(config)
+        if context is None or not context.set_input_shape(self._input, shape):
+            raise self._fault(f"takes no batch of {shape}: {self.log.told()}")
+        size = context.update_device_memory_size_for_shapes()
+        try:
+            self.memory = torch.empty(size, dtype=torch.uint8, device=pick())
+            self.given = torch.empty(shape, device=pick())
+            self.drawn = torch.empty((shape[0], 3, *shape[2:]), device=pick())
+        except torch.cuda.OutOfMemoryError as error:
+            raise MemoryError(
+                f"{torch.cuda.get_device_name()}: no room for batches of {shape[0]}, "
+                f"which take {size / 1e9:.1f} GB"
+            ) from error
+        context.set_device_memory(self.memory.data_ptr(), size)
+        context.set_tensor_address(self._input, self.given.data_ptr())
+        context.set_tensor_address(self._output, self.drawn.data_ptr())
+        self.context = context
+        # On the default stream TensorRT waits for the whole device.
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    @property
+    def _input(self) -> str:
+        name: str = self.engine.get_tensor_name(0)
+        return name
+
+    @property
+    def _output(self) -> str:
+        name: str = self.engine.get_tensor_name(1)
+        return name
+
+    def __call__(self, sar: Tensor) -> Tensor:
+        """SAR [batch, 2, H, W] to RGB [batch, 3, H, W], float32 on the CPU."""
+        # A smaller batch would be spread over the whole of it.
+        assert sar.shape == self.given.shape, sar.shape
+        with torch.cuda.stream(self.stream):
+            self.given.copy_(sar)
+            if not self.context.execute_async_v3(self.stream.cuda_stream):
+                raise self._fault(f"failed while running: {self.log.told()}")
+            return self.drawn.cpu()
+
+    def _fault(self, problem: str) -> InputError:
+        return InputError(self.path, problem, "build it again, or predict with --backend eager")

@@ -1,0 +1,189 @@
+"""Intel's OpenVINO: the fastest way that we know to run the generators on an x86 processor.
+
+`pip install 'sar-to-optical-kit[openvino]'` brings it, and NNCF, which quantises to int8.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import version as version_of
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backends.quiet import quiet
+from kit.engines.request import Precision
+from kit.errors import InputError
+from kit.models.rewrites.sensitive import delicate
+from kit.native import cores
+
+_MODEL = "model.xml"
+_BATCH = "batch"
+_RECIPE = "recipe 2"  # an engine of another recipe is built anew
+_CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData")
+# A quarter of a grey level of eight bits; what was seen lies far below it or above.
+_NEAR = 1e-3
+_COMPARED = 4
+
+
+def require() -> None:
+    """Raises InputError where OpenVINO is not installed."""
+    if find_spec("openvino") is None:
+        raise InputError("openvino", "not installed", "pip install 'sar-to-optical-kit[openvino]'")
+
+
+def targets() -> Mapping[str, str]:
+    """None: an engine is for the processor that it is built on."""
+    return {}
+
+
+def version() -> str:
+    """OpenVINO's version, that of NNCF, and that of what is quantised here."""
+    return f"openvino {version_of('openvino')}, nncf {version_of('nncf')}, {_RECIPE}"
+
+
+def device() -> str:
+    """The processor by name: engines are tuned for one."""
+    return f"{_core().get_property('CPU', 'FULL_DEVICE_NAME')}, {cores()} cores"
+
+
+def precisions() -> Sequence[Precision]:
+    """int8 is fast on all that OpenVINO supports; bfloat16 where the processor multiplies it."""
+    able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("int8", "bfloat16", "float32") if "BF16" in able else ("int8", "float32")
+
+
+def plans() -> Sequence[Plan]:
+    """All cores on one tile, one tile a core, and batches of either."""
+    each = cores()
+    return Plan(1), Plan(4), Plan(each, each), Plan(2 * each, each)
+
+
+def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
+    """Write OpenVINO's intermediate representation, of any batch at the size of `spec`."""
+    import openvino
+
+    # Two, because torch makes a constant of a batch of one.
+    example = torch.zeros(2, 2, spec.height, spec.width)
+    batch = torch.export.Dim(_BATCH, min=1, max=1024)
+    with quiet():
+        program = torch.export.export(generator, (example,), dynamic_shapes=({0: batch},))
+        model = openvino.convert_model(program)
+    model.reshape([-1, 2, spec.height, spec.width])
+    if spec.precision == "int8":
+        model = _quantised(model, _names(program, model), delicate(generator), tiles)
+    openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
+
+
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    """Compile the representation for the processor, as many streams as the plan says."""
+    import openvino
+
+    core = _core()
+    model = core.read_model(folder / _MODEL)
+    part = plan.batch // plan.streams
+    model.reshape([part, 2, spec.height, spec.width])
+    half = spec.precision == "bfloat16" or (spec.precision == "int8" and "bfloat16" in precisions())
+    compiled = core.compile_model(model, "CPU", {
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+        "NUM_STREAMS": str(plan.streams),
+        "INFERENCE_NUM_THREADS": cores(),
+    })  # fmt: skip
+    queue = openvino.AsyncInferQueue(compiled, plan.streams)
+
+    def run(sar: Tensor) -> Tensor:
+        rgb = np.empty((plan.batch, 3, spec.height, spec.width), np.float32)
+
+        def keep(request: Any, start: int) -> None:
+            rgb[start : start + part] = request.get_output_tensor().data
+
+        queue.set_callback(keep)
+        for start in range(0, plan.batch, part):
+            queue.start_async(sar[start : start + part].contiguous().numpy(), start)
+        queue.wait_all()
+        return torch.from_numpy(rgb)
+
+    return run
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def _names(program: torch.export.ExportedProgram, model: Any) -> dict[str, str]:
+    """What the convolutions of a generator, by module, are called in the model made of it."""
+    modules = [
+        list(node.meta["nn_module_stack"].values())[-1][0]
+        for node in program.graph.nodes
+        if str(node.target).startswith("aten.conv")
+    ]
+    names = [
+        operation.get_friendly_name()
+        for operation in model.get_ops()
+        if operation.get_type_name() in _CONVOLUTIONS
+    ]
+    # They are called convolution, convolution_1, and so on, as torch runs them.
+    names.sort(key=lambda name: int(name.partition("/")[0].partition("_")[2] or 0))
+    return dict(zip(modules, names, strict=True))
+
+
+def _quantised(
+    model: Any, names: Mapping[str, str], delicate: Sequence[set[str]], tiles: Tensor
+) -> Any:
+    """`model` with the inputs and weights of convolutions in eight bits, by NNCF.
+
+    Of the sets of convolutions to leave alone, the first whose pictures are near enough is taken,
+    or the last.
+    """
+    if not len(tiles):
+        raise InputError(
+            "int8",
+            "no tile of this size to calibrate on",
+            "prepare training tiles (kit prepare), or name some with --tiles",
+        )
+    radars = [tile[None].numpy() for tile in tiles]
+    *faster, last = ([names[module] for module in sorted(spared)] for spared in delicate)
+    for spared in faster:
+        quantised = _quantised_but(model, spared, radars)
+        if _apart(model, quantised, radars[:_COMPARED]) <= _NEAR:
+            return quantised
+    return _quantised_but(model, last, radars)
+
+
+def _quantised_but(model: Any, spared: list[str], radars: list[NDArray[np.float32]]) -> Any:
+    """`model` with all of its convolutions but those in eight bits, and nothing else."""
+    # What NNCF would quantise otherwise: sums, products, and the statistics of instance norms.
+    others = {operation.get_type_name() for operation in model.get_ops()}
+    others -= {*_CONVOLUTIONS, "Parameter", "Result", "Constant"}
+    with quiet():
+        import nncf
+        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+        # Ranges that hold every outlier would leave few of the steps to all other values.
+        ranges = nncf.AdvancedQuantizationParameters(
+            activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
+        )
+        return nncf.quantize(
+            model,
+            nncf.Dataset(radars),
+            # Activations are not symmetric after a leaky ReLU.
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(radars),
+            ignored_scope=nncf.IgnoredScope(names=spared, types=sorted(others)),
+            advanced_parameters=ranges,
+        )
+
+
+def _apart(model: Any, other: Any, radars: list[NDArray[np.float32]]) -> float:
+    """The mean difference of what two models draw, of [0, 1]."""
+    exactly = {"INFERENCE_PRECISION_HINT": "f32"}
+    ours, theirs = (_core().compile_model(each, "CPU", exactly) for each in (model, other))
+    return float(np.mean([np.abs(ours(radar)[0] - theirs(radar)[0]) for radar in radars])) / 2

@@ -1,0 +1,141 @@
+"""TensorRT by way of torch-tensorrt: the fastest that we know on NVIDIA's data centre cards.
+
+`pip install 'sar-to-optical-kit[tensorrt]'` brings it. An engine is built on the card that it is
+for, out of torch's export of the generator, whose types decide what each layer computes in.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version as version_of
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kit.device import pick
+from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backends import nvidia
+from kit.engines.backends.quiet import quiet
+from kit.engines.request import Precision
+from kit.errors import InputError
+from kit.files import write_bytes
+
+NAME = "tensorrt"
+_NEEDED = ("torch_tensorrt", "tensorrt")
+
+
+def require() -> None:
+    """Raises InputError where it is not installed, does not load, or there is no card."""
+    nvidia.require_installed(NAME, _NEEDED)
+    nvidia.require_card(NAME)
+    _library()
+
+
+def targets() -> Mapping[str, str]:
+    """None: an engine is timed on the card that it is built for."""
+    return {}
+
+
+def version() -> str:
+    """The versions of torch-tensorrt, which converts, TensorRT, which builds, and torch."""
+    torch_tensorrt, tensorrt = version_of("torch-tensorrt"), version_of("tensorrt")
+    return f"torch-tensorrt {torch_tensorrt}, tensorrt {tensorrt}, torch {torch.__version__}"
+
+
+def device() -> str:
+    """The card: an engine is for one kind."""
+    return nvidia.device()
+
+
+def precisions() -> Sequence[Precision]:
+    """Those of the card."""
+    return nvidia.precisions()
+
+
+def plans() -> Sequence[Plan]:
+    """Batches of several sizes."""
+    return nvidia.plans()
+
+
+def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
+    """Write an engine for batches of 1 to 32 at the size of `spec`."""
+    torch_tensorrt = _library()
+    network = copy.deepcopy(nvidia.typed(generator, spec.precision)).to(pick())
+    least, usual, most = (
+        (batch, 2, spec.height, spec.width)
+        for batch in (min(nvidia.BATCHES), nvidia.USUAL, max(nvidia.BATCHES))
+    )
+    example = torch.zeros(usual, device=pick())
+    batch = torch.export.Dim("batch", min=least[0], max=most[0])
+    # What goes wrong is logged with its traceback before it is raised.
+    with quiet(logging.ERROR), TemporaryDirectory() as aside:
+        program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+        try:
+            # One engine of the whole graph: a layer that cannot be converted raises, and none is
+            # left for torch to run. Plain bytes, where an exported program with an engine in it
+            # would be unpickled.
+            serialised = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
+                program,
+                arg_inputs=[
+                    torch_tensorrt.Input(
+                        min_shape=least, opt_shape=usual, max_shape=most, dtype=torch.float32
+                    )
+                ],
+                **settings(Path(aside)),
+            )
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+            raise InputError(
+                NAME,
+                f"it builds no {spec.precision} engine: {_reason(error)}",
+                "choose another --precision, or predict with --backend eager",
+            ) from error
+    write_bytes(folder / nvidia.ENGINE, serialised)
+
+
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    """The engine, on the card."""
+    nvidia.require_installed(NAME, _NEEDED)
+    import tensorrt
+
+    return nvidia.Execution(tensorrt, folder / nvidia.ENGINE, spec, plan)
+
+
+def settings(aside: Path) -> dict[str, Any]:
+    """How torch-tensorrt compiles; scratch files go to the folder `aside`."""
+    return {
+        "require_full_compilation": True,
+        "min_block_size": 1,
+        "disable_tf32": not nvidia.rounds_to_tf32(),
+        # The kit keeps engines itself, by what they are of and for.
+        "cache_built_engines": False,
+        "reuse_cached_engines": False,
+        # Otherwise in a folder that all users of the machine share.
+        "timing_cache_path": str(aside / "timing.bin"),
+        # Weights are not exchanged, so they may be folded into layers.
+        "immutable_weights": True,
+    }
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what it was raised from: the outermost repeats the whole graph."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).partition("\n")[0][:300]
+
+
+def _library() -> Any:
+    nvidia.require_installed(NAME, _NEEDED)
+    try:
+        with quiet():
+            import torch_tensorrt
+    # It raises bare Exceptions where a library of its own is missing.
+    except Exception as error:
+        raise InputError(
+            NAME,
+            f"does not load: {_reason(error)}",
+            f"pip install --force-reinstall 'sar-to-optical-kit[{NAME}]'",
+        ) from error
+    return torch_tensorrt

@@ -1,0 +1,167 @@
+"""TensorRT for RTX: engines for NVIDIA's RTX cards, built on any machine, with a card or without.
+
+`pip install 'sar-to-optical-kit[tensorrt-rtx]'` brings it. The way is over ONNX, whose types decide
+what each layer computes in. On the card, the library compiles the last of an engine as it loads it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version as version_of
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backends import nvidia
+from kit.engines.backends.quiet import quiet
+from kit.engines.request import Precision
+from kit.errors import InputError
+from kit.files import write_bytes
+
+NAME = "tensorrt-rtx"
+_DISTRIBUTION = "tensorrt-rtx-cu13"
+_NEEDED = ("tensorrt_rtx", "onnx", "onnxscript")
+
+
+def require() -> None:
+    """Raises InputError where it is not installed, or this machine has no card that it runs on."""
+    known = targets()
+    nvidia.require_card(NAME)
+    if nvidia.architecture() not in known:
+        raise InputError(
+            NAME,
+            f"{nvidia.device()} is none of the cards that it runs on ({', '.join(known)})",
+            "predict with --backend tensorrt or eager",
+        )
+
+
+def targets() -> Mapping[str, str]:
+    """The compute capabilities that it builds for: "sm89" is that of the RTX 40 cards.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    names = [name.lower() for name in _library().ComputeCapability.__members__]
+    return {name: _device(name) for name in names if name.startswith("sm")}
+
+
+def version() -> str:
+    """Its version and that of torch, whose exporter says which layers there are."""
+    return f"{_DISTRIBUTION} {version_of(_DISTRIBUTION)}, torch {torch.__version__}"
+
+
+def device() -> str:
+    """The compute capability, which all that an engine depends on, and the rounding of float32."""
+    return _device(nvidia.architecture())
+
+
+def precisions() -> Sequence[Precision]:
+    """Those of the card."""
+    return nvidia.precisions()
+
+
+def plans() -> Sequence[Plan]:
+    """Batches of several sizes."""
+    return nvidia.plans()
+
+
+def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
+    """Write an engine for batches of 1 to 32 at the size of `spec`, for its target."""
+    with TemporaryDirectory(dir=folder) as aside:
+        model = Path(aside) / "model.onnx"
+        export(nvidia.typed(generator, spec.precision), spec, model)
+        serialised = compile_for(spec.target or nvidia.architecture(), model, spec)
+    write_bytes(folder / nvidia.ENGINE, serialised)
+
+
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    """The engine, on the card."""
+    return nvidia.Execution(_library(), folder / nvidia.ENGINE, spec, plan)
+
+
+def export(network: nn.Module, spec: Spec, path: Path) -> None:
+    """Write `network` as ONNX, for any batch at the size of `spec`; its weights lie beside it."""
+    # Two, because torch makes a constant of a batch of one.
+    example = torch.zeros(2, 2, spec.height, spec.width)
+    batch = torch.export.Dim("batch", min=1, max=max(nvidia.BATCHES))
+    with quiet():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: batch},),
+            input_names=[nvidia.INPUT],
+            output_names=[nvidia.OUTPUT],
+            verbose=False,
+        )
+        assert program is not None
+        program.save(path, external_data=True)
+
+
+def compile_for(target: str, model: Path, spec: Spec) -> bytes:
+    """The serialised engine of an ONNX model, for cards of the compute capability `target`.
+
+    Raises:
+        InputError: there is no such target, or it does not take a layer or its type; then nothing
+            is left out, and nothing is built.
+    """
+    trt = _library()
+    if target not in targets():
+        known = ", ".join(targets())
+        raise InputError(target, f"{NAME} has no such target", f"known are {known}")
+    builder, network, _ = parse(model)
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.__members__[target.upper()], 0)
+    if not nvidia.rounds_to_tf32():
+        config.clear_flag(trt.BuilderFlag.TF32)
+    profile = builder.create_optimization_profile()
+    batches = (min(nvidia.BATCHES), nvidia.USUAL, max(nvidia.BATCHES))
+    profile.set_shape(nvidia.INPUT, *((batch, 2, spec.height, spec.width) for batch in batches))
+    config.add_optimization_profile(profile)
+    serialised = builder.build_serialized_network(network, config)
+    if serialised is None:
+        raise _refused(f"it builds no {spec.precision} engine for {target}")
+    return bytes(serialised)
+
+
+def parse(model: Path) -> tuple[Any, Any, Any]:
+    """A builder, the network that it read out of an ONNX file, and the parser that read it.
+
+    The types of the network are those in the file.
+
+    Raises:
+        InputError: there is a layer that it does not take.
+    """
+    trt = _library()
+    log = nvidia.log_of(trt)
+    log.told()
+    builder = trt.Builder(log)
+    typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(typed)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(model)):
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        layers = "; ".join(f"{each.node_name()}: {each.desc()}" for each in errors)
+        raise _refused(f"it does not take the network: {layers}")
+    return builder, network, parser
+
+
+def _device(architecture: str) -> str:
+    return architecture + (", tf32" if nvidia.rounds_to_tf32() else "")
+
+
+def _refused(problem: str) -> InputError:
+    reason = nvidia.log_of(_library()).told()
+    return InputError(
+        NAME, f"{problem}: {reason}", "choose another --precision, or predict with --backend eager"
+    )
+
+
+def _library() -> Any:
+    nvidia.require_installed(NAME, _NEEDED)
+    import tensorrt_rtx
+
+    return tensorrt_rtx

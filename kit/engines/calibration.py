@@ -1,0 +1,105 @@
+"""The tiles that engines are tried on and calibrated with.
+
+In: the table of pairs, or radar scenes where there is none. Out: `Samples`, all of one size: of the
+hold-out to compare on, of the training pairs to calibrate with.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.engines.accuracy import Samples
+from kit.errors import InputError
+from kit.pairs.dataset import read_pair
+from kit.pairs.source import Source
+from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.runs.weights import Weights
+from kit.scaling import scale_radar
+from kit.tiles.catalog import Scene
+from kit.tiles.tiff import read_scene
+
+TILES = 16
+
+_Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def samples(
+    work: Path, weights: Weights, size: tuple[int, int], scenes: Sequence[Scene] = ()
+) -> Samples:
+    """Up to `TILES` tiles to compare on and as many to calibrate with, spread over what there is.
+
+    Args:
+        work: the folder of the table of pairs; without one, or without pairs of the size, `scenes`
+            take their place.
+        weights: whose target decides what truth is.
+        size: height and width of a tile.
+        scenes: radar scenes that are to be predicted.
+
+    Raises:
+        InputError: there is no tile of the size anywhere, or one cannot be read.
+    """
+    known = weights.facts.get("holdout_mae")
+    unread = ""
+    try:
+        held, trained = _pairs(work, weights, size)
+    except InputError as error:
+        if not scenes:
+            raise
+        held, trained, unread = [], [], f" (pairs cannot be read: {error.brief})"
+    calibration = _stack([radar for radar, _ in trained], size)
+    if held:
+        radar, optical = map(np.stack, zip(*held, strict=True))
+        return Samples(radar, optical, calibration, known, f"{len(held)} tiles of the hold-out")
+    found = _unlabelled(scenes, size)
+    if not len(found):
+        problem = f"no tile of {size[0]}x{size[1]} to compare an engine with eager float32 on"
+        remedy = "prepare tiles of that size (kit prepare), or predict with --backend eager"
+        raise InputError(work, problem, remedy)
+    where = f"{len(found)} tiles of the input{unread}"
+    return Samples(found, None, calibration if trained else found, known, where)
+
+
+def size_of(scenes: Iterable[Scene]) -> tuple[int, int] | None:
+    """Height and width of the first scene that can be read; most are of one size."""
+    for scene in scenes:
+        try:
+            height, width = read_scene("Sentinel1", scene.paths).shape[1:]
+        except InputError:
+            continue
+        return height, width
+    return None
+
+
+def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_Pixels], ...]:
+    """Radar and optical pixels of some of the hold-out, and of some training pairs."""
+    path = work / "pairs.parquet"
+    pairs = [pair for pair in (read_pairs(path) if path.exists() else ())
+             if (pair.height, pair.width) == size]  # fmt: skip
+    chosen = _spread(holdout_pairs(pairs)), _spread(train_pairs(pairs, weights.variant.dataset))
+    source = Source.open(work, [pair for part in chosen for pair in part])
+    target = weights.variant.target
+    return tuple([read_pair(source, pair, target) for pair in part] for part in chosen)
+
+
+def _spread(pairs: Sequence[Pair]) -> list[Pair]:
+    count = min(len(pairs), TILES)
+    return [pairs[at * len(pairs) // count] for at in range(count)]
+
+
+def _unlabelled(scenes: Sequence[Scene], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Those of the first scenes that can be read and have the size."""
+    found: list[NDArray[np.float32]] = []
+    for scene in scenes[: 4 * TILES]:
+        try:
+            sar = read_scene("Sentinel1", scene.paths)
+        except InputError:
+            continue  # kit.prediction.predict names it
+        if sar.shape[1:] == size:
+            found.append(scale_radar(sar))
+    return _stack(found[:TILES], size)
+
+
+def _stack(tiles: Sequence[NDArray[np.float32]], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.stack(tiles) if tiles else np.empty((0, 2, *size), np.float32)

@@ -1,0 +1,57 @@
+"""The networks of a variant: a generator draws RGB from SAR, a discriminator judges RGB beside SAR.
+
+Every generator maps SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1], at any size. Every
+discriminator takes SAR and RGB and returns a list of maps, one per scale. Their start depends on
+`torch.manual_seed` alone.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import distributed, nn
+
+from kit.errors import InputError
+from kit.models.discriminator import Discriminator
+from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.pix2pixhd import GlobalGenerator
+from kit.models.spade import SpadeGenerator
+from kit.variants import Variant
+
+
+def _spade(variant: Variant) -> nn.Module:
+    return SpadeGenerator(variant.width, variant.depth, _norm(variant))
+
+
+def _pix2pixhd(variant: Variant) -> nn.Module:
+    if variant.depth != "normal":
+        raise InputError(variant.name, f"depth is {variant.depth!r}", "only spade has other depths")
+    return GlobalGenerator(variant.width, _norm(variant))
+
+
+MODELS: dict[str, Callable[[Variant], nn.Module]] = {"spade": _spade, "pix2pixhd": _pix2pixhd}
+
+
+def build_generator(variant: Variant) -> nn.Module:
+    """The untrained generator of `variant`.
+
+    `norm="sync_batch"` shares its statistics within a running process group on CUDA, where alone
+    torch has such a norm; elsewhere it is batch norm. The weights have the same names either way.
+
+    Raises:
+        InputError: a depth is set for a model that has only one.
+    """
+    return MODELS[variant.model](variant)
+
+
+def build_discriminator(variant: Variant) -> nn.Module:
+    """The untrained discriminator that goes with the generator of `variant`."""
+    return Discriminator(variant.model, variant.discriminator_width)
+
+
+def _norm(variant: Variant) -> type[nn.Module]:
+    if variant.norm == "instance":
+        return InstanceNorm
+    in_group = distributed.is_available() and distributed.is_initialized()
+    if variant.norm == "sync_batch" and in_group and torch.cuda.is_available():
+        return nn.SyncBatchNorm
+    return nn.BatchNorm2d

@@ -1,0 +1,149 @@
+"""A trained generator rewritten for inference, and the proof that it still is the same function.
+
+In: a generator with its spectral norms folded, as `kit.runs.weights` loads it. Out: one with fewer
+operations. Batch norms are absorbed by what follows or precedes them, gamma and beta come from one
+convolution, and biases that an instance norm removes are gone. Engines are built from the result.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from kit.errors import CheckError
+from kit.models.pix2pixhd import GlobalGenerator, ResidualBlock
+from kit.models.spade import Spade, SpadeBlock
+
+# Largest differences that rounding explains, outputs being in [-1, 1]; in float32, beyond what it
+# does to the network as it was.
+FLOAT64 = 1e-12
+FLOAT32 = 1e-5
+_DEFINED = 1e-4
+_SIDE = 64  # pixels along a side of what the two are compared on
+
+_Convolution = nn.Conv2d | nn.ConvTranspose2d
+
+
+class Modulation(nn.Module):
+    """`kit.models.spade.Spade` as one multiplication and one addition a pixel.
+
+    A batch norm's mean and deviation are part of the convolution that gives gamma and beta; an
+    instance norm, whose statistics are those of the picture, stays.
+    """
+
+    def __init__(self, spade: Spade) -> None:
+        super().__init__()
+        self.shared = spade.mlp_shared
+        norm = spade.param_free_norm
+        self.norm: nn.Module = nn.Identity()
+        gamma, beta = spade.mlp_gamma, spade.mlp_beta
+        channels = gamma.out_channels
+        # In float64, so that nothing is lost but the last rounding.
+        scale, mean = torch.ones(channels).double(), torch.zeros(channels).double()
+        if isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
+            assert norm.running_mean is not None and norm.running_var is not None
+            scale = (norm.running_var.double() + norm.eps).rsqrt()
+            mean = norm.running_mean.double()
+        else:
+            self.norm = norm
+        assert gamma.bias is not None and beta.bias is not None
+        wide = (-1, 1, 1, 1)
+        factor = gamma.weight.double() * scale.view(wide)
+        one = (1 + gamma.bias.double()) * scale
+        weight = torch.cat([factor, beta.weight.double() - mean.view(wide) * factor])
+        bias = torch.cat([one, beta.bias.double() - mean * one])
+        self.both = nn.Conv2d(gamma.in_channels, 2 * channels, 3, padding=1)
+        self.both.to(gamma.weight.dtype)
+        with torch.no_grad():
+            self.both.weight.copy_(weight)
+            self.both.bias.copy_(bias)  # type: ignore[union-attr]
+
+    def forward(self, features: Tensor, sar: Tensor) -> Tensor:
+        """Features [B, C, h, w] and SAR [B, 2, h, w] to features of the same shape."""
+        factor, summand = self.both(self.shared(sar)).chunk(2, dim=1)
+        modulated: Tensor = self.norm(features) * factor + summand
+        return modulated
+
+
+@torch.no_grad()
+def for_inference(generator: nn.Module) -> nn.Module:
+    """A rewritten copy of `generator`, in evaluation mode and without gradients.
+
+    Before it is returned, the rewriting is done in float64 too, and the outputs are compared with
+    those of `generator`: on noise, a constant tile, a tile without a measurement, and a speckled
+    ramp with a step, as at a shore. Tiles that `generator` itself draws otherwise in float32 than
+    in float64 prove nothing and are left out: instance norms make a picture of a constant tile's
+    rounding.
+
+    Raises:
+        CheckError: the copy does not compute the same; nothing should be built from it.
+    """
+    tiles = _tiles()
+    exact = copy.deepcopy(generator).eval().double()
+    network = copy.deepcopy(generator).eval()
+    expected, rounded = exact(tiles.double()), network(tiles)
+    defined = _apart(rounded, expected) < _DEFINED
+    assert defined[0]
+    found = _apart(_rewrite(exact)(tiles.double()), expected)[defined].max()
+    _check(found, FLOAT64, "float64")
+    found = (_apart(_rewrite(network)(tiles), expected) - _apart(rounded, expected))[defined].max()
+    _check(found, FLOAT32, "float32")
+    return network
+
+
+def _tiles() -> Tensor:
+    noise = torch.rand(2, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    ramp = torch.linspace(-1, 1, _SIDE).expand_as(noise)
+    shore = torch.where(ramp > 0.2, ramp, torch.full_like(ramp, -0.9)) * 0.9 + noise * 0.1
+    return torch.stack([noise, torch.full_like(noise, 0.3), torch.full_like(noise, -1), shore])
+
+
+def _apart(outputs: Tensor, expected: Tensor) -> Tensor:
+    """The largest difference of each tile."""
+    return (outputs - expected).abs().amax(dim=(1, 2, 3))
+
+
+def _check(found: Tensor, allowed: float, kind: str) -> None:
+    if not found <= allowed:
+        raise CheckError(
+            f"the generator rewritten for inference differs by {found:.1e} in {kind}, more than "
+            f"{allowed:.0e}\n  predict with --backend eager, and report this as a bug"
+        )
+
+
+def _rewrite(network: nn.Module) -> nn.Module:
+    for block in (module for module in network.modules() if isinstance(module, SpadeBlock)):
+        if isinstance(block.norm_1.param_free_norm, nn.InstanceNorm2d):
+            block.conv_0.register_parameter("bias", None)
+        for name in ("norm_0", "norm_1", *(("norm_s",) if block.learns_shortcut else ())):
+            setattr(block, name, Modulation(getattr(block, name)))
+    if isinstance(network, GlobalGenerator):
+        network.model = _rewritten(network.model)
+    return network.requires_grad_(False)
+
+
+def _rewritten(layers: nn.Sequential) -> nn.Sequential:
+    """Convolutions followed by a norm take it in, or lose the bias that it removes."""
+    kept: list[nn.Module] = []
+    for layer in layers:
+        before = kept[-1] if kept else None
+        if isinstance(layer, ResidualBlock):
+            layer.conv_block = _rewritten(layer.conv_block)
+        if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm):
+            assert isinstance(before, _Convolution)
+            kept[-1] = _absorbed(before, layer)
+            continue
+        if isinstance(layer, nn.InstanceNorm2d):
+            assert isinstance(before, _Convolution)
+            before.register_parameter("bias", None)
+        kept.append(layer)
+    return nn.Sequential(*kept)
+
+
+def _absorbed(convolution: _Convolution, norm: nn.BatchNorm2d | nn.SyncBatchNorm) -> nn.Module:
+    """The convolution with the batch norm that follows it, computed in float64."""
+    kind = convolution.weight.dtype
+    transposed = isinstance(convolution, nn.ConvTranspose2d)
+    fused = fuse_conv_bn_eval(convolution.double(), norm.double(), transpose=transposed)
+    return fused.to(kind)

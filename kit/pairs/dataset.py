@@ -1,0 +1,223 @@
+"""Pairs -> tensors.
+
+In: pairs, a source of their pixels, and the space that is learnt. Out: batches of samples: radar
+[B, 2, H, W] and target [B, 3, H, W], both in [-1, 1], and a mask [B, 1, H, W] of the pixels that
+count.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kit.device import pick
+from kit.pairs.source import Source
+from kit.pairs.table import Pair
+from kit.scaling import scale_optical, scale_radar
+from kit.screening.nodata import radar_nodata
+
+_AHEAD = 2  # batches, for each thread that makes them
+_UNKNOWN, _MEASURED, _GAPS, _EMPTY = range(4)  # what is known of a radar scene's nodata
+
+
+class Sample(NamedTuple):
+    """A batch of B pairs, all float32."""
+
+    radar: Tensor
+    target: Tensor
+    mask: Tensor
+
+
+def read_pair(
+    source: Source, pair: Pair, target: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Read one pair as radar [2, H, W] and optical [3, H, W], both in [0, 1].
+
+    Raises:
+        InputError: `source` cannot give its pixels.
+    """
+    with source.pixels(pair) as (radar, optical):
+        return scale_radar(radar), scale_optical(optical, target)
+
+
+def mean_color(
+    source: Source, pairs: Sequence[Pair], target: str, limit: int = 256
+) -> tuple[float, ...]:
+    """The mean of red, green and blue in [0, 1] over at most `limit` pairs, spread evenly.
+
+    The picture of this one colour is the baseline that every model must beat.
+
+    Raises:
+        InputError: `source` cannot give the pixels of a pair.
+    """
+    chosen = pairs[:: max(1, -(-len(pairs) // limit))]
+    means = [
+        read_pair(source, pair, target)[1].mean(axis=(1, 2), dtype=np.float64) for pair in chosen
+    ]
+    return tuple(np.mean(means, axis=0).tolist())
+
+
+class PairDataset:
+    """Training samples: a random square of each pair, flipped at random on both sensors together.
+
+    A tile smaller than `crop` is padded by reflection, and the mask leaves the padding out. What is
+    drawn depends on (seed, epoch, index) alone. Any number of threads may read at a time.
+    """
+
+    def __init__(
+        self, source: Source, pairs: Sequence[Pair], *, crop: int, target: str, seed: int
+    ) -> None:
+        self.source = source
+        self.pairs = pairs
+        self.crop = crop
+        self.target = target
+        self.seed = seed
+        # What a crop cannot tell of its tile; looked for once in each, for that takes as long as
+        # the scaling.
+        self._nodata = np.full(len(pairs), _UNKNOWN, np.uint8)
+        self._extremes = np.empty((len(pairs) if target == "minmax" else 0, 2, 3), np.uint16)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def batch(self, epoch: int, indices: Sequence[int]) -> Sample:
+        """The samples of these pairs in one epoch.
+
+        Raises:
+            InputError: `source` cannot give the pixels of a pair.
+        """
+        pinned = pick().type == "cuda"
+        shape = (len(indices), self.crop, self.crop)
+        made = Sample(
+            *(
+                torch.empty(shape[0], channels, *shape[1:], pin_memory=pinned)
+                for channels in (2, 3, 1)
+            )
+        )
+        radar, target, mask = (tensor.numpy() for tensor in made)
+        for row, index in enumerate(indices):
+            self._fill(epoch, index, radar[row], target[row], mask[row])
+        return made
+
+    def _fill(
+        self,
+        epoch: int,
+        index: int,
+        radar: NDArray[np.float32],
+        target: NDArray[np.float32],
+        mask: NDArray[np.float32],
+    ) -> None:
+        """Write a sample: radar [2, crop, crop], target [3, crop, crop], mask [1, crop, crop]."""
+        pair = self.pairs[index]
+        random = np.random.default_rng((self.seed, epoch, index))
+        window = [slice(None)]
+        for size in (pair.height, pair.width):
+            start = int(random.integers(max(size - self.crop, 0) + 1))
+            window.append(slice(start, start + self.crop))
+        flips = tuple(axis for axis in (1, 2) if random.integers(2))
+        with self.source.pixels(pair) as (sar, dn):
+            self._look(index, sar, dn)
+            part = sar[tuple(window)]
+            scaled = scale_radar(part, self._nodata_of(index, part))
+            extremes = self._extremes[index] if self.target == "minmax" else None
+            rgb = scale_optical(dn[tuple(window)], self.target, extremes)
+        _place(radar, scaled, flips)
+        _place(target, rgb, flips)
+        mask[:] = 0
+        mask[:, : rgb.shape[1], : rgb.shape[2]] = 1
+
+    def _look(self, index: int, sar: NDArray[np.float32], dn: NDArray[np.uint16]) -> None:
+        """Note what only the whole tile tells, the first time that it is read."""
+        if self._nodata[index] == _UNKNOWN:
+            if self.target == "minmax":
+                self._extremes[index] = dn.min(axis=(1, 2)), dn.max(axis=(1, 2))
+            missing = radar_nodata(sar)
+            known = _EMPTY if missing.all() else _GAPS if missing.any() else _MEASURED
+            self._nodata[index] = known  # last: it tells other threads that all is known
+
+    def _nodata_of(self, index: int, part: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """What `radar_nodata` finds in the part of its scene, [H, W] or [1, 1]."""
+        known = self._nodata[index]
+        if known == _GAPS:
+            # The scene's own rule, less that a polarisation is constant: then nothing is left.
+            gaps: NDArray[np.bool_] = (~np.isfinite(part) | (part == 0)).any(axis=0)
+            return gaps
+        return np.full((1, 1), known == _EMPTY)
+
+
+def batches(
+    dataset: PairDataset,
+    *,
+    epoch: int,
+    batch: int,
+    skip: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Sample]:
+    """The batches of one epoch in an order drawn from (seed, epoch), without the first `skip`.
+
+    A last batch that would be smaller than the others is left out, unless it is the only one.
+
+    Args:
+        dataset: the samples.
+        epoch: decides the order, and what is drawn of each pair.
+        batch: pairs in a batch, those of all ranks together.
+        skip: batches that are left out at the beginning.
+        workers: threads that make batches ahead, a few of them; 0 makes each when it is asked for.
+        rank: which of `world` processes this is. Each gets its slice of every batch; where the only
+            batch has fewer pairs than there are processes, some get none of it.
+        world: how many processes share each batch.
+
+    Raises:
+        InputError: a pair cannot be read; in the place of the batch that it belongs to.
+    """
+    order = epoch_order(len(dataset), dataset.seed, epoch)
+    slices = []
+    for number in range(skip, steps_per_epoch(len(order), batch)):
+        every = order[number * batch : (number + 1) * batch]
+        mine = slice(rank * len(every) // world, (rank + 1) * len(every) // world)
+        slices.append(every[mine])
+    if not workers:
+        for indices in slices:
+            yield dataset.batch(epoch, indices)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+    waiting: deque[Future[Sample]] = deque()
+    try:
+        for indices in slices:
+            waiting.append(pool.submit(dataset.batch, epoch, indices))
+            if len(waiting) > workers * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def epoch_order(pairs: int, seed: int, epoch: int) -> list[int]:
+    """The indices of all pairs in the order in which an epoch takes them."""
+    order: list[int] = np.random.default_rng((seed, epoch)).permutation(pairs).tolist()
+    return order
+
+
+def steps_per_epoch(pairs: int, batch: int) -> int:
+    """How many batches `batches` makes of this many pairs."""
+    return max(1, pairs // batch)
+
+
+def _place(out: NDArray[np.float32], image: NDArray[np.float32], flips: tuple[int, ...]) -> None:
+    """Write an image in [0, 1], which is lost, into `out` as [-1, 1]; reflect what it lacks."""
+    height, width = image.shape[1:]
+    inner = out[:, :height, :width]
+    image *= 2  # in the processor's cache, which the batch is too large for
+    image -= 1
+    inner[:] = np.flip(image, flips)
+    if inner.shape != out.shape:
+        pad = [(0, 0), (0, out.shape[1] - height), (0, out.shape[2] - width)]
+        out[:] = np.pad(inner, pad, mode="reflect")

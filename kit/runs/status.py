@@ -1,0 +1,73 @@
+"""How far every run is.
+
+In: the folder of runs, while they are trained or not. Out: step, rate, time left and best hold-out
+MAE of each.
+"""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.errors import InputError
+from kit.files import RUNS, holder
+from kit.runs.folder import CONFIG, finished, read_variant, records, saved, validations
+from kit.variants import command
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One run. What has not been recorded yet is None.
+
+    `state` is "training", with the process that does it, "finished", "stopped", with a word if that
+    was before its first checkpoint, or what is wrong. `left_s` holds the validations to come, once
+    one has been timed. `command` goes on with one that stopped.
+    """
+
+    variant: str
+    state: str
+    step: int
+    steps: int | None
+    images_per_s: float | None
+    left_s: float | None
+    mae: float | None
+    mae_step: int | None
+    command: str
+
+
+def status(runs: Path) -> tuple[Status, ...]:
+    """The state of every run in `runs`, in the order of their names.
+
+    Raises:
+        InputError: there is none.
+    """
+    folders = sorted(path.parent for path in runs.glob(f"*/{CONFIG}"))
+    if not folders:
+        raise InputError(runs, "holds no run", "begin one: kit train spade2")
+    return tuple(map(_status, folders))
+
+
+def _status(folder: Path) -> Status:
+    try:
+        variant = read_variant(folder)
+        rows = records(folder)
+        done = finished(folder, variant)
+    except (InputError, OSError) as error:
+        words = error.brief if isinstance(error, InputError) else str(error)
+        return Status(folder.name, words, 0, None, None, None, None, None, "")
+    owner = holder(folder)
+    last: dict[str, Any] = rows[-1] if rows else {}
+    step, steps = last.get("step", 0), last.get("steps")
+    rate = next((row["images_per_s"] for row in reversed(rows) if "images_per_s" in row), None)
+    scored = [row for row in rows if "holdout_mae" in row]
+    left = (steps - step) * variant.batch / rate if steps and rate and not done else None
+    if left is not None and scored:
+        left += (validations(variant) - len(scored)) * scored[-1].get("validation_s", 0.0)
+    best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
+    stopped = "stopped" if saved(folder) else "stopped, nothing saved"
+    state = f"training (process {owner})" if owner else "finished" if done else stopped
+    typed = "" if owner or done else command(variant)
+    if typed and folder.parent != RUNS:
+        typed += f" --runs {shlex.quote(str(folder.parent))}"
+    mae, mae_step = best.get("holdout_mae"), best.get("step")
+    return Status(folder.name, state, step, steps, rate, left, mae, mae_step, typed)

@@ -1,0 +1,155 @@
+"""The errors of each image: the images of one SAR input x its truths.
+
+In: images in [0, 1] and what `kit.scoring.truth` found for them. Out: the server's errors, and a
+row of numbers for each image, as a Parquet table if wanted; a few hundred bytes a row, so thousands
+of scenes need no room. Refused by name: an image of another size than its truth, a truth without
+data.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kit.archive.reader import decode_image, to_unit
+from kit.errors import InputError
+from kit.files import atomic
+from kit.metrics import mae, mse, psnr, stretch
+from kit.scaling import scale_optical
+from kit.scoring.truth import SarInput, Truth
+from kit.tiles.tiff import read_scene
+
+Image = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScore:
+    """One image against the truth nearest in date.
+
+    `row` is the line of the report: the archive, a member, or the mean colour. `mae` and `mse` are
+    in [0, 1] over the `valid` pixels that hold data, the stretched ones over all pixels.
+    """
+
+    row: str
+    scene: str
+    submission: str
+    truth: str
+    mae: float
+    mse: float
+    stretched_mae: float
+    stretched_mse: float
+    valid: int
+
+
+class TrueImage(NamedTuple):
+    """A truth: in [0, 1], where it holds data, and as the server stretches it."""
+
+    truth: Truth
+    unit: Image
+    valid: NDArray[np.bool_]
+    stretched: Image
+
+
+def read_truth(truth: Truth, target: str) -> TrueImage:
+    """Read a truth; tiles and uint16 images hold DN, other images are in [0, 1] or 0 to 255."""
+    pixels = read_pixels(truth)
+    if pixels.dtype == np.uint16:
+        unit: Image = scale_optical(pixels.astype(np.uint16, copy=False), target)
+    else:
+        unit = to_unit(truth.paths[0], pixels)
+        unit = stretch(unit) if target == "minmax" else unit
+    valid = (pixels != 0).any(axis=0)
+    if not valid.any():
+        raise InputError(truth.paths[0], "is nodata everywhere", "leave this truth out")
+    return TrueImage(truth, unit, valid, stretch(pixels))
+
+
+def read_pixels(truth: Truth) -> Image:
+    """The pixels [3, H, W] of a truth as its files hold them."""
+    if len(truth.paths) == 1:
+        return decode_image(truth.paths[0], truth.paths[0].read_bytes())
+    return read_scene("Sentinel2", truth.paths)
+
+
+def measure_input(
+    row: str, sar: SarInput, truths: Sequence[TrueImage], images: Mapping[str, Image]
+) -> tuple[NDArray[np.float64], list[ImageScore]]:
+    """What one row of a report errs in one SAR input.
+
+    Args:
+        row: its name.
+        sar: the input.
+        truths: the truths of the input, as read.
+        images: the image [3, H, W] in [0, 1] of each submission of the input.
+
+    Returns:
+        The MSE [truths, submissions] as the server computes it, infinite where none is listed; and
+        the errors of each image.
+
+    Raises:
+        InputError: an image is of another size than its truth; says which.
+    """
+    official = np.full((len(truths), len(images)), np.inf)
+    scored = []
+    places = {true.truth: place for place, true in enumerate(truths)}
+    for column, (name, image) in enumerate(images.items()):
+        stretched = stretch(image)
+        for place, true in enumerate(truths):
+            if name not in true.truth.submissions:
+                continue
+            if image.shape != true.unit.shape:
+                sizes = f"{_size(image)} where its truth {true.truth.name} is {_size(true.unit)}"
+                raise InputError(name, f"is {sizes}", "predict scenes of the size of the truth")
+            official[place, column] = mse(stretched, true.stretched)
+        place = places[sar.nearest(name)]
+        nearest = truths[place]
+        scored.append(
+            ImageScore(
+                row=row,
+                scene=sar.name,
+                submission=name,
+                truth=nearest.truth.name,
+                mae=mae(image, nearest.unit, nearest.valid),
+                mse=mse(image, nearest.unit, nearest.valid),
+                stretched_mae=mae(stretched, nearest.stretched),
+                stretched_mse=float(official[place, column]),
+                valid=int(nearest.valid.sum()),
+            )
+        )
+    return official, scored
+
+
+def worst(images: Iterable[ImageScore], count: int) -> tuple[ImageScore, ...]:
+    """The `count` images of largest MAE, worst first; of equal ones the first by name."""
+    return tuple(sorted(images, key=lambda image: (-image.mae, image.submission))[:count])
+
+
+def write_images(path: Path, images: Sequence[ImageScore]) -> None:
+    """Write one row an image as Parquet; the PSNR of an image without error is infinite."""
+    table = pa.table(
+        {
+            "row": pa.array([image.row for image in images], pa.string()),
+            "scene": pa.array([image.scene for image in images], pa.string()),
+            "submission": pa.array([image.submission for image in images], pa.string()),
+            "truth": pa.array([image.truth for image in images], pa.string()),
+            "mae": pa.array([image.mae for image in images], pa.float64()),
+            "mse": pa.array([image.mse for image in images], pa.float64()),
+            "psnr": pa.array([psnr(image.mse) for image in images], pa.float64()),
+            "stretched_mae": pa.array([image.stretched_mae for image in images], pa.float64()),
+            "stretched_mse": pa.array([image.stretched_mse for image in images], pa.float64()),
+            "stretched_psnr": pa.array([psnr(i.stretched_mse) for i in images], pa.float64()),
+            "valid_pixels": pa.array([image.valid for image in images], pa.int64()),
+        }
+    )
+    # Arrow does not say which file it could not write.
+    with atomic(path) as part, part.open("wb") as file:
+        pq.write_table(table, file)
+
+
+def _size(image: Image) -> str:
+    return "x".join(map(str, image.shape[1:]))

@@ -1,0 +1,333 @@
+"""Archive x truth -> scores, in the kit's own terms and in the server's.
+
+In: an archive of predicted images, and a truth that `kit.scoring.truth` can load. Out: a row of
+scores for the archive, and beside it one for each member, one for a picture of one colour, and one
+for the same archive with anchors or without; and the errors of every image. Refused by name: images
+of another size than their truth, or with values that are not in [0, 1].
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.archive.manifest import read_averaging
+from kit.archive.reader import image_names, open_archive, read_image, to_unit
+from kit.cli.console import Advance, finite
+from kit.errors import InputError
+from kit.files import read_json, sha256
+from kit.metrics import Scores, official_2022, official_2023, summarise
+from kit.prediction.anchors import anchor
+from kit.prediction.members import Averaging, Member, average_scene, averaging_text, read_member
+from kit.scoring.images import Image, ImageScore, measure_input, read_truth
+from kit.scoring.truth import SarInput, TruthSet, load_truth, scene_in
+from kit.tiles.tiff import SceneKey
+
+Source = Callable[[str, Image], Image]
+"""From a name and the archive's image in [0, 1] of that name, to the image that a row scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a report; `kit.metrics.RULES` says what each number is."""
+
+    name: str
+    scores: Scores
+    official_2022: float
+    official_2023: float
+    stretched_mae: float = math.nan
+    stretched_psnr: float = math.nan
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers of the row as JSON values; an infinite PSNR becomes None."""
+        numbers = dataclasses.asdict(self)
+        del numbers["name"]
+        values: dict[str, Any] = finite(numbers.pop("scores") | numbers)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The scores of an archive, whose own row is the last.
+
+    `unscored` are the scenes or images without a truth; `absent` are members without a row, because
+    their predictions are gone or were made anew since. `other` is the archive as it would score
+    with anchors, or without where it has them (see `kit.prediction.anchors`); None where that is
+    not known. `images` are the errors behind the rows, and `inputs` the truths that they were
+    measured by.
+    """
+
+    rows: tuple[Row, ...]
+    unscored: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    other: Row | None = None
+    images: tuple[ImageScore, ...] = ()
+    inputs: tuple[SarInput, ...] = ()
+
+    def own_images(self) -> tuple[ImageScore, ...]:
+        """The errors of the archive's own images."""
+        return tuple(image for image in self.images if image.row == self.rows[-1].name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values, with the archive's own numbers at the top."""
+        return self.rows[-1].as_dict() | {
+            "rows": [{"name": row.name} | row.as_dict() for row in self.rows],
+            "other": self.other and {"name": self.other.name} | self.other.as_dict(),
+            "unscored": list(self.unscored),
+            "absent": list(self.absent),
+        }
+
+
+def score(
+    archive: Path,
+    truth: Path,
+    *,
+    window_days: int = 7,
+    predictions: Path | None = None,
+    advance: Advance | None = None,
+) -> Report:
+    """Score an archive: uint16 over 65535, uint8 over 255, or floats in [0, 1].
+
+    The manifest beside it, if it is of these bytes, tells the members, the space that was learnt,
+    and the mean colour of the training.
+
+    Args:
+        archive: a zip of images [3, H, W].
+        truth: Sentinel-2 tiles or the server's mapping, as `kit.scoring.truth.load_truth` takes
+            them.
+        window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
+        predictions: where to look for the members' predictions; None for no rows of members.
+        advance: called with the truths examined, then the SAR inputs scored, and their number.
+
+    Raises:
+        InputError: the archive, the truth or an image is not usable; says which.
+    """
+    with open_archive(archive) as opened:
+        images = image_names(opened)
+    found = load_truth(truth, images, window_days, advance)
+    about = read_manifest(archive)
+    members = [
+        member
+        for variant, weights in about.members.items()
+        if (member := current(predictions, variant, weights, map(about.scene, images)))
+    ]
+    label = ensemble_label(tuple(about.members), about.averaging) or archive.name
+    absent = about.members.keys() - {member.variant for member in members}
+    return compare(
+        archive,
+        found,
+        label,
+        about.target,
+        about.color,
+        members,
+        advance,
+        averaging=about.averaging,
+        stretch=about.stretch,
+        absent=tuple(sorted(absent)),
+        scenes=about.scenes,
+    )
+
+
+def compare(
+    archive: Path,
+    truth: TruthSet,
+    label: str,
+    target: str,
+    color: Sequence[float] | None,
+    members: Sequence[Member],
+    advance: Advance | None = None,
+    *,
+    averaging: Averaging = "mean",
+    stretch: str = "keep",
+    absent: tuple[str, ...] = (),
+    scenes: Mapping[str, str] | None = None,
+) -> Report:
+    """Score an archive, its members and a picture of one colour against a loaded truth.
+
+    Args:
+        archive: a zip of images [3, H, W].
+        truth: what `kit.scoring.truth.load_truth` found for its images.
+        label: the name of the archive's own row.
+        target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
+        color: mean red, green and blue in [0, 1]; None for no such row.
+        members: whose predictions get a row each; one alone gets none, for it is the archive.
+        advance: called with the SAR inputs scored, and their number.
+        averaging: how the archive's images were made of its members' ones.
+        stretch: "anchors" if the archive holds anchors, else "keep". What it scores without them is
+            known from its members alone.
+        absent: members of the archive that are not among `members`.
+        scenes: the scenes that the members predicted, by image; those in the names if not given.
+
+    Raises:
+        InputError: an image or a truth is not usable; says which.
+    """
+    sources: dict[str, Source] = {}
+    if color is not None:
+        one_color = np.asarray(color, np.float64)[:, None, None]
+        sources["mean colour"] = lambda name, image: np.broadcast_to(one_color, image.shape)
+    if len(members) > 1:
+        sources |= {
+            member.variant: _average_of([member], "mean", scenes or {}) for member in members
+        }
+    sources[label] = as_sent
+    other: tuple[str, Source] | None = None
+    if stretch == "keep":
+        other = "with anchors", _with_anchors
+    elif members and not absent:
+        other = "without anchors", _average_of(members, averaging, scenes or {})
+    with open_archive(archive) as opened:
+
+        def read(name: str) -> Image:
+            return to_unit(f"{archive}: {name}", read_image(opened, name))
+
+        report = compare_images(read, truth, sources, target, other=other, advance=advance)
+    return dataclasses.replace(report, absent=absent)
+
+
+def compare_images(
+    read: Callable[[str], Image],
+    truth: TruthSet,
+    sources: Mapping[str, Source],
+    target: str,
+    *,
+    other: tuple[str, Source] | None = None,
+    advance: Advance | None = None,
+) -> Report:
+    """Score images against a loaded truth, a SAR input at a time.
+
+    Args:
+        read: gives the image [3, H, W] in [0, 1] of a name.
+        truth: the names, and their truths.
+        sources: the rows, that of the images themselves last.
+        target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
+        other: the name and the source of `Report.other`.
+        advance: called with the SAR inputs scored, and their number.
+
+    Raises:
+        InputError: an image or a truth is not usable; says which.
+    """
+    found = {name: _Found(source) for name, source in sources.items()}
+    extra = _Found(other[1]) if other else None
+    for done, sar in enumerate(truth.inputs, 1):
+        truths = [read_truth(true, target) for true in sar.truths]
+        images = {name: read(name) for name in sar.submissions}
+        for row, part in [*found.items(), *([("", extra)] if extra else [])]:
+            shown = {name: part.source(name, image) for name, image in images.items()}
+            official, scored = measure_input(row, sar, truths, shown)
+            part.official.append(official)
+            part.images.extend(scored)
+        if advance:
+            advance(done, len(truth.inputs))
+    return Report(
+        rows=tuple(part.row(name) for name, part in found.items()),
+        unscored=truth.unscored,
+        other=extra.row(other[0]) if other and extra else None,
+        images=tuple(image for part in found.values() for image in part.images),
+        inputs=truth.inputs,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is measured of one row: numbers alone, however many scenes there are."""
+
+    source: Source
+    official: list[NDArray[np.float64]] = dataclasses.field(default_factory=list)
+    images: list[ImageScore] = dataclasses.field(default_factory=list)
+
+    def row(self, name: str) -> Row:
+        stretched = summarise([(i.stretched_mae, i.stretched_mse) for i in self.images])
+        return Row(
+            name=name,
+            scores=summarise([(image.mae, image.mse) for image in self.images]),
+            official_2022=official_2022(self.official),
+            official_2023=official_2023(self.official),
+            stretched_mae=stretched.mae,
+            stretched_psnr=stretched.psnr,
+        )
+
+
+def as_sent(name: str, image: Image) -> Image:
+    """The source of an archive's own row: its images as they are."""
+    return image
+
+
+def _with_anchors(name: str, image: Image) -> Image:
+    # Exact for uint16 and uint8, which is what archives hold.
+    return anchor(np.rint(image * 65535).astype(np.uint16)) / 65535.0
+
+
+def ensemble_label(variants: Sequence[str], averaging: Averaging = "mean") -> str:
+    """How a report calls the average of these variants; empty if there is none."""
+    how = "" if averaging == "mean" else f"; {averaging_text(averaging)}"
+    return f"ensemble ({', '.join(variants)}{how})" if variants else ""
+
+
+def _average_of(
+    members: Sequence[Member], averaging: Averaging, scenes: Mapping[str, str]
+) -> Source:
+    def prediction(name: str, image: Image) -> Image:
+        scene = str(scene_in(scenes.get(name, name)))
+        return to_unit(name, average_scene(members, scene, averaging))
+
+    return prediction
+
+
+class Manifest(NamedTuple):
+    """What an archive's manifest says of it.
+
+    The SHA-256 of each member's weights, the target, the mean colour of the training, how the
+    members were averaged, whether the images have anchors, and the scene that each image shows.
+    """
+
+    members: dict[str, str]
+    target: str = "reflectance"
+    color: Sequence[float] | None = None
+    averaging: Averaging = "mean"
+    stretch: str = "keep"
+    scenes: Mapping[str, str] = MappingProxyType({})
+
+    def scene(self, image: str) -> SceneKey | None:
+        """The scene that an image shows; a list of names may call it by another date."""
+        return scene_in(self.scenes.get(image, image))
+
+
+def read_manifest(archive: Path) -> Manifest:
+    """What the manifest beside an archive says of it; nothing if there is none for these bytes."""
+    path = archive.with_suffix(".json")
+    if not path.exists():
+        return Manifest({})
+    remedy = "make it again: kit package --overwrite; or move this file away"
+    manifest = read_json(path, remedy)
+    try:
+        if manifest["sha256"] != sha256(archive):
+            return Manifest({})
+        members = {member["variant"]: member["weights_sha256"] for member in manifest["members"]}
+        entries = manifest.get("entries", {})
+        return Manifest(
+            members=members,
+            target=manifest["target"],
+            color=manifest["members"][0]["mean_color"],
+            averaging=read_averaging(path, manifest, tuple(members)),
+            stretch=manifest.get("stretch", "keep"),
+            scenes={str(image): str(entry["scene"]) for image, entry in entries.items()},
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise InputError(path, f"not a manifest of an archive ({error!r})", remedy) from None
+
+
+def current(
+    predictions: Path | None, variant: str, weights: str, scenes: Iterable[SceneKey | None]
+) -> Member | None:
+    """The member, if its predictions are still there and of the weights that made the archive."""
+    if predictions is None or not (predictions / variant / "manifest.json").exists():
+        return None
+    member = read_member(predictions / variant)
+    complete = all((member.folder / f"{scene}.npy").exists() for scene in set(scenes))
+    return member if complete and member.weights_sha256 == weights else None

@@ -1,0 +1,80 @@
+"""The tiles of many scenes -> their pixel counts: what one thread pool, or one worker, does.
+
+In: the paths of scenes of one sensor, and a cloud rule. Out: a table of `SCHEMA` with a row a
+scene, in order; a scene that cannot be read has the reason in `problem` and nothing else.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import kit
+from kit.errors import InputError
+from kit.screening.counts import COLUMNS, count_with_peaks
+from kit.screening.nodata import count_radar_nodata
+from kit.screening.rule import NO_PEAK, CloudRule
+from kit.tiles.reader import Batch, Reader
+
+_INTEGERS = ("height", "width", *COLUMNS, "peak")
+_FIELDS: dict[str, pa.DataType] = dict.fromkeys(_INTEGERS, pa.int64())
+SCHEMA = pa.schema(_FIELDS | {"problem": pa.string()})
+
+
+def measure(
+    sensor: str,
+    files: Sequence[Sequence[str]],
+    rule: CloudRule,
+    threads: int,
+    version: str,
+) -> pa.Table:
+    """Read and count scenes.
+
+    Args:
+        sensor: "Sentinel1" or "Sentinel2".
+        files: the paths of each scene's bands, in the order of `kit.tiles.tiff.BANDS`.
+        rule: the cloud rule.
+        threads: that read and count.
+        version: of the kit that asks; a worker with another one refuses.
+
+    Returns:
+        A table of `SCHEMA`, pixels in each column but the last. `peak` is that of
+        `kit.screening.counts.count_with_peaks`. A radar scene has nodata alone; the rest is 0 and
+        `NO_PEAK`.
+
+    Raises:
+        InputError: this worker's kit has another version.
+    """
+    if version != kit.__version__:
+        problem = f"a worker has kit {kit.__version__}, this is {version}"
+        raise InputError("kit", problem, "install the same version everywhere")
+    values = np.zeros((len(files), len(_INTEGERS)), np.int64)
+    problems: list[str | None] = [None] * len(files)
+    reader = Reader(threads)
+    for start, batches, errors in reader.read_all(sensor, files):
+        for batch in batches:
+            rows = np.array(batch.indices) + start
+            values[rows] = _count(sensor, batch, rule, threads)
+        for index, error in errors.items():
+            problems[start + index] = error.brief
+    unread = np.array([problem is not None for problem in problems], dtype=bool)
+    columns = [pa.array(values[:, i], mask=unread) for i in range(len(_INTEGERS))]
+    return pa.table([*columns, pa.array(problems, pa.string())], schema=SCHEMA)
+
+
+def _count(sensor: str, batch: Batch, rule: CloudRule, threads: int) -> NDArray[np.int64]:
+    """Rows of `_INTEGERS` for the scenes of a batch."""
+    pixels = batch.pixels
+    n, _, height, width = pixels.shape
+    rows = np.zeros((n, len(_INTEGERS)), np.int64)
+    rows[:, 0], rows[:, 1] = height, width
+    valid, nodata = (_INTEGERS.index(name) for name in ("valid", "nodata"))
+    if sensor == "Sentinel1":
+        rows[:, nodata] = count_radar_nodata(pixels, threads=threads)
+        rows[:, valid] = height * width - rows[:, nodata]
+        rows[:, -1] = NO_PEAK
+        return rows
+    rgb, qa60 = pixels[:, :3], pixels[:, 3]
+    rows[:, 2:-1], rows[:, -1] = count_with_peaks(rgb, qa60, rule, threads=threads)
+    return rows

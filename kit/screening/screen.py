@@ -1,0 +1,346 @@
+"""Tiles -> ratios: how much of each scene is nodata, cloud by QA60, and cloud by the heuristic.
+
+In: a folder of tiles. Out, in the work folder: `screen/`, the pixel counts in parts of a few
+thousand scenes; `scenes.parquet`, the readable scenes with their ratios; `rejected.csv`, the rest
+with the reasons. Only what changed since the last run, and what a new rule can change, is read. A
+scene that cannot be read is listed and the others go on; what is done stays, however a run ends.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+import kit
+from kit.cli.console import Advance
+from kit.errors import InputError
+from kit.files import atomic, lock, sweep_parts, write_bytes
+from kit.screening.executor import Workers, workers
+from kit.screening.measure import SCHEMA as MEASURES
+from kit.screening.measure import measure
+from kit.screening.rule import CloudRule
+from kit.screening.store import Part, Store
+from kit.tiles.catalog import Catalog, Rejection, Scene, catalog, listed, tally
+from kit.tiles.tiff import BANDS, SceneKey
+
+PART = 2048
+TABLE = "scenes.parquet"
+REJECTED = "rejected.csv"
+_SCREEN = "screen"
+_FIELDS: dict[str, pa.DataType] = {
+    "sensor": pa.string(),
+    "lon": pa.string(),
+    "lat": pa.string(),
+    "date": pa.date32(),
+    "bands": pa.string(),
+    "paths": pa.list_(pa.string()),
+    "height": pa.int32(),
+    "width": pa.int32(),
+    "nodata_ratio": pa.float64(),
+    "qa60_ratio": pa.float64(),
+    "cloud_ratio": pa.float64(),
+    "peak": pa.int16(),
+}
+RATIOS = ["sensor", "nodata_ratio", "qa60_ratio"]  # what `dataset1` looks at
+# For each scene of a part what an earlier run measured, if that still holds.
+_Rows = list[dict[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A readable scene with its size in pixels and its ratios, each a share of all pixels.
+
+    A radar scene has no clouds: its two cloud ratios are 0.
+    """
+
+    scene: Scene
+    height: int
+    width: int
+    nodata: float
+    qa60: float
+    cloud: float
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What a run found: readable scenes of each sensor, how many of them it read, what it left out.
+
+    `dataset1` are the optical scenes without nodata and QA60 cloud, `dataset2` those of them that
+    the heuristic lets pass; pairs are another matter.
+    """
+
+    scenes_s1: int
+    scenes_s2: int
+    dataset1: int
+    dataset2: int
+    measured: int
+    parts: int
+    rejected: tuple[Rejection, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: what was left out as a number for each kind of reason."""
+        numbers = {name: getattr(self, name) for name in self.__slots__ if name != "rejected"}
+        return numbers | {"dropped": tally(self.rejected)}
+
+
+def screen(
+    data: Path,
+    work: Path,
+    *,
+    rule: CloudRule,
+    max_cloud: float = 0.0,
+    scheduler: str | None = None,
+    advance: Advance | None = None,
+) -> Screening:
+    """Measure every scene of `data` that was not measured before as it is now.
+
+    Memory holds the names of the scenes and a few parts, however many there are.
+
+    Args:
+        data: a folder of tiles.
+        work: the folder of tables.
+        rule: the cloud rule.
+        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
+        scheduler: the address of a dask.distributed scheduler whose workers see the same paths;
+            threads of this process if None.
+        advance: told (done, total) as the work goes on; total is 0 while the folder is listed.
+
+    Raises:
+        InputError: no tiles, an address where no workers are, or workers without the tiles.
+        BusyError: another process screens into the same folder.
+        OutputError: a table cannot be written.
+    """
+    with lock(work):
+        return screen_locked(data, work, rule, max_cloud, scheduler, advance)
+
+
+def screen_locked(
+    data: Path,
+    work: Path,
+    rule: CloudRule,
+    max_cloud: float,
+    scheduler: str | None,
+    advance: Advance | None,
+) -> Screening:
+    """`screen`, for who holds the lock of the work folder already."""
+    for folder in (data, work):
+        try:
+            os.fspath(folder).encode()
+        except UnicodeEncodeError:
+            raise InputError(ascii(str(folder)), "its name is not UTF-8", "rename it") from None
+    with workers(scheduler) as pool:
+        found = catalog(Path(os.path.realpath(data)), advance)
+        store = Store(work / _SCREEN, rule)
+        run = _Run(store, rule, pool, len(found.scenes), advance)
+        run.go(found)
+    store.sweep({path.name for path in run.paths})
+    sweep_parts(work)
+    _join(work / TABLE, run.paths)
+    # Parts end in any order; the list does not.
+    unreadable = sorted(run.rejected, key=lambda item: item.name)
+    rejected = (*found.rejected, *unreadable)
+    write_rejected(work / REJECTED, rejected)
+    result = _result(work / TABLE, max_cloud, run, rejected)
+    if not result.scenes_s1 + result.scenes_s2:
+        problem = f"no scene could be read ({listed(tally(rejected))})"
+        raise InputError(data, problem, f"see {work / REJECTED}")
+    return result
+
+
+@dataclass(slots=True)
+class _Run:
+    """One pass over the parts; `paths` are their files in order."""
+
+    store: Store
+    rule: CloudRule
+    pool: Workers
+    total: int
+    advance: Advance | None
+    done: int = 0
+    measured: int = 0
+    paths: list[Path] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
+
+    def go(self, found: Catalog) -> None:
+        """Measure what has to be; a few parts at a time, so that memory stays flat."""
+        waiting: dict[Future[pa.Table], tuple[Part, _Rows]] = {}
+        for part in _parts(found):
+            self.paths.append(self.store.path(part))
+            if self.store.holds(part):
+                self._tell(len(part.scenes))
+                continue
+            known = self.store.known(part)
+            files = [
+                scene.files for scene, row in zip(part.scenes, known, strict=True) if row is None
+            ]
+            sensor, threads = part.scenes[0].sensor, self.pool.threads
+            task = self.pool.executor.submit(
+                measure, sensor, files, self.rule, threads, kit.__version__
+            )
+            waiting[task] = part, known
+            while len(waiting) >= self.pool.tasks:
+                self._collect(waiting)
+        while waiting:
+            self._collect(waiting)
+
+    def _collect(self, waiting: dict[Future[pa.Table], tuple[Part, _Rows]]) -> None:
+        for task in self.pool.first_done(waiting):
+            part, known = waiting.pop(task)
+            fresh = self.pool.result(task)
+            self._check_sight(part, known, fresh)
+            self.measured += len(fresh)
+            table = part.table(_merge(known, fresh))
+            for scene, problem in zip(part.scenes, table["problem"].to_pylist(), strict=True):
+                if problem is not None:
+                    self.rejected.append(Rejection.unreadable(scene, problem))
+            self.store.write(part, table)
+            self._tell(len(part.scenes))
+
+    def _check_sight(self, part: Part, known: _Rows, fresh: pa.Table) -> None:
+        """Workers elsewhere may fail at every tile because they have other disks."""
+        if not self.pool.address or not len(fresh) or fresh["problem"].null_count:
+            return
+        for scene, row in zip(part.scenes, known, strict=True):
+            if row is None and self._is_readable(scene):
+                where = f"scheduler {self.pool.address}"
+                problem = f"its workers cannot read {scene.files[0]}"
+                raise InputError(where, problem, "mount the tiles at the same path there")
+
+    def _is_readable(self, scene: Scene) -> bool:
+        table = measure(scene.sensor, [scene.files], self.rule, 1, kit.__version__)
+        return bool(table["problem"].null_count)
+
+    def _tell(self, scenes: int) -> None:
+        self.done += scenes
+        if self.advance:
+            self.advance(self.done, self.total)
+
+
+def read_scenes(path: Path) -> Iterator[Screened]:
+    """The rows of `scenes.parquet`, one after the other.
+
+    Raises:
+        InputError: there is no such table, or it is damaged.
+    """
+    for group in row_groups(path, [*_FIELDS]):
+        for row in group.to_pylist():
+            scene = Scene(
+                row["sensor"],
+                SceneKey(row["lon"], row["lat"], row["date"]),
+                tuple(row["paths"]),
+            )
+            ratios = (row[f"{name}_ratio"] for name in ("nodata", "qa60", "cloud"))
+            yield Screened(scene, row["height"], row["width"], *ratios)
+
+
+def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of `scenes.parquet`, a part after the other.
+
+    Raises:
+        InputError: there is no such table, or it is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number, columns)
+    except FileNotFoundError:
+        raise InputError(path, "no such table", "run kit screen DATA first") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(path, f"damaged ({error})", "run kit screen DATA again") from None
+
+
+def dataset1(group: pa.Table) -> NDArray[np.bool_]:
+    """Which rows of a group, with `RATIOS` among its columns, Dataset-1 has if paired."""
+    optical = np.asarray(group["sensor"]) == "Sentinel2"
+    empty, flagged = (np.asarray(group[name]) for name in ("nodata_ratio", "qa60_ratio"))
+    result: NDArray[np.bool_] = optical & (empty == 0) & (flagged == 0)
+    return result
+
+
+def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
+    """Write what was left out, a line each, as CSV."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("name", "kind", "reason"))
+    rows.writerows((item.name, item.kind, item.reason) for item in rejected)
+    write_bytes(path, text.getvalue().encode())
+
+
+def _parts(found: Catalog) -> Iterator[Part]:
+    """The scenes in parts, those of one sensor together."""
+    number = 0
+    for sensor in BANDS:
+        scenes = found.of(sensor)
+        for start in range(0, len(scenes), PART):
+            yield Part.look(number, tuple(scenes[start : start + PART]))
+            number += 1
+
+
+def _merge(known: _Rows, fresh: pa.Table) -> pa.Table:
+    """The rows that still hold, and the fresh ones wherever there was none, in order."""
+    held = [row for row in known if row is not None]
+    if not held:
+        return fresh
+    positions = {True: iter(range(len(fresh))), False: iter(range(len(fresh), len(known)))}
+    order = [next(positions[row is None]) for row in known]
+    return pa.concat_tables([fresh, pa.Table.from_pylist(held, MEASURES)]).take(order)
+
+
+def _join(path: Path, parts: Iterable[Path]) -> None:
+    """Write the readable scenes of all parts as one table, part by part."""
+    schema = pa.schema(_FIELDS)
+    with atomic(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(_ratios(_read_part(part)).cast(schema))
+
+
+def _read_part(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        path.unlink(missing_ok=True)
+        problem = f"damaged ({' '.join(str(error).split())})"
+        raise InputError(path, problem, "run the same command again: it is made anew") from None
+
+
+def _ratios(part: pa.Table) -> pa.Table:
+    part = part.filter(pc.is_null(part["problem"]))
+    sensors = part["sensor"].to_pylist()
+    area = np.asarray(part["height"]) * np.asarray(part["width"])
+    made = {
+        "bands": pa.array([",".join(BANDS[str(sensor)]) for sensor in sensors], pa.string()),
+        "peak": pa.array(np.asarray(part["peak"]), mask=np.array(sensors) == "Sentinel1"),
+    }
+    for name in ("nodata", "qa60", "cloud"):
+        made[f"{name}_ratio"] = pa.array(np.asarray(part[name]) / area)
+    columns = [made[name] if name in made else part[name] for name in _FIELDS]
+    return pa.table(columns, names=[*_FIELDS])
+
+
+def _result(table: Path, max_cloud: float, run: _Run, rejected: tuple[Rejection, ...]) -> Screening:
+    scenes = dataset1_size = dataset2_size = optical = 0
+    for group in row_groups(table, [*RATIOS, "cloud_ratio"]):
+        clear = dataset1(group)
+        scenes += len(group)
+        optical += int((np.asarray(group["sensor"]) == "Sentinel2").sum())
+        dataset1_size += int(clear.sum())
+        dataset2_size += int((clear & (np.asarray(group["cloud_ratio"]) <= max_cloud)).sum())
+    return Screening(
+        scenes_s1=scenes - optical,
+        scenes_s2=optical,
+        dataset1=dataset1_size,
+        dataset2=dataset2_size,
+        measured=run.measured,
+        parts=len(run.paths),
+        rejected=rejected,
+    )

@@ -1,0 +1,197 @@
+"""A long table in parts: Parquet files that are there whole or not at all, and can be done again.
+
+In: the scenes of a part, what their tiles look like on disk now, and the rule. Out: the part's
+file, and which rows of earlier files still hold: those whose tiles have the same paths, sizes and
+times, and whose counts the rule would not change. A row with a problem never holds. A damaged file
+is taken for none.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kit.files import sweep_parts, write_bytes
+from kit.screening.measure import SCHEMA as MEASURES
+from kit.screening.rule import CloudRule
+from kit.tiles.catalog import Scene
+from kit.tiles.netcdf import file_of
+from kit.tiles.tiff import SceneKey
+
+ABSENT = -1
+_FORMAT = "1"
+_SCENES = ("sensor", "lon", "lat", "date", "paths", "sizes", "modified_ns")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive scenes of one sensor, with their tiles as they are on disk now.
+
+    `sizes` and `times` are [scenes, bands], in bytes and in nanoseconds since 1970, `ABSENT` both
+    where there is no file. `name` is that of the part's file: its number and a digest of its
+    scenes. `state` is a digest of all that its rows follow from, but for the rule.
+    """
+
+    number: int
+    scenes: Sequence[Scene]
+    keys: list[str]
+    sizes: NDArray[np.int64]
+    times: NDArray[np.int64]
+    name: str
+    state: str
+
+    @classmethod
+    def look(cls, number: int, scenes: Sequence[Scene]) -> "Part":
+        """Ask the file system how the tiles are."""
+        keys = [f"{scene.sensor} {scene.key}" for scene in scenes]
+        files = [file for scene in scenes for file in scene.files]
+        found = np.array([stat(file) for file in files], np.int64).reshape(len(scenes), -1, 2)
+        sizes, times = found[..., 0], found[..., 1]
+        name = f"{number:06d}-{_digest(*keys)[:8]}.parquet"
+        state = _digest(_FORMAT, sizes.tobytes().hex(), times.tobytes().hex(), *files)
+        return cls(number, scenes, keys, sizes, times, name, state)
+
+    def table(self, measures: pa.Table) -> pa.Table:
+        """The scenes beside what was measured of them."""
+        keys = [scene.key for scene in self.scenes]
+        files = pa.array([file for scene in self.scenes for file in scene.files], pa.string())
+        starts = pa.array(range(0, len(files) + 1, self.sizes.shape[1]), pa.int32())
+        columns = (
+            pa.array([scene.sensor for scene in self.scenes]),
+            pa.array([key.lon for key in keys]),
+            pa.array([key.lat for key in keys]),
+            pa.array([key.date for key in keys], pa.date32()),
+            *(
+                pa.ListArray.from_arrays(starts, values)
+                for values in (files, pa.array(self.sizes.ravel()), pa.array(self.times.ravel()))
+            ),
+        )
+        names = [*_SCENES, *measures.column_names]
+        return pa.table([*columns, *measures.columns], names=names)
+
+
+class Store:
+    """The part files of one folder."""
+
+    def __init__(self, folder: Path, rule: CloudRule) -> None:
+        self._folder = folder
+        self._rule = rule
+        self._noted = asdict(rule) | {"threshold": rule.threshold_milli}
+        # What earlier runs left, by the keys that a file spans. This run's parts come from them.
+        self._earlier: list[tuple[str, str, str]] | None = None
+        self._rows = lru_cache(maxsize=4)(self._read_rows)
+
+    def path(self, part: Part) -> Path:
+        """Where the part is kept."""
+        return self._folder / part.name
+
+    def holds(self, part: Part) -> bool:
+        """Whether the part's file has all its rows as they would be measured now."""
+        facts = _facts(self.path(part))
+        wanted = {"state": part.state, "rule": self._noted, "problems": 0}
+        return all(facts.get(name) == value for name, value in wanted.items())
+
+    def known(self, part: Part) -> list[dict[str, Any] | None]:
+        """For each scene of a part the measures that still hold, or None."""
+        if self._earlier is None:
+            self._earlier = list(self._spans())
+        rows: dict[str, dict[str, Any]] = {}
+        lowest, highest = min(part.keys), max(part.keys)
+        for first, last, name in self._earlier:
+            if first <= highest and lowest <= last:
+                rows |= self._rows(name)
+        if not rows:
+            return [None] * len(part.scenes)
+        tiles = zip(part.scenes, part.sizes.tolist(), part.times.tolist(), strict=True)
+        return [
+            self._holding(rows.get(key), ([*scene.files], sizes, times))
+            for key, (scene, sizes, times) in zip(part.keys, tiles, strict=True)
+        ]
+
+    def write(self, part: Part, table: pa.Table) -> None:
+        """Store a finished part.
+
+        Raises:
+            OutputError: there is no room for it.
+        """
+        facts = {
+            "state": part.state,
+            "rule": self._noted,
+            "problems": len(table) - table["problem"].null_count,
+            "first": min(part.keys),
+            "last": max(part.keys),
+        }
+        data = pa.BufferOutputStream()
+        noted = table.replace_schema_metadata({"kit": json.dumps(facts)})
+        pq.write_table(noted, data, compression="zstd")
+        write_bytes(self.path(part), data.getvalue().to_pybytes())
+
+    def sweep(self, names: set[str]) -> None:
+        """Remove the files of parts other than these, and what is half written."""
+        sweep_parts(self._folder)
+        for path in self._folder.glob("*.parquet"):
+            if path.name not in names:
+                path.unlink()
+
+    def _spans(self) -> Iterator[tuple[str, str, str]]:
+        for path in sorted(self._folder.glob("*.parquet")):
+            if facts := _facts(path):
+                yield facts["first"], facts["last"], path.name
+
+    def _read_rows(self, name: str) -> dict[str, dict[str, Any]]:
+        """The rows of a file without problems, each with the rule that it was measured by."""
+        path = self._folder / name
+        rule = _facts(path).get("rule")
+        try:
+            rows = pq.read_table(path).to_pylist()
+        except (OSError, pa.ArrowException):
+            return {}
+        return {
+            f"{row['sensor']} {SceneKey(row['lon'], row['lat'], row['date'])}": row | {"rule": rule}
+            for row in rows
+            if row["problem"] is None
+        }
+
+    def _holding(self, row: dict[str, Any] | None, now: tuple[Any, ...]) -> dict[str, Any] | None:
+        """The measures of an earlier row, if this run's would be the same or follow from them."""
+        if row is None or (row["paths"], row["sizes"], row["modified_ns"]) != now:
+            return None
+        measures = {name: row[name] for name in MEASURES.names}
+        if row["sensor"] == "Sentinel1" or row["rule"] == self._noted:
+            return measures
+        # Without a pixel above the threshold there is no cloud, whatever its least area.
+        if row["rule"]["scale"] == self._rule.scale and row["peak"] <= self._rule.threshold_milli:
+            return measures | {"cloud": 0}
+        return None
+
+
+def stat(file: str) -> tuple[int, int]:
+    """The size in bytes and the time in ns of a tile's file; `ABSENT` both if it is gone."""
+    try:
+        found = os.stat(file_of(file))
+    except OSError:
+        return ABSENT, ABSENT
+    return found.st_size, found.st_mtime_ns
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What `Store.write` noted in a part's footer; nothing if there is no such part."""
+    try:
+        noted = pq.read_schema(path).metadata or {}
+        facts: dict[str, Any] = json.loads(noted.get(b"kit", b"{}"))
+    except (OSError, pa.ArrowException, ValueError):
+        return {}
+    return facts
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode(errors="surrogateescape")).hexdigest()

@@ -1,0 +1,314 @@
+"""A made world in the official layout, for the demo, the tests and the benchmarks.
+
+In: a new folder, how many places and dates, a tile's size, a seed. Out: OUT/train with both
+sensors, OUT/test with the radar of other places, OUT/truth with their clear optical scenes, all as
+official tiles. Training scenes have what spoils real ones: clouds that QA60 misses, haze, nodata,
+lost bands. A scene's bytes depend on the seed, its place, its date and the tile's size alone.
+Refused: a folder with something in it, numbers that the region cannot hold.
+"""
+
+import datetime
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.cli.console import Advance
+from kit.errors import BusyError, InputError
+from kit.simulation.landcover import EPOCH, Field, Land, backscatter, noise, reflectance, survey
+from kit.tiles.tiff import BANDS, SceneKey, TileName, write_tile
+
+# The challenge's region in Para, Brazil, as a grid of 0.02 degrees: row 0 is the northernmost.
+_WEST, _NORTH = -5520, -333  # hundredths of a degree
+_COLUMNS = range(37)
+_TRAIN_ROWS = range(40)
+_TEST_ROWS = range(45, 54)  # five rows apart: no test tile shows ground of a training tile
+_BLOCK = 5  # rows and columns of a block of 0.1 degree, the unit in which hold-outs are drawn
+
+# Sentinel-1 comes back after 12 days, Sentinel-2 after 5; where orbits overlap, 3 days later too.
+_S1_DAYS, _S2_DAYS, _S2_OVERLAP = 12, 5, 3
+_S2_CLOSE, _S2_REACH, _TRUTH_REACH = 6, 20, 3  # days from the radar date, at most
+_EXTRA_SHARE = 0.45  # of radar scenes with a second optical one
+_TRUTH_SHARES = (0.75, 0.15, 0.1)  # of radar scenes with one, two and three truths
+
+_LOST_SHARE, _NODATA_SHARE, _MARKED_SHARE = 0.025, 0.04, 0.45
+_WEATHER_SHARES = (0.5, 0.3, 0.1, 0.1)  # clear, cumulus, haze, cirrus
+_HEAPS = (64, 32, 16, 8, 4, 2)  # pixels: the sizes of a cumulus and of its lumps
+_SHADOW = 32  # pixels that a shadow falls to the south and to the west, at most
+_LOOKS = 5  # of the speckle
+_QA60_PIXELS = 6  # QA60 is made at 60 m
+_OPAQUE, _CIRRUS = 1 << 10, 1 << 11
+
+Place = tuple[int, int]  # row and column in the grid
+Pixels = NDArray[np.uint16]
+Marks = NDArray[np.int64]
+
+_WHITE, _HAZE, _ICE = (  # DN of B4, B3, B2 where nothing is seen through
+    np.array(color, float)[:, None, None]
+    for color in ((7200, 7350, 7500), (1100, 1300, 1750), (3600, 3700, 3900))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What was written: the folders, and how many scenes of each sensor and tiles are in them."""
+
+    train: Path
+    test: Path
+    truth: Path
+    s1_scenes: int
+    s2_scenes: int
+    tiles: int
+
+
+def simulate(
+    out: Path,
+    *,
+    places: int = 24,
+    test_places: int = 6,
+    dates: int = 4,
+    size: int = 256,
+    seed: int = 0,
+    advance: Advance | None = None,
+) -> World:
+    """Write a world of official tiles into the folder `out`.
+
+    Args:
+        out: a folder that is empty or not there yet.
+        places: how many to train on, in groups of four neighbours 0.1 degree apart.
+        test_places: how many to predict, apart from those.
+        dates: radar scenes of each place; about a third more optical ones for training.
+        size: pixels along a tile's side.
+        seed: the same seed makes the same bytes.
+        advance: called with the places done and their number.
+
+    Raises:
+        BusyError: `out` holds something already.
+        InputError: a number is out of its range.
+    """
+    _check("places", places, 1, len(_TRAIN_ROWS) * len(_COLUMNS))
+    _check("test_places", test_places, 0, len(_TEST_ROWS) * len(_COLUMNS))
+    _check("dates", dates, 1, 1000)
+    _check("size", size, 32, 4096)
+    _check("seed", seed, 0, 2**63 - 1)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise BusyError(f"{out}: exists already, and not as an empty folder\n  give a new one")
+    train, test, truth = (out / name for name in ("train", "test", "truth"))
+    work = [(partial(_train_place, train), place) for place in _places(_TRAIN_ROWS)[:places]]
+    work += [(partial(_test_place, test, truth), p) for p in _places(_TEST_ROWS)[:test_places]]
+    counts = np.zeros(3, dtype=int)
+    for done, (make, place) in enumerate(work, start=1):
+        land = _land(seed, place, size)
+        counts += make(place, land, dates)
+        if advance:
+            advance(done, len(work))
+    return World(train, test, truth, *counts.tolist())
+
+
+def _check(where: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise InputError(where, f"is {value}", f"it must be {least} to {most}")
+
+
+def _places(rows: range) -> list[Place]:
+    """The places of some rows of the grid, in the order in which worlds take them.
+
+    First the four neighbours in the corner of each block, so that a small world has blocks to hold
+    out and neighbours that overlap; then the others. Taking more never moves the earlier ones.
+    """
+
+    def order(place: Place) -> tuple[float, ...]:
+        down, right = place[0] - rows.start, place[1]
+        block = down // _BLOCK * len(_COLUMNS) + right // _BLOCK
+        # Multiples of the golden ratio take blocks from all over the region.
+        spread = block * 0.618034 % 1
+        return max(down % _BLOCK, right % _BLOCK) // 2, spread, *place
+
+    return sorted(((row, column) for row in rows for column in _COLUMNS), key=order)
+
+
+def _land(seed: int, place: Place, size: int) -> Land:
+    step = round(size * 223 / 256)  # neighbouring tiles of 256 pixels begin 223 pixels apart
+    return survey(seed, step * place[0], step * place[1], size)
+
+
+def _scene(place: Place, day: int) -> SceneKey:
+    row, column = place
+    lon, lat = (_WEST + 2 * column) / 100, (_NORTH - 2 * row) / 100
+    return SceneKey(f"{lon:.2f}", f"{lat:.2f}", datetime.date.fromordinal(day))
+
+
+def _random(land: Land, day: int, purpose: str) -> np.random.Generator:
+    """The generator of one scene, or of one choice about it, that no other shares."""
+    return np.random.default_rng([land.seed, land.top, land.left, day, *purpose.encode()])
+
+
+def _radar_days(dates: int) -> list[int]:
+    """Two passes in a row, then a pause of twelve weeks: revisits and seasons in a few dates."""
+    return [EPOCH + _S1_DAYS * (n + 6 * (n // 2)) for n in range(dates)]
+
+
+def _optical_days(land: Land, near: int) -> set[int]:
+    """The days of the optical scenes that come with a radar scene: one near, perhaps another."""
+    random = _random(land, near, "optical days")
+    days = {int(random.choice(_passes(near, _S2_CLOSE, 0)))}
+    if random.random() < _EXTRA_SHARE:
+        days.add(int(random.choice(_passes(near, _S2_REACH, 0))))
+    return days
+
+
+def _truth_days(land: Land, near: int) -> set[int]:
+    """The days of the truths of a radar scene."""
+    random = _random(land, near, "truth days")
+    number = random.choice([1, 2, 3], p=_TRUTH_SHARES)
+    return set(random.permutation(_passes(near, _TRUTH_REACH, 0, _S2_OVERLAP))[:number].tolist())
+
+
+def _passes(near: int, reach: int, *orbits: int) -> list[int]:
+    """The days, at most `reach` from `near`, of Sentinel-2 in orbits named by their first day."""
+    days = range(near - reach, near + reach + 1)
+    return [day for day in days if (day - EPOCH) % _S2_DAYS in orbits]
+
+
+def _train_place(folder: Path, place: Place, land: Land, dates: int) -> tuple[int, int, int]:
+    """Write the scenes of a training place; return how many of S1 and S2, and how many tiles."""
+    radar_days = _radar_days(dates)
+    optical_days = sorted({day for near in radar_days for day in _optical_days(land, near)})
+    tiles = 0
+    for day in radar_days:
+        random = _random(land, day, "radar")
+        radar = _radar(land, day, random)
+        radar[:, _outside_swath(random, radar.shape[1])] = np.nan
+        tiles += _write(folder / "sent1", "Sentinel1", _scene(place, day), radar, _lost(random, 2))
+    for day in optical_days:
+        random = _random(land, day, "optical")
+        optical = _through_weather(random, reflectance(land, day))
+        optical[:, _outside_swath(random, optical.shape[1])] = 0
+        tiles += _write(
+            folder / "sent2", "Sentinel2", _scene(place, day), optical, _lost(random, 4)
+        )
+    return len(radar_days), len(optical_days), tiles
+
+
+def _test_place(
+    test: Path, truth: Path, place: Place, land: Land, dates: int
+) -> tuple[int, int, int]:
+    """Write the radar scenes of a test place and their truths; return the numbers as above."""
+    radar_days = _radar_days(dates)
+    truth_days = sorted({day for near in radar_days for day in _truth_days(land, near)})
+    tiles = 0
+    for day in radar_days:
+        radar = _radar(land, day, _random(land, day, "radar"))
+        tiles += _write(test / "sent1", "Sentinel1", _scene(place, day), radar)
+    for day in truth_days:
+        optical = _digital(reflectance(land, day))
+        tiles += _write(truth / "sent2", "Sentinel2", _scene(place, day), optical)
+    return len(radar_days), len(truth_days), tiles
+
+
+def _write(
+    folder: Path, sensor: str, scene: SceneKey, pixels: NDArray[np.generic], lost: int | None = None
+) -> int:
+    """Write the bands [bands, H, W] of a scene, but for that of index `lost`; return how many."""
+    kept = [index for index in range(len(pixels)) if index != lost]
+    for index in kept:
+        write_tile(folder, TileName(sensor, BANDS[sensor][index], scene), pixels[index])
+    return len(kept)
+
+
+def _lost(random: np.random.Generator, bands: int) -> int | None:
+    """The index of a band whose file is missing, seldom."""
+    return int(random.integers(bands)) if random.random() < _LOST_SHARE else None
+
+
+def _outside_swath(random: np.random.Generator, size: int) -> NDArray[np.bool_]:
+    """Where [size, size] a straight edge cuts a scene off; seldom anywhere."""
+    angle, inside = random.uniform(0, 2 * np.pi), random.uniform(0.1, 0.45)
+    y, x = np.indices((size, size)) / size - 0.5
+    outside: NDArray[np.bool_] = np.cos(angle) * x + np.sin(angle) * y > inside
+    return outside & (random.random() < _NODATA_SHARE)
+
+
+def _radar(land: Land, day: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """VV and VH in dB [2, H, W], with speckle."""
+    power = backscatter(land, day)
+    # At a ten-thousandth of a dB, what another processor rounds differently does not show.
+    return np.round(10 * np.log10(power * speckle(random, power.shape[1])), 4).astype(np.float32)
+
+
+def speckle(random: np.random.Generator, size: int) -> Field:
+    """Factors [2, size, size] of mean 1: gamma of `_LOOKS` looks, alike in neighbouring pixels."""
+    white = random.standard_normal((2, size + 3, size + 3))
+    # Thrice the sum of two neighbours is the binomial 1 3 3 1: correlations of 0.75, 0.3, 0.05.
+    for _ in range(3):
+        white = white[:, 1:] + white[:, :-1]
+        white = white[:, :, 1:] + white[:, :, :-1]
+    # Wilson and Hilferty: the cube root of a gamma variable is very nearly normal.
+    ninth = 1 / (9 * _LOOKS)
+    factors: Field = np.maximum(1 - ninth + np.sqrt(ninth) * white / 20, 0.05) ** 3
+    return factors
+
+
+def _digital(dn: Field, qa60: Pixels | None = None) -> Pixels:
+    """DN [3, H, W], never 0, and QA60 [H, W] or no mark at all, as the tiles hold them."""
+    marks = np.zeros(dn.shape[1:], np.uint16) if qa60 is None else qa60
+    rgb = np.rint(dn).clip(1, np.iinfo(np.uint16).max).astype(np.uint16)
+    return np.concatenate([rgb, marks[None]])
+
+
+def _through_weather(random: np.random.Generator, dn: Field) -> Pixels:
+    """The ground [3, H, W] as it is seen on some day: clear on half of them; B4, B3, B2, QA60."""
+    weather = random.choice(4, p=_WEATHER_SHARES)
+    if weather == 0:
+        return _digital(dn)
+    seen, marks = (cumulus, haze, cirrus)[weather - 1](random, dn)
+    # QA60 is blocky, and most of the time it has missed the cloud.
+    marks = marks[::_QA60_PIXELS, ::_QA60_PIXELS].repeat(_QA60_PIXELS, 0).repeat(_QA60_PIXELS, 1)
+    marks = marks[: dn.shape[1], : dn.shape[2]] * (random.random() < _MARKED_SHARE)
+    return _digital(seen, marks.astype(np.uint16))
+
+
+def cumulus(random: np.random.Generator, dn: Field) -> tuple[Field, Marks]:
+    """White heaps with fractal edges, and their shadows; QA60 knows the hearts of large ones."""
+    size = dn.shape[1]
+    key = int(random.integers(2**63))
+    # The sun stands in the north-east, so shadows come from clouds beyond the top and the right.
+    rows, columns = np.arange(-_SHADOW, size), np.arange(size + _SHADOW)
+    layers = [pitch**0.7 * noise(key, rows, columns, "cumulus", pitch) for pitch in _HEAPS]
+    heaps = np.sum(layers, axis=0)
+    above = heaps[_SHADOW:, :size]
+    edge = np.quantile(above, 1 - random.uniform(0.02, 0.5))
+    depth = (heaps - edge) / (above.max() - edge)  # 1 at the top
+    opacity = np.clip(3 * depth, 0, 1)
+    down, left = random.integers(_SHADOW // 4, _SHADOW, 2)
+    shadow = opacity[_SHADOW - down : _SHADOW - down + size, left : left + size]
+    depth, opacity = depth[_SHADOW:, :size], opacity[_SHADOW:, :size]
+    white = _WHITE * (0.4 + 0.6 * np.sqrt(depth.clip(0, 1)))
+    return _blend(dn * (1 - 0.7 * shadow), white, opacity), _OPAQUE * (depth > 0.35)
+
+
+def haze(random: np.random.Generator, dn: Field) -> tuple[Field, Marks]:
+    """A bluish veil, thicker here and thinner there; QA60 knows nothing of it."""
+    pixels = np.arange(dn.shape[1])
+    uneven = noise(int(random.integers(2**63)), pixels, pixels, "haze", 110)
+    veil = random.uniform(0.04, 0.16) * (1 + 0.25 * uneven).clip(0.2, 2)
+    return _blend(dn, _HAZE, veil), np.zeros(veil.shape, int)
+
+
+def cirrus(random: np.random.Generator, dn: Field) -> tuple[Field, Marks]:
+    """Thin streaks at a slant; QA60 knows the thicker parts."""
+    size = dn.shape[1]
+    key, slope = int(random.integers(2**63)), random.uniform(-0.9, 0.9)
+    y, x = np.indices((size, size))
+    # Noise that is drawn out along the rows, and then sheared.
+    rows, columns = np.arange(-size, 2 * size), np.arange(size) / 7
+    smooth = noise(key, rows, columns, "broad", 20) + 0.4 * noise(key, rows, columns, "fine", 6)
+    streaks = smooth[(y + slope * x).astype(int) + size, x]
+    veil = random.uniform(0.15, 0.4) * (0.5 + 0.5 * streaks).clip(0, 1.8)
+    return _blend(dn, _ICE, veil), _CIRRUS * (veil > 0.2)
+
+
+def _blend(ground: Field, cloud: Field, opacity: Field) -> Field:
+    return ground + opacity * (cloud - ground)

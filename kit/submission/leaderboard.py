@@ -1,0 +1,214 @@
+"""The server's scores beside the local ones.
+
+In: the log of submissions, and a score that the server showed. Out: the score in its line of the
+log; or all submissions in the server's order, and for each local score how well its order agrees
+with the server's. Refused by name: a submission that is not in the log, a score that is no number.
+"""
+
+import datetime
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.archive.manifest import LOG, Cell, Log, read_log
+from kit.errors import InputError
+from kit.files import lock
+
+# Whether more is better.
+LOCAL = {"mae": False, "psnr": True, "official_2022": False, "official_2023": False}
+SHOWN = 10
+MIN_SUBMISSIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A score that was noted, in which line, and what stood there before."""
+
+    name: str
+    time: str
+    sha256: str
+    score: float
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One submission; a score is None where there is none."""
+
+    name: str
+    time: str
+    members: str
+    sha256: str
+    local: dict[str, float | None]
+    leaderboard: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How the order by a local score agrees with the server's, over the `n` that have both.
+
+    `tau` is Kendall's tau-b: 1 for the same order, -1 for the reverse; None for fewer than
+    `MIN_SUBMISSIONS`, or where all are equal.
+    """
+
+    measure: str
+    n: int
+    tau: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """All submissions, the server's best first, those that it has not scored last, newest first.
+
+    `best` are the local scores that agree best with the server, several if they agree equally.
+    """
+
+    rows: tuple[Standing, ...]
+    agreements: tuple[Agreement, ...]
+    best: tuple[str, ...]
+
+
+def log(submissions: Path, name: str, score: float) -> Logged:
+    """Note the server's score in the newest line of a submission.
+
+    Args:
+        submissions: the folder that `kit package` writes to.
+        name: the archive's name, with or without `.zip`.
+        score: what the leaderboard shows.
+
+    Raises:
+        InputError: there is no such submission, or the score is not a finite number.
+        BusyError: another process is packaging or logging.
+    """
+    if not math.isfinite(score):
+        raise InputError("--leaderboard", f"{score} is not a score", "give the number as shown")
+    _must_exist(submissions)
+    with lock(submissions):
+        found = read_log(submissions)
+        names = {found.get(line, "name").strip() for line in found.lines}
+        if name not in names and (name := name.removesuffix(".zip")) not in names:
+            raise _no_such(found, name)
+        lines = [line for line in found.lines if found.get(line, "name").strip() == name]
+        line = _newest(found, lines)
+        result = Logged(
+            name=name,
+            time=found.get(line, "time"),
+            sha256=found.get(line, "sha256"),
+            score=score,
+            before=found.get(line, "leaderboard").strip(),
+        )
+        found.fill(line, "leaderboard", repr(float(score)))
+    return result
+
+
+def leaderboard(submissions: Path) -> Standings:
+    """Compare local scores with the server's.
+
+    An archive that was packaged several times with the same bytes is one submission: each of its
+    scores is the newest that a line gives.
+
+    Raises:
+        InputError: there is no log, or it lacks a column that the kit needs.
+    """
+    _must_exist(submissions)
+    found = read_log(submissions)
+    same: dict[tuple[str, str], list[tuple[Cell, ...]]] = {}
+    for line in found.lines:
+        key = found.get(line, "name").strip(), found.get(line, "sha256").strip()
+        same.setdefault(key, []).append(line)
+    rows = [_standing(found, lines) for lines in same.values()]
+    rows.sort(key=lambda row: row.time, reverse=True)
+    rows.sort(key=lambda row: math.inf if row.leaderboard is None else row.leaderboard)
+    agreements = tuple(_agreement(rows, measure) for measure in LOCAL)
+    highest = max((a.tau for a in agreements if a.tau is not None), default=None)
+    best = tuple(a.measure for a in agreements if a.tau is not None and a.tau == highest)
+    return Standings(tuple(rows), agreements, best)
+
+
+def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Kendall's tau-b of two scores of the same things, which corrects for ties.
+
+    None for fewer than `MIN_SUBMISSIONS` or where one of them is the same throughout.
+    """
+    if len(one) < MIN_SUBMISSIONS:
+        return None
+    first, second = _order(one), _order(other)
+    untied = math.sqrt(np.count_nonzero(first) * np.count_nonzero(second))
+    return float((first * second).sum() / untied) if untied else None
+
+
+def _order(scores: Sequence[float]) -> NDArray[np.int64]:
+    """For each two of them -1, 0 or 1."""
+    values = np.asarray(scores, np.float64)
+    above = np.triu_indices(len(values), 1)
+    # Compared, not subtracted: neighbouring numbers must not vanish in a difference.
+    order: NDArray[np.int64] = np.greater.outer(values, values)[above].astype(np.int64)
+    return order - np.less.outer(values, values)[above]
+
+
+def _agreement(rows: Sequence[Standing], measure: str) -> Agreement:
+    both = [
+        (local, row.leaderboard)
+        for row in rows
+        if (local := row.local[measure]) is not None and row.leaderboard is not None
+    ]
+    sign = -1 if LOCAL[measure] else 1
+    tau = kendall([sign * local for local, _ in both], [server for _, server in both])
+    return Agreement(measure, len(both), tau)
+
+
+def _standing(found: Log, lines: Sequence[tuple[Cell, ...]]) -> Standing:
+    newest = _newest(found, lines)
+    rest = [line for line in reversed(lines) if line is not newest]
+
+    def score(title: str) -> float | None:
+        values = (_number(found.get(line, title)) for line in [newest, *rest])
+        return next((value for value in values if value is not None), None)
+
+    return Standing(
+        name=found.get(newest, "name").strip(),
+        time=found.get(newest, "time").strip(),
+        members=found.get(newest, "members").strip(),
+        sha256=found.get(newest, "sha256").strip(),
+        local={measure: score(measure) for measure in LOCAL},
+        leaderboard=score("leaderboard"),
+    )
+
+
+def _newest(found: Log, lines: Sequence[tuple[Cell, ...]]) -> tuple[Cell, ...]:
+    """The line of the latest time, of equal ones the last; the last if a time cannot be read."""
+    try:
+        times = [_time(found.get(line, "time")) for line in lines]
+    except ValueError:
+        return lines[-1]
+    return lines[max(range(len(lines)), key=lambda index: (times[index], index))]
+
+
+def _time(text: str) -> datetime.datetime:
+    time = datetime.datetime.fromisoformat(text.strip())
+    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+
+
+def _number(text: str) -> float | None:
+    """A score as a spreadsheet may have saved it, with a decimal comma say."""
+    try:
+        value = float(text if "." in text else text.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _must_exist(submissions: Path) -> None:
+    if not (submissions / LOG).exists():
+        raise InputError(submissions / LOG, "no such log", "kit package writes it")
+
+
+def _no_such(found: Log, name: str) -> InputError:
+    names = list(dict.fromkeys(found.get(line, "name").strip() for line in reversed(found.lines)))
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    there = f"there are {', '.join(names[:SHOWN])}{more}" if names else "the log is empty"
+    return InputError(name, "no such submission", there)

@@ -1,0 +1,260 @@
+"""A manifest -> the same archive again, or what stands in the way.
+
+In: the manifest of an archive, and the predictions, runs, pairs and tiles that it names. Out: which
+of these are there and unchanged, and whether the archive built from them anew has the same SHA-256;
+where not, which images and which members differ. It is built into nothing but its checksum unless
+a place for it is given. Refused by name: a manifest that does not say enough.
+"""
+
+import dataclasses
+import hashlib
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kit.archive.manifest import Origin, Provenance, made_with, predictions_digest, read_provenance
+from kit.archive.writer import Sink
+from kit.cli.console import Advance
+from kit.errors import BusyError, InputError
+from kit.files import WORK, atomic, sha256
+from kit.pairs.table import fingerprint, read_pairs
+from kit.prediction.members import Member, digest, read_member
+from kit.submission.package import Built, build
+
+State = Literal["same", "there", "changed", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something that a manifest names, and what became of it.
+
+    `there` is what has no checksum to compare. Only what the archive is built from has a remedy.
+    """
+
+    name: str
+    state: State
+    problem: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """What building an archive again gave.
+
+    `found` is None if it cannot be built. `entries` are the images that differ, and `versions` what
+    the archive was made with then and now, where that differs. `out` is where it was written.
+    """
+
+    manifest: Path
+    expected: str
+    found: str | None
+    parts: tuple[Part, ...]
+    entries: tuple[str, ...]
+    versions: dict[str, tuple[str | None, str | None]]
+    out: Path | None
+
+    @property
+    def same(self) -> bool:
+        """Whether the same bytes came out."""
+        return self.found == self.expected
+
+    def as_dict(self) -> dict[str, Any]:
+        """The outcome as JSON values, apart from paths."""
+        return {"same": self.same} | dataclasses.asdict(self)
+
+
+def reproduce(
+    manifest: Path,
+    *,
+    predictions: Path,
+    runs: Path,
+    work: Path = WORK,
+    out: Path | None = None,
+    threads: int | None = None,
+    advance: Advance | None = None,
+) -> Reproduction:
+    """Look for all that an archive was made of, and build it again where that is possible.
+
+    Args:
+        manifest: the `.json` beside the archive; the archive itself may be gone.
+        predictions: the folder of predictions.
+        runs: the folder of trained runs, needed only where predictions are gone.
+        work: the folder of the pair table, needed only where runs are gone too.
+        out: where to write what is built; nowhere if None.
+        threads: as `kit.submission.package.build` takes it.
+        advance: called with the images made, and their number.
+
+    Raises:
+        InputError: the manifest is not one, or lists no images.
+        BusyError: there is something at `out`.
+    """
+    about = read_provenance(manifest)
+    if out and out.exists():
+        raise BusyError(f"{out} exists\n  nothing is replaced: give another --out")
+    parts = [_archive(about)]
+    scenes = sorted(set(about.scenes.values()))
+    loaded = {who.variant: _load(predictions / who.variant, scenes) for who in about.members}
+    members = [member for member in loaded.values() if isinstance(member, Member)]
+    table = work / "pairs.parquet"
+    pairs = _fingerprint(table)
+    found, built = None, None
+    if len(members) == len(about.members):
+        try:
+            found, built = _build(about, members, out, threads, advance)
+        except InputError as error:  # members of different sizes
+            parts.append(Part("images", "changed", error.brief, error.remedy))
+    for origin in about.members:
+        parts += _member_parts(origin, loaded[origin.variant], scenes, runs, built)
+        parts.append(_pairs(origin, table, pairs))
+    then, now = about.made_with, made_with()
+    return Reproduction(
+        manifest=manifest,
+        expected=about.sha256,
+        found=found,
+        parts=tuple(parts),
+        entries=tuple(
+            name
+            for name, checksum in about.entries.items()
+            if built and built.entries[name] != checksum
+        ),
+        versions={
+            what: (then.get(what), now.get(what))
+            for what in now | then
+            if then.get(what) != now.get(what)
+        },
+        out=out if built else None,
+    )
+
+
+def _load(folder: Path, scenes: Iterable[str]) -> Member | InputError:
+    """The member with all these scenes, or why not; opens its files, but reads no pixels."""
+    try:
+        member = read_member(folder)
+        for scene in scenes:
+            member.load(scene)
+    except InputError as error:
+        return error
+    return member
+
+
+class _Checksum:
+    """Takes the bytes of an archive and keeps nothing but their SHA-256."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes, /) -> None:
+        self._digest.update(data)
+
+    def __str__(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _build(
+    about: Provenance,
+    members: Sequence[Member],
+    out: Path | None,
+    threads: int | None,
+    advance: Advance | None,
+) -> tuple[str, Built]:
+    def into(sink: Sink) -> Built:
+        return build(
+            sink,
+            members,
+            about.scenes,
+            averaging=about.averaging,
+            stretch=about.stretch,
+            threads=threads,
+            advance=advance,
+        )
+
+    if out is None:
+        checksum = _Checksum()
+        built = into(checksum)
+        return str(checksum), built
+    with atomic(out) as part, part.open("wb") as file:
+        built = into(file)
+    return sha256(out), built
+
+
+def _archive(about: Provenance) -> Part:
+    """The archive itself, which nothing depends on."""
+    if not about.archive.exists():
+        return Part(str(about.archive), "gone")
+    if sha256(about.archive) != about.sha256:
+        return Part(str(about.archive), "changed", "is not the archive that its manifest tells of")
+    return Part(str(about.archive), "same")
+
+
+def _member_parts(
+    origin: Origin,
+    member: Member | InputError,
+    scenes: Sequence[str],
+    runs: Path,
+    built: Built | None,
+) -> list[Part]:
+    weights, tiles = _weights(origin, runs), _tiles(origin)
+    name = f"predictions of {origin.variant}"
+    remedy = _remedy(origin, weights, tiles)
+    if isinstance(member, InputError):
+        predictions = Part(name, "gone", member.brief, remedy)
+    elif _digest(member, scenes, built) == origin.predictions_sha256:
+        predictions = Part(name, "same")
+    else:
+        predictions = Part(name, "changed", _why(origin, member), f"{remedy} --overwrite")
+    return [predictions, weights, tiles]
+
+
+def _digest(member: Member, scenes: Sequence[str], built: Built | None) -> str:
+    if built:
+        return built.predictions[member.variant]
+    return predictions_digest({scene: digest(member.load(scene)) for scene in scenes})
+
+
+def _why(origin: Origin, member: Member) -> str:
+    if member.weights_sha256 != origin.weights_sha256:
+        return "made by other weights"
+    if member.engines != origin.engines:
+        return "made by the same weights on another machine, or otherwise"
+    return "other values by the same weights"
+
+
+def _weights(origin: Origin, runs: Path) -> Part:
+    path = runs / origin.variant / "weights.safetensors"
+    if not path.exists():
+        return Part(str(path), "gone")
+    if sha256(path) != origin.weights_sha256:
+        return Part(str(path), "changed", "trained anew since")
+    return Part(str(path), "same")
+
+
+def _tiles(origin: Origin) -> Part:
+    return Part(str(origin.input), "there" if origin.input.exists() else "gone")
+
+
+def _fingerprint(table: Path) -> str | InputError:
+    try:
+        return fingerprint(read_pairs(table))
+    except InputError as error:
+        return error
+
+
+def _pairs(origin: Origin, table: Path, found: str | InputError) -> Part:
+    """The pairs that a member was trained on."""
+    name = f"pairs of {origin.variant}"
+    if isinstance(found, InputError):
+        return Part(name, "gone", found.brief)
+    if origin.pairs_sha256 is None:
+        return Part(name, "there", "its manifest does not tell which they were")
+    if found != origin.pairs_sha256:
+        return Part(name, "changed", f"{table} holds others")
+    return Part(name, "same")
+
+
+def _remedy(origin: Origin, weights: Part, tiles: Part) -> str:
+    lost = [part.name for part in (weights, tiles) if part.state not in ("same", "there")]
+    first = f"bring back {' and '.join(lost)}, then " if lost else ""
+    command = f"kit predict --ensemble {origin.variant} --input {shlex.quote(str(origin.input))}"
+    return f"{first}run: {command}"

@@ -1,0 +1,232 @@
+"""Scenes in the NetCDF files of the 2023 edition, by the names that their planes have in tables.
+
+In: an `.nc` file, or names of planes. Out: what the file holds, or pixels. A plane is one band of
+one scene, and its name stands wherever the path of a tile may:
+`<file>.nc::<Sensor>_<BAND>_<lon>_<lat>_<YYYY>_<MM>_<DD>::<index>`. What it says of the scene is
+compared with the file at each reading: another file in its place does not pass for it. Refused by
+name: that, whatever `kit.tiles.netcdf_file` refuses, and anything that is no file.
+"""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from kit.errors import InputError
+from kit.tiles.netcdf_file import Head, NcFile, Pixels, Place, damaged, libraries
+
+SUFFIX = ".nc"
+_MOST_OPEN = 16
+_AT_ONCE = 4096  # HDF5 needs 7 KB for each chunk of a request, and each centre is a chunk
+_NAME = re.compile(
+    rf"(.+{re.escape(SUFFIX)})::([A-Za-z]+\d*)_(\w+)_(-?\d+\.\d+)_(-?\d+\.\d+)"
+    r"_(\d{4}_\d\d_\d\d)::(\d{1,9})",
+    re.ASCII | re.DOTALL,
+)
+_SECONDS = 20  # of work, not of waiting for a disk; the largest files take 3
+_TRIAL = """
+import json, resource, sys
+seconds = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # a signal for each
+from kit.tiles.netcdf_file import InputError, NcFile
+try:
+    NcFile(sys.argv[1]).walk()
+except InputError as error:
+    print(json.dumps([error.problem, error.remedy]))
+    sys.exit(error.exit_code)
+"""
+_REPLACED = "the file has been replaced: run kit prepare DATA again"
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One band of the scene at `index` of a file."""
+
+    file: str
+    sensor: str
+    band: str
+    place: Place
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.file}::{self.sensor}_{self.band}_{'_'.join(self.place)}::{self.index}"
+
+    @classmethod
+    def parse(cls, path: str | os.PathLike[str]) -> "Plane | None":
+        """The plane that this names, or None if it is a path."""
+        text = os.fspath(path)
+        match = _NAME.fullmatch(text) if "::" in text else None
+        if match is None:
+            return None
+        file, sensor, band, lon, lat, day, index = match.groups()
+        return cls(file, sensor, band, (lon, lat, day), int(index))
+
+
+def file_of(path: str | os.PathLike[str]) -> str:
+    """The file on disk: of a plane the one that it lies in, of any other path itself."""
+    found = Plane.parse(path)
+    return found.file if found else os.fspath(path)
+
+
+def check_installed(file: str) -> None:
+    """Refuse a file right away where no file can be read.
+
+    Raises:
+        InputError: xarray, h5netcdf or h5py is not installed.
+    """
+    libraries(file)
+
+
+def read_head(file: str) -> Head:
+    """What kind of scenes a file holds.
+
+    Another process opens it first: there are damaged files that HDF5 never comes to an end with, or
+    dies of.
+
+    Raises:
+        InputError: the file cannot be read or has another form, or xarray is not installed.
+    """
+    _identity(file)
+    _try(file)
+    with _LOCK:
+        return _opened(file).head
+
+
+def read_places(file: str) -> Iterator[Place | InputError]:
+    """For each index of a file longitude, latitude and date as in names; or what is wrong with it.
+
+    Raises:
+        InputError: the file cannot be read or has another form.
+    """
+    with _LOCK:
+        scenes = _opened(file).head.scenes
+    for start in range(0, scenes, _AT_ONCE):
+        stop = min(start + _AT_ONCE, scenes)
+        try:
+            with _LOCK:
+                places = _opened(file).places(start, stop)
+        except ValueError as error:  # InputError is one
+            known = error if isinstance(error, InputError) else damaged(file, error)
+            places = [known] * (stop - start)
+        yield from places
+
+
+def read_planes(planes: Sequence[Plane]) -> list[Pixels]:
+    """Read planes, [H, W] each, of the file's own pixel type.
+
+    A scene is inflated once, however many of its bands are asked for. Threads may read side by
+    side. A pixel equal to a declared fill value becomes NaN, or 0 where pixels are integers.
+
+    Raises:
+        InputError: a file cannot be read, or has another scene at the index.
+    """
+    scenes: dict[tuple[str, str, Place, int], tuple[Head, Pixels]] = {}
+    result = []
+    for plane in planes:
+        key = plane.file, plane.sensor, plane.place, plane.index
+        if key not in scenes:
+            scenes[key] = _read_scene(plane)
+        head, pixels = scenes[key]
+        if plane.band not in head.bands:
+            raise InputError(str(plane), f"the file holds {', '.join(head.bands)}", _REPLACED)
+        result.append(pixels[head.bands.index(plane.band)])
+    return result
+
+
+def _try(file: str) -> None:
+    command = [sys.executable, "-P", "-c", _TRIAL, file, str(_SECONDS)]
+    trial = subprocess.run(command, capture_output=True)
+    if trial.returncode == InputError.exit_code:
+        problem, remedy = json.loads(trial.stdout)
+        raise InputError(file, problem, remedy)
+    if trial.returncode == -signal.SIGXCPU:
+        problem = f"HDF5 works on it for {_SECONDS} seconds and finds no end"
+        raise InputError(file, problem, "fetch it again")
+    if trial.returncode < 0:
+        problem = f"HDF5 dies of it (signal {-trial.returncode})"
+        raise InputError(file, problem, "fetch it again")
+
+
+def _read_scene(plane: Plane) -> tuple[Head, Pixels]:
+    """All bands of the scene that a plane is of, as the file has them, and what they are."""
+    with _LOCK:
+        file = _opened(plane.file)
+        if file.head.sensor != plane.sensor:
+            raise InputError(str(plane), f"the file holds {file.head.sensor}", _REPLACED)
+        if plane.index >= file.head.scenes:
+            problem = f"the file ends after {file.head.scenes} scenes"
+            raise InputError(str(plane), problem, _REPLACED)
+        try:
+            found = file.places(plane.index, plane.index + 1)[0]
+            inflate = file.fetch(plane.index)
+        except ValueError as error:
+            raise damaged(str(plane), error) from None
+    if found != plane.place:
+        other = found.problem if isinstance(found, InputError) else "_".join(found)
+        raise InputError(str(plane), f"another scene is there: {other}", _REPLACED)
+    try:
+        return file.head, inflate()
+    except ValueError as error:
+        raise damaged(str(plane), error) from None
+
+
+# HDF5 lets one thread in at a time; xarray neither more, nor a fork while it is at work.
+_LOCK = threading.RLock()
+_OPEN: dict[str, tuple[tuple[int, ...], NcFile]] = {}
+
+
+def _opened(path: str) -> NcFile:
+    """The file as this process has opened it, if it is still the one that lies there."""
+    libraries(path)
+    _guard()
+    identity = _identity(path)
+    before, file = _OPEN.pop(path, (None, None))
+    if file is None or before != identity:
+        if file is not None:
+            file.close()
+        file = NcFile(path)
+    _OPEN[path] = identity, file
+    if len(_OPEN) > _MOST_OPEN:
+        # It was opened, or used, before all others.
+        _OPEN.pop(next(iter(_OPEN)))[1].close()
+    return file
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    """What changes when a file is replaced. A fifo would be waited for: only files are opened."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise InputError(path, f"cannot be opened ({error.strerror})") from None
+    except ValueError:
+        raise InputError(ascii(path), "its name has a NUL, or is not UTF-8") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(path, "is not a regular file", "give a NetCDF file")
+    if found.st_size == 0:
+        raise InputError(path, "is empty (0 bytes)", "fetch it again")
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _in_child() -> None:
+    """A process shares no open file with the one that it was forked from."""
+    _OPEN.clear()
+    _LOCK.release()
+
+
+@cache
+def _guard() -> None:
+    """Let no fork happen while a file is read; called when h5py is there.
+
+    h5py holds a lock of its own during a fork. Who reads takes ours before h5py's, and so must a
+    fork: the hooks that were registered last are called first.
+    """
+    os.register_at_fork(
+        before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_in_child
+    )

@@ -1,0 +1,215 @@
+"""Many scenes' tiles at once, into batches of one size each.
+
+In: the paths of each scene's bands. Out: the pixels, the same as `kit.tiles.tiff.read_scene` gives,
+and the errors that it raises, scene by scene. The compiled core reads plain tiles; whatever is
+damaged or not plain goes through rasterio, and scenes in NetCDF files are inflated by threads.
+`KIT_TILES` picks rasterio for all tiles, or insists on the core.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import InputError
+from kit.native import REMEDIES, load, settle
+from kit.tiles.netcdf import Plane
+from kit.tiles.tiff import read_scene
+
+VARIABLE = "KIT_TILES"
+_KINDS: dict[str, tuple[int, np.dtype[Any]]] = {
+    "Sentinel1": (1, np.dtype(np.float32)),
+    "Sentinel2": (0, np.dtype(np.uint16)),
+}
+_OFFICIAL = (256, 256)
+_LARGEST_BATCH = 2**28  # bytes; a larger scene is a batch of its own
+_CACHED = 2**24  # bytes of pixels that are still in the cache when they are looked at
+_MOST = 512
+_READ, _OTHER_SIZE, _NOT_TAKEN = range(3)  # the status in ext/tiles.cpp
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Scenes of one size: which of those asked for, and their pixels [n, bands, H, W]."""
+
+    indices: tuple[int, ...]
+    pixels: NDArray[Any]
+
+
+class Reader:
+    """Reads scenes into one buffer that it keeps: a batch is valid until the next call.
+
+    Filling fresh memory costs more than reading into it. A reader belongs to one thread at a time;
+    the interpreter is free while the core reads.
+
+    Args:
+        threads: how many the core uses.
+        backend: "native" or "rasterio"; the one that `backend()` names when None.
+
+    Raises:
+        InputError: the backend is unknown or missing.
+    """
+
+    def __init__(self, threads: int, backend: str | None = None) -> None:
+        self._threads = threads
+        self._core = _pick(backend)
+        self._size = _OFFICIAL
+        self._buffer = np.empty(0, np.uint8)
+
+    def read(
+        self, sensor: str, scenes: Sequence[Sequence[str]]
+    ) -> tuple[list[Batch], dict[int, InputError]]:
+        """Read scenes of one sensor.
+
+        Args:
+            sensor: "Sentinel1", read as float32 dB, or "Sentinel2", read as uint16 DN.
+            scenes: the paths of each scene's bands.
+
+        Returns:
+            The scenes that could be read, in one or more batches for each size; and for each of the
+            others its index and the error of `read_scene`.
+        """
+        batches: list[Batch] = []
+        planes = [i for i, paths in enumerate(scenes) if any(map(Plane.parse, paths))]
+        left = sorted({*range(len(scenes))}.difference(planes))
+        if self._core and scenes:
+            plain = [i for i in left if len(scenes[i]) == len(scenes[0])]
+            sizes = self._read_group(sensor, scenes, plain, self._size, batches)
+            for size in sorted(set(sizes.values())):
+                group = [i for i, other in sizes.items() if other == size]
+                self._read_group(sensor, scenes, group, size, batches)
+            if batches:
+                largest = max(batches, key=lambda batch: len(batch.indices))
+                self._size = largest.pixels.shape[2:]
+            done = {i for batch in batches for i in batch.indices}
+            left = [i for i in left if i not in done]
+        found = [(i, _attempt(sensor, scenes[i])) for i in left]
+        if planes:
+            with ThreadPoolExecutor(self._threads) as pool:
+                made = pool.map(partial(_attempt, sensor), [scenes[i] for i in planes])
+                found += zip(planes, made, strict=True)
+        errors = {i: item for i, item in found if isinstance(item, InputError)}
+        pixels = {i: item for i, item in found if not isinstance(item, InputError)}
+        del found
+        return batches + _batches(pixels), errors
+
+    def read_all(
+        self, sensor: str, scenes: Sequence[Sequence[str]]
+    ) -> Iterator[tuple[int, list[Batch], dict[int, InputError]]]:
+        """`read` any number of scenes, as many at a time as fit into the processor's cache.
+
+        Yields:
+            The index of the first of them, and what `read` gives, counted from there.
+        """
+        start, few = 0, 1
+        while start < len(scenes):
+            batches, errors = self.read(sensor, scenes[start : start + few])
+            done, largest = few, max((batch.pixels[0].nbytes for batch in batches), default=0)
+            yield start, batches, errors
+            del batches
+            start += done
+            few = min(max(1, _CACHED // largest), _MOST) if largest else few
+
+    def _read_group(
+        self,
+        sensor: str,
+        scenes: Sequence[Sequence[str]],
+        group: Sequence[int],
+        size: tuple[int, int],
+        batches: list[Batch],
+    ) -> dict[int, tuple[int, int]]:
+        """Append what the core reads at `size`; return the scenes that have another, with it."""
+        kind, dtype = _KINDS[sensor]
+        others: dict[int, tuple[int, int]] = {}
+        for part in _parts(group, len(scenes[0]) * size[0] * size[1] * dtype.itemsize):
+            shape = (len(part), len(scenes[0]), *size)
+            # Only one batch can have the buffer.
+            pixels = np.empty(shape, dtype) if batches else self._view(shape, dtype)
+            tiles = self._call(kind, [path for i in part for path in scenes[i]], pixels)
+            rows = tiles.reshape(len(part), -1, 3)
+            read = np.flatnonzero((rows[..., 0] == _READ).all(axis=1)).tolist()
+            for new, old in enumerate(read):
+                if new != old:
+                    pixels[new] = pixels[old]
+            if read:
+                batches.append(Batch(tuple(part[k] for k in read), pixels[: len(read)]))
+            same = (rows == rows[:, :1]).all(axis=(1, 2)) & (rows[:, 0, 0] == _OTHER_SIZE)
+            for k in np.flatnonzero(same).tolist():
+                others[part[k]] = (int(rows[k, 0, 1]), int(rows[k, 0, 2]))
+        return others
+
+    def _call(self, kind: int, paths: list[str], pixels: NDArray[Any]) -> NDArray[np.int32]:
+        """Status, height and width of each tile."""
+        tiles = np.full((len(paths), 3), _NOT_TAKEN, np.int32)
+        try:
+            names = "\0".join([*paths, ""]).encode()
+        except UnicodeEncodeError:
+            return tiles
+        if names.count(0) == len(paths):
+            height, width = pixels.shape[2:]
+            n, threads = len(paths), self._threads
+            self._core.kit_read_tiles(
+                names, n, kind, height, width, threads, pixels.ctypes.data, tiles.ctypes.data
+            )
+        return tiles
+
+    def _view(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The buffer as an array."""
+        length = int(np.prod(shape)) * dtype.itemsize
+        if length > self._buffer.nbytes:
+            self._buffer = np.empty(length, np.uint8)
+        return self._buffer[:length].view(dtype).reshape(shape)
+
+
+@cache
+def backend() -> tuple[str, str]:
+    """Name of the backend that a `Reader` uses by default, and why; settled by the first call.
+
+    Raises:
+        InputError: `KIT_TILES` names a backend that is unknown or missing.
+    """
+    return settle(VARIABLE, _pick, "rasterio")
+
+
+def _pick(name: str | None) -> Any:
+    """The compiled core, or None for rasterio."""
+    name = name or backend()[0]
+    if name == "rasterio":
+        return None
+    if name != "native":
+        raise InputError("tile backend", f"is {name!r}", "it is native or rasterio")
+    core, why = load("kit_core")
+    if core is None:
+        raise InputError("tile backend native", why, REMEDIES["kit_core"])
+    return core
+
+
+def _attempt(sensor: str, paths: Sequence[str]) -> NDArray[np.generic] | InputError:
+    """What `read_scene` gives, or its error."""
+    try:
+        return read_scene(sensor, [Path(path) for path in paths])
+    except InputError as error:
+        return error
+
+
+def _batches(scenes: dict[int, NDArray[np.generic]]) -> list[Batch]:
+    """The scenes by size; they are taken out, so that none is held twice for long."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, pixels in scenes.items():
+        groups.setdefault(pixels.shape, []).append(i)
+    return [
+        Batch(tuple(part), np.stack([scenes.pop(i) for i in part]))
+        for group in groups.values()
+        for part in _parts(group, scenes[group[0]].nbytes)
+    ]
+
+
+def _parts(group: Sequence[int], scene_bytes: int) -> Iterator[Sequence[int]]:
+    """The group in parts that a batch can hold."""
+    step = max(1, _LARGEST_BATCH // scene_bytes)
+    return (group[i : i + step] for i in range(0, len(group), step))

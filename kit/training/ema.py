@@ -1,0 +1,73 @@
+"""The moving average of a generator's weights, and the statistics that belong to weights.
+
+In: a generator after each step. Out: a generator with the average of its weights; it scores better
+than the last weights, which still jump about. Spectral norms are folded in before averaging: the
+average of weights of norm one has a smaller norm, and dividing by that would undo it.
+"""
+
+import itertools
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from kit.device import place
+from kit.models.registry import build_generator
+from kit.models.rewrites.spectral_norm import fold, folded_state
+from kit.variants import Variant
+
+RECALIBRATION_BATCHES = 16
+
+
+class Average:
+    """Exponential moving average of the weights of one generator.
+
+    Early on it forgets faster, so that the start is soon no part of it: after t steps it keeps
+    (1 + t) / (10 + t) of itself, up to `decay`. Running statistics are no part of it.
+    """
+
+    def __init__(self, generator: nn.Module, decay: float) -> None:
+        self.decay = decay
+        buffers = dict(generator.named_buffers())
+        weights = folded_state(generator)
+        self.tensors = {n: weights[n].detach().clone() for n in weights if n not in buffers}
+
+    @torch.no_grad()
+    def update(self, generator: nn.Module, step: int) -> None:
+        """Take in the weights that `generator` has after `step` steps."""
+        weights = folded_state(generator)
+        decay = min(self.decay, (1 + step) / (10 + step))
+        blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        blend(list(self.tensors.values()), [weights[name] for name in self.tensors], step)
+
+    def generator(self, variant: Variant) -> nn.Module:
+        """A generator with the averaged weights; its running statistics are to be estimated."""
+        # Not a copy: copies share the class that spectral norms made, and folding would change it.
+        with torch.random.fork_rng(devices=[]):
+            generator = fold(build_generator(variant))
+        generator.load_state_dict(generator.state_dict() | self.tensors)
+        return place(generator)
+
+
+@torch.no_grad()
+def recalibrate(generator: nn.Module, radars: Iterable[Tensor]) -> None:
+    """Replace the running statistics of batch norms by their mean over some training batches.
+
+    The exponential averages that training leaves behind follow weights that have since moved on,
+    and averaged weights have none. The generator is left in evaluation mode.
+    """
+    generator.eval()
+    norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    for radar in itertools.islice(radars, RECALIBRATION_BATCHES):
+        generator(place(radar))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    generator.eval()

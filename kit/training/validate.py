@@ -1,0 +1,109 @@
+"""Self-evaluation: Table 1 of the paper for this data.
+
+In: trained runs and the hold-out of the pair table. Out: MAE and PSNR of each, beside those of a
+picture of one mean colour and beside the paper's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from kit.cli.console import Advance
+from kit.device import place
+from kit.engines.backend import draw
+from kit.engines.backends.eager import forward
+from kit.errors import InputError
+from kit.metrics import Scores, mae, mse, scores, summarise
+from kit.pairs.dataset import mean_color, read_pair
+from kit.pairs.source import Source
+from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.runs.weights import load_run
+from kit.variants import PAPER
+
+BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table, in the space of its target.
+
+    The paper's figures are None for a variant that it does not have.
+    """
+
+    variant: str
+    target: str
+    scores: Scores
+    paper: tuple[float, float] | None
+
+
+def validate(
+    names: Sequence[str], *, work: Path, runs: Path, advance: Advance | None = None
+) -> tuple[Row, ...]:
+    """Score the named runs, or all trained ones, on the hold-out.
+
+    The first row is the baseline: one colour, the mean of the training pairs.
+
+    Raises:
+        InputError: nothing is trained, a named run is not, or the hold-out is empty; or there is a
+            pack that lacks a pair or is damaged.
+    """
+    pairs = read_pairs(work / "pairs.parquet")
+    held = holdout_pairs(pairs)
+    if not held:
+        raise InputError(work / "pairs.parquet", "the hold-out is empty",
+                         "prepare more data: a fifth of Dataset-2 is set aside")  # fmt: skip
+    names = names or sorted(path.parent.name for path in runs.glob("*/weights.safetensors"))
+    if not names:
+        raise InputError(runs, "holds no trained run", "train one first: kit train spade2")
+    trained = train_pairs(pairs, 1)
+    source = Source.open(work, (*trained, *held))
+    color = np.array(mean_color(source, trained, "reflectance"), dtype=np.float32)
+    truths = (read_pair(source, pair, "reflectance")[1] for pair in held)
+    baseline = scores(
+        (np.broadcast_to(color[:, None, None], truth.shape), truth) for truth in truths
+    )
+    rows = [Row("mean colour", "reflectance", baseline, None)]
+    for done, name in enumerate(names, start=1):
+        weights = load_run(runs, name)
+        found = evaluate(weights.generator, source, held, weights.variant.target)
+        rows.append(Row(name, weights.variant.target, found, PAPER.get(name)))
+        if advance:
+            advance(done, len(names))
+    return tuple(rows)
+
+
+def evaluate(generator: nn.Module, source: Source, pairs: Sequence[Pair], target: str) -> Scores:
+    """MAE, MSE and PSNR in [0, 1] of a generator over `pairs`."""
+    generator = place(generator)
+    found = [errors(generator, source, part, target) for part in parts(pairs)]
+    return summarise([each for part in found for each in part])
+
+
+def parts(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """`pairs` in the batches that are drawn together: a few, of one size."""
+    groups = groupby(pairs, key=lambda pair: (pair.height, pair.width))
+    sized = [list(group) for _, group in groups]
+    return [group[at : at + BATCH] for group in sized for at in range(0, len(group), BATCH)]
+
+
+def errors(
+    generator: nn.Module, source: Source, part: Sequence[Pair], target: str
+) -> list[tuple[float, float]]:
+    """MAE and MSE in [0, 1] of each pair of a batch; the generator is on the device."""
+    images = [read_pair(source, pair, target) for pair in part]
+    drawn = infer(generator, np.stack([radar for radar, _ in images]))
+    return [
+        (mae(image, truth), mse(image, truth))
+        for image, (_, truth) in zip(drawn, images, strict=True)
+    ]
+
+
+def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a generator in evaluation mode on radar [N, 2, H, W] in [0, 1]; returns RGB in [0, 1]."""
+    return draw(partial(forward, generator.eval()), radar)

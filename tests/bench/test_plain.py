@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from plain import Plain
+
+from kit.distributed import Group
+from kit.models.registry import build_discriminator, build_generator
+from kit.pairs.dataset import Sample
+from kit.training.checkpoint import State
+from kit.training.losses import generator_loss, l1
+from kit.training.step import Step
+from kit.variants import P2PHD1, SPADE1, Variant
+
+pytestmark = pytest.mark.numerical
+
+SMALL = {"width": 2, "discriminator_width": 2}
+VARIANTS = {
+    "spade": replace(SPADE1, **SMALL),
+    "spade instance": replace(SPADE1, norm="instance", **SMALL),
+    "pix2pixhd": replace(P2PHD1, gan=0.0, **SMALL),
+    "pix2pixhd batch": replace(P2PHD1, norm="batch", **SMALL),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
+def test_pictures_losses_and_gradients_are_those_of_the_plain_networks(
+    variant: Variant, float64: None
+) -> None:
+    compare(variant, bound=1e-10)
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
+def test_they_are_in_float32_too(variant: Variant, no_kinks: None) -> None:
+    """Which alone the compiled core norms."""
+    compare(variant, bound=1e-4)
+
+
+def compare(variant: Variant, bound: float) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(variant).to(memory_format=torch.channels_last)
+    plain = Plain.new(variant)
+    plain.generator.load_state_dict(generator.state_dict())
+    sar = torch.rand(2, 2, 64, 64) * 2 - 1
+    # No picture gets there, so nothing lies at the kink of the L1 loss.
+    target = (1.1 + torch.rand(2, 3, 64, 64)) * torch.randn(2, 3, 64, 64).sign()
+    mask = torch.ones(2, 1, 64, 64)
+    ours = generator(sar.to(memory_format=torch.channels_last))
+    theirs = plain.generator(sar)
+    torch.testing.assert_close(ours, theirs, rtol=bound, atol=bound / 10)
+    losses = [l1(rgb, target, mask) for rgb in (ours, theirs)]
+    if plain.discriminator:
+        judge = build_discriminator(variant).to(memory_format=torch.channels_last)
+        plain.discriminator.load_state_dict(judge.state_dict())
+        maps = [d(sar, rgb) for d, rgb in ((judge, ours), (plain.discriminator, theirs))]
+        losses = [a + generator_loss(variant.model, b) for a, b in zip(losses, maps, strict=True)]
+    for loss in losses:
+        loss.backward()
+    networks = [(generator, plain.generator)]
+    if plain.discriminator:
+        networks.append((judge, plain.discriminator))
+    for kits, plains in networks:
+        gradients = {name: weight.grad for name, weight in plains.named_parameters()}
+        largest = max(gradient.abs().max() for gradient in gradients.values())
+        for name, weight in kits.named_parameters():
+            assert (weight.grad - gradients[name]).abs().max() < bound * largest, name
+
+
+@pytest.mark.parametrize("name", ["spade", "pix2pixhd"])
+def test_a_plain_step_is_the_kits(name: str, float64: None) -> None:
+    variant = replace(VARIANTS[name], precision="float32")
+    torch.manual_seed(0)
+    state, plain = State.new(variant), Plain.new(variant)
+    plain.generator.load_state_dict(state.generator.state_dict())
+    if plain.discriminator:
+        plain.discriminator.load_state_dict(state.discriminator.state_dict())
+    sample = Sample(torch.rand(2, 2, 64, 64), torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64))
+    ours, theirs = Step(variant, state, Group()).take(sample), plain.step(*sample)
+    # The kit's discriminator sees fakes and reals at once, so its spectral norms move less often.
+    assert ours == pytest.approx(theirs, rel=0.01)

@@ -1,0 +1,105 @@
+"""What `kit doctor` finds, on this machine and on made ones."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import kit
+from kit import native
+from kit.cli.doctor import Finding, doctor
+from kit.errors import InputError
+from kit.screening import counts
+from kit.tiles import reader
+
+
+def find(name: str) -> Finding:
+    return {finding.name: finding for finding in doctor()}[name]
+
+
+def test_every_line_has_a_value_and_a_reason(capsys) -> None:
+    findings = doctor()
+    names = [finding.name for finding in findings if not finding.name.startswith("engine: ")]
+    assert names == ["python", "kit", "torch", "device", "cloud counts", "cloud counts on CUDA",
+                     "tile reader", "instance norm", "rasterio", "disk"]  # fmt: skip
+    assert all(finding.value and finding.why for finding in findings)
+    assert find("kit").value == kit.__version__
+    assert capsys.readouterr() == ("", "")
+
+
+def test_engines_are_listed_with_what_they_compute_in_or_what_would_bring_them(monkeypatch) -> None:
+    assert "float32" in find("engine: eager").value
+
+    def require() -> None:
+        raise InputError("eager", "not installed", "pip install it")
+
+    monkeypatch.setattr("kit.engines.backends.eager.require", require)
+    assert find("engine: eager") == Finding(
+        "engine: eager", "none", "not installed; pip install it"
+    )
+
+
+def test_what_trains_instance_norms_is_told(monkeypatch) -> None:
+    load, found = native.load, (None, "not there")
+    monkeypatch.setattr(native, "load", lambda name: found if name == "kit_norms" else load(name))
+    finding = find("instance norm")
+    assert finding.value == "reference" and "C++ compiler" in finding.why
+    found = (object(), "there")
+    assert find("instance norm") == Finding("instance norm", "native", "there")
+
+
+def test_cpu_names_its_threads(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert find("device").value == "CPU, 7 thread(s)"
+
+
+@pytest.mark.parametrize(("cuda", "why"), [(None, "without CUDA"), ("13.0", "no CUDA device")])
+def test_cpu_says_why(monkeypatch, cuda, why) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    assert why in find("device").why
+
+
+def test_gpu_shows_its_name_and_memory(monkeypatch) -> None:
+    properties = SimpleNamespace(name="Made GPU", total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Made GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    assert find("device") == Finding(
+        "device", "Made GPU, 80.0 GiB", "the first of 2 CUDA device(s)"
+    )
+
+
+def test_clouds_are_as_the_kit_counts_them() -> None:
+    finding = find("cloud counts")
+    assert (finding.value, finding.why) == counts.backend()
+
+
+def test_tiles_are_as_the_kit_reads_them() -> None:
+    finding = find("tile reader")
+    assert (finding.value, finding.why) == reader.backend()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_cuda_counts_without_a_device_and_why() -> None:
+    finding = find("cloud counts on CUDA")
+    assert finding.value == "none"
+    assert "nvcc" in finding.why or "CUDA error" in finding.why
+
+
+def test_missing_core_is_a_finding_and_no_error(monkeypatch) -> None:
+    def missing() -> tuple[str, str]:
+        raise InputError("cloud backend native", "no core", "install a compiler")
+
+    monkeypatch.setattr(counts, "backend", missing)
+    assert find("cloud counts") == Finding(
+        "cloud counts", "none", "cloud backend native: no core; install a compiler"
+    )
+
+
+def test_disk_is_the_current_folder(monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path.resolve()) in find("disk").why

@@ -1,0 +1,305 @@
+"""The commands as a user types them: what they print, where, and how they end."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import typer
+
+from kit.cli import console, main
+from tests.helpers.tiles import key, optical, radar, world
+from tests.helpers.variants import TINY
+
+
+@pytest.fixture(autouse=True)
+def loud():
+    yield
+    console.stderr.quiet = False
+
+
+@pytest.fixture
+def kit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run `kit ...` in this process; returns (exit code, stdout, stderr)."""
+    # Tables are wrapped to the width of the terminal, which a test does not have.
+    monkeypatch.setattr(console.stderr, "_width", 200)
+
+    def run(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+def test_engines_are_built_ahead_and_what_cannot_be_had_is_exit_3(trained: Path, kit) -> None:
+    code, out, err = kit("compile spade2 p2phd1 --backend eager --json")
+    assert code == 0 and "next: kit predict --ensemble spade2,p2phd1" in err
+    rows = json.loads(out)
+    assert [(row["variant"], row["backend"], row["precision"]) for row in rows] == [
+        ("spade2", "eager", "float32"), ("p2phd1", "eager", "float32"),
+    ]  # fmt: skip
+    assert all((row["height"], row["width"]) == (32, 32) and row["rate"] > 0 for row in rows)
+    for line, words in (
+        ("compile spade9", "kit train spade9"),
+        ("compile spade2 --backend warp", "known are"),
+        ("compile spade2 --backend eager --precision int8", "does not compute in int8"),
+        ("compile spade2 --backend eager --precision float32 --target sm89", "this machine alone"),
+        ("compile spade2 --backend tensorrt", "pip install 'sar-to-optical-kit[tensorrt]'"),
+        ("predict --ensemble spade2 --input test --backend warp", "known are"),
+    ):
+        code, _, err = kit(line)
+        assert code == 3 and words in err, (line, err)
+
+
+def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
+    code, out, err = kit("prepare data --json")
+    assert code == 0 and "Dataset-2" in err and "next: kit train" in err
+    assert json.loads(out).keys() >= {
+        "scenes_s1", "scenes_s2", "pairs", "dataset1", "dataset2", "holdout", "dropped",
+    }  # fmt: skip
+    code, out, err = kit("pack --json")
+    assert code == 0 and "30 pairs" in err and "next: kit train" in err
+    assert json.loads(out)["bytes"] == 256 + 30 * 14 * 32 * 32
+    code, out, err = kit("status --json")
+    assert code == 0 and [run["state"] for run in json.loads(out)] == ["finished"] * 3
+    code, out, err = kit("validate --json")
+    assert code == 0 and "0.02194" in err
+    assert {"variant", "mae", "psnr", "psnr_pooled", "n"} <= json.loads(out)[1].keys()
+    code, out, err = kit("predict --ensemble spade4,spade2,p2phd1 --input test --json")
+    assert code == 0 and json.loads(out)["done"] == 6
+    code, out, err = kit("package --layout plain --name mine --truth truth --json")
+    assert code == 0 and json.loads(out)["images"] == 2 and "ensemble" in err
+    code, out, err = kit("score submissions/mine.zip truth --json --sheet picture.png")
+    assert code == 0 and "official_2022" in err and "picture.png" in err
+    found = json.loads(out)
+    assert found["n"] == 2 and 0 < found["mae"] < 1
+    assert [row["name"] for row in found["rows"]] == [
+        "mean colour", "spade4", "spade2", "p2phd1", "ensemble (spade4, spade2, p2phd1)",
+    ]  # fmt: skip
+    assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_screen_prepare_and_screen_again(trained: Path, kit) -> None:
+    code, out, err = kit("screen data --sheet screen.png --work fresh --json")
+    assert code == 0 and "--min-area" in err and "next: kit prepare" in err
+    found = json.loads(out)
+    assert (found["scenes_s1"], found["scenes_s2"], found["measured"]) == (30, 30, 60)
+    assert (found["dataset1"], found["dataset2"], found["dropped"]) == (30, 30, {})
+    assert found["effects"]["rows"][0] == {"option": "as set", "value": "-", "kept": 30}
+    assert Path("screen.png").read_bytes().startswith(b"\x89PNG")
+    assert kit("prepare data --work fresh -q")[0] == 0
+    code, out, _ = kit("screen data --work fresh --threshold 0.5 --min-area 2 --json")
+    assert code == 0 and json.loads(out)["measured"] == 0
+
+
+def test_an_upload_is_checked_scored_reproduced_and_logged(trained: Path, kit) -> None:
+    assert kit("predict --ensemble spade2,p2phd1 --input test -q")[0] == 0
+    line = "package --layout plain --name mine --truth truth --stretch anchors --json"
+    code, out, err = kit(line)
+    assert code == 0 and "without anchors" in err
+    assert "written 2 images in" in err and "the leaderboard shows mae: 0." in err
+    assert json.loads(out)["scores"]["other"]["name"] == "without anchors"
+    code, out, err = kit("check submissions/mine.zip --layout plain --json")
+    assert code == 0 and json.loads(out)["ok"] and "checked 2 images in" in err
+    code, out, err = kit("check submissions/mine.zip --layout 2023 --json")
+    assert code == 4 and not json.loads(out)["ok"] and "rejected" in err
+    line = "score submissions/mine.zip truth --sheet worst.png --worst --per-scene errors.parquet"
+    code, _, err = kit(f"{line} --mapping reference/mappings.json")
+    assert code == 0 and "errors.parquet" in err and Path("worst.png").exists()
+    assert {"row", "mae"} <= set(pq.read_table("errors.parquet").column_names)
+    code, out, err = kit("reproduce submissions/mine.json --json")
+    assert code == 0 and json.loads(out)["same"] and "the same bytes" in err
+    code, out, _ = kit("log mine --leaderboard 0.0279 --json")
+    assert code == 0 and json.loads(out)["score"] == 0.0279
+    code, out, err = kit("leaderboard --json")
+    assert code == 0 and json.loads(out)["rows"][0]["leaderboard"] == 0.0279 and "mine" in err
+    assert kit("package --layout plain --average 4,1 -q")[0] == 0
+    assert kit("reproduce submissions/spade2-p2phd1-4-1.json -q")[0] == 0
+    assert "spade2 p2phd1 (4,1)" in kit("leaderboard")[2]
+    code, _, err = kit("package --layout plain --average -4,1")
+    assert code == 3 and "--average: '-4' is negative" in err
+    (Path("predictions/spade2") / f"{key(40)}.npy").unlink()
+    code, out, err = kit("reproduce submissions/mine.json --json")
+    assert code == 4 and not json.loads(out)["same"] and "cannot be built" in err
+
+
+def test_a_competition_scores_with_the_kit(trained: Path, kit) -> None:
+    assert kit("predict --ensemble spade2 --input test -q")[0] == 0
+    assert kit("package --layout plain --name mine -q")[0] == 0
+    assert kit("score submissions/mine.zip truth --mapping in/ref/mappings.json -q")[0] == 0
+    Path("in/res").mkdir()
+    shutil.copy("submissions/mine.zip", "in/res/mine.zip")
+    code, out, err = kit("score --codabench in out --json")
+    assert code == 0 and "scores.json" in err
+    assert json.loads(out) == json.loads(Path("out/scores.json").read_text())
+    Path("in/res/mine.zip").write_bytes(b"PK")
+    assert kit("score --codabench in out")[0] == 4
+    assert not Path("out/scores.json").exists()
+
+
+def toml(setting: str) -> str:
+    field, value = setting.split("=")
+    return f"{field} = {value}" if value[0].isdigit() else f'{field} = "{value}"'
+
+
+def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> None:
+    settings = " ".join(f"--set {text}" for text in TINY)
+    code, out, err = kit(f"train p2phd1 {settings} --set name=again --json")
+    assert code == 0 and "hold-out MAE" in err and "--ensemble again" in err
+    assert json.loads(out)["steps"] == 12
+    mine = Path("mine.toml")
+    mine.write_text('base = "p2phd1"\n' + "\n".join(map(toml, TINY)))
+    assert kit("train mine.toml --quiet") == (0, "", "")
+    assert Path("runs/mine/weights.safetensors").exists()
+
+
+def test_simulate_then_prepare(tmp_path: Path, kit, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = kit("simulate small --places 6 --test-places 1 --size 64 --json")
+    assert code == 0 and "next: kit prepare" in err
+    assert kit("prepare small/train --split random -q")[0] == 0
+    code, _, err = kit("simulate small")
+    assert code == 5 and "small" in err
+
+
+def test_variants_and_doctor(kit) -> None:
+    code, out, err = kit("variants --json")
+    listed = json.loads(out)
+    assert code == 0 and "GAN + 1000 L1" in err and "0.0279459" in err
+    assert len(listed["variants"]) == 5 and listed["variants"][0]["name"] == "spade1"
+    code, out, err = kit("doctor --json")
+    assert code == 0 and {"name", "value", "why"} == json.loads(out)[0].keys()
+
+
+def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
+    assert kit("prepare data --quiet") == (0, "", "")
+    _, out, err = kit("prepare data --quiet --json")
+    assert json.loads(out)["pairs"] == 30 and err == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("prepare nowhere", 3, "nowhere: no such folder"),
+        ("prepare empty", 3, "empty: holds no tile"),
+        ("prepare data --threshold 0.1234", 3, "0.001"),
+        ("prepare data --window-days -1", 2, "window-days"),
+        ("screen nowhere", 3, "nowhere: no such folder"),
+        ("screen data --min-area 0", 3, "min_area: is 0"),
+        ("screen data --scheduler tcp://127.0.0.1:nine", 3, "does not answer"),
+        ("prepare data --split best", 2, "split"),
+        ("prepare", 2, "DATA"),
+        ("pack --work nowhere", 3, "kit prepare"),
+        ("train spade9", 3, "no such variant"),
+        ("train spade2 --set wdth=3", 3, "no field called 'wdth'"),
+        ("train spade2 --work nowhere", 3, "kit prepare"),
+        ("train spade2 --set width=4", 5, "begun with width 2, now 4; "),
+        ("validate spade1", 3, "kit train spade1"),
+        ("validate --runs nowhere", 3, "no trained run"),
+        ("predict --ensemble spade9 --input test", 3, "kit train spade9"),
+        ("predict --ensemble spade2 --input nowhere", 3, "nowhere: no such folder"),
+        ("predict --ensemble spade2 --input truth", 3, "no Sentinel-1 tile"),
+        ("package", 3, "kit predict"),
+        ("package --layout 2024", 3, "2024"),
+        ("check nowhere.zip", 3, "nowhere.zip"),
+        ("reproduce nowhere.json", 3, "nowhere.json"),
+        ("log mine --leaderboard 0.1", 3, "submissions"),
+        ("log mine --leaderboard low", 2, "leaderboard"),
+        ("leaderboard", 3, "submissions"),
+        ("score nowhere.zip truth --worst", 3, "--sheet"),
+        ("score --codabench nowhere out", 3, "nowhere"),
+        ("score --codabench in out --per-scene x.parquet", 3, "--per-scene"),
+        ("score nowhere.zip truth --year 2023", 3, "--mapping"),
+        ("score nowhere.zip truth", 3, "nowhere.zip"),
+        ("simulate data", 5, "data"),
+        ("nonsense", 2, "nonsense"),
+    ],
+)
+def test_mistakes_end_with_a_code_and_a_remedy(
+    trained: Path, kit, line: str, code: int, message: str
+) -> None:
+    Path("empty").mkdir()
+    ended, out, err = kit(line)
+    assert (ended, out) == (code, "")
+    assert message in err and "Traceback" not in err
+
+
+def test_errors_are_said_even_when_quiet(kit) -> None:
+    code, _, err = kit("prepare nowhere --quiet")
+    assert code == 3 and "nowhere" in err
+
+
+def test_an_archive_the_server_would_reject_is_not_written(trained: Path, kit) -> None:
+    kit("predict --ensemble submission2 --input test")
+    code, _, err = kit("package")
+    assert code == 4 and "256x256" in err and "--layout plain" in err
+    assert not list(Path("submissions").glob("*.zip"))
+
+
+def test_an_expected_list_of_other_scenes_is_refused(trained: Path, kit) -> None:
+    kit("predict --ensemble spade2 --input test")
+    Path("files.json").write_text(json.dumps([f"images/Sentinel2_{key(3)}.tiff"]))
+    code, _, err = kit("package --layout plain --expected files.json")
+    assert code == 3 and str(key(3)) in err
+
+
+def test_a_truth_of_another_place_is_refused(trained: Path, kit) -> None:
+    kit("predict --ensemble spade2 --input test")
+    assert kit("package --layout plain")[0] == 0
+    optical(Path("far"), key(3))
+    code, _, err = kit("score submissions/spade2.zip far")
+    assert code == 3 and key(3).lon in err
+
+
+def test_bad_tiles_are_listed_and_good_ones_go_on(tmp_path: Path, kit, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(Path("data"), places=30, dates=1)
+    Path(f"data/sent2/Sentinel2_B3_{key(2, 2)}.tiff").write_bytes(b"II*\0 half a tile")
+    radar(Path("data"), key(60), bands=("VV",))
+    code, _, err = kit("prepare data")
+    assert code == 0 and "unreadable" in err and "missing band" in err
+    listed = Path("work/rejected.csv").read_text()
+    assert f"Sentinel2_B3_{key(2, 2)}.tiff" in listed and f"Sentinel1 {key(60)}" in listed
+
+
+def test_ctrl_c_saves_and_ends_with_130(trained: Path) -> None:
+    settings = [part for text in (*TINY, "epochs=999", "name=long") for part in ("--set", text)]
+    command = [sys.executable, "-m", "kit", "train", "p2phd1", *settings]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not Path("runs/long/metrics.jsonl").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on from here" in err and "Traceback" not in err
+    assert list(Path("runs/long/checkpoints").glob("step-*/state.json"))
+
+
+def test_every_command_has_help_with_an_example(kit) -> None:
+    names = [*typer.main.get_group(main.app).commands]
+    assert names == [
+        "simulate", "screen", "prepare", "compile", "predict", "variants", "doctor", "pack",
+        "train", "train-all", "status", "validate", "package", "check", "score", "reproduce", "log",
+        "leaderboard",
+    ]  # fmt: skip
+    for name in names:
+        code, out, _ = kit(f"{name} --help")
+        assert code == 0 and f"Example: kit {name}" in out
+        assert "--json" in out and "--quiet" in out
+
+
+def test_the_next_step_is_one_that_can_be_taken(trained: Path, kit) -> None:
+    _, _, err = kit("validate spade4 p2phd1")
+    assert "next: kit predict --ensemble " in err and "spade2" not in err
+    (variant,) = [part for part in err.split() if "," in part and "p2phd1" in part]
+    assert set(variant.split(",")) == {"spade4", "p2phd1"}

@@ -1,0 +1,146 @@
+"""OpenVINO's engines: the same function, in streams and batches, quantised where asked."""
+
+import copy
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backends import eager, openvino
+from kit.engines.request import Precision
+from kit.errors import InputError
+from kit.models.rewrites.fuse import for_inference
+from kit.models.rewrites.spectral_norm import fold
+from tests.models.rewrites.test_fuse import trained_like
+
+if find_spec("openvino") is None:
+    pytest.skip("openvino is not installed", allow_module_level=True)
+
+NETWORKS = ("spade", "spade-instance", "pix2pixhd", "pix2pixhd-batch")
+HEIGHT, WIDTH = 64, 96
+
+
+def tiles(count: int) -> Tensor:
+    return torch.rand(count, 2, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3)) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def generators() -> dict[str, nn.Module]:
+    return {name: fold(trained_like(name)) for name in NETWORKS}
+
+
+def built(generator: nn.Module, precision: Precision, folder: Path) -> Spec:
+    spec = Spec(precision, HEIGHT, WIDTH)
+    openvino.build(for_inference(generator), spec, folder, tiles(4))
+    return spec
+
+
+def load(folder: Path, spec: Spec, plan: Plan) -> Run:
+    return openvino.load(folder, spec, plan, lambda: pytest.fail("the weights are in the engine"))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_float32_draws_what_eager_draws_in_every_plan(
+    generators: dict[str, nn.Module], name: str, tmp_path: Path
+) -> None:
+    spec = built(generators[name], "float32", tmp_path)
+    for plan in (*openvino.plans(), Plan(6, 3)):
+        sar = tiles(plan.batch)
+        rgb = load(tmp_path, spec, plan)(sar)
+        expected = eager.forward(generators[name], sar)
+        assert rgb.shape == (plan.batch, 3, HEIGHT, WIDTH) and expected.std() > 0.05
+        # Instance norms magnify what rounding does to maps of few pixels, in eager float32 too.
+        with torch.no_grad():
+            exact = copy.deepcopy(generators[name]).double()(sar.double())
+        assert (rgb - exact).abs().max() < 1e-5 + 10 * (expected - exact).abs().max()
+
+
+def test_the_same_call_gives_the_same_bytes(
+    generators: dict[str, nn.Module], tmp_path: Path
+) -> None:
+    spec = built(generators["spade"], "float32", tmp_path)
+    sar = tiles(4)
+    for plan in (Plan(4), Plan(4, 2)):
+        run = load(tmp_path, spec, plan)
+        first = run(sar)
+        assert torch.equal(run(sar), first)
+        assert torch.equal(load(tmp_path, spec, plan)(sar), first)
+
+
+def test_int8_is_near_and_smaller(
+    generators: dict[str, nn.Module], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {}
+    for precision in ("float32", "int8"):
+        folder = tmp_path / precision
+        folder.mkdir()
+        spec = built(generators["pix2pixhd-batch"], precision, folder)
+        sizes[precision] = (folder / "model.bin").stat().st_size
+    assert sizes["int8"] < sizes["float32"] / 2
+    rgb = load(folder, spec, Plan(2))(tiles(2))
+    expected = eager.forward(generators["pix2pixhd-batch"], tiles(2))
+    assert 1e-5 < (rgb - expected).abs().mean() < 0.1
+    assert capsys.readouterr().out == ""
+
+
+def in_eight_bits(folder: Path) -> list[str]:
+    """What the operations are called whose input is rounded, and that they are convolutions."""
+    import openvino as library
+
+    model = library.Core().read_model(folder / "model.xml")
+    rounded = [op for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]
+    users = [user.get_node() for op in rounded for user in op.output(0).get_target_inputs()]
+    assert {user.get_type_name() for user in users} <= set(openvino._CONVOLUTIONS)
+    return [user.get_friendly_name().partition("/")[0] for user in users]
+
+
+def test_int8_rounds_convolutions_alone_and_spares_the_delicate(
+    generators: dict[str, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for apart in (0.0, 1.0):
+        monkeypatch.setattr(openvino, "_apart", lambda *_, apart=apart: apart)
+        folder = tmp_path / str(apart)
+        folder.mkdir()
+        built(generators["spade"], "int8", folder)
+        found[apart] = in_eight_bits(folder)
+    # 56 less the first, the last and 6 of the last two blocks; or less all 18 of the seven blocks.
+    assert len(found[0.0]) == 48 and len(found[1.0]) == 36
+    assert set(found[1.0]) < set(found[0.0])
+    assert not {"convolution", "convolution_55", "convolution_54"} & set(found[0.0])
+
+
+def test_int8_leaves_the_statistics_of_instance_norms(
+    generators: dict[str, nn.Module], tmp_path: Path
+) -> None:
+    built(generators["pix2pixhd"], "int8", tmp_path)
+    assert len(in_eight_bits(tmp_path)) == 26
+
+
+def test_int8_needs_tiles_to_calibrate_on(generators: dict[str, nn.Module], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"int8: no tile(.|\n)*kit prepare"):
+        openvino.build(generators["pix2pixhd"], Spec("int8", HEIGHT, WIDTH), tmp_path, tiles(4)[:0])
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_not_installed_is_named_with_what_would_bring_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openvino, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"openvino(.|\n)*pip install .*\[openvino\]"):
+        openvino.require()
+
+
+def test_precisions_are_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Core:
+        def get_property(self, device: str, name: str) -> list[str]:
+            return ["FP32", "INT8", *able]
+
+    monkeypatch.setattr(openvino, "_core", Core)
+    able: list[str] = []
+    assert openvino.precisions() == ("int8", "float32")
+    able = ["BF16"]
+    assert openvino.precisions() == ("int8", "bfloat16", "float32")

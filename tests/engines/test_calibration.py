@@ -1,0 +1,70 @@
+"""The tiles that engines are tried on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit.engines import calibration as module
+from kit.engines.calibration import samples, size_of
+from kit.errors import InputError
+from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
+from kit.runs.weights import Weights, read_run
+from kit.tiles.catalog import catalog
+from tests.helpers.tiles import key, radar
+
+
+@pytest.fixture
+def weights(trained: Path) -> Weights:
+    return read_run(Path("runs"), "spade2")
+
+
+def test_the_hold_out_is_compared_on_and_the_training_pairs_calibrate(weights: Weights) -> None:
+    pairs = read_pairs(Path("work/pairs.parquet"))
+    held, trained = holdout_pairs(pairs), train_pairs(pairs, 1)
+    found = samples(Path("work"), weights, (32, 32))
+    assert found.radar.shape == (len(held), 2, 32, 32) and found.optical is not None
+    assert found.optical.shape == (len(held), 3, 32, 32)
+    assert found.calibration.shape == (min(len(trained), module.TILES), 2, 32, 32)
+    assert found.source == f"{len(held)} tiles of the hold-out"
+    assert found.known_mae == weights.facts["holdout_mae"]
+    for tiles in (found.radar, found.optical, found.calibration):
+        assert 0 <= tiles.min() < tiles.max() <= 1
+
+
+def test_many_pairs_are_spread_over(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TILES", 2)
+    found = samples(Path("work"), weights, (32, 32))
+    assert len(found.radar) == len(found.calibration) == 2
+    assert not np.array_equal(found.radar[0], found.radar[1])
+
+
+def test_without_pairs_of_the_size_the_scenes_take_their_place(weights: Weights) -> None:
+    radar(Path("large"), key(60), size=48)
+    radar(Path("large"), key(60, 1), size=32)
+    scenes = catalog(Path("large").resolve()).of("Sentinel1")
+    assert size_of(scenes) == (48, 48)
+    found = samples(Path("work"), weights, (48, 48), scenes)
+    assert found.optical is None and found.source == "1 tiles of the input"
+    np.testing.assert_array_equal(found.radar, found.calibration)
+    with pytest.raises(InputError, match="no tile of 64x64"):
+        samples(Path("work"), weights, (64, 64), scenes)
+    assert len(samples(Path("nowhere"), weights, (32, 32), scenes).radar) == 1
+
+
+def test_a_hold_out_that_is_gone_is_named_where_scenes_take_its_place(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise InputError(Path("a.tiff"), "no such file")
+
+    monkeypatch.setattr(module, "read_pair", gone)
+    with pytest.raises(InputError):
+        samples(Path("work"), weights, (32, 32))
+    scenes = catalog(Path("test").resolve()).of("Sentinel1")
+    found = samples(Path("work"), weights, (32, 32), scenes)
+    assert "pairs cannot be read: a.tiff: no such file" in found.source and len(found.radar) == 2
+
+
+def test_no_scene_has_no_size() -> None:
+    assert size_of([]) is None

@@ -1,0 +1,292 @@
+"""Which engine draws: measured, compared, kept, and refused where it changes too much."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kit.engines import registry
+from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backends import eager
+from kit.engines.calibration import samples
+from kit.engines.choose import build_for, choose
+from kit.engines.engine import Engine
+from kit.engines.request import Precision, Wish
+from kit.errors import CheckError, InputError
+from kit.runs.weights import read_run
+
+SIZE = (32, 32)
+ANY = Wish()
+
+
+@dataclass
+class Backend:
+    """Eager, but for an error of its own in each precision, and a pause."""
+
+    errors: dict[Precision, float] = field(default_factory=lambda: {"float32": 0.0})
+    pause: float = 0.0
+    label: str = "1"
+    built: list[str] = field(default_factory=list)
+    loaded: list[Plan] = field(default_factory=list)
+    room: int = 99
+
+    def require(self) -> None:
+        pass
+
+    def targets(self) -> Mapping[str, str]:
+        return {"there": "there", "here": "here"}
+
+    def version(self) -> str:
+        return self.label
+
+    def device(self) -> str:
+        return "here"
+
+    def precisions(self) -> Sequence[Precision]:
+        return tuple(self.errors)
+
+    def plans(self) -> Sequence[Plan]:
+        return Plan(8), Plan(2)
+
+    def build(self, generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
+        assert tiles.shape[1:] == (2, *SIZE) and tiles.min() >= -1 and tiles.max() <= 1
+        self.built.append(spec.precision)
+        (folder / "error").write_text(str(self.errors[spec.precision]))
+
+    def load(self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+        error = float((folder / "error").read_text())
+        network = generator()
+        self.loaded.append(plan)
+        if plan.batch > self.room:
+            raise MemoryError
+
+        def run(sar: Tensor) -> Tensor:
+            time.sleep(self.pause)
+            return eager.forward(network, sar) + error
+
+        return run
+
+
+@pytest.fixture
+def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backend]:
+    found = {"fast": Backend(), "slow": Backend(pause=0.3)}
+    monkeypatch.setattr(registry, "BACKENDS", {**found, "eager": Slow()})
+    monkeypatch.setattr("kit.engines.choose.BACKENDS", registry.BACKENDS)
+    return found
+
+
+class Slow(Backend):
+    """Eager in the list, slow enough never to win by noise."""
+
+    def __init__(self) -> None:
+        super().__init__(pause=0.2)
+
+    def plans(self) -> Sequence[Plan]:
+        return (Plan(4),)
+
+    def build(self, *given: object) -> None:
+        raise AssertionError("eager needs no building")
+
+    def load(self, folder: Path, *given: object) -> Run:
+        (folder / "error").write_text("0")
+        run = super().load(folder, *given)  # type: ignore[arg-type]
+        (folder / "error").unlink()
+        return run
+
+
+def pick(
+    wish: Wish = ANY,
+    name: str = "spade2",
+    told: list[str] | None = None,
+    **settings,
+) -> Engine:
+    weights = read_run(Path("runs"), name)
+    return choose(
+        weights, SIZE, wish, cache=Path("engines"),
+        samples=lambda: samples(Path("work"), weights, SIZE),
+        tell=(told if told is not None else []).append, **settings,
+    )  # fmt: skip
+
+
+def test_the_fastest_that_passes_is_taken_and_the_reason_told(trained: Path, backends) -> None:
+    told: list[str] = []
+    engine = pick(told=told)
+    assert (engine.name, engine.spec) == ("fast", Spec("float32", *SIZE))
+    assert "fast in float32, the fastest of 3" in told[-1]
+    # Batches of another size than the reference's round their last digits otherwise.
+    assert engine.verdict.change < 1e-6 and engine.verdict.tiles > 0
+    tiles = torch.rand(engine.batch, 2, *SIZE) * 2 - 1
+    expected = eager.forward(read_run(Path("runs"), "spade2").generator, tiles)
+    torch.testing.assert_close(engine(tiles), expected)
+
+
+def test_a_second_choice_builds_loads_and_measures_nothing(trained: Path, backends) -> None:
+    first = pick()
+    for backend in backends.values():
+        backend.built.clear()
+        backend.loaded.clear()
+    again = pick()
+    assert again.describe() == first.describe()
+    assert not any(backend.built or backend.loaded for backend in backends.values())
+
+
+def test_a_fast_engine_that_changes_the_mae_is_left_out(trained: Path, backends) -> None:
+    backends["fast"].errors = {"int8": 0.5, "float32": 0.5}
+    told: list[str] = []
+    assert pick(told=told).name == "slow"
+    assert sum("is left out: mean difference" in line for line in told) == 2
+
+
+def test_one_asked_for_by_name_is_refused_or_falls_back(trained: Path, backends) -> None:
+    backends["fast"].errors = {"int8": 0.5, "bfloat16": 0.4, "float32": 0.0}
+    with pytest.raises(CheckError, match=r"fast in int8: mean difference (.|\n)*--fallback") as no:
+        pick(Wish("fast", "int8"))
+    assert no.value.exit_code == 4
+    told: list[str] = []
+    engine = pick(Wish("fast", "int8", fallback=True), told=told)
+    assert engine.spec.precision == "float32"
+    assert [line.split()[-1] for line in told if "is refused" in line] == ["bfloat16", "float32"]
+    assert pick(Wish("fast", "int8", tolerance=1e9)).spec.precision == "int8"
+    assert pick(Wish("fast")).spec.precision == "float32"
+
+
+def test_what_no_backend_or_precision_can_do_is_named(trained: Path, backends) -> None:
+    with pytest.raises(InputError, match="no such backend") as caught:
+        pick(Wish("warp"))
+    assert caught.value.exit_code == 3
+    with pytest.raises(InputError, match="no such precision"):
+        pick(Wish(precision="fp4"))
+    with pytest.raises(InputError, match="does not compute in int8"):
+        pick(Wish("fast", "int8"))
+    with pytest.raises(InputError, match="no backend here computes in float16"):
+        pick(Wish(precision="float16"))
+
+
+def test_a_backend_that_is_missing_is_named_with_what_would_bring_it(
+    trained: Path, backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def require() -> None:
+        raise InputError("fast", "not installed", "pip install fast")
+
+    monkeypatch.setattr(backends["fast"], "require", require, raising=False)
+    with pytest.raises(InputError, match="pip install fast"):
+        pick(Wish("fast"))
+    assert pick().name == "slow"
+
+
+def test_for_a_few_scenes_nothing_is_built(trained: Path, backends) -> None:
+    told: list[str] = []
+    assert pick(told=told, scenes=5).name == "eager"
+    assert "kit compile" in told[-1] and not backends["fast"].built
+    assert pick(scenes=5000).name == "fast"
+    # What is built already is used for a few, too.
+    assert pick(scenes=5).name == "fast"
+
+
+def test_what_began_a_prediction_goes_on_with_it(trained: Path, backends) -> None:
+    before = pick(Wish("slow")).describe()
+    assert pick(before=[before]).name == "slow"
+    assert pick(Wish("fast"), before=[before]).name == "fast"
+    assert pick(before=[{"name": "of an older kit"}]).name == "fast"
+
+
+def test_a_plan_without_room_is_passed_over(trained: Path, backends) -> None:
+    backends["fast"].room = 2
+    assert pick(Wish("fast")).batch == 2
+    backends["slow"].room = 0
+    with pytest.raises(InputError, match="no room for one tile"):
+        pick(Wish("slow"))
+    # It is built, and measured once there is room.
+    backends["slow"].room = 99
+    assert pick(Wish("slow")).batch in (2, 8) and backends["slow"].built == ["float32"]
+
+
+def test_other_weights_versions_and_sizes_get_engines_of_their_own(trained: Path, backends) -> None:
+    pick(Wish("fast"))
+    pick(Wish("fast"), name="spade4")
+    backends["fast"].label = "2"
+    pick(Wish("fast"))
+    assert len(backends["fast"].built) == 3
+    assert len([*Path("engines").glob("spade*-fast-*")]) == 3
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "about", "foreign"])
+def test_a_damaged_or_foreign_entry_is_built_again(trained: Path, backends, damage: str) -> None:
+    pick(Wish("fast"))
+    (entry,) = Path("engines").glob("spade2-fast-*")
+    file = entry / ("engine.json" if damage == "about" else "error")
+    if damage == "gone":
+        file.unlink()
+    elif damage == "foreign":
+        pick(Wish("fast"), name="spade4")
+        (other,) = Path("engines").glob("spade4-fast-*")
+        for path in entry.iterdir():
+            path.write_bytes((other / path.name).read_bytes())
+    else:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data[:-1] if damage == "cut" else data)
+    backends["fast"].built.clear()
+    told: list[str] = []
+    pick(Wish("fast"), told=told)
+    assert backends["fast"].built == ["float32"]
+    assert "it is built again" in told[0]
+
+
+def test_an_engine_for_another_machine_is_measured_and_compared_on_that(
+    trained: Path, backends
+) -> None:
+    weights = read_run(Path("runs"), "spade2")
+    settings = {
+        "cache": Path("engines"), "samples": lambda: samples(Path("work"), weights, SIZE),
+        "tell": lambda _: None,
+    }  # fmt: skip
+    backends["fast"].errors = {"int8": 0.5, "float32": 0.0}
+    assert build_for("here", weights, SIZE, Wish("fast", "int8"), **settings).is_dir()
+    assert not backends["fast"].loaded
+    with pytest.raises(CheckError, match="mean difference"):
+        pick(Wish("fast", "int8"))
+    assert backends["fast"].built == ["int8"] and backends["fast"].loaded
+    there = build_for("there", weights, SIZE, Wish("fast", "float32"), **settings)
+    assert pick(Wish("fast", "float32")).spec.precision == "float32"
+    assert backends["fast"].built == ["int8", "float32", "float32"] and there.is_dir()
+    with pytest.raises(InputError, match="no such target"):
+        build_for("elsewhere", weights, SIZE, Wish("fast", "float32"), **settings)
+    for wish in (Wish(), Wish("fast"), Wish(precision="int8")):
+        with pytest.raises(InputError, match="--precision"):
+            build_for("there", weights, SIZE, wish, **settings)
+
+
+def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, backends) -> None:
+    backends["fast"].errors = {"int8": 0.002, "float32": 0.0}
+    weights = read_run(Path("runs"), "spade2")
+    found = samples(Path("work"), weights, SIZE)
+    bare = type(found)(found.radar, None, found.calibration, 0.05, "given")
+    settings = {"cache": Path("engines"), "samples": lambda: bare, "tell": lambda _: None}
+    with pytest.raises(CheckError, match=r"at most 1\.\d\d %|at most 2\.00 %"):
+        choose(weights, SIZE, Wish("fast", "int8"), **settings)
+    unknown = type(found)(found.radar, None, found.calibration, None, "given")
+    settings["samples"] = lambda: unknown
+    with pytest.raises(CheckError, match="no truth"):
+        choose(weights, SIZE, Wish("slow", "float32"), **settings)
+
+
+def test_rates_that_are_near_are_measured_side_by_side_once(
+    trained: Path, backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backends["slow"].pause = 0.0
+    asked: list[int] = []
+
+    def side_by_side(engines: Sequence[Engine], radar: np.ndarray) -> list[float]:
+        asked.append(len(engines))
+        return [float(engine.name == "slow") for engine in engines]
+
+    monkeypatch.setattr("kit.engines.choose._side_by_side", side_by_side)
+    monkeypatch.setattr("kit.engines.choose._NEAR", 100)
+    assert pick().name == pick().name == "slow"
+    assert asked == [2] or asked == [3]

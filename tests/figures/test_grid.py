@@ -1,0 +1,96 @@
+"""Pictures: where images, titles and labels come to lie, and in which shade."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kit.errors import InputError
+from kit.figures.grid import BRIGHTEN, display, sheet
+
+
+def drawn(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+def cells(picture: np.ndarray, rows: int, columns: int, cell: int) -> list[list[np.ndarray]]:
+    """The images of a sheet, counted from its lower right corner, where nothing else is."""
+    step = cell + 4
+    bottom, right = picture.shape[0] - step * rows, picture.shape[1] - step * columns
+    return [
+        [picture[bottom + step * y :, right + step * x :][:cell, :cell] for x in range(columns)]
+        for y in range(rows)
+    ]
+
+
+def test_images_lie_where_they_belong_in_their_shade(tmp_path: Path) -> None:
+    grey = np.full((8, 8), 0.5, np.float32)
+    color = np.stack([np.full((8, 8), value) for value in (0.1, 0.2, 0.9)])
+    path = sheet([[grey, color], [color, grey]], ["VV", "truth"], ["a", "b"], tmp_path / "s.png",
+                 cell=40)  # fmt: skip
+    assert path == tmp_path / "s.png"
+    (a, b), (c, d) = cells(drawn(path), 2, 2, 40)
+    for image in (a, d):
+        assert abs(image - 128).max() <= 1
+    for image in (b, c):
+        assert abs(image - [51, 102, 255]).max() <= 1
+
+
+def test_small_images_grow_by_whole_pixels_and_large_ones_are_averaged(tmp_path: Path) -> None:
+    small = np.array([[0.0, 1.0], [1.0, 0.0]])
+    large = np.indices((160, 160)).sum(0) % 2.0
+    path = sheet([[small, large]], ["", ""], [""], tmp_path / "s.png", cell=40)
+    grown, shrunk = cells(drawn(path), 1, 2, 40)[0]
+    assert set(np.unique(grown)) == {0, 255}
+    assert (grown[:20, :20] == 0).all() and (grown[:20, 20:] == 255).all()
+    assert abs(shrunk - 127.5).max() <= 1
+
+
+def test_an_oblong_image_keeps_its_shape(tmp_path: Path) -> None:
+    image = cells(drawn(sheet([[np.zeros((10, 20))]], ["x"], ["y"], tmp_path / "s.png", cell=40)),
+                  1, 1, 40)[0][0]  # fmt: skip
+    assert (image[:20] == 0).all() and (image[20:] == 255).all()
+
+
+def test_titles_and_labels_are_written(tmp_path: Path) -> None:
+    images = [[np.zeros((4, 4))]]
+    bare = drawn(sheet(images, [""], [""], tmp_path / "bare.png"))
+    full = drawn(sheet(images, ["spade4"], ["-55.20_-4.39_2019_06_06"], tmp_path / "full.png"))
+    wider = full.shape[1] - bare.shape[1]
+    assert wider > 100
+    assert (bare[:-164] == 255).all()
+    assert (full[:-164, wider:] < 128).any(), "a title"
+    assert (full[-164:, :wider] < 128).any(), "a label"
+
+
+def test_nan_is_black_and_nothing_wraps_around(tmp_path: Path) -> None:
+    image = np.array([[np.nan, -1.0], [2.0, 1.0]], np.float32)
+    shown = cells(drawn(sheet([[image]], [""], [""], tmp_path / "s.png", cell=2)), 1, 1, 2)[0][0]
+    np.testing.assert_array_equal(shown[..., 0], [[0, 0], [255, 255]])
+
+
+def test_display_is_one_fixed_factor() -> None:
+    rgb = np.array([0.0, 0.1, 0.4, 0.7], np.float32)
+    np.testing.assert_allclose(display(rgb), np.minimum(BRIGHTEN * rgb, 1), rtol=1e-6)
+
+
+def test_an_empty_sheet_is_still_a_picture(tmp_path: Path) -> None:
+    assert drawn(sheet([], ["VV"], [], tmp_path / "s.png")).ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "labels"),
+    [
+        ([[np.zeros((2, 2))]], ["a", "b"], ["x"]),
+        ([[np.zeros((2, 2))]], ["a"], ["x", "y"]),
+        ([[np.zeros((4, 2, 2))]], ["a"], ["x"]),
+        ([[np.zeros(2)]], ["a"], ["x"]),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_written(
+    rows, columns, labels, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError):
+        sheet(rows, columns, labels, tmp_path / "s.png")
+    assert not any(tmp_path.iterdir())

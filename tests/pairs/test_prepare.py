@@ -1,0 +1,104 @@
+"""From a folder of tiles to the tables that training reads."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from kit.errors import InputError
+from kit.pairs.prepare import Summary, prepare
+from kit.pairs.table import holdout_pairs, read_pairs
+from kit.screening.rule import CloudRule
+from tests.helpers.tiles import SHARED, key, optical, radar, world
+
+
+def prepared(data: Path, work: Path, **settings) -> Summary:
+    return prepare(data, work, rule=CloudRule(), **settings)
+
+
+def test_the_numbers_add_up_and_every_loss_is_listed(tmp_path: Path) -> None:
+    data = world(tmp_path / "data", places=12, dates=2)
+    optical(data, key(0, 3), cloud=4)
+    optical(data, key(0, 4), qa60=4)
+    optical(data, key(0, 5), nodata=4)
+    optical(data, key(0, 40))
+    optical(data, key(1, 3), bands=("B4", "B3", "QA60"))
+    radar(data, key(30), bands=("VH",))
+    (data / "sent2" / "photo.tiff").touch()
+    bad = data / "sent1" / f"Sentinel1_VV_{key(2)}.tiff"
+    bad.write_bytes(b"not a tile")
+    work = tmp_path / "work"
+    summary = prepared(data, work, split_by="random")
+    assert (summary.scenes_s1, summary.scenes_s2) == (23, 28)
+    # The optical scene of the bad radar tile has its place's other radar scene 10 days away.
+    assert (summary.pairs, summary.dataset1, summary.dataset2) == (26, 24, 23)
+    assert (summary.holdout, summary.train1, summary.train2) == (4, 20, 19)
+    assert summary.dropped == {
+        "missing band": 2,
+        "no radar in the window": 2,
+        "name": 1,
+        "unreadable": 1,
+        "optical nodata": 1,
+        "QA60 cloud": 1,
+        "heuristic cloud": 1,
+    }
+    rows = list(csv.DictReader((work / "rejected.csv").open()))
+    assert len(rows) == 6
+    assert any(bad.name in row["reason"] for row in rows)
+    written = json.loads((work / "summary.json").read_text())
+    assert written["dropped"] == summary.dropped
+    assert written["settings"]["threshold"] == CloudRule().threshold
+    assert len(holdout_pairs(read_pairs(work / "pairs.parquet"))) == 4
+
+
+def test_paths_do_not_depend_on_the_current_folder(tmp_path: Path, monkeypatch) -> None:
+    world(tmp_path / "data", places=1, dates=1)
+    monkeypatch.chdir(tmp_path)
+    prepared(Path("data"), Path("work"))
+    assert all(path.is_absolute() for path in read_pairs(Path("work/pairs.parquet"))[0].radar_paths)
+
+
+def test_no_pair_in_the_window_says_why(tmp_path: Path) -> None:
+    radar(tmp_path / "data", key(0, 0))
+    optical(tmp_path / "data", key(0, 9))
+    with pytest.raises(InputError, match=r"no pair within 7 days(.|\n)*--window-days"):
+        prepared(tmp_path / "data", tmp_path / "work")
+    assert "9 days away" in (tmp_path / "work" / "rejected.csv").read_text()
+    assert prepared(tmp_path / "data", tmp_path / "work", window_days=9).pairs == 1
+
+
+def test_tables_of_other_data_do_not_survive_a_failure(tmp_path: Path) -> None:
+    prepared(world(tmp_path / "data", places=2), tmp_path / "work")
+    optical(tmp_path / "lonely", key())
+    with pytest.raises(InputError):
+        prepared(tmp_path / "lonely", tmp_path / "work")
+    with pytest.raises(InputError, match="kit prepare"):
+        read_pairs(tmp_path / "work" / "pairs.parquet")
+
+
+def test_an_empty_dataset_2_says_what_removed_how_many_and_loses_nothing(tmp_path: Path) -> None:
+    for place in range(3):
+        radar(tmp_path / "data", key(place))
+        optical(tmp_path / "data", key(place), cloud=4 * (place > 0), qa60=4 * (place == 0))
+    with pytest.raises(InputError, match=r"3 pairs.*QA60 cloud: 1, heuristic cloud: 2(.|\n)*0\.43"):
+        prepared(tmp_path / "data", tmp_path / "work")
+    assert len(read_pairs(tmp_path / "work" / "pairs.parquet")) == 3
+
+
+def test_a_little_cloud_may_be_admitted(tmp_path: Path) -> None:
+    radar(tmp_path / "data", key())
+    optical(tmp_path / "data", key(), cloud=1)
+    assert prepared(tmp_path / "data", tmp_path / "work", max_cloud=1 / 32).dataset2 == 1
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the real tiles in ../shared/data")
+def test_real_tiles(tmp_path: Path) -> None:
+    sample = prepared(SHARED / "multiearth-sample", tmp_path / "sample")
+    assert (sample.scenes_s1, sample.scenes_s2, sample.pairs) == (4, 13, 3)
+    assert (sample.dataset1, sample.dataset2, sample.holdout) == (3, 1, 0)
+    europe = prepared(SHARED / "europe-pairs", tmp_path / "europe")
+    assert (europe.scenes_s1, europe.scenes_s2, europe.pairs) == (54, 54, 54)
+    assert (europe.dataset1, europe.dataset2, europe.holdout) == (52, 36, 7)
+    towns = prepared(SHARED / "europe-pairs", tmp_path / "towns", max_cloud=0.001)
+    assert towns.dataset2 == 43

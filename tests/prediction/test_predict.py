@@ -1,0 +1,252 @@
+"""Member predictions: complete, finite, made once, never mixed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import kit.prediction.pipeline
+from kit.engines.engine import Engine
+from kit.engines.request import Wish
+from kit.errors import BusyError, CheckError, InputError
+from kit.pairs.table import fingerprint, read_pairs
+from kit.prediction.members import read_members
+from kit.prediction.predict import Prediction, predict
+from kit.runs.weights import load_run, save_weights
+from kit.scaling import scale_radar
+from kit.tiles.tiff import TileName, read_scene, write_tile
+from kit.training.train import train
+from kit.training.validate import infer
+from tests.helpers.tiles import key, radar
+from tests.helpers.variants import tiny
+
+MEMBERS = ("spade4", "spade2", "p2phd1")
+
+
+def run(ensemble: str = "submission2", data: str = "test", **settings) -> Prediction:
+    return predict(
+        ensemble, Path(data), runs=Path("runs"), predictions=Path("predictions"), **settings
+    )
+
+
+def images() -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in Path("predictions").rglob("*.npy")}
+
+
+def test_every_scene_by_every_member(trained: Path) -> None:
+    told: list[tuple[int, int]] = []
+    result = run(advance=lambda done, total, words="": told.append((done, total)))
+    assert (result.members, result.scenes, result.done, result.skipped) == (MEMBERS, 2, 6, 0)
+    assert told[-1] == (6, 6)
+    last = json.loads(Path("predictions/last.json").read_text())
+    assert last == {"ensemble": "submission2", "members": list(MEMBERS), "rejected": []}
+    for member in read_members(Path("predictions"), MEMBERS):
+        assert set(member.scenes) == {str(key(40)), str(key(41))}
+        image = member.load(str(key(40)))
+        assert image.dtype == np.uint16 and image.shape == (3, 32, 32)
+        weights = load_run(Path("runs"), member.variant)
+        assert member.weights_sha256 == weights.sha256
+        paths = [Path(f"test/sent1/Sentinel1_{band}_{key(40)}.tiff") for band in ("VV", "VH")]
+        sar = scale_radar(read_scene("Sentinel1", paths))
+        expected = infer(weights.generator, sar[None])[0]
+        np.testing.assert_allclose(image / 65535, expected, atol=1e-5)
+
+
+def manifest(member: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(f"predictions/{member}/manifest.json").read_text())
+    return found
+
+
+def test_the_manifest_says_what_the_weights_were_trained_on_and_what_ran_them(
+    trained: Path,
+) -> None:
+    run("spade2")
+    found = manifest("spade2")
+    assert found["pairs_sha256"] == fingerprint(read_pairs(Path("work/pairs.parquet")))
+    (engine,) = found["engines"]
+    assert (engine["name"], engine["precision"]) == ("eager", "float32")
+    assert engine["version"] == f"torch {torch.__version__}"
+    assert engine["device"].startswith("CPU") or torch.cuda.is_available()
+
+
+def test_weights_without_their_run_do_without_its_data(trained: Path) -> None:
+    Path("runs/spade2/config.json").unlink()
+    run("spade2")
+    assert manifest("spade2")["pairs_sha256"] is None
+    Path("runs/spade2/config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json"):
+        run("spade2")
+
+
+def test_every_engine_that_took_part_is_listed(trained: Path, monkeypatch) -> None:
+    run("spade2")
+    first = manifest("spade2")["engines"]
+    monkeypatch.setattr(Engine, "describe", lambda self: {"name": "another"})
+    run("spade2")
+    assert manifest("spade2")["engines"] == first
+    radar(Path("test"), key(42))
+    run("spade2")
+    assert manifest("spade2")["engines"] == [*first, {"name": "another"}]
+    run("spade2", overwrite=True)
+    assert manifest("spade2")["engines"] == [{"name": "another"}]
+    older = {name: value for name, value in manifest("spade2").items() if name != "engines"}
+    Path("predictions/spade2/manifest.json").write_text(json.dumps(older))
+    run("spade2")
+    assert manifest("spade2")["engines"] == [{"name": "unknown"}]
+
+
+def test_what_is_done_is_not_done_again(trained: Path) -> None:
+    run("spade2")
+    before = images()
+    radar(Path("test"), key(42))
+    result = run("spade2,p2phd1")
+    assert (result.scenes, result.done, result.skipped) == (3, 4, 2)
+    assert before.items() <= images().items()
+
+
+def test_an_interrupted_prediction_ends_with_the_same_bytes(trained: Path, monkeypatch) -> None:
+    run("spade2")
+    whole = {path.name: path.read_bytes() for path in Path("predictions/spade2").glob("*.npy")}
+    write = kit.prediction.pipeline.write_bytes
+    written = 0
+
+    def broken(path: Path, data: bytes) -> None:
+        nonlocal written
+        written += 1
+        if written == 2:
+            raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(kit.prediction.pipeline, "write_bytes", broken)
+    with pytest.raises(KeyboardInterrupt):
+        run("spade2", overwrite=True)
+    result = run("spade2")
+    assert (result.done, result.skipped) == (1, 1)
+    again = {path.name: path.read_bytes() for path in Path("predictions/spade2").glob("*.npy")}
+    assert again == whole
+
+
+def test_changed_tiles_are_predicted_anew(trained: Path) -> None:
+    run("spade2")
+    before = np.load(f"predictions/spade2/{key(40)}.npy")
+    name = TileName("Sentinel1", "VV", key(40))
+    random = np.random.default_rng(9).normal(-4, 1, (32, 32)).astype(np.float32)
+    write_tile(Path("test/sent1"), name, random)
+    result = run("spade2")
+    assert (result.done, result.skipped) == (1, 1)
+    assert not np.array_equal(np.load(f"predictions/spade2/{key(40)}.npy"), before)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nodata_gives_finite_output_and_is_reported(trained: Path, value: float) -> None:
+    sar = np.random.default_rng(0).normal(-9, 1, (32, 32)).astype(np.float32)
+    sar[:8] = value
+    write_tile(Path("test/sent1"), TileName("Sentinel1", "VV", key(40)), sar)
+    result = run("spade2")
+    assert result.nodata == {str(key(40)): 0.25}
+    assert run("spade2").nodata == result.nodata
+    assert np.ptp(np.load(f"predictions/spade2/{key(40)}.npy")) > 0
+
+
+def test_bad_scenes_are_listed_and_cost_only_themselves(trained: Path) -> None:
+    radar(Path("test"), key(50), bands=("VV",))
+    radar(Path("test"), key(51))
+    Path(f"test/sent1/Sentinel1_VH_{key(51)}.tiff").write_bytes(b"II*\0")
+    result = run("spade2")
+    assert result.scenes == 2
+    assert [(item.name, item.kind) for item in result.rejected] == [
+        (f"Sentinel1 {key(50)}", "missing band"),
+        (f"Sentinel1 {key(51)}", "unreadable"),
+    ]
+    assert set(read_members(Path("predictions"), ["spade2"])[0].scenes) == {
+        str(key(40)), str(key(41)),
+    }  # fmt: skip
+
+
+def test_optical_tiles_beside_the_radar_do_not_matter(trained: Path) -> None:
+    Path("test/sent2").mkdir()
+    Path(f"test/sent2/Sentinel2_B4_{key(40)}.tiff").touch()
+    assert not run("spade2").rejected
+
+
+def test_tiles_of_any_size_are_predicted(trained: Path) -> None:
+    radar(Path("test"), key(50), size=45)
+    run("p2phd1")
+    assert np.load(f"predictions/p2phd1/{key(50)}.npy").shape == (3, 45, 45)
+
+
+def test_predictions_of_other_weights_or_tiles_are_not_mixed(trained: Path) -> None:
+    run("p2phd1")
+    radar(Path("elsewhere"), key(40))
+    with pytest.raises(BusyError, match=r"holds predictions of .*test"):
+        run("p2phd1", "elsewhere")
+    train(tiny("p2phd1", "seed=1"), work=Path("work"), runs=Path("runs"), overwrite=True)
+    before = images()
+    with pytest.raises(BusyError, match="other weights") as caught:
+        run("p2phd1")
+    assert caught.value.exit_code == 5 and images() == before
+    assert run("p2phd1", overwrite=True).done == 2
+
+
+def test_no_radar_at_all_is_refused_saying_what_is_missing(trained: Path) -> None:
+    radar(Path("half"), key(0), bands=("VH",))
+    with pytest.raises(InputError, match=r"no VV(.|\n)*both VV and VH"):
+        run("spade2", "half")
+    with pytest.raises(InputError, match="no Sentinel-1 tile"):
+        run("spade2", "truth")
+
+
+def test_output_that_is_no_number_is_never_written(trained: Path) -> None:
+    weights = load_run(Path("runs"), "p2phd1")
+    with torch.no_grad():
+        next(weights.generator.parameters()).fill_(float("nan"))
+    path = Path("runs/p2phd1/weights.safetensors")
+    save_weights(path, weights.generator, weights.variant, weights.facts)
+    with pytest.raises(CheckError, match="not a number"):
+        run("p2phd1")
+    assert not images()
+
+
+def test_what_engine_is_taken_is_told_once(trained: Path) -> None:
+    told: list[str] = []
+    run("spade2", tell=told.append)
+    assert [line for line in told if line.startswith("spade2: eager, as 2 tiles")] == told
+
+
+def test_an_engine_that_cannot_be_had_is_named_though_all_is_drawn(trained: Path) -> None:
+    run("spade2")
+    with pytest.raises(InputError, match="no such backend"):
+        run("spade2", wish=Wish("openvno"))
+
+
+def test_untrained_members_are_named_before_any_work(trained: Path) -> None:
+    with pytest.raises(InputError, match="kit train spade1"):
+        run("spade2,spade1")
+    assert not Path("predictions").exists()
+
+
+def test_a_link_to_nothing_costs_only_its_scene(trained: Path) -> None:
+    run("p2phd1")
+    for band in ("VV", "VH"):
+        Path(f"test/sent1/Sentinel1_{band}_{key(42)}.tiff").symlink_to("/nowhere/at/all.tiff")
+    found = run("p2phd1")
+    assert (found.scenes, found.skipped) == (2, 2)
+    assert [str(key(42)) in item.name for item in found.rejected] == [True]
+
+
+def test_weights_that_cannot_be_read_claim_no_folder(trained: Path) -> None:
+    path = Path("runs/p2phd1/weights.safetensors")
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[-100] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="damaged"):
+        run("p2phd1")
+    path.write_bytes(whole)
+    Path("predictions/p2phd1/done-0.jsonl").write_text('{"engine": {"name": "another"}}\n')
+    assert run("p2phd1").done == 2
+    assert [engine["name"] for engine in manifest("p2phd1")["engines"]] != ["another"]
+    assert len(manifest("p2phd1")["engines"]) == 1

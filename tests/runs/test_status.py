@@ -1,0 +1,71 @@
+"""kit status tells how far every run is, whatever became of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kit.errors import InputError
+from kit.files import holder, lock, write_json
+from kit.runs.folder import append, claim, cut, records
+from kit.runs.status import status
+from tests.helpers.variants import tiny
+
+
+def begin(runs: Path, name: str, *settings: str) -> Path:
+    folder = runs / name
+    folder.mkdir(parents=True)
+    claim(folder, tiny("p2phd1", f"name={name}", *settings), "x", False)
+    return folder
+
+
+def checkpoint(folder: Path, epoch: int) -> None:
+    write_json(folder / "checkpoints" / "step-00000040" / "state.json", {"epoch": epoch})
+
+
+def test_every_state_is_told(tmp_path: Path) -> None:
+    new = begin(tmp_path, "a_new")
+    half = begin(tmp_path, "b_half", "epochs=2", "validations=3")
+    append(half, {"step": 10, "steps": 40, "epoch": 0, "holdout_mae": 0.2, "holdout_psnr": 20.0})
+    scored = {"holdout_mae": 0.1, "holdout_psnr": 20.0, "validation_s": 7.0}
+    append(half, {"step": 20, "steps": 40, "epoch": 0, **scored})
+    append(half, {"step": 30, "steps": 40, "epoch": 1, "l1": 0.3, "images_per_s": 8.0})
+    checkpoint(half, 1)
+    done = begin(tmp_path, "c_done")
+    append(done, {"step": 40, "steps": 40, "epoch": 2, "l1": 0.3, "images_per_s": 8.0})
+    checkpoint(done, 2)
+    (begin(tmp_path, "d_broken") / "config.json").write_text("{}")
+    with lock(half):
+        found = status(tmp_path)
+        assert found[1].state == f"training (process {holder(half)})"
+    assert [run.state for run in found][0::2] == ["stopped, nothing saved", "finished"]
+    assert "not what kit train writes" in found[3].state
+    assert (found[1].step, found[1].steps, found[1].images_per_s) == (30, 40, 8.0)
+    assert found[1].left_s == 10 * 4 / 8.0 + 1 * 7.0
+    assert (found[1].mae, found[1].mae_step) == (0.1, 20)
+    assert (found[0].step, found[0].steps, found[0].mae) == (0, None, None)
+    assert found[2].left_s is None
+    assert status(tmp_path)[1].state == "stopped"
+    assert holder(new) is None
+    assert not found[1].command and not found[2].command
+    stopped = status(tmp_path)[1].command
+    assert stopped.startswith("kit train p2phd1 --set name=b_half --set width=2 ")
+    assert stopped.endswith(f" --runs {tmp_path}")
+
+
+def test_no_run_says_how_to_begin(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="kit train spade2"):
+        status(tmp_path)
+
+
+def test_records_of_the_future_are_taken_back(tmp_path: Path) -> None:
+    lengths = [append(tmp_path, {"step": step}) for step in range(5)]
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b'\xff{"step": 5\n[]\n{"step": 5, "st')
+    assert [row["step"] for row in records(tmp_path)] == [0, 1, 2, 3, 4]
+    cut(tmp_path, lengths[2])
+    rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [0, 1, 2]
+    (tmp_path / "metrics.jsonl").unlink()
+    cut(tmp_path, lengths[2])
+    assert records(tmp_path) == []

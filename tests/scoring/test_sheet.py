@@ -1,0 +1,115 @@
+"""Which images a sheet shows, and that it looks at the truth no more often than needed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit.files import sha256
+from kit.scoring import sheet as module
+from kit.scoring.score import score
+from kit.scoring.sheet import ROWS, gallery
+from kit.tiles.tiff import encode_tiff
+from tests.helpers.archives import (
+    A,
+    B,
+    digital_numbers,
+    image,
+    tiff,
+    write_archive,
+    write_member,
+    write_truth,
+)
+
+DATES = [f"2019_06_{day:02}" for day in range(1, 10)]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """What the sheet was asked to show."""
+    asked: dict = {}
+
+    def sheet(rows, columns, labels, path):
+        asked.update(rows=rows, columns=columns, labels=labels)
+        return path
+
+    monkeypatch.setattr(module, "sheet", sheet)
+    return asked
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Nine scenes of one place, predicted ever brighter above the same dark truth."""
+    images = {}
+    for number, day in enumerate(DATES):
+        scene = f"-54.48_-3.33_{day}"
+        write_truth(tmp_path / "truth", scene, digital_numbers(1, 8))
+        images[f"CH3/Sentinel2_{scene}.tiff"] = np.full((3, 8, 8), 7000 * number, np.uint16)
+    path = tmp_path / "archive.zip"
+    write_archive(path, ((name, encode_tiff(pixels)) for name, pixels in images.items()))
+    return path
+
+
+def test_the_worst_come_first_with_their_numbers(tmp_path: Path, archive: Path, drawn) -> None:
+    report = score(archive, tmp_path / "truth")
+    path = tmp_path / "sheet.png"
+    made = gallery(archive, report.inputs, path, predictions=tmp_path,
+                   images=report.own_images(), worst_first=True)  # fmt: skip
+    assert made == path
+    assert [label.split("\n")[0][-10:] for label in drawn["labels"]] == DATES[: -ROWS - 1 : -1]
+    by_name = {image.scene: image for image in report.own_images()}
+    first = by_name[f"-54.48_-3.33_{DATES[-1]}"]
+    assert drawn["labels"][0].split("\n")[1:] == [
+        f"MAE {first.mae:.4f}",
+        f"PSNR {-10 * np.log10(first.mse):.2f} dB",
+        f"stretched MSE {first.stretched_mse:.4f}",
+    ]
+    np.testing.assert_allclose(drawn["rows"][0][0], 56000 / 65535)
+    assert drawn["columns"] == ["archive", "truth"]
+
+
+def test_scenes_spread_evenly_are_the_default(tmp_path: Path, archive: Path, drawn) -> None:
+    gallery(archive, tmp_path / "truth", tmp_path / "sheet.png", predictions=tmp_path)
+    assert [label[-10:] for label in drawn["labels"]] == [DATES[i] for i in (0, 1, 3, 4, 6, 8)]
+    assert not any("\n" in label for label in drawn["labels"])
+
+
+def test_a_loaded_truth_is_not_looked_through_again(
+    tmp_path: Path, archive: Path, drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = score(archive, tmp_path / "truth")
+    monkeypatch.setattr(module, "load_truth", None)
+    gallery(archive, report.inputs, tmp_path / "sheet.png", predictions=tmp_path)
+    assert len(drawn["labels"]) == ROWS
+
+
+def test_several_images_of_a_scene_and_names_without_one(tmp_path: Path, drawn) -> None:
+    (tmp_path / "t.tiff").write_bytes(tiff(digital_numbers(1, 8)))
+    names = [f"CH3/{A}_1.tiff", f"CH3/{A}_2.tiff"]
+    mapping = tmp_path / "mappings.json"
+    mapping.write_text(json.dumps({"x": {"t.tiff": names}, "y": {"t.tiff": ["CH3/y.tiff"]}}))
+    path = tmp_path / "archive.zip"
+    entries = [*names, "CH3/y.tiff"]
+    write_archive(path, ((name, encode_tiff(image(i, 8))) for i, name in enumerate(entries)))
+    report = score(path, mapping)
+    gallery(path, report.inputs, tmp_path / "sheet.png", predictions=tmp_path,
+            images=report.own_images(), worst_first=True)  # fmt: skip
+    assert {label.split("\n")[0] for label in drawn["labels"]} == {f"{A}_1", f"{A}_2", "y"}
+
+
+def test_members_have_a_column_each_and_the_picture_is_written(tmp_path: Path) -> None:
+    predictions = tmp_path / "predictions"
+    for name in ("one", "two"):
+        write_member(predictions, name, {A: image(1, 8), B: image(2, 8)})
+    write_truth(tmp_path / "truth", A, digital_numbers(1, 8))
+    path = tmp_path / "archive.zip"
+    write_archive(path, [(f"CH3/{A}.tiff", encode_tiff(image(1, 8)))])
+    members = [{"variant": name, "weights_sha256": f"weights of {name}", "mean_color": [0, 0, 0]}
+               for name in ("one", "two")]  # fmt: skip
+    about = {"members": members, "target": "reflectance", "sha256": sha256(path)}
+    path.with_suffix(".json").write_text(json.dumps(about))
+    report = score(path, tmp_path / "truth", predictions=predictions)
+    made = gallery(path, report.inputs, tmp_path / "sheet.png", predictions=predictions,
+                   images=report.own_images(), worst_first=True)  # fmt: skip
+    assert made.read_bytes().startswith(b"\x89PNG")

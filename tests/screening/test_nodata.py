@@ -1,0 +1,52 @@
+"""Radar without a measurement, by mask and by count."""
+
+import numpy as np
+import pytest
+
+from kit import native
+from kit.errors import InputError
+from kit.screening.nodata import count_radar_nodata, radar_nodata
+
+needs_core = pytest.mark.skipif(
+    native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]
+)
+BACKENDS = ["reference", pytest.param("native", marks=needs_core)]
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(-10, 1, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0])
+def test_radar_nodata_is_where_either_polarisation_has_no_measurement(value: float) -> None:
+    sar = noise(2, 4, 4)
+    sar[1, 2, 3] = value
+    missing = radar_nodata(sar)
+    assert missing[2, 3] and missing.sum() == 1
+
+
+def test_a_constant_polarisation_is_all_nodata() -> None:
+    sar = noise(2, 4, 4)
+    sar[0] = -12.0
+    assert radar_nodata(sar).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_count_is_that_of_the_mask(backend: str) -> None:
+    random = np.random.default_rng(1)
+    for _ in range(300):
+        n, h, w = random.integers([0, 1, 1], [4, 9, 9])
+        sar = noise(n, 2, h, w)
+        odd = random.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -10.0], sar.shape)
+        sar = np.where(random.random(sar.shape) < random.random(), odd, sar).astype(np.float32)
+        expected = [radar_nodata(scene).sum() for scene in sar]
+        assert count_radar_nodata(sar, backend=backend).tolist() == expected
+        assert count_radar_nodata(sar[:, :, ::-1], backend=backend).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "sar", [noise(2, 4, 4), noise(1, 3, 4, 4), noise(1, 2, 4, 4).astype(float)]
+)
+def test_other_arrays_are_refused(sar: np.ndarray) -> None:
+    with pytest.raises(InputError, match="sar"):
+        count_radar_nodata(sar)

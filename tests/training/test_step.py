@@ -1,0 +1,162 @@
+"""One step: parts of a batch, long gradients, numbers that are none, what does not fit."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import kit.training.step
+from kit.distributed import Group
+from kit.pairs.dataset import Sample
+from kit.training.checkpoint import State
+from kit.training.step import NotANumberError, Step
+from kit.variants import Variant
+from tests.helpers.variants import tiny
+from tests.training.test_checkpoint import sample
+
+pytestmark = pytest.mark.numerical
+
+
+def begin(variant: Variant) -> tuple[State, Step]:
+    torch.manual_seed(0)
+    state = State.new(variant)
+    return state, Step(variant, state, Group())
+
+
+def batch(count: int, size: int = 32) -> Sample:
+    draw = torch.Generator().manual_seed(1)
+    images = torch.rand(count, 5, size, size, generator=draw) * 2 - 1
+    mask = torch.ones(count, 1, size, size)
+    mask[0, :, 20:] = 0  # pairs of different weight
+    return Sample(images[:, :2], images[:, 2:], mask)
+
+
+def weights(state: State) -> torch.Tensor:
+    return torch.cat([w.detach().flatten() for w in state.generator.parameters()])
+
+
+@pytest.mark.parametrize("gan", [0.0, 1.0])
+def test_a_batch_in_parts_is_the_same_batch(gan: float, float64: None) -> None:
+    # Gradients, not weights: Adam makes a whole step of the rounding in those that are zero.
+    gradients = []
+    for accumulate in (1, 2, 4):
+        variant = tiny("p2phd1", f"gan={gan}", f"accumulate={accumulate}", "ema=0")
+        state, step = begin(variant)
+        found: dict[str, torch.Tensor] = {}
+        for name, model in (("g", state.generator), ("d", state.discriminator)):
+            for key, weight in model.named_parameters() if model else ():
+                weight.register_post_accumulate_grad_hook(
+                    lambda w, f=found, key=name + key: f.__setitem__(key, w.grad.clone())
+                )
+        values = step.take(batch(4, size=128))
+        gradients.append((values, found))
+    for values, found in gradients[1:]:
+        assert values == pytest.approx(gradients[0][0], rel=1e-10)
+        for key, gradient in gradients[0][1].items():
+            # In front of a norm a bias has no gradient but rounding.
+            if key.endswith("weight"):
+                assert (found[key] - gradient).norm() < 1e-10 * gradient.norm(), key
+
+
+@pytest.mark.parametrize("name", ["spade2", "p2phd1"])
+def test_a_constant_factor_of_the_loss_changes_nothing_under_adam(name: str, float64: None) -> None:
+    """So "L1" (spade2) and "100 L1" (spade3) are one run, up to Adam's epsilon."""
+    ends = []
+    for factor in (1, 128):  # a power of two, which is exact
+        state, step = begin(tiny(name, f"l1={factor}", "ema=0"))
+        for group in state.generator_optimizer.param_groups:
+            group["eps"] = 1e-300
+        start = weights(state)
+        for number in range(10):
+            step.take(sample(number))
+        ends.append(weights(state))
+    assert (ends[0] - start).norm() > 0.1
+    assert torch.equal(ends[1], ends[0])
+
+
+def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
+    state, step = begin(tiny("p2phd1", "ema=0"))
+    lengths = []
+    for number in range(30):
+        values = step.take(sample(number % 3))
+        lengths.append(state.norms["generator"][0])
+        assert not any(name.endswith("_spike") for name in values)
+    whole = kit.training.step.l1
+    monkeypatch.setattr(kit.training.step, "l1", lambda *images: 1000 * whole(*images))
+    usual = state.norms["generator"][0]
+    values = step.take(sample(0))
+    assert 100 < values["generator_spike"] < 10000
+    assert state.norms["generator"][0] == pytest.approx(0.99 * usual + 0.01 * 10 * usual, rel=0.2)
+
+
+def test_clip_0_never_shortens(monkeypatch) -> None:
+    _, step = begin(tiny("p2phd1", "clip=0"))
+    for number in range(25):
+        step.take(sample(number))
+    whole = kit.training.step.l1
+    monkeypatch.setattr(kit.training.step, "l1", lambda *images: 1000 * whole(*images))
+    assert "generator_spike" not in step.take(sample(0))
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_none_changes_nothing(where: str, value: float) -> None:
+    state, step = begin(tiny("p2phd1"))
+    step.take(sample(0))
+    before = {n: {k: t.clone() for k, t in f.items()} for n, f in state._tensors().items()}
+    bad = sample(1)
+    if where == "loss":
+        bad.target[0, 0, 0, 0] = value
+    else:
+        weight = next(state.generator.parameters())
+        weight.register_hook(lambda gradient: gradient * value)
+    with pytest.raises(NotANumberError, match="l1 is" if where == "loss" else "gradient is"):
+        step.take(bad)
+    after = state._tensors()
+    for name, tensors in before.items():
+        for key, tensor in tensors.items():
+            assert torch.equal(tensor, after[name][key]), key
+
+
+def test_what_would_fit_is_found(monkeypatch) -> None:
+    _, step = begin(tiny("p2phd1"))
+    whole = Step._generator_losses
+
+    def small_card(self, part, *rest):
+        if len(part.radar) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, part, *rest)
+
+    monkeypatch.setattr(Step, "_generator_losses", small_card)
+    with pytest.raises(torch.OutOfMemoryError):
+        step.take(batch(8))
+    assert step.largest(batch(8)) == 3
+
+
+def test_every_picture_of_a_step_is_drawn_by_what_was_compiled(monkeypatch) -> None:
+    drawn = []
+
+    class Compiled(nn.Module):
+        def __init__(self, plain: nn.Module) -> None:
+            super().__init__()
+            self.plain = plain
+
+        def forward(self, radar: torch.Tensor) -> torch.Tensor:
+            drawn.append(torch.is_grad_enabled())
+            return self.plain(radar)
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    variant = tiny("spade4")
+    Step(variant, State.new(variant), Group(), compile=True).take(sample(0))
+    assert drawn == [True, False]  # for its own step, and for the discriminator's
+
+
+def test_half_precision_trains_too() -> None:
+    for name in ("spade4", "p2phd1"):
+        state, step = begin(tiny(name, "precision=bfloat16"))
+        first = step.take(sample(0))["l1"]
+        for _ in range(15):
+            last = step.take(sample(0))["l1"]
+        assert last < first
+        assert all(w.dtype == torch.float32 for w in state.generator.parameters())

@@ -1,0 +1,405 @@
+"""Training runs, ends, goes on, and stops when it must."""
+
+import dataclasses
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import kit.training.step
+import kit.training.train
+import kit.training.validate
+import kit.training.validator
+from kit.errors import BusyError, CheckError, InputError
+from kit.files import lock
+from kit.pairs.prepare import prepare
+from kit.pairs.table import read_pairs, train_pairs
+from kit.runs.folder import finished
+from kit.runs.weights import load_run, load_tensors, load_weights
+from kit.screening.rule import CloudRule
+from kit.training.checkpoint import checkpoints
+from kit.training.step import Step
+from kit.training.train import train
+from tests.helpers.tiles import key, optical, radar
+from tests.helpers.variants import TINY, tiny
+
+TIMES = ("images_per_s", "validation_s")
+
+
+def records(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """Weights, averaged weights, optimisers and metrics are the same, bit for bit."""
+    last, too = (checkpoints(run / "checkpoints")[0] for run in (one, other))
+    assert last.name == too.name
+    for file in sorted(path.name for path in last.glob("*.safetensors")):
+        assert (last / file).read_bytes() == (too / file).read_bytes(), file
+    for file in ("last.safetensors", "weights.safetensors"):
+        assert load_tensors(one / file, "")[1] == load_tensors(other / file, "")[1], file
+    rows, others = (
+        [{k: v for k, v in row.items() if k not in TIMES} for row in records(run)]
+        for run in (one, other)
+    )
+    assert rows == others
+
+
+def test_a_run_folder_holds_everything(trained: Path) -> None:
+    for name in ("spade4", "spade2", "p2phd1"):
+        run = trained / "runs" / name
+        names = {path.name for path in run.iterdir()}
+        assert names >= {"config.json", "metrics.jsonl", "samples", "checkpoints",
+                         "last.safetensors", "weights.safetensors"}  # fmt: skip
+        assert json.loads((run / "config.json").read_text())["variant"]["width"] == 2
+        weights = load_run(trained / "runs", name)
+        best = min(row["holdout_mae"] for row in records(run) if "holdout_mae" in row)
+        assert weights.facts["holdout_mae"] == best
+        assert len(weights.facts["mean_color"]) == 3
+        assert list((run / "samples").glob("epoch-*.png"))
+
+
+def test_learning_shows(trained: Path) -> None:
+    run = train(
+        tiny("p2phd1", "name=longer", "epochs=12", "width=4"), work=Path("work"), runs=Path("runs")
+    )
+    maes = [row["holdout_mae"] for row in records(run.folder) if "holdout_mae" in row]
+    assert run.mae == min(maes) < 0.6 * maes[0]
+    losses = [row["l1"] for row in records(run.folder) if "l1" in row]
+    assert losses[-1] < losses[0]
+
+
+def test_a_finished_run_is_not_trained_again(trained: Path) -> None:
+    before = (trained / "runs" / "spade2" / "weights.safetensors").stat().st_mtime_ns
+    run = train(tiny("spade2"), work=Path("work"), runs=Path("runs"))
+    assert (trained / "runs" / "spade2" / "weights.safetensors").stat().st_mtime_ns == before
+    assert run.mae == load_run(Path("runs"), "spade2").facts["holdout_mae"]
+
+
+@pytest.mark.parametrize("name", ["spade4", "p2phd1"])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    straight = train(tiny(name, "name=straight"), work=Path("work"), runs=Path("a"))
+    whole = Step.take
+    taken = 0
+
+    def take(self, sample):
+        nonlocal taken
+        taken += 1
+        if taken in (2, 5):
+            os.kill(os.getpid(), signal.SIGTERM if taken == 2 else signal.SIGINT)
+        return whole(self, sample)
+
+    monkeypatch.setattr(Step, "take", take)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
+    resumed = train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
+    assert taken == resumed.steps == straight.steps
+    assert_same_end(straight.folder, resumed.folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "each"), [("p2phd1", "errors", 2 * 6), ("spade2", "batches", 2)]
+)
+def test_a_validation_that_is_interrupted_is_made_again(
+    trained: Path, monkeypatch, name: str, where: str, each: int
+) -> None:
+    monkeypatch.setattr(kit.training.validate, "BATCH", 1)
+    variant = tiny(name, "name=straight", "validations=2")
+    straight = train(variant, work=Path("work"), runs=Path("a"))
+    whole = getattr(kit.training.validator, where)
+    calls = 0
+
+    def told(*rest, **named):
+        nonlocal calls
+        calls += 1
+        if calls == each + 1:  # in the second validation
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(*rest, **named)
+
+    monkeypatch.setattr(kit.training.validator, where, told)
+    with pytest.raises(KeyboardInterrupt):
+        train(variant, work=Path("work"), runs=Path("b"))
+    assert calls == each + 1
+    rows = [row for row in records(Path("b/straight")) if "holdout_mae" in row]
+    assert len(rows) == 1
+    resumed = train(variant, work=Path("work"), runs=Path("b"))
+    assert calls == each + 1 + each
+    assert_same_end(straight.folder, resumed.folder)
+
+
+@pytest.mark.parametrize("change", ["width=4", "lr=0.5", "seed=3"])
+def test_a_run_of_other_settings_is_not_touched(trained: Path, change: str) -> None:
+    with pytest.raises(BusyError, match=change.split("=")[0]) as caught:
+        train(tiny("p2phd1", change), work=Path("work"), runs=Path("runs"))
+    assert caught.value.exit_code == 5
+    again = train(tiny("p2phd1", change), work=Path("work"), runs=Path("runs"), overwrite=True)
+    assert load_run(Path("runs"), "p2phd1").variant == tiny("p2phd1", change)
+    assert again.steps == records(again.folder)[-1]["step"]
+
+
+def test_a_run_that_has_saved_nothing_may_be_another(trained: Path) -> None:
+    with pytest.raises(InputError, match="own: its networks cannot be made"):
+        train(tiny("p2phd1", "name=own", f"width={10**11}"), work=Path("work"), runs=Path("runs"))
+    assert train(tiny("p2phd1", "name=own"), work=Path("work"), runs=Path("runs")).steps
+
+
+def test_what_differs_is_told_and_what_may_is_not(trained: Path) -> None:
+    changed = tiny("p2phd1", "accumulate=2", "lr=1e-3")
+    with pytest.raises(BusyError, match=r"begun with lr 0\.002, now 0\.001\n"):
+        train(changed, work=Path("work"), runs=Path("runs"))
+
+
+def test_work_that_was_lost_is_told(trained: Path) -> None:
+    folder = Path("runs/p2phd1")
+    shutil.rmtree(folder / "checkpoints")
+    assert notes() == ["begins anew: it stopped before its first checkpoint"]
+    assert [row["step"] for row in records(folder)][-1] == 12
+
+
+def test_starting_anew_empties_a_linked_folder_and_keeps_the_link(trained: Path) -> None:
+    disk, run = Path("disk"), Path("runs/p2phd1")
+    (run / "checkpoints").rename(disk)
+    (run / "checkpoints").symlink_to(disk.resolve())
+    variant = tiny("p2phd1", "epochs=2")
+    train(variant, work=Path("work"), runs=Path("runs"), overwrite=True)
+    assert (run / "checkpoints").is_symlink()
+    kept = {path.name for path in checkpoints(disk)}
+    assert kept and kept == {path.name for path in checkpoints(run / "checkpoints")}
+    assert load_run(Path("runs"), "p2phd1").variant == variant
+
+
+def test_a_sheet_that_was_half_written_is_swept(trained: Path) -> None:
+    half = Path("runs/p2phd1/samples/.epoch-0009.png.77.part")
+    half.touch()
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"))
+    assert not half.exists() and [*half.parent.glob("*.png")]
+
+
+def test_a_run_may_go_on_in_other_parts(trained: Path) -> None:
+    train(tiny("p2phd1", "accumulate=2", "clip=5"), work=Path("work"), runs=Path("runs"))
+    config = json.loads(Path("runs/p2phd1/config.json").read_text())
+    assert config["variant"]["accumulate"] == 2
+
+
+def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> None:
+    settings = ("name=straight", "gan=1")
+    straight = train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("a"))
+    whole = Step._train_discriminator
+    taken = 0
+
+    def full(self, *rest):
+        nonlocal taken
+        taken += 1
+        if taken == 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, *rest)
+
+    monkeypatch.setattr(Step, "_train_discriminator", full)
+    with pytest.raises(InputError, match="3 fit: --set accumulate=2") as caught:
+        train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("b"))
+    assert caught.value.exit_code == 3
+    resumed = train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("b"))
+    assert_same_end(straight.folder, resumed.folder)
+
+
+def test_a_full_disk_is_named_and_the_last_checkpoint_kept(trained: Path) -> None:
+    """A real limit, because safetensors tells of the system's errors in words of its own."""
+    settings = [part for text in (*TINY, "name=full", "epochs=3") for part in ("--set", text)]
+    code = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)); "
+    code += "from kit.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "train", "p2phd1", *settings]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 5, done.stderr
+    assert "safetensors: cannot be written" in done.stderr and "Traceback" not in done.stderr
+    assert not list(Path("runs/full/checkpoints").iterdir())
+
+
+def notes(**options: bool) -> list[str]:
+    """What a training of p2phd1 tells its user."""
+    told: list[dict] = []
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"), watch=told.append, **options)
+    return [record["note"] for record in told if "note" in record]
+
+
+def test_a_restart_by_torchrun_does_not_begin_anew(trained: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert notes(overwrite=True) == ["goes on from step 12"]
+
+
+def test_other_data_need_another_run(trained: Path) -> None:
+    prepare(Path("data"), Path("work"), rule=CloudRule(), holdout=1)
+    with pytest.raises(BusyError, match="data"):
+        train(tiny("spade2"), work=Path("work"), runs=Path("runs"))
+
+
+def test_a_run_has_one_owner(trained: Path) -> None:
+    with lock(Path("runs/spade2")), pytest.raises(BusyError, match=str(os.getpid())):
+        train(tiny("spade2"), work=Path("work"), runs=Path("runs"))
+
+
+def test_a_loss_that_is_no_number_stops_before_any_weight_changes(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = kit.training.step.l1
+    calls = 0
+
+    def spoilt(*images):
+        nonlocal calls
+        calls += 1
+        return whole(*images) * (float("nan") if calls == 9 else 1)
+
+    monkeypatch.setattr(kit.training.step, "l1", spoilt)
+    with pytest.raises(CheckError, match="nan at step 8") as caught:
+        train(tiny("spade2", "name=spoilt", "epochs=3"), work=Path("work"), runs=Path("runs"))
+    assert caught.value.exit_code == 4
+    pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
+    assert sum(str(pair.optical) in str(caught.value) for pair in pairs) == 4
+    assert checkpoints(Path("runs/spoilt/checkpoints"))
+    weights = load_weights(Path("runs/spoilt/weights.safetensors"))
+    assert all(torch.isfinite(tensor).all() for tensor in weights.generator.state_dict().values())
+
+
+def test_an_empty_data_set_says_where_to_look(tmp_path: Path) -> None:
+    for place in range(3):
+        radar(tmp_path / "data", key(place))
+        optical(tmp_path / "data", key(place), cloud=3)
+    with pytest.raises(InputError):
+        prepare(tmp_path / "data", tmp_path / "work", rule=CloudRule())
+    with pytest.raises(InputError, match=r"Dataset-2(.|\n)*summary\.json"):
+        train(tiny("spade4"), work=tmp_path / "work", runs=tmp_path / "runs")
+    # Dataset-1 has all three; without a hold-out the last weights are the best.
+    run = train(tiny("p2phd1"), work=tmp_path / "work", runs=tmp_path / "runs")
+    assert run.mae is None and (run.folder / "weights.safetensors").exists()
+
+
+def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) -> None:
+    rates = []
+    whole = kit.training.train._set_rate
+    monkeypatch.setattr(
+        kit.training.train, "_set_rate", lambda o, rate: (rates.append(rate), whole(o, rate))
+    )
+    variant = tiny("p2phd1", "name=rates", "epochs=2", "decay_epochs=4")
+    train(dataclasses.replace(variant, lr=1.0e-3), work=Path("work"), runs=Path("runs"))
+    # As published: the first lower rate comes one epoch after the held ones.
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
+
+
+def test_weights_are_recalibrated_before_they_are_judged(trained: Path, monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(
+        kit.training.validator, "recalibrate", lambda *rest: calls.append("recalibrate")
+    )
+    whole = kit.training.validator.errors
+    monkeypatch.setattr(
+        kit.training.validator, "errors", lambda *rest: (calls.append("judge"), whole(*rest))[1]
+    )
+    train(tiny("p2phd1", "name=order", "decay_epochs=0"), work=Path("work"), runs=Path("runs"))
+    # The latest weights, and their average.
+    assert calls == ["recalibrate", "judge"] * 2
+
+
+def test_an_output_that_is_no_number_never_becomes_weights(trained: Path) -> None:
+    variant = tiny("p2phd1", "name=burst", "lr=1e38", "batch=24", "decay_epochs=0")
+    with pytest.raises(CheckError, match="not a number"):
+        train(variant, work=Path("work"), runs=Path("runs"))
+    assert not list(Path("runs/burst").glob("*.safetensors"))
+
+
+def test_the_clock_of_checkpoints_runs_across_epochs(trained: Path, monkeypatch) -> None:
+    saves = []
+    whole = kit.training.train._Loop._save
+    monkeypatch.setattr(
+        kit.training.train._Loop, "_save", lambda self: (saves.append(1), whole(self))
+    )
+    monkeypatch.setattr(kit.training.train, "CHECKPOINT_SECONDS", 0.0)
+    variant = tiny("p2phd1", "name=clock", "validations=1")
+    run = train(variant, work=Path("work"), runs=Path("runs"))
+    assert len(saves) == run.steps + 2  # before its one validation, and after it
+
+
+def test_a_record_cut_short_by_a_kill_does_no_harm(trained: Path) -> None:
+    with Path("runs/p2phd1/metrics.jsonl").open("a") as file:
+        file.write('{"step": 12, "st')
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"))
+    assert all("epoch" in record for record in records(Path("runs/p2phd1")))
+
+
+def test_a_foreign_config_is_refused(trained: Path) -> None:
+    Path("runs/p2phd1/config.json").write_text("[]")
+    with pytest.raises(InputError, match=r"config\.json"):
+        train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("damage", "remedy"), [(b"II*", "fetch this tile again"), (None, "put it back.*kit prepare")]
+)
+def test_a_tile_that_went_bad_is_named_and_what_was_learnt_is_kept(
+    trained: Path, monkeypatch, workers: int, damage: bytes | None, remedy: str
+) -> None:
+    monkeypatch.setattr(kit.training.validator, "mean_color", lambda *rest: (0.1, 0.1, 0.1))
+    prepare(Path("data"), Path("work"), rule=CloudRule())
+    pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
+    tile = pairs[3].optical_paths[0]
+    tile.unlink() if damage is None else tile.write_bytes(damage)
+    with pytest.raises(InputError, match=rf"{tile.name}(.|\n)*{remedy}"):
+        train(tiny("p2phd1", "name=hurt"), work=Path("work"), runs=Path("runs"), workers=workers)
+    assert checkpoints(Path("runs/hurt/checkpoints"))
+
+
+def test_where_the_tiles_lie_does_not_matter(trained: Path) -> None:
+    Path("data").rename("moved")
+    prepare(Path("moved"), Path("work"), rule=CloudRule())
+    assert train(tiny("p2phd1"), work=Path("work"), runs=Path("runs")).steps == 12
+
+
+def test_only_steps_are_compiled(trained: Path, monkeypatch) -> None:
+    graphs: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable:
+        graphs.append("compiled")
+        return graph.forward
+
+    def watch(record: dict) -> None:
+        graphs.extend(["validated"] if "holdout_mae" in record else [])
+
+    whole = Step.take
+
+    def take(self, *rest):
+        graphs.append("step")
+        return whole(self, *rest)
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    monkeypatch.setattr(Step, "take", take)
+    variant = tiny("p2phd1", "name=fast", "validations=2")
+    run = train(variant, work=Path("work"), runs=Path("runs"), compile=True, watch=watch)
+    assert graphs.count("step") == run.steps and graphs.count("validated") == 2
+    assert "compiled" in graphs and "compiled" not in graphs[graphs.index("step", 1) :]
+
+
+def test_any_thread_may_train(trained: Path) -> None:
+    variant = tiny("p2phd1", "name=thread", "decay_epochs=0")
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(train, variant, work=Path("work"), runs=Path("runs")).result()
+    assert finished(run.folder, variant)
+
+
+def test_the_gan_trains_a_discriminator(trained: Path) -> None:
+    assert (checkpoints(Path("runs/spade4/checkpoints"))[0] / "discriminator.safetensors").exists()
+    assert not (
+        checkpoints(Path("runs/spade2/checkpoints"))[0] / "discriminator.safetensors"
+    ).exists()

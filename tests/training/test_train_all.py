@@ -1,0 +1,112 @@
+"""Several trainings: one that fails does not stop the others, and a signal reaches them all."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import kit.cli.console
+import kit.cli.main
+import kit.training.train_all
+from kit.errors import InputError
+from kit.runs.folder import finished, read_variant
+from kit.training.checkpoint import checkpoints
+from kit.training.train_all import train_all
+from tests.helpers.variants import TINY
+
+SHORT = ("epochs=1", "decay_epochs=0")
+
+
+def test_one_that_fails_does_not_stop_the_others(trained: Path) -> None:
+    Path("bad.toml").write_text('base = "p2phd1"\nbatch = 64\naccumulate = 64\n')
+    settings = [part for text in (*TINY[:2], *TINY[3:], *SHORT) for part in ("--set", text)]
+    names = ["bad.toml", "p2phd1"]
+    command = [sys.executable, "-m", "kit", "train-all", *names, "--runs", "all", "--quiet"]
+    done = subprocess.run([*command, *settings], capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert "cannot be shared" in done.stderr
+    assert finished(Path("all/p2phd1"), read_variant(Path("all/p2phd1")))
+
+
+def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, monkeypatch) -> None:
+    told: list[str] = []
+    used: list[tuple[str, str | None]] = []
+    begin = kit.training.train_all._start
+
+    def start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
+        used.append((folder.name, card))
+        return begin(command, folder, card)
+
+    monkeypatch.setattr(kit.training.train_all, "_start", start)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    names = ("p2phd1", "spade2")
+    where = {"work": Path("work"), "runs": Path("runs")}
+    outcomes = train_all(names, settings=TINY, gpus=2, tell=told.append, **where)
+    assert [(each.variant, each.exit_code) for each in outcomes] == [("p2phd1", 0), ("spade2", 0)]
+    assert used == [("p2phd1", "4"), ("spade2", "6")]
+    # The fixture has trained both.
+    assert "goes on from step" in Path("runs/p2phd1/train.log").read_text()
+
+
+def test_the_options_of_a_training_reach_it(trained: Path, monkeypatch) -> None:
+    begun: list[list[str]] = []
+
+    def start(command: list[str], *rest: object) -> subprocess.Popen[bytes]:
+        begun.append(command)
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(kit.training.train_all, "_start", start)
+    monkeypatch.setattr(kit.cli.console.stderr, "quiet", False)
+    line = "train-all p2phd1 --compile --tensorboard --workers 2 --quiet"
+    monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
+    with pytest.raises(SystemExit) as end:
+        kit.cli.main.main()
+    assert not end.value.code
+    assert {"--compile", "--tensorboard", "--quiet"} <= set(begun[0])
+    assert begun[0][begun[0].index("--workers") + 1] == "2"
+
+
+def test_more_gpus_than_there_are_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    with pytest.raises(InputError, match="there are 2"):
+        train_all(("p2phd1",), gpus=3, work=tmp_path, runs=tmp_path / "runs", tell=print)
+
+
+def test_a_wrong_name_begins_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="spade9"):
+        train_all(("p2phd1", "spade9"), work=tmp_path, runs=tmp_path / "runs", tell=print)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_signal_is_handed_on_and_what_runs_has_saved(trained: Path) -> None:
+    metrics = Path("all/p2phd1/metrics.jsonl")
+
+    def stop() -> None:
+        deadline = time.monotonic() + 120
+        while not metrics.exists() or not metrics.read_text().count("\n") > 1:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop, daemon=True).start()
+    settings = (*TINY, "epochs=200")
+    with pytest.raises(KeyboardInterrupt):
+        train_all(
+            ("p2phd1", "spade2"), settings=settings, work=Path("work"), runs=Path("all"), tell=print
+        )
+    assert checkpoints(Path("all/p2phd1/checkpoints"))
+    assert not Path("all/spade2").exists()
+
+
+def test_two_of_one_name_begin_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="same: the name of two"):
+        train_all(
+            ("spade2", "spade3"), settings=("name=same",), work=tmp_path, runs=tmp_path, tell=print
+        )
+    assert not [*tmp_path.iterdir()]

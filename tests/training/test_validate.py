@@ -1,0 +1,88 @@
+"""Table 1 for the data at hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kit.errors import InputError
+from kit.pairs.dataset import read_pair
+from kit.pairs.source import Source
+from kit.pairs.table import holdout_pairs, read_pairs
+from kit.training.validate import evaluate, infer, validate
+from kit.variants import PAPER
+
+
+class Oracle(nn.Module):
+    """Answers with a fixed picture, in [-1, 1]."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        super().__init__()
+        self.picture = torch.from_numpy(picture * 2 - 1)
+
+    def forward(self, sar: torch.Tensor) -> torch.Tensor:
+        assert float(sar.min()) >= -1 and float(sar.max()) <= 1
+        return self.picture.expand(len(sar), -1, -1, -1)
+
+
+def test_all_trained_runs_are_scored_beside_baseline_and_paper(trained: Path) -> None:
+    rows = validate((), work=Path("work"), runs=Path("runs"))
+    assert [row.variant for row in rows] == ["mean colour", "p2phd1", "spade2", "spade4"]
+    assert [row.paper for row in rows] == [None, *(PAPER[row.variant] for row in rows[1:])]
+    held = holdout_pairs(read_pairs(Path("work/pairs.parquet")))
+    assert {row.scores.n for row in rows} == {len(held)} == {6}
+    images = np.stack([read_pair(Source(), pair, "reflectance")[1] for pair in held])
+    spread = np.abs(images - images.mean((0, 2, 3))[None, :, None, None]).mean()
+    assert rows[0].scores.mae == pytest.approx(spread, rel=0.02)
+
+
+def test_runs_can_be_named(trained: Path) -> None:
+    rows = validate(["spade2"], work=Path("work"), runs=Path("runs"))
+    assert [row.variant for row in rows] == ["mean colour", "spade2"]
+
+
+def test_a_perfect_generator_has_no_error(trained: Path) -> None:
+    pair = holdout_pairs(read_pairs(Path("work/pairs.parquet")))[0]
+    found = evaluate(
+        Oracle(read_pair(Source(), pair, "reflectance")[1]), Source(), [pair], "reflectance"
+    )
+    assert found.mae < 1e-6 and found.psnr > 100
+
+
+def test_tiles_of_several_sizes_are_scored_one_size_at_a_time(
+    trained: Path, tmp_path: Path
+) -> None:
+    from kit.pairs.prepare import prepare
+    from kit.screening.counts import CloudRule
+    from tests.helpers.tiles import key, optical, radar
+
+    for place, size in enumerate((32, 40, 32)):
+        radar(tmp_path / "mixed", key(place), size=size)
+        optical(tmp_path / "mixed", key(place), size=size)
+    prepare(tmp_path / "mixed", tmp_path / "work", rule=CloudRule())
+    pairs = read_pairs(tmp_path / "work" / "pairs.parquet")
+    assert evaluate(nn.Conv2d(2, 3, 1), Source(), pairs, "reflectance").n == 3
+
+
+def test_inference_is_in_unit_range() -> None:
+    rgb = infer(nn.Conv2d(2, 3, 1), np.random.default_rng(0).random((2, 2, 8, 8), np.float32) * 9)
+    assert rgb.shape == (2, 3, 8, 8) and rgb.dtype == np.float32
+    assert rgb.min() >= 0 and rgb.max() <= 1
+
+
+def test_nothing_trained_says_what_to_do(trained: Path) -> None:
+    with pytest.raises(InputError, match="kit train spade2"):
+        validate((), work=Path("work"), runs=Path("nowhere"))
+    with pytest.raises(InputError, match="kit train spade1"):
+        validate(["spade1"], work=Path("work"), runs=Path("runs"))
+
+
+def test_an_empty_hold_out_is_said(trained: Path) -> None:
+    from kit.pairs.prepare import prepare
+    from kit.screening.counts import CloudRule
+
+    prepare(Path("data"), Path("work"), rule=CloudRule(), holdout=0)
+    with pytest.raises(InputError, match="hold-out is empty"):
+        validate((), work=Path("work"), runs=Path("runs"))

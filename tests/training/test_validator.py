@@ -1,0 +1,190 @@
+"""What is judged during a training: the hold-out, shared, for the weights that are kept."""
+
+import os
+import shutil
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import kit.training.validate
+import kit.training.validator
+from kit.distributed import Group, PeerError
+from kit.errors import InputError
+from kit.metrics import Scores
+from kit.pairs.dataset import PairDataset
+from kit.pairs.source import Source
+from kit.pairs.table import Pair, read_pairs, train_pairs
+from kit.runs.weights import load_weights
+from kit.training.checkpoint import State, at_step
+from kit.training.train import Watch, train
+from kit.training.validate import evaluate
+from kit.training.validator import Judge
+from tests.helpers.variants import tiny
+from tests.training.test_train import assert_same_end
+
+
+@pytest.fixture
+def worse_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every validation but a run's first finds much larger errors."""
+    validate, errors, worse = Judge.validate, kit.training.validator.errors, [0.0]
+
+    def validating(self: Judge, state: State, stopped: list[int]) -> dict:
+        worse[0] = float(state.epoch > 1)
+        try:
+            return validate(self, state, stopped)
+        finally:
+            worse[0] = 0.0
+
+    def erring(*rest: Any) -> list[tuple[float, float]]:
+        return [(mae + worse[0], mse) for mae, mse in errors(*rest)]
+
+    monkeypatch.setattr(Judge, "validate", validating)
+    monkeypatch.setattr(kit.training.validator, "errors", erring)
+
+
+def run(runs: str, name: str = "mended", watch: Watch | None = None) -> Path:
+    return train(tiny(name, "name=mended"), work=Path("work"), runs=Path(runs), watch=watch).folder
+
+
+class Threads(Group):
+    """A group whose processes are threads."""
+
+    __slots__ = ("meeting", "said")
+
+    def __init__(self, rank: int, size: int, meeting: threading.Barrier, said: dict) -> None:
+        super().__init__(rank, size)
+        object.__setattr__(self, "meeting", meeting)
+        object.__setattr__(self, "said", said)
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        self.said[self.rank] = values
+        self.meeting.wait(60)
+        total = sum(self.said[rank] for rank in range(self.size))
+        self.meeting.wait(60)
+        return total
+
+
+def table(work: Path) -> tuple[tuple[Pair, ...], PairDataset]:
+    pairs = read_pairs(work / "pairs.parquet")
+    chosen = train_pairs(pairs, 1)
+    return chosen, PairDataset(Source(), chosen, crop=32, target="reflectance", seed=0)
+
+
+def shared(
+    size: int, judged: tuple[Pair, ...], dataset: PairDataset, state: State, told: int = -1
+) -> list:
+    """What each of `size` processes finds, or what it ends with; one is told to stop."""
+    meeting, said = threading.Barrier(size), {}
+
+    def one(rank: int) -> Scores | BaseException:
+        group = Threads(rank, size, meeting, said)
+        judge = Judge(tiny("p2phd1"), dataset, judged, Path("run"), group)
+        try:
+            return judge._scores(state.generator, [15] * (rank == told))
+        except (InputError, PeerError, KeyboardInterrupt) as error:
+            return error
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(one, range(size)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, size: int) -> None:
+    monkeypatch.setattr(kit.training.validate, "BATCH", 5)
+    judged, dataset = table(Path("work"))
+    state = State.new(tiny("p2phd1"))
+    expected = evaluate(state.generator, Source(), judged, "reflectance")
+    drawn = []
+    whole = kit.training.validator.errors
+    monkeypatch.setattr(
+        kit.training.validator,
+        "errors",
+        lambda *rest: (drawn.append(len(rest[2])), whole(*rest))[1],
+    )
+    assert shared(size, judged, dataset, state) == [expected] * size
+    assert sum(drawn) == len(judged) == 24
+
+
+def test_a_tile_that_one_of_them_cannot_read_ends_all(trained: Path, monkeypatch) -> None:
+    monkeypatch.setattr(kit.training.validate, "BATCH", 5)
+    judged, dataset = table(Path("work"))
+    whole = kit.training.validator.errors
+
+    def errors(generator, source, part, target):
+        if judged[7] in part:
+            raise InputError("tile.tiff", "is gone")
+        return whole(generator, source, part, target)
+
+    monkeypatch.setattr(kit.training.validator, "errors", errors)
+    ends = shared(2, judged, dataset, State.new(tiny("p2phd1")))
+    assert isinstance(ends[0], PeerError) and ends[0].exit_code == InputError.exit_code
+    assert "tile.tiff" in str(ends[1])
+
+
+def test_a_signal_to_one_of_them_stops_all(trained: Path) -> None:
+    judged, dataset = table(Path("work"))
+    ends = shared(2, judged, dataset, State.new(tiny("p2phd1")), told=1)
+    assert [type(end) for end in ends] == [KeyboardInterrupt] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "damage"),
+    [
+        ("p2phd1", "weights.safetensors", "gone"),
+        ("spade2", "weights.safetensors", "flipped"),
+        ("p2phd1", "last.safetensors", "cut"),
+    ],
+)
+def test_a_finished_run_exports_again_what_was_lost(
+    trained: Path, worse_later: None, name: str, file: str, damage: str
+) -> None:
+    path = run("runs", name) / file
+    others = {each: each.read_bytes() for each in Path("runs/mended").rglob("*.*") if each != path}
+    before = path.read_bytes()
+    facts = load_weights(path).facts
+    assert facts["epoch"] == (1 if file.startswith("weights") else 2)
+    spoilt = bytearray(before)
+    spoilt[-100] ^= 1
+    path.write_bytes(spoilt if damage == "flipped" else before[:-4])
+    if damage == "gone":
+        path.unlink()
+    told: list[dict] = []
+    run("runs", name, told.append)
+    mended = load_weights(path)
+    if file.startswith("weights"):  # the last were judged by the fixture
+        assert path.read_bytes() == before
+    assert mended.facts["step"] == facts["step"]
+    assert any(str(path) in record.get("note", "") for record in told)
+    assert all(each.read_bytes() == data for each, data in others.items())
+    told.clear()
+    run("runs", name, told.append)
+    assert [record["note"] for record in told] == ["goes on from step 12"]
+
+
+def test_a_run_that_goes_on_mends_what_it_will_not_make_again(
+    trained: Path, worse_later: None, monkeypatch
+) -> None:
+    straight = run("a", "p2phd1")
+
+    def watch(record: dict) -> None:
+        if record.get("epoch") == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        run("b", "p2phd1", watch)
+    Path("b/mended/weights.safetensors").unlink()
+    assert_same_end(straight, run("b", "p2phd1"))
+
+
+def test_what_cannot_be_mended_names_both_files(trained: Path, worse_later: None) -> None:
+    folder = run("runs", "p2phd1")
+    (folder / "weights.safetensors").unlink()
+    shutil.rmtree(at_step(folder / "checkpoints", 6))
+    message = r"weights.safetensors: no such file(.|\n)*step-00000006(.|\n)*--overwrite"
+    with pytest.raises(InputError, match=message):
+        run("runs", "p2phd1")

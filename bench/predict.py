@@ -33,7 +33,7 @@ from kit.engines.backend import Plan
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.registry import BACKENDS
-from kit.engines.request import Precision, Wish
+from kit.engines.request import Precision, Request
 from kit.errors import InputError
 from kit.models.registry import build_generator
 from kit.models.spade import SpadeGenerator
@@ -104,8 +104,8 @@ def engine(root: Path, name: str, backend: str, precision: Precision) -> Engine:
     # Truths of all zeros, because without any the gate cannot judge; here it admits all.
     samples = Samples(radar, np.zeros((2, 3, SIDE, SIDE), np.float32), radar, None, "made tiles")
     return choose(
-        read_run(root / "runs", name), (SIDE, SIDE), Wish(backend, precision, ANYTHING),
-        cache=root / "engines", samples=lambda: samples, tell=console.say,
+        read_run(root / "runs", name), (SIDE, SIDE), Request(backend, precision, ANYTHING),
+        cache=root / "engines", samples=lambda: samples, report=console.say,
     )  # fmt: skip
 
 
@@ -224,7 +224,7 @@ def piped(root: Path, names: Sequence[str], backend: str, precision: Precision) 
     predict(
         ",".join(names), root / "world" / "test", runs=root / "runs", work=root / "none",
         predictions=root / "predictions", engines=root / "engines",
-        wish=Wish(backend, precision, ANYTHING), overwrite=True,
+        request=Request(backend, precision, ANYTHING), overwrite=True,
         advance=lambda done, total, words="": told.append((time.perf_counter(), done)),
     )  # fmt: skip
     told = [each for each in told if each[1]]

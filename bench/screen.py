@@ -33,7 +33,8 @@ from kit.screening import counts
 from kit.screening.counts import count
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
-from kit.tiles.tiff import S2_BANDS, SceneKey, TileName, write_tile
+from kit.tiles.names import S2_BANDS, SceneKey, TileName
+from kit.tiles.tiff import write_tile
 
 SIDE = 256
 SCENE_BYTES = 4 * SIDE * SIDE * 2

@@ -28,11 +28,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from kit.cli import console
 from kit.device import LARGE_PAGES, keep_memory, multiplies_bfloat16, pick
 from kit.distributed import Group
-from kit.native import WORKERS
 from kit.pairs.dataset import PairDataset, Sample, batches
 from kit.pairs.pack import pack
 from kit.pairs.prepare import prepare
-from kit.pairs.source import Source
+from kit.pairs.source import WORKERS, Source
 from kit.pairs.table import read_pairs
 from kit.screening.rule import CloudRule
 from kit.simulation.simulate import simulate

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import stat
 import time
@@ -225,3 +226,14 @@ def sweep_parts(folder: Path) -> None:
 def _unwritable(path: Path, error: OSError) -> OutputError:
     remedy = "make room for it, or give another folder, and run the same command again"
     return OutputError(f"{path}: cannot be written ({error.strerror or error})\n  {remedy}")
+
+
+def finite(value: Any) -> Any:
+    """`value` with every number that JSON cannot hold replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value

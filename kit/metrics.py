@@ -81,24 +81,6 @@ def summarise(errors: Sequence[tuple[float, float]]) -> Scores:
     return Scores(absolute, squared, decibels, psnr(squared), len(errors))
 
 
-def stretch(
-    image: NDArray[np.generic], extremes: NDArray[np.generic] | None = None
-) -> NDArray[np.float64]:
-    """Each channel of [3, H, W] between its own extremes; a constant channel becomes zero.
-
-    Args:
-        image: a picture; or a part of one, if `extremes` are given.
-        extremes: least and largest value of each channel of the picture, [2, 3]; its own if None.
-    """
-    values: NDArray[np.float64] = image.astype(np.float64)
-    if extremes is None:
-        extremes = np.stack([values.min(axis=(1, 2)), values.max(axis=(1, 2))])
-    low, high = extremes.astype(np.float64)[..., None, None]
-    values -= low
-    values /= np.where(high == low, 1, high - low)
-    return values
-
-
 def official_2022(inputs: Sequence[NDArray[np.float64]]) -> float:
     """The server's score of 2022; lower is better.
 

@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 import kit
 from kit.errors import InputError
 
-# Threads that make batches while a step is taken: on two cores a second was no faster than one.
-WORKERS = 1
 AGAIN = "install the kit again (in a clone: make --always-make setup)"
 _COMPILER = f"install a C++ compiler and then {AGAIN}"
 REMEDIES = {

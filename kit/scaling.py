@@ -1,19 +1,27 @@
-"""dB and DN -> what a network sees.
+"""dB and DN -> what a network sees and what a score compares.
 
-In: pixels as they are in tiles. Out: numbers in [0, 1]. The formulas are here and nowhere else; the
-ranges travel with the weights.
+In: pixels as they are in tiles. Out: numbers in [0, 1], and where a radar scene holds no
+measurement. The formulas are here and nowhere else; the ranges travel with the weights.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metrics import stretch
-from kit.screening.nodata import radar_nodata
-
 VV_RANGE = (-25.0, 0.0)
 VH_RANGE = (-32.5, 0.0)
 DN_RANGE = (0.0, 3000.0)
 SCALING = {"vv_db": list(VV_RANGE), "vh_db": list(VH_RANGE), "dn": list(DN_RANGE)}
+
+
+def radar_nodata(sar: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a radar scene [2, H, W] in dB holds no measurement, as [H, W].
+
+    That is where a polarisation is NaN, infinite or exactly 0, and everywhere if one is constant.
+    """
+    missing = ~np.isfinite(sar) | (sar == 0)
+    constant = sar.min(axis=(1, 2)) == sar.max(axis=(1, 2))
+    result: NDArray[np.bool_] = (missing | constant[:, None, None]).any(axis=0)
+    return result
 
 
 def scale_radar(
@@ -54,3 +62,21 @@ def scale_optical(
     scaled /= DN_RANGE[1] - DN_RANGE[0]
     np.clip(scaled, 0, 1, out=scaled)
     return scaled
+
+
+def stretch(
+    image: NDArray[np.generic], extremes: NDArray[np.generic] | None = None
+) -> NDArray[np.float64]:
+    """Each channel of [3, H, W] between its own extremes; a constant channel becomes zero.
+
+    Args:
+        image: a picture; or a part of one, if `extremes` are given.
+        extremes: least and largest value of each channel of the picture, [2, 3]; its own if None.
+    """
+    values: NDArray[np.float64] = image.astype(np.float64)
+    if extremes is None:
+        extremes = np.stack([values.min(axis=(1, 2)), values.max(axis=(1, 2))])
+    low, high = extremes.astype(np.float64)[..., None, None]
+    values -= low
+    values /= np.where(high == low, 1, high - low)
+    return values

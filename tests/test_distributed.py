@@ -145,7 +145,7 @@ seen, run = kit.training.checkpoint.checkpoints, kit.training.train._Loop.run
 if os.environ["RANK"] == "1":
     kit.training.checkpoint.checkpoints = lambda folder: seen(folder)[1:]
 
-def tell(loop, step):
+def report(loop, step):
     os.write(1, f"begins at {loop.state.step} {loop.state.epoch}\\n".encode())
     run(loop, step)
 

@@ -35,9 +35,9 @@ from kit.archive.reader import (
     read_entry,
     same_but_for_case,
 )
-from kit.cli.console import Advance
 from kit.errors import InputError
 from kit.native import cores
+from kit.progress import Advance
 
 # A thousand bad images say it; reading a hundred thousand more would take minutes.
 ENOUGH = 1000

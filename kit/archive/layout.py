@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from kit.archive.mapping import mapping_year, parse_mapping, read_list, scene_in
 from kit.archive.reader import SUFFIX, name_danger, same_but_for_case
 from kit.archive.records import MAX_ENTRIES
 from kit.errors import InputError
 from kit.metrics import RULES
-from kit.scoring.truth import mapping_year, parse_mapping, read_list, scene_in
-from kit.tiles.tiff import SceneKey
+from kit.tiles.names import SceneKey
 
 _REMEDY = "give what the server tells at /translation/api/expected-files"
 _ANY = "any"

@@ -1,23 +1,162 @@
-"""Truths found in a folder -> the mapping of a server, with the truths beside it.
+"""The mapping of a server: which truths its submissions are compared with.
 
-In: what `kit.scoring.truth.load_truth` found. Out: the JSON that the server of 2022 or of 2023
-reads, and a folder `truth/` with the images that it names: all that an organiser needs to score by,
-and what a user can look at. Refused by name: what the shape of 2023 cannot say.
+In: the JSON of the 2022 or the 2023 server, or the truths found in a folder. Out: for each SAR
+input its submissions and its truths; or that JSON, with a folder `truth/` of the images that it
+names: all that an organiser needs to score by. Refused by name: a mapping of another shape, a name
+that is none below its folder, what the shape of 2023 cannot say.
 """
 
+import datetime
 import re
-from pathlib import Path
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.archive.reader import decode_image, name_danger
 from kit.errors import InputError
-from kit.files import write_bytes, write_json
-from kit.scoring.images import read_pixels
-from kit.scoring.truth import Truth, TruthSet, scene_in
-from kit.tiles.tiff import RGB_BANDS, TileName, encode_tiff, write_tile
+from kit.files import read_json, write_bytes, write_json
+from kit.tiles.names import RGB_BANDS, SceneKey, TileName
+from kit.tiles.tiff import encode_tiff, read_scene, write_tile
 
 FOLDER = "truth"
 # Anything else could end a key of 2023, which the server's code evaluates.
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
+# Anything may follow the date, such as the `_1` that numbers several images of one scene.
+_SCENE = re.compile(r"(?<![\d.])-?\d+\.\d+_-?\d+\.\d+_\d{4}_\d{2}_\d{2}(?!\d)")
+# How Python writes a list of names; one that needs an escape is no name of a file of the challenge.
+_TEXT = r"""(?:'[^'\\]*'|"[^"\\]*")"""
+_LIST = re.compile(rf"\[{_TEXT}(?:, ?{_TEXT})*\]")
+# Three times what 100,000 names take; what JSON unfolds to is some thirty times its text.
+MAX_LIST_BYTES = 16 << 20
+MAX_LISTED = 300_000
+REMEDY = (
+    "give a folder of Sentinel-2 tiles or a .nc file of them, or the server's mapping of truths to "
+    "submissions"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One true image and the submissions that are compared with it.
+
+    `paths` are the three tiles B4, B3, B2, or one three-band TIFF.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    submissions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SarInput:
+    """One SAR input: the images submitted for it, and its truths."""
+
+    name: str
+    submissions: tuple[str, ...]
+    truths: tuple[Truth, ...]
+
+    def nearest(self, submission: str) -> Truth:
+        """The truth nearest in date to the SAR input, the earlier of two; the first if undated."""
+        sar = scene_in(self.name)
+
+        def distance(truth: Truth) -> tuple[int, datetime.date]:
+            key = scene_in(truth.name)
+            if sar is None or key is None:
+                return 0, datetime.date.min
+            return abs(key.date - sar.date).days, key.date
+
+        return min((t for t in self.truths if submission in t.submissions), key=distance)
+
+
+@dataclass(frozen=True, slots=True)
+class TruthSet:
+    """The SAR inputs that can be scored, and the names of the scenes or images that cannot."""
+
+    inputs: tuple[SarInput, ...]
+    unscored: tuple[str, ...]
+
+
+def scene_in(name: str) -> SceneKey | None:
+    """The scene `<lon>_<lat>_<YYYY>_<MM>_<DD>` that a file name speaks of, if any."""
+    for match in _SCENE.finditer(PurePosixPath(name).name):
+        try:
+            return SceneKey.parse(match.group())
+        except ValueError:  # the date is not in the calendar
+            continue
+    return None
+
+
+def read_mapping(path: Path, images: Sequence[str] = ()) -> tuple[SarInput, ...]:
+    """The SAR inputs of a server's mapping, see `parse_mapping`.
+
+    Raises:
+        InputError: the file is missing, not JSON, or has another shape.
+    """
+    return parse_mapping(path, read_list(path, REMEDY), images)
+
+
+def read_list(path: Path, remedy: str) -> Any:
+    """Read a server's list or mapping, which is JSON of some megabytes at most.
+
+    Raises:
+        InputError: the file is missing, larger, or not JSON; `remedy` is what the user is told.
+    """
+    try:
+        # Reading a pipe would wait for somebody to write to it.
+        if path.exists() and not path.is_file():
+            raise InputError(path, "is not a file", remedy)
+        if path.exists() and (size := path.stat().st_size) > MAX_LIST_BYTES:
+            problem = f"has {size:,} bytes, no list of a server more than {MAX_LIST_BYTES:,}"
+            raise InputError(path, problem, remedy)
+        return read_json(path, remedy)
+    except InputError:
+        raise
+    except RecursionError:
+        raise InputError(path, "is nested too deeply for a list of names", remedy) from None
+    except (OSError, ValueError) as error:  # a number of too many digits, a path with a NUL
+        where = ascii(str(path))[1:-1]
+        raise InputError(where, f"not readable as JSON ({error})", remedy) from None
+
+
+def parse_mapping(where: Path, mapping: Any, images: Sequence[str] = ()) -> tuple[SarInput, ...]:
+    """The SAR inputs of a mapping that was read from `where`.
+
+    2022: `{sar: {truth: [submission, ...]}}`. 2023: `{"['submission', ...]": [truth, ...]}`, whose
+    keys are Python lists written as text. A submission listed without a folder means the one of
+    `images` that has that name.
+
+    Raises:
+        InputError: it has another shape, or a name in it is not that of a file below `where`.
+    """
+    entries = {PurePosixPath(image).name: image for image in images}
+    year = mapping_year(mapping)
+    if year and (names := _count_names(mapping)) > MAX_LISTED:
+        raise InputError(where, f"lists {names:,} names, more than {MAX_LISTED:,}", REMEDY)
+    if year == "2022":
+        return tuple(_input_2022(where, key, listed, entries) for key, listed in mapping.items())
+    if year == "2023":
+        return tuple(_input_2023(where, key, listed, entries) for key, listed in mapping.items())
+    raise InputError(where, "has the shape of neither the 2022 nor the 2023 mapping", REMEDY)
+
+
+def mapping_year(mapping: Any) -> str | None:
+    """Which year's mapping has this shape: "2022", "2023", or None."""
+    if isinstance(mapping, dict) and mapping:
+        for year, kind in (("2022", dict), ("2023", list)):
+            if all(isinstance(value, kind) for value in mapping.values()):
+                return year
+    return None
+
+
+def read_pixels(truth: Truth) -> NDArray[np.generic]:
+    """The pixels [3, H, W] of a truth as its files hold them."""
+    if len(truth.paths) == 1:
+        return decode_image(truth.paths[0], truth.paths[0].read_bytes())
+    return read_scene("Sentinel2", truth.paths)
 
 
 def write_mapping(truth: TruthSet, path: Path, year: Literal["2022", "2023"] = "2022") -> Path:
@@ -64,6 +203,63 @@ def write_mapping(truth: TruthSet, path: Path, year: Literal["2022", "2023"] = "
             done.add(true.paths)
     write_json(path, mapping)
     return path
+
+
+def _count_names(mapping: Mapping[str, Any]) -> int:
+    lists = [
+        names
+        for value in mapping.values()
+        for names in (value.values() if isinstance(value, dict) else [value])
+    ]
+    return sum(len(names) for names in lists if isinstance(names, list))
+
+
+def _input_2022(
+    where: Path, sar: str, listed: Mapping[str, Any], entries: Mapping[str, str]
+) -> SarInput:
+    if not listed:
+        raise InputError(where, f"lists no truth for {sar[:80]!r}", REMEDY)
+    _plain(where, sar)
+    truths = tuple(
+        Truth(name, (where.parent / _plain(where, name),), _names(where, name, names, entries))
+        for name, names in listed.items()
+    )
+    submissions = dict.fromkeys(name for truth in truths for name in truth.submissions)
+    return SarInput(sar, tuple(submissions), truths)
+
+
+def _input_2023(
+    where: Path, key: str, listed: Sequence[Any], entries: Mapping[str, str]
+) -> SarInput:
+    # The server evaluates these keys as code; texts between quotes are all that they need to be.
+    names = [text[1:-1] for text in re.findall(_TEXT, key)] if _LIST.fullmatch(key) else None
+    submissions = _names(where, key, names, entries)
+    truths = tuple(
+        Truth(name, _tiles_of(where, name), submissions) for name in _names(where, key, listed, {})
+    )
+    return SarInput(submissions[0], submissions, truths)
+
+
+def _names(where: Path, key: str, names: object, entries: Mapping[str, str]) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise InputError(where, f"no list of names at {key[:80]!r}", REMEDY)
+    return tuple(entries.get(name, _plain(where, name)) for name in dict.fromkeys(names))
+
+
+def _plain(where: Path, name: str) -> str:
+    """A name of a mapping as a path below it; the server writes some with a `/` before them."""
+    name = name.removeprefix("/")
+    if problem := name_danger(name):
+        raise InputError(where, f"{name[:80]!r} {problem}", REMEDY)
+    return name
+
+
+def _tiles_of(where: Path, name: str) -> tuple[Path, ...]:
+    key = scene_in(name)
+    if key is None or not PurePosixPath(name).name.startswith("Sentinel2_"):
+        raise InputError(where, f"no truth can be called {name}", "expected Sentinel2_<scene>.tiff")
+    folder = (where.parent / name).parent
+    return tuple(folder / str(TileName("Sentinel2", band, key)) for band in RGB_BANDS)
 
 
 def _name(truth: Truth) -> str:

@@ -4,13 +4,12 @@ Every command talks through this module alone, so that `--quiet` and `--json` ho
 """
 
 import json
-import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -23,22 +22,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from kit.files import finite
+from kit.progress import Advance
+
 SILENCE_SECONDS = 30
 # A log has no width, and what rich takes it for breaks the numbers of a wide table in two.
 _WIDTH = None if sys.stderr.isatty() or "COLUMNS" in os.environ else 160
 stderr = Console(
     stderr=True, width=_WIDTH, highlight=False, soft_wrap=True, markup=False, emoji=False
 )
-
-
-class Advance(Protocol):
-    """What long work calls with (done, total), and a few words if it likes, as it goes on.
-
-    A total of 0 is one that is not known yet.
-    """
-
-    def __call__(self, done: int, total: int, words: str = "", /) -> None:
-        """Show how far the work is."""
 
 
 def begin(json: bool, quiet: bool) -> Callable[[Any], None]:
@@ -71,17 +63,6 @@ def emit(value: Any) -> None:
     """Write `value` to stdout as one JSON document; infinities and NaN become null, paths text."""
     json.dump(finite(value), sys.stdout, indent=2, allow_nan=False, default=str)
     sys.stdout.write("\n")
-
-
-def finite(value: Any) -> Any:
-    """`value` with every number that JSON cannot hold replaced by None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from kit.cli.options import (
 )
 from kit.cli.submission import app as upload
 from kit.cli.training import app as training
-from kit.engines.request import Wish
+from kit.engines.request import Request
 from kit.errors import InputError, KitError
 from kit.files import ENGINES, PREDICTIONS, RUNS, WORK
 from kit.screening.rule import CloudRule
@@ -52,7 +52,7 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 _RULE = CloudRule()
-_WISH = Wish()
+_REQUEST = Request()
 
 
 @app.command(epilog="Example: kit simulate world --places 24")
@@ -111,8 +111,9 @@ def screen(
 
     Only what changed is read again, so that thresholds can be tried one after the other.
     """
-    from kit.screening.screen import TABLE, screen
+    from kit.screening.screen import screen
     from kit.screening.sensitivity import effects
+    from kit.screening.table import TABLE
 
     emit = console.begin(json, quiet)
     rule = CloudRule(scale, threshold, min_area, dilate)
@@ -194,9 +195,9 @@ def compile(
     runs: Runs = RUNS,
     work: Work = WORK,
     engines: Engines = ENGINES,
-    backend: Backend = _WISH.backend,
-    precision: Precision = _WISH.precision,
-    tolerance: Tolerance = _WISH.tolerance,
+    backend: Backend = _REQUEST.backend,
+    precision: Precision = _REQUEST.precision,
+    tolerance: Tolerance = _REQUEST.tolerance,
     fallback: Fallback = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -213,11 +214,11 @@ def compile(
         runs=runs,
         work=work,
         engines=engines,
-        wish=Wish(backend, precision, tolerance, fallback),
+        request=Request(backend, precision, tolerance, fallback),
         tiles=tiles,
         size=size,
         target=target,
-        tell=console.say,
+        report=console.say,
     )
     emit([asdict(each) for each in built])
     show.engines(built)
@@ -233,9 +234,9 @@ def predict(
     predictions: Predictions = PREDICTIONS,
     work: Work = WORK,
     engines: Engines = ENGINES,
-    backend: Backend = _WISH.backend,
-    precision: Precision = _WISH.precision,
-    tolerance: Tolerance = _WISH.tolerance,
+    backend: Backend = _REQUEST.backend,
+    precision: Precision = _REQUEST.precision,
+    tolerance: Tolerance = _REQUEST.tolerance,
     fallback: Fallback = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -257,10 +258,10 @@ def predict(
             predictions=predictions,
             work=work,
             engines=engines,
-            wish=Wish(backend, precision, tolerance, fallback),
+            request=Request(backend, precision, tolerance, fallback),
             overwrite=overwrite,
             advance=advance,
-            tell=console.say,
+            report=console.say,
         )
     emit(asdict(result))
     show.prediction(result, predictions)
@@ -277,7 +278,7 @@ def variants(json: Json = False, quiet: Quiet = False) -> None:
 
 @app.command(epilog="Example: kit doctor")
 def doctor(json: Json = False, quiet: Quiet = False) -> None:
-    """Tell what this machine will use, and why."""
+    """Report what this machine will use, and why."""
     from kit.cli.doctor import doctor
 
     emit = console.begin(json, quiet)

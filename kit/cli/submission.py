@@ -172,11 +172,10 @@ def score(
         emit(scored.scores)
         show.codabench(scored)
         return
-    from kit.archive.mapping import write_mapping
+    from kit.archive.mapping import TruthSet, write_mapping
     from kit.scoring.images import write_images
     from kit.scoring.score import score
     from kit.scoring.sheet import gallery
-    from kit.scoring.truth import TruthSet
 
     with console.progress("scoring") as advance:
         report = score(

@@ -9,7 +9,7 @@ import typer
 from kit.cli import console, show
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Settings, Work, Workers
 from kit.files import RUNS, WORK
-from kit.native import WORKERS
+from kit.pairs.source import WORKERS
 from kit.variants import VARIANTS, find
 
 app = typer.Typer()
@@ -117,7 +117,7 @@ def train_all(
         runs=runs,
         gpus=gpus,
         options=("--workers", str(workers), *(flag for flag, given in flags.items() if given)),
-        tell=console.say,
+        report=console.say,
     )
     emit([asdict(outcome) for outcome in outcomes])
     show.outcomes(outcomes)

@@ -10,15 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kit.engines.request import Precision
-
-# SAR [batch, 2, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], both float32 on the CPU.
-Run = Callable[[Tensor], Tensor]
+from kit.models.infer import Forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +85,9 @@ class Backend(Protocol):
             InputError: the backend does not take the network, the precision or the target.
         """
 
-    def load(self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    def load(
+        self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]
+    ) -> Forward:
         """The function that `build` made files of.
 
         Args:
@@ -102,21 +99,3 @@ class Backend(Protocol):
         Raises:
             MemoryError: the device cannot hold a batch of the plan.
         """
-
-
-def draw(run: Run, radar: NDArray[np.float32], batch: int = 0) -> NDArray[np.float32]:
-    """Pictures [N, 3, H, W] in [0, 1] of radar [N, 2, H, W] in [0, 1].
-
-    Args:
-        run: takes calls of `batch` tiles, 0 for as many as there are; the last is filled up.
-        radar: the tiles; at least one.
-        batch: tiles in a call.
-    """
-    batch = batch or len(radar)
-    # The last digits of a convolution depend on the size of its batch: full ones alone give the
-    # same picture however the work was cut in parts.
-    full = np.resize(np.arange(len(radar)), -(-len(radar) // batch) * batch)
-    sar = torch.from_numpy(radar[full]) * 2 - 1
-    rgb = torch.cat([run(sar[at : at + batch]) for at in range(0, len(sar), batch)])
-    unit: NDArray[np.float32] = ((rgb[: len(radar)] + 1) / 2).clamp(0, 1).numpy()
-    return unit

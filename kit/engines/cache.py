@@ -15,6 +15,7 @@ from typing import Any
 
 from kit.errors import BusyError, InputError
 from kit.files import json_sha256, lock, read_json, sha256, sync_folder, write_json
+from kit.progress import Report
 
 _ABOUT = "engine.json"
 _PART = "part"
@@ -28,9 +29,7 @@ class Entry:
     about: dict[str, Any]
 
 
-def find(
-    cache: Path, name: str, key: Mapping[str, Any], tell: Callable[[str], None]
-) -> Entry | None:
+def find(cache: Path, name: str, key: Mapping[str, Any], report: Report) -> Entry | None:
     """The engine of this key, if it is there and whole; says why where it is there and is not."""
     folder = _folder(cache, name, key)
     if not folder.exists():
@@ -46,10 +45,10 @@ def find(
             if not (folder / file).is_file() or sha256(folder / file) != digest:
                 raise InputError(folder / file, "damaged or gone", remedy)
     except InputError as error:
-        tell(f"{error.where}: {error.problem}; {remedy}")
+        report(f"{error.where}: {error.problem}; {remedy}")
         return None
     except OSError as error:  # another process replaces it just now, or the disk fails
-        tell(f"{folder}: not readable ({error.strerror}); {remedy}")
+        report(f"{folder}: not readable ({error.strerror}); {remedy}")
         return None
     return Entry(folder, about["made"])
 
@@ -59,7 +58,7 @@ def obtain(
     name: str,
     key: Mapping[str, Any],
     make: Callable[[Path], dict[str, Any]],
-    tell: Callable[[str], None],
+    report: Report,
 ) -> Entry:
     """The engine of this key; where it is missing, made by this process or another, once.
 
@@ -68,16 +67,16 @@ def obtain(
         name: what a reader sees in the folder's name.
         key: all that decides whether one engine can stand for another.
         make: writes the engine's files into a folder, and returns what to remember of it.
-        tell: takes a line about what is being waited for or made again.
+        report: takes a line about what is being waited for or made again.
 
     Raises:
         OutputError: there is no room or no leave to write.
     """
-    if found := find(cache, name, key, tell):
+    if found := find(cache, name, key, report):
         return found
     folder = _folder(cache, name, key)
     aside = _aside(folder)
-    with _turn(aside, tell):
+    with _turn(aside, report):
         if found := find(cache, name, key, lambda _: None):
             return found
         part = aside / _PART
@@ -104,7 +103,7 @@ def amend(
     entry: Entry,
     field: str,
     find_out: Callable[[Path], dict[str, Any]],
-    tell: Callable[[str], None],
+    report: Report,
 ) -> None:
     """Add to what is known of an engine what `find_out` says, if `field` is not known yet.
 
@@ -113,7 +112,7 @@ def amend(
     """
     if field in entry.about:
         return
-    with _turn(_aside(entry.folder), tell):
+    with _turn(_aside(entry.folder), report):
         about = read_json(entry.folder / _ABOUT, "compile the engine again")
         if field not in about["made"]:
             about["made"] |= find_out(entry.folder)
@@ -135,7 +134,7 @@ def _folder(cache: Path, name: str, key: Mapping[str, Any]) -> Path:
 
 
 @contextmanager
-def _turn(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
+def _turn(folder: Path, report: Report) -> Iterator[None]:
     """Hold `folder`, once whoever holds it now is done."""
     with ExitStack() as stack:
         told = False
@@ -145,7 +144,7 @@ def _turn(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
                 break
             except BusyError as error:
                 if not told:
-                    tell(f"waiting: {error}")
+                    report(f"waiting: {error}")
                 told = True
                 time.sleep(0.3)
         yield

@@ -17,13 +17,15 @@ import torch
 from numpy.typing import NDArray
 
 from kit.engines.accuracy import REFERENCE, Samples, compare
-from kit.engines.backend import Plan, Run, Spec, draw
+from kit.engines.backend import Plan, Spec
 from kit.engines.cache import Entry, amend, find, obtain
-from kit.engines.engine import NO_ROOM, Engine, Tell
+from kit.engines.engine import NO_ROOM, Engine
 from kit.engines.registry import BACKENDS, automatic, find_backend
-from kit.engines.request import AUTO, PRECISIONS, Precision, Wish
+from kit.engines.request import AUTO, PRECISIONS, Precision, Request
 from kit.errors import CheckError, InputError
+from kit.models.infer import Forward, infer_batches
 from kit.models.rewrites.fuse import for_inference
+from kit.progress import Report
 from kit.runs.weights import Weights
 
 # Seconds that eager takes for all there is to predict, below which nothing is built for it.
@@ -37,11 +39,11 @@ _NEAR = 2
 def choose(
     weights: Weights,
     size: tuple[int, int],
-    wish: Wish,
+    request: Request,
     *,
     cache: Path,
     samples: Callable[[], Samples],
-    tell: Tell,
+    report: Report,
     scenes: int | None = None,
     before: Sequence[Mapping[str, Any]] = (),
 ) -> Engine:
@@ -50,10 +52,10 @@ def choose(
     Args:
         weights: what it draws with.
         size: height and width of a tile.
-        wish: what the user asks for.
+        request: what the user asks for.
         cache: the folder of engines.
         samples: gives the tiles to try engines on; called if one has to be built.
-        tell: takes a line about what is done and why.
+        report: takes a line about what is done and why.
         scenes: how many there are to predict; for a few, nothing is built that was not asked for.
         before: what `describe` said of the engines that drew a part of them already; the last of
             these is taken where nothing else is asked for.
@@ -62,9 +64,9 @@ def choose(
         InputError: what is asked for is unknown, not installed, or not what this machine can do.
         CheckError: the engine asked for, or every one, changes the MAE too much.
     """
-    shop = _Shop(weights, size, wish, cache, samples, tell)
-    wanted = candidates(wish)
-    if wish.backend == AUTO:
+    shop = _Shop(weights, size, request, cache, samples, report)
+    wanted = candidates(request)
+    if request.backend == AUTO:
         recorded = [(each.get("name"), each.get("precision")) for each in before]
         again = [each for each in wanted if each in recorded[-1:]]
         if again:
@@ -74,16 +76,16 @@ def choose(
             missing = [each for each in wanted if not shop.cached(*each)]
             if missing and scenes < _WORTHWHILE * eager.rate:
                 seconds = max(1, round(scenes / eager.rate))
-                tell(f"{weights.variant.name}: eager, as {scenes} tiles take about {seconds} s; "
+                report(f"{weights.variant.name}: eager, as {scenes} tiles take about {seconds} s; "
                      "kit compile would build an engine")  # fmt: skip
                 return eager
     if len(wanted) == 1:
         return shop.strict(*wanted[0])
     passing = [engine for each in wanted if (engine := shop.passing(*each))]
     if not passing:
-        raise CheckError(shop.refusal(wish.precision, "no engine passes the accuracy gate"))
+        raise CheckError(shop.refusal(request.precision, "no engine passes the accuracy gate"))
     best = shop.fastest(passing)
-    tell(f"{weights.variant.name}: {best.name} in {best.spec.precision}, the fastest of "
+    report(f"{weights.variant.name}: {best.name} in {best.spec.precision}, the fastest of "
          f"{len(passing)} that may stand for eager float32")  # fmt: skip
     return best
 
@@ -92,11 +94,11 @@ def build_for(
     target: str,
     weights: Weights,
     size: tuple[int, int],
-    wish: Wish,
+    request: Request,
     *,
     cache: Path,
     samples: Callable[[], Samples],
-    tell: Tell,
+    report: Report,
 ) -> Path:
     """Build an engine for another machine; that is where it will be measured and compared.
 
@@ -104,48 +106,48 @@ def build_for(
         target: one of the backend's.
         weights: what it draws with.
         size: height and width of a tile.
-        wish: names the backend and the precision.
+        request: names the backend and the precision.
         cache: the folder of engines, to be copied to the other machine with the runs.
         samples: gives the tiles to calibrate on.
-        tell: takes a line about what is done.
+        report: takes a line about what is done.
 
     Raises:
         InputError: the backend has no such target, or one of the two is not named.
     """
-    if AUTO in (wish.backend, wish.precision) or wish.precision not in PRECISIONS:
+    if AUTO in (request.backend, request.precision) or request.precision not in PRECISIONS:
         raise InputError(
             f"--target {target}",
             "what is best there cannot be measured here",
             f"name the --backend and the --precision, one of {', '.join(PRECISIONS)}",
         )
-    find_backend(wish.backend, target)
-    shop = _Shop(weights, size, wish, cache, samples, tell)
-    return shop.build(wish.backend, Spec(wish.precision, *size, target)).folder
+    find_backend(request.backend, target)
+    shop = _Shop(weights, size, request, cache, samples, report)
+    return shop.build(request.backend, Spec(request.precision, *size, target)).folder
 
 
-def candidates(wish: Wish) -> list[tuple[str, Precision]]:
-    """The backends and precisions of this machine that a wish admits.
+def candidates(request: Request) -> list[tuple[str, Precision]]:
+    """The backends and precisions of this machine that a request admits.
 
     Raises:
         InputError: what is asked for is unknown, not installed, or not what this machine can do.
     """
-    if wish.precision not in (AUTO, *PRECISIONS):
+    if request.precision not in (AUTO, *PRECISIONS):
         known = ", ".join((AUTO, *PRECISIONS))
-        raise InputError(wish.precision, "no such precision", f"known are {known}")
+        raise InputError(request.precision, "no such precision", f"known are {known}")
     found: list[tuple[str, Precision]] = []
-    for name in automatic() if wish.backend == AUTO else (wish.backend,):
+    for name in automatic() if request.backend == AUTO else (request.backend,):
         try:
             able = find_backend(name).precisions()
         except InputError:
-            if wish.backend != AUTO:
+            if request.backend != AUTO:
                 raise
             continue
-        found += [(name, each) for each in able if wish.precision in (AUTO, each)]
+        found += [(name, each) for each in able if request.precision in (AUTO, each)]
     if not found:
-        problem = f"no backend here computes in {wish.precision}"
-        if wish.backend != AUTO:
-            problem = f"does not compute in {wish.precision} on this machine"
-        raise InputError(wish.backend, problem, "kit doctor lists what there is")
+        problem = f"no backend here computes in {request.precision}"
+        if request.backend != AUTO:
+            problem = f"does not compute in {request.precision} on this machine"
+        raise InputError(request.backend, problem, "kit doctor lists what there is")
     return found
 
 
@@ -155,10 +157,10 @@ class _Shop:
 
     weights: Weights
     size: tuple[int, int]
-    wish: Wish
+    request: Request
     cache: Path
     sample: Callable[[], Samples]
-    tell: Tell
+    report: Report
     # Finding one reads every byte of it.
     _entries: dict[tuple[str, Spec], Entry] = field(default_factory=dict)
 
@@ -166,15 +168,15 @@ class _Shop:
         """The engine, from the cache or built, measured and compared."""
         spec = Spec(precision, *self.size)
         entry = self.build(name, spec)
-        amend(entry, "plan", partial(self._measure, name, spec), self.tell)
-        return Engine(name, BACKENDS[name], spec, entry, self.weights, self.tell)
+        amend(entry, "plan", partial(self._measure, name, spec), self.report)
+        return Engine(name, BACKENDS[name], spec, entry, self.weights, self.report)
 
     def build(self, name: str, spec: Spec) -> Entry:
         """The engine's files, built if they are not there."""
         if (name, spec) not in self._entries:
             make = partial(self._make, name, spec)
             label, key = self._label(name, spec), self._key(name, spec)
-            self._entries[name, spec] = obtain(self.cache, label, key, make, self.tell)
+            self._entries[name, spec] = obtain(self.cache, label, key, make, self.report)
         return self._entries[name, spec]
 
     def cached(self, name: str, precision: Precision) -> bool:
@@ -193,10 +195,10 @@ class _Shop:
         try:
             engine = self.engine(name, precision)
         except InputError as error:
-            self.tell(f"{what} is left out: {error.where}: {error.problem}")
+            self.report(f"{what} is left out: {error.where}: {error.problem}")
             return None
-        if not engine.verdict.passes(self.wish.tolerance):
-            self.tell(f"{what} is left out: {engine.verdict}")
+        if not engine.verdict.passes(self.request.tolerance):
+            self.report(f"{what} is left out: {engine.verdict}")
             return None
         return engine
 
@@ -212,7 +214,7 @@ class _Shop:
             f"{self.weights.variant.name}-rates-{height}x{width}",
             {"engines": [self._key(each.name, each.spec) for each in near]},
             lambda _: {"rates": _side_by_side(near, self.samples.radar)},
-            self.tell,
+            self.report,
         )
         rates: list[float] = entry.about["rates"]
         return near[rates.index(max(rates))]
@@ -224,13 +226,13 @@ class _Shop:
             CheckError: the gate refuses it.
         """
         engine = self.engine(name, precision)
-        if engine.verdict.passes(self.wish.tolerance):
+        if engine.verdict.passes(self.request.tolerance):
             return engine
         higher = PRECISIONS[PRECISIONS.index(precision) + 1 :]
         able = [each for each in higher if each in BACKENDS[name].precisions()]
-        if not self.wish.fallback or not able:
+        if not self.request.fallback or not able:
             raise CheckError(self.refusal(precision, f"{name} in {precision}: {engine.verdict}"))
-        self.tell(f"{self.weights.variant.name}: {name} in {precision} is refused "
+        self.report(f"{self.weights.variant.name}: {name} in {precision} is refused "
                   f"({engine.verdict}); going on in {able[0]}")  # fmt: skip
         return self.strict(name, able[0])
 
@@ -238,7 +240,7 @@ class _Shop:
         """The gate's words: what it allows, and what can be done."""
         return (
             f"{self.weights.variant.name}: {problem}\n"
-            f"  more than {self.wish.tolerance:g} of the MAE is refused: give --fallback for a "
+            f"  more than {self.request.tolerance:g} of the MAE is refused: give --fallback for a "
             "higher precision, name one with --precision, or admit more with --tolerance"
         )
 
@@ -250,9 +252,11 @@ class _Shop:
     @cached_property
     def expected(self) -> NDArray[np.float32]:
         """What eager float32 draws of the tiles to compare on."""
-        self.tell(f"{self.weights.variant.name}: drawing {self.samples.source} with eager float32")
+        self.report(
+            f"{self.weights.variant.name}: drawing {self.samples.source} with eager float32"
+        )
         eager = Engine.eager(self.weights, self.size)
-        return draw(eager, self.samples.radar, eager.batch)
+        return infer_batches(eager, self.samples.radar, eager.batch)
 
     def _label(self, name: str, spec: Spec) -> str:
         return f"{self.weights.variant.name}-{name}-{spec.precision}-{spec.height}x{spec.width}"
@@ -272,7 +276,7 @@ class _Shop:
         if name == "eager":
             return {}
         what = f"{self.weights.variant.name}: {name} in {spec.precision}"
-        self.tell(f"{what}: building for tiles of {spec.height}x{spec.width}")
+        self.report(f"{what}: building for tiles of {spec.height}x{spec.width}")
         began = time.monotonic()
         calibration = torch.from_numpy(self.samples.calibration) * 2 - 1
         generator = for_inference(self.weights.generator)
@@ -282,21 +286,21 @@ class _Shop:
     def _measure(self, name: str, spec: Spec, folder: Path) -> dict[str, Any]:
         backend = BACKENDS[name]
 
-        def load(plan: Plan) -> Run:
+        def load(plan: Plan) -> Forward:
             return backend.load(folder, spec, plan, lambda: self.weights.generator)
 
         plan, rate = _fastest(load, backend.plans(), self.samples.radar)
         verdict = REFERENCE
         if (name, spec.precision) != ("eager", "float32"):
-            found = draw(load(plan), self.samples.radar, plan.batch)
+            found = infer_batches(load(plan), self.samples.radar, plan.batch)
             verdict = compare(self.samples, self.expected, found)
             what = f"{self.weights.variant.name}: {name} in {spec.precision}"
-            self.tell(f"{what}: {rate:.3g} images/s, {plan.batch} at a time; {verdict}")
+            self.report(f"{what}: {rate:.3g} images/s, {plan.batch} at a time; {verdict}")
         return {"plan": asdict(plan), "rate": rate, "gate": verdict.as_dict()}
 
 
 def _fastest(
-    load: Callable[[Plan], Run], plans: Sequence[Plan], radar: NDArray[np.float32]
+    load: Callable[[Plan], Forward], plans: Sequence[Plan], radar: NDArray[np.float32]
 ) -> tuple[Plan, float]:
     """The plan that draws most tiles in a second, and how many; those with no room are passed over.
 
@@ -311,7 +315,7 @@ def _fastest(
             run = load(plan)
             for _ in range(1 + _ROUNDS):  # the first warms up
                 began = time.perf_counter()
-                draw(run, tiles)
+                infer_batches(run, tiles)
                 seconds.append(time.perf_counter() - began)
                 if len(seconds) > 1 and seconds[-1] > _LONG:
                     break
@@ -334,6 +338,6 @@ def _side_by_side(engines: Sequence[Engine], radar: NDArray[np.float32]) -> list
         for engine, took in zip(engines, seconds, strict=True):
             tiles = np.resize(radar, (engine.batch, *radar.shape[1:]))
             began = time.perf_counter()
-            draw(engine, tiles)
+            infer_batches(engine, tiles)
             took.append(time.perf_counter() - began)
     return [engine.batch / min(took[1:]) for engine, took in zip(engines, seconds, strict=True)]

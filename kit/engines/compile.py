@@ -10,9 +10,9 @@ from pathlib import Path
 
 from kit.engines.calibration import samples, size_of
 from kit.engines.choose import build_for, choose
-from kit.engines.engine import Tell
-from kit.engines.request import Wish
+from kit.engines.request import Request
 from kit.pairs.table import holdout_pairs, read_pairs
+from kit.progress import Report
 from kit.runs.weights import read_run
 from kit.tiles.catalog import Scene, catalog
 
@@ -41,11 +41,11 @@ def compile(
     runs: Path,
     work: Path,
     engines: Path,
-    wish: Wish,
+    request: Request,
     tiles: Path | None,
     size: int | None,
     target: str,
-    tell: Tell,
+    report: Report,
 ) -> tuple[Built, ...]:
     """Build what is missing for the runs called `names`, and choose as `kit predict` does.
 
@@ -54,11 +54,11 @@ def compile(
         runs: the folder of trained runs.
         work: the folder of the table of pairs; engines are tried on its hold-out.
         engines: the folder where engines are kept.
-        wish: which engine is wanted.
+        request: which engine is wanted.
         tiles: radar tiles to try engines on where there is no hold-out.
         size: pixels along a tile's side; that of the hold-out or of `tiles` if None.
         target: what another machine has; "" for this one.
-        tell: takes a line about what is done.
+        report: takes a line about what is done.
 
     Raises:
         InputError: a run is not trained, or the engine asked for cannot be had.
@@ -72,12 +72,12 @@ def compile(
         name = weights.variant.name
         if target:
             folder = build_for(
-                target, weights, shape, wish, cache=engines, samples=tiles_of, tell=tell
+                target, weights, shape, request, cache=engines, samples=tiles_of, report=report
             )
             gate = f"not yet: {folder} is for {target}"
-            built.append(Built(name, wish.backend, wish.precision, *shape, None, gate))
+            built.append(Built(name, request.backend, request.precision, *shape, None, gate))
         else:
-            engine = choose(weights, shape, wish, cache=engines, samples=tiles_of, tell=tell)
+            engine = choose(weights, shape, request, cache=engines, samples=tiles_of, report=report)
             found = engine.name, engine.spec.precision, *shape, engine.rate, str(engine.verdict)
             built.append(Built(name, *found))
     return tuple(built)

@@ -4,7 +4,6 @@ In: an entry of the cache. Out: a function from SAR to RGB that says what it is,
 it is first called, and takes smaller batches where the device has no room for whole ones.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,15 @@ import torch
 from torch import Tensor
 
 from kit.engines.accuracy import REFERENCE, Verdict
-from kit.engines.backend import Backend, Plan, Run, Spec
+from kit.engines.backend import Backend, Plan, Spec
 from kit.engines.backends import eager
 from kit.engines.cache import Entry
 from kit.errors import InputError
+from kit.models.infer import Forward
+from kit.progress import Report
 from kit.runs.weights import Weights
 
 NO_ROOM = (MemoryError, torch.OutOfMemoryError)
-
-Tell = Callable[[str], None]
 
 
 class Engine:
@@ -34,7 +33,7 @@ class Engine:
         spec: Spec,
         entry: Entry,
         weights: Weights,
-        tell: Tell = lambda _: None,
+        report: Report = lambda _: None,
     ) -> None:
         self.name = name
         self.spec = spec
@@ -45,17 +44,17 @@ class Engine:
         self._backend = backend
         self.folder = entry.folder
         self._weights = weights
-        self._tell = tell
-        self._run: Run | None = None
+        self._report = report
+        self._run: Forward | None = None
 
     @classmethod
     def eager(
-        cls, weights: Weights, size: tuple[int, int], tell: Tell = lambda _: None
+        cls, weights: Weights, size: tuple[int, int], report: Report = lambda _: None
     ) -> "Engine":
         """The generator as it was trained, which needs no building."""
         plan = asdict(eager.plans()[0])
         entry = Entry(Path(), {"plan": plan, "rate": 0, "gate": REFERENCE.as_dict()})
-        return cls("eager", eager, Spec("float32", *size), entry, weights, tell)
+        return cls("eager", eager, Spec("float32", *size), entry, weights, report)
 
     def fits(self, height: int, width: int) -> bool:
         """Whether it takes tiles of this size."""
@@ -94,7 +93,7 @@ class Engine:
             "gate": self.verdict.as_dict(),
         }
 
-    def _load(self) -> Run:
+    def _load(self) -> Forward:
         return self._backend.load(
             self.folder, self.spec, self.plan, lambda: self._weights.generator
         )
@@ -115,4 +114,4 @@ class Engine:
         fewer = max(count for count in range(1, batch // 2 + 1) if batch % count == 0)
         self.plan = Plan(fewer)
         name = self._weights.variant.name
-        self._tell(f"{name}: no room for {batch} tiles at a time; going on with {fewer}")
+        self._report(f"{name}: no room for {batch} tiles at a time; going on with {fewer}")

@@ -11,7 +11,7 @@ PRECISIONS: tuple[Precision, ...] = ("int8", "bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Request:
     """Which engine is wanted, and how much it may change.
 
     `tolerance` is the share of its MAE that an engine may change; `fallback` goes on in a higher

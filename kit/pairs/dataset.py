@@ -18,8 +18,7 @@ from torch import Tensor
 from kit.device import pick
 from kit.pairs.source import Source
 from kit.pairs.table import Pair
-from kit.scaling import scale_optical, scale_radar
-from kit.screening.nodata import radar_nodata
+from kit.scaling import radar_nodata, scale_optical, scale_radar
 
 _AHEAD = 2  # batches, for each thread that makes them
 _UNKNOWN, _MEASURED, _GAPS, _EMPTY = range(4)  # what is known of a radar scene's nodata

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.cli.console import Advance
 from kit.errors import InputError, OutputError
 from kit.files import atomic, lock, sweep_parts
 from kit.native import cores
-from kit.pairs.shards import ARRAYS, FOLDER, Entry, Shard, name_of, read_shard, state_of
+from kit.pairs.shards import ARRAYS, FOLDER, Entry, Shard, name_of, read_shard
 from kit.pairs.table import Pair, read_pairs
+from kit.progress import Advance
+from kit.tiles.fingerprint import state_of
 from kit.tiles.netcdf import file_of
 from kit.tiles.reader import Batch, Reader
 
@@ -144,7 +145,7 @@ def _tasks(folder: Path, pairs: Sequence[Pair]) -> Iterator[_Task]:
     for size, same in sizes.items():
         for start in range(0, len(same), PAIRS):
             part = tuple(same[start : start + PAIRS])
-            entries = tuple(Entry(name_of(pair), state_of(pair) or "", 0) for pair in part)
+            entries = tuple(Entry(name_of(pair), state_of(pair.paths) or "", 0) for pair in part)
             yield _Task(Shard(folder, number, *size, entries), part)
             number += 1
 
@@ -201,17 +202,17 @@ def _write_all(todo: Sequence[_Task], total: int, advance: Advance | None) -> li
     done = total - sum(len(task.pairs) for task in todo)
     for task in todo:
 
-        def tell(pairs: int, before: int = done) -> None:
+        def report(pairs: int, before: int = done) -> None:
             if advance:
                 advance(before + pairs, total)
 
-        faults += _write(task, reader, tell)
+        faults += _write(task, reader, report)
         done += len(task.pairs)
-        tell(len(task.pairs))
+        report(len(task.pairs))
     return faults
 
 
-def _write(task: _Task, reader: Reader, tell: Callable[[int], None]) -> list[InputError]:
+def _write(task: _Task, reader: Reader, report: Callable[[int], None]) -> list[InputError]:
     """Write one shard, unless a tile cannot be read; then the reasons are returned."""
     if missing := list(_missing(task)):
         return missing
@@ -229,7 +230,7 @@ def _write(task: _Task, reader: Reader, tell: Callable[[int], None]) -> list[Inp
                     for row, image in enumerate(pixels, start):
                         checks[row] = zlib.crc32(image, checks[row])
                     file.write(pixels.data)
-                    tell((start + len(pixels) + step * len(task.pairs)) // len(ARRAYS))
+                    report((start + len(pixels) + step * len(task.pairs)) // len(ARRAYS))
     except _Unreadable as found:
         for path in shard.files:
             path.unlink(missing_ok=True)

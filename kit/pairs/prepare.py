@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from kit.cli.console import Advance
 from kit.errors import InputError
 from kit.files import lock, write_json
-from kit.pairs.table import Pair, pair, split, write_pairs
+from kit.pairs.pairing import pair, split
+from kit.pairs.table import Pair, write_pairs
+from kit.progress import Advance
 from kit.screening.rule import CloudRule
-from kit.screening.screen import REJECTED, TABLE, read_scenes, screen_locked, write_rejected
+from kit.screening.screen import REJECTED, screen_locked, write_rejected
+from kit.screening.table import TABLE, read_scenes
 from kit.tiles.catalog import listed, tally
 
 

@@ -8,10 +8,8 @@ damaged, cut short or of a newer format; a pack without a pair that is wanted; a
 a pair whose pixels are not what was packed, or whose tiles have changed since.
 """
 
-import hashlib
 import json
 import math
-import os
 import resource
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,8 +23,8 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.files import read_array, read_json, write_json
 from kit.pairs.table import Pair
-from kit.tiles.netcdf import file_of
-from kit.tiles.tiff import RGB_BANDS, S1_BANDS
+from kit.tiles.fingerprint import state_of
+from kit.tiles.names import RGB_BANDS, S1_BANDS
 
 FOLDER = "pack"
 AGAIN = "run kit pack again, or remove the folder to read the tiles"
@@ -167,7 +165,7 @@ class Pack:
             problem = f"the pixels of pair {entry.pair} are damaged: their checksum is another"
             raise InputError(shard.array("radar"), problem, _anew(shard))
         # Without the tiles, on another machine say, the pack stands for itself.
-        if state_of(pair) not in (None, entry.tiles):
+        if state_of(pair.paths) not in (None, entry.tiles):
             problem = f"the tiles of pair {entry.pair} are not those that were packed"
             raise InputError(shard.index, problem, AGAIN)
 
@@ -210,22 +208,6 @@ def read_shard(path: Path) -> Shard:
 def name_of(pair: Pair) -> str:
     """The pair's two scenes."""
     return f"{pair.radar} {pair.optical}"
-
-
-def state_of(pair: Pair) -> str | None:
-    """A digest of a pair's tiles on disk, by name, size and time; None if one is not there.
-
-    Where they lie is no part of it: moved, they are the same.
-    """
-    parts = []
-    for path in (*pair.radar_paths, *pair.optical_paths):
-        try:
-            found = os.stat(file_of(path))
-        except OSError:
-            return None
-        parts.append(f"{path.name} {found.st_size} {found.st_mtime_ns}")
-    text = "\n".join(parts).encode(errors="surrogateescape")
-    return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 def _may_open(folder: Path, files: int) -> None:

@@ -22,6 +22,9 @@ _REMEDY = (
     "or run kit prepare DATA again, which leaves its scene out, and train anew"
 )
 
+# Threads that make batches while a step is taken: on two cores a second was no faster than one.
+WORKERS = 1
+
 
 class Source:
     """The pixels of pairs, from their tiles unless there is a pack.

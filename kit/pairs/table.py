@@ -1,33 +1,22 @@
-"""Screened scenes -> pairs of radar and optical, the two data sets, and the hold-out.
+"""`pairs.parquet`: every pair, its data sets, and its part of the split.
 
-In: screened scenes. Out: one pair per optical scene, with its nearest radar scene of the same
-place, its flags for Dataset-1 and Dataset-2, and the part of the split it belongs to. Optical
-scenes without a partner are listed with the reason.
+In: pairs. Out: a row each, and the pairs again. Refused: a table that is missing or damaged.
 """
 
-import bisect
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kit.errors import InputError
 from kit.files import atomic
-from kit.screening.screen import Screened
-from kit.tiles.catalog import Rejection
-from kit.tiles.tiff import SceneKey
+from kit.tiles.names import SceneKey
 
 Split = Literal["train", "holdout", "buffer"]
-
-# Earth Engine exports at 10 m in EPSG:4326: one pixel of a tile spans this many degrees.
-DEGREES_PER_PIXEL = 8.98315e-5
-BLOCK_DEGREES = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,84 +40,14 @@ class Pair:
     split: Split = "train"
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """All tiles, those of the radar first."""
+        return *self.radar_paths, *self.optical_paths
+
+    @property
     def place(self) -> tuple[str, str]:
         """Longitude and latitude as the names give them."""
         return self.optical.lon, self.optical.lat
-
-
-def pair(
-    screened: Sequence[Screened], *, window_days: int, max_cloud: float
-) -> tuple[tuple[Pair, ...], tuple[Rejection, ...]]:
-    """Give every optical scene the radar scene of its place that is nearest in time.
-
-    Of two equally near ones the earlier is taken. Radar scenes with any nodata are passed over.
-
-    Args:
-        screened: scenes of both sensors.
-        window_days: how far apart the two dates may be.
-        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
-
-    Returns:
-        The pairs in the order of their optical scenes, and the scenes left without a partner.
-    """
-    radars: dict[tuple[str, str], list[Screened]] = defaultdict(list)
-    rejected: list[Rejection] = []
-    for row in sorted((row for row in screened if row.scene.sensor == "Sentinel1"), key=_date):
-        if row.nodata:
-            reason = f"{row.nodata:.2%} of the radar scene is nodata"
-            rejected.append(Rejection(f"Sentinel1 {row.scene.key}", "radar nodata", reason))
-        else:
-            radars[row.scene.key.lon, row.scene.key.lat].append(row)
-    pairs = []
-    for row in (row for row in screened if row.scene.sensor == "Sentinel2"):
-        name = f"Sentinel2 {row.scene.key}"
-        radar = _nearest(row, radars.get((row.scene.key.lon, row.scene.key.lat), []))
-        if radar is None:
-            rejected.append(Rejection(name, "no radar at the place", "no radar scene at its place"))
-            continue
-        days = abs((radar.scene.key.date - row.scene.key.date).days)
-        if days > window_days:
-            reason = f"the nearest radar scene is {days} days away"
-            rejected.append(Rejection(name, "no radar in the window", reason))
-        elif (radar.height, radar.width) != (row.height, row.width):
-            reason = f"{row.height}x{row.width}, its radar {radar.height}x{radar.width}"
-            rejected.append(Rejection(name, "sizes differ", reason))
-        else:
-            pairs.append(_join(radar, row, max_cloud))
-    return tuple(pairs), tuple(rejected)
-
-
-def split(
-    pairs: Sequence[Pair], *, holdout: int, by: Literal["blocks", "random"], seed: int
-) -> tuple[Pair, ...]:
-    """Set a hold-out aside from Dataset-2: at most `holdout` pairs and at most a fifth of it.
-
-    "blocks" takes whole places, block of `BLOCK_DEGREES` after block, in an order drawn by `seed`,
-    and keeps every other pair whose tile overlaps a held-out place out of training. "random" draws
-    pairs, as the paper did; training then sees the same places at other dates.
-
-    Raises:
-        InputError: nothing would be left to train on.
-    """
-    candidates = [index for index, pair in enumerate(pairs) if pair.dataset2]
-    size = min(holdout, len(candidates) // 5)
-    if size == 0:
-        return tuple(pairs)
-    random = np.random.default_rng(seed)
-    if by == "random":
-        held = set(random.choice(candidates, size, replace=False).tolist())
-    else:
-        held = set(_by_block(pairs, candidates, random)[:size])
-    near = _overlapping(pairs, held) if by == "blocks" else set()
-    parts: dict[bool, Split] = {True: "holdout", False: "buffer"}
-    result = tuple(
-        replace(pair, split=parts[index in held]) if index in held or pair.place in near else pair
-        for index, pair in enumerate(pairs)
-    )
-    if not any(pair.dataset1 and pair.split == "train" for pair in result):
-        raise InputError("--holdout", f"{size} pairs held out leave none to train on",
-                         "give --split random, or --holdout 0, or more places")  # fmt: skip
-    return result
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
@@ -207,63 +126,3 @@ def fingerprint(pairs: Iterable[Pair]) -> str:
 
 
 _PATHS = pa.list_(pa.string())
-
-
-def _date(row: Screened) -> int:
-    return row.scene.key.date.toordinal()
-
-
-def _nearest(row: Screened, radars: list[Screened]) -> Screened | None:
-    if not radars:
-        return None
-    after = bisect.bisect_left(radars, _date(row), key=_date)
-    around = radars[max(after - 1, 0) : after + 1]
-    return min(around, key=lambda radar: abs(_date(radar) - _date(row)))
-
-
-def _join(radar: Screened, optical: Screened, max_cloud: float) -> Pair:
-    dataset1 = optical.nodata == 0 and optical.qa60 == 0
-    return Pair(
-        radar=radar.scene.key,
-        optical=optical.scene.key,
-        radar_paths=radar.scene.paths,
-        optical_paths=optical.scene.paths[:3],
-        height=optical.height,
-        width=optical.width,
-        nodata=optical.nodata,
-        qa60=optical.qa60,
-        cloud=optical.cloud,
-        dataset1=dataset1,
-        dataset2=dataset1 and optical.cloud <= max_cloud,
-    )
-
-
-def _by_block(
-    pairs: Sequence[Pair], candidates: Sequence[int], random: np.random.Generator
-) -> list[int]:
-    """The candidates, those of one place together, the places of one block together."""
-    blocks: dict[tuple[int, ...], dict[tuple[str, str], list[int]]] = defaultdict(dict)
-    for index in candidates:
-        # Names hold two decimals: whole hundredths keep 0.30 / 0.1 from falling to either side.
-        block = tuple(
-            round(float(x) * 100) // round(BLOCK_DEGREES * 100) for x in pairs[index].place
-        )
-        blocks[block].setdefault(pairs[index].place, []).append(index)
-    names = sorted(blocks)
-    return [
-        index
-        for number in random.permutation(len(names))
-        for _, indices in sorted(blocks[names[number]].items())
-        for index in indices
-    ]
-
-
-def _overlapping(pairs: Sequence[Pair], held: set[int]) -> set[tuple[str, str]]:
-    """The places whose tiles share ground with a held-out place, that place included."""
-    places = sorted({pair.place for pair in pairs})
-    span = max(max(pair.height, pair.width) for pair in pairs) * DEGREES_PER_PIXEL
-    everywhere = np.array(places, dtype=np.float64)
-    near = np.zeros(len(places), dtype=bool)
-    for place in {pairs[index].place for index in held}:
-        near |= (np.abs(everywhere - np.array(place, dtype=np.float64)) < span).all(axis=1)
-    return {place for place, is_near in zip(places, near, strict=True) if is_near}

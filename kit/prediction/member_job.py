@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from kit.engines.backend import Plan, Spec, draw
-from kit.engines.engine import Engine, Tell
+from kit.engines.backend import Plan, Spec
+from kit.engines.engine import Engine
 from kit.errors import BusyError, CheckError
 from kit.files import append, read_json, sweep_parts, write_json
+from kit.models.infer import infer_batches
 from kit.prediction.pipeline import Reading, Writer
+from kit.progress import Report
 from kit.runs.weights import Weights
 from kit.scaling import SCALING
-from kit.screening.store import stat
 from kit.tiles.catalog import Rejection, Scene
-from kit.tiles.tiff import SceneKey
+from kit.tiles.fingerprint import stat
+from kit.tiles.names import SceneKey
 from kit.variants import to_dict
 
 MANIFEST = "manifest.json"
@@ -35,14 +37,14 @@ class Job:
     """One member of an ensemble, predicted by this process and maybe others."""
 
     def __init__(
-        self, folder: Path, weights: Weights, rank: int, tell: Tell = lambda _: None
+        self, folder: Path, weights: Weights, rank: int, report: Report = lambda _: None
     ) -> None:
         self.folder = folder
         self.weights = weights
         self.engine: Engine | None = None
         self.todo: set[SceneKey] = set()
         self._log = folder / _DONE.replace("*", str(rank))
-        self._tell = tell
+        self._report = report
         self._logged: set[tuple[str, Spec, Plan]] = set()
         self._waiting: list[Reading] = []
         # Tiles of another size than most are not worth an engine of their own.
@@ -121,7 +123,7 @@ class Job:
         else:
             if not (self._eager and self._eager.fits(height, width)):
                 drawn = self._draw(self._odd, self._eager, writer)
-                self._eager = Engine.eager(self.weights, (height, width), self._tell)
+                self._eager = Engine.eager(self.weights, (height, width), self._report)
             engine, waiting = self._eager, self._odd
         waiting.append(reading)
         if len(waiting) < engine.batch:
@@ -169,7 +171,7 @@ class Job:
         waiting.clear()
         if not (taken and engine):
             return 0
-        rgb = draw(engine, np.stack([reading.radar for reading in taken]), engine.batch)
+        rgb = infer_batches(engine, np.stack([reading.radar for reading in taken]), engine.batch)
         if not np.isfinite(rgb).all():
             raise CheckError(f"{self.folder}: the generator's output is not a number\n"
                              f"  train {self.folder.name} again, with a smaller lr")  # fmt: skip

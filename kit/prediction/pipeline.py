@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.files import write_bytes
-from kit.scaling import scale_radar
-from kit.screening.nodata import radar_nodata
+from kit.scaling import radar_nodata, scale_radar
 from kit.tiles.catalog import Scene
 from kit.tiles.tiff import read_scene
 

@@ -16,24 +16,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kit.cli.console import Advance
 from kit.distributed import Group, join, restarted
 from kit.engines.calibration import samples, size_of
 from kit.engines.choose import candidates, choose
-from kit.engines.engine import Tell
-from kit.engines.request import Wish
+from kit.engines.request import Request
 from kit.errors import InputError
 from kit.files import ENGINES, WORK, json_sha256, lock, write_json
 from kit.prediction.member_job import Job
 from kit.prediction.pipeline import AHEAD, Writer, readings
+from kit.progress import Advance, Report
 from kit.runs.weights import read_run
 from kit.tiles.catalog import Rejection, Scene, catalog
-from kit.tiles.tiff import SceneKey
+from kit.tiles.names import SceneKey
 from kit.variants import members
 
 # A process may have to wait long for the one with most left to do.
 _PATIENCE = timedelta(days=7)
-_ANY = Wish()
+_ANY = Request()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +63,10 @@ def predict(
     predictions: Path,
     work: Path = WORK,
     engines: Path = ENGINES,
-    wish: Wish = _ANY,
+    request: Request = _ANY,
     overwrite: bool = False,
     advance: Advance | None = None,
-    tell: Tell = lambda _: None,
+    report: Report = lambda _: None,
 ) -> Prediction:
     """Predict every radar scene under `data` with each member of the ensemble.
 
@@ -78,10 +77,10 @@ def predict(
         predictions: the folder to write to.
         work: the folder of the table of pairs; engines are tried on its hold-out.
         engines: the folder where built engines are kept.
-        wish: which engine is wanted.
+        request: which engine is wanted.
         overwrite: predict anew where predictions of other weights stand.
         advance: told (done, total) over all members, for this process's share.
-        tell: takes a line about the engines.
+        report: takes a line about the engines.
 
     Raises:
         InputError: a member is not trained, `data` holds no complete and readable radar scene, or
@@ -90,7 +89,7 @@ def predict(
         BusyError: the folder holds predictions of other weights or other tiles.
     """
     names = members(ensemble)
-    candidates(wish)  # a wish that cannot be met is named though nothing is left to draw
+    candidates(request)  # a request that cannot be met is named though nothing is left to draw
     weights = [read_run(runs, name) for name in names]
     found = catalog(data.resolve())
     scenes = {scene.key: scene for scene in found.of("Sentinel1")}
@@ -100,7 +99,7 @@ def predict(
     with join(_PATIENCE) as group, ExitStack() as locks:
         group.each(lambda: _compare(group, data, scenes))
         jobs = [
-            Job(predictions / member.variant.name, member, group.rank, tell) for member in weights
+            Job(predictions / member.variant.name, member, group.rank, report) for member in weights
         ]
 
         def claim() -> None:
@@ -125,10 +124,10 @@ def predict(
                 job.engine = choose(
                     job.weights,
                     size,
-                    wish,
+                    request,
                     cache=engines,
                     samples=partial(samples, work, job.weights, size, every),
-                    tell=tell if group.first else lambda _: None,
+                    report=report if group.first else lambda _: None,
                     scenes=len(scenes),
                     before=job.manifest()["engines"],
                 )

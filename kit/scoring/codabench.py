@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from kit.archive.mapping import read_mapping
 from kit.archive.reader import (
     MAX_ENTRY_BYTES,
     SUFFIX,
@@ -25,12 +26,12 @@ from kit.archive.reader import (
     read_image,
     to_unit,
 )
-from kit.cli.console import Advance
 from kit.errors import CheckError, InputError
 from kit.files import write_json
+from kit.progress import Advance
 from kit.scoring.images import Image
 from kit.scoring.score import as_sent, compare_images
-from kit.scoring.truth import load_truth, read_mapping
+from kit.scoring.truth import load_truth
 
 SHOWN = 10
 # What the archiver of macOS adds, which holds no data.

@@ -16,13 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kit.archive.reader import decode_image, to_unit
+from kit.archive.mapping import SarInput, Truth, read_pixels
+from kit.archive.reader import to_unit
 from kit.errors import InputError
 from kit.files import atomic
-from kit.metrics import mae, mse, psnr, stretch
-from kit.scaling import scale_optical
-from kit.scoring.truth import SarInput, Truth
-from kit.tiles.tiff import read_scene
+from kit.metrics import mae, mse, psnr
+from kit.scaling import scale_optical, stretch
 
 Image = NDArray[np.generic]
 
@@ -67,13 +66,6 @@ def read_truth(truth: Truth, target: str) -> TrueImage:
     if not valid.any():
         raise InputError(truth.paths[0], "is nodata everywhere", "leave this truth out")
     return TrueImage(truth, unit, valid, stretch(pixels))
-
-
-def read_pixels(truth: Truth) -> Image:
-    """The pixels [3, H, W] of a truth as its files hold them."""
-    if len(truth.paths) == 1:
-        return decode_image(truth.paths[0], truth.paths[0].read_bytes())
-    return read_scene("Sentinel2", truth.paths)
 
 
 def measure_input(

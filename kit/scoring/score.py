@@ -18,16 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.manifest import read_averaging
+from kit.archive.mapping import SarInput, TruthSet, scene_in
 from kit.archive.reader import image_names, open_archive, read_image, to_unit
-from kit.cli.console import Advance, finite
 from kit.errors import InputError
-from kit.files import read_json, sha256
+from kit.files import finite, read_json, sha256
 from kit.metrics import Scores, official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
-from kit.prediction.members import Averaging, Member, average_scene, averaging_text, read_member
+from kit.prediction.averaging import Averaging, averaging_text
+from kit.prediction.members import Member, average_scene, read_member
+from kit.progress import Advance
 from kit.scoring.images import Image, ImageScore, measure_input, read_truth
-from kit.scoring.truth import SarInput, TruthSet, load_truth, scene_in
-from kit.tiles.tiff import SceneKey
+from kit.scoring.truth import load_truth
+from kit.tiles.names import SceneKey
 
 Source = Callable[[str, Image], Image]
 """From a name and the archive's image in [0, 1] of that name, to the image that a row scores."""

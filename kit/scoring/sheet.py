@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.archive.mapping import SarInput, scene_in
 from kit.archive.reader import image_names, open_archive, read_image, to_unit
 from kit.figures.grid import sheet
 from kit.metrics import psnr
@@ -18,9 +19,10 @@ from kit.prediction.members import Member
 from kit.scaling import scale_radar
 from kit.scoring.images import ImageScore, read_truth, worst
 from kit.scoring.score import current, ensemble_label, read_manifest
-from kit.scoring.truth import SarInput, load_truth, scene_in
+from kit.scoring.truth import load_truth
 from kit.tiles.catalog import Scene, catalog
-from kit.tiles.tiff import SceneKey, read_scene
+from kit.tiles.names import SceneKey
+from kit.tiles.tiff import read_scene
 
 ROWS = 6
 

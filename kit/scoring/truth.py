@@ -7,90 +7,22 @@ Refused by name: tiles of other places or dates, a mapping of another shape, a t
 that is not there.
 """
 
-import datetime
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from kit.archive.reader import name_danger
-from kit.cli.console import Advance
+from kit.archive.mapping import REMEDY, SarInput, Truth, TruthSet, read_mapping, scene_in
 from kit.errors import InputError
-from kit.files import read_json
+from kit.progress import Advance
 from kit.screening.counts import COLUMNS, count
 from kit.screening.rule import CloudRule
 from kit.tiles import netcdf
-from kit.tiles.tiff import BANDS, RGB_BANDS, SUFFIXES, SceneKey, TileName, read_scene
-
-# Anything may follow the date, such as the `_1` that numbers several images of one scene.
-_SCENE = re.compile(r"(?<![\d.])-?\d+\.\d+_-?\d+\.\d+_\d{4}_\d{2}_\d{2}(?!\d)")
-# How Python writes a list of names; one that needs an escape is no name of a file of the challenge.
-_TEXT = r"""(?:'[^'\\]*'|"[^"\\]*")"""
-_LIST = re.compile(rf"\[{_TEXT}(?:, ?{_TEXT})*\]")
-# Three times what 100,000 names take; what JSON unfolds to is some thirty times its text.
-MAX_LIST_BYTES = 16 << 20
-MAX_LISTED = 300_000
-_REMEDY = (
-    "give a folder of Sentinel-2 tiles or a .nc file of them, or the server's mapping of truths to "
-    "submissions"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """One true image and the submissions that are compared with it.
-
-    `paths` are the three tiles B4, B3, B2, or one three-band TIFF.
-    """
-
-    name: str
-    paths: tuple[Path, ...]
-    submissions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SarInput:
-    """One SAR input: the images submitted for it, and its truths."""
-
-    name: str
-    submissions: tuple[str, ...]
-    truths: tuple[Truth, ...]
-
-    def nearest(self, submission: str) -> Truth:
-        """The truth nearest in date to the SAR input, the earlier of two; the first if undated."""
-        sar = scene_in(self.name)
-
-        def distance(truth: Truth) -> tuple[int, datetime.date]:
-            key = scene_in(truth.name)
-            if sar is None or key is None:
-                return 0, datetime.date.min
-            return abs(key.date - sar.date).days, key.date
-
-        return min((t for t in self.truths if submission in t.submissions), key=distance)
-
-
-@dataclass(frozen=True, slots=True)
-class TruthSet:
-    """The SAR inputs that can be scored, and the names of the scenes or images that cannot."""
-
-    inputs: tuple[SarInput, ...]
-    unscored: tuple[str, ...]
-
-
-def scene_in(name: str) -> SceneKey | None:
-    """The scene `<lon>_<lat>_<YYYY>_<MM>_<DD>` that a file name speaks of, if any."""
-    for match in _SCENE.finditer(PurePosixPath(name).name):
-        try:
-            return SceneKey.parse(match.group())
-        except ValueError:  # the date is not in the calendar
-            continue
-    return None
+from kit.tiles.names import BANDS, RGB_BANDS, SUFFIXES, SceneKey, TileName
+from kit.tiles.tiff import read_scene
 
 
 def load_truth(
@@ -122,125 +54,6 @@ def load_truth(
             if not file.is_file():
                 raise InputError(file, "no such truth", f"{path.name} lists it for {sar.name}")
     return TruthSet(inputs, tuple(sorted(set(images) - listed)))
-
-
-def read_mapping(path: Path, images: Sequence[str] = ()) -> tuple[SarInput, ...]:
-    """The SAR inputs of a server's mapping, see `parse_mapping`.
-
-    Raises:
-        InputError: the file is missing, not JSON, or has another shape.
-    """
-    return parse_mapping(path, read_list(path, _REMEDY), images)
-
-
-def read_list(path: Path, remedy: str) -> Any:
-    """Read a server's list or mapping, which is JSON of some megabytes at most.
-
-    Raises:
-        InputError: the file is missing, larger, or not JSON; `remedy` is what the user is told.
-    """
-    try:
-        # Reading a pipe would wait for somebody to write to it.
-        if path.exists() and not path.is_file():
-            raise InputError(path, "is not a file", remedy)
-        if path.exists() and (size := path.stat().st_size) > MAX_LIST_BYTES:
-            problem = f"has {size:,} bytes, no list of a server more than {MAX_LIST_BYTES:,}"
-            raise InputError(path, problem, remedy)
-        return read_json(path, remedy)
-    except InputError:
-        raise
-    except RecursionError:
-        raise InputError(path, "is nested too deeply for a list of names", remedy) from None
-    except (OSError, ValueError) as error:  # a number of too many digits, a path with a NUL
-        where = ascii(str(path))[1:-1]
-        raise InputError(where, f"not readable as JSON ({error})", remedy) from None
-
-
-def parse_mapping(where: Path, mapping: Any, images: Sequence[str] = ()) -> tuple[SarInput, ...]:
-    """The SAR inputs of a mapping that was read from `where`.
-
-    2022: `{sar: {truth: [submission, ...]}}`. 2023: `{"['submission', ...]": [truth, ...]}`, whose
-    keys are Python lists written as text. A submission listed without a folder means the one of
-    `images` that has that name.
-
-    Raises:
-        InputError: it has another shape, or a name in it is not that of a file below `where`.
-    """
-    entries = {PurePosixPath(image).name: image for image in images}
-    year = mapping_year(mapping)
-    if year and (names := _count_names(mapping)) > MAX_LISTED:
-        raise InputError(where, f"lists {names:,} names, more than {MAX_LISTED:,}", _REMEDY)
-    if year == "2022":
-        return tuple(_input_2022(where, key, listed, entries) for key, listed in mapping.items())
-    if year == "2023":
-        return tuple(_input_2023(where, key, listed, entries) for key, listed in mapping.items())
-    raise InputError(where, "has the shape of neither the 2022 nor the 2023 mapping", _REMEDY)
-
-
-def mapping_year(mapping: Any) -> str | None:
-    """Which year's mapping has this shape: "2022", "2023", or None."""
-    if isinstance(mapping, dict) and mapping:
-        for year, kind in (("2022", dict), ("2023", list)):
-            if all(isinstance(value, kind) for value in mapping.values()):
-                return year
-    return None
-
-
-def _count_names(mapping: Mapping[str, Any]) -> int:
-    lists = [
-        names
-        for value in mapping.values()
-        for names in (value.values() if isinstance(value, dict) else [value])
-    ]
-    return sum(len(names) for names in lists if isinstance(names, list))
-
-
-def _input_2022(
-    where: Path, sar: str, listed: Mapping[str, Any], entries: Mapping[str, str]
-) -> SarInput:
-    if not listed:
-        raise InputError(where, f"lists no truth for {sar[:80]!r}", _REMEDY)
-    _plain(where, sar)
-    truths = tuple(
-        Truth(name, (where.parent / _plain(where, name),), _names(where, name, names, entries))
-        for name, names in listed.items()
-    )
-    submissions = dict.fromkeys(name for truth in truths for name in truth.submissions)
-    return SarInput(sar, tuple(submissions), truths)
-
-
-def _input_2023(
-    where: Path, key: str, listed: Sequence[Any], entries: Mapping[str, str]
-) -> SarInput:
-    # The server evaluates these keys as code; texts between quotes are all that they need to be.
-    names = [text[1:-1] for text in re.findall(_TEXT, key)] if _LIST.fullmatch(key) else None
-    submissions = _names(where, key, names, entries)
-    truths = tuple(
-        Truth(name, _tiles_of(where, name), submissions) for name in _names(where, key, listed, {})
-    )
-    return SarInput(submissions[0], submissions, truths)
-
-
-def _names(where: Path, key: str, names: object, entries: Mapping[str, str]) -> tuple[str, ...]:
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise InputError(where, f"no list of names at {key[:80]!r}", _REMEDY)
-    return tuple(entries.get(name, _plain(where, name)) for name in dict.fromkeys(names))
-
-
-def _plain(where: Path, name: str) -> str:
-    """A name of a mapping as a path below it; the server writes some with a `/` before them."""
-    name = name.removeprefix("/")
-    if problem := name_danger(name):
-        raise InputError(where, f"{name[:80]!r} {problem}", _REMEDY)
-    return name
-
-
-def _tiles_of(where: Path, name: str) -> tuple[Path, ...]:
-    key = scene_in(name)
-    if key is None or not PurePosixPath(name).name.startswith("Sentinel2_"):
-        raise InputError(where, f"no truth can be called {name}", "expected Sentinel2_<scene>.tiff")
-    folder = (where.parent / name).parent
-    return tuple(folder / str(TileName("Sentinel2", band, key)) for band in RGB_BANDS)
 
 
 def _from_tiles(
@@ -282,7 +95,7 @@ def _scan(source: Path) -> dict[SceneKey, dict[str, Path]]:
             tiles[name.scene].setdefault(name.band, path)
     complete = {key: bands for key, bands in tiles.items() if bands.keys() >= set(RGB_BANDS)}
     if not complete:
-        raise InputError(source, f"holds no scene with {', '.join(RGB_BANDS)}", _REMEDY)
+        raise InputError(source, f"holds no scene with {', '.join(RGB_BANDS)}", REMEDY)
     return complete
 
 

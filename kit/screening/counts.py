@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kit import native
 from kit.errors import InputError
+from kit.scaling import radar_nodata
 from kit.screening.rule import NO_PEAK, CloudRule, cloud_mask, peak
 
 if TYPE_CHECKING:
@@ -258,3 +259,33 @@ def _count_scene(
     cloud = valid & cloud_mask(rgb, rule)
     masks = (valid, ~valid, opaque, cirrus, opaque | cirrus, cloud)
     return tuple(int(np.count_nonzero(mask)) for mask in masks)
+
+
+def count_radar_nodata(
+    sar: NDArray[np.float32], *, threads: int | None = None, backend: str | None = None
+) -> NDArray[np.int64]:
+    """How many pixels of N radar scenes `radar_nodata` finds.
+
+    Args:
+        sar: [N, 2, H, W] in dB.
+        threads: of the compiled core; all cores if None.
+        backend: "native" or "reference"; as `kit.screening.counts.backend` says when None.
+
+    Returns:
+        [N].
+
+    Raises:
+        InputError: a wrong pixel type or shape, or an unknown or missing backend.
+    """
+    if sar.dtype != np.float32 or sar.ndim != 4 or sar.shape[1] != 2 or 0 in sar.shape[1:]:
+        raise InputError("sar", f"is {sar.dtype} {sar.shape}", "it must be float32 [N, 2, H, W]")
+    library = on_processor(backend)
+    if library is None:
+        return np.array([np.count_nonzero(radar_nodata(scene)) for scene in sar], np.int64)
+    sar = np.require(sar, requirements=("C", "A"))
+    nodata = np.empty(len(sar), np.int64)
+    pixels = sar.shape[2] * sar.shape[3]
+    library.kit_radar_nodata(
+        sar.ctypes.data, len(sar), pixels, threads or native.cores(), nodata.ctypes.data
+    )
+    return nodata

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 import kit
 from kit.errors import InputError
-from kit.screening.counts import COLUMNS, count_with_peaks
-from kit.screening.nodata import count_radar_nodata
+from kit.screening.counts import COLUMNS, count_radar_nodata, count_with_peaks
 from kit.screening.rule import NO_PEAK, CloudRule
 from kit.tiles.reader import Batch, Reader
 
@@ -33,7 +32,7 @@ def measure(
 
     Args:
         sensor: "Sentinel1" or "Sentinel2".
-        files: the paths of each scene's bands, in the order of `kit.tiles.tiff.BANDS`.
+        files: the paths of each scene's bands, in the order of `kit.tiles.names.BANDS`.
         rule: the cloud rule.
         threads: that read and count.
         version: of the kit that asks; a worker with another one refuses.

@@ -19,56 +19,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 import kit
-from kit.cli.console import Advance
 from kit.errors import InputError
 from kit.files import atomic, lock, sweep_parts, write_bytes
+from kit.progress import Advance
 from kit.screening.executor import Workers, workers
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.measure import measure
 from kit.screening.rule import CloudRule
 from kit.screening.store import Part, Store
+from kit.screening.table import FIELDS, RATIOS, TABLE, dataset1, row_groups
 from kit.tiles.catalog import Catalog, Rejection, Scene, catalog, listed, tally
-from kit.tiles.tiff import BANDS, SceneKey
+from kit.tiles.names import BANDS
 
 PART = 2048
-TABLE = "scenes.parquet"
 REJECTED = "rejected.csv"
 _SCREEN = "screen"
-_FIELDS: dict[str, pa.DataType] = {
-    "sensor": pa.string(),
-    "lon": pa.string(),
-    "lat": pa.string(),
-    "date": pa.date32(),
-    "bands": pa.string(),
-    "paths": pa.list_(pa.string()),
-    "height": pa.int32(),
-    "width": pa.int32(),
-    "nodata_ratio": pa.float64(),
-    "qa60_ratio": pa.float64(),
-    "cloud_ratio": pa.float64(),
-    "peak": pa.int16(),
-}
-RATIOS = ["sensor", "nodata_ratio", "qa60_ratio"]  # what `dataset1` looks at
 # For each scene of a part what an earlier run measured, if that still holds.
 _Rows = list[dict[str, Any] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Screened:
-    """A readable scene with its size in pixels and its ratios, each a share of all pixels.
-
-    A radar scene has no clouds: its two cloud ratios are 0.
-    """
-
-    scene: Scene
-    height: int
-    width: int
-    nodata: float
-    qa60: float
-    cloud: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +146,7 @@ class _Run:
         for part in _parts(found):
             self.paths.append(self.store.path(part))
             if self.store.holds(part):
-                self._tell(len(part.scenes))
+                self._advance_by(len(part.scenes))
                 continue
             known = self.store.known(part)
             files = [
@@ -204,7 +173,7 @@ class _Run:
                 if problem is not None:
                     self.rejected.append(Rejection.unreadable(scene, problem))
             self.store.write(part, table)
-            self._tell(len(part.scenes))
+            self._advance_by(len(part.scenes))
 
     def _check_sight(self, part: Part, known: _Rows, fresh: pa.Table) -> None:
         """Workers elsewhere may fail at every tile because they have other disks."""
@@ -220,51 +189,10 @@ class _Run:
         table = measure(scene.sensor, [scene.files], self.rule, 1, kit.__version__)
         return bool(table["problem"].null_count)
 
-    def _tell(self, scenes: int) -> None:
+    def _advance_by(self, scenes: int) -> None:
         self.done += scenes
         if self.advance:
             self.advance(self.done, self.total)
-
-
-def read_scenes(path: Path) -> Iterator[Screened]:
-    """The rows of `scenes.parquet`, one after the other.
-
-    Raises:
-        InputError: there is no such table, or it is damaged.
-    """
-    for group in row_groups(path, [*_FIELDS]):
-        for row in group.to_pylist():
-            scene = Scene(
-                row["sensor"],
-                SceneKey(row["lon"], row["lat"], row["date"]),
-                tuple(row["paths"]),
-            )
-            ratios = (row[f"{name}_ratio"] for name in ("nodata", "qa60", "cloud"))
-            yield Screened(scene, row["height"], row["width"], *ratios)
-
-
-def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
-    """Some columns of `scenes.parquet`, a part after the other.
-
-    Raises:
-        InputError: there is no such table, or it is damaged.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            for number in range(file.num_row_groups):
-                yield file.read_row_group(number, columns)
-    except FileNotFoundError:
-        raise InputError(path, "no such table", "run kit screen DATA first") from None
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(path, f"damaged ({error})", "run kit screen DATA again") from None
-
-
-def dataset1(group: pa.Table) -> NDArray[np.bool_]:
-    """Which rows of a group, with `RATIOS` among its columns, Dataset-1 has if paired."""
-    optical = np.asarray(group["sensor"]) == "Sentinel2"
-    empty, flagged = (np.asarray(group[name]) for name in ("nodata_ratio", "qa60_ratio"))
-    result: NDArray[np.bool_] = optical & (empty == 0) & (flagged == 0)
-    return result
 
 
 def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
@@ -298,7 +226,7 @@ def _merge(known: _Rows, fresh: pa.Table) -> pa.Table:
 
 def _join(path: Path, parts: Iterable[Path]) -> None:
     """Write the readable scenes of all parts as one table, part by part."""
-    schema = pa.schema(_FIELDS)
+    schema = pa.schema(FIELDS)
     with atomic(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         for part in parts:
             writer.write_table(_ratios(_read_part(part)).cast(schema))
@@ -323,8 +251,8 @@ def _ratios(part: pa.Table) -> pa.Table:
     }
     for name in ("nodata", "qa60", "cloud"):
         made[f"{name}_ratio"] = pa.array(np.asarray(part[name]) / area)
-    columns = [made[name] if name in made else part[name] for name in _FIELDS]
-    return pa.table(columns, names=[*_FIELDS])
+    columns = [made[name] if name in made else part[name] for name in FIELDS]
+    return pa.table(columns, names=[*FIELDS])
 
 
 def _result(table: Path, max_cloud: float, run: _Run, rejected: tuple[Rejection, ...]) -> Screening:

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit import native
-from kit.cli.console import Advance
 from kit.errors import InputError
+from kit.progress import Advance
 from kit.screening.counts import COLUMNS, count, count_with_peaks
 from kit.screening.rule import CloudRule
-from kit.screening.screen import RATIOS, dataset1, row_groups
+from kit.screening.table import RATIOS, dataset1, row_groups
 from kit.tiles.reader import Reader
 
 _SEED = 0

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from kit.figures.grid import BRIGHTEN, grid, shown, write_png
 from kit.figures.histogram import Histogram
 from kit.screening.rule import CloudRule, cloud_mask, grow
-from kit.screening.screen import RATIOS, dataset1, row_groups
+from kit.screening.table import RATIOS, dataset1, row_groups
 from kit.tiles.reader import Reader
 
 CELL = 256

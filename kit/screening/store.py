@@ -8,7 +8,6 @@ is taken for none.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -24,10 +23,9 @@ from kit.files import sweep_parts, write_bytes
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.rule import CloudRule
 from kit.tiles.catalog import Scene
-from kit.tiles.netcdf import file_of
-from kit.tiles.tiff import SceneKey
+from kit.tiles.fingerprint import stat
+from kit.tiles.names import SceneKey
 
-ABSENT = -1
 _FORMAT = "1"
 _SCENES = ("sensor", "lon", "lat", "date", "paths", "sizes", "modified_ns")
 
@@ -172,15 +170,6 @@ class Store:
         if row["rule"]["scale"] == self._rule.scale and row["peak"] <= self._rule.threshold_milli:
             return measures | {"cloud": 0}
         return None
-
-
-def stat(file: str) -> tuple[int, int]:
-    """The size in bytes and the time in ns of a tile's file; `ABSENT` both if it is gone."""
-    try:
-        found = os.stat(file_of(file))
-    except OSError:
-        return ABSENT, ABSENT
-    return found.st_size, found.st_mtime_ns
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.cli.console import Advance
 from kit.errors import BusyError, InputError
+from kit.progress import Advance
 from kit.simulation.landcover import EPOCH, Field, Land, backscatter, noise, reflectance, survey
-from kit.tiles.tiff import BANDS, SceneKey, TileName, write_tile
+from kit.tiles.names import BANDS, SceneKey, TileName
+from kit.tiles.tiff import write_tile
 
 # The challenge's region in Para, Brazil, as a grid of 0.02 degrees: row 0 is the northernmost.
 _WEST, _NORTH = -5520, -333  # hundredths of a degree

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.archive.manifest import LOG, Cell, Log, read_log
 from kit.errors import InputError
 from kit.files import lock
+from kit.submission.log import LOG, Cell, Log, read_log
 
 # Whether more is better.
 LOCAL = {"mae": False, "psnr": True, "official_2022": False, "official_2023": False}

@@ -22,27 +22,20 @@ from typing import NamedTuple
 
 from kit.archive.check import Finding, check
 from kit.archive.layout import Layout, find_layout, name_images, read_scenes
-from kit.archive.manifest import LOG, describe, made_with, predictions_digest, read_log
+from kit.archive.manifest import describe, made_with, predictions_digest
+from kit.archive.mapping import TruthSet
 from kit.archive.reader import name_danger
 from kit.archive.writer import Entry, Sink, write_zip
-from kit.cli.console import Advance
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import atomic, lock, sha256, write_json
 from kit.native import cores
 from kit.prediction.anchors import anchor
-from kit.prediction.members import (
-    Averaging,
-    Member,
-    average,
-    averaging_text,
-    digest,
-    load_scene,
-    parse_averaging,
-    read_members,
-    select,
-)
+from kit.prediction.averaging import Averaging, average, averaging_text, parse_averaging
+from kit.prediction.members import Member, digest, load_scene, read_members, select
+from kit.progress import Advance
 from kit.scoring.score import Report, compare, ensemble_label
-from kit.scoring.truth import TruthSet, load_truth
+from kit.scoring.truth import load_truth
+from kit.submission.log import LOG, read_log
 from kit.tiles.tiff import encode_tiff
 
 STRETCHES = ("keep", "anchors")
@@ -86,7 +79,7 @@ def package(
         predictions: the folder that `kit predict` wrote.
         submissions: the folder to write to.
         ensemble: an ensemble's name, or variants with commas; what was predicted last if None.
-        average: "mean", "median", or weights, as `kit.prediction.members.parse_averaging` takes
+        average: "mean", "median", or weights, as `kit.prediction.averaging.parse_averaging` takes
             them.
         name: the archive's name without `.zip`; if None that of the ensemble, followed by the way
             it is averaged where that is not the mean.
@@ -208,7 +201,7 @@ def build(
         sink: the open file, or whatever else takes the bytes of the archive.
         members: whose predictions are averaged.
         names: each image's name with its scene; images of one scene are made once.
-        averaging: as `kit.prediction.members.average` takes it.
+        averaging: as `kit.prediction.averaging.average` takes it.
         stretch: as `package` takes it.
         threads: how many average and deflate; one for each core if None.
         advance: called with the images made, and their number.

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from kit.archive.manifest import Origin, Provenance, made_with, predictions_digest, read_provenance
 from kit.archive.writer import Sink
-from kit.cli.console import Advance
 from kit.errors import BusyError, InputError
 from kit.files import WORK, atomic, sha256
 from kit.pairs.table import fingerprint, read_pairs
 from kit.prediction.members import Member, digest, read_member
+from kit.progress import Advance
 from kit.submission.package import Built, build
 
 State = Literal["same", "there", "changed", "gone"]

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
-from kit.cli.console import Advance
 from kit.errors import InputError
+from kit.progress import Advance
+from kit.tiles.names import BANDS, DTYPES, FORM, SUFFIXES, SceneKey, name_fields
 from kit.tiles.netcdf import SUFFIX, Plane, check_installed, read_head, read_places
 from kit.tiles.netcdf_file import Head
-from kit.tiles.tiff import BANDS, DTYPES, FORM, SUFFIXES, SceneKey, name_fields
 
 TELL = 4096  # names between two calls of `advance`
 

@@ -7,7 +7,7 @@ newest one that is whole is gone on from; the last two and the one with the best
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +21,7 @@ from kit.device import place
 from kit.errors import InputError
 from kit.files import json_sha256, read_json, sha256, sync_folder, write_json
 from kit.models.registry import build_discriminator, build_generator
+from kit.progress import Report
 from kit.runs.folder import STATE
 from kit.runs.weights import write_tensors
 from kit.training.adam import Adam
@@ -137,11 +138,11 @@ class State:
             reason = " ".join(str(error).split())[:200]
             raise InputError(path, f"not a checkpoint of this run ({reason})", _ANEW) from None
 
-    def resume(self, folder: Path, tell: Callable[[str], None]) -> bool:
+    def resume(self, folder: Path, report: Report) -> bool:
         """Load the newest checkpoint in `folder` that is whole; False if there is none at all.
 
         Args:
-            tell: called with what is wrong with each newer one that is passed over.
+            report: called with what is wrong with each newer one that is passed over.
 
         Raises:
             InputError: there are checkpoints and none is whole, or they are another network's, or a
@@ -159,7 +160,7 @@ class State:
                 faults.append(error)
             else:
                 for fault in faults:
-                    tell(f"passes over {fault.where}: {fault.problem}")
+                    report(f"passes over {fault.where}: {fault.problem}")
                 return True
         if faults:
             raise faults[0]

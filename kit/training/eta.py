@@ -17,16 +17,16 @@ class Pace:
         steps: of the whole run.
         validations: of the whole run.
         guess: how many steps one validation takes, until one has been timed.
-        tell: called with the estimate in seconds.
+        report: called with the estimate in seconds.
     """
 
     def __init__(
-        self, steps: int, validations: int, guess: float, tell: Callable[[float], None]
+        self, steps: int, validations: int, guess: float, report: Callable[[float], None]
     ) -> None:
         self._steps = steps
         self._validations = validations
         self._guess = guess
-        self._tell = tell
+        self._report = report
         self._began = self._first = time.monotonic()
         self._taken = 0
         self._step_s: float | None = None
@@ -63,4 +63,4 @@ class Pace:
         whole = self._steps * self._step_s + self._validations * each
         if self._told is None or abs(whole - self._told) > _WORTH_TELLING * self._told:
             self._told = whole
-            self._tell(whole)
+            self._report(whole)

@@ -8,7 +8,7 @@ from types import FrameType
 
 
 @contextmanager
-def collected(*, patient: bool, tell: Callable[[], None] | None = None) -> Iterator[list[int]]:
+def collected(*, patient: bool, report: Callable[[], None] | None = None) -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM while the block runs; nothing else happens at the first of them.
 
     Only the main thread can: in another the list stays empty, and signals do what they did.
@@ -16,7 +16,7 @@ def collected(*, patient: bool, tell: Callable[[], None] | None = None) -> Itera
     Args:
         patient: a second Ctrl-C does no more than the first. Under torchrun it is the same one,
             which is handed on to processes that have had it already.
-        tell: called at each signal.
+        report: called at each signal.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -25,8 +25,8 @@ def collected(*, patient: bool, tell: Callable[[], None] | None = None) -> Itera
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        if tell:
-            tell()
+        if report:
+            report()
         if number == signal.SIGINT and not patient:
             signal.signal(number, before[signal.SIGINT])
 

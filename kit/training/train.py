@@ -19,16 +19,16 @@ from kit.device import keep_memory, pick
 from kit.distributed import Group, PeerError, join, restarted
 from kit.errors import CheckError, InputError
 from kit.files import lock, sweep_parts
-from kit.native import WORKERS
 from kit.pairs.dataset import PairDataset, Sample, batches, epoch_order, steps_per_epoch
-from kit.pairs.source import Source
+from kit.pairs.source import WORKERS, Source
 from kit.pairs.table import fingerprint, holdout_pairs, read_pairs, train_pairs
+from kit.progress import Report
 from kit.runs import folder as folders
 from kit.training.checkpoint import State, at_step, sweep
 from kit.training.eta import Pace
 from kit.training.signals import collected
 from kit.training.step import NotANumberError, Step
-from kit.training.validator import Judge
+from kit.training.validator import Validator
 from kit.variants import Variant
 
 LOG_EVERY = 10
@@ -106,8 +106,8 @@ def train(
         crop = min(variant.crop, 32 * math.ceil(max(max(p.height, p.width) for p in chosen) / 32))
         dataset = PairDataset(source, chosen, crop=crop, target=variant.target, seed=variant.seed)
         state = group.each(lambda: _begin(variant))
-        judge = Judge(variant, dataset, holdout, folder, group)
-        loop = _Loop(variant, state, dataset, judge, folder, group, workers, watch)
+        validator = Validator(variant, dataset, holdout, folder, group)
+        loop = _Loop(variant, state, dataset, validator, folder, group, workers, watch)
         if _resume(state, folder / folders.CHECKPOINTS, group, loop.note):
             loop.note(f"goes on from step {state.step}")
         elif group.first and folders.records(folder):
@@ -127,9 +127,9 @@ def _begin(variant: Variant) -> State:
         raise InputError(variant.name, problem, "give it a smaller width") from None
 
 
-def _resume(state: State, folder: Path, group: Group, tell: Callable[[str], None]) -> bool:
+def _resume(state: State, folder: Path, group: Group, report: Report) -> bool:
     """Load the newest whole checkpoint of those that the first process sees, if there are any."""
-    found = group.each(lambda: group.first and state.resume(folder, tell))
+    found = group.each(lambda: group.first and state.resume(folder, report))
     resumed, step = group.same([found, state.step])
 
     def follow() -> None:
@@ -148,7 +148,7 @@ class _Loop:
         variant: Variant,
         state: State,
         dataset: PairDataset,
-        judge: Judge,
+        validator: Validator,
         folder: Path,
         group: Group,
         workers: int,
@@ -157,7 +157,7 @@ class _Loop:
         self.variant = variant
         self.state = state
         self.dataset = dataset
-        self.judge = judge
+        self.validator = validator
         self.folder = folder
         self.group = group
         self.workers = workers
@@ -171,7 +171,7 @@ class _Loop:
         """Train to the end of the schedule."""
         state = self.state
         with collected(patient=self.group.size > 1) as stopped:
-            self.judge.mend(state, stopped, self.note)
+            self.validator.mend(state, stopped, self.note)
             self.pace = self._pace()
             self.saved = self.logged = time.monotonic()
             while state.epoch < self.epochs:
@@ -188,7 +188,7 @@ class _Loop:
                     self._validate(stopped, began)
 
     def _validate(self, stopped: list[int], began: float) -> None:
-        if row := self.judge.validate(self.state, stopped):
+        if row := self.validator.validate(self.state, stopped):
             row["validation_s"] = round(time.monotonic() - began, 2)
             self.group.alone(lambda: self._record(row))
         self._save()
@@ -197,17 +197,17 @@ class _Loop:
 
     def _pace(self) -> Pace:
         # A picture that is only drawn takes about a third of one that is learnt from.
-        drawn = self.judge.pictures / 3
+        drawn = self.validator.pictures / 3
 
-        def tell(seconds: float) -> None:
+        def report(seconds: float) -> None:
             if self.watch:
                 self.watch({"whole_s": seconds})
 
         validations = folders.validations(self.variant)
-        return Pace(self.epochs * self.steps, validations, drawn / self.variant.batch, tell)
+        return Pace(self.epochs * self.steps, validations, drawn / self.variant.batch, report)
 
     def note(self, words: str) -> None:
-        """Tell the user, who need not know it later."""
+        """Report the user, who need not know it later."""
         if self.watch:
             self.watch({"note": words})
 

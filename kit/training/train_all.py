@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.progress import Report
 from kit.training.signals import collected
 from kit.variants import find
 
@@ -39,7 +40,7 @@ def train_all(
     runs: Path,
     gpus: int = 0,
     options: Sequence[str] = (),
-    tell: Callable[[str], None],
+    report: Report,
 ) -> tuple[Outcome, ...]:
     """Train the named variants one after the other or, given GPUs, one on each at a time.
 
@@ -50,7 +51,7 @@ def train_all(
         runs: the folder of all runs; with GPUs each run writes what it says to its `train.log`.
         gpus: how many to use; 0 for one training at a time, wherever torch puts it.
         options: further options of `kit train`.
-        tell: called with a line about each that begins or ends.
+        report: called with a line about each that begins or ends.
 
     Raises:
         InputError: a name or a setting is wrong, or there are not as many GPUs; nothing is begun.
@@ -69,12 +70,12 @@ def train_all(
         for each in running:
             each.process.send_signal(signal.SIGTERM)
 
-    with collected(patient=True, tell=stop) as stopped, _ended(running):
+    with collected(patient=True, report=stop) as stopped, _ended(running):
         while running or (waiting and not stopped):
             while waiting and not stopped and len(running) < max(1, gpus):
                 name = waiting.pop(0)
                 gpu = min(set(range(max(1, gpus))) - {each.gpu for each in running})
-                tell(f"{variants[name].name}: begins" + (f" on GPU {gpu}" if gpus else ""))
+                report(f"{variants[name].name}: begins" + (f" on GPU {gpu}" if gpus else ""))
                 command = [sys.executable, "-m", "kit", "train", name, *options]
                 command += ["--work", str(work), "--runs", str(runs)]
                 command += [part for setting in settings for part in ("--set", setting)]
@@ -93,7 +94,7 @@ def train_all(
                 outcomes[each.name] = outcome
                 if code:
                     how = "stopped" if stopped else f"failed with exit code {code}"
-                    tell(f"{outcome.variant}: {how}")
+                    report(f"{outcome.variant}: {how}")
         if stopped:
             raise KeyboardInterrupt
     return tuple(outcomes[name] for name in variants)

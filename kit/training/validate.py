@@ -6,23 +6,20 @@ picture of one mean colour and beside the paper's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
-from kit.cli.console import Advance
 from kit.device import place
-from kit.engines.backend import draw
-from kit.engines.backends.eager import forward
 from kit.errors import InputError
 from kit.metrics import Scores, mae, mse, scores, summarise
+from kit.models.infer import infer
 from kit.pairs.dataset import mean_color, read_pair
 from kit.pairs.source import Source
 from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.progress import Advance
 from kit.runs.weights import load_run
 from kit.variants import PAPER
 
@@ -102,8 +99,3 @@ def errors(
         (mae(image, truth), mse(image, truth))
         for image, (_, truth) in zip(drawn, images, strict=True)
     ]
-
-
-def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Run a generator in evaluation mode on radar [N, 2, H, W] in [0, 1]; returns RGB in [0, 1]."""
-    return draw(partial(forward, generator.eval()), radar)

@@ -5,7 +5,7 @@ In: the state after an epoch. Out, in the folder of the run: `last.safetensors`,
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +19,15 @@ from kit.distributed import Group
 from kit.errors import CheckError, InputError
 from kit.figures.grid import sheet
 from kit.metrics import Scores, summarise
+from kit.models.infer import infer
 from kit.pairs.dataset import PairDataset, batches, mean_color, read_pair
 from kit.pairs.table import Pair
+from kit.progress import Report
 from kit.runs.folder import CHECKPOINTS, SAMPLES
 from kit.runs.weights import load_tensors, save_weights
 from kit.training.checkpoint import State, at_step
 from kit.training.ema import recalibrate
-from kit.training.validate import errors, infer, parts
+from kit.training.validate import errors, parts
 from kit.variants import Variant
 
 _SAMPLED = 4
@@ -34,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Scored:
     """A generator that may be exported, what its weights are, and how it scores."""
 
     generator: nn.Module
@@ -42,7 +44,7 @@ class _Judged:
     scores: Scores
 
 
-class Judge:
+class Validator:
     """Validates one run.
 
     Args:
@@ -104,13 +106,13 @@ class Judge:
             return {}
         return self._facts(best) | {f"{each.name}_mae": each.scores.mae for each in found}
 
-    def mend(self, state: State, stopped: list[int], tell: Callable[[str], None]) -> None:
+    def mend(self, state: State, stopped: list[int], report: Report) -> None:
         """Export again what this run has exported once, and what is gone or damaged now.
 
         Args:
             state: just loaded from the newest checkpoint, and the same afterwards.
             stopped: the signals that have come so far.
-            tell: called with what was wrong with which file.
+            report: called with what was wrong with which file.
 
         Raises:
             InputError: the checkpoint that the file was made from is not whole either.
@@ -125,7 +127,7 @@ class Judge:
             if self.group.any(bool(fault)):
                 self._remake(name, fault, state, at_step(folder, step), stopped)
                 state.load(at_step(folder, newest))
-                tell(f"exported {self.folder / name} again: {fault}")
+                report(f"exported {self.folder / name} again: {fault}")
 
     def _remake(
         self, name: str, fault: str, state: State, checkpoint: Path, stopped: list[int]
@@ -139,7 +141,7 @@ class Judge:
         best = self._best(self._judged(state, stopped))
         self.group.alone(lambda: self._export([name], state, best))
 
-    def _judged(self, state: State, stopped: list[int]) -> list[_Judged]:
+    def _judged(self, state: State, stopped: list[int]) -> list[_Scored]:
         """The generators of `state` that may be exported, the average last."""
         found = []
         # What a norm took together in training: on CUDA the pairs of all processes.
@@ -154,7 +156,7 @@ class Judge:
                     f"{self.folder}: the output of the generator is not a number after epoch "
                     f"{state.epoch}\n  its last checkpoint is kept; start anew with a smaller lr"
                 )
-            found.append(_Judged(generator, name, scores))
+            found.append(_Scored(generator, name, scores))
         return found
 
     def _scores(self, generator: nn.Module, stopped: list[int]) -> Scores:
@@ -189,17 +191,17 @@ class Judge:
         if state.average:
             yield "average", state.average.generator(self.variant)
 
-    def _best(self, found: list[_Judged]) -> _Judged:
+    def _best(self, found: list[_Scored]) -> _Scored:
         # Without a hold-out nobody can say which is better; the average is, as a rule.
         return min(found, key=lambda each: each.scores.mae) if self.holdout else found[-1]
 
-    def _facts(self, judged: _Judged) -> dict[str, Any]:
+    def _facts(self, judged: _Scored) -> dict[str, Any]:
         if not self.holdout:
             return {"weights": judged.name}
         mae, psnr = judged.scores.mae, judged.scores.psnr
         return {"holdout_mae": mae, "holdout_psnr": psnr, "weights": judged.name}
 
-    def _export(self, files: list[str], state: State, judged: _Judged) -> None:
+    def _export(self, files: list[str], state: State, judged: _Scored) -> None:
         about = {"epoch": state.epoch, "step": state.step, "mean_color": self._color}
         for file in files:
             facts = about | self._facts(judged)

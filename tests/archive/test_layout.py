@@ -8,7 +8,7 @@ import pytest
 from kit.archive.layout import LAYOUTS, Layout, find_layout, name_images, read_expected, read_scenes
 from kit.errors import InputError
 from kit.metrics import RULES
-from kit.tiles.tiff import SceneKey
+from kit.tiles.names import SceneKey
 from tests.helpers.archives import A, B
 
 CH3 = LAYOUTS["2022"]

@@ -15,18 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kit
-from kit.archive.manifest import (
-    LOG_COLUMNS,
-    _lines,
-    commit,
-    describe,
-    made_with,
-    predictions_digest,
-    read_log,
-    read_provenance,
-)
+from kit.archive.manifest import commit, describe, made_with, predictions_digest, read_provenance
 from kit.errors import InputError
 from kit.prediction.members import read_member
+from kit.submission.log import LOG_COLUMNS, _lines, read_log
 from tests.helpers.archives import A, image, write_member
 
 HEADER = ",".join(LOG_COLUMNS)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from kit.archive.layout import LAYOUTS, read_expected
-from kit.archive.mapping import write_mapping
+from kit.archive.mapping import SarInput, Truth, TruthSet, write_mapping
 from kit.errors import InputError
 from kit.scoring.score import score
-from kit.scoring.truth import SarInput, Truth, TruthSet, load_truth
+from kit.scoring.truth import load_truth
 from kit.submission.package import package
 from kit.tiles.tiff import encode_tiff
 from tests.helpers.archives import (

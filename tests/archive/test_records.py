@@ -42,7 +42,7 @@ class Unseekable(io.BytesIO):
     def seek(self, *_: object) -> int:
         raise OSError
 
-    def tell(self) -> int:
+    def report(self) -> int:
         raise OSError
 
 

@@ -11,17 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from kit.engines import registry
-from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backend import Plan, Spec
 from kit.engines.backends import eager
 from kit.engines.calibration import samples
 from kit.engines.choose import build_for, choose
 from kit.engines.engine import Engine
-from kit.engines.request import Precision, Wish
+from kit.engines.request import Precision, Request
 from kit.errors import CheckError, InputError
+from kit.models.infer import Forward
 from kit.runs.weights import read_run
 
 SIZE = (32, 32)
-ANY = Wish()
+ANY = Request()
 
 
 @dataclass
@@ -58,7 +59,9 @@ class Backend:
         self.built.append(spec.precision)
         (folder / "error").write_text(str(self.errors[spec.precision]))
 
-    def load(self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    def load(
+        self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]
+    ) -> Forward:
         error = float((folder / "error").read_text())
         network = generator()
         self.loaded.append(plan)
@@ -92,7 +95,7 @@ class Slow(Backend):
     def build(self, *given: object) -> None:
         raise AssertionError("eager needs no building")
 
-    def load(self, folder: Path, *given: object) -> Run:
+    def load(self, folder: Path, *given: object) -> Forward:
         (folder / "error").write_text("0")
         run = super().load(folder, *given)  # type: ignore[arg-type]
         (folder / "error").unlink()
@@ -100,16 +103,16 @@ class Slow(Backend):
 
 
 def pick(
-    wish: Wish = ANY,
+    request: Request = ANY,
     name: str = "spade2",
     told: list[str] | None = None,
     **settings,
 ) -> Engine:
     weights = read_run(Path("runs"), name)
     return choose(
-        weights, SIZE, wish, cache=Path("engines"),
+        weights, SIZE, request, cache=Path("engines"),
         samples=lambda: samples(Path("work"), weights, SIZE),
-        tell=(told if told is not None else []).append, **settings,
+        report=(told if told is not None else []).append, **settings,
     )  # fmt: skip
 
 
@@ -145,26 +148,26 @@ def test_a_fast_engine_that_changes_the_mae_is_left_out(trained: Path, backends)
 def test_one_asked_for_by_name_is_refused_or_falls_back(trained: Path, backends) -> None:
     backends["fast"].errors = {"int8": 0.5, "bfloat16": 0.4, "float32": 0.0}
     with pytest.raises(CheckError, match=r"fast in int8: mean difference (.|\n)*--fallback") as no:
-        pick(Wish("fast", "int8"))
+        pick(Request("fast", "int8"))
     assert no.value.exit_code == 4
     told: list[str] = []
-    engine = pick(Wish("fast", "int8", fallback=True), told=told)
+    engine = pick(Request("fast", "int8", fallback=True), told=told)
     assert engine.spec.precision == "float32"
     assert [line.split()[-1] for line in told if "is refused" in line] == ["bfloat16", "float32"]
-    assert pick(Wish("fast", "int8", tolerance=1e9)).spec.precision == "int8"
-    assert pick(Wish("fast")).spec.precision == "float32"
+    assert pick(Request("fast", "int8", tolerance=1e9)).spec.precision == "int8"
+    assert pick(Request("fast")).spec.precision == "float32"
 
 
 def test_what_no_backend_or_precision_can_do_is_named(trained: Path, backends) -> None:
     with pytest.raises(InputError, match="no such backend") as caught:
-        pick(Wish("warp"))
+        pick(Request("warp"))
     assert caught.value.exit_code == 3
     with pytest.raises(InputError, match="no such precision"):
-        pick(Wish(precision="fp4"))
+        pick(Request(precision="fp4"))
     with pytest.raises(InputError, match="does not compute in int8"):
-        pick(Wish("fast", "int8"))
+        pick(Request("fast", "int8"))
     with pytest.raises(InputError, match="no backend here computes in float16"):
-        pick(Wish(precision="float16"))
+        pick(Request(precision="float16"))
 
 
 def test_a_backend_that_is_missing_is_named_with_what_would_bring_it(
@@ -175,7 +178,7 @@ def test_a_backend_that_is_missing_is_named_with_what_would_bring_it(
 
     monkeypatch.setattr(backends["fast"], "require", require, raising=False)
     with pytest.raises(InputError, match="pip install fast"):
-        pick(Wish("fast"))
+        pick(Request("fast"))
     assert pick().name == "slow"
 
 
@@ -189,41 +192,41 @@ def test_for_a_few_scenes_nothing_is_built(trained: Path, backends) -> None:
 
 
 def test_what_began_a_prediction_goes_on_with_it(trained: Path, backends) -> None:
-    before = pick(Wish("slow")).describe()
+    before = pick(Request("slow")).describe()
     assert pick(before=[before]).name == "slow"
-    assert pick(Wish("fast"), before=[before]).name == "fast"
+    assert pick(Request("fast"), before=[before]).name == "fast"
     assert pick(before=[{"name": "of an older kit"}]).name == "fast"
 
 
 def test_a_plan_without_room_is_passed_over(trained: Path, backends) -> None:
     backends["fast"].room = 2
-    assert pick(Wish("fast")).batch == 2
+    assert pick(Request("fast")).batch == 2
     backends["slow"].room = 0
     with pytest.raises(InputError, match="no room for one tile"):
-        pick(Wish("slow"))
+        pick(Request("slow"))
     # It is built, and measured once there is room.
     backends["slow"].room = 99
-    assert pick(Wish("slow")).batch in (2, 8) and backends["slow"].built == ["float32"]
+    assert pick(Request("slow")).batch in (2, 8) and backends["slow"].built == ["float32"]
 
 
 def test_other_weights_versions_and_sizes_get_engines_of_their_own(trained: Path, backends) -> None:
-    pick(Wish("fast"))
-    pick(Wish("fast"), name="spade4")
+    pick(Request("fast"))
+    pick(Request("fast"), name="spade4")
     backends["fast"].label = "2"
-    pick(Wish("fast"))
+    pick(Request("fast"))
     assert len(backends["fast"].built) == 3
     assert len([*Path("engines").glob("spade*-fast-*")]) == 3
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "about", "foreign"])
 def test_a_damaged_or_foreign_entry_is_built_again(trained: Path, backends, damage: str) -> None:
-    pick(Wish("fast"))
+    pick(Request("fast"))
     (entry,) = Path("engines").glob("spade2-fast-*")
     file = entry / ("engine.json" if damage == "about" else "error")
     if damage == "gone":
         file.unlink()
     elif damage == "foreign":
-        pick(Wish("fast"), name="spade4")
+        pick(Request("fast"), name="spade4")
         (other,) = Path("engines").glob("spade4-fast-*")
         for path in entry.iterdir():
             path.write_bytes((other / path.name).read_bytes())
@@ -233,7 +236,7 @@ def test_a_damaged_or_foreign_entry_is_built_again(trained: Path, backends, dama
         file.write_bytes(data[:-1] if damage == "cut" else data)
     backends["fast"].built.clear()
     told: list[str] = []
-    pick(Wish("fast"), told=told)
+    pick(Request("fast"), told=told)
     assert backends["fast"].built == ["float32"]
     assert "it is built again" in told[0]
 
@@ -247,19 +250,19 @@ def test_an_engine_for_another_machine_is_measured_and_compared_on_that(
         "tell": lambda _: None,
     }  # fmt: skip
     backends["fast"].errors = {"int8": 0.5, "float32": 0.0}
-    assert build_for("here", weights, SIZE, Wish("fast", "int8"), **settings).is_dir()
+    assert build_for("here", weights, SIZE, Request("fast", "int8"), **settings).is_dir()
     assert not backends["fast"].loaded
     with pytest.raises(CheckError, match="mean difference"):
-        pick(Wish("fast", "int8"))
+        pick(Request("fast", "int8"))
     assert backends["fast"].built == ["int8"] and backends["fast"].loaded
-    there = build_for("there", weights, SIZE, Wish("fast", "float32"), **settings)
-    assert pick(Wish("fast", "float32")).spec.precision == "float32"
+    there = build_for("there", weights, SIZE, Request("fast", "float32"), **settings)
+    assert pick(Request("fast", "float32")).spec.precision == "float32"
     assert backends["fast"].built == ["int8", "float32", "float32"] and there.is_dir()
     with pytest.raises(InputError, match="no such target"):
-        build_for("elsewhere", weights, SIZE, Wish("fast", "float32"), **settings)
-    for wish in (Wish(), Wish("fast"), Wish(precision="int8")):
+        build_for("elsewhere", weights, SIZE, Request("fast", "float32"), **settings)
+    for request in (Request(), Request("fast"), Request(precision="int8")):
         with pytest.raises(InputError, match="--precision"):
-            build_for("there", weights, SIZE, wish, **settings)
+            build_for("there", weights, SIZE, request, **settings)
 
 
 def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, backends) -> None:
@@ -269,11 +272,11 @@ def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, bac
     bare = type(found)(found.radar, None, found.calibration, 0.05, "given")
     settings = {"cache": Path("engines"), "samples": lambda: bare, "tell": lambda _: None}
     with pytest.raises(CheckError, match=r"at most 1\.\d\d %|at most 2\.00 %"):
-        choose(weights, SIZE, Wish("fast", "int8"), **settings)
+        choose(weights, SIZE, Request("fast", "int8"), **settings)
     unknown = type(found)(found.radar, None, found.calibration, None, "given")
     settings["samples"] = lambda: unknown
     with pytest.raises(CheckError, match="no truth"):
-        choose(weights, SIZE, Wish("slow", "float32"), **settings)
+        choose(weights, SIZE, Request("slow", "float32"), **settings)
 
 
 def test_rates_that_are_near_are_measured_side_by_side_once(

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from kit.engines.accuracy import REFERENCE
-from kit.engines.backend import Plan, Run, Spec, draw
+from kit.engines.backend import Plan, Spec
 from kit.engines.cache import Entry
 from kit.engines.engine import Engine
 from kit.errors import InputError
+from kit.models.infer import Forward, infer_batches
 from kit.runs.weights import Weights
 from tests.helpers.variants import tiny
 
@@ -47,7 +48,9 @@ class Card:
 
     def build(self, generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None: ...
 
-    def load(self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+    def load(
+        self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]
+    ) -> Forward:
         self.loaded.append(plan)
         if self.at == "load":
             self.check(plan.batch)
@@ -67,8 +70,8 @@ class Card:
 
 def engine(card: Card, plan: Plan, told: list[str] | None = None, name: str = "card") -> Engine:
     about = {"plan": asdict(plan), "rate": 1.0, "gate": REFERENCE.as_dict()}
-    tell = (lambda _: None) if told is None else told.append
-    return Engine(name, card, Spec("float32", SIDE, SIDE), Entry(Path(), about), WEIGHTS, tell)
+    report = (lambda _: None) if told is None else told.append
+    return Engine(name, card, Spec("float32", SIDE, SIDE), Entry(Path(), about), WEIGHTS, report)
 
 
 def tiles(count: int) -> np.ndarray:
@@ -89,7 +92,9 @@ def test_without_room_the_batch_is_halved_and_all_is_drawn_in_order(
     card = Card(room=2, error=error, at=at)
     drawing = engine(card, Plan(8, 2), told)
     radar = tiles(19)
-    np.testing.assert_allclose(draw(drawing, radar, drawing.batch), expected(radar), atol=1e-6)
+    np.testing.assert_allclose(
+        infer_batches(drawing, radar, drawing.batch), expected(radar), atol=1e-6
+    )
     assert card.loaded == [Plan(8, 2), Plan(4), Plan(2)]
     assert card.drawn == [2] * 12  # 19 tiles are three batches, the last of them filled up
     assert told == [
@@ -104,9 +109,9 @@ def test_room_that_goes_while_it_draws_costs_no_tile() -> None:
     card = Card(room=4)
     drawing = engine(card, Plan(4))
     radar = tiles(8)
-    first = draw(drawing, radar[:4], drawing.batch)
+    first = infer_batches(drawing, radar[:4], drawing.batch)
     card.room = 1
-    second = draw(drawing, radar[4:], drawing.batch)
+    second = infer_batches(drawing, radar[4:], drawing.batch)
     found = np.concatenate((first, second))
     np.testing.assert_allclose(found, expected(radar), atol=1e-6)
     assert card.drawn == [4, 1, 1, 1, 1]
@@ -117,7 +122,7 @@ def test_parts_are_of_equal_size(batch: int, parts: list[int]) -> None:
     card = Card(room=parts[-1])
     radar = tiles(batch)
     drawing = engine(card, Plan(batch))
-    np.testing.assert_allclose(draw(drawing, radar, batch), expected(radar), atol=1e-6)
+    np.testing.assert_allclose(infer_batches(drawing, radar, batch), expected(radar), atol=1e-6)
     assert [plan.batch for plan in card.loaded] == parts
 
 
@@ -125,7 +130,7 @@ def test_parts_are_of_equal_size(batch: int, parts: list[int]) -> None:
 def test_a_single_tile_that_does_not_fit_is_refused(name: str) -> None:
     drawing = engine(Card(room=0), Plan(4), name=name)
     with pytest.raises(InputError, match="a small card: has no room for one tile of 8x8") as caught:
-        draw(drawing, tiles(4), 4)
+        infer_batches(drawing, tiles(4), 4)
     assert caught.value.exit_code == 3
     assert ("--backend eager" in caught.value.remedy) == (name != "eager")
 
@@ -158,11 +163,11 @@ def test_what_a_failed_call_held_is_free_before_the_next_is_tried() -> None:
             del held
 
     drawing = engine(Tight(room=1), Plan(4))
-    assert len(draw(drawing, tiles(4), 4)) == 4
+    assert len(infer_batches(drawing, tiles(4), 4)) == 4
 
 
 def test_another_error_is_no_reason_for_smaller_batches() -> None:
     card = Card(room=2, error=RuntimeError)
     with pytest.raises(RuntimeError, match="no room"):
-        draw(engine(card, Plan(4)), tiles(4), 4)
+        infer_batches(engine(card, Plan(4)), tiles(4), 4)
     assert len(card.loaded) == 1

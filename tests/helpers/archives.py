@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.writer import write_zip
-from kit.tiles.tiff import RGB_BANDS, SceneKey, TileName, write_tile
+from kit.tiles.names import RGB_BANDS, SceneKey, TileName
+from kit.tiles.tiff import write_tile
 
 A = "-54.48_-3.33_2019_06_08"
 B = "-55.20_-4.39_2019_06_20"

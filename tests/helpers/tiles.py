@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.tiles.tiff import S1_BANDS, S2_BANDS, SceneKey, TileName, write_tile
+from kit.tiles.names import S1_BANDS, S2_BANDS, SceneKey, TileName
+from kit.tiles.tiff import write_tile
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.metrics import stretch
 from kit.pairs.dataset import (
     PairDataset,
     Sample,
@@ -25,12 +24,15 @@ from kit.pairs.dataset import (
     steps_per_epoch,
 )
 from kit.pairs.pack import pack
+from kit.pairs.pairing import pair
 from kit.pairs.source import Source
-from kit.pairs.table import Pair, pair, write_pairs
-from kit.screening.nodata import radar_nodata
+from kit.pairs.table import Pair, write_pairs
+from kit.scaling import radar_nodata, stretch
 from kit.screening.rule import CloudRule
-from kit.screening.screen import read_scenes, screen
-from kit.tiles.tiff import S1_BANDS, TileName, read_scene, write_tile
+from kit.screening.screen import screen
+from kit.screening.table import read_scenes
+from kit.tiles.names import S1_BANDS, TileName
+from kit.tiles.tiff import read_scene, write_tile
 from tests.helpers.tiles import key, optical, radar, world
 
 

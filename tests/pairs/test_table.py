@@ -8,19 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.pairs.table import (
-    DEGREES_PER_PIXEL,
-    Pair,
-    holdout_pairs,
-    pair,
-    read_pairs,
-    split,
-    train_pairs,
-    write_pairs,
-)
-from kit.screening.screen import Screened
+from kit.pairs.pairing import DEGREES_PER_PIXEL, pair, split
+from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs, write_pairs
+from kit.screening.table import Screened
 from kit.tiles.catalog import Scene, tally
-from kit.tiles.tiff import SceneKey
+from kit.tiles.names import SceneKey
 from tests.helpers.tiles import key
 
 

@@ -8,9 +8,11 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from kit.metrics import mse, stretch
+from kit.metrics import mse
 from kit.prediction.anchors import anchor
-from kit.tiles.tiff import SceneKey, TileName, read_scene
+from kit.scaling import stretch
+from kit.tiles.names import SceneKey, TileName
+from kit.tiles.tiff import read_scene
 from tests.helpers.tiles import SHARED
 
 SAMPLE = SHARED / "multiearth-sample" / "sent2"

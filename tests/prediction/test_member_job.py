@@ -21,18 +21,19 @@ import torch
 
 import kit.prediction.member_job
 import kit.prediction.pipeline
-from kit.engines.request import Wish
+from kit.engines.request import Request
 from kit.errors import CheckError, OutputError
 from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
 from kit.tiles.catalog import catalog
-from kit.tiles.tiff import TileName, read_scene, write_tile
+from kit.tiles.names import TileName
+from kit.tiles.tiff import read_scene, write_tile
 from tests.helpers.tiles import key, radar
 
 KILLS = int(os.environ.get("KIT_KILLS", "6"))
 SCENES, ODD = 32, 6
-EAGER = Wish("eager", "float32")
+EAGER = Request("eager", "float32")
 
 
 def run(
@@ -43,7 +44,7 @@ def run(
         Path(data),
         runs=Path("runs"),
         predictions=Path(folder),
-        wish=EAGER,
+        request=EAGER,
         **settings,
     )
 
@@ -314,9 +315,9 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from kit.prediction.predict import predict
-from kit.engines.request import Wish
+from kit.engines.request import Request
 data, out = sys.argv[1:]
-predict("p2phd1", Path(data), runs=Path("runs"), predictions=Path(out), wish=Wish("eager", "float32"))
+predict("p2phd1", Path(data), runs=Path("runs"), predictions=Path(out), request=Request("eager", "float32"))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """  # noqa: E501
 

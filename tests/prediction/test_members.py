@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 
 import kit
 from kit.errors import InputError
-from kit.prediction.members import (
-    average,
-    average_scene,
-    averaging_text,
-    digest,
-    parse_averaging,
-    read_member,
-    read_members,
-    select,
-)
+from kit.prediction.averaging import average, averaging_text, parse_averaging
+from kit.prediction.members import average_scene, digest, read_member, read_members, select
 from tests.helpers.archives import A, B, image, write_member
 
 VALUES = st.integers(0, 65535) | st.sampled_from([0, 65535])

@@ -14,8 +14,7 @@ import pytest
 import kit.prediction.pipeline
 from kit.errors import InputError, OutputError
 from kit.prediction.pipeline import AHEAD, LEVELS, Reading, Writer, readings
-from kit.scaling import scale_radar
-from kit.screening.nodata import radar_nodata
+from kit.scaling import radar_nodata, scale_radar
 from kit.tiles.catalog import Scene, catalog
 from kit.tiles.tiff import read_scene
 from tests.helpers.tiles import key, radar

@@ -10,16 +10,17 @@ import torch
 
 import kit.prediction.pipeline
 from kit.engines.engine import Engine
-from kit.engines.request import Wish
+from kit.engines.request import Request
 from kit.errors import BusyError, CheckError, InputError
+from kit.models.infer import infer
 from kit.pairs.table import fingerprint, read_pairs
 from kit.prediction.members import read_members
 from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
-from kit.tiles.tiff import TileName, read_scene, write_tile
+from kit.tiles.names import TileName
+from kit.tiles.tiff import read_scene, write_tile
 from kit.training.train import train
-from kit.training.validate import infer
 from tests.helpers.tiles import key, radar
 from tests.helpers.variants import tiny
 
@@ -212,14 +213,14 @@ def test_output_that_is_no_number_is_never_written(trained: Path) -> None:
 
 def test_what_engine_is_taken_is_told_once(trained: Path) -> None:
     told: list[str] = []
-    run("spade2", tell=told.append)
+    run("spade2", report=told.append)
     assert [line for line in told if line.startswith("spade2: eager, as 2 tiles")] == told
 
 
 def test_an_engine_that_cannot_be_had_is_named_though_all_is_drawn(trained: Path) -> None:
     run("spade2")
     with pytest.raises(InputError, match="no such backend"):
-        run("spade2", wish=Wish("openvno"))
+        run("spade2", request=Request("openvno"))
 
 
 def test_untrained_members_are_named_before_any_work(trained: Path) -> None:

@@ -13,9 +13,10 @@ from kit.errors import InputError
 from kit.files import sha256
 from kit.metrics import RULES
 from kit.prediction.anchors import anchor
-from kit.prediction.members import average
+from kit.prediction.averaging import average
 from kit.scoring.score import score
-from kit.tiles.tiff import SceneKey, TileName, encode_tiff, read_scene
+from kit.tiles.names import SceneKey, TileName
+from kit.tiles.tiff import encode_tiff, read_scene
 from tests.helpers.archives import (
     A,
     B,

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kit.archive.mapping import write_mapping
+from kit.archive.mapping import SarInput, Truth, read_mapping, read_pixels, scene_in, write_mapping
 from kit.errors import InputError
-from kit.scoring.images import read_pixels
-from kit.scoring.truth import SarInput, Truth, load_truth, read_mapping, scene_in
-from kit.tiles.tiff import SceneKey
+from kit.scoring.truth import load_truth
+from kit.tiles.names import SceneKey
 from tests.helpers.archives import A, B, digital_numbers, write_truth
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "multiearth-sample"

@@ -7,10 +7,10 @@ import pytest
 
 import kit
 from kit.errors import InputError
+from kit.scaling import radar_nodata
 from kit.screening.counts import count_with_peaks
 from kit.screening.measure import SCHEMA
 from kit.screening.measure import measure as measure_as
-from kit.screening.nodata import radar_nodata
 from kit.screening.rule import NO_PEAK, CloudRule
 from kit.tiles.catalog import catalog
 from kit.tiles.tiff import read_scene

@@ -5,7 +5,8 @@ import pytest
 
 from kit import native
 from kit.errors import InputError
-from kit.screening.nodata import count_radar_nodata, radar_nodata
+from kit.scaling import radar_nodata
+from kit.screening.counts import count_radar_nodata
 
 needs_core = pytest.mark.skipif(
     native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]

@@ -16,9 +16,11 @@ from kit.errors import BusyError, InputError, OutputError
 from kit.screening import screen as module
 from kit.screening.counts import count
 from kit.screening.rule import CloudRule
-from kit.screening.screen import Screening, read_scenes, screen
+from kit.screening.screen import Screening, screen
+from kit.screening.table import read_scenes
 from kit.tiles.catalog import catalog
-from kit.tiles.tiff import TileName, read_scene
+from kit.tiles.names import TileName
+from kit.tiles.tiff import read_scene
 from tests.helpers.tiles import SHARED, key, optical, radar, world
 
 

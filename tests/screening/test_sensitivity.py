@@ -9,9 +9,11 @@ import pytest
 
 from kit.errors import InputError
 from kit.screening.rule import CloudRule, cloud_mask
-from kit.screening.screen import TABLE, screen
+from kit.screening.screen import screen
 from kit.screening.sensitivity import Effects, effects
-from kit.tiles.tiff import RGB_BANDS, SceneKey, TileName, read_scene, read_tile, write_tile
+from kit.screening.table import TABLE
+from kit.tiles.names import RGB_BANDS, SceneKey, TileName
+from kit.tiles.tiff import read_scene, read_tile, write_tile
 from tests.helpers.tiles import SHARED, key, optical, radar
 
 

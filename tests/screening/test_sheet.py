@@ -13,8 +13,9 @@ from kit.errors import InputError
 from kit.figures.histogram import COLORS
 from kit.screening import sheet
 from kit.screening.rule import CloudRule
-from kit.screening.screen import TABLE, screen
+from kit.screening.screen import screen
 from kit.screening.sheet import CELL, PEAK, TINT, picture
+from kit.screening.table import TABLE
 from tests.helpers.tiles import SHARED, key, optical, radar
 from tests.screening.test_sensitivity import paint, table
 

@@ -13,7 +13,8 @@ from kit.simulation.landcover import (
     reflectance,
     survey,
 )
-from kit.tiles.tiff import RGB_BANDS, S1_BANDS, read_tile
+from kit.tiles.names import RGB_BANDS, S1_BANDS
+from kit.tiles.tiff import read_tile
 from tests.helpers.tiles import SHARED
 
 SIZE = 128

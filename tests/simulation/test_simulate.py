@@ -13,7 +13,8 @@ from kit.screening.counts import COLUMNS, count
 from kit.screening.rule import CloudRule
 from kit.simulation.landcover import EPOCH, reflectance, survey
 from kit.simulation.simulate import World, cirrus, cumulus, haze, simulate, speckle
-from kit.tiles.tiff import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName, read_scene, read_tile
+from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName
+from kit.tiles.tiff import read_scene, read_tile
 
 SIZE = 64
 

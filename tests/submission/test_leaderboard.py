@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.archive.manifest import LOG_COLUMNS
 from kit.errors import BusyError, InputError
 from kit.files import lock
 from kit.submission.leaderboard import Agreement, kendall, leaderboard, log
+from kit.submission.log import LOG_COLUMNS
 
 HEADER = ",".join(LOG_COLUMNS) + "\n"
 # time, name, members, mae, psnr, official_2022, official_2023, sha256, leaderboard

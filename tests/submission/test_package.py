@@ -19,13 +19,15 @@ import tifffile
 import kit
 from kit.archive.check import check
 from kit.archive.layout import LAYOUTS
-from kit.archive.manifest import LOG_COLUMNS, made_with, predictions_digest, read_provenance
+from kit.archive.manifest import made_with, predictions_digest, read_provenance
 from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import lock, sha256
-from kit.prediction.members import Averaging, digest
-from kit.prediction.members import average as average_images
+from kit.prediction.averaging import Averaging
+from kit.prediction.averaging import average as average_images
+from kit.prediction.members import digest
 from kit.scoring.score import score
 from kit.submission.leaderboard import leaderboard
+from kit.submission.log import LOG_COLUMNS
 from kit.submission.package import Package, package
 from tests.helpers.archives import A, B, digital_numbers, image, write_member, write_truth
 

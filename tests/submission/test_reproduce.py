@@ -16,7 +16,7 @@ from kit.files import sha256
 from kit.pairs.table import Pair, fingerprint, write_pairs
 from kit.submission.package import Package, package
 from kit.submission.reproduce import Part, Reproduction, reproduce
-from kit.tiles.tiff import SceneKey
+from kit.tiles.names import SceneKey
 from tests.helpers.archives import A, B, image, write_member
 
 ENGINE = {"name": "torch eager", "version": "2", "device": "CPU", "precision": "float32"}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from kit.errors import InputError
 from kit.tiles.catalog import TELL, Scenes, catalog
-from kit.tiles.tiff import BANDS, SUFFIXES, SceneKey, TileName
+from kit.tiles.names import BANDS, SUFFIXES, SceneKey, TileName
 from tests.helpers.tiles import SHARED, key, optical, radar
 
 

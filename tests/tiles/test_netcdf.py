@@ -33,10 +33,11 @@ from kit.screening.screen import screen
 from kit.tiles import netcdf
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.hdf5_chunks import Chunks
+from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.netcdf import Plane, file_of, read_places
 from kit.tiles.netcdf_file import NcFile
 from kit.tiles.reader import Reader
-from kit.tiles.tiff import BANDS, SceneKey, read_scene, read_tile
+from kit.tiles.tiff import read_scene, read_tile
 from tests.helpers.tiles import SHARED, optical, radar
 from tests.helpers.tiles import key as place
 

@@ -18,8 +18,9 @@ from rasterio.io import MemoryFile
 from kit import native
 from kit.errors import InputError
 from kit.tiles import reader
+from kit.tiles.names import BANDS
 from kit.tiles.reader import Reader
-from kit.tiles.tiff import BANDS, encode_tiff, read_scene
+from kit.tiles.tiff import encode_tiff, read_scene
 from tests.helpers.tiles import SHARED
 
 needs_core = pytest.mark.skipif(

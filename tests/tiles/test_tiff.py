@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.tiles.tiff import SceneKey, TileName, encode_tiff, read_scene, read_tile, write_tile
+from kit.tiles.names import SceneKey, TileName
+from kit.tiles.tiff import encode_tiff, read_scene, read_tile, write_tile
 from tests.helpers.tiles import key
 
 NAME = "Sentinel1_VH_-54.48_-3.33_2016_10_09.tiff"

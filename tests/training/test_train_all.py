@@ -46,7 +46,7 @@ def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, mo
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     names = ("p2phd1", "spade2")
     where = {"work": Path("work"), "runs": Path("runs")}
-    outcomes = train_all(names, settings=TINY, gpus=2, tell=told.append, **where)
+    outcomes = train_all(names, settings=TINY, gpus=2, report=told.append, **where)
     assert [(each.variant, each.exit_code) for each in outcomes] == [("p2phd1", 0), ("spade2", 0)]
     assert used == [("p2phd1", "4"), ("spade2", "6")]
     # The fixture has trained both.
@@ -74,12 +74,12 @@ def test_the_options_of_a_training_reach_it(trained: Path, monkeypatch) -> None:
 def test_more_gpus_than_there_are_is_an_error(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     with pytest.raises(InputError, match="there are 2"):
-        train_all(("p2phd1",), gpus=3, work=tmp_path, runs=tmp_path / "runs", tell=print)
+        train_all(("p2phd1",), gpus=3, work=tmp_path, runs=tmp_path / "runs", report=print)
 
 
 def test_a_wrong_name_begins_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="spade9"):
-        train_all(("p2phd1", "spade9"), work=tmp_path, runs=tmp_path / "runs", tell=print)
+        train_all(("p2phd1", "spade9"), work=tmp_path, runs=tmp_path / "runs", report=print)
     assert not (tmp_path / "runs").exists()
 
 
@@ -98,7 +98,11 @@ def test_a_signal_is_handed_on_and_what_runs_has_saved(trained: Path) -> None:
     settings = (*TINY, "epochs=200")
     with pytest.raises(KeyboardInterrupt):
         train_all(
-            ("p2phd1", "spade2"), settings=settings, work=Path("work"), runs=Path("all"), tell=print
+            ("p2phd1", "spade2"),
+            settings=settings,
+            work=Path("work"),
+            runs=Path("all"),
+            report=print,
         )
     assert checkpoints(Path("all/p2phd1/checkpoints"))
     assert not Path("all/spade2").exists()
@@ -107,6 +111,10 @@ def test_a_signal_is_handed_on_and_what_runs_has_saved(trained: Path) -> None:
 def test_two_of_one_name_begin_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="same: the name of two"):
         train_all(
-            ("spade2", "spade3"), settings=("name=same",), work=tmp_path, runs=tmp_path, tell=print
+            ("spade2", "spade3"),
+            settings=("name=same",),
+            work=tmp_path,
+            runs=tmp_path,
+            report=print,
         )
     assert not [*tmp_path.iterdir()]

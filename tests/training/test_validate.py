@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from kit.errors import InputError
+from kit.models.infer import infer
 from kit.pairs.dataset import read_pair
 from kit.pairs.source import Source
 from kit.pairs.table import holdout_pairs, read_pairs
-from kit.training.validate import evaluate, infer, validate
+from kit.training.validate import evaluate, validate
 from kit.variants import PAPER
 
 

@@ -23,7 +23,7 @@ from kit.runs.weights import load_weights
 from kit.training.checkpoint import State, at_step
 from kit.training.train import Watch, train
 from kit.training.validate import evaluate
-from kit.training.validator import Judge
+from kit.training.validator import Validator
 from tests.helpers.variants import tiny
 from tests.training.test_train import assert_same_end
 
@@ -31,9 +31,9 @@ from tests.training.test_train import assert_same_end
 @pytest.fixture
 def worse_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every validation but a run's first finds much larger errors."""
-    validate, errors, worse = Judge.validate, kit.training.validator.errors, [0.0]
+    validate, errors, worse = Validator.validate, kit.training.validator.errors, [0.0]
 
-    def validating(self: Judge, state: State, stopped: list[int]) -> dict:
+    def validating(self: Validator, state: State, stopped: list[int]) -> dict:
         worse[0] = float(state.epoch > 1)
         try:
             return validate(self, state, stopped)
@@ -43,7 +43,7 @@ def worse_later(monkeypatch: pytest.MonkeyPatch) -> None:
     def erring(*rest: Any) -> list[tuple[float, float]]:
         return [(mae + worse[0], mse) for mae, mse in errors(*rest)]
 
-    monkeypatch.setattr(Judge, "validate", validating)
+    monkeypatch.setattr(Validator, "validate", validating)
     monkeypatch.setattr(kit.training.validator, "errors", erring)
 
 
@@ -83,9 +83,9 @@ def shared(
 
     def one(rank: int) -> Scores | BaseException:
         group = Threads(rank, size, meeting, said)
-        judge = Judge(tiny("p2phd1"), dataset, judged, Path("run"), group)
+        validator = Validator(tiny("p2phd1"), dataset, judged, Path("run"), group)
         try:
-            return judge._scores(state.generator, [15] * (rank == told))
+            return validator._scores(state.generator, [15] * (rank == told))
         except (InputError, PeerError, KeyboardInterrupt) as error:
             return error
 

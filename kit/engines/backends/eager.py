@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from kit.device import multiplies_bfloat16, pick, place
-from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backend import Plan, Spec
 from kit.engines.request import Precision
+from kit.models.infer import Forward, forward
 
 
 def require() -> None:
@@ -48,15 +49,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     """Write nothing: the weights file is all that is needed."""
 
 
-def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """The generator as it was trained."""
     network = place(generator().eval())
     return lambda sar: forward(network, sar, spec.precision == "bfloat16")
-
-
-@torch.inference_mode()
-def forward(network: nn.Module, sar: Tensor, half: bool = False) -> Tensor:
-    """SAR [N, 2, H, W] to RGB [N, 3, H, W], float32 on the CPU, through a network on the device."""
-    with torch.autocast(pick().type, torch.bfloat16, enabled=half):
-        rgb: Tensor = network(place(sar))
-    return rgb.float().cpu()

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from kit.device import multiplies_bfloat16, pick, place
-from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backend import Plan, Spec
 from kit.engines.backends import eager
 from kit.engines.backends.quiet import quiet
 from kit.engines.request import Precision
 from kit.errors import InputError
+from kit.models.infer import Forward
 from kit.models.rewrites.half import HALF, InHalf
 
 NAME = "inductor"
@@ -110,7 +111,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
             ) from error
 
 
-def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """The package's function, on the device.
 
     Raises:

@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backend import Plan, Spec
 from kit.engines.backends.quiet import quiet
 from kit.engines.request import Precision
 from kit.errors import InputError
+from kit.models.infer import Forward
 from kit.models.rewrites.sensitive import delicate
 from kit.native import cores
 
@@ -80,7 +81,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
 
 
-def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """Compile the representation for the processor, as many streams as the plan says."""
     import openvino
 
@@ -183,7 +184,7 @@ def _quantised_but(model: Any, spared: list[str], radars: list[NDArray[np.float3
 
 
 def _apart(model: Any, other: Any, radars: list[NDArray[np.float32]]) -> float:
-    """The mean difference of what two models draw, of [0, 1]."""
+    """The mean difference of what two models infer_batches, of [0, 1]."""
     exactly = {"INFERENCE_PRECISION_HINT": "f32"}
     ours, theirs = (_core().compile_model(each, "CPU", exactly) for each in (model, other))
     return float(np.mean([np.abs(ours(radar)[0] - theirs(radar)[0]) for radar in radars])) / 2

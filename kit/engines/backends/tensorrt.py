@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from kit.device import pick
-from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backend import Plan, Spec
 from kit.engines.backends import nvidia
 from kit.engines.backends.quiet import quiet
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.files import write_bytes
+from kit.models.infer import Forward
 
 NAME = "tensorrt"
 _NEEDED = ("torch_tensorrt", "tensorrt")
@@ -95,7 +96,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     write_bytes(folder / nvidia.ENGINE, serialised)
 
 
-def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """The engine, on the card."""
     nvidia.require_installed(NAME, _NEEDED)
     import tensorrt

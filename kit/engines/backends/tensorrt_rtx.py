@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backend import Plan, Spec
 from kit.engines.backends import nvidia
 from kit.engines.backends.quiet import quiet
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.files import write_bytes
+from kit.models.infer import Forward
 
 NAME = "tensorrt-rtx"
 _DISTRIBUTION = "tensorrt-rtx-cu13"
@@ -76,7 +77,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     write_bytes(folder / nvidia.ENGINE, serialised)
 
 
-def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Run:
+def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """The engine, on the card."""
     return nvidia.Execution(_library(), folder / nvidia.ENGINE, spec, plan)
 

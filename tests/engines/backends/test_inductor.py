@@ -16,7 +16,7 @@ from kit.engines import choose, registry
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import inductor, openvino
 from kit.engines.cache import obtain
-from kit.engines.request import Wish
+from kit.engines.request import Request
 from kit.errors import InputError
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.half import InHalf
@@ -192,7 +192,7 @@ def test_says_what_an_engine_depends_on() -> None:
 @needs_compiler
 def test_is_tried_on_a_card_and_where_openvino_is_not_installed(monkeypatch) -> None:
     def tried() -> set[str]:
-        return {name for name, _ in choose.candidates(Wish())}
+        return {name for name, _ in choose.candidates(Request())}
 
     def missing() -> None:
         raise InputError("openvino", "not installed", "pip install it")

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Run, Spec
+from kit.engines.backend import Plan, Spec
 from kit.engines.backends import eager, openvino
 from kit.engines.request import Precision
 from kit.errors import InputError
+from kit.models.infer import Forward
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.spectral_norm import fold
 from tests.models.rewrites.test_fuse import trained_like
@@ -38,7 +39,7 @@ def built(generator: nn.Module, precision: Precision, folder: Path) -> Spec:
     return spec
 
 
-def load(folder: Path, spec: Spec, plan: Plan) -> Run:
+def load(folder: Path, spec: Spec, plan: Plan) -> Forward:
     return openvino.load(folder, spec, plan, lambda: pytest.fail("the weights are in the engine"))
 
 

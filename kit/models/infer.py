@@ -1,0 +1,50 @@
+"""Radar arrays -> RGB arrays through a generator.
+
+In: radar [N, 2, H, W] in [0, 1]. Out: RGB [N, 3, H, W] in [0, 1].
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kit.device import pick, place
+
+Forward = Callable[[Tensor], Tensor]
+"""SAR [batch, 2, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], both float32 on the CPU."""
+
+
+def infer(generator: nn.Module, radar: NDArray[np.float32]) -> NDArray[np.float32]:
+    """RGB [N, 3, H, W] in [0, 1] of radar [N, 2, H, W] in [0, 1], in evaluation mode."""
+    return infer_batches(partial(forward, generator.eval()), radar)
+
+
+def infer_batches(
+    network: Forward, radar: NDArray[np.float32], batch: int = 0
+) -> NDArray[np.float32]:
+    """RGB [N, 3, H, W] in [0, 1] of radar [N, 2, H, W] in [0, 1], in calls of one size.
+
+    Args:
+        network: takes `batch` tiles at a time; the last call is filled up.
+        radar: the tiles; at least one.
+        batch: tiles in a call; 0 for all of them in one.
+    """
+    batch = batch or len(radar)
+    # The last digits of a convolution depend on the size of its batch: full ones alone give the
+    # same image however the work was cut in parts.
+    full = np.resize(np.arange(len(radar)), -(-len(radar) // batch) * batch)
+    sar = torch.from_numpy(radar[full]) * 2 - 1
+    rgb = torch.cat([network(sar[at : at + batch]) for at in range(0, len(sar), batch)])
+    unit: NDArray[np.float32] = ((rgb[: len(radar)] + 1) / 2).clamp(0, 1).numpy()
+    return unit
+
+
+@torch.inference_mode()
+def forward(network: nn.Module, sar: Tensor, half: bool = False) -> Tensor:
+    """SAR [N, 2, H, W] to RGB [N, 3, H, W], float32 on the CPU, through a network on the device."""
+    with torch.autocast(pick().type, torch.bfloat16, enabled=half):
+        rgb: Tensor = network(place(sar))
+    return rgb.float().cpu()

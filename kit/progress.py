@@ -1,0 +1,18 @@
+"""How long work reports what it is doing to whoever asked for it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """What long work calls with (done, total), and a few words if it likes, as it goes on.
+
+    A total of 0 is one that is not known yet.
+    """
+
+    def __call__(self, done: int, total: int, words: str = "", /) -> None:
+        """Show how far the work is."""
+
+
+Report = Callable[[str], None]
+"""What long work calls with a line for the reader: what it does, and why."""

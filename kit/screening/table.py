@@ -1,0 +1,87 @@
+"""`scenes.parquet`: every screened scene, with its ratios of nodata and cloud."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kit.errors import InputError
+from kit.tiles.catalog import Scene
+from kit.tiles.names import SceneKey
+
+TABLE = "scenes.parquet"
+FIELDS: dict[str, pa.DataType] = {
+    "sensor": pa.string(),
+    "lon": pa.string(),
+    "lat": pa.string(),
+    "date": pa.date32(),
+    "bands": pa.string(),
+    "paths": pa.list_(pa.string()),
+    "height": pa.int32(),
+    "width": pa.int32(),
+    "nodata_ratio": pa.float64(),
+    "qa60_ratio": pa.float64(),
+    "cloud_ratio": pa.float64(),
+    "peak": pa.int16(),
+}
+RATIOS = ["sensor", "nodata_ratio", "qa60_ratio"]  # what `dataset1` looks at
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A readable scene with its size in pixels and its ratios, each a share of all pixels.
+
+    A radar scene has no clouds: its two cloud ratios are 0.
+    """
+
+    scene: Scene
+    height: int
+    width: int
+    nodata: float
+    qa60: float
+    cloud: float
+
+
+def read_scenes(path: Path) -> Iterator[Screened]:
+    """The rows of `scenes.parquet`, one after the other.
+
+    Raises:
+        InputError: there is no such table, or it is damaged.
+    """
+    for group in row_groups(path, [*FIELDS]):
+        for row in group.to_pylist():
+            scene = Scene(
+                row["sensor"],
+                SceneKey(row["lon"], row["lat"], row["date"]),
+                tuple(row["paths"]),
+            )
+            ratios = (row[f"{name}_ratio"] for name in ("nodata", "qa60", "cloud"))
+            yield Screened(scene, row["height"], row["width"], *ratios)
+
+
+def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of `scenes.parquet`, a part after the other.
+
+    Raises:
+        InputError: there is no such table, or it is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number, columns)
+    except FileNotFoundError:
+        raise InputError(path, "no such table", "run kit screen DATA first") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(path, f"damaged ({error})", "run kit screen DATA again") from None
+
+
+def dataset1(group: pa.Table) -> NDArray[np.bool_]:
+    """Which rows of a group, with `RATIOS` among its columns, Dataset-1 has if paired."""
+    optical = np.asarray(group["sensor"]) == "Sentinel2"
+    empty, flagged = (np.asarray(group[name]) for name in ("nodata_ratio", "qa60_ratio"))
+    result: NDArray[np.bool_] = optical & (empty == 0) & (flagged == 0)
+    return result

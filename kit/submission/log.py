@@ -1,0 +1,126 @@
+"""`submissions.csv`: a line for each archive, with its scores here and on the leaderboard.
+
+The log is the user's as much as the kit's: a spreadsheet may have reordered its columns, added
+others, or saved it with other quotes, separators and ends of lines; all that stays. Refused: a log
+without the columns that the kit needs.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from kit.errors import InputError
+from kit.files import write_bytes
+
+LOG = "submissions.csv"
+LOG_COLUMNS = (
+    "time", "name", "members", "mae", "psnr", "official_2022", "official_2023", "sha256",
+    "leaderboard",
+)  # fmt: skip
+_NEEDED = {"time", "name", "sha256", "leaderboard"}
+_BOM = "\ufeff"
+
+
+class Cell(NamedTuple):
+    """A cell of the log: its value, and where in the text it stands."""
+
+    value: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log as it lies on the disk; the lines are those below the titles, blank ones left out."""
+
+    path: Path
+    text: str
+    separator: str
+    titles: tuple[str, ...]
+    lines: tuple[tuple[Cell, ...], ...]
+
+    def get(self, line: tuple[Cell, ...], title: str) -> str:
+        """The value of a line in the column called `title`; empty if it has none."""
+        column = self.titles.index(title) if title in self.titles else len(line)
+        return line[column].value if column < len(line) else ""
+
+    def fill(self, line: tuple[Cell, ...], title: str, value: str) -> None:
+        """Write `value`, a number, into one cell, and leave every other byte as it is."""
+        column = self.titles.index(title)
+        # A spreadsheet may have left out the empty cells at the end of a line.
+        short = self.separator * max(0, column - len(line) + 1)
+        cell = line[min(column, len(line) - 1)]
+        start = cell.end if short else cell.start
+        self._write(self.text[:start] + short + value + self.text[cell.end :])
+
+    def append(self, values: Mapping[str, object]) -> None:
+        """Add a line; values without a column are left out."""
+        end = "\r\n" if "\r\n" in self.text else "\n"
+        added = io.StringIO()
+        row = csv.DictWriter(
+            added,
+            self.titles,
+            extrasaction="ignore",
+            delimiter=self.separator,
+            lineterminator=end,
+        )
+        if not self.text:
+            row.writeheader()
+        elif not self.text.endswith(("\n", "\r")):
+            added.write(end)
+        row.writerow(values)
+        self._write(self.text + added.getvalue())
+
+    def _write(self, text: str) -> None:
+        write_bytes(self.path, text.encode("utf-8", "surrogateescape"))
+
+
+def read_log(submissions: Path) -> Log:
+    """Read the log in a folder; one that is not there yet is empty, with the kit's own columns.
+
+    Raises:
+        InputError: it lacks a column that the kit needs, or is not text in UTF-8 or alike.
+    """
+    path = submissions / LOG
+    data = path.read_bytes() if path.exists() else b""
+    if not data.strip():
+        return Log(path, "", ",", LOG_COLUMNS, ())
+    if b"\0" in data:
+        raise InputError(path, "is not plain text", "save it as CSV in UTF-8")
+    text = data.decode("utf-8", "surrogateescape")
+    for separator in (",", ";", "\t"):
+        lines = _lines(text, separator)
+        titles = tuple(cell.value.strip() for cell in lines[0]) if lines else ()
+        if set(titles) >= _NEEDED:
+            return Log(path, text, separator, titles, tuple(lines[1:]))
+    first = text.removeprefix(_BOM).lstrip().partition("\n")[0].strip()[:120]
+    needed = ", ".join(title for title in LOG_COLUMNS if title in _NEEDED)
+    remedy = f"give it the columns {needed}; or move it away, and a new one is begun"
+    raise InputError(path, f"has no such columns as the log: {first!r}", remedy)
+
+
+def _lines(text: str, separator: str) -> list[tuple[Cell, ...]]:
+    """The cells of each line that is not blank; as csv reads them, but with their places."""
+    cell = re.compile(
+        rf'("(?:[^"]|"")*"[^{separator}\r\n]*|[^{separator}\r\n]*)({separator}|\r\n|\n|\r|\Z)'
+    )
+    lines: list[tuple[Cell, ...]] = []
+    line: list[Cell] = []
+    position = len(_BOM) if text.startswith(_BOM) else 0
+    while match := cell.match(text, position):
+        raw, end = match.groups()
+        quoted = re.fullmatch(r'"((?:[^"]|"")*)"\s*', raw)
+        value = quoted[1].replace('""', '"') if quoted else raw
+        line.append(Cell(value, *match.span(1)))
+        if end != separator:
+            if any(cell.value.strip() for cell in line):
+                lines.append(tuple(line))
+            line = []
+        if not end:
+            break
+        position = match.end()
+    return lines

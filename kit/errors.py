@@ -24,7 +24,7 @@ class InputError(KitError, ValueError):
 
     exit_code = 3
 
-    def __init__(self, where: str | Path, problem: str = "", remedy: str = "") -> None:
+    def __init__(self, where: str | Path, problem: str = "", *, remedy: str = "") -> None:
         # A process that reads tiles hands its error over as one finished text.
         self.where = str(where)
         self.problem = problem

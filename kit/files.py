@@ -126,9 +126,9 @@ def read_json(path: Path, remedy: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(path, "no such file", remedy) from None
+        raise InputError(path, "no such file", remedy=remedy) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(path, f"not readable as JSON ({error})", remedy) from None
+        raise InputError(path, f"not readable as JSON ({error})", remedy=remedy) from None
 
 
 def read_array(path: Path, remedy: str) -> NDArray[Any]:
@@ -141,10 +141,10 @@ def read_array(path: Path, remedy: str) -> NDArray[Any]:
         with _PARSER:
             array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
-        raise InputError(path, "no such file", remedy) from None
+        raise InputError(path, "no such file", remedy=remedy) from None
     except (OSError, ValueError, SyntaxError, TokenError) as error:
         problem = f"not readable as an array ({' '.join(str(error).split())})"
-        raise InputError(path, problem, remedy) from None
+        raise InputError(path, problem, remedy=remedy) from None
     return array.view(np.ndarray)  # the subclass for maps costs time whenever it is indexed
 
 

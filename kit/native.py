@@ -124,7 +124,7 @@ def settle(variable: str, pick: Callable[[str], object], without: str) -> tuple[
         try:
             pick(forced)
         except InputError as error:
-            raise InputError(f"{variable}={forced}", error.problem, error.remedy) from None
+            raise InputError(f"{variable}={forced}", error.problem, remedy=error.remedy) from None
         return forced, f"{variable} asks for it"
     return native("kit_core", without)
 

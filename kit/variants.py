@@ -76,7 +76,9 @@ class Variant:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise self._wrong("betas", "two numbers from 0 to below 1")
         if not self.gan and not self.l1:
-            raise InputError(self.name, "gan and l1 are both 0", "give one of the losses a weight")
+            raise InputError(
+                self.name, "gan and l1 are both 0", remedy="give one of the losses a weight"
+            )
         if self.crop % 32:
             raise self._wrong("crop", "a multiple of 32")
         if self.batch % self.accumulate:
@@ -86,7 +88,7 @@ class Variant:
 
     def _wrong(self, field: str, allowed: str) -> InputError:
         return InputError(
-            self.name, f"{field} is {getattr(self, field)!r}", f"it must be {allowed}"
+            self.name, f"{field} is {getattr(self, field)!r}", remedy=f"it must be {allowed}"
         )
 
 
@@ -138,12 +140,16 @@ def find(name: str, settings: Sequence[str] = ()) -> Variant:
         variant = VARIANTS[name]
     else:
         known = ", ".join(VARIANTS)
-        raise InputError(name, "no such variant", f"known are {known}, or a TOML file of your own")
+        raise InputError(
+            name, "no such variant", remedy=f"known are {known}, or a TOML file of your own"
+        )
     changes: dict[str, Any] = {}
     for setting in settings:
         field, equals, text = setting.partition("=")
         if not equals:
-            raise InputError(setting, "not a setting", "write it as field=value, such as width=16")
+            raise InputError(
+                setting, "not a setting", remedy="write it as field=value, such as width=16"
+            )
         try:
             changes |= tomllib.loads(f"{field} = {text}")
         except tomllib.TOMLDecodeError:
@@ -162,16 +168,22 @@ def change(variant: Variant, changes: Mapping[str, Any]) -> Variant:
     for field, value in values.items():
         if field not in hints:
             fields = ", ".join(hints)
-            raise InputError(variant.name, f"no field called {field!r}", f"the fields are {fields}")
+            raise InputError(
+                variant.name, f"no field called {field!r}", remedy=f"the fields are {fields}"
+            )
         hint = hints[field]
         if hint is float and type(value) is int:
             values[field] = float(value)
         elif field == "betas":
             if not (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))):
-                raise InputError(variant.name, f"betas is {value!r}", "write it as [0.5, 0.999]")
+                raise InputError(
+                    variant.name, f"betas is {value!r}", remedy="write it as [0.5, 0.999]"
+                )
             values[field] = (float(value[0]), float(value[1]))
         elif hint in (int, float, str) and type(value) is not hint:
-            raise InputError(variant.name, f"{field} is {value!r}", f"it must be {hint.__name__}")
+            raise InputError(
+                variant.name, f"{field} is {value!r}", remedy=f"it must be {hint.__name__}"
+            )
     return replace(variant, **values)
 
 
@@ -196,8 +208,11 @@ def members(ensemble: str) -> tuple[str, ...]:
     names = ENSEMBLES.get(ensemble) or tuple(part.strip() for part in ensemble.split(","))
     if not all(names) or len(set(names)) < len(names):
         known = ", ".join(ENSEMBLES)
-        raise InputError(ensemble or "--ensemble", "not a list of distinct variants",
-                         f"write it as spade4,spade2,p2phd1, or one of {known}")  # fmt: skip
+        raise InputError(
+            ensemble or "--ensemble",
+            "not a list of distinct variants",
+            remedy=f"write it as spade4,spade2,p2phd1, or one of {known}",
+        )
     return names
 
 
@@ -214,7 +229,7 @@ def from_dict(values: Mapping[str, Any]) -> Variant:
     """
     if missing := [field for field in get_type_hints(Variant) if field not in values]:
         raise InputError(
-            "variant", f"has no {', '.join(missing)}", "it was written by another version"
+            "variant", f"has no {', '.join(missing)}", remedy="it was written by another version"
         )
     return change(SPADE1, values)
 
@@ -227,7 +242,9 @@ def _from_toml(path: Path) -> Variant:
     base = values.pop("base", None)
     if not isinstance(base, str) or base not in VARIANTS:
         known = ", ".join(VARIANTS)
-        raise InputError(path, f"base is {base!r}", f'begin with base = "..." out of {known}')
+        raise InputError(
+            path, f"base is {base!r}", remedy=f'begin with base = "..." out of {known}'
+        )
     return change(replace(VARIANTS[base], name=path.stem), values)
 
 

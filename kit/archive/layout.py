@@ -70,7 +70,7 @@ class Layout:
 
     def _wrong(self, field: str, allowed: str) -> InputError:
         value = getattr(self, field)
-        return InputError(self.name, f"{field} is {value!r}", f"it must be {allowed}")
+        return InputError(self.name, f"{field} is {value!r}", remedy=f"it must be {allowed}")
 
 
 # The name of an image was told by the list of 2022 alone; three a scene is what 2023 speaks of.
@@ -106,7 +106,9 @@ def find_layout(name: str | Path) -> Layout:
     if str(name).endswith(".toml"):
         return _from_toml(Path(name))
     known = ", ".join(LAYOUTS)
-    raise InputError(name, "no such layout", f"known are {known}, or a TOML file of your own")
+    raise InputError(
+        name, "no such layout", remedy=f"known are {known}, or a TOML file of your own"
+    )
 
 
 def name_images(scenes: Iterable[str], layout: Layout) -> dict[str, str]:
@@ -153,7 +155,7 @@ def read_scenes(path: Path, layout: Layout) -> dict[str, SceneKey | None]:
         _check(path, name, layout)
     for one, other in same_but_for_case(scenes):
         problem = f"lists {one[:120]!r} and {other[:120]!r}, which differ in case alone"
-        raise InputError(path, problem, _REMEDY)
+        raise InputError(path, problem, remedy=_REMEDY)
     return scenes
 
 
@@ -162,24 +164,24 @@ def _counted(where: Path, listed: Mapping[str, Any], layout: Layout) -> Any:
     names = listed["files"]
     count = listed.get("count", len(names) if isinstance(names, list) else None)
     if isinstance(names, list) and (type(count) is not int or count != len(names)):
-        raise InputError(where, f"lists {len(names):,} of {str(count)[:80]} names", _REMEDY)
+        raise InputError(where, f"lists {len(names):,} of {str(count)[:80]} names", remedy=_REMEDY)
     kind = listed.get("image_type", layout.suffix)
     if kind != layout.suffix:
         problem = f"asks for images of type {str(kind)[:80]!r}, not {layout.suffix}"
-        raise InputError(where, problem, "only such images are written")
+        raise InputError(where, problem, remedy="only such images are written")
     return names
 
 
 def _scenes_of(where: Path, names: Any) -> dict[str, SceneKey | None]:
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise InputError(where, "is not a list of names", _REMEDY)
+        raise InputError(where, "is not a list of names", remedy=_REMEDY)
     if len(names) > MAX_ENTRIES:
         raise _too_many(where, len(names))
     names = [name.removeprefix("/") for name in names]
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         remedy = "fetch the list again; each name belongs there once"
-        raise InputError(where, f"lists {name[:80]!r} {times} times", remedy)
+        raise InputError(where, f"lists {name[:80]!r} {times} times", remedy=remedy)
     return {name: scene_in(name) for name in names}
 
 
@@ -189,8 +191,11 @@ def _scenes_mapped(
     inputs = parse_mapping(where, mapping)
     year = mapping_year(mapping)
     if layout.mapping not in (year, _ANY):
-        raise InputError(where, f"is a mapping of {year}, not of {layout.mapping}",
-                         f"give --layout {year}")  # fmt: skip
+        raise InputError(
+            where,
+            f"is a mapping of {year}, not of {layout.mapping}",
+            remedy=f"give --layout {year}",
+        )
     scenes: dict[str, SceneKey | None] = {}
     for sar in inputs:
         radar = scene_in(sar.name) if year == "2022" else None
@@ -203,18 +208,20 @@ def _scenes_mapped(
 def _check(where: Path, name: str, layout: Layout) -> None:
     shown = repr(name[:120])
     if problem := name_danger(name):
-        raise InputError(where, f"{shown} {problem}", _REMEDY)
+        raise InputError(where, f"{shown} {problem}", remedy=_REMEDY)
     if not name.endswith(layout.suffix):
         problem = f"{shown} does not end in {layout.suffix}"
-        raise InputError(where, problem, "only such images are written")
+        raise InputError(where, problem, remedy="only such images are written")
     if not name.startswith(f"{layout.root}/"):
         fitting = [key for key, other in LAYOUTS.items() if name.startswith(f"{other.root}/")]
         remedy = f"give --layout {fitting[0]}" if fitting else "is this the list of the server?"
-        raise InputError(where, f"{shown} is not in the layout's folder, {layout.root}/", remedy)
+        raise InputError(
+            where, f"{shown} is not in the layout's folder, {layout.root}/", remedy=remedy
+        )
 
 
 def _too_many(where: Path, names: int) -> InputError:
-    return InputError(where, f"lists {names:,} names, more than {MAX_ENTRIES:,}", _REMEDY)
+    return InputError(where, f"lists {names:,} names, more than {MAX_ENTRIES:,}", remedy=_REMEDY)
 
 
 def _from_toml(path: Path) -> Layout:
@@ -225,12 +232,16 @@ def _from_toml(path: Path) -> Layout:
     base = values.pop("base", None)
     if not isinstance(base, str) or base not in LAYOUTS:
         known = ", ".join(LAYOUTS)
-        raise InputError(path, f"base is {base!r}", f'begin with base = "..." out of {known}')
+        raise InputError(
+            path, f"base is {base!r}", remedy=f'begin with base = "..." out of {known}'
+        )
     hints = get_type_hints(Layout)
     for field, value in values.items():
         if field not in hints:
             fields = ", ".join(hints)
-            raise InputError(path, f"no field called {field!r}", f"the fields are {fields}")
+            raise InputError(path, f"no field called {field!r}", remedy=f"the fields are {fields}")
         if type(value) is not hints[field]:
-            raise InputError(path, f"{field} is {value!r}", f"it must be {hints[field].__name__}")
+            raise InputError(
+                path, f"{field} is {value!r}", remedy=f"it must be {hints[field].__name__}"
+            )
     return replace(LAYOUTS[base], **{"name": path.stem} | values)

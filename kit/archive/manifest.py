@@ -66,7 +66,7 @@ def read_provenance(path: Path) -> Provenance:
     manifest = read_json(path, "give the .json beside an archive of kit package")
     try:
         if "entries" not in manifest:
-            raise InputError(path, "does not list the images of its archive", _AGAIN)
+            raise InputError(path, "does not list the images of its archive", remedy=_AGAIN)
         if problem := next(filter(None, map(name_danger, manifest["entries"])), ""):
             raise ValueError(f"a name {problem}")
         if not manifest["members"] or not manifest["entries"]:
@@ -96,7 +96,7 @@ def read_provenance(path: Path) -> Provenance:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(path, f"not a manifest of an archive ({error!r})", _AGAIN) from None
+        raise InputError(path, f"not a manifest of an archive ({error!r})", remedy=_AGAIN) from None
 
 
 def read_averaging(path: Path, manifest: Mapping[str, Any], variants: Sequence[str]) -> Averaging:
@@ -110,7 +110,7 @@ def read_averaging(path: Path, manifest: Mapping[str, Any], variants: Sequence[s
         # Kits whose manifests do not say took the mean.
         return parse_averaging(manifest.get("average", "mean"), variants)
     except InputError as error:
-        raise InputError(path, f"its average: {error.problem}", _AGAIN) from None
+        raise InputError(path, f"its average: {error.problem}", remedy=_AGAIN) from None
 
 
 def _plain(name: object) -> str:

@@ -108,18 +108,18 @@ def read_list(path: Path, remedy: str) -> Any:
     try:
         # Reading a pipe would wait for somebody to write to it.
         if path.exists() and not path.is_file():
-            raise InputError(path, "is not a file", remedy)
+            raise InputError(path, "is not a file", remedy=remedy)
         if path.exists() and (size := path.stat().st_size) > MAX_LIST_BYTES:
             problem = f"has {size:,} bytes, no list of a server more than {MAX_LIST_BYTES:,}"
-            raise InputError(path, problem, remedy)
+            raise InputError(path, problem, remedy=remedy)
         return read_json(path, remedy)
     except InputError:
         raise
     except RecursionError:
-        raise InputError(path, "is nested too deeply for a list of names", remedy) from None
+        raise InputError(path, "is nested too deeply for a list of names", remedy=remedy) from None
     except (OSError, ValueError) as error:  # a number of too many digits, a path with a NUL
         where = ascii(str(path))[1:-1]
-        raise InputError(where, f"not readable as JSON ({error})", remedy) from None
+        raise InputError(where, f"not readable as JSON ({error})", remedy=remedy) from None
 
 
 def parse_mapping(where: Path, mapping: Any, images: Sequence[str] = ()) -> tuple[SarInput, ...]:
@@ -135,12 +135,12 @@ def parse_mapping(where: Path, mapping: Any, images: Sequence[str] = ()) -> tupl
     entries = {PurePosixPath(image).name: image for image in images}
     year = mapping_year(mapping)
     if year and (names := _count_names(mapping)) > MAX_LISTED:
-        raise InputError(where, f"lists {names:,} names, more than {MAX_LISTED:,}", REMEDY)
+        raise InputError(where, f"lists {names:,} names, more than {MAX_LISTED:,}", remedy=REMEDY)
     if year == "2022":
         return tuple(_input_2022(where, key, listed, entries) for key, listed in mapping.items())
     if year == "2023":
         return tuple(_input_2023(where, key, listed, entries) for key, listed in mapping.items())
-    raise InputError(where, "has the shape of neither the 2022 nor the 2023 mapping", REMEDY)
+    raise InputError(where, "has the shape of neither the 2022 nor the 2023 mapping", remedy=REMEDY)
 
 
 def mapping_year(mapping: Any) -> str | None:
@@ -186,10 +186,10 @@ def write_mapping(truth: TruthSet, path: Path, year: Literal["2022", "2023"] = "
         for true in sar.truths:
             name = names[true] = f"{FOLDER}/{_name(true)}"
             if written.setdefault(name, true.paths) != true.paths:
-                raise InputError(true.name, "is the name of two truths", "rename one")
+                raise InputError(true.name, "is the name of two truths", remedy="rename one")
             if year == "2023" and true.submissions != sar.submissions:
                 problem = f"is not a truth of all submissions of {sar.name}"
-                raise InputError(true.name, problem, "the shape of 2023 cannot say that")
+                raise InputError(true.name, problem, remedy="the shape of 2023 cannot say that")
         if year == "2022":
             mapping[sar.name] = {names[true]: list(true.submissions) for true in sar.truths}
         else:
@@ -218,7 +218,7 @@ def _input_2022(
     where: Path, sar: str, listed: Mapping[str, Any], entries: Mapping[str, str]
 ) -> SarInput:
     if not listed:
-        raise InputError(where, f"lists no truth for {sar[:80]!r}", REMEDY)
+        raise InputError(where, f"lists no truth for {sar[:80]!r}", remedy=REMEDY)
     _plain(where, sar)
     truths = tuple(
         Truth(name, (where.parent / _plain(where, name),), _names(where, name, names, entries))
@@ -242,7 +242,7 @@ def _input_2023(
 
 def _names(where: Path, key: str, names: object, entries: Mapping[str, str]) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise InputError(where, f"no list of names at {key[:80]!r}", REMEDY)
+        raise InputError(where, f"no list of names at {key[:80]!r}", remedy=REMEDY)
     return tuple(entries.get(name, _plain(where, name)) for name in dict.fromkeys(names))
 
 
@@ -250,14 +250,16 @@ def _plain(where: Path, name: str) -> str:
     """A name of a mapping as a path below it; the server writes some with a `/` before them."""
     name = name.removeprefix("/")
     if problem := name_danger(name):
-        raise InputError(where, f"{name[:80]!r} {problem}", REMEDY)
+        raise InputError(where, f"{name[:80]!r} {problem}", remedy=REMEDY)
     return name
 
 
 def _tiles_of(where: Path, name: str) -> tuple[Path, ...]:
     key = scene_in(name)
     if key is None or not PurePosixPath(name).name.startswith("Sentinel2_"):
-        raise InputError(where, f"no truth can be called {name}", "expected Sentinel2_<scene>.tiff")
+        raise InputError(
+            where, f"no truth can be called {name}", remedy="expected Sentinel2_<scene>.tiff"
+        )
     folder = (where.parent / name).parent
     return tuple(folder / str(TileName("Sentinel2", band, key)) for band in RGB_BANDS)
 
@@ -275,6 +277,8 @@ def _write(truth: Truth, folder: Path, year: str) -> None:
     key = scene_in(truth.name)
     if key is None or pixels.dtype != "uint16":
         problem = f"holds {pixels.dtype}" if key else "has no place and date in its name"
-        raise InputError(truth.name, problem, "the truths of 2023 are tiles B4, B3, B2 of uint16")
+        raise InputError(
+            truth.name, problem, remedy="the truths of 2023 are tiles B4, B3, B2 of uint16"
+        )
     for band, tile in zip(RGB_BANDS, pixels, strict=True):
         write_tile(folder, TileName("Sentinel2", band, key), tile)

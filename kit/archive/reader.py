@@ -54,11 +54,11 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         other = path.exists() and not path.is_file()
         file = None if other else path.open("rb")
     except FileNotFoundError:
-        raise InputError(path, "no such archive", "make one: kit package") from None
+        raise InputError(path, "no such archive", remedy="make one: kit package") from None
     except (OSError, ValueError) as error:
         raise InputError(ascii(str(path))[1:-1], f"cannot be opened ({error})") from None
     if file is None:
-        raise InputError(path, "is not a file", "give the zip itself")
+        raise InputError(path, "is not a file", remedy="give the zip itself")
     with file:
         check_directory(path, file)
         try:
@@ -83,9 +83,9 @@ def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
             raise InputError(where, f"{entry.orig_filename!r} {problem}")
     name, times = next(iter(Counter(archive.namelist()).most_common(1)), ("", 0))
     if times > 1:
-        raise InputError(where, f"{name!r} is there {times} times", "keep one")
+        raise InputError(where, f"{name!r} is there {times} times", remedy="keep one")
     for one, other in same_but_for_case(archive.namelist()):
-        raise InputError(where, f"{other!r} differs from {one!r} in case alone", "keep one")
+        raise InputError(where, f"{other!r} differs from {one!r} in case alone", remedy="keep one")
     names = sorted(name for name in archive.namelist() if name.endswith(SUFFIX))
     if not names:
         raise InputError(where, f"holds no image called *{SUFFIX}")
@@ -168,10 +168,10 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         data = archive.read(entry)
     except _BROKEN as error:
-        raise InputError(where, f"damaged ({error})", REMEDY) from None
+        raise InputError(where, f"damaged ({error})", remedy=REMEDY) from None
     if len(data) != entry.file_size:
         problem = f"damaged (unfolds to {len(data):,} bytes where {entry.file_size:,} are told)"
-        raise InputError(where, problem, REMEDY)
+        raise InputError(where, problem, remedy=REMEDY)
     return data
 
 
@@ -193,7 +193,7 @@ def decode_image(
             if image.count * image.height * image.width > limit:
                 raise InputError(where, f"claims {size} pixels, more than an image holds")
             if "complex" in image.dtypes[0]:
-                raise InputError(where, f"pixels are {image.dtypes[0]}", "write uint16")
+                raise InputError(where, f"pixels are {image.dtypes[0]}", remedy="write uint16")
             pixels: NDArray[np.generic] = image.read()
     except RasterioError as error:
         # The folder of the file in memory is another one each time.
@@ -216,8 +216,10 @@ def to_unit(where: str | Path, pixels: NDArray[np.generic]) -> NDArray[np.float6
     if pixels.dtype in _LEVELS:
         return unit / _LEVELS[pixels.dtype]
     if pixels.dtype.kind != "f":
-        raise InputError(where, f"pixels are {pixels.dtype}", "uint16, uint8 or floats are read")
+        raise InputError(
+            where, f"pixels are {pixels.dtype}", remedy="uint16, uint8 or floats are read"
+        )
     if not (unit.min() >= 0 and unit.max() <= 1):  # false for NaN too
         problem = f"its values are {unit.min():g} to {unit.max():g}"
-        raise InputError(where, problem, "floats are in [0, 1]")
+        raise InputError(where, problem, remedy="floats are in [0, 1]")
     return unit

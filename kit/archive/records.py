@@ -62,7 +62,7 @@ def check_directory(path: Path, file: BinaryIO) -> None:
     if found.entries > MAX_ENTRIES or found.size > MAX_DIRECTORY_BYTES:
         problem = f"lists {found.entries:,} entries in {found.size:,} bytes"
         limit = f"an archive has at most {MAX_ENTRIES:,} in {MAX_DIRECTORY_BYTES:,} bytes"
-        raise InputError(path, problem, limit)
+        raise InputError(path, problem, remedy=limit)
     data = os.pread(file.fileno(), found.size, found.offset)
     at = counted = 0
     while at < len(data) and counted <= found.entries:
@@ -89,7 +89,9 @@ def check_members(path: Path, file: BinaryIO, archive: zipfile.ZipFile) -> None:
     total, size = sum(entry.file_size for entry in entries), os.fstat(file.fileno()).st_size
     if total > MAX_TOTAL_BYTES or (total > MUCH_BYTES and total > MAX_RATIO * size):
         problem = f"unfolds to {total >> 20:,} MiB, {total // size:,} times its size"
-        raise InputError(path, problem, "make it again, of images of the size that is asked for")
+        raise InputError(
+            path, problem, remedy="make it again, of images of the size that is asked for"
+        )
     end = 0
     for entry, place in zip(entries, _places(path, file, entries), strict=True):
         _no_gap(path, end, entry.header_offset, repr(entry.filename), "the entry before it")
@@ -108,7 +110,7 @@ def _no_gap(path: Path, end: int, start: int, what: str, before: str) -> None:
 
 def broken(path: Path, why: object) -> InputError:
     """The error of an archive whose parts do not fit together."""
-    return InputError(path, f"not a whole zip ({why})", REMEDY)
+    return InputError(path, f"not a whole zip ({why})", remedy=REMEDY)
 
 
 def _find_directory(path: Path, file: BinaryIO) -> _Directory:

@@ -157,12 +157,14 @@ def score(
     Its members, and a picture of the mean colour of the training, get a row each.
     """
     if worst and not sheet:
-        raise InputError("--worst", "says what a sheet shows", "give --sheet too")
+        raise InputError("--worst", "says what a sheet shows", remedy="give --sheet too")
     if year and not mapping:
-        raise InputError("--year", "says what form a mapping has", "give --mapping too")
+        raise InputError("--year", "says what form a mapping has", remedy="give --mapping too")
     if codabench and (sheet or per_scene or mapping):
         problem = "writes scores.json alone"
-        raise InputError("--codabench", problem, "leave out --sheet, --per-scene and --mapping")
+        raise InputError(
+            "--codabench", problem, remedy="leave out --sheet, --per-scene and --mapping"
+        )
     emit = console.begin(json, quiet)
     if codabench:
         from kit.scoring.codabench import codabench as run

@@ -38,12 +38,12 @@ def find(cache: Path, name: str, key: Mapping[str, Any], report: Report) -> Entr
     try:
         about = read_json(folder / _ABOUT, remedy)
         if not isinstance(about, dict) or about.pop("check", None) != json_sha256(about):
-            raise InputError(folder / _ABOUT, "damaged", remedy)
+            raise InputError(folder / _ABOUT, "damaged", remedy=remedy)
         if about["key"] != dict(key):
-            raise InputError(folder, "made for something else", remedy)
+            raise InputError(folder, "made for something else", remedy=remedy)
         for file, digest in about["files"].items():
             if not (folder / file).is_file() or sha256(folder / file) != digest:
-                raise InputError(folder / file, "damaged or gone", remedy)
+                raise InputError(folder / file, "damaged or gone", remedy=remedy)
     except InputError as error:
         report(f"{error.where}: {error.problem}; {remedy}")
         return None

@@ -56,7 +56,7 @@ def samples(
     if not len(found):
         problem = f"no tile of {size[0]}x{size[1]} to compare an engine with eager float32 on"
         remedy = "prepare tiles of that size (kit prepare), or predict with --backend eager"
-        raise InputError(work, problem, remedy)
+        raise InputError(work, problem, remedy=remedy)
     where = f"{len(found)} tiles of the input{unread}"
     return Samples(found, None, calibration if trained else found, known, where)
 

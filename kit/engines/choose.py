@@ -118,7 +118,7 @@ def build_for(
         raise InputError(
             f"--target {target}",
             "what is best there cannot be measured here",
-            f"name the --backend and the --precision, one of {', '.join(PRECISIONS)}",
+            remedy=f"name the --backend and the --precision, one of {', '.join(PRECISIONS)}",
         )
     find_backend(request.backend, target)
     shop = _Shop(weights, size, request, cache, samples, report)
@@ -133,7 +133,7 @@ def candidates(request: Request) -> list[tuple[str, Precision]]:
     """
     if request.precision not in (AUTO, *PRECISIONS):
         known = ", ".join((AUTO, *PRECISIONS))
-        raise InputError(request.precision, "no such precision", f"known are {known}")
+        raise InputError(request.precision, "no such precision", remedy=f"known are {known}")
     found: list[tuple[str, Precision]] = []
     for name in automatic() if request.backend == AUTO else (request.backend,):
         try:
@@ -147,7 +147,7 @@ def candidates(request: Request) -> list[tuple[str, Precision]]:
         problem = f"no backend here computes in {request.precision}"
         if request.backend != AUTO:
             problem = f"does not compute in {request.precision} on this machine"
-        raise InputError(request.backend, problem, "kit doctor lists what there is")
+        raise InputError(request.backend, problem, remedy="kit doctor lists what there is")
     return found
 
 
@@ -325,7 +325,7 @@ def _fastest(
     if not rates:
         raise InputError(
             "the device", f"has no room for one tile of {radar.shape[2]}x{radar.shape[3]}",
-            "end what else runs on it, or predict with --backend eager",
+            remedy="end what else runs on it, or predict with --backend eager",
         )  # fmt: skip
     best = max(rates, key=lambda plan: rates[plan])
     return best, rates[best]

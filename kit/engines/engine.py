@@ -108,7 +108,7 @@ class Engine:
             raise InputError(
                 self._backend.device(),
                 f"has no room for one tile of {self.spec.height}x{self.spec.width}",
-                "end what else runs on it" + (instead if self.name != "eager" else ""),
+                remedy="end what else runs on it" + (instead if self.name != "eager" else ""),
             )
         # Parts of equal size, because an engine is loaded for one.
         fewer = max(count for count in range(1, batch // 2 + 1) if batch % count == 0)

@@ -27,13 +27,15 @@ def find_backend(name: str, target: str = "") -> Backend:
         InputError: there is none of that name, or it cannot do that.
     """
     if name not in BACKENDS:
-        raise InputError(name, "no such backend", f"known are {', '.join(BACKENDS)}, or auto")
+        raise InputError(
+            name, "no such backend", remedy=f"known are {', '.join(BACKENDS)}, or auto"
+        )
     backend = BACKENDS[name]
     if not target:
         backend.require()
     elif target not in (known := backend.targets()):
         has = f"known are {', '.join(known)}" if known else "it builds for this machine alone"
-        raise InputError(target, f"{name} has no such target", has)
+        raise InputError(target, f"{name} has no such target", remedy=has)
     return backend
 
 

@@ -102,7 +102,9 @@ def shown(image: NDArray[np.generic], cell: int) -> Image.Image:
         InputError: it is neither [H, W] nor [3, H, W].
     """
     if image.ndim not in (2, 3) or (image.ndim == 3 and len(image) != 3):
-        raise InputError("image", f"its shape is {image.shape}", "it must be [H, W] or [3, H, W]")
+        raise InputError(
+            "image", f"its shape is {image.shape}", remedy="it must be [H, W] or [3, H, W]"
+        )
     values = display(image).transpose(1, 2, 0) if image.ndim == 3 else np.clip(image, 0, 1)
     small = Image.fromarray(np.rint(np.nan_to_num(values) * 255).astype(np.uint8))
     scale = cell / max(small.size)

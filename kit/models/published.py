@@ -55,7 +55,7 @@ def import_reference_weights(model: nn.Module, state: Mapping[str, Tensor]) -> N
     found = "; ".join(f"{_listed(which)} {what}" for what, which in problems.items() if which)
     if found:
         remedy = "they belong to another model, width, depth, norm or number of channels"
-        raise InputError("published weights", found, remedy)
+        raise InputError("published weights", found, remedy=remedy)
     model.load_state_dict({key: state[name] for key, name in names.items()})
 
 
@@ -68,8 +68,11 @@ def export_reference_weights(model: nn.Module) -> dict[str, Tensor]:
         InputError: a SPADE generator without spectral norms, as `kit.runs.weights` loads it.
     """
     if isinstance(model, SpadeGenerator) and not parametrize.is_parametrized(model.head_0.conv_0):
-        raise InputError("SPADE generator", "its spectral norms are folded into its weights",
-                         "take generator.safetensors of one of its checkpoints")  # fmt: skip
+        raise InputError(
+            "SPADE generator",
+            "its spectral norms are folded into its weights",
+            remedy="take generator.safetensors of one of its checkpoints",
+        )
     return {_published(key, model): value for key, value in model.state_dict().items()}
 
 

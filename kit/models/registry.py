@@ -24,7 +24,9 @@ def _spade(variant: Variant) -> nn.Module:
 
 def _pix2pixhd(variant: Variant) -> nn.Module:
     if variant.depth != "normal":
-        raise InputError(variant.name, f"depth is {variant.depth!r}", "only spade has other depths")
+        raise InputError(
+            variant.name, f"depth is {variant.depth!r}", remedy="only spade has other depths"
+        )
     return GlobalGenerator(variant.width, _norm(variant))
 
 

@@ -99,7 +99,7 @@ def pack(
     table = work / "pairs.parquet"
     pairs = [pair for pair in read_pairs(table) if _is_needed(pair)]
     if not pairs:
-        raise InputError(table, "no pair to train on", f"see {work / 'summary.json'}")
+        raise InputError(table, "no pair to train on", remedy=f"see {work / 'summary.json'}")
     folder = work / FOLDER
     with lock(folder):
         sweep_parts(folder)
@@ -119,9 +119,12 @@ def pack(
         faults = _write_all(todo, len(pairs), advance)
     if faults:
         first = faults[0]
-        raise InputError(first.where, f"{first.problem}; {len(faults)} tiles in all cannot be read",
-                         "all shards without them are packed: fetch the tiles again, or run "
-                         "kit prepare DATA again, then kit pack")  # fmt: skip
+        raise InputError(
+            first.where,
+            f"{first.problem}; {len(faults)} tiles in all cannot be read",
+            remedy="all shards without them are packed: fetch the tiles again, or run "
+            "kit prepare DATA again, then kit pack",
+        )
     return Packed(
         folder=folder,
         pairs=len(pairs),

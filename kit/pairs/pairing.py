@@ -93,8 +93,11 @@ def split(
         for index, pair in enumerate(pairs)
     )
     if not any(pair.dataset1 and pair.split == "train" for pair in result):
-        raise InputError("--holdout", f"{size} pairs held out leave none to train on",
-                         "give --split random, or --holdout 0, or more places")  # fmt: skip
+        raise InputError(
+            "--holdout",
+            f"{size} pairs held out leave none to train on",
+            remedy="give --split random, or --holdout 0, or more places",
+        )
     return result
 
 

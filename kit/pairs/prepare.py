@@ -65,8 +65,11 @@ def prepare(
         write_rejected(work / REJECTED, rejected)
         if not pairs:
             reasons = listed(tally(rejected))
-            raise InputError(data, f"no pair within {window_days} days ({reasons})",
-                             f"see {work / REJECTED}; try a wider --window-days")  # fmt: skip
+            raise InputError(
+                data,
+                f"no pair within {window_days} days ({reasons})",
+                remedy=f"see {work / REJECTED}; try a wider --window-days",
+            )
         pairs = split(pairs, holdout=holdout, by=split_by, seed=seed)
         write_pairs(work / "pairs.parquet", pairs)
         summary = Summary(
@@ -90,9 +93,12 @@ def prepare(
         write_json(work / "summary.json", facts)
     if not summary.dataset2:
         removed = listed(_losses(pairs))
-        raise InputError(data, f"Dataset-2 is empty: {len(pairs)} pairs, less {removed}",
-                         f"the heuristic fires above {rule.threshold} at scale {rule.scale}: raise "
-                         "--threshold or --max-cloud; Dataset-1 is ready as it is")  # fmt: skip
+        raise InputError(
+            data,
+            f"Dataset-2 is empty: {len(pairs)} pairs, less {removed}",
+            remedy=f"the heuristic fires above {rule.threshold} at scale {rule.scale}: raise "
+            "--threshold or --max-cloud; Dataset-1 is ready as it is",
+        )
     return summary
 
 

@@ -112,7 +112,7 @@ class Shard:
         pixels = read_array(path, AGAIN)
         if pixels.shape != self.shape(name) or pixels.dtype != ARRAYS[name][1]:
             problem = f"holds {pixels.dtype} {pixels.shape} where {self.index.name} says otherwise"
-            raise InputError(path, problem, _anew(self))
+            raise InputError(path, problem, remedy=_anew(self))
         return pixels
 
 
@@ -135,7 +135,7 @@ class Pack:
         names = [name_of(pair) for pair in pairs]
         if missing := [name for name in names if name not in self._places]:
             problem = f"lacks {len(missing)} of the {len(pairs)} pairs wanted, first {missing[0]}"
-            raise InputError(folder, problem, AGAIN)
+            raise InputError(folder, problem, remedy=AGAIN)
         used = {shard.number: shard for shard, _ in map(self._places.__getitem__, names)}
         _may_open(folder, len(ARRAYS) * len(used))
         self._arrays = {
@@ -160,14 +160,14 @@ class Pack:
     def _check(self, pair: Pair, shard: Shard, entry: Entry, pixels: Pixels) -> None:
         if (shard.height, shard.width) != (pair.height, pair.width):
             problem = f"pair {entry.pair} is {shard.height}x{shard.width}, in the table "
-            raise InputError(shard.index, f"{problem}{pair.height}x{pair.width}", AGAIN)
+            raise InputError(shard.index, f"{problem}{pair.height}x{pair.width}", remedy=AGAIN)
         if checksum(*pixels) != entry.crc32:
             problem = f"the pixels of pair {entry.pair} are damaged: their checksum is another"
-            raise InputError(shard.array("radar"), problem, _anew(shard))
+            raise InputError(shard.array("radar"), problem, remedy=_anew(shard))
         # Without the tiles, on another machine say, the pack stands for itself.
         if state_of(pair.paths) not in (None, entry.tiles):
             problem = f"the tiles of pair {entry.pair} are not those that were packed"
-            raise InputError(shard.index, problem, AGAIN)
+            raise InputError(shard.index, problem, remedy=AGAIN)
 
 
 def exists(folder: Path) -> bool:
@@ -194,13 +194,13 @@ def read_shard(path: Path) -> Shard:
     remedy = f"remove {path} and run kit pack again"
     noted = read_json(path, remedy)
     if not isinstance(noted, dict) or "format" not in noted:
-        raise InputError(path, "not what kit pack writes", remedy)
+        raise InputError(path, "not what kit pack writes", remedy=remedy)
     if noted["format"] != _FORMAT:
         problem = f"has format {noted['format']!r}, and this kit reads {_FORMAT}"
-        raise InputError(path, problem, "install the kit that packed it, or " + AGAIN)
+        raise InputError(path, problem, remedy="install the kit that packed it, or " + AGAIN)
     about: Any = noted.get("about")
     if not path.stem.isdigit() or noted.get("crc32") != _checksum(about):
-        raise InputError(path, "damaged: its checksum is another", remedy)
+        raise InputError(path, "damaged: its checksum is another", remedy=remedy)
     entries = tuple(Entry(**entry) for entry in about["pairs"])
     return Shard(path.parent, int(path.stem), about["height"], about["width"], entries)
 
@@ -217,7 +217,9 @@ def _may_open(folder: Path, files: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         if hard != resource.RLIM_INFINITY and hard < wanted:
             problem = f"its {files} files cannot all be open: this system allows {hard}"
-            raise InputError(folder, problem, f"raise the limit: ulimit -Hn {wanted}, as root")
+            raise InputError(
+                folder, problem, remedy=f"raise the limit: ulimit -Hn {wanted}, as root"
+            )
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 

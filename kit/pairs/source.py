@@ -73,10 +73,10 @@ class Source:
 def _read(reader: Reader, sensor: str, paths: Sequence[Path], pair: Pair) -> NDArray[Any]:
     batches, errors = reader.read(sensor, [[*map(str, paths)]])
     if errors:
-        raise InputError(errors[0].where, errors[0].problem, errors[0].remedy or _REMEDY)
+        raise InputError(errors[0].where, errors[0].problem, remedy=errors[0].remedy or _REMEDY)
     pixels: NDArray[Any] = batches[0].pixels[0]
     if pixels.shape[1:] != (pair.height, pair.width):
         height, width = pixels.shape[1:]
         problem = f"is {height}x{width}, in the table of pairs {pair.height}x{pair.width}"
-        raise InputError(paths[0], problem, "run kit prepare DATA again")
+        raise InputError(paths[0], problem, remedy="run kit prepare DATA again")
     return pixels

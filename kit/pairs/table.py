@@ -83,9 +83,9 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
     try:
         rows = pq.read_table(path).to_pylist()
     except FileNotFoundError:
-        raise InputError(path, "no such table", "run kit prepare DATA first") from None
+        raise InputError(path, "no such table", remedy="run kit prepare DATA first") from None
     except (OSError, pa.ArrowException) as error:
-        raise InputError(path, f"damaged ({error})", "run kit prepare DATA again") from None
+        raise InputError(path, f"damaged ({error})", remedy="run kit prepare DATA again") from None
     return tuple(
         Pair(
             radar=SceneKey(row["lon"], row["lat"], row["radar_date"]),

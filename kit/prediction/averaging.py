@@ -40,20 +40,20 @@ def parse_averaging(text: str, variants: Sequence[str]) -> Averaging:
         return "mean"
     remedy = f"give mean, median, or a weight for each of {','.join(variants)}"
     if text.isalpha():
-        raise InputError("--average", f"{text[:40]!r} is no way to average", remedy)
+        raise InputError("--average", f"{text[:40]!r} is no way to average", remedy=remedy)
     given = [_weight(part, remedy) for part in text.split(",")]
     if len(given) != len(variants):
         problem = f"{_count(len(given), 'weight')} for {_count(len(variants), 'member')}"
-        raise InputError("--average", problem, remedy)
+        raise InputError("--average", problem, remedy=remedy)
     if not any(given):
-        raise InputError("--average", "all weights are zero", remedy)
+        raise InputError("--average", "all weights are zero", remedy=remedy)
     scale = math.lcm(*(weight.denominator for weight in given))
     whole = [int(weight * scale) for weight in given]
     divisor = math.gcd(*whole)
     weights = tuple(weight // divisor for weight in whole)
     if sum(weights) > _MOST_WEIGHTS:
         problem = "the weights, as whole numbers, add up to more than 2**48"
-        raise InputError("--average", problem, "give fewer digits")
+        raise InputError("--average", problem, remedy="give fewer digits")
     return "mean" if set(weights) == {1} else weights
 
 
@@ -121,7 +121,7 @@ def _weight(text: str, remedy: str) -> Fraction:
             problem = f"is not between 1e-{_WIDEST} and 1e{_WIDEST}"
         else:
             return Fraction(number)
-    raise InputError("--average", f"{text[:40]!r} {problem}", remedy)
+    raise InputError("--average", f"{text[:40]!r} {problem}", remedy=remedy)
 
 
 def _count(number: int, what: str) -> str:

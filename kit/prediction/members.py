@@ -51,7 +51,7 @@ class Member:
         image = read_array(path, remedy)
         if image.dtype != np.uint16 or image.ndim != 3 or image.shape[0] != 3:
             problem = f"holds {image.dtype} {list(image.shape)} in place of uint16 [3, H, W]"
-            raise InputError(path, problem, remedy)
+            raise InputError(path, problem, remedy=remedy)
         return image
 
 
@@ -80,7 +80,9 @@ def read_member(folder: Path) -> Member:
             engines=tuple(map(dict, manifest.get("engines", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"not a manifest of predictions ({error!r})", remedy) from None
+        raise InputError(
+            path, f"not a manifest of predictions ({error!r})", remedy=remedy
+        ) from None
 
 
 def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
@@ -92,18 +94,20 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
     found = tuple(read_member(predictions / name) for name in names)
     everything = set().union(*(member.scenes for member in found))
     if not everything:
-        raise InputError(predictions, "no scene is predicted", f"run: {predict_command(*names)}")
+        raise InputError(
+            predictions, "no scene is predicted", remedy=f"run: {predict_command(*names)}"
+        )
     for member in found:
         if _space(member) != _space(found[0]):
             raise InputError(
                 member.folder,
                 f"predicts {_space(member)} where {found[0].variant} predicts {_space(found[0])}",
-                "average only variants that were trained with the same target",
+                remedy="average only variants that were trained with the same target",
             )
         if missing := sorted(everything.difference(member.scenes)):
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             problem = f"{member.variant} has no prediction for {missing[0]}{others}"
-            raise InputError(member.folder, problem, f"run: {predict_command(*names)}")
+            raise InputError(member.folder, problem, remedy=f"run: {predict_command(*names)}")
     return found
 
 
@@ -122,9 +126,11 @@ def select(predictions: Path, ensemble: str | None = None) -> tuple[str, tuple[s
         try:
             ensemble, names = str(last["ensemble"]), tuple(map(str, last["members"]))
         except (KeyError, TypeError) as error:
-            raise InputError(path, f"not what kit predict writes ({error!r})", remedy) from None
+            raise InputError(
+                path, f"not what kit predict writes ({error!r})", remedy=remedy
+            ) from None
         if not names:
-            raise InputError(path, "names no member", remedy)
+            raise InputError(path, "names no member", remedy=remedy)
     return "-".join(names) if "," in ensemble else ensemble, names
 
 
@@ -139,7 +145,7 @@ def load_scene(members: Sequence[Member], scene: str) -> tuple[NDArray[np.uint16
         if image.shape != images[0].shape:
             sizes = f"{list(image.shape)} where {members[0].variant} made {list(images[0].shape)}"
             remedy = f"run: {predict_command(member.variant)} --overwrite"
-            raise InputError(member.folder / f"{scene}.npy", f"is {sizes}", remedy)
+            raise InputError(member.folder / f"{scene}.npy", f"is {sizes}", remedy=remedy)
     return images
 
 

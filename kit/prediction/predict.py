@@ -197,10 +197,10 @@ def _compare(group: Group, data: Path, scenes: Mapping[SceneKey, Scene]) -> None
     digest = int(json_sha256([*map(str, scenes)])[:15], 16)
     if group.same([digest]) != [digest]:
         problem = "holds other scenes here than where the first process runs"
-        raise InputError(data, problem, "give all machines the same tiles")
+        raise InputError(data, problem, remedy="give all machines the same tiles")
 
 
 def _nothing(data: Path, rejected: Sequence[Rejection]) -> InputError:
     reasons = "; ".join(f"{item.name}: {item.reason}" for item in rejected[:3])
     problem = f"no complete Sentinel-1 scene ({reasons or 'no Sentinel-1 tile'})"
-    return InputError(data, problem, "both VV and VH of a place and date are needed")
+    return InputError(data, problem, remedy="both VV and VH of a place and date are needed")

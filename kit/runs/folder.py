@@ -139,5 +139,5 @@ def cut(folder: Path, length: int) -> None:
 def _config(folder: Path) -> dict[str, Any]:
     config = read_json(folder / CONFIG, _REMEDY)
     if not isinstance(config, dict) or not isinstance(config.get("variant"), dict):
-        raise InputError(folder / CONFIG, "not what kit train writes", _REMEDY)
+        raise InputError(folder / CONFIG, "not what kit train writes", remedy=_REMEDY)
     return config

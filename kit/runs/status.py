@@ -43,7 +43,7 @@ def status(runs: Path) -> tuple[Status, ...]:
     """
     folders = sorted(path.parent for path in runs.glob(f"*/{CONFIG}"))
     if not folders:
-        raise InputError(runs, "holds no run", "begin one: kit train spade2")
+        raise InputError(runs, "holds no run", remedy="begin one: kit train spade2")
     return tuple(map(_status, folders))
 
 

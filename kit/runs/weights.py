@@ -73,7 +73,9 @@ def read_weights(path: Path) -> Weights:
     try:
         variant, facts = from_dict(about["variant"]), about["facts"]
         if about["scaling"] != SCALING:
-            raise InputError(path, f"made with the scaling {about['scaling']}", "train again")
+            raise InputError(
+                path, f"made with the scaling {about['scaling']}", remedy="train again"
+            )
     except (KeyError, InputError) as error:
         load_tensors(path, _remedy(path))  # a flipped bit is the more likely reason
         raise (_foreign(path, error) if isinstance(error, KeyError) else error) from None
@@ -100,8 +102,11 @@ def read_run(runs: Path, name: str) -> Weights:
     path = runs / name / "weights.safetensors"
     weights = read_weights(path)
     if weights.variant.name != name:
-        raise InputError(path, f"holds weights of {weights.variant.name}, not of {name}",
-                         f"move it to {runs / weights.variant.name}")  # fmt: skip
+        raise InputError(
+            path,
+            f"holds weights of {weights.variant.name}, not of {name}",
+            remedy=f"move it to {runs / weights.variant.name}",
+        )
     return weights
 
 
@@ -148,7 +153,7 @@ def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, 
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         expected = about.pop("sha256")
     if _digest(tensors, about) != expected:
-        raise InputError(path, "damaged: it does not match its own checksum", remedy)
+        raise InputError(path, "damaged: it does not match its own checksum", remedy=remedy)
     return tensors, about | {"sha256": expected}
 
 
@@ -159,11 +164,13 @@ def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
         with safe_open(path, framework="pt") as file:
             yield file, json.loads((file.metadata() or {})["kit"])
     except FileNotFoundError:
-        raise InputError(path, "no such file", remedy) from None
+        raise InputError(path, "no such file", remedy=remedy) from None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(path, f"damaged, or not written by the kit ({error})", remedy) from None
+        raise InputError(
+            path, f"damaged, or not written by the kit ({error})", remedy=remedy
+        ) from None
 
 
 def _remedy(path: Path) -> str:
@@ -172,7 +179,7 @@ def _remedy(path: Path) -> str:
 
 def _foreign(path: Path, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
-    return InputError(path, f"not weights of this kit ({reason})", "train again")
+    return InputError(path, f"not weights of this kit ({reason})", remedy="train again")
 
 
 def _digest(tensors: Mapping[str, Tensor], about: dict[str, Any]) -> str:

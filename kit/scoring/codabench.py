@@ -92,7 +92,9 @@ def _mapping(folder: Path) -> Path:
     found = [path for path in sorted(folder.rglob("*.json")) if _JUNK not in path.parts]
     if len(found) != 1:
         problem = f"holds {len(found)} JSON files where one mapping belongs"
-        raise InputError(folder, problem, "write one: kit score ARCHIVE TRUTH --mapping FILE")
+        raise InputError(
+            folder, problem, remedy="write one: kit score ARCHIVE TRUTH --mapping FILE"
+        )
     return found[0]
 
 
@@ -112,7 +114,7 @@ def _submission(folder: Path, stack: ExitStack) -> tuple[Sequence[str], Load]:
 def _files(folder: Path) -> list[str]:
     """The files in a folder, as names relative to it, sorted; links are refused, not followed."""
     if not folder.is_dir():
-        raise InputError(folder, "no such folder", "give INPUT with ref and res in it")
+        raise InputError(folder, "no such folder", remedy="give INPUT with ref and res in it")
     found = []
     for parent, folders, files in os.walk(folder):
         for path in (Path(parent, name) for name in (*folders, *files)):

@@ -64,7 +64,7 @@ def read_truth(truth: Truth, target: str) -> TrueImage:
         unit = stretch(unit) if target == "minmax" else unit
     valid = (pixels != 0).any(axis=0)
     if not valid.any():
-        raise InputError(truth.paths[0], "is nodata everywhere", "leave this truth out")
+        raise InputError(truth.paths[0], "is nodata everywhere", remedy="leave this truth out")
     return TrueImage(truth, unit, valid, stretch(pixels))
 
 
@@ -96,7 +96,9 @@ def measure_input(
                 continue
             if image.shape != true.unit.shape:
                 sizes = f"{_size(image)} where its truth {true.truth.name} is {_size(true.unit)}"
-                raise InputError(name, f"is {sizes}", "predict scenes of the size of the truth")
+                raise InputError(
+                    name, f"is {sizes}", remedy="predict scenes of the size of the truth"
+                )
             official[place, column] = mse(stretched, true.stretched)
         place = places[sar.nearest(name)]
         nearest = truths[place]

@@ -321,7 +321,7 @@ def read_manifest(archive: Path) -> Manifest:
             scenes={str(image): str(entry["scene"]) for image, entry in entries.items()},
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise InputError(path, f"not a manifest of an archive ({error!r})", remedy) from None
+        raise InputError(path, f"not a manifest of an archive ({error!r})", remedy=remedy) from None
 
 
 def current(

@@ -48,11 +48,15 @@ def load_truth(
         problem = (
             f"the archive lacks {len(missing)} of its {len(listed)} images, {missing[0]} first"
         )
-        raise InputError(path, problem, "package with --expected and the server's list of names")
+        raise InputError(
+            path, problem, remedy="package with --expected and the server's list of names"
+        )
     for sar in inputs:
         for file in (file for truth in sar.truths for file in truth.paths):
             if not file.is_file():
-                raise InputError(file, "no such truth", f"{path.name} lists it for {sar.name}")
+                raise InputError(
+                    file, "no such truth", remedy=f"{path.name} lists it for {sar.name}"
+                )
     return TruthSet(inputs, tuple(sorted(set(images) - listed)))
 
 
@@ -62,7 +66,9 @@ def _from_tiles(
     submissions: dict[SceneKey, list[str]] = defaultdict(list)
     for image in images:
         if (key := scene_in(image)) is None:
-            raise InputError(image, "names no place and date", "a folder of truths needs them")
+            raise InputError(
+                image, "names no place and date", remedy="a folder of truths needs them"
+            )
         submissions[key].append(image)
     tiles = _scan(source)
     near = _near(submissions, tiles, window_days)
@@ -95,7 +101,7 @@ def _scan(source: Path) -> dict[SceneKey, dict[str, Path]]:
             tiles[name.scene].setdefault(name.band, path)
     complete = {key: bands for key, bands in tiles.items() if bands.keys() >= set(RGB_BANDS)}
     if not complete:
-        raise InputError(source, f"holds no scene with {', '.join(RGB_BANDS)}", REMEDY)
+        raise InputError(source, f"holds no scene with {', '.join(RGB_BANDS)}", remedy=REMEDY)
     return complete
 
 
@@ -163,14 +169,14 @@ def _nothing_near(
 ) -> InputError:
     if any(near.values()):
         problem = f"every truth within {window_days} days of a prediction has clouds or nodata"
-        return InputError(folder, problem, "widen the window, or give more dates")
+        return InputError(folder, problem, remedy="widen the window, or give more dates")
     for scene in sorted(scenes):
         for key in near:
             if (key.lon, key.lat) == (scene.lon, scene.lat):
                 problem = f"no truth within {window_days} days: {key} is predicted, {scene} is true"
-                return InputError(folder, problem, "widen the window, or give more dates")
+                return InputError(folder, problem, remedy="widen the window, or give more dates")
     key, scene = min(near), min(scenes)
     problem = (
         f"holds other places: {key.lon}_{key.lat} is predicted, {scene.lon}_{scene.lat} is true"
     )
-    return InputError(folder, problem, "give the truth of the predicted scenes")
+    return InputError(folder, problem, remedy="give the truth of the predicted scenes")

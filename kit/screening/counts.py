@@ -116,13 +116,15 @@ def count_on_device(rgb: "torch.Tensor", qa60: "torch.Tensor", rule: CloudRule) 
 
     for name, tensor in (("rgb", rgb), ("qa60", qa60)):
         if tensor.device.type != "cuda" or tensor.device != rgb.device:
-            raise InputError(name, f"is on {tensor.device}", "both are on one CUDA device")
+            raise InputError(name, f"is on {tensor.device}", remedy="both are on one CUDA device")
         if tensor.dtype != torch.uint16:
-            raise InputError(name, f"pixels are {tensor.dtype}", "they must be torch.uint16")
+            raise InputError(name, f"pixels are {tensor.dtype}", remedy="they must be torch.uint16")
     _check_shapes(tuple(rgb.shape), tuple(qa60.shape))
     if not rule.by_pixel:
         problem = "does not look at a pixel's neighbours"
-        raise InputError("cloud backend cuda", problem, "leave min_area and dilate, or use native")
+        raise InputError(
+            "cloud backend cuda", problem, remedy="leave min_area and dilate, or use native"
+        )
     _, library = _resolve("cuda")
     counts = torch.empty((len(rgb), len(COLUMNS)), dtype=torch.int64, device=rgb.device)
     scenes = native.Scenes(
@@ -177,10 +179,10 @@ def _resolve(name: str | None) -> tuple[str, Any]:
     if name == "reference":
         return name, None
     if name not in _LIBRARIES:
-        raise InputError("cloud backend", f"is {name!r}", "it is native, cuda or reference")
+        raise InputError("cloud backend", f"is {name!r}", remedy="it is native, cuda or reference")
     library, why = native.load(_LIBRARIES[name])
     if library is None:
-        raise InputError(f"cloud backend {name}", why, native.REMEDIES[_LIBRARIES[name]])
+        raise InputError(f"cloud backend {name}", why, remedy=native.REMEDIES[_LIBRARIES[name]])
     if name == "cuda":
         devices = ctypes.c_int()
         _check_cuda(library, library.kit_cuda_devices(devices))
@@ -227,25 +229,27 @@ def _check_cuda(library: Any, status: int) -> None:
     if status:
         reason = library.kit_cuda_error(status).decode()
         remedy = f"see nvidia-smi, or set {VARIABLE}=native"
-        raise InputError("cloud backend cuda", f"{reason} (CUDA error {status})", remedy)
+        raise InputError("cloud backend cuda", f"{reason} (CUDA error {status})", remedy=remedy)
 
 
 def _check(rgb: NDArray[np.uint16], qa60: NDArray[np.uint16]) -> None:
     for name, array in (("rgb", rgb), ("qa60", qa60)):
         if array.dtype != np.uint16:
-            raise InputError(name, f"pixels are {array.dtype}", "they must be uint16")
+            raise InputError(name, f"pixels are {array.dtype}", remedy="they must be uint16")
     _check_shapes(rgb.shape, qa60.shape)
 
 
 def _check_shapes(rgb: tuple[int, ...], qa60: tuple[int, ...]) -> None:
     if len(rgb) != 4 or rgb[1] != 3 or 0 in rgb[1:]:
-        raise InputError("rgb", f"its shape is {rgb}", "it must be [N, 3, H, W]")
+        raise InputError("rgb", f"its shape is {rgb}", remedy="it must be [N, 3, H, W]")
     scenes, _, height, width = rgb
     if qa60 != (scenes, height, width):
         expected = f"{(scenes, height, width)}, after rgb's {rgb}"
-        raise InputError("qa60", f"its shape is {qa60}", f"it must be {expected}")
+        raise InputError("qa60", f"its shape is {qa60}", remedy=f"it must be {expected}")
     if height * width > _MAX_PIXELS:
-        raise InputError("rgb", f"a scene has {height * width} pixels", f"at most {_MAX_PIXELS}")
+        raise InputError(
+            "rgb", f"a scene has {height * width} pixels", remedy=f"at most {_MAX_PIXELS}"
+        )
 
 
 def _count_scene(
@@ -278,7 +282,9 @@ def count_radar_nodata(
         InputError: a wrong pixel type or shape, or an unknown or missing backend.
     """
     if sar.dtype != np.float32 or sar.ndim != 4 or sar.shape[1] != 2 or 0 in sar.shape[1:]:
-        raise InputError("sar", f"is {sar.dtype} {sar.shape}", "it must be float32 [N, 2, H, W]")
+        raise InputError(
+            "sar", f"is {sar.dtype} {sar.shape}", remedy="it must be float32 [N, 2, H, W]"
+        )
     library = on_processor(backend)
     if library is None:
         return np.array([np.count_nonzero(radar_nodata(scene)) for scene in sar], np.int64)

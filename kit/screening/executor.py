@@ -66,7 +66,7 @@ class Workers:
 
     def _lost(self, problem: str) -> InputError:
         remedy = "look at its log, and run the same command again: what is finished stays"
-        return InputError(f"scheduler {self.address}", problem, remedy)
+        return InputError(f"scheduler {self.address}", problem, remedy=remedy)
 
 
 @contextmanager
@@ -91,8 +91,11 @@ def workers(scheduler: str | None) -> Iterator[Workers]:
     try:
         from distributed import Client
     except ImportError:
-        raise InputError(where, "needs dask.distributed, which is not installed",
-                         "pip install 'sar-to-optical-kit[cluster]'") from None  # fmt: skip
+        raise InputError(
+            where,
+            "needs dask.distributed, which is not installed",
+            remedy="pip install 'sar-to-optical-kit[cluster]'",
+        ) from None
     remedy = "start one with dask scheduler, or leave the option out"
     try:
         if not urlsplit(scheduler if "//" in scheduler else f"//{scheduler}").port:
@@ -100,10 +103,14 @@ def workers(scheduler: str | None) -> Iterator[Workers]:
         client = Client(scheduler, timeout=_SECONDS_TO_ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:
         problem = f"does not answer ({error})"
-        raise InputError(where, problem, f"{remedy}; an address is tcp://host:8786") from None
+        raise InputError(
+            where, problem, remedy=f"{remedy}; an address is tcp://host:8786"
+        ) from None
     with client:
         threads = sum(client.nthreads().values())
         if not threads:
-            raise InputError(where, "has no workers", f"start them with dask worker {scheduler}")
+            raise InputError(
+                where, "has no workers", remedy=f"start them with dask worker {scheduler}"
+            )
         executor = client.get_executor(pure=False, retries=3)
         yield Workers(executor, 2 * threads, 1, scheduler, lambda: len(client.nthreads()))

@@ -47,7 +47,7 @@ def measure(
     """
     if version != kit.__version__:
         problem = f"a worker has kit {kit.__version__}, this is {version}"
-        raise InputError("kit", problem, "install the same version everywhere")
+        raise InputError("kit", problem, remedy="install the same version everywhere")
     values = np.zeros((len(files), len(_INTEGERS)), np.int64)
     problems: list[str | None] = [None] * len(files)
     reader = Reader(threads)

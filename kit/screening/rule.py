@@ -56,7 +56,7 @@ class CloudRule:
         in_range = -1 <= self.threshold <= 1
         if not in_range or abs(self.threshold - self.threshold_milli / 1000) > 1e-9:
             allowed = "it is a multiple of 0.001 from -1 to 1"
-            raise InputError("cloud threshold", f"is {self.threshold!r}", allowed)
+            raise InputError("cloud threshold", f"is {self.threshold!r}", remedy=allowed)
 
     @property
     def threshold_milli(self) -> int:
@@ -122,4 +122,4 @@ def grow(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 
 def _require_whole(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or not low <= value <= high:
-        raise InputError(name, f"is {value!r}", f"it is an integer, {low} to {high}")
+        raise InputError(name, f"is {value!r}", remedy=f"it is an integer, {low} to {high}")

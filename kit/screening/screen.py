@@ -106,7 +106,9 @@ def screen_locked(
         try:
             os.fspath(folder).encode()
         except UnicodeEncodeError:
-            raise InputError(ascii(str(folder)), "its name is not UTF-8", "rename it") from None
+            raise InputError(
+                ascii(str(folder)), "its name is not UTF-8", remedy="rename it"
+            ) from None
     with workers(scheduler) as pool:
         found = catalog(Path(os.path.realpath(data)), advance)
         store = Store(work / _SCREEN, rule)
@@ -122,7 +124,7 @@ def screen_locked(
     result = _result(work / TABLE, max_cloud, run, rejected)
     if not result.scenes_s1 + result.scenes_s2:
         problem = f"no scene could be read ({listed(tally(rejected))})"
-        raise InputError(data, problem, f"see {work / REJECTED}")
+        raise InputError(data, problem, remedy=f"see {work / REJECTED}")
     return result
 
 
@@ -183,7 +185,7 @@ class _Run:
             if row is None and self._is_readable(scene):
                 where = f"scheduler {self.pool.address}"
                 problem = f"its workers cannot read {scene.files[0]}"
-                raise InputError(where, problem, "mount the tiles at the same path there")
+                raise InputError(where, problem, remedy="mount the tiles at the same path there")
 
     def _is_readable(self, scene: Scene) -> bool:
         table = measure(scene.sensor, [scene.files], self.rule, 1, kit.__version__)
@@ -238,7 +240,9 @@ def _read_part(path: Path) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         path.unlink(missing_ok=True)
         problem = f"damaged ({' '.join(str(error).split())})"
-        raise InputError(path, problem, "run the same command again: it is made anew") from None
+        raise InputError(
+            path, problem, remedy="run the same command again: it is made anew"
+        ) from None
 
 
 def _ratios(part: pa.Table) -> pa.Table:

@@ -68,7 +68,7 @@ def effects(
         InputError: the table is missing or damaged, or `sample` is less than 1.
     """
     if sample < 1:
-        raise InputError("sample", f"is {sample}", "at least one scene has to be read")
+        raise InputError("sample", f"is {sample}", remedy="at least one scene has to be read")
     scenes = sum(int(dataset1(group).sum()) for group in row_groups(table, RATIOS))
     if not scenes:
         return Effects(0, 0, ())

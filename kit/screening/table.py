@@ -74,9 +74,9 @@ def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
             for number in range(file.num_row_groups):
                 yield file.read_row_group(number, columns)
     except FileNotFoundError:
-        raise InputError(path, "no such table", "run kit screen DATA first") from None
+        raise InputError(path, "no such table", remedy="run kit screen DATA first") from None
     except (OSError, pa.ArrowException) as error:
-        raise InputError(path, f"damaged ({error})", "run kit screen DATA again") from None
+        raise InputError(path, f"damaged ({error})", remedy="run kit screen DATA again") from None
 
 
 def dataset1(group: pa.Table) -> NDArray[np.bool_]:

@@ -110,7 +110,7 @@ def simulate(
 
 def _check(where: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
-        raise InputError(where, f"is {value}", f"it must be {least} to {most}")
+        raise InputError(where, f"is {value}", remedy=f"it must be {least} to {most}")
 
 
 def _places(rows: range) -> list[Place]:

@@ -85,7 +85,9 @@ def log(submissions: Path, name: str, score: float) -> Logged:
         BusyError: another process is packaging or logging.
     """
     if not math.isfinite(score):
-        raise InputError("--leaderboard", f"{score} is not a score", "give the number as shown")
+        raise InputError(
+            "--leaderboard", f"{score} is not a score", remedy="give the number as shown"
+        )
     _must_exist(submissions)
     with lock(submissions):
         found = read_log(submissions)
@@ -204,11 +206,11 @@ def _number(text: str) -> float | None:
 
 def _must_exist(submissions: Path) -> None:
     if not (submissions / LOG).exists():
-        raise InputError(submissions / LOG, "no such log", "kit package writes it")
+        raise InputError(submissions / LOG, "no such log", remedy="kit package writes it")
 
 
 def _no_such(found: Log, name: str) -> InputError:
     names = list(dict.fromkeys(found.get(line, "name").strip() for line in reversed(found.lines)))
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     there = f"there are {', '.join(names[:SHOWN])}{more}" if names else "the log is empty"
-    return InputError(name, "no such submission", there)
+    return InputError(name, "no such submission", remedy=there)

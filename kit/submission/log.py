@@ -90,7 +90,7 @@ def read_log(submissions: Path) -> Log:
     if not data.strip():
         return Log(path, "", ",", LOG_COLUMNS, ())
     if b"\0" in data:
-        raise InputError(path, "is not plain text", "save it as CSV in UTF-8")
+        raise InputError(path, "is not plain text", remedy="save it as CSV in UTF-8")
     text = data.decode("utf-8", "surrogateescape")
     for separator in (",", ";", "\t"):
         lines = _lines(text, separator)
@@ -100,7 +100,7 @@ def read_log(submissions: Path) -> Log:
     first = text.removeprefix(_BOM).lstrip().partition("\n")[0].strip()[:120]
     needed = ", ".join(title for title in LOG_COLUMNS if title in _NEEDED)
     remedy = f"give it the columns {needed}; or move it away, and a new one is begun"
-    raise InputError(path, f"has no such columns as the log: {first!r}", remedy)
+    raise InputError(path, f"has no such columns as the log: {first!r}", remedy=remedy)
 
 
 def _lines(text: str, separator: str) -> list[tuple[Cell, ...]]:

@@ -101,14 +101,14 @@ def package(
     """
     rules = find_layout(layout)
     if stretch not in STRETCHES:
-        raise InputError(stretch, "no such stretch", f"known are {', '.join(STRETCHES)}")
+        raise InputError(stretch, "no such stretch", remedy=f"known are {', '.join(STRETCHES)}")
     chosen, variants = select(predictions, ensemble)
     averaging = parse_averaging(average, variants)
     average = averaging_text(averaging)
     name = name or (chosen if average == "mean" else f"{chosen}-{average.replace(',', '-')}")
     if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
         remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
-        raise InputError(ascii(name)[1:-1][:_LONGEST], "not a name for an archive", remedy)
+        raise InputError(ascii(name)[1:-1][:_LONGEST], "not a name for an archive", remedy=remedy)
     members = read_members(predictions, variants)
     names = _match(members[0].scenes, rules, expected)
     archive = submissions / f"{name}.zip"
@@ -257,7 +257,7 @@ def _match(scenes: Sequence[str], layout: Layout, expected: Path | None) -> dict
         few = ", ".join(missing[:3])
         problem = f"{len(missing)} of {len(names)} names have no prediction: {few}"
         remedy = "predict all test scenes; a name holds <lon>_<lat>_<YYYY>_<MM>_<DD> of its scene"
-        raise InputError(expected, problem, remedy)
+        raise InputError(expected, problem, remedy=remedy)
     return names
 
 

@@ -323,7 +323,7 @@ class _Found:
         problem = f"holds no tile{named}, nor do its sent1/ and sent2/"
         for item in [item for item in self.rejected if item.kind == "NetCDF"][:3]:
             problem += f"; {item.name}: {item.reason}"
-        return InputError(folder, problem, f"tiles are called {FORM}")
+        return InputError(folder, problem, remedy=f"tiles are called {FORM}")
 
 
 def _check_kind(file: str, head: Head, bands: Sequence[str]) -> None:
@@ -348,9 +348,11 @@ def _names(folder: str, *, optional: bool) -> Iterator[str]:
         if not optional:
             missing = isinstance(error, FileNotFoundError)
             problem = "no such folder" if missing else "is not a folder"
-            raise InputError(Path(folder), problem, remedy) from None
+            raise InputError(Path(folder), problem, remedy=remedy) from None
     except OSError as error:
-        raise InputError(Path(folder), f"cannot be listed ({error.strerror})", remedy) from None
+        raise InputError(
+            Path(folder), f"cannot be listed ({error.strerror})", remedy=remedy
+        ) from None
 
 
 def _spot(spots: int, sensor: str, band: str) -> int:

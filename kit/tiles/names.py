@@ -41,7 +41,7 @@ class SceneKey:
         """
         match = _SCENE.fullmatch(text)
         if match is None:
-            raise InputError(text, "not a place and a date", f"expected {_SCENE_FORM}")
+            raise InputError(text, "not a place and a date", remedy=f"expected {_SCENE_FORM}")
         lon, lat, day = match.groups()
         return cls(lon, lat, _date(text, day))
 
@@ -79,7 +79,7 @@ def name_fields(name: str) -> tuple[str, str, str, str, str, str]:
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise InputError(name, "not a tile name", f"expected {FORM}")
+        raise InputError(name, "not a tile name", remedy=f"expected {FORM}")
     sensor, band, lon, lat, day, suffix = match.groups()
     _date(name, day)
     return sensor, band, lon, lat, day, suffix
@@ -89,7 +89,9 @@ def _date(name: str, day: str) -> datetime.date:
     try:
         return _calendar(day)
     except ValueError:
-        raise InputError(name, "its date is not in the calendar", f"expected {FORM}") from None
+        raise InputError(
+            name, "its date is not in the calendar", remedy=f"expected {FORM}"
+        ) from None
 
 
 # The tiles of a folder share their dates: few are made, and scenes of a day hold the same one.

@@ -135,7 +135,9 @@ def read_planes(planes: Sequence[Plane]) -> list[Pixels]:
             scenes[key] = _read_scene(plane)
         head, pixels = scenes[key]
         if plane.band not in head.bands:
-            raise InputError(str(plane), f"the file holds {', '.join(head.bands)}", _REPLACED)
+            raise InputError(
+                str(plane), f"the file holds {', '.join(head.bands)}", remedy=_REPLACED
+            )
         result.append(pixels[head.bands.index(plane.band)])
     return result
 
@@ -145,13 +147,13 @@ def _try(file: str) -> None:
     trial = subprocess.run(command, capture_output=True)
     if trial.returncode == InputError.exit_code:
         problem, remedy = json.loads(trial.stdout)
-        raise InputError(file, problem, remedy)
+        raise InputError(file, problem, remedy=remedy)
     if trial.returncode == -signal.SIGXCPU:
         problem = f"HDF5 works on it for {_SECONDS} seconds and finds no end"
-        raise InputError(file, problem, "fetch it again")
+        raise InputError(file, problem, remedy="fetch it again")
     if trial.returncode < 0:
         problem = f"HDF5 dies of it (signal {-trial.returncode})"
-        raise InputError(file, problem, "fetch it again")
+        raise InputError(file, problem, remedy="fetch it again")
 
 
 def _read_scene(plane: Plane) -> tuple[Head, Pixels]:
@@ -159,10 +161,10 @@ def _read_scene(plane: Plane) -> tuple[Head, Pixels]:
     with _LOCK:
         file = _opened(plane.file)
         if file.head.sensor != plane.sensor:
-            raise InputError(str(plane), f"the file holds {file.head.sensor}", _REPLACED)
+            raise InputError(str(plane), f"the file holds {file.head.sensor}", remedy=_REPLACED)
         if plane.index >= file.head.scenes:
             problem = f"the file ends after {file.head.scenes} scenes"
-            raise InputError(str(plane), problem, _REPLACED)
+            raise InputError(str(plane), problem, remedy=_REPLACED)
         try:
             found = file.places(plane.index, plane.index + 1)[0]
             inflate = file.fetch(plane.index)
@@ -170,7 +172,7 @@ def _read_scene(plane: Plane) -> tuple[Head, Pixels]:
             raise damaged(str(plane), error) from None
     if found != plane.place:
         other = found.problem if isinstance(found, InputError) else "_".join(found)
-        raise InputError(str(plane), f"another scene is there: {other}", _REPLACED)
+        raise InputError(str(plane), f"another scene is there: {other}", remedy=_REPLACED)
     try:
         return file.head, inflate()
     except ValueError as error:
@@ -208,9 +210,9 @@ def _identity(path: str) -> tuple[int, ...]:
     except ValueError:
         raise InputError(ascii(path), "its name has a NUL, or is not UTF-8") from None
     if not stat.S_ISREG(found.st_mode):
-        raise InputError(path, "is not a regular file", "give a NetCDF file")
+        raise InputError(path, "is not a regular file", remedy="give a NetCDF file")
     if found.st_size == 0:
-        raise InputError(path, "is empty (0 bytes)", "fetch it again")
+        raise InputError(path, "is empty (0 bytes)", remedy="fetch it again")
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 

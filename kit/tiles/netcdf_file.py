@@ -140,12 +140,12 @@ class NcFile:
         """Find everything by its name, and refuse what is not as it should be."""
         data, where = self._data, self._path
         if "images" not in data:
-            raise InputError(where, "has no images", "lists of targets hold no scenes")
+            raise InputError(where, "has no images", remedy="lists of targets hold no scenes")
         images = data["images"]
         sizes = {str(dim): size for dim, size in images.sizes.items()}
         others = {dim: size for dim, size in sizes.items() if dim not in _NEEDED and size != 1}
         if others or any(dim not in sizes for dim in _NEEDED):
-            raise InputError(where, f"has images({_listed(sizes)})", _FORM)
+            raise InputError(where, f"has images({_listed(sizes)})", remedy=_FORM)
         n, bands = sizes["index"], sizes["data_band"]
         scene = math.prod(size for dim, size in sizes.items() if dim != "index")
         chunks = self._file["images"].chunks or (1,)
@@ -155,13 +155,13 @@ class NcFile:
             or max(scene, math.prod(chunks)) * images.dtype.itemsize > _MOST_BYTES
         ):
             claim = f"images({_listed(sizes)}) in chunks of {chunks}"
-            raise InputError(where, f"has {claim}", "write it with one scene in a chunk")
+            raise InputError(where, f"has {claim}", remedy="write it with one scene in a chunk")
         for name, shape in (("collection_dates", (n,)), ("data_band", (bands,))):
             if name not in data.variables or data[name].shape != shape:
-                raise InputError(where, f"has no {name} of length {shape[0]}", _FORM)
+                raise InputError(where, f"has no {name} of length {shape[0]}", remedy=_FORM)
         names = tuple(_text(name) for name in data["data_band"].values.tolist())
         if len(set(names)) < bands:
-            raise InputError(where, f"has a band twice: {', '.join(names)}", _FORM)
+            raise InputError(where, f"has a band twice: {', '.join(names)}", remedy=_FORM)
         self._dims = tuple(sizes)
         self._fills = _fills(where, images)
         self._no_date = _fills(where, data["collection_dates"])
@@ -189,7 +189,9 @@ class NcFile:
 
 def damaged(where: str, error: Exception) -> InputError:
     """What to say of a file, or a part of it, that cannot be read."""
-    return InputError(where, f"not readable as NetCDF ({_cause(error)})", "fetch the file again")
+    return InputError(
+        where, f"not readable as NetCDF ({_cause(error)})", remedy="fetch the file again"
+    )
 
 
 def _cause(error: Exception) -> str:
@@ -208,8 +210,11 @@ def libraries(path: str) -> tuple[Any, Any]:
         import h5py
         import xarray
     except ImportError as error:
-        raise InputError(path, f"needs {error.name}, which is not installed",
-                         "pip install 'sar-to-optical-kit[netcdf]'") from None  # fmt: skip
+        raise InputError(
+            path,
+            f"needs {error.name}, which is not installed",
+            remedy="pip install 'sar-to-optical-kit[netcdf]'",
+        ) from None
     return xarray, h5py
 
 
@@ -225,7 +230,9 @@ def _sensor(where: str, attributes: Mapping[Any, Any]) -> str:
     source = _text(attributes.get("data_source", ""))
     match = _SOURCE.fullmatch(source.strip())
     if match is None:
-        raise InputError(where, f"data_source is {source!r}", "expected Sentinel-1 or Sentinel-2")
+        raise InputError(
+            where, f"data_source is {source!r}", remedy="expected Sentinel-1 or Sentinel-2"
+        )
     return match[1].capitalize().replace("Sentinal", "Sentinel") + match[2]
 
 
@@ -234,8 +241,11 @@ def _fills(where: str, variable: Any) -> list[Any]:
     found = variable.encoding | variable.attrs
     for name, neutral in (("scale_factor", 1), ("add_offset", 0)):
         if found.get(name, neutral) != neutral:
-            raise InputError(where, f"{variable.name} has the {name} {found[name]}",
-                             "write dB, DN, days and degrees as they are")  # fmt: skip
+            raise InputError(
+                where,
+                f"{variable.name} has the {name} {found[name]}",
+                remedy="write dB, DN, days and degrees as they are",
+            )
     values = [np.ravel(found[name]) for name in ("_FillValue", "missing_value") if name in found]
     return [value for array in values for value in array.tolist()]
 
@@ -251,7 +261,7 @@ def _calendar(where: str, dates: Any) -> tuple[int, int]:
     except ValueError:
         problem = f"collection_dates are {dates.dtype} with the units {units!r}"
         problem += f" of the calendar {calendar!r}" if calendar else ""
-        raise InputError(where, problem, "expected days since YYYY-MM-DD") from None
+        raise InputError(where, problem, remedy="expected days since YYYY-MM-DD") from None
     return start.toordinal(), _SECONDS[match[1]]
 
 
@@ -259,7 +269,7 @@ def _centres(where: str, data: Any, n: int) -> tuple[tuple[str, ...], int, int]:
     """Axes of the centres, and which of two is latitude: in this order where no name says so."""
     remedy = "expected center_lat_lons(index, 2) in degrees"
     if "center_lat_lons" not in data:
-        raise InputError(where, "has no center_lat_lons", remedy)
+        raise InputError(where, "has no center_lat_lons", remedy=remedy)
     centres = data["center_lat_lons"]
     _fills(where, centres)
     dims = tuple(map(str, centres.dims))
@@ -267,7 +277,7 @@ def _centres(where: str, data: Any, n: int) -> tuple[tuple[str, ...], int, int]:
     right = len(dims) == 2 and dict(centres.sizes) == {"index": n} | dict.fromkeys(pair, 2)
     if not right or centres.dtype.kind not in "iuf":
         listed = _listed(centres.sizes)
-        raise InputError(where, f"has center_lat_lons({listed}), {centres.dtype}", remedy)
+        raise InputError(where, f"has center_lat_lons({listed}), {centres.dtype}", remedy=remedy)
     names = data[pair[0]].values.tolist() if pair[0] in data.variables else []
     swapped = [_text(name).lower()[:3] for name in names] == ["lon", "lat"]
     return dims, int(swapped), int(not swapped)

@@ -182,10 +182,10 @@ def _pick(name: str | None) -> Any:
     if name == "rasterio":
         return None
     if name != "native":
-        raise InputError("tile backend", f"is {name!r}", "it is native or rasterio")
+        raise InputError("tile backend", f"is {name!r}", remedy="it is native or rasterio")
     core, why = load("kit_core")
     if core is None:
-        raise InputError("tile backend native", why, REMEDIES["kit_core"])
+        raise InputError("tile backend native", why, remedy=REMEDIES["kit_core"])
     return core
 
 

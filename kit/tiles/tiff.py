@@ -47,17 +47,17 @@ def read_tile(path: Path) -> NDArray[np.generic]:
     try:
         with rasterio.Env(**_GDAL), rasterio.open(path, driver="GTiff") as tile:
             if tile.count != 1:
-                raise InputError(path, f"has {tile.count} bands", "a tile holds exactly one")
+                raise InputError(path, f"has {tile.count} bands", remedy="a tile holds exactly one")
             if tile.height * tile.width > _MAX_PIXELS:
                 problem = f"is {tile.height}x{tile.width} by its header"
-                raise InputError(path, problem, f"a tile has at most {_MAX_PIXELS:,} pixels")
+                raise InputError(path, problem, remedy=f"a tile has at most {_MAX_PIXELS:,} pixels")
             pixels: NDArray[np.generic] = tile.read(1)
             if tile.nodata is not None:
                 pixels[pixels == tile.nodata] = np.nan if pixels.dtype.kind == "f" else 0
     except RasterioError as error:
         cause = str(error.__cause__ or error).replace("\n", " ")
         raise InputError(
-            path, f"not readable as a TIFF ({cause})", "fetch this tile again"
+            path, f"not readable as a TIFF ({cause})", remedy="fetch this tile again"
         ) from None
     return pixels
 
@@ -74,9 +74,9 @@ def _check_file(path: Path) -> None:
     except ValueError:
         raise InputError(ascii(str(path)), "its name has a NUL, or is not UTF-8") from None
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(path, "is not a regular file", "a tile is a TIFF file")
+        raise InputError(path, "is not a regular file", remedy="a tile is a TIFF file")
     if status.st_size == 0:
-        raise InputError(path, "is empty (0 bytes)", "fetch this tile again")
+        raise InputError(path, "is empty (0 bytes)", remedy="fetch this tile again")
 
 
 @overload
@@ -102,7 +102,9 @@ def read_scene(sensor: str, paths: Sequence[Path]) -> NDArray[np.generic]:
     for path, band in zip(paths, bands, strict=True):
         if band.dtype.name not in DTYPES[sensor]:
             expected = " or ".join(DTYPES[sensor])
-            raise InputError(path, f"pixels are {band.dtype}", f"{sensor} tiles hold {expected}")
+            raise InputError(
+                path, f"pixels are {band.dtype}", remedy=f"{sensor} tiles hold {expected}"
+            )
         if band.shape != bands[0].shape:
             height, width = band.shape
             first = "x".join(map(str, bands[0].shape))

@@ -117,12 +117,18 @@ class State:
         about = read_json(path / STATE, _ANEW)
         try:
             if about["format"] > FORMAT:
-                raise NewerError(path, "written by a newer kit", "install that one, or " + _ANEW)
+                raise NewerError(
+                    path, "written by a newer kit", remedy="install that one, or " + _ANEW
+                )
             whole = about.pop("check") == json_sha256(about)
             if not whole or path != at_step(path.parent, about["step"]):
-                raise InputError(path / STATE, "damaged: it does not match its checksum", _ANEW)
-            files = {name: _read(path / f"{name}.safetensors", digest)
-                     for name, digest in about["sha256"].items()}  # fmt: skip
+                raise InputError(
+                    path / STATE, "damaged: it does not match its checksum", remedy=_ANEW
+                )
+            files = {
+                name: _read(path / f"{name}.safetensors", digest)
+                for name, digest in about["sha256"].items()
+            }
             for name in self._COUNTERS:
                 setattr(self, name, about[name])
             for name, model, optimizer in self._parts():
@@ -136,7 +142,9 @@ class State:
             if isinstance(error, InputError):
                 raise
             reason = " ".join(str(error).split())[:200]
-            raise InputError(path, f"not a checkpoint of this run ({reason})", _ANEW) from None
+            raise InputError(
+                path, f"not a checkpoint of this run ({reason})", remedy=_ANEW
+            ) from None
 
     def resume(self, folder: Path, report: Report) -> bool:
         """Load the newest checkpoint in `folder` that is whole; False if there is none at all.
@@ -223,10 +231,10 @@ def remove(path: Path) -> None:
 def _read(path: Path, digest: str) -> dict[str, Tensor]:
     try:
         if sha256(path) != digest:
-            raise InputError(path, "damaged: it does not match its checksum", _ANEW)
+            raise InputError(path, "damaged: it does not match its checksum", remedy=_ANEW)
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(path, f"not readable ({error})", _ANEW) from None
+        raise InputError(path, f"not readable ({error})", remedy=_ANEW) from None
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

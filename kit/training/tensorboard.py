@@ -21,7 +21,7 @@ def board(folder: Path) -> Callable[[dict[str, Any]], None]:
     except ImportError:
         raise InputError(
             "--tensorboard", "TensorBoard is not installed",
-            "pip install 'sar-to-optical-kit[tensorboard]'",
+            remedy="pip install 'sar-to-optical-kit[tensorboard]'",
         ) from None  # fmt: skip
     writer: Any = None
 

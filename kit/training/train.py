@@ -86,8 +86,11 @@ def train(
     pairs = read_pairs(table)
     chosen = train_pairs(pairs, variant.dataset)
     if not chosen:
-        raise InputError(table, f"no pair of Dataset-{variant.dataset} to train on",
-                         f"{work / 'summary.json'} says what removed them")  # fmt: skip
+        raise InputError(
+            table,
+            f"no pair of Dataset-{variant.dataset} to train on",
+            remedy=f"{work / 'summary.json'} says what removed them",
+        )
     holdout = holdout_pairs(pairs)
     source = Source.open(work, (*chosen, *holdout))
     keep_memory()
@@ -124,7 +127,7 @@ def _begin(variant: Variant) -> State:
     except (RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         problem = f"its networks cannot be made ({reason})"
-        raise InputError(variant.name, problem, "give it a smaller width") from None
+        raise InputError(variant.name, problem, remedy="give it a smaller width") from None
 
 
 def _resume(state: State, folder: Path, group: Group, report: Report) -> bool:
@@ -309,7 +312,7 @@ class _Loop:
             parts = next(n for n in range(1, pairs + 1) if pairs % n == 0 and pairs / n <= most)
             remedy = f"{most} fit: --set accumulate={parts} takes the same batch in parts"
         problem = f"{pick()} has too little memory for {pairs // self.variant.accumulate} pairs"
-        return InputError(self.folder, problem, remedy)
+        return InputError(self.folder, problem, remedy=remedy)
 
     def _record(self, values: dict[str, Any]) -> None:
         state = self.state
@@ -328,7 +331,7 @@ def _check_share(variant: Variant, pairs: int, group: Group) -> None:
             variant.name,
             f"a batch of {min(variant.batch, pairs)} cannot be shared by {group.size} processes "
             f"in {variant.accumulate} parts each",
-            f"make the batch a multiple of {shares}, of at most {pairs} pairs: --set batch=...",
+            remedy=f"give --set batch=..., a multiple of {shares} and at most {pairs}",
         )
 
 

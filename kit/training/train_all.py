@@ -60,7 +60,7 @@ def train_all(
     variants = {name: find(name, settings) for name in names}
     runs_of = [variant.name for variant in variants.values()]
     if twice := next((name for name in runs_of if runs_of.count(name) > 1), None):
-        raise InputError(twice, "the name of two of these trainings", "give each its own")
+        raise InputError(twice, "the name of two of these trainings", remedy="give each its own")
     cards = _cards(gpus)
     waiting = list(variants)
     running: list[_Running] = []
@@ -130,7 +130,7 @@ def _cards(gpus: int) -> list[str]:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     cards = given.split(",") if given else [str(n) for n in range(torch.cuda.device_count())]
     if len(cards) < gpus:
-        raise InputError(f"--gpus {gpus}", f"there are {len(cards)}", f"--gpus {len(cards)}")
+        raise InputError(f"--gpus {gpus}", f"there are {len(cards)}", remedy=f"--gpus {len(cards)}")
     return cards
 
 

@@ -53,11 +53,14 @@ def validate(
     pairs = read_pairs(work / "pairs.parquet")
     held = holdout_pairs(pairs)
     if not held:
-        raise InputError(work / "pairs.parquet", "the hold-out is empty",
-                         "prepare more data: a fifth of Dataset-2 is set aside")  # fmt: skip
+        raise InputError(
+            work / "pairs.parquet",
+            "the hold-out is empty",
+            remedy="prepare more data: a fifth of Dataset-2 is set aside",
+        )
     names = names or sorted(path.parent.name for path in runs.glob("*/weights.safetensors"))
     if not names:
-        raise InputError(runs, "holds no trained run", "train one first: kit train spade2")
+        raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
     trained = train_pairs(pairs, 1)
     source = Source.open(work, (*trained, *held))
     color = np.array(mean_color(source, trained, "reflectance"), dtype=np.float32)

@@ -137,7 +137,7 @@ class Validator:
         except InputError as error:
             problem = f"{fault}; nor is {error.where} whole, which it was made from"
             remedy = "put one of the two back, or start anew with --overwrite"
-            raise InputError(self.folder / name, problem, remedy) from None
+            raise InputError(self.folder / name, problem, remedy=remedy) from None
         best = self._best(self._judged(state, stopped))
         self.group.alone(lambda: self._export([name], state, best))
 

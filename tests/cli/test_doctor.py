@@ -31,7 +31,7 @@ def test_engines_are_listed_with_what_they_compute_in_or_what_would_bring_them(m
     assert "float32" in find("engine: eager").value
 
     def require() -> None:
-        raise InputError("eager", "not installed", "pip install it")
+        raise InputError("eager", "not installed", remedy="pip install it")
 
     monkeypatch.setattr("kit.engines.backends.eager.require", require)
     assert find("engine: eager") == Finding(
@@ -92,7 +92,7 @@ def test_no_cuda_counts_without_a_device_and_why() -> None:
 
 def test_missing_core_is_a_finding_and_no_error(monkeypatch) -> None:
     def missing() -> tuple[str, str]:
-        raise InputError("cloud backend native", "no core", "install a compiler")
+        raise InputError("cloud backend native", "no core", remedy="install a compiler")
 
     monkeypatch.setattr(counts, "backend", missing)
     assert find("cloud counts") == Finding(

@@ -174,7 +174,7 @@ def test_a_backend_that_is_missing_is_named_with_what_would_bring_it(
     trained: Path, backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def require() -> None:
-        raise InputError("fast", "not installed", "pip install fast")
+        raise InputError("fast", "not installed", remedy="pip install fast")
 
     monkeypatch.setattr(backends["fast"], "require", require, raising=False)
     with pytest.raises(InputError, match="pip install fast"):

@@ -36,7 +36,9 @@ def require() -> None:
     """Raises InputError where there is no C++ compiler, or a card and no Triton."""
     _compiler()
     if pick().type == "cuda" and find_spec("triton") is None:
-        raise InputError(NAME, "Triton is not installed", f"pip install triton, or {_OTHERWISE}")
+        raise InputError(
+            NAME, "Triton is not installed", remedy=f"pip install triton, or {_OTHERWISE}"
+        )
 
 
 def targets() -> Mapping[str, str]:
@@ -83,7 +85,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     if spec.precision not in precisions():
         known = " or ".join(precisions())
         problem = "no engine of torch's compiler is built in it on this machine"
-        raise InputError(spec.precision, problem, f"choose {known}")
+        raise InputError(spec.precision, problem, remedy=f"choose {known}")
     network = generator
     if spec.precision in HALF:
         network = InHalf(generator, HALF[spec.precision])
@@ -107,7 +109,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
             raise InputError(
                 NAME,
                 f"builds no {spec.precision} engine: {_first_line(error)}",
-                f"choose another --precision, or {_OTHERWISE}",
+                remedy=f"choose another --precision, or {_OTHERWISE}",
             ) from error
 
 
@@ -127,7 +129,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
         if "out of memory" in reason:
             raise MemoryError(f"{eager.device()}: no room for {path}: {reason}") from error
         raise InputError(
-            path, f"does not load: {reason}", f"build it again, or {_OTHERWISE}"
+            path, f"does not load: {reason}", remedy=f"build it again, or {_OTHERWISE}"
         ) from None
 
     @torch.inference_mode()
@@ -175,7 +177,7 @@ def _compiler() -> str:
     except (exc.InvalidCxxCompiler, OSError, subprocess.SubprocessError):
         problem = "no C++ compiler, which it needs to build engines"
         remedy = f"install g++ (apt install g++), or name one in CXX; or {_OTHERWISE}"
-        raise InputError(NAME, problem, remedy) from None
+        raise InputError(NAME, problem, remedy=remedy) from None
 
 
 @cache

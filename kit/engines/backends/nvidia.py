@@ -39,7 +39,7 @@ def require_installed(name: str, needed: Sequence[str]) -> None:
         raise InputError(
             name,
             f"not installed: {', '.join(missing)}",
-            f"pip install 'sar-to-optical-kit[{name}]'",
+            remedy=f"pip install 'sar-to-optical-kit[{name}]'",
         )
 
 
@@ -54,14 +54,14 @@ def require_card(name: str) -> None:
     except (AssertionError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
-            name, f"no CUDA device: {reason}", "predict with --backend openvino or eager"
+            name, f"no CUDA device: {reason}", remedy="predict with --backend openvino or eager"
         ) from None
     if (found := _driver()) < _CUDA:
         raise InputError(
             name,
             f"the NVIDIA driver supports CUDA {found // 1000}.{found % 1000 // 10} at most, "
             f"and {_CUDA // 1000}.0 is needed",
-            "update the driver to 580 or newer, or predict with --backend eager",
+            remedy="update the driver to 580 or newer, or predict with --backend eager",
         )
 
 
@@ -111,7 +111,9 @@ def typed(generator: nn.Module, precision: Precision) -> nn.Module:
         return generator
     if precision not in HALF:
         raise InputError(
-            precision, "no TensorRT engine is built in it", "choose float16, bfloat16 or float32"
+            precision,
+            "no TensorRT engine is built in it",
+            remedy="choose float16, bfloat16 or float32",
         )
     network = InHalf(generator, HALF[precision])
     # TensorRT for RTX 1.7 refuses transposed convolutions of bfloat16. As sub-pixel convolutions,
@@ -226,4 +228,6 @@ class Execution:
             return self.drawn.cpu()
 
     def _fault(self, problem: str) -> InputError:
-        return InputError(self.path, problem, "build it again, or predict with --backend eager")
+        return InputError(
+            self.path, problem, remedy="build it again, or predict with --backend eager"
+        )

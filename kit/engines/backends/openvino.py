@@ -35,7 +35,9 @@ _COMPARED = 4
 def require() -> None:
     """Raises InputError where OpenVINO is not installed."""
     if find_spec("openvino") is None:
-        raise InputError("openvino", "not installed", "pip install 'sar-to-optical-kit[openvino]'")
+        raise InputError(
+            "openvino", "not installed", remedy="pip install 'sar-to-optical-kit[openvino]'"
+        )
 
 
 def targets() -> Mapping[str, str]:
@@ -148,7 +150,7 @@ def _quantised(
         raise InputError(
             "int8",
             "no tile of this size to calibrate on",
-            "prepare training tiles (kit prepare), or name some with --tiles",
+            remedy="prepare training tiles (kit prepare), or name some with --tiles",
         )
     radars = [tile[None].numpy() for tile in tiles]
     *faster, last = ([names[module] for module in sorted(spared)] for spared in delicate)

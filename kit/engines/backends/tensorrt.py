@@ -91,7 +91,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
             raise InputError(
                 NAME,
                 f"it builds no {spec.precision} engine: {_reason(error)}",
-                "choose another --precision, or predict with --backend eager",
+                remedy="choose another --precision, or predict with --backend eager",
             ) from error
     write_bytes(folder / nvidia.ENGINE, serialised)
 
@@ -137,6 +137,6 @@ def _library() -> Any:
         raise InputError(
             NAME,
             f"does not load: {_reason(error)}",
-            f"pip install --force-reinstall 'sar-to-optical-kit[{NAME}]'",
+            remedy=f"pip install --force-reinstall 'sar-to-optical-kit[{NAME}]'",
         ) from error
     return torch_tensorrt

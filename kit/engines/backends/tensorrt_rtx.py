@@ -34,7 +34,7 @@ def require() -> None:
         raise InputError(
             NAME,
             f"{nvidia.device()} is none of the cards that it runs on ({', '.join(known)})",
-            "predict with --backend tensorrt or eager",
+            remedy="predict with --backend tensorrt or eager",
         )
 
 
@@ -111,7 +111,7 @@ def compile_for(target: str, model: Path, spec: Spec) -> bytes:
     trt = _library()
     if target not in targets():
         known = ", ".join(targets())
-        raise InputError(target, f"{NAME} has no such target", f"known are {known}")
+        raise InputError(target, f"{NAME} has no such target", remedy=f"known are {known}")
     builder, network, _ = parse(model)
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
@@ -157,7 +157,9 @@ def _device(architecture: str) -> str:
 def _refused(problem: str) -> InputError:
     reason = nvidia.log_of(_library()).told()
     return InputError(
-        NAME, f"{problem}: {reason}", "choose another --precision, or predict with --backend eager"
+        NAME,
+        f"{problem}: {reason}",
+        remedy="choose another --precision, or predict with --backend eager",
     )
 
 

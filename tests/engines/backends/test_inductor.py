@@ -195,7 +195,7 @@ def test_is_tried_on_a_card_and_where_openvino_is_not_installed(monkeypatch) -> 
         return {name for name, _ in choose.candidates(Request())}
 
     def missing() -> None:
-        raise InputError("openvino", "not installed", "pip install it")
+        raise InputError("openvino", "not installed", remedy="pip install it")
 
     monkeypatch.setattr(registry, "pick", lambda: torch.device("cpu"))
     monkeypatch.setattr(openvino, "require", lambda: None)

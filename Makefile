@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test check bench bench-screen bench-train bench-predict soak fuzz clean
+.PHONY: help setup demo train-all test check docs bench bench-screen bench-train bench-predict soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,6 +52,11 @@ check: setup ## run the linter, the formatter's check, the type checker and the 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto
+
+SITE := build/docs
+
+docs: setup ## build the documentation's site in build/docs/; a broken link fails
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs $(SITE)
 
 bench: bench-screen bench-train bench-predict ## measure the speed of everything that has a benchmark
 

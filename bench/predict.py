@@ -41,7 +41,7 @@ from kit.native import cores
 from kit.prediction.predict import predict
 from kit.runs.weights import read_run, save_weights
 from kit.simulation.simulate import simulate
-from kit.variants import find
+from kit.variants import find_variant
 
 SIDE = 256
 NAMES = ("spade2", "p2phd1")
@@ -84,7 +84,7 @@ def main() -> None:
 def made_up(root: Path, name: str, width: int) -> None:
     """Write weights whose pictures are neither flat nor black and white."""
     torch.manual_seed(0)
-    variant = find(name, [f"width={width}"])
+    variant = find_variant(name, [f"width={width}"])
     generator = build_generator(variant)
     with torch.no_grad():
         for module in generator.modules():

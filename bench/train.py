@@ -37,7 +37,7 @@ from kit.screening.rule import CloudRule
 from kit.simulation.simulate import simulate
 from kit.training.checkpoint import State
 from kit.training.step import Step
-from kit.variants import Variant, find
+from kit.variants import Variant, find_variant
 
 NAMES = ("spade1", "spade2", "p2phd1")
 NARROW = ("width=16", "discriminator_width=16", "crop=128", "batch=4")
@@ -55,12 +55,12 @@ def main() -> None:
     peak = ceiling()
     rows = [row("torch.mm", peak / 1e9, "GFLOP/s", 1.0, "itself")]
     for name in NAMES:
-        rows += stepping(find(name, NARROW), chosen.rounds, peak)
+        rows += stepping(find_variant(name, NARROW), chosen.rounds, peak)
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        rows += loading(Path(folder), find("p2phd1", NARROW), chosen.rounds)
+        rows += loading(Path(folder), find_variant("p2phd1", NARROW), chosen.rounds)
     if pick().type == "cuda":
         for name in NAMES:
-            rows += full_size(find(name))
+            rows += full_size(find_variant(name))
     else:
         console.say("no rows for full width: torch sees no CUDA device")
     report(f"Training on {device()}", rows, Path(__file__), decimals=1)

@@ -6,13 +6,13 @@ import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import typer
 
 import kit
 from kit.archive.layout import LAYOUTS, Layout
-from kit.variants import VARIANTS, Variant
+from kit.variants import VARIANTS, fields
 
 
 def commands() -> str:
@@ -21,14 +21,13 @@ def commands() -> str:
 
 
 def settings() -> str:
-    """The fields of a variant, their types and the values of the five variants of the paper."""
+    """The fields of a variant: type, meaning, and the value that the five of the paper share."""
     rows = []
-    hints = get_type_hints(Variant)
-    for field in dataclasses.fields(Variant):
+    for field in fields():
         values = [getattr(variant, field.name) for variant in VARIANTS.values()]
         shown = f"`{values[0]}`" if len(set(values)) == 1 else "differs"
-        rows.append((f"`{field.name}`", _type(hints[field.name]), shown))
-    return _table(("field", "type", "value"), rows)
+        rows.append((f"`{field.name}`", field.type, shown, field.doc))
+    return _table(("field", "type", "value", "meaning"), rows)
 
 
 def layouts() -> str:
@@ -71,14 +70,6 @@ def _command(name: str, command: Any) -> Iterator[str]:
     rows = [(f"`{left}`", right) for left, right in filter(None, records) if "--help" not in left]
     yield _table(("argument or option", "meaning"), rows) + "\n"
     yield f"Example: `{command.epilog.removeprefix('Example: ')}`\n"
-
-
-def _type(hint: Any) -> str:
-    """A type hint for a reader: its name, or the values that it admits."""
-    choices = getattr(hint, "__args__", ())
-    if choices and not isinstance(choices[0], type):
-        return " or ".join(f"`{choice}`" for choice in choices)
-    return f"{hint.__name__}" if not choices else f"{len(choices)} numbers"
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

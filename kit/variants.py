@@ -4,57 +4,81 @@ Paper: Gou et al., "SAR-to-optical image translation" for MultiEarth 2022 (arXiv
 A new idea is one more row here, or a TOML file with `base = "spade2"` and the fields that differ.
 """
 
+import ast
 import dataclasses
+import inspect
 import math
 import re
 import shlex
+import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kit.errors import InputError
+from kit.overlay import from_toml, overlay
 
 Model = Literal["spade", "pix2pixhd"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """Everything that decides a training run.
-
-    `gan` and `l1` weigh the losses; `gan=0` trains no discriminator. `width` is the published ngf.
-    The learning rate is held for `epochs` and then falls linearly to zero over `decay_epochs`; the
-    hold-out is scored `validations` times on the way, with the weights and with their moving
-    average (`ema`; 0 for none). A batch is taken in `accumulate` parts, for cards that cannot hold
-    all of it. A gradient more than `clip` times as long as usual is shortened to that (0: never).
-    `target` is the space that is learnt and scored: surface reflectance, or each channel stretched
-    between its own extremes as the challenge's server does.
-    """
+    """Everything that decides a training run; `fields` lists what each field means."""
 
     name: str
+    """Name of the run, and of its folder."""
     model: Model
+    """Networks: SPADE's or pix2pixHD's generator and discriminator."""
     dataset: Literal[1, 2] = 1
+    """Pairs to train on: Dataset-1, or the pairs of it without heuristic cloud, Dataset-2."""
     gan: float
+    """Weight of the GAN loss; 0 trains no discriminator."""
     l1: float
+    """Weight of the L1 loss over the valid pixels."""
     width: int = 64
+    """Channels of the generator at full size, the published ngf."""
     depth: Literal["normal", "more", "most"] = "normal"
+    """Upsampling layers of SPADE's generator: 5, 6 or 7; pix2pixHD has only normal."""
     norm: Literal["batch", "sync_batch", "instance"]
+    """Normalisation in the generator; sync_batch shares its statistics between GPUs."""
     discriminator_width: int = 64
+    """Channels of the discriminator's first layer, the published ndf."""
     lr: float
+    """Learning rate of the generator, before it decays."""
     discriminator_lr: float
+    """Learning rate of the discriminator, before it decays."""
     betas: tuple[float, float]
+    """Adam's decay rates of the mean gradient and of the mean squared gradient."""
     epochs: int = 50
+    """Epochs at the full learning rate."""
     decay_epochs: int = 50
+    """Epochs after these, while the learning rate falls linearly to zero."""
     validations: int = 10
+    """How often the hold-out is scored during the training, at equal distances."""
     batch: int = 8
+    """Pairs in an optimiser step, over all processes."""
     accumulate: int = 1
+    """Parts that a batch is computed in, for GPUs whose memory cannot hold all of it."""
     clip: float = 10.0
+    """Clip gradients whose norm exceeds this many times its running mean; 0 never clips."""
     ema: float = 0.9999
+    """Decay of the moving average of the generator's weights; 0 keeps no average."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of training; auto is bfloat16 where the device computes faster with it."""
     crop: int = 256
+    """Pixels along a side of the random crops to train on, a multiple of 32."""
     target: Literal["reflectance", "minmax"] = "reflectance"
+    """What is learnt and scored: reflectance, or each channel stretched between its extremes."""
     seed: int = 0
+    """Random seed."""
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of the whole schedule."""
+        return self.epochs + self.decay_epochs
 
     def __post_init__(self) -> None:
         """Refuse values that no training could use.
@@ -68,7 +92,7 @@ class Variant:
                 if (type(value), value) not in [(type(each), each) for each in get_args(hint)]:
                     raise self._wrong(field, f"one of {', '.join(map(repr, get_args(hint)))}")
             elif hint in (int, float) and not math.isfinite(value):
-                raise self._wrong(field, "a number")
+                raise self._wrong(field, "a finite number")
             elif hint in (int, float) and value < (0 if field in _MAY_BE_ZERO else 1e-12):
                 raise self._wrong(field, "zero or more" if field in _MAY_BE_ZERO else "above zero")
         if not re.fullmatch(r"\w[\w.-]*", self.name):
@@ -124,7 +148,7 @@ PAPER = {
 PAPER_LEADERBOARD = {"submission1": 0.0344979, "submission2": 0.0279459}
 
 
-def find(name: str, settings: Sequence[str] = ()) -> Variant:
+def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
     """The variant called `name`, or described by the TOML file `name`, with `settings` applied.
 
     Args:
@@ -135,7 +159,7 @@ def find(name: str, settings: Sequence[str] = ()) -> Variant:
         InputError: unknown variant, unknown field, or a value of the wrong kind.
     """
     if name.endswith(".toml"):
-        variant = _from_toml(Path(name))
+        variant = from_toml(Path(name), VARIANTS)
     elif name in VARIANTS:
         variant = VARIANTS[name]
     else:
@@ -154,41 +178,49 @@ def find(name: str, settings: Sequence[str] = ()) -> Variant:
             changes |= tomllib.loads(f"{field} = {text}")
         except tomllib.TOMLDecodeError:
             changes[field] = text
-    return change(variant, changes)
+    return overlay(variant, changes, variant.name)
 
 
-def change(variant: Variant, changes: Mapping[str, Any]) -> Variant:
-    """A copy of `variant` with some fields replaced, checked against their types.
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of `Variant`, for a user who sets it; `default` is None where there is none."""
 
-    Raises:
-        InputError: a field that does not exist, or a value of the wrong kind.
-    """
+    name: str
+    type: str
+    default: Any
+    doc: str
+
+
+def fields() -> tuple[Field, ...]:
+    """The fields of `Variant` in order, each with the line that documents it there."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(Variant))).body
+    assert isinstance(body, ast.ClassDef)
+    docs = {
+        field.target.id: line.value.value
+        for field, line in pairwise(body.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        and isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+    }  # fmt: skip
     hints = get_type_hints(Variant)
-    values = dict(changes)
-    for field, value in values.items():
-        if field not in hints:
-            fields = ", ".join(hints)
-            raise InputError(
-                variant.name, f"no field called {field!r}", remedy=f"the fields are {fields}"
-            )
-        hint = hints[field]
-        if hint is float and type(value) is int:
-            values[field] = float(value)
-        elif field == "betas":
-            if not (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))):
-                raise InputError(
-                    variant.name, f"betas is {value!r}", remedy="write it as [0.5, 0.999]"
-                )
-            values[field] = (float(value[0]), float(value[1]))
-        elif hint in (int, float, str) and type(value) is not hint:
-            raise InputError(
-                variant.name, f"{field} is {value!r}", remedy=f"it must be {hint.__name__}"
-            )
-    return replace(variant, **values)
+    return tuple(
+        Field(
+            each.name,
+            _described(hints[each.name]),
+            None if each.default is dataclasses.MISSING else each.default,
+            str(docs[each.name]),
+        )
+        for each in dataclasses.fields(Variant)
+    )
 
 
-def command(variant: Variant) -> str:
-    """What to type to train `variant`: `kit train`, the most alike of `VARIANTS`, and settings."""
+def _described(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
+    return f"{len(get_args(hint))} numbers" if get_args(hint) else str(hint.__name__)
+
+
+def train_command(variant: Variant) -> str:
+    """The command that trains `variant`: `kit train`, the closest of `VARIANTS`, and settings."""
 
     def settings(base: Variant) -> list[str]:
         ours, theirs = to_dict(variant), to_dict(base)
@@ -199,7 +231,7 @@ def command(variant: Variant) -> str:
     return shlex.join(["kit", "train", base.name, *every])
 
 
-def members(ensemble: str) -> tuple[str, ...]:
+def ensemble_members(ensemble: str) -> tuple[str, ...]:
     """The variants of an ensemble, given by its name or as `spade4,spade2,p2phd1`.
 
     Raises:
@@ -231,22 +263,4 @@ def from_dict(values: Mapping[str, Any]) -> Variant:
         raise InputError(
             "variant", f"has no {', '.join(missing)}", remedy="it was written by another version"
         )
-    return change(SPADE1, values)
-
-
-def _from_toml(path: Path) -> Variant:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(path, f"not readable as TOML ({error})") from None
-    base = values.pop("base", None)
-    if not isinstance(base, str) or base not in VARIANTS:
-        known = ", ".join(VARIANTS)
-        raise InputError(
-            path, f"base is {base!r}", remedy=f'begin with base = "..." out of {known}'
-        )
-    return change(replace(VARIANTS[base], name=path.stem), values)
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float)
+    return overlay(SPADE1, values, str(values["name"]))

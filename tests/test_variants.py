@@ -13,11 +13,12 @@ from kit.variants import (
     SPADE1,
     VARIANTS,
     Variant,
-    command,
-    find,
+    ensemble_members,
+    fields,
+    find_variant,
     from_dict,
-    members,
     to_dict,
+    train_command,
 )
 
 
@@ -54,7 +55,7 @@ def test_every_field_can_be_set() -> None:
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields
-    changed = find("spade1", [f"{name}={text}" for name, text in texts.items()])
+    changed = find_variant("spade1", [f"{name}={text}" for name, text in texts.items()])
     assert all(getattr(changed, name) != getattr(SPADE1, name) for name in fields)
     assert (changed.l1, changed.betas) == (7.0, (0.5, 0.9))
 
@@ -68,7 +69,7 @@ def test_every_field_can_be_set() -> None:
         ("width=0", "above zero"),
         ("epochs=-1", "above zero"),
         ("lr=fast", "must be float"),
-        ("lr=nan", "a number"),
+        ("lr=nan", "a finite number"),
         ("depth=deep", "'normal', 'more', 'most'"),
         ("dataset=3", "1, 2"),
         ("crop=100", "multiple of 32"),
@@ -80,24 +81,26 @@ def test_every_field_can_be_set() -> None:
 )
 def test_wrong_settings_are_refused_with_what_is_allowed(setting: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        find("spade2", [setting])
+        find_variant("spade2", [setting])
 
 
 def test_a_variant_without_any_loss_is_refused() -> None:
     with pytest.raises(InputError, match="both 0"):
-        find("spade2", ["l1=0"])
+        find_variant("spade2", ["l1=0"])
 
 
 def test_an_unknown_variant_lists_the_known() -> None:
     with pytest.raises(InputError, match="spade1, spade2, spade3, p2phd1, spade4"):
-        find("spade5")
+        find_variant("spade5")
 
 
 def test_a_users_own_variant_is_a_few_lines(tmp_path: Path) -> None:
     path = tmp_path / "clear2.toml"
     path.write_text('base = "spade2"\ndataset = 2\n')
-    assert find(str(path)) == dataclasses.replace(VARIANTS["spade2"], name="clear2", dataset=2)
-    assert find(str(path), ["width=16"]).width == 16
+    assert find_variant(str(path)) == dataclasses.replace(
+        VARIANTS["spade2"], name="clear2", dataset=2
+    )
+    assert find_variant(str(path), ["width=16"]).width == 16
 
 
 @pytest.mark.parametrize(
@@ -108,12 +111,12 @@ def test_a_wrong_toml_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(InputError, match="mine"):
-        find(str(path))
+        find_variant(str(path))
 
 
 def test_a_missing_toml_file_is_named() -> None:
     with pytest.raises(InputError, match=r"nowhere\.toml"):
-        find("nowhere.toml")
+        find_variant("nowhere.toml")
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -129,11 +132,11 @@ def test_a_variant_of_another_version_is_refused() -> None:
 
 
 def test_members() -> None:
-    assert members("submission1") == ("spade1", "spade2", "spade3")
-    assert members("spade4, mine") == ("spade4", "mine")
+    assert ensemble_members("submission1") == ("spade1", "spade2", "spade3")
+    assert ensemble_members("spade4, mine") == ("spade4", "mine")
     for wrong in ("", "spade1,", "spade1,spade1"):
         with pytest.raises(InputError):
-            members(wrong)
+            ensemble_members(wrong)
 
 
 @pytest.mark.parametrize(
@@ -146,23 +149,39 @@ def test_members() -> None:
     ],
 )
 def test_the_command_of_a_variant_gives_it_again(name: str, settings: tuple[str, ...]) -> None:
-    variant = find(name, settings)
-    kit, train, base, *options = shlex.split(command(variant))
+    variant = find_variant(name, settings)
+    kit, train, base, *options = shlex.split(train_command(variant))
     assert (kit, train, set(options[::2])) == ("kit", "train", {"--set"} if settings else set())
-    assert find(base, options[1::2]) == variant
+    assert find_variant(base, options[1::2]) == variant
 
 
 def test_the_command_of_a_variant_names_no_more_than_is_needed() -> None:
-    assert command(find("spade4", ("width=8",))) == "kit train spade4 --set width=8"
+    assert train_command(find_variant("spade4", ("width=8",))) == "kit train spade4 --set width=8"
 
 
 @pytest.mark.parametrize("value", ["true", "1.0"])
 def test_what_only_looks_like_a_data_set_is_refused(value: str) -> None:
     with pytest.raises(InputError, match="dataset"):
-        find("spade2", (f"dataset={value}",))
+        find_variant("spade2", (f"dataset={value}",))
 
 
 def test_a_toml_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b'\xef\xbb\xbfbase = "spade2"\nwidth = 8\n')
-    assert find(str(path)).width == 8
+    assert find_variant(str(path)).width == 8
+
+
+def test_every_field_has_its_line() -> None:
+    found = fields()
+    assert [field.name for field in found] == [each.name for each in dataclasses.fields(Variant)]
+    assert all(field.doc.endswith(".") and "\n" not in field.doc for field in found)
+    by_name = {field.name: field for field in found}
+    assert (by_name["width"].type, by_name["width"].default) == ("int", 64)
+    assert by_name["width"].doc.startswith("Channels of the generator")
+    assert (by_name["dataset"].type, by_name["betas"].type) == ("1 or 2", "2 numbers")
+    assert by_name["norm"].type == "batch or sync_batch or instance"
+    assert by_name["lr"].default is None
+
+
+def test_the_schedule_is_what_is_held_and_what_decays() -> None:
+    assert find_variant("spade2", ["epochs=3", "decay_epochs=4"]).total_epochs == 7

@@ -5,18 +5,18 @@ layout, and the names, checked. Refused by name: a file of another shape, a fiel
 has, and names that no archive should hold or that belong to another layout.
 """
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from kit.archive.mapping import mapping_year, parse_mapping, read_list, scene_in
 from kit.archive.reader import SUFFIX, name_danger, same_but_for_case
 from kit.archive.records import MAX_ENTRIES
 from kit.errors import InputError
 from kit.metrics import RULES
+from kit.overlay import from_toml
 from kit.tiles.names import SceneKey
 
 _REMEDY = "give what the server tells at /translation/api/expected-files"
@@ -104,7 +104,7 @@ def find_layout(name: str | Path) -> Layout:
     if str(name) in LAYOUTS:
         return LAYOUTS[str(name)]
     if str(name).endswith(".toml"):
-        return _from_toml(Path(name))
+        return from_toml(Path(name), LAYOUTS)
     known = ", ".join(LAYOUTS)
     raise InputError(
         name, "no such layout", remedy=f"known are {known}, or a TOML file of your own"
@@ -222,26 +222,3 @@ def _check(where: Path, name: str, layout: Layout) -> None:
 
 def _too_many(where: Path, names: int) -> InputError:
     return InputError(where, f"lists {names:,} names, more than {MAX_ENTRIES:,}", remedy=_REMEDY)
-
-
-def _from_toml(path: Path) -> Layout:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"not readable as TOML ({error})") from None
-    base = values.pop("base", None)
-    if not isinstance(base, str) or base not in LAYOUTS:
-        known = ", ".join(LAYOUTS)
-        raise InputError(
-            path, f"base is {base!r}", remedy=f'begin with base = "..." out of {known}'
-        )
-    hints = get_type_hints(Layout)
-    for field, value in values.items():
-        if field not in hints:
-            fields = ", ".join(hints)
-            raise InputError(path, f"no field called {field!r}", remedy=f"the fields are {fields}")
-        if type(value) is not hints[field]:
-            raise InputError(
-                path, f"{field} is {value!r}", remedy=f"it must be {hints[field].__name__}"
-            )
-    return replace(LAYOUTS[base], **{"name": path.stem} | values)

@@ -10,7 +10,7 @@ from kit.cli import console, show
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Settings, Work, Workers
 from kit.files import RUNS, WORK
 from kit.pairs.source import WORKERS
-from kit.variants import VARIANTS, find
+from kit.variants import VARIANTS, find_variant
 
 app = typer.Typer()
 
@@ -57,7 +57,7 @@ def train(
     Under torchrun its processes share the work: torchrun --nproc-per-node 8 -m kit train spade2
     """
     emit = console.begin(json, quiet)
-    chosen = find(variant, settings or ())
+    chosen = find_variant(variant, settings or ())
     from kit.training.tensorboard import board
     from kit.training.train import train
 

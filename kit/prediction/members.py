@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.files import read_array, read_json
 from kit.prediction.averaging import Averaging, average
-from kit.variants import members as parse_members
+from kit.variants import ensemble_members
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def select(predictions: Path, ensemble: str | None = None) -> tuple[str, tuple[s
         InputError: nothing was predicted yet, or `ensemble` is not a list of distinct variants.
     """
     if ensemble is not None:
-        names = parse_members(ensemble)
+        names = ensemble_members(ensemble)
     else:
         path = predictions / "last.json"
         remedy = "run: kit predict, or name the members with --ensemble"

@@ -28,7 +28,7 @@ from kit.progress import Advance, Report
 from kit.runs.weights import read_run
 from kit.tiles.catalog import Rejection, Scene, catalog
 from kit.tiles.names import SceneKey
-from kit.variants import members
+from kit.variants import ensemble_members
 
 # A process may have to wait long for the one with most left to do.
 _PATIENCE = timedelta(days=7)
@@ -88,7 +88,7 @@ def predict(
         CheckError: an engine changes the MAE too much, or a picture is not made of numbers.
         BusyError: the folder holds predictions of other weights or other tiles.
     """
-    names = members(ensemble)
+    names = ensemble_members(ensemble)
     candidates(request)  # a request that cannot be met is named though nothing is left to draw
     weights = [read_run(runs, name) for name in names]
     found = catalog(data.resolve())

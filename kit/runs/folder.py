@@ -88,13 +88,13 @@ def read_variant(folder: Path) -> Variant:
 
 def validates(variant: Variant, epoch: int) -> bool:
     """Whether a training of `variant` scores the hold-out after `epoch`, counted from 0."""
-    epochs = variant.epochs + variant.decay_epochs
+    epochs = variant.total_epochs
     return (epoch + 1) % math.ceil(epochs / variant.validations) == 0 or epoch + 1 == epochs
 
 
 def validations(variant: Variant) -> int:
     """How many times a training of `variant` scores the hold-out."""
-    epochs = variant.epochs + variant.decay_epochs
+    epochs = variant.total_epochs
     return sum(validates(variant, epoch) for epoch in range(epochs))
 
 
@@ -104,7 +104,7 @@ def finished(folder: Path, variant: Variant) -> bool:
     if not states:
         return False
     state = read_json(states[-1], _REMEDY)
-    return isinstance(state, dict) and state.get("epoch") == variant.epochs + variant.decay_epochs
+    return isinstance(state, dict) and state.get("epoch") == variant.total_epochs
 
 
 def append(folder: Path, record: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from kit.errors import InputError
 from kit.files import RUNS, holder
 from kit.runs.folder import CONFIG, finished, read_variant, records, saved, validations
-from kit.variants import command
+from kit.variants import train_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _status(folder: Path) -> Status:
     best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
     stopped = "stopped" if saved(folder) else "stopped, nothing saved"
     state = f"training (process {owner})" if owner else "finished" if done else stopped
-    typed = "" if owner or done else command(variant)
+    typed = "" if owner or done else train_command(variant)
     if typed and folder.parent != RUNS:
         typed += f" --runs {shlex.quote(str(folder.parent))}"
     mae, mae_step = best.get("holdout_mae"), best.get("step")

@@ -165,7 +165,7 @@ class _Loop:
         self.group = group
         self.workers = workers
         self.watch = watch if group.first else None
-        self.epochs = variant.epochs + variant.decay_epochs
+        self.epochs = variant.total_epochs
         self.steps = steps_per_epoch(len(dataset), variant.batch)
         self.saved = self.logged = time.monotonic()
         self.images = 0

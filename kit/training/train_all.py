@@ -17,7 +17,7 @@ from pathlib import Path
 from kit.errors import InputError
 from kit.progress import Report
 from kit.training.signals import collected
-from kit.variants import find
+from kit.variants import find_variant
 
 LOG = "train.log"
 _PATIENCE = 0.2  # seconds between two looks at the processes
@@ -57,7 +57,7 @@ def train_all(
         InputError: a name or a setting is wrong, or there are not as many GPUs; nothing is begun.
         KeyboardInterrupt: stopped by a signal; what was running has saved.
     """
-    variants = {name: find(name, settings) for name in names}
+    variants = {name: find_variant(name, settings) for name in names}
     runs_of = [variant.name for variant in variants.values()]
     if twice := next((name for name in runs_of if runs_of.count(name) > 1), None):
         raise InputError(twice, "the name of two of these trainings", remedy="give each its own")

@@ -120,7 +120,7 @@ class Validator:
         """
         newest, folder = state.step, self.folder / CHECKPOINTS
         made = {"weights.safetensors": state.best_step}
-        if state.epoch == self.variant.epochs + self.variant.decay_epochs:
+        if state.epoch == self.variant.total_epochs:
             made["last.safetensors"] = newest  # otherwise soon written anew
         for name, step in made.items():
             fault = _fault(self.folder / name) if self.group.first and step is not None else ""

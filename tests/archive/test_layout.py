@@ -62,7 +62,7 @@ def test_a_layout_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", 'base is None\n.*base = "..." out of 2022, 2023, plain'),
+        ("", 'base is None\n.*base = "...", one of 2022, 2023, plain'),
         ('base = "2021"', "base is '2021'"),
         ('base = ["2022"]', "base is"),
         ('base = "2023"\nfolder = "x"', "no field called 'folder'\n.*the fields are name, root,"),

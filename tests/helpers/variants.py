@@ -1,6 +1,6 @@
 """Variants so narrow and short that they train in a second or two."""
 
-from kit.variants import Variant, find
+from kit.variants import Variant, find_variant
 
 TINY = (
     "width=2", "discriminator_width=2", "batch=4", "crop=32", "epochs=1", "decay_epochs=1",
@@ -10,4 +10,4 @@ TINY = (
 
 def tiny(name: str, *settings: str) -> Variant:
     """The variant called `name`, so narrow and short that it trains in a second or two."""
-    return find(name, (*TINY, *settings))
+    return find_variant(name, (*TINY, *settings))

@@ -13,7 +13,7 @@ from kit.models.rewrites.spectral_norm import fold
 from kit.scaling import scale_radar
 from kit.tiles.catalog import catalog
 from kit.tiles.tiff import read_scene
-from kit.variants import find
+from kit.variants import find_variant
 from tests.helpers.tiles import SHARED
 
 NETWORKS = {
@@ -29,7 +29,7 @@ def trained_like(name: str, width: int = 4) -> nn.Module:
     """A generator whose weights, biases and statistics are nowhere zero."""
     variant, settings = NETWORKS[name]
     torch.manual_seed(0)
-    generator = build_generator(find(variant, [*settings, f"width={width}"]))
+    generator = build_generator(find_variant(variant, [*settings, f"width={width}"]))
     for module in generator.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()

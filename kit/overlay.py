@@ -1,0 +1,76 @@
+"""A frozen dataclass with some of its fields replaced, by a user's settings or a TOML file.
+
+In: a dataclass that is known by name, and values for some of its fields. Out: a copy with these
+values, each of its field's type. A variant and a layout of one's own are made this way.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin, get_type_hints
+
+from kit.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    T = TypeVar("T", bound=DataclassInstance)
+else:
+    T = TypeVar("T")
+
+
+def from_toml(path: Path, known: Mapping[str, T]) -> T:
+    """What a TOML file describes: `base = "<a key of known>"`, and the fields that differ.
+
+    Its name is that of the file, unless the file gives another.
+
+    Raises:
+        InputError: the file is not readable, has no known base, or sets a field that does not exist
+            or a value of the wrong type.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, f"not readable as TOML ({error})") from None
+    base = values.pop("base", None)
+    if not isinstance(base, str) or base not in known:
+        remedy = f'start it with base = "...", one of {", ".join(known)}'
+        raise InputError(path, f"base is {base!r}", remedy=remedy)
+    return overlay(known[base], {"name": path.stem} | values, path)
+
+
+def overlay(base: T, values: Mapping[str, Any], where: str | Path) -> T:
+    """A copy of `base` with some fields replaced, each checked against its type.
+
+    Integers are admitted for floats, and lists for tuples. Which values of the right type a field
+    may have is for the dataclass to check.
+
+    Args:
+        base: the dataclass to copy.
+        values: the new values, by field.
+        where: what an error names as the place of the values.
+
+    Raises:
+        InputError: a field that does not exist, or a value of the wrong type.
+    """
+    hints = get_type_hints(type(base))
+    if unknown := next((field for field in values if field not in hints), None):
+        remedy = f"the fields are {', '.join(hints)}"
+        raise InputError(where, f"no field called {unknown!r}", remedy=remedy)
+    return replace(base, **{k: _converted(k, v, hints[k], where) for k, v in values.items()})
+
+
+def _converted(field: str, value: Any, hint: Any, where: str | Path) -> Any:
+    if get_origin(hint) is tuple:
+        length = len(hint.__args__)
+        numbers = isinstance(value, list) and [v for v in value if type(v) in (int, float)]
+        if not numbers or not len(value) == len(numbers) == length:
+            remedy = "write it as [0.5, 0.999]"
+            raise InputError(where, f"{field} is {value!r}", remedy=remedy)
+        return tuple(map(float, value))
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint in (int, float, str) and type(value) is not hint:
+        raise InputError(where, f"{field} is {value!r}", remedy=f"it must be {hint.__name__}")
+    return value

@@ -1,8 +1,11 @@
-"""dB and DN -> what a network sees and what a score compares.
+"""dB and DN -> what a network sees and what a score compares, and images as integers.
 
 In: pixels as they are in tiles. Out: numbers in [0, 1], and where a radar scene holds no
-measurement. The formulas are here and nowhere else; the ranges travel with the weights.
+measurement; the [-1, 1] of networks; uint16. The formulas are here and nowhere else; the ranges
+travel with the weights.
 """
+
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,12 @@ VV_RANGE = (-25.0, 0.0)
 VH_RANGE = (-32.5, 0.0)
 DN_RANGE = (0.0, 3000.0)
 SCALING = {"vv_db": list(VV_RANGE), "vh_db": list(VH_RANGE), "dn": list(DN_RANGE)}
+UINT16_MAX = 65535  # is 1 where an image in [0, 1] is stored as uint16
+
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", NDArray[np.float32], "torch.Tensor")
 
 
 def radar_nodata(sar: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -80,3 +89,19 @@ def stretch(
     values -= low
     values /= np.where(high == low, 1, high - low)
     return values
+
+
+def to_signed(image: Array) -> Array:
+    """[0, 1] -> [-1, 1], what generators and discriminators see; an array or a tensor."""
+    return image * 2 - 1
+
+
+def from_signed(image: Array) -> Array:
+    """[-1, 1] -> [0, 1], clipped: what is scored and stored; an array or a tensor."""
+    return ((image + 1) / 2).clip(0, 1)
+
+
+def quantize(image: NDArray[np.generic]) -> NDArray[np.uint16]:
+    """[0, 1] -> uint16, rounded to the nearest of `UINT16_MAX` + 1 levels."""
+    levels: NDArray[np.uint16] = np.rint(np.multiply(image, UINT16_MAX)).astype(np.uint16)
+    return levels

@@ -20,7 +20,9 @@ from kit.archive.reader import decode_image, name_danger
 from kit.errors import InputError
 from kit.files import read_json, write_bytes, write_json
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
-from kit.tiles.tiff import encode_tiff, read_scene, write_tile
+from kit.tiles.netcdf import Plane
+from kit.tiles.reader import read_scene
+from kit.tiles.tiff import encode_tiff, write_tile
 
 FOLDER = "truth"
 # Anything else could end a key of 2023, which the server's code evaluates.
@@ -47,7 +49,7 @@ class Truth:
     """
 
     name: str
-    paths: tuple[Path, ...]
+    paths: tuple[Path | Plane, ...]
     submissions: tuple[str, ...]
 
 
@@ -154,8 +156,9 @@ def mapping_year(mapping: Any) -> str | None:
 
 def read_pixels(truth: Truth) -> NDArray[np.generic]:
     """The pixels [3, H, W] of a truth as its files hold them."""
-    if len(truth.paths) == 1:
-        return decode_image(truth.paths[0], truth.paths[0].read_bytes())
+    first, *others = truth.paths
+    if isinstance(first, Path) and not others:
+        return decode_image(first, first.read_bytes())
     return read_scene("Sentinel2", truth.paths)
 
 
@@ -179,7 +182,7 @@ def write_mapping(truth: TruthSet, path: Path, year: Literal["2022", "2023"] = "
             say it: names with other than plain letters, truths without a scene in their name or
             of other pixels than uint16, and submissions that not all truths of an input share.
     """
-    written: dict[str, tuple[Path, ...]] = {}
+    written: dict[str, tuple[Path | Plane, ...]] = {}
     mapping: dict[str, object] = {}
     for sar in truth.inputs:
         names = {}

@@ -24,6 +24,7 @@ from rasterio.io import MemoryFile
 
 from kit.archive.records import REMEDY, broken, check_directory, check_members
 from kit.errors import InputError
+from kit.scaling import UINT16_MAX
 
 SUFFIX = ".tiff"
 # Far above any image of the challenge (0.4 MB), far below what a hostile archive may unfold to.
@@ -34,7 +35,7 @@ _LARGE_BYTES, _MAX_RATIO = 4 << 20, 200
 _LONGEST_NAME = 255
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 _FILE_TYPES = {0, stat.S_IFREG, stat.S_IFDIR}
-_LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): UINT16_MAX}
 # All that Python's reader raises on damaged bytes, and RuntimeError where a password is needed.
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError,

@@ -113,7 +113,7 @@ def screen(
     """
     from kit.screening.screen import screen
     from kit.screening.sensitivity import effects
-    from kit.screening.table import TABLE
+    from kit.screening.table import SCENES
 
     emit = console.begin(json, quiet)
     rule = CloudRule(scale, threshold, min_area, dilate)
@@ -124,12 +124,12 @@ def screen(
     tried = None
     if json or not quiet:
         with console.progress("trying other rules") as advance:
-            tried = effects(work / TABLE, rule, max_cloud, advance=advance)
+            tried = effects(work / SCENES, rule, max_cloud, advance=advance)
         emit(result.as_dict() | {"effects": asdict(tried)})
     if sheet:
         from kit.screening.sheet import picture
 
-        picture(work / TABLE, rule, max_cloud, sheet)
+        picture(work / SCENES, rule, max_cloud, sheet)
         console.say(f"picture: {sheet}")
     if tried:
         show.screening(result, tried, work)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.cli.console import say, table
 from kit.metrics import RULES
-from kit.tiles.catalog import tally
+from kit.tiles.rejection import REJECTED, tally
 from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant
 
 _SHOWN = 20
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kit.cli.doctor import Finding
     from kit.engines.compile import Built
     from kit.pairs.pack import Packed, Plan
-    from kit.pairs.prepare import Summary
+    from kit.pairs.summary import Summary
     from kit.prediction.predict import Prediction
     from kit.runs.status import Status
     from kit.scoring.codabench import Scored
@@ -56,7 +56,7 @@ def summary(result: "Summary", work: Path) -> None:
     ]
     table("Data", ("", "number"), rows)
     if result.dropped:
-        table(f"Left out ({work / 'rejected.csv'})", ("why", "number"), [*result.dropped.items()])
+        table(f"Left out ({work / REJECTED})", ("why", "number"), [*result.dropped.items()])
     if not result.holdout:
         say("no hold-out: a fifth of Dataset-2 is less than one pair, so nothing can be validated")
     say("next: kit train spade2; or kit pack first, to train from a few large files")
@@ -74,7 +74,7 @@ def screening(result: "Screening", tried: "Effects", work: Path) -> None:
     table("Scenes", ("", "number"), rows)
     if result.rejected:
         left_out = [*tally(result.rejected).items()]
-        table(f"Left out ({work / 'rejected.csv'})", ("why", "number"), left_out)
+        table(f"Left out ({work / REJECTED})", ("why", "number"), left_out)
     if tried.sampled:
         some = f"{tried.sampled:,} of " if tried.sampled < tried.scenes else "all "
         table(

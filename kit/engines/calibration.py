@@ -4,7 +4,7 @@ In: the table of pairs, or radar scenes where there is none. Out: `Samples`, all
 hold-out to compare on, of the training pairs to calibrate with.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,11 @@ from kit.engines.accuracy import Samples
 from kit.errors import InputError
 from kit.pairs.dataset import read_pair
 from kit.pairs.source import Source
-from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.weights import Weights
 from kit.scaling import scale_radar
-from kit.tiles.catalog import Scene
-from kit.tiles.tiff import read_scene
+from kit.tiles.reader import read_scene
+from kit.tiles.scenes import Scene
 
 TILES = 16
 
@@ -61,20 +61,9 @@ def samples(
     return Samples(found, None, calibration if trained else found, known, where)
 
 
-def size_of(scenes: Iterable[Scene]) -> tuple[int, int] | None:
-    """Height and width of the first scene that can be read; most are of one size."""
-    for scene in scenes:
-        try:
-            height, width = read_scene("Sentinel1", scene.paths).shape[1:]
-        except InputError:
-            continue
-        return height, width
-    return None
-
-
 def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_Pixels], ...]:
     """Radar and optical pixels of some of the hold-out, and of some training pairs."""
-    path = work / "pairs.parquet"
+    path = work / PAIRS
     pairs = [pair for pair in (read_pairs(path) if path.exists() else ())
              if (pair.height, pair.width) == size]  # fmt: skip
     chosen = _spread(holdout_pairs(pairs)), _spread(train_pairs(pairs, weights.variant.dataset))
@@ -93,7 +82,7 @@ def _unlabelled(scenes: Sequence[Scene], size: tuple[int, int]) -> NDArray[np.fl
     found: list[NDArray[np.float32]] = []
     for scene in scenes[: 4 * TILES]:
         try:
-            sar = read_scene("Sentinel1", scene.paths)
+            sar = read_scene("Sentinel1", scene.files)
         except InputError:
             continue  # kit.prediction.predict names it
         if sar.shape[1:] == size:

@@ -27,6 +27,7 @@ from kit.models.infer import Forward, infer_batches
 from kit.models.rewrites.fuse import for_inference
 from kit.progress import Report
 from kit.runs.weights import Weights
+from kit.scaling import to_signed
 
 # Seconds that eager takes for all there is to predict, below which nothing is built for it.
 _WORTHWHILE = 60
@@ -278,7 +279,7 @@ class _Shop:
         what = f"{self.weights.variant.name}: {name} in {spec.precision}"
         self.report(f"{what}: building for tiles of {spec.height}x{spec.width}")
         began = time.monotonic()
-        calibration = torch.from_numpy(self.samples.calibration) * 2 - 1
+        calibration = to_signed(torch.from_numpy(self.samples.calibration))
         generator = for_inference(self.weights.generator)
         BACKENDS[name].build(generator, spec, folder, calibration)
         return {"build_s": round(time.monotonic() - began, 1)}

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kit.engines.calibration import samples, size_of
+from kit.engines.calibration import samples
 from kit.engines.choose import build_for, choose
 from kit.engines.request import Request
-from kit.pairs.table import holdout_pairs, read_pairs
+from kit.pairs.table import PAIRS, holdout_pairs, read_pairs
 from kit.progress import Report
 from kit.runs.weights import read_run
-from kit.tiles.catalog import Scene, catalog
+from kit.tiles.bands import first_size
+from kit.tiles.catalog import catalog
+from kit.tiles.scenes import Scene
 
 _SIDE = 256  # of the official tiles
 
@@ -84,7 +86,7 @@ def compile(
 
 
 def _size(work: Path, scenes: Sequence[Scene]) -> tuple[int, int]:
-    path = work / "pairs.parquet"
+    path = work / PAIRS
     for pair in holdout_pairs(read_pairs(path)) if path.exists() else ():
         return pair.height, pair.width
-    return size_of(scenes) or (_SIDE, _SIDE)
+    return first_size(scene.files[0] for scene in scenes) or (_SIDE, _SIDE)

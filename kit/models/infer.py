@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kit.device import pick, place
+from kit.scaling import from_signed, to_signed
 
 Forward = Callable[[Tensor], Tensor]
 """SAR [batch, 2, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], both float32 on the CPU."""
@@ -36,9 +37,9 @@ def infer_batches(
     # The last digits of a convolution depend on the size of its batch: full ones alone give the
     # same image however the work was cut in parts.
     full = np.resize(np.arange(len(radar)), -(-len(radar) // batch) * batch)
-    sar = torch.from_numpy(radar[full]) * 2 - 1
+    sar = to_signed(torch.from_numpy(radar[full]))
     rgb = torch.cat([network(sar[at : at + batch]) for at in range(0, len(sar), batch)])
-    unit: NDArray[np.float32] = ((rgb[: len(radar)] + 1) / 2).clamp(0, 1).numpy()
+    unit: NDArray[np.float32] = from_signed(rgb[: len(radar)]).numpy()
     return unit
 
 

@@ -5,9 +5,8 @@ In: pairs, a source of their pixels, and the space that is learnt. Out: batches 
 count.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kit.device import pick
+from kit.lookahead import map_ahead
 from kit.pairs.source import Source
 from kit.pairs.table import Pair
-from kit.scaling import radar_nodata, scale_optical, scale_radar
+from kit.scaling import radar_nodata, scale_optical, scale_radar, to_signed
 
 _AHEAD = 2  # batches, for each thread that makes them
 _UNKNOWN, _MEASURED, _GAPS, _EMPTY = range(4)  # what is known of a radar scene's nodata
@@ -186,17 +186,8 @@ def batches(
         for indices in slices:
             yield dataset.batch(epoch, indices)
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
-    waiting: deque[Future[Sample]] = deque()
-    try:
-        for indices in slices:
-            waiting.append(pool.submit(dataset.batch, epoch, indices))
-            if len(waiting) > workers * _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    make = partial(dataset.batch, epoch)
+    yield from map_ahead(make, slices, threads=workers, depth=workers * _AHEAD, name="batches")
 
 
 def epoch_order(pairs: int, seed: int, epoch: int) -> list[int]:
@@ -211,12 +202,10 @@ def steps_per_epoch(pairs: int, batch: int) -> int:
 
 
 def _place(out: NDArray[np.float32], image: NDArray[np.float32], flips: tuple[int, ...]) -> None:
-    """Write an image in [0, 1], which is lost, into `out` as [-1, 1]; reflect what it lacks."""
+    """Scale an image in [0, 1] to [-1, 1] and copy it into `out`; reflect what it lacks."""
     height, width = image.shape[1:]
     inner = out[:, :height, :width]
-    image *= 2  # in the processor's cache, which the batch is too large for
-    image -= 1
-    inner[:] = np.flip(image, flips)
+    inner[:] = np.flip(to_signed(image), flips)
     if inner.shape != out.shape:
         pad = [(0, 0), (0, out.shape[1] - height), (0, out.shape[2] - width)]
         out[:] = np.pad(inner, pad, mode="reflect")

@@ -21,13 +21,14 @@ from kit.errors import InputError, OutputError
 from kit.files import atomic, lock, sweep_parts
 from kit.native import cores
 from kit.pairs.shards import ARRAYS, FOLDER, Entry, Shard, name_of, read_shard
-from kit.pairs.table import Pair, read_pairs
+from kit.pairs.summary import SUMMARY
+from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.progress import Advance
-from kit.tiles.fingerprint import state_of
+from kit.tiles.fingerprint import digest
 from kit.tiles.netcdf import file_of
 from kit.tiles.reader import Batch, Reader
 
-PAIRS = 2048
+PAIRS_PER_SHARD = 2048
 _SENSORS = {"radar": "Sentinel1", "optical": "Sentinel2"}
 
 
@@ -96,10 +97,10 @@ def pack(
         OutputError: there is no room; the shards that were finished stay.
         BusyError: another process packs into the same folder.
     """
-    table = work / "pairs.parquet"
+    table = work / PAIRS
     pairs = [pair for pair in read_pairs(table) if _is_needed(pair)]
     if not pairs:
-        raise InputError(table, "no pair to train on", remedy=f"see {work / 'summary.json'}")
+        raise InputError(table, "no pair to train on", remedy=f"see {work / SUMMARY}")
     folder = work / FOLDER
     with lock(folder):
         sweep_parts(folder)
@@ -146,9 +147,9 @@ def _tasks(folder: Path, pairs: Sequence[Pair]) -> Iterator[_Task]:
         sizes.setdefault((pair.height, pair.width), []).append(pair)
     number = 0
     for size, same in sizes.items():
-        for start in range(0, len(same), PAIRS):
-            part = tuple(same[start : start + PAIRS])
-            entries = tuple(Entry(name_of(pair), state_of(pair.paths) or "", 0) for pair in part)
+        for start in range(0, len(same), PAIRS_PER_SHARD):
+            part = tuple(same[start : start + PAIRS_PER_SHARD])
+            entries = tuple(Entry(name_of(pair), digest(pair.paths) or "", 0) for pair in part)
             yield _Task(Shard(folder, number, *size, entries), part)
             number += 1
 
@@ -252,7 +253,7 @@ def _missing(task: _Task) -> Iterator[InputError]:
         if not entry.tiles:
             for path in (*pair.radar_paths, *pair.optical_paths):
                 if not os.path.exists(file_of(path)):
-                    yield InputError(path, "no such file")
+                    yield InputError(str(path), "no such file")
 
 
 def _read(task: _Task, name: str, reader: Reader) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -263,7 +264,7 @@ def _read(task: _Task, name: str, reader: Reader) -> Iterator[tuple[int, NDArray
     """
     bands, dtype = ARRAYS[name]
     shape = (bands, task.shard.height, task.shard.width)
-    paths = [[*map(str, getattr(pair, f"{name}_paths"))] for pair in task.pairs]
+    paths = [getattr(pair, f"{name}_paths") for pair in task.pairs]
     faults: list[InputError] = []
     for start, batches, errors in reader.read_all(_SENSORS[name], paths):
         faults += [errors[i] for i in sorted(errors)]

@@ -16,7 +16,7 @@ import numpy as np
 from kit.errors import InputError
 from kit.pairs.table import Pair, Split
 from kit.screening.table import Screened
-from kit.tiles.catalog import Rejection
+from kit.tiles.rejection import Rejection
 
 # Earth Engine exports at 10 m in EPSG:4326: one pixel of a tile spans this many degrees.
 DEGREES_PER_PIXEL = 8.98315e-5

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.files import read_array, read_json, write_json
 from kit.pairs.table import Pair
-from kit.tiles.fingerprint import state_of
+from kit.tiles.fingerprint import digest
 from kit.tiles.names import RGB_BANDS, S1_BANDS
 
 FOLDER = "pack"
@@ -165,7 +165,7 @@ class Pack:
             problem = f"the pixels of pair {entry.pair} are damaged: their checksum is another"
             raise InputError(shard.array("radar"), problem, remedy=_anew(shard))
         # Without the tiles, on another machine say, the pack stands for itself.
-        if state_of(pair.paths) not in (None, entry.tiles):
+        if digest(pair.paths) not in (None, entry.tiles):
             problem = f"the tiles of pair {entry.pair} are not those that were packed"
             raise InputError(shard.index, problem, remedy=AGAIN)
 

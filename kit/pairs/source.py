@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.pairs.shards import FOLDER, Pack, Pixels, exists
 from kit.pairs.table import Pair
+from kit.tiles.bands import File
 from kit.tiles.reader import Reader
 
 # For what has none of its own, such as a tile that is gone.
@@ -70,13 +71,13 @@ class Source:
             self._readers.append(readers)
 
 
-def _read(reader: Reader, sensor: str, paths: Sequence[Path], pair: Pair) -> NDArray[Any]:
-    batches, errors = reader.read(sensor, [[*map(str, paths)]])
+def _read(reader: Reader, sensor: str, files: Sequence[File], pair: Pair) -> NDArray[Any]:
+    batches, errors = reader.read(sensor, [files])
     if errors:
         raise InputError(errors[0].where, errors[0].problem, remedy=errors[0].remedy or _REMEDY)
     pixels: NDArray[Any] = batches[0].pixels[0]
     if pixels.shape[1:] != (pair.height, pair.width):
         height, width = pixels.shape[1:]
         problem = f"is {height}x{width}, in the table of pairs {pair.height}x{pair.width}"
-        raise InputError(paths[0], problem, remedy="run kit prepare DATA again")
+        raise InputError(str(files[0]), problem, remedy="run kit prepare DATA again")
     return pixels

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 from kit.errors import InputError
 from kit.files import atomic
 from kit.tiles.names import SceneKey
+from kit.tiles.netcdf import Plane
 
+PAIRS = "pairs.parquet"
 Split = Literal["train", "holdout", "buffer"]
 
 
@@ -28,8 +30,8 @@ class Pair:
 
     radar: SceneKey
     optical: SceneKey
-    radar_paths: tuple[Path, ...]
-    optical_paths: tuple[Path, ...]
+    radar_paths: tuple[Path | Plane, ...]
+    optical_paths: tuple[Path | Plane, ...]
     height: int
     width: int
     nodata: float
@@ -40,7 +42,7 @@ class Pair:
     split: Split = "train"
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[Path | Plane, ...]:
         """All tiles, those of the radar first."""
         return *self.radar_paths, *self.optical_paths
 
@@ -90,8 +92,8 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
         Pair(
             radar=SceneKey(row["lon"], row["lat"], row["radar_date"]),
             optical=SceneKey(row["lon"], row["lat"], row["optical_date"]),
-            radar_paths=tuple(map(Path, row["radar_paths"])),
-            optical_paths=tuple(map(Path, row["optical_paths"])),
+            radar_paths=_files(row["radar_paths"]),
+            optical_paths=_files(row["optical_paths"]),
             height=row["height"],
             width=row["width"],
             nodata=row["nodata_ratio"],
@@ -123,6 +125,10 @@ def fingerprint(pairs: Iterable[Pair]) -> str:
         parts = (pair.radar, pair.optical, pair.dataset1, pair.dataset2, pair.split)
         digest.update((" ".join(map(str, parts)) + "\n").encode())
     return digest.hexdigest()
+
+
+def _files(texts: Iterable[str]) -> tuple[Path | Plane, ...]:
+    return tuple(Plane.parse(text) or Path(text) for text in texts)
 
 
 _PATHS = pa.list_(pa.string())

@@ -16,7 +16,7 @@ In: an image [3, H, W] of uint16. Out: another, at most six values changed.
 import numpy as np
 from numpy.typing import NDArray
 
-LOWEST, HIGHEST = 0, 65535
+from kit.scaling import UINT16_MAX
 
 
 def anchor(image: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -37,5 +37,5 @@ def anchor(image: NDArray[np.uint16]) -> NDArray[np.uint16]:
         low, high = int(channel.argmin()), int(channel.argmax())
         if low == high:
             high = channel.size - 1
-        channel.flat[low], channel.flat[high] = LOWEST, HIGHEST
+        channel.flat[low], channel.flat[high] = 0, UINT16_MAX
     return anchored

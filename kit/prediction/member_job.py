@@ -23,9 +23,10 @@ from kit.prediction.pipeline import Reading, Writer
 from kit.progress import Report
 from kit.runs.weights import Weights
 from kit.scaling import SCALING
-from kit.tiles.catalog import Rejection, Scene
-from kit.tiles.fingerprint import stat
+from kit.tiles.fingerprint import sizes_and_times
 from kit.tiles.names import SceneKey
+from kit.tiles.rejection import Rejection
+from kit.tiles.scenes import Scene
 from kit.variants import to_dict
 
 MANIFEST = "manifest.json"
@@ -88,7 +89,7 @@ class Job:
         before = old.get("scenes", {})
         entries = {}
         for key, scene in scenes.items():
-            entry = {"tiles": _fingerprint(scene), "nodata": None}
+            entry = {"tiles": sizes_and_times(scene.files), "nodata": None}
             known = before.get(str(key), entry)
             # Nodata is unknown where nothing was drawn, and where what was noted of it got lost.
             if known.get("tiles") == entry["tiles"] and known.get("nodata") is not None:
@@ -224,7 +225,3 @@ def _trained_on(runs: Path, weights: Weights) -> str | None:
     config = read_json(path, "restore it, or remove it") if path.exists() else {}
     found = config.get("pairs_sha256") if isinstance(config, dict) else None
     return found if isinstance(found, str) else None
-
-
-def _fingerprint(scene: Scene) -> list[list[int]]:
-    return [[*stat(file)] for file in scene.files]

@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.files import write_bytes
-from kit.scaling import radar_nodata, scale_radar
-from kit.tiles.catalog import Scene
-from kit.tiles.tiff import read_scene
+from kit.scaling import quantize, radar_nodata, scale_radar
+from kit.tiles.reader import read_scene
+from kit.tiles.scenes import Scene
 
 AHEAD = 16
-LEVELS = 65535
 # More than two gain little where files are cached, and much where each takes a while to come.
 _READERS = 4
 _WRITERS = 4
@@ -98,7 +97,7 @@ class Writer(AbstractContextManager["Writer"]):
 
 def _read(scene: Scene) -> Reading | InputError:
     try:
-        sar = read_scene("Sentinel1", scene.paths)
+        sar = read_scene("Sentinel1", scene.files)
     except InputError as error:
         return error
     nodata = radar_nodata(sar)
@@ -106,8 +105,7 @@ def _read(scene: Scene) -> Reading | InputError:
 
 
 def _write(path: Path, rgb: NDArray[np.float32], before: Callable[[], object]) -> None:
-    # Levels, because whole numbers are averaged exactly.
-    image = np.rint(rgb * LEVELS).astype(np.uint16)
+    image = quantize(rgb)  # because integers are averaged exactly
     data = io.BytesIO()
     np.save(data, image, allow_pickle=False)
     before()

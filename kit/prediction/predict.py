@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.distributed import Group, join, restarted
-from kit.engines.calibration import samples, size_of
+from kit.engines.calibration import samples
 from kit.engines.choose import candidates, choose
 from kit.engines.request import Request
 from kit.errors import InputError
@@ -26,8 +26,11 @@ from kit.prediction.member_job import Job
 from kit.prediction.pipeline import AHEAD, Writer, readings
 from kit.progress import Advance, Report
 from kit.runs.weights import read_run
-from kit.tiles.catalog import Rejection, Scene, catalog
+from kit.tiles.bands import first_size
+from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
+from kit.tiles.rejection import Rejection
+from kit.tiles.scenes import Scene
 from kit.variants import ensemble_members
 
 # A process may have to wait long for the one with most left to do.
@@ -115,7 +118,9 @@ def predict(
         share = set(some[group.rank :: group.size])
         for job, lacks in zip(jobs, undone, strict=True):
             job.todo = {key for key, lack in zip(scenes, lacks, strict=True) if lack} & share
-        height, width = group.same((total and size_of(scenes.values())) or (0, 0))
+        height, width = group.same(
+            (total and first_size(scene.files[0] for scene in scenes.values())) or (0, 0)
+        )
         if height:
             size = height, width
 
@@ -181,7 +186,7 @@ def _draw(jobs: Sequence[Job], scenes: dict[SceneKey, Scene], advance: Advance |
         for scene, found in found_scenes:
             for job in jobs:
                 if isinstance(found, InputError):
-                    job.reject(scene, Rejection.unreadable(scene, found.brief))
+                    job.reject(scene, scene.unreadable(found.brief))
                 else:
                     done += job.take(found, writer)
             if advance:

@@ -60,11 +60,11 @@ def read_truth(truth: Truth, target: str) -> TrueImage:
     if pixels.dtype == np.uint16:
         unit: Image = scale_optical(pixels.astype(np.uint16, copy=False), target)
     else:
-        unit = to_unit(truth.paths[0], pixels)
+        unit = to_unit(str(truth.paths[0]), pixels)
         unit = stretch(unit) if target == "minmax" else unit
     valid = (pixels != 0).any(axis=0)
     if not valid.any():
-        raise InputError(truth.paths[0], "is nodata everywhere", remedy="leave this truth out")
+        raise InputError(str(truth.paths[0]), "is nodata everywhere", remedy="leave this truth out")
     return TrueImage(truth, unit, valid, stretch(pixels))
 
 

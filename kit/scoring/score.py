@@ -27,6 +27,7 @@ from kit.prediction.anchors import anchor
 from kit.prediction.averaging import Averaging, averaging_text
 from kit.prediction.members import Member, average_scene, read_member
 from kit.progress import Advance
+from kit.scaling import UINT16_MAX, quantize
 from kit.scoring.images import Image, ImageScore, measure_input, read_truth
 from kit.scoring.truth import load_truth
 from kit.tiles.names import SceneKey
@@ -262,7 +263,7 @@ def as_sent(name: str, image: Image) -> Image:
 
 def _with_anchors(name: str, image: Image) -> Image:
     # Exact for uint16 and uint8, which is what archives hold.
-    return anchor(np.rint(image * 65535).astype(np.uint16)) / 65535.0
+    return anchor(quantize(image)) / float(UINT16_MAX)
 
 
 def ensemble_label(variants: Sequence[str], averaging: Averaging = "mean") -> str:

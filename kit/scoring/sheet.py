@@ -20,9 +20,10 @@ from kit.scaling import scale_radar
 from kit.scoring.images import ImageScore, read_truth, worst
 from kit.scoring.score import current, ensemble_label, read_manifest
 from kit.scoring.truth import load_truth
-from kit.tiles.catalog import Scene, catalog
+from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
-from kit.tiles.tiff import read_scene
+from kit.tiles.reader import read_scene
+from kit.tiles.scenes import Scene
 
 ROWS = 6
 
@@ -111,4 +112,4 @@ def _radar(radars: dict[SceneKey, Scene], key: SceneKey | None) -> list[NDArray[
         return []
     if key not in radars:
         return [np.zeros((1, 1)), np.zeros((1, 1))]
-    return [*scale_radar(read_scene("Sentinel1", radars[key].paths))]
+    return [*scale_radar(read_scene("Sentinel1", radars[key].files))]

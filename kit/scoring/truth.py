@@ -22,7 +22,7 @@ from kit.screening.counts import COLUMNS, count
 from kit.screening.rule import CloudRule
 from kit.tiles import netcdf
 from kit.tiles.names import BANDS, RGB_BANDS, SUFFIXES, SceneKey, TileName
-from kit.tiles.tiff import read_scene
+from kit.tiles.reader import read_scene
 
 
 def load_truth(
@@ -53,7 +53,7 @@ def load_truth(
         )
     for sar in inputs:
         for file in (file for truth in sar.truths for file in truth.paths):
-            if not file.is_file():
+            if isinstance(file, Path) and not file.is_file():
                 raise InputError(
                     file, "no such truth", remedy=f"{path.name} lists it for {sar.name}"
                 )
@@ -94,8 +94,8 @@ def _from_tiles(
     return TruthSet(tuple(inputs), tuple(str(key) for key in near if str(key) not in scored))
 
 
-def _scan(source: Path) -> dict[SceneKey, dict[str, Path]]:
-    tiles: dict[SceneKey, dict[str, Path]] = defaultdict(dict)
+def _scan(source: Path) -> dict[SceneKey, dict[str, Path | netcdf.Plane]]:
+    tiles: dict[SceneKey, dict[str, Path | netcdf.Plane]] = defaultdict(dict)
     for name, path in _tiles(source):
         if name.sensor == "Sentinel2" and name.band in BANDS["Sentinel2"]:
             tiles[name.scene].setdefault(name.band, path)
@@ -105,7 +105,7 @@ def _scan(source: Path) -> dict[SceneKey, dict[str, Path]]:
     return complete
 
 
-def _tiles(source: Path) -> Iterator[tuple[TileName, Path]]:
+def _tiles(source: Path) -> Iterator[tuple[TileName, Path | netcdf.Plane]]:
     """All tiles in a folder and the folders in it, or in one NetCDF file; TIFFs come first."""
     files = _files(source)
     for path in files:
@@ -122,7 +122,7 @@ def _tiles(source: Path) -> Iterator[tuple[TileName, Path]]:
             scene = SceneKey.parse("_".join(place))
             for band in bands:
                 plane = netcdf.Plane(str(file), head.sensor, band, place, index)
-                yield TileName(head.sensor, band, scene), Path(str(plane))
+                yield TileName(head.sensor, band, scene), plane
 
 
 def _files(source: Path) -> list[Path]:
@@ -153,7 +153,7 @@ def _near(
     }
 
 
-def _is_clear(tiles: Mapping[str, Path]) -> bool:
+def _is_clear(tiles: Mapping[str, Path | netcdf.Plane]) -> bool:
     paths = [tiles[band] for band in BANDS["Sentinel2"] if band in tiles]
     scene = read_scene("Sentinel2", paths)
     qa60 = scene[3:] if len(scene) > 3 else np.zeros_like(scene[:1])

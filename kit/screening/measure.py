@@ -1,6 +1,6 @@
 """The tiles of many scenes -> their pixel counts: what one thread pool, or one worker, does.
 
-In: the paths of scenes of one sensor, and a cloud rule. Out: a table of `SCHEMA` with a row a
+In: the files of scenes of one sensor, and a cloud rule. Out: a table of `SCHEMA` with a row a
 scene, in order; a scene that cannot be read has the reason in `problem` and nothing else.
 """
 
@@ -14,6 +14,7 @@ import kit
 from kit.errors import InputError
 from kit.screening.counts import COLUMNS, count_radar_nodata, count_with_peaks
 from kit.screening.rule import NO_PEAK, CloudRule
+from kit.tiles.netcdf import Plane
 from kit.tiles.reader import Batch, Reader
 
 _INTEGERS = ("height", "width", *COLUMNS, "peak")
@@ -23,7 +24,7 @@ SCHEMA = pa.schema(_FIELDS | {"problem": pa.string()})
 
 def measure(
     sensor: str,
-    files: Sequence[Sequence[str]],
+    files: Sequence[Sequence[str | Plane]],
     rule: CloudRule,
     threads: int,
     version: str,
@@ -32,7 +33,7 @@ def measure(
 
     Args:
         sensor: "Sentinel1" or "Sentinel2".
-        files: the paths of each scene's bands, in the order of `kit.tiles.names.BANDS`.
+        files: of each scene's bands, in the order of `kit.tiles.names.BANDS`.
         rule: the cloud rule.
         threads: that read and count.
         version: of the kit that asks; a worker with another one refuses.

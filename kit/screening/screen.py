@@ -6,8 +6,6 @@ with the reasons. Only what changed since the last run, and what a new rule can 
 scene that cannot be read is listed and the others go on; what is done stays, however a run ends.
 """
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -22,19 +20,20 @@ import pyarrow.parquet as pq
 
 import kit
 from kit.errors import InputError
-from kit.files import atomic, lock, sweep_parts, write_bytes
+from kit.files import atomic, lock, sweep_parts
 from kit.progress import Advance
 from kit.screening.executor import Workers, workers
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.measure import measure
 from kit.screening.rule import CloudRule
 from kit.screening.store import Part, Store
-from kit.screening.table import FIELDS, RATIOS, TABLE, dataset1, row_groups
-from kit.tiles.catalog import Catalog, Rejection, Scene, catalog, listed, tally
+from kit.screening.table import FIELDS, RATIOS, SCENES, dataset1, row_groups
+from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
+from kit.tiles.rejection import REJECTED, Rejection, tally, tally_text, write_rejected
+from kit.tiles.scenes import Scene
 
 PART = 2048
-REJECTED = "rejected.csv"
 _SCREEN = "screen"
 # For each scene of a part what an earlier run measured, if that still holds.
 _Rows = list[dict[str, Any] | None]
@@ -116,14 +115,14 @@ def screen_locked(
         run.go(found)
     store.sweep({path.name for path in run.paths})
     sweep_parts(work)
-    _join(work / TABLE, run.paths)
+    _join(work / SCENES, run.paths)
     # Parts end in any order; the list does not.
     unreadable = sorted(run.rejected, key=lambda item: item.name)
     rejected = (*found.rejected, *unreadable)
     write_rejected(work / REJECTED, rejected)
-    result = _result(work / TABLE, max_cloud, run, rejected)
+    result = _result(work / SCENES, max_cloud, run, rejected)
     if not result.scenes_s1 + result.scenes_s2:
-        problem = f"no scene could be read ({listed(tally(rejected))})"
+        problem = f"no scene could be read ({tally_text(tally(rejected))})"
         raise InputError(data, problem, remedy=f"see {work / REJECTED}")
     return result
 
@@ -173,7 +172,7 @@ class _Run:
             table = part.table(_merge(known, fresh))
             for scene, problem in zip(part.scenes, table["problem"].to_pylist(), strict=True):
                 if problem is not None:
-                    self.rejected.append(Rejection.unreadable(scene, problem))
+                    self.rejected.append(scene.unreadable(problem))
             self.store.write(part, table)
             self._advance_by(len(part.scenes))
 
@@ -195,15 +194,6 @@ class _Run:
         self.done += scenes
         if self.advance:
             self.advance(self.done, self.total)
-
-
-def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
-    """Write what was left out, a line each, as CSV."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("name", "kind", "reason"))
-    rows.writerows((item.name, item.kind, item.reason) for item in rejected)
-    write_bytes(path, text.getvalue().encode())
 
 
 def _parts(found: Catalog) -> Iterator[Part]:

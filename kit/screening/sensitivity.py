@@ -20,6 +20,7 @@ from kit.progress import Advance
 from kit.screening.counts import COLUMNS, count, count_with_peaks
 from kit.screening.rule import CloudRule
 from kit.screening.table import RATIOS, dataset1, row_groups
+from kit.tiles.netcdf import Plane, parse_file
 from kit.tiles.reader import Reader
 
 _SEED = 0
@@ -120,14 +121,14 @@ def _draw(scenes: int, sample: int) -> NDArray[np.int64]:
     return np.random.default_rng(_SEED).integers(edges[:-1], edges[1:])
 
 
-def _files(table: Path, chosen: NDArray[np.int64]) -> Iterator[list[list[str]]]:
-    """The paths of the chosen scenes of Dataset-1, those of a row group at a time."""
+def _files(table: Path, chosen: NDArray[np.int64]) -> Iterator[list[list[str | Plane]]]:
+    """The files of the chosen scenes of Dataset-1, those of a row group at a time."""
     first = 0
     for group in row_groups(table, [*RATIOS, "paths"]):
         rows = np.flatnonzero(dataset1(group))
         low, high = np.searchsorted(chosen, (first, first + len(rows)))
         paths: list[Any] = group["paths"].take(rows[chosen[low:high] - first]).to_pylist()
-        yield paths
+        yield [[*map(parse_file, scene)] for scene in paths]
         first += len(rows)
 
 

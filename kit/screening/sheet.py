@@ -20,6 +20,7 @@ from kit.figures.grid import BRIGHTEN, grid, shown, write_png
 from kit.figures.histogram import Histogram
 from kit.screening.rule import CloudRule, cloud_mask, grow
 from kit.screening.table import RATIOS, dataset1, row_groups
+from kit.tiles.netcdf import parse_file
 from kit.tiles.reader import Reader
 
 CELL = 256
@@ -156,7 +157,7 @@ def _side(table: Path, ranked: NDArray[np.float64], rule: CloudRule, kind: str) 
         label = [f"{scene['lon']}_{scene['lat']}", f"{scene['date']}", f"cloud {share}",
                  f"{round(ratio * scene['height'] * scene['width']):,} px",
                  f"v - s to {peak / 1000:.3f}"]  # fmt: skip
-        batches, errors = reader.read("Sentinel2", [scene["paths"]])
+        batches, errors = reader.read("Sentinel2", [[*map(parse_file, scene["paths"])]])
         if errors:
             label.append("not readable now")
             rows.append([Image.new("RGB", (CELL, CELL))] * 2)

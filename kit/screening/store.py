@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from kit.files import sweep_parts, write_bytes
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.rule import CloudRule
-from kit.tiles.catalog import Scene
-from kit.tiles.fingerprint import stat
+from kit.tiles.fingerprint import sizes_and_times
 from kit.tiles.names import SceneKey
+from kit.tiles.scenes import Scene
 
 _FORMAT = "1"
 _SCENES = ("sensor", "lon", "lat", "date", "paths", "sizes", "modified_ns")
@@ -52,16 +52,16 @@ class Part:
         """Ask the file system how the tiles are."""
         keys = [f"{scene.sensor} {scene.key}" for scene in scenes]
         files = [file for scene in scenes for file in scene.files]
-        found = np.array([stat(file) for file in files], np.int64).reshape(len(scenes), -1, 2)
+        found = np.array(sizes_and_times(files), np.int64).reshape(len(scenes), -1, 2)
         sizes, times = found[..., 0], found[..., 1]
         name = f"{number:06d}-{_digest(*keys)[:8]}.parquet"
-        state = _digest(_FORMAT, sizes.tobytes().hex(), times.tobytes().hex(), *files)
+        state = _digest(_FORMAT, sizes.tobytes().hex(), times.tobytes().hex(), *map(str, files))
         return cls(number, scenes, keys, sizes, times, name, state)
 
     def table(self, measures: pa.Table) -> pa.Table:
         """The scenes beside what was measured of them."""
         keys = [scene.key for scene in self.scenes]
-        files = pa.array([file for scene in self.scenes for file in scene.files], pa.string())
+        files = pa.array([str(file) for scene in self.scenes for file in scene.files], pa.string())
         starts = pa.array(range(0, len(files) + 1, self.sizes.shape[1]), pa.int32())
         columns = (
             pa.array([scene.sensor for scene in self.scenes]),
@@ -111,7 +111,7 @@ class Store:
             return [None] * len(part.scenes)
         tiles = zip(part.scenes, part.sizes.tolist(), part.times.tolist(), strict=True)
         return [
-            self._holding(rows.get(key), ([*scene.files], sizes, times))
+            self._holding(rows.get(key), ([*map(str, scene.files)], sizes, times))
             for key, (scene, sizes, times) in zip(part.keys, tiles, strict=True)
         ]
 

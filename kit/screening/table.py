@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.tiles.catalog import Scene
 from kit.tiles.names import SceneKey
+from kit.tiles.netcdf import parse_file
+from kit.tiles.scenes import Scene
 
-TABLE = "scenes.parquet"
+SCENES = "scenes.parquet"
 FIELDS: dict[str, pa.DataType] = {
     "sensor": pa.string(),
     "lon": pa.string(),
@@ -46,7 +47,7 @@ class Screened:
     cloud: float
 
 
-def read_scenes(path: Path) -> Iterator[Screened]:
+def read_screened(path: Path) -> Iterator[Screened]:
     """The rows of `scenes.parquet`, one after the other.
 
     Raises:
@@ -57,7 +58,7 @@ def read_scenes(path: Path) -> Iterator[Screened]:
             scene = Scene(
                 row["sensor"],
                 SceneKey(row["lon"], row["lat"], row["date"]),
-                tuple(row["paths"]),
+                tuple(map(parse_file, row["paths"])),
             )
             ratios = (row[f"{name}_ratio"] for name in ("nodata", "qa60", "cloud"))
             yield Screened(scene, row["height"], row["width"], *ratios)

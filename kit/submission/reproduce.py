@@ -18,7 +18,7 @@ from kit.archive.manifest import Origin, Provenance, made_with, predictions_dige
 from kit.archive.writer import Sink
 from kit.errors import BusyError, InputError
 from kit.files import WORK, atomic, sha256
-from kit.pairs.table import fingerprint, read_pairs
+from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.members import Member, digest, read_member
 from kit.progress import Advance
 from kit.submission.package import Built, build
@@ -97,7 +97,7 @@ def reproduce(
     scenes = sorted(set(about.scenes.values()))
     loaded = {who.variant: _load(predictions / who.variant, scenes) for who in about.members}
     members = [member for member in loaded.values() if isinstance(member, Member)]
-    table = work / "pairs.parquet"
+    table = work / PAIRS
     pairs = _fingerprint(table)
     found, built = None, None
     if len(members) == len(about.members):

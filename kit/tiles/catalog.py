@@ -6,150 +6,33 @@ or scene that was left out, with the reason. TIFFs are neither opened nor looked
 says everything that is needed, and whatever has a tile's name counts as one until it is read. Of a
 NetCDF file all is read but the pixels. Refused by name: a folder that cannot be listed, or without
 a tile.
-
-A million files make a quarter of a million scenes. They are held as one text and a few numbers
-each; a `Scene` is made when it is asked for.
 """
 
 import os
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
 
 from kit.errors import InputError
 from kit.progress import Advance
-from kit.tiles.names import BANDS, DTYPES, FORM, SUFFIXES, SceneKey, name_fields
+from kit.tiles.names import BANDS, DTYPES, FORM, SUFFIXES, name_fields
 from kit.tiles.netcdf import SUFFIX, Plane, check_installed, read_head, read_places
 from kit.tiles.netcdf_file import Head
+from kit.tiles.rejection import Rejection
+from kit.tiles.scenes import (
+    FOLDERS,
+    SHIFTS,
+    SPOTS,
+    WIDTH,
+    Locations,
+    Scenes,
+    sensor_and_place,
+    spot_in,
+)
 
 TELL = 4096  # names between two calls of `advance`
-
-# Where a band lies is its spot: 0 for nowhere, the index in this list for a TIFF, and from its end
-# on one for each index of each NetCDF file. Of several tiles that are the same the one with the
-# lowest spot is kept. The spots of a scene are one number of 32 bits a band.
-_FOLDERS = ("", "sent1", "sent2")
-_SPOTS = [(0, ""), *((number, suffix) for number in range(3) for suffix in sorted(SUFFIXES))]
-_BITS, _MASK = 32, 0xFFFFFFFF
-_SHIFTS = {
-    (sensor, band): _BITS * index
-    for sensor, bands in BANDS.items()
-    for index, band in enumerate(bands)
-}
-_WIDTH = max(map(len, BANDS.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """All bands of one sensor at one place and date; `files` in the order of `BANDS[sensor]`."""
-
-    sensor: str
-    key: SceneKey
-    files: tuple[str, ...]
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files, as paths."""
-        return tuple(map(Path, self.files))
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What spots stand for.
-
-    `folders` is what stands before the name of a TIFF in each of the three folders. `files` are the
-    NetCDF files, and `starts` the spot of index 0 of each.
-    """
-
-    folders: Sequence[str]
-    files: list[str] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-
-    def file(self, spot: int, sensor: str, band: str, place: str) -> str:
-        """The path of the tile of this place that lies at a spot, or the name of the plane."""
-        if spot < len(_SPOTS):
-            number, suffix = _SPOTS[spot]
-            return f"{self.folders[number]}{sensor}_{band}_{place}{suffix}"
-        number = bisect_right(self.starts, spot) - 1
-        lon, lat, day = place.split("_", 2)
-        index = spot - self.starts[number]
-        return str(Plane(self.files[number], sensor, band, (lon, lat, day), index))
-
-
-class Scenes(Sequence[Scene]):
-    """Scenes by sensor, place and date, each made anew when it is asked for; slices share memory.
-
-    Args:
-        sources: what the spots stand for.
-        texts: `<Sensor> <lon> <lat> <YYYY>_<MM>_<DD>` of each scene.
-        spots: where its bands lie, `_WIDTH` numbers a scene.
-        rows: which of them are meant, all of them if not given.
-    """
-
-    __slots__ = ("_rows", "_sources", "_spots", "_texts")
-
-    def __init__(
-        self,
-        sources: Sources,
-        texts: Sequence[str],
-        spots: Sequence[int],
-        rows: range | None = None,
-    ) -> None:
-        self._sources = sources
-        self._texts = texts
-        self._spots = spots
-        self._rows = range(len(texts)) if rows is None else rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, index: int, /) -> Scene: ...
-    @overload
-    def __getitem__(self, index: slice, /) -> "Scenes": ...
-    def __getitem__(self, index: int | slice, /) -> "Scene | Scenes":
-        if isinstance(index, slice):
-            return Scenes(self._sources, self._texts, self._spots, self._rows[index])
-        return self._scene(self._rows[index])
-
-    def __iter__(self) -> Iterator[Scene]:
-        return map(self._scene, self._rows)
-
-    def _scene(self, row: int) -> Scene:
-        sensor, place = _sensor_and_place(self._texts[row])
-        spots = self._spots[row * _WIDTH : (row + 1) * _WIDTH]
-        files = [
-            self._sources.file(spot, sensor, band, place)
-            for band, spot in zip(BANDS[sensor], spots, strict=False)
-        ]
-        return Scene(sensor, SceneKey.parse(place), tuple(files))
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Something that was left out, and why. `kind` groups reasons for the summary."""
-
-    name: str
-    kind: str
-    reason: str
-
-    @classmethod
-    def unreadable(cls, scene: Scene, reason: str) -> "Rejection":
-        """A scene that is left out because one of its tiles could not be read."""
-        return cls(f"{scene.sensor} {scene.key}", "unreadable", reason)
-
-
-def listed(counts: Mapping[str, int]) -> str:
-    """Counts by kind, as words in a sentence."""
-    return ", ".join(f"{kind}: {count}" for kind, count in counts.items())
-
-
-def tally(rejected: Iterable[Rejection]) -> dict[str, int]:
-    """How many were left out for each kind of reason, most frequent first."""
-    return dict(Counter(item.kind for item in rejected).most_common())
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,23 +65,23 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
         InputError: the folder does not exist, cannot be listed, or holds no tile of Sentinel-1 or
             Sentinel-2; or it has NetCDF files, and xarray is not installed.
     """
-    found = _Found(Sources([os.path.join(folder, name, "") for name in _FOLDERS]), advance)
+    found = _Found(Locations([os.path.join(folder, name, "") for name in FOLDERS]), advance)
     alone = folder.suffix == SUFFIX and not folder.is_dir()
     files = (
         [str(folder)]
         if alone
-        else [f for number in range(len(_FOLDERS)) for f in found.scan(number)]
+        else [f for number in range(len(FOLDERS)) for f in found.scan(number)]
     )
     found.open(files, alone=alone)
     if not found.scenes:
         raise found.nothing(folder, alone=alone)
     texts: list[str] = []
     spots = array("I")
-    shifts = {s: [_SHIFTS[s, band] for band in bands] for s, bands in BANDS.items()}
-    padding = {s: [0] * (_WIDTH - len(bands)) for s, bands in BANDS.items()}
+    shifts = {s: [SHIFTS[s, band] for band in bands] for s, bands in BANDS.items()}
+    padding = {s: [0] * (WIDTH - len(bands)) for s, bands in BANDS.items()}
     for text in sorted(found.scenes):
         sensor, _, place = text.partition(" ")
-        at = [found.scenes[text] >> shift & _MASK for shift in shifts[sensor]]
+        at = [spot_in(found.scenes[text], shift) for shift in shifts[sensor]]
         if 0 in at:
             lost = (f"no {band}" for band, spot in zip(BANDS[sensor], at, strict=True) if not spot)
             key = place.replace(" ", "_")
@@ -207,14 +90,14 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
             texts.append(text)
             spots.extend(at)
             spots.extend(padding[sensor])
-    return Catalog(folder, Scenes(found.sources, texts, spots), tuple(found.rejected))
+    return Catalog(folder, Scenes(found.locations, texts, spots), tuple(found.rejected))
 
 
 @dataclass(slots=True)
 class _Found:
     """What has been found so far: the spots of each scene, by its text."""
 
-    sources: Sources
+    locations: Locations
     advance: Advance | None
     scenes: dict[str, int] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
@@ -226,8 +109,8 @@ class _Found:
 
     def scan(self, number: int) -> list[str]:
         """Enter the TIFFs of one folder; returns its NetCDF files."""
-        folder, scenes = self.sources.folders[number], self.scenes
-        spot_of = {suffix: spot for spot, (n, suffix) in enumerate(_SPOTS) if spot and n == number}
+        folder, scenes = self.locations.folders[number], self.scenes
+        spot_of = {suffix: spot for spot, (n, suffix) in enumerate(SPOTS) if spot and n == number}
         first = len(self.rejected)
         again: list[tuple[str, str, int]] = []
         files: list[str] = []
@@ -243,22 +126,22 @@ class _Found:
                 elif name.endswith(SUFFIX):
                     files.append(folder + name)
                 continue
-            shift = _SHIFTS.get((sensor, band))
+            shift = SHIFTS.get((sensor, band))
             if shift is None:
                 continue
             # A blank sorts before whatever a number holds, so that texts sort as their fields do.
             text = f"{sensor} {lon} {lat} {day}"
             before = scenes.get(text, 0)
-            held, spot = before >> shift & _MASK, spot_of[suffix]
+            held, spot = spot_in(before, shift), spot_of[suffix]
             if held:
                 again.append((text, band, max(held, spot)))
                 spot = min(held, spot)
             scenes[text] = before + (spot - held << shift)
         # Only now is it settled which file of a tile is kept: a folder is listed in any order.
         for text, band, spot in again:
-            sensor, place = _sensor_and_place(text)
-            kept = self.sources.file(_spot(self.scenes[text], sensor, band), sensor, band, place)
-            name = os.path.basename(self.sources.file(spot, sensor, band, place))
+            sensor, place = sensor_and_place(text)
+            kept = self._file_in(self.scenes[text], sensor, band, place)
+            name = os.path.basename(str(self.locations.file(spot, sensor, band, place)))
             self.leave(name, "duplicate", f"the same tile as {kept}")
         self.rejected[first:] = sorted(self.rejected[first:], key=lambda item: item.name)
         if self.advance:
@@ -282,10 +165,10 @@ class _Found:
             else:
                 usable += [(file, head, bands)] if bands else []
         # A scene is read from one chunk if the file with most of its bands comes first.
-        start = len(_SPOTS)
+        start = len(SPOTS)
         for file, head, bands in sorted(usable, key=lambda item: -len(item[2])):
-            self.sources.files.append(file)
-            self.sources.starts.append(start)
+            self.locations.files.append(file)
+            self.locations.starts.append(start)
             self._enter(file, head.sensor, bands, start)
             start += head.scenes
 
@@ -303,16 +186,20 @@ class _Found:
             before = number = self.scenes.get(text, 0)
             if bands == ["QA60"] and not before:
                 continue
-            again = [band for band in bands if _spot(before, sensor, band)]
+            again = [band for band in bands if spot_in(before, SHIFTS[sensor, band])]
             for band in bands:
                 if band not in again:
-                    number += spot << _SHIFTS[sensor, band]
+                    number += spot << SHIFTS[sensor, band]
             self.scenes[text] = number
             if again and again != ["QA60"]:
                 key = "_".join(place)
-                kept = self.sources.file(_spot(before, sensor, again[0]), sensor, again[0], key)
+                kept = self._file_in(before, sensor, again[0], key)
                 reason = f"{', '.join(again)} of {name}::{spot - start}: the same tile as {kept}"
                 self.leave(f"{sensor} {key}", "duplicate", reason)
+
+    def _file_in(self, spots: int, sensor: str, band: str, place: str) -> str | Plane:
+        """The file of a band, of the number that holds all spots of its scene."""
+        return self.locations.file(spot_in(spots, SHIFTS[sensor, band]), sensor, band, place)
 
     def nothing(self, folder: Path, *, alone: bool) -> InputError:
         """What to say if there is no scene."""
@@ -353,15 +240,6 @@ def _names(folder: str, *, optional: bool) -> Iterator[str]:
         raise InputError(
             Path(folder), f"cannot be listed ({error.strerror})", remedy=remedy
         ) from None
-
-
-def _spot(spots: int, sensor: str, band: str) -> int:
-    return spots >> _SHIFTS[sensor, band] & _MASK
-
-
-def _sensor_and_place(text: str) -> tuple[str, str]:
-    sensor, _, place = text.partition(" ")
-    return sensor, place.replace(" ", "_")
 
 
 def _printable(name: str) -> str:

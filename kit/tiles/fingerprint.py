@@ -1,35 +1,38 @@
-"""What a tile is like on disk, to report whether it is still the one that was read."""
+"""What tiles are like on disk, to say whether they are still those that were read."""
 
 import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kit.tiles.netcdf import file_of
+from kit.tiles.netcdf import Plane, file_of
 
 ABSENT = -1
 
 
-def stat(file: str) -> tuple[int, int]:
-    """The size in bytes and the time in ns of a tile's file; `ABSENT` both if it is gone."""
+def sizes_and_times(files: Iterable[str | Path | Plane]) -> list[list[int]]:
+    """Of each tile's file the size in bytes and the time in ns; `ABSENT` both if it is gone."""
+    return [_size_and_time(file) for file in files]
+
+
+def digest(files: Iterable[str | Path | Plane]) -> str | None:
+    """A digest of tiles on disk, by name, size and time; None if one is not there.
+
+    The folders that they lie in are no part of it: moved, they are the same.
+    """
+    lines = []
+    for file in files:
+        size, time = _size_and_time(file)
+        if size == ABSENT:
+            return None
+        lines.append(f"{Path(str(file)).name} {size} {time}")
+    text = "\n".join(lines).encode(errors="surrogateescape")
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+def _size_and_time(file: str | Path | Plane) -> list[int]:
     try:
         found = os.stat(file_of(file))
     except OSError:
-        return ABSENT, ABSENT
-    return found.st_size, found.st_mtime_ns
-
-
-def state_of(paths: Iterable[Path]) -> str | None:
-    """A digest of tiles on disk, by name, size and time; None if one is not there.
-
-    Where they lie is no part of it: moved, they are the same.
-    """
-    parts = []
-    for path in paths:
-        try:
-            found = os.stat(file_of(path))
-        except OSError:
-            return None
-        parts.append(f"{path.name} {found.st_size} {found.st_mtime_ns}")
-    text = "\n".join(parts).encode(errors="surrogateescape")
-    return hashlib.blake2b(text, digest_size=8).hexdigest()
+        return [ABSENT, ABSENT]
+    return [found.st_size, found.st_mtime_ns]

@@ -17,8 +17,9 @@ _SCENE_FORM = "<lon>_<lat>_<YYYY>_<MM>_<DD>"
 FORM = f"<Sensor>_<BAND>_{_SCENE_FORM}.tiff"
 # A band may hold underscores (Landsat's QA_PIXEL): the five fixed fields are the last five.
 _PLACE_AND_DAY = r"(-?\d+\.\d+)_(-?\d+\.\d+)_(\d{4}_\d{2}_\d{2})"
+FIELDS = rf"([A-Za-z]+\d*)_(\w+)_{_PLACE_AND_DAY}"  # a regular expression, for re.ASCII
 _SCENE = re.compile(_PLACE_AND_DAY, re.ASCII)
-_NAME = re.compile(rf"([A-Za-z]+\d*)_(\w+)_{_PLACE_AND_DAY}(\.tiff?)", re.ASCII)
+_NAME = re.compile(rf"{FIELDS}(\.tiff?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,25 +11,23 @@ import json
 import os
 import re
 import signal
-import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from kit.errors import InputError
+from kit.tiles.names import FIELDS
 from kit.tiles.netcdf_file import Head, NcFile, Pixels, Place, damaged, libraries
+from kit.tiles.regular_file import check_regular
 
 SUFFIX = ".nc"
 _MOST_OPEN = 16
 _AT_ONCE = 4096  # HDF5 needs 7 KB for each chunk of a request, and each centre is a chunk
-_NAME = re.compile(
-    rf"(.+{re.escape(SUFFIX)})::([A-Za-z]+\d*)_(\w+)_(-?\d+\.\d+)_(-?\d+\.\d+)"
-    r"_(\d{4}_\d\d_\d\d)::(\d{1,9})",
-    re.ASCII | re.DOTALL,
-)
+_NAME = re.compile(rf"(.+{re.escape(SUFFIX)})::{FIELDS}::(\d{{1,9}})", re.ASCII | re.DOTALL)
 _SECONDS = 20  # of work, not of waiting for a disk; the largest files take 3
 _TRIAL = """
 import json, resource, sys
@@ -59,9 +57,8 @@ class Plane:
         return f"{self.file}::{self.sensor}_{self.band}_{'_'.join(self.place)}::{self.index}"
 
     @classmethod
-    def parse(cls, path: str | os.PathLike[str]) -> "Plane | None":
-        """The plane that this names, or None if it is a path."""
-        text = os.fspath(path)
+    def parse(cls, text: str) -> "Plane | None":
+        """The plane that a text names, or None if it is a path."""
         match = _NAME.fullmatch(text) if "::" in text else None
         if match is None:
             return None
@@ -69,10 +66,14 @@ class Plane:
         return cls(file, sensor, band, (lon, lat, day), int(index))
 
 
-def file_of(path: str | os.PathLike[str]) -> str:
-    """The file on disk: of a plane the one that it lies in, of any other path itself."""
-    found = Plane.parse(path)
-    return found.file if found else os.fspath(path)
+def parse_file(text: str) -> str | Plane:
+    """What a table names: a plane, or the path of a TIFF as it is."""
+    return Plane.parse(text) or text
+
+
+def file_of(file: str | Path | Plane) -> str:
+    """The file on disk: of a plane the one that it lies in, of a path itself."""
+    return file.file if isinstance(file, Plane) else os.fspath(file)
 
 
 def check_installed(file: str) -> None:
@@ -142,6 +143,17 @@ def read_planes(planes: Sequence[Plane]) -> list[Pixels]:
     return result
 
 
+def plane_size(plane: Plane) -> tuple[int, int]:
+    """Height and width of a plane, without its pixels.
+
+    Raises:
+        InputError: the file cannot be read or has another form.
+    """
+    with _LOCK:
+        head = _opened(plane.file).head
+    return head.height, head.width
+
+
 def _try(file: str) -> None:
     command = [sys.executable, "-P", "-c", _TRIAL, file, str(_SECONDS)]
     trial = subprocess.run(command, capture_output=True)
@@ -202,17 +214,8 @@ def _opened(path: str) -> NcFile:
 
 
 def _identity(path: str) -> tuple[int, ...]:
-    """What changes when a file is replaced. A fifo would be waited for: only files are opened."""
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise InputError(path, f"cannot be opened ({error.strerror})") from None
-    except ValueError:
-        raise InputError(ascii(path), "its name has a NUL, or is not UTF-8") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise InputError(path, "is not a regular file", remedy="give a NetCDF file")
-    if found.st_size == 0:
-        raise InputError(path, "is empty (0 bytes)", remedy="fetch it again")
+    """What changes when a file is replaced."""
+    found = check_regular(path, "a NetCDF file")
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 

@@ -42,12 +42,14 @@ Pixels = NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a file holds: the sensor as tiles name it, bands in the file's order, pixel type."""
+    """What a file holds: the sensor as tiles name it, and its bands in the file's order."""
 
     sensor: str
     bands: tuple[str, ...]
     dtype: str
     scenes: int
+    height: int
+    width: int
 
 
 class NcFile:
@@ -169,7 +171,8 @@ class NcFile:
         self._centre_dims, self._lat, self._lon = _centres(where, data, n)
         self._centres, self._dates = self._file["center_lat_lons"], self._file["collection_dates"]
         self._chunks = Chunks.of(self._file["images"], self._dims.index("index"))
-        self.head = Head(_sensor(where, data.attrs), names, images.dtype.name, n)
+        size = sizes["row"], sizes["col"]
+        self.head = Head(_sensor(where, data.attrs), names, images.dtype.name, n, *size)
 
     def _place(self, centre: Sequence[float], date: float) -> Place | InputError:
         lat, lon = centre[self._lat], centre[self._lon]

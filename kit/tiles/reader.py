@@ -1,8 +1,8 @@
 """Many scenes' tiles at once, into batches of one size each.
 
-In: the paths of each scene's bands. Out: the pixels, the same as `kit.tiles.tiff.read_scene` gives,
-and the errors that it raises, scene by scene. The compiled core reads plain tiles; whatever is
-damaged or not plain goes through rasterio, and scenes in NetCDF files are inflated by threads.
+In: the files of each scene's bands. Out: the pixels, the same as `kit.tiles.bands.read_bands`
+gives, and the errors that it raises, scene by scene. The compiled core reads plain tiles; whatever
+is damaged or not plain goes through rasterio, and scenes in NetCDF files are inflated by threads.
 `KIT_TILES` picks rasterio for all tiles, or insists on the core.
 """
 
@@ -10,16 +10,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.native import REMEDIES, load, settle
+from kit.tiles.bands import File, read_bands
 from kit.tiles.netcdf import Plane
-from kit.tiles.tiff import read_scene
 
 VARIABLE = "KIT_TILES"
 _KINDS: dict[str, tuple[int, np.dtype[Any]]] = {
@@ -62,20 +61,20 @@ class Reader:
         self._buffer = np.empty(0, np.uint8)
 
     def read(
-        self, sensor: str, scenes: Sequence[Sequence[str]]
+        self, sensor: str, scenes: Sequence[Sequence[File]]
     ) -> tuple[list[Batch], dict[int, InputError]]:
         """Read scenes of one sensor.
 
         Args:
             sensor: "Sentinel1", read as float32 dB, or "Sentinel2", read as uint16 DN.
-            scenes: the paths of each scene's bands.
+            scenes: the files of each scene's bands.
 
         Returns:
             The scenes that could be read, in one or more batches for each size; and for each of the
-            others its index and the error of `read_scene`.
+            others its index and the error of `read_bands`.
         """
         batches: list[Batch] = []
-        planes = [i for i, paths in enumerate(scenes) if any(map(Plane.parse, paths))]
+        planes = [i for i, files in enumerate(scenes) if any(isinstance(f, Plane) for f in files)]
         left = sorted({*range(len(scenes))}.difference(planes))
         if self._core and scenes:
             plain = [i for i in left if len(scenes[i]) == len(scenes[0])]
@@ -99,7 +98,7 @@ class Reader:
         return batches + _batches(pixels), errors
 
     def read_all(
-        self, sensor: str, scenes: Sequence[Sequence[str]]
+        self, sensor: str, scenes: Sequence[Sequence[File]]
     ) -> Iterator[tuple[int, list[Batch], dict[int, InputError]]]:
         """`read` any number of scenes, as many at a time as fit into the processor's cache.
 
@@ -118,7 +117,7 @@ class Reader:
     def _read_group(
         self,
         sensor: str,
-        scenes: Sequence[Sequence[str]],
+        scenes: Sequence[Sequence[File]],
         group: Sequence[int],
         size: tuple[int, int],
         batches: list[Batch],
@@ -130,7 +129,7 @@ class Reader:
             shape = (len(part), len(scenes[0]), *size)
             # Only one batch can have the buffer.
             pixels = np.empty(shape, dtype) if batches else self._view(shape, dtype)
-            tiles = self._call(kind, [path for i in part for path in scenes[i]], pixels)
+            tiles = self._call(kind, [str(file) for i in part for file in scenes[i]], pixels)
             rows = tiles.reshape(len(part), -1, 3)
             read = np.flatnonzero((rows[..., 0] == _READ).all(axis=1)).tolist()
             for new, old in enumerate(read):
@@ -166,6 +165,30 @@ class Reader:
         return self._buffer[:length].view(dtype).reshape(shape)
 
 
+@overload
+def read_scene(sensor: Literal["Sentinel1"], files: Sequence[File]) -> NDArray[np.float32]: ...
+@overload
+def read_scene(sensor: Literal["Sentinel2"], files: Sequence[File]) -> NDArray[np.uint16]: ...
+def read_scene(sensor: str, files: Sequence[File]) -> NDArray[Any]:
+    """Read the bands of one scene by whatever reads them fastest, as `read_bands` does.
+
+    Args:
+        sensor: "Sentinel1" or "Sentinel2".
+        files: its bands, in the order wanted.
+
+    Returns:
+        [bands, H, W]: float32 dB for Sentinel1, uint16 DN for Sentinel2.
+
+    Raises:
+        InputError: a band cannot be read, or has another pixel type or size than it should.
+    """
+    batches, errors = Reader(1).read(sensor, [files])
+    if errors:
+        raise errors[0]
+    pixels: NDArray[Any] = batches[0].pixels[0]
+    return pixels
+
+
 @cache
 def backend() -> tuple[str, str]:
     """Name of the backend that a `Reader` uses by default, and why; settled by the first call.
@@ -189,10 +212,10 @@ def _pick(name: str | None) -> Any:
     return core
 
 
-def _attempt(sensor: str, paths: Sequence[str]) -> NDArray[np.generic] | InputError:
-    """What `read_scene` gives, or its error."""
+def _attempt(sensor: str, files: Sequence[File]) -> NDArray[np.generic] | InputError:
+    """What `read_bands` gives, or its error."""
     try:
-        return read_scene(sensor, [Path(path) for path in paths])
+        return read_bands(sensor, files)
     except InputError as error:
         return error
 

@@ -21,7 +21,8 @@ from kit.errors import CheckError, InputError
 from kit.files import lock, sweep_parts
 from kit.pairs.dataset import PairDataset, Sample, batches, epoch_order, steps_per_epoch
 from kit.pairs.source import WORKERS, Source
-from kit.pairs.table import fingerprint, holdout_pairs, read_pairs, train_pairs
+from kit.pairs.summary import SUMMARY
+from kit.pairs.table import PAIRS, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Report
 from kit.runs import folder as folders
 from kit.training.checkpoint import State, at_step, sweep
@@ -82,14 +83,14 @@ def train(
         KeyboardInterrupt: stopped by a signal, after saving; only in the main thread.
     """
     folder = runs / variant.name
-    table = work / "pairs.parquet"
+    table = work / PAIRS
     pairs = read_pairs(table)
     chosen = train_pairs(pairs, variant.dataset)
     if not chosen:
         raise InputError(
             table,
             f"no pair of Dataset-{variant.dataset} to train on",
-            remedy=f"{work / 'summary.json'} says what removed them",
+            remedy=f"{work / SUMMARY} says what removed them",
         )
     holdout = holdout_pairs(pairs)
     source = Source.open(work, (*chosen, *holdout))

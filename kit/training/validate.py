@@ -18,7 +18,7 @@ from kit.metrics import Scores, mae, mse, scores, summarise
 from kit.models.infer import infer
 from kit.pairs.dataset import mean_color, read_pair
 from kit.pairs.source import Source
-from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs
+from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance
 from kit.runs.weights import load_run
 from kit.variants import PAPER
@@ -50,11 +50,11 @@ def validate(
         InputError: nothing is trained, a named run is not, or the hold-out is empty; or there is a
             pack that lacks a pair or is damaged.
     """
-    pairs = read_pairs(work / "pairs.parquet")
+    pairs = read_pairs(work / PAIRS)
     held = holdout_pairs(pairs)
     if not held:
         raise InputError(
-            work / "pairs.parquet",
+            work / PAIRS,
             "the hold-out is empty",
             remedy="prepare more data: a fifth of Dataset-2 is set aside",
         )

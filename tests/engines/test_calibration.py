@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from kit.engines import calibration as module
-from kit.engines.calibration import samples, size_of
+from kit.engines.calibration import samples
 from kit.errors import InputError
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
 from kit.runs.weights import Weights, read_run
+from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
 from tests.helpers.tiles import key, radar
 
@@ -43,7 +44,7 @@ def test_without_pairs_of_the_size_the_scenes_take_their_place(weights: Weights)
     radar(Path("large"), key(60), size=48)
     radar(Path("large"), key(60, 1), size=32)
     scenes = catalog(Path("large").resolve()).of("Sentinel1")
-    assert size_of(scenes) == (48, 48)
+    assert first_size(scene.files[0] for scene in scenes) == (48, 48)
     found = samples(Path("work"), weights, (48, 48), scenes)
     assert found.optical is None and found.source == "1 tiles of the input"
     np.testing.assert_array_equal(found.radar, found.calibration)
@@ -67,4 +68,4 @@ def test_a_hold_out_that_is_gone_is_named_where_scenes_take_its_place(
 
 
 def test_no_scene_has_no_size() -> None:
-    assert size_of([]) is None
+    assert first_size([]) is None

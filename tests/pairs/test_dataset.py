@@ -30,9 +30,10 @@ from kit.pairs.table import Pair, write_pairs
 from kit.scaling import radar_nodata, stretch
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
-from kit.screening.table import read_scenes
+from kit.screening.table import read_screened
+from kit.tiles.bands import read_bands
 from kit.tiles.names import S1_BANDS, TileName
-from kit.tiles.tiff import read_scene, write_tile
+from kit.tiles.tiff import write_tile
 from tests.helpers.tiles import key, optical, radar, world
 
 
@@ -44,7 +45,7 @@ def pairs(tmp_path: Path) -> tuple[Pair, ...]:
 
 def paired(folder: Path) -> tuple[Pair, ...]:
     screen(folder, folder / "work", rule=CloudRule())
-    rows = list(read_scenes(folder / "work" / "scenes.parquet"))
+    rows = list(read_screened(folder / "work" / "scenes.parquet"))
     found = pair(rows, window_days=7, max_cloud=0)[0]
     write_pairs(folder / "work" / "pairs.parquet", found)
     return found
@@ -61,10 +62,10 @@ def dataset(
 
 def plain(pair: Pair, crop: int, target: str, draw: tuple[int, int, int]) -> list[NDArray]:
     """A sample, made of whole tiles a step after the other, as the fast path must make it too."""
-    sar = read_scene("Sentinel1", pair.radar_paths)
+    sar = read_bands("Sentinel1", pair.radar_paths)
     low, high = np.array([(-25, 0), (-32.5, 0)], np.float32).T[..., None, None]
     sar = np.where(radar_nodata(sar), np.float32(0), np.clip((sar - low) / (high - low), 0, 1))
-    dn = read_scene("Sentinel2", pair.optical_paths)
+    dn = read_bands("Sentinel2", pair.optical_paths)
     rgb = np.clip(dn.astype(np.float32) / 3000, 0, 1)
     if target == "minmax":
         rgb = stretch(dn).astype(np.float32)
@@ -115,7 +116,7 @@ def test_tiles_and_the_pack_give_what_the_plain_way_gives(
         optical(tmp_path, key(place, 1), size=size)
     pairs = paired(tmp_path)
     # Gaps and a constant band, which screening would not let pass.
-    gaps, constant = (read_scene("Sentinel1", pairs[i].radar_paths) for i in (2, 3))
+    gaps, constant = (read_bands("Sentinel1", pairs[i].radar_paths) for i in (2, 3))
     gaps[0, 3, 4:9], gaps[1, 30, 2], gaps[1, 7, 7] = np.nan, 0, -np.inf
     constant[1] = -7
     for scene, pixels in ((pairs[2].radar, gaps), (pairs[3].radar, constant)):

@@ -24,7 +24,7 @@ from kit.pairs.shards import Pack
 from kit.pairs.source import Source
 from kit.pairs.table import Pair, read_pairs, train_pairs, write_pairs
 from kit.screening.rule import CloudRule
-from kit.tiles.tiff import read_scene
+from kit.tiles.bands import read_bands
 from kit.training.train import train
 from kit.training.validate import validate
 from tests.helpers.tiles import key, optical, radar, world
@@ -37,7 +37,7 @@ PACK = WORK / "pack"
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kit.pairs.pack, "PAIRS", 4)
+    monkeypatch.setattr(kit.pairs.pack, "PAIRS_PER_SHARD", 4)
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def read_all(pairs: tuple[Pair, ...]) -> None:
     source = Source.open(WORK, pairs)
     for pair in pairs:
         with source.pixels(pair) as (sar, dn):
-            np.testing.assert_array_equal(sar, read_scene("Sentinel1", pair.radar_paths))
-            np.testing.assert_array_equal(dn, read_scene("Sentinel2", pair.optical_paths))
+            np.testing.assert_array_equal(sar, read_bands("Sentinel1", pair.radar_paths))
+            np.testing.assert_array_equal(dn, read_bands("Sentinel2", pair.optical_paths))
             assert (sar.dtype, dn.dtype) == (np.float32, np.uint16)
 
 
@@ -294,7 +294,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk_too(small: tuple[Pair, ...]) ->
     program = f"""
 import resource, sys
 import kit.cli.main, kit.pairs.pack
-kit.pairs.pack.PAIRS = 4
+kit.pairs.pack.PAIRS_PER_SHARD = 4
 resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
 sys.argv = ["kit", "pack", "--work", {str(WORK.absolute())!r}]
 kit.cli.main.main()
@@ -322,7 +322,7 @@ def test_a_pack_has_one_writer(small: tuple[Pair, ...]) -> None:
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(small: tuple[Pair, ...]) -> None:
-    kit.pairs.pack.PAIRS = 1
+    kit.pairs.pack.PAIRS_PER_SHARD = 1
     pack(WORK)
     whole = contents()
     shutil.rmtree(PACK)
@@ -332,7 +332,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 import kit.pairs.pack
-kit.pairs.pack.PAIRS = 1
+kit.pairs.pack.PAIRS_PER_SHARD = 1
 crc32 = kit.pairs.pack.zlib.crc32
 class Slow:
     def crc32(*rest):

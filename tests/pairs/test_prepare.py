@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
-from kit.pairs.prepare import Summary, prepare
+from kit.pairs.prepare import prepare
+from kit.pairs.summary import Summary
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.screening.rule import CloudRule
 from tests.helpers.tiles import SHARED, key, optical, radar, world

@@ -11,8 +11,9 @@ from kit.errors import InputError
 from kit.pairs.pairing import DEGREES_PER_PIXEL, pair, split
 from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs, write_pairs
 from kit.screening.table import Screened
-from kit.tiles.catalog import Scene, tally
 from kit.tiles.names import SceneKey
+from kit.tiles.rejection import tally
+from kit.tiles.scenes import Scene
 from tests.helpers.tiles import key
 
 

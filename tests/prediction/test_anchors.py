@@ -11,8 +11,8 @@ from scipy.ndimage import uniform_filter
 from kit.metrics import mse
 from kit.prediction.anchors import anchor
 from kit.scaling import stretch
+from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
-from kit.tiles.tiff import read_scene
 from tests.helpers.tiles import SHARED
 
 SAMPLE = SHARED / "multiearth-sample" / "sent2"
@@ -61,7 +61,7 @@ def test_what_the_server_makes_of_a_blurred_truth(scene: str) -> None:
     """The numbers that the docstring of kit.prediction.anchors tells."""
     key = SceneKey.parse(scene)
     paths = [SAMPLE / str(TileName("Sentinel2", band, key)) for band in ("B4", "B3", "B2")]
-    dn = read_scene("Sentinel2", paths)
+    dn = read_bands("Sentinel2", paths)
     truth = stretch(dn)
 
     def errors(space: NDArray) -> tuple[float, float, float]:

@@ -26,9 +26,10 @@ from kit.errors import CheckError, OutputError
 from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
+from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import TileName
-from kit.tiles.tiff import read_scene, write_tile
+from kit.tiles.tiff import write_tile
 from tests.helpers.tiles import key, radar
 
 KILLS = int(os.environ.get("KIT_KILLS", "6"))
@@ -356,9 +357,9 @@ def test_what_is_read_once_serves_all_members(
 
     def counted(sensor: Any, paths: Any) -> Any:
         read.append(paths)
-        return read_scene(sensor, paths)
+        return read_bands(sensor, paths)
 
     monkeypatch.setattr(kit.prediction.pipeline, "read_scene", counted)
     run(ensemble=f"p2phd1,{another()}")
     assert len(read) == len(set(read)) == 7
-    assert scale_radar(read_scene("Sentinel1", read[1])).shape == (2, 32, 32)
+    assert scale_radar(read_bands("Sentinel1", read[1])).shape == (2, 32, 32)

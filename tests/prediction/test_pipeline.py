@@ -13,10 +13,11 @@ import pytest
 
 import kit.prediction.pipeline
 from kit.errors import InputError, OutputError
-from kit.prediction.pipeline import AHEAD, LEVELS, Reading, Writer, readings
-from kit.scaling import radar_nodata, scale_radar
-from kit.tiles.catalog import Scene, catalog
-from kit.tiles.tiff import read_scene
+from kit.prediction.pipeline import AHEAD, Reading, Writer, readings
+from kit.scaling import UINT16_MAX, radar_nodata, scale_radar
+from kit.tiles.bands import read_bands
+from kit.tiles.catalog import catalog
+from kit.tiles.scenes import Scene
 from tests.helpers.tiles import key, radar
 
 SCENES = 40
@@ -56,7 +57,7 @@ def test_scenes_come_in_order_as_a_network_sees_them(scenes: list[Scene]) -> Non
     assert [scene for scene, _ in found] == scenes
     for scene, reading in found:
         assert isinstance(reading, Reading) and reading.scene == scene
-        sar = read_scene("Sentinel1", scene.paths)
+        sar = read_bands("Sentinel1", scene.paths)
         np.testing.assert_array_equal(reading.radar, scale_radar(sar))
         assert reading.radar.dtype == np.float32
         assert reading.nodata == radar_nodata(sar).mean()
@@ -130,7 +131,7 @@ def test_pictures_are_written_in_levels_after_what_is_to_come_before(tmp_path: P
         writer.put(path, rgb, lambda: seen.append(path.exists()))
     image = np.load(path)
     assert seen == [False] and image.dtype == np.uint16
-    np.testing.assert_array_equal(image, np.rint(rgb * np.float32(LEVELS)))
+    np.testing.assert_array_equal(image, np.rint(rgb * np.float32(UINT16_MAX)))
     assert [each.name for each in tmp_path.iterdir()] == ["a.npy"]
 
 
@@ -139,7 +140,7 @@ def test_the_ends_of_the_range_are_the_ends_of_the_levels(tmp_path: Path) -> Non
         for level in (0, 1):
             writer.put(tmp_path / f"{level}.npy", picture(level), lambda: None)
     assert np.load(tmp_path / "0.npy").max() == 0
-    assert np.load(tmp_path / "1.npy").min() == LEVELS
+    assert np.load(tmp_path / "1.npy").min() == UINT16_MAX
 
 
 @pytest.mark.parametrize("ahead", [1, 4])

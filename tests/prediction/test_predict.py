@@ -18,8 +18,9 @@ from kit.prediction.members import read_members
 from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
+from kit.tiles.bands import read_bands
 from kit.tiles.names import TileName
-from kit.tiles.tiff import read_scene, write_tile
+from kit.tiles.tiff import write_tile
 from kit.training.train import train
 from tests.helpers.tiles import key, radar
 from tests.helpers.variants import tiny
@@ -51,7 +52,7 @@ def test_every_scene_by_every_member(trained: Path) -> None:
         weights = load_run(Path("runs"), member.variant)
         assert member.weights_sha256 == weights.sha256
         paths = [Path(f"test/sent1/Sentinel1_{band}_{key(40)}.tiff") for band in ("VV", "VH")]
-        sar = scale_radar(read_scene("Sentinel1", paths))
+        sar = scale_radar(read_bands("Sentinel1", paths))
         expected = infer(weights.generator, sar[None])[0]
         np.testing.assert_allclose(image / 65535, expected, atol=1e-5)
 

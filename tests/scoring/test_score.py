@@ -15,8 +15,9 @@ from kit.metrics import RULES
 from kit.prediction.anchors import anchor
 from kit.prediction.averaging import average
 from kit.scoring.score import score
+from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
-from kit.tiles.tiff import encode_tiff, read_scene
+from kit.tiles.tiff import encode_tiff
 from tests.helpers.archives import (
     A,
     B,
@@ -345,7 +346,7 @@ def clear_tiles() -> list[NDArray[np.uint16]]:
         SceneKey.parse(f"-55.20_-4.39_{day}") for day in ("2019_07_01", "2019_07_26", "2020_07_20")
     ]
     return [
-        read_scene(
+        read_bands(
             "Sentinel2", [SAMPLE / str(TileName("Sentinel2", b, key)) for b in ("B4", "B3", "B2")]
         )
         for key in scenes

@@ -12,8 +12,8 @@ from kit.screening.counts import count_with_peaks
 from kit.screening.measure import SCHEMA
 from kit.screening.measure import measure as measure_as
 from kit.screening.rule import NO_PEAK, CloudRule
+from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
-from kit.tiles.tiff import read_scene
 from tests.helpers.tiles import key, optical, radar
 
 
@@ -34,7 +34,7 @@ def test_optical_rows_are_in_order_whatever_the_sizes(tmp_path: Path) -> None:
     assert table.schema == SCHEMA
     assert table["height"].to_pylist() == [16, 32, 16, 8, 32]
     for row, paths in zip(table.to_pylist(), listed, strict=True):
-        scene = read_scene("Sentinel2", [Path(path) for path in paths])[None]
+        scene = read_bands("Sentinel2", [Path(path) for path in paths])[None]
         rgb, qa60 = scene[:, :3], scene[:, 3]
         counts, peaks = count_with_peaks(rgb, qa60, CloudRule(), backend="reference")
         assert [*row.values()][2:-1] == [*counts[0].tolist(), *peaks.tolist()]
@@ -58,7 +58,7 @@ def test_radar_rows_have_nodata_alone(tmp_path: Path) -> None:
     radar(tmp_path, key())
     (listed,) = files(tmp_path, "Sentinel1", 1)
     row = measure("Sentinel1", [listed], CloudRule(), 1).to_pylist()[0]
-    scene = read_scene("Sentinel1", [Path(path) for path in listed])
+    scene = read_bands("Sentinel1", [Path(path) for path in listed])
     assert row["nodata"] == radar_nodata(scene).sum()
     assert (row["valid"], row["cloud"], row["peak"]) == (32 * 32 - row["nodata"], 0, NO_PEAK)
 

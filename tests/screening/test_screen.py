@@ -17,10 +17,10 @@ from kit.screening import screen as module
 from kit.screening.counts import count
 from kit.screening.rule import CloudRule
 from kit.screening.screen import Screening, screen
-from kit.screening.table import read_scenes
+from kit.screening.table import read_screened
+from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import TileName
-from kit.tiles.tiff import read_scene
 from tests.helpers.tiles import SHARED, key, optical, radar, world
 
 
@@ -56,7 +56,7 @@ def test_ratios_are_shares_of_all_pixels(tmp_path: Path) -> None:
     result = run(tmp_path)
     found = {
         (row.scene.sensor, row.scene.key): (row.nodata, row.qa60, row.cloud)
-        for row in read_scenes(tmp_path / "work" / "scenes.parquet")
+        for row in read_screened(tmp_path / "work" / "scenes.parquet")
     }
     assert found == {
         ("Sentinel1", key(0)): (0, 0, 0),
@@ -74,7 +74,7 @@ def test_ratios_are_shares_of_all_pixels(tmp_path: Path) -> None:
 def test_scenes_come_back_as_the_catalog_has_them(tmp_path: Path) -> None:
     world(tmp_path / "data", places=3, dates=1)
     run(tmp_path)
-    scenes = [row.scene for row in read_scenes(tmp_path / "work" / "scenes.parquet")]
+    scenes = [row.scene for row in read_screened(tmp_path / "work" / "scenes.parquet")]
     assert scenes == list(catalog(tmp_path / "data").scenes)
 
 
@@ -214,7 +214,7 @@ def test_what_is_reused_equals_what_is_measured(tmp_path: Path, rule: CloudRule)
     run(tmp_path)
     run(tmp_path, rule)
     for row in table(tmp_path):
-        scene = read_scene("Sentinel2", [Path(path) for path in row["paths"]])
+        scene = read_bands("Sentinel2", [Path(path) for path in row["paths"]])
         cloud = count(scene[None, :3], scene[None, 3], rule, backend="reference")[0, -1]
         assert row["cloud_ratio"] == cloud / 32**2
 
@@ -380,10 +380,10 @@ def test_memory_does_not_grow_with_the_number_of_scenes(
 def test_a_missing_or_damaged_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "scenes.parquet"
     with pytest.raises(InputError, match="kit screen"):
-        list(read_scenes(path))
+        list(read_screened(path))
     path.write_bytes(b"PAR1 no table")
     with pytest.raises(InputError, match="damaged"):
-        list(read_scenes(path))
+        list(read_screened(path))
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the official sample in ../shared/data")

@@ -11,16 +11,17 @@ from kit.errors import InputError
 from kit.screening.rule import CloudRule, cloud_mask
 from kit.screening.screen import screen
 from kit.screening.sensitivity import Effects, effects
-from kit.screening.table import TABLE
+from kit.screening.table import SCENES
+from kit.tiles.bands import read_bands
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
-from kit.tiles.tiff import read_scene, read_tile, write_tile
+from kit.tiles.tiff import read_tile, write_tile
 from tests.helpers.tiles import SHARED, key, optical, radar
 
 
 def table(data: Path, rule: CloudRule | None = None) -> Path:
     work = data.parent / f"{data.name}-work"
     screen(data, work, rule=rule or CloudRule())
-    return work / TABLE
+    return work / SCENES
 
 
 def paint(data: Path, scene: SceneKey, y: int, x: int, size: int, dn: int) -> None:
@@ -91,7 +92,7 @@ def test_every_row_is_what_the_reference_counts_with_that_option(tmp_path: Path)
     scenes = []
     for place in range(40):
         names = [str(TileName("Sentinel2", band, key(place))) for band in RGB_BANDS]
-        scenes.append(read_scene("Sentinel2", [tmp_path / "data/sent2" / name for name in names]))
+        scenes.append(read_bands("Sentinel2", [tmp_path / "data/sent2" / name for name in names]))
     kinds = {"threshold": float, "scale": int, "min_area": int, "dilate": int}
     for row in found.rows:
         rule, allowed = now, limit
@@ -198,7 +199,7 @@ def test_real_scenes(tmp_path: Path, name: str, scenes: int, as_set: int, specks
     if not (SHARED / name).is_dir():
         pytest.skip(f"{SHARED / name} is not here")
     screen(SHARED / name, tmp_path, rule=CloudRule())
-    found = effects(tmp_path / TABLE, CloudRule(), 0.0)
+    found = effects(tmp_path / SCENES, CloudRule(), 0.0)
     assert (found.scenes, found.sampled) == (scenes, scenes)
     assert kept(found)["as set", "-"] == as_set
     assert kept(found)["max_cloud", "0.001"] == specks

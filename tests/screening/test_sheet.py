@@ -15,7 +15,7 @@ from kit.screening import sheet
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
 from kit.screening.sheet import CELL, PEAK, TINT, picture
-from kit.screening.table import TABLE
+from kit.screening.table import SCENES
 from tests.helpers.tiles import SHARED, key, optical, radar
 from tests.screening.test_sensitivity import paint, table
 
@@ -173,7 +173,7 @@ def test_a_scene_that_vanished_is_named_and_black(
 
 def test_without_a_table_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such table"):
-        picture(tmp_path / TABLE, CloudRule(), 0.0, tmp_path / "p.png")
+        picture(tmp_path / SCENES, CloudRule(), 0.0, tmp_path / "p.png")
     assert not any(tmp_path.iterdir())
 
 
@@ -181,7 +181,7 @@ def test_real_scenes(tmp_path: Path, labels: list[tuple[str, list[str]]]) -> Non
     if not (SHARED / "multiearth-sample").is_dir():
         pytest.skip(f"{SHARED / 'multiearth-sample'} is not here")
     screen(SHARED / "multiearth-sample", tmp_path, rule=CloudRule())
-    image = drawn(picture(tmp_path / TABLE, CloudRule(), 0.0, tmp_path / "p.png"))
+    image = drawn(picture(tmp_path / SCENES, CloudRule(), 0.0, tmp_path / "p.png"))
     assert image.shape[0] == HEAD + 6 * STEP
     assert [len(words) for _, words in labels] == [5, 6]
     peaks = [[float(label.split()[-1]) for label in words] for _, words in labels]

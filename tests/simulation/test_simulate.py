@@ -13,8 +13,9 @@ from kit.screening.counts import COLUMNS, count
 from kit.screening.rule import CloudRule
 from kit.simulation.landcover import EPOCH, reflectance, survey
 from kit.simulation.simulate import World, cirrus, cumulus, haze, simulate, speckle
+from kit.tiles.bands import read_bands
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName
-from kit.tiles.tiff import read_scene, read_tile
+from kit.tiles.tiff import read_tile
 
 SIZE = 64
 
@@ -34,7 +35,7 @@ def scenes(folder: Path) -> dict[SceneKey, dict[str, Path]]:
 
 
 def optical(tiles: dict[str, Path]) -> np.ndarray:
-    return read_scene("Sentinel2", [tiles[band] for band in RGB_BANDS])
+    return read_bands("Sentinel2", [tiles[band] for band in RGB_BANDS])
 
 
 def clouds(rgb: np.ndarray, qa60: np.ndarray | None = None) -> dict[str, int]:
@@ -196,7 +197,7 @@ def means(power: np.ndarray, width: int) -> np.ndarray:
 
 def features(tiles: dict[str, Path]) -> np.ndarray:
     """A one, VV and VH, and their 5 x 5 means, in dB: [5, pixels]."""
-    db = read_scene("Sentinel1", [tiles[band] for band in S1_BANDS]).astype(float)
+    db = read_bands("Sentinel1", [tiles[band] for band in S1_BANDS]).astype(float)
     both = np.concatenate([db, 10 * np.log10(means(10 ** (db / 10), 5))])
     return np.concatenate([np.ones_like(db[:1]), both / 10]).reshape(5, -1)
 

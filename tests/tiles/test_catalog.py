@@ -17,8 +17,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.tiles.catalog import TELL, Scenes, catalog
+from kit.tiles.catalog import TELL, catalog
 from kit.tiles.names import BANDS, SUFFIXES, SceneKey, TileName
+from kit.tiles.scenes import Scenes
 from tests.helpers.tiles import SHARED, key, optical, radar
 
 

@@ -31,13 +31,13 @@ from kit.prediction.predict import predict
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
 from kit.tiles import netcdf
+from kit.tiles.bands import read_bands
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.hdf5_chunks import Chunks
 from kit.tiles.names import BANDS, SceneKey
-from kit.tiles.netcdf import Plane, file_of, read_places
+from kit.tiles.netcdf import Plane, file_of, parse_file, read_places
 from kit.tiles.netcdf_file import NcFile
 from kit.tiles.reader import Reader
-from kit.tiles.tiff import read_scene, read_tile
 from tests.helpers.tiles import SHARED, optical, radar
 from tests.helpers.tiles import key as place
 
@@ -126,7 +126,7 @@ def listed(found: Catalog) -> list[tuple[str, str]]:
 
 
 def pixels_of(found: Catalog, sensor: str) -> dict[SceneKey, NDArray[Any]]:
-    return {scene.key: read_scene(sensor, scene.paths) for scene in found.of(sensor)}
+    return {scene.key: read_bands(sensor, scene.paths) for scene in found.of(sensor)}
 
 
 @needs_sample
@@ -139,7 +139,7 @@ def test_the_sample_gives_the_same_in_both_forms(tmp_path: Path) -> None:
         plain = [replace(pair, radar_paths=(), optical_paths=()) for pair in pairs]
         scenes = pq.read_table(work / "scenes.parquet").drop_columns(["paths"])
         found = catalog(folder)
-        pixels = [read_scene(scene.sensor, scene.paths) for scene in found.scenes]
+        pixels = [read_bands(scene.sensor, scene.paths) for scene in found.scenes]
         tables[form] = (
             summary, plain, fingerprint(pairs), scenes.to_pydict(),
             [(scene.sensor, scene.key) for scene in found.scenes], found.rejected,
@@ -312,7 +312,7 @@ def test_tiffs_beside_a_file_come_first_and_duplicates_are_listed(tmp_path: Path
         for i, bands in enumerate(("VV, VH", "VV"))
     ]  # fmt: skip
     for scene in found.scenes:
-        assert read_scene("Sentinel1", scene.paths).shape == (2, SIZE, SIZE)
+        assert read_bands("Sentinel1", scene.paths).shape == (2, SIZE, SIZE)
 
 
 def test_of_scenes_at_two_indices_the_first_is_kept(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_of_scenes_at_two_indices_the_first_is_kept(tmp_path: Path) -> None:
     found = catalog(file)
     first = f"{file}::Sentinel1_VV_{key(0)}::0"
     assert [scene.key for scene in found.scenes] == [key(0), key(1)]
-    assert found.scenes[0].files[0] == first
+    assert str(found.scenes[0].files[0]) == first
     assert [(item.name, item.kind, item.reason) for item in found.rejected] == [
         (f"Sentinel1 {key(0)}", "duplicate",
          f"VV, VH of radar.nc::{index}: the same tile as {first}")
@@ -547,7 +547,7 @@ def test_few_bytes_that_would_fill_the_memory_are_refused(tmp_path: Path) -> Non
     tracemalloc.start()
     try:
         with pytest.raises(InputError, match=r"::0: not readable"):
-            read_scene("Sentinel1", found.scenes[0].paths)
+            read_bands("Sentinel1", found.scenes[0].paths)
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
@@ -609,24 +609,24 @@ def test_another_file_in_its_place_does_not_pass_for_it(tmp_path: Path) -> None:
     places = keys(3)
     file = written(tmp_path / "radar.nc", dataset("Sentinel1", places))
     paths = {scene.key: scene.paths for scene in catalog(file).scenes}
-    before = read_scene("Sentinel1", paths[key(1)])
+    before = read_bands("Sentinel1", paths[key(1)])
     written(file, dataset("Sentinel1", [places[0], places[2], places[1]]))
     with pytest.raises(InputError, match=rf"another scene is there: {key(2)}\n.*prepare DATA"):
-        read_scene("Sentinel1", paths[key(1)])
+        read_bands("Sentinel1", paths[key(1)])
     written(file, dataset("Sentinel1", places[:1]))
     with pytest.raises(InputError, match=r"::1: the file ends after 1 scenes\n"):
-        read_scene("Sentinel1", paths[key(1)])
+        read_bands("Sentinel1", paths[key(1)])
     written(file, dataset("Sentinel1", places, ("VH",)))
     with pytest.raises(InputError, match=r"Sentinel1_VV_.*: the file holds VH"):
-        read_scene("Sentinel1", paths[key(1)])
+        read_bands("Sentinel1", paths[key(1)])
     written(file, dataset("Sentinel2", places))
     with pytest.raises(InputError, match="the file holds Sentinel2"):
-        read_scene("Sentinel1", paths[key(1)])
+        read_bands("Sentinel1", paths[key(1)])
     file.unlink()
     with pytest.raises(InputError, match="cannot be opened"):
-        read_scene("Sentinel1", paths[key(1)])
+        read_bands("Sentinel1", paths[key(1)])
     written(file, dataset("Sentinel1", places))
-    assert np.array_equal(read_scene("Sentinel1", paths[key(1)]), before)
+    assert np.array_equal(read_bands("Sentinel1", paths[key(1)]), before)
 
 
 def test_screening_again_reads_what_changed(tmp_path: Path) -> None:
@@ -643,14 +643,15 @@ def test_the_batch_reader_takes_tiles_and_planes_together(tmp_path: Path) -> Non
     radar(tmp_path, key(7), size=SIZE)
     radar(tmp_path, key(8), size=2 * SIZE)
     found = [[*scene.files] for scene in catalog(tmp_path).scenes]
-    found.insert(1, [f"{tmp_path}/radar.nc::Sentinel1_{b}_{key(0)}::4" for b in ("VV", "VH")])
+    other = [f"{tmp_path}/radar.nc::Sentinel1_{b}_{key(0)}::4" for b in ("VV", "VH")]
+    found.insert(1, [*map(parse_file, other)])
     for threads in (1, 3):
         read, errors = Reader(threads).read("Sentinel1", found)
         assert errors.keys() == {1} and "another scene" in str(errors[1])
         seen = {i: p for part in read for i, p in zip(part.indices, part.pixels, strict=True)}
         assert sorted(seen) == [0, 2, 3, 4, 5, 6, 7]
         for i, pixels in seen.items():
-            expected = read_scene("Sentinel1", [Path(path) for path in found[i]])
+            expected = read_bands("Sentinel1", found[i])
             assert np.array_equal(pixels, expected)
 
 
@@ -660,18 +661,18 @@ def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyP
         written(tmp_path / f"{i}.nc", dataset("Sentinel1", [key(i)]))
     found = catalog(tmp_path)
     for scene in [*found.scenes, *found.scenes]:
-        assert read_scene("Sentinel1", scene.paths).shape == (2, SIZE, SIZE)
+        assert read_bands("Sentinel1", scene.paths).shape == (2, SIZE, SIZE)
         assert len(netcdf._OPEN) <= 2
 
 
 def test_threads_and_forks_read_the_same(tmp_path: Path) -> None:
     file = written(tmp_path / "optical.nc", dataset("Sentinel2", keys(12)))
     scenes = [*catalog(file).scenes]
-    expected = [read_scene("Sentinel2", scene.paths).tobytes() for scene in scenes]
+    expected = [read_bands("Sentinel2", scene.paths).tobytes() for scene in scenes]
 
     def right(number: int) -> bool:
         i = number % len(scenes)
-        return read_scene("Sentinel2", scenes[i].paths).tobytes() == expected[i]
+        return read_bands("Sentinel2", scenes[i].paths).tobytes() == expected[i]
 
     with ThreadPoolExecutor(4) as pool:
         busy = [pool.submit(right, number) for number in range(400)]
@@ -698,7 +699,7 @@ def test_from_files_to_batches_and_predictions(trained: Path) -> None:
         made = dataset(sensor, places, bands)
         tiles = [[trained / "tiles" / folder / f"{sensor}_{b}_{p}.tiff" for b in bands]
                  for p in places]  # fmt: skip
-        pixels = np.stack([read_scene(sensor, paths) for paths in tiles])[:, :, None]
+        pixels = np.stack([read_bands(sensor, paths) for paths in tiles])[:, :, None]
         made = made.drop_vars("images").assign(
             images=(("index", "data_band", "channel", "row", "col"), pixels)
         )
@@ -733,9 +734,10 @@ def test_a_name_says_what_it_is_of(
 ) -> None:
     plane = Plane(file, *tile, (*place, "2020_06_01"), index)
     assert Plane.parse(str(plane)) == plane
-    assert file_of(str(plane)) == file
+    assert file_of(plane) == file
     if file.startswith("/") and "\n" not in file:
-        assert Plane.parse(Path(str(plane))) == plane
+        assert Plane.parse(str(Path(str(plane)))) == plane
+    assert parse_file(str(plane)) == plane
 
 
 @pytest.mark.parametrize("text", [
@@ -747,13 +749,16 @@ def test_a_name_says_what_it_is_of(
 ])  # fmt: skip
 def test_other_texts_name_no_plane(text: str) -> None:
     assert Plane.parse(text) is None
+    assert parse_file(text) == text
     assert file_of(text) == text
 
 
 def test_a_plane_reads_like_a_tile(tmp_path: Path) -> None:
     data = dataset("Sentinel1", keys(2))
     scene = catalog(written(tmp_path / "radar.nc", data)).scenes[1]
-    assert np.array_equal(read_tile(scene.paths[0]), data["images"].values[1, 1, 0])
+    assert np.array_equal(
+        read_bands("Sentinel1", scene.files[:1])[0], data["images"].values[1, 1, 0]
+    )
 
 
 MUTANTS = """

@@ -1,4 +1,4 @@
-"""The tile reader against read_scene: the same pixels or the same error, whatever lies on disk."""
+"""The tile reader against read_bands: the same pixels or the same error, whatever lies on disk."""
 
 import logging
 import os
@@ -18,9 +18,10 @@ from rasterio.io import MemoryFile
 from kit import native
 from kit.errors import InputError
 from kit.tiles import reader
+from kit.tiles.bands import read_bands
 from kit.tiles.names import BANDS
 from kit.tiles.reader import Reader
-from kit.tiles.tiff import encode_tiff, read_scene
+from kit.tiles.tiff import encode_tiff
 from tests.helpers.tiles import SHARED
 
 needs_core = pytest.mark.skipif(
@@ -67,7 +68,7 @@ def plain(size: tuple[int, int], dtype: str = "uint16", *, data_first: bool = Fa
 
 
 def compare(reading: Reader, sensor: str, scenes: Scenes) -> set[int]:
-    """Check that a reader gives what read_scene gives; return the scenes that have pixels."""
+    """Check that a reader gives what read_bands gives; return the scenes that have pixels."""
     batches, errors = reading.read(sensor, scenes)
     found = {}
     for batch in batches:
@@ -76,7 +77,7 @@ def compare(reading: Reader, sensor: str, scenes: Scenes) -> set[int]:
     assert len(found) + len(errors) == len(scenes)
     for i, paths in enumerate(scenes):
         try:
-            expected = read_scene(sensor, [Path(path) for path in paths])
+            expected = read_bands(sensor, [Path(path) for path in paths])
         except InputError as error:
             assert str(errors[i]) == str(error)
             assert any(Path(path).name in str(error) for path in paths)
@@ -94,7 +95,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(sensor: str, paths: list[Path]) -> None:
         raise InputError(paths[0], "left to rasterio")
 
-    monkeypatch.setattr(reader, "read_scene", refuse)
+    monkeypatch.setattr(reader, "read_bands", refuse)
 
 
 @needs_core
@@ -121,7 +122,7 @@ def test_plain_tiles_are_the_cores(tmp_path: Path, size: tuple[int, int], dtype:
     assert sorted(i for batch in batches for i in batch.indices) == list(range(len(scenes)))
     for batch in batches:
         for i, pixels in zip(batch.indices, batch.pixels, strict=True):
-            expected = read_scene(SENSOR[dtype], [Path(path) for path in scenes[i]])
+            expected = read_bands(SENSOR[dtype], [Path(path) for path in scenes[i]])
             np.testing.assert_array_equal(pixels, expected)
 
 
@@ -374,18 +375,18 @@ def mutant(seed: int) -> bytes:
 
 @needs_core
 def test_ten_thousand_mutants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What the core leaves to read_scene needs no second reading to compare it with.
+    # What the core leaves to read_bands needs no second reading to compare it with.
     left: list[NDArray[np.generic] | InputError] = []
 
     def reference(sensor: str, paths: list[Path]) -> NDArray[np.generic]:
         try:
-            left.append(read_scene(sensor, paths))
+            left.append(read_bands(sensor, paths))
         except InputError as error:
             left.append(error)
             raise
         return left[-1]
 
-    monkeypatch.setattr(reader, "read_scene", reference)
+    monkeypatch.setattr(reader, "read_bands", reference)
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     path = tmp_path / "mutant.tiff"
     readings = {sensor: Reader(1, "native") for sensor in BANDS}
@@ -401,7 +402,7 @@ def test_ten_thousand_mutants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             errors += 1
             continue
         (batch,) = batches
-        expected = left[0] if left else read_scene(sensor, [path])
+        expected = left[0] if left else read_bands(sensor, [path])
         assert batch.pixels.shape == (1, *expected.shape)
         assert batch.pixels.tobytes() == expected.tobytes()
         taken += not left

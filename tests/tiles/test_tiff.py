@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InputError
+from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
-from kit.tiles.tiff import encode_tiff, read_scene, read_tile, write_tile
+from kit.tiles.tiff import encode_tiff, read_tile, write_tile
 from tests.helpers.tiles import key
 
 NAME = "Sentinel1_VH_-54.48_-3.33_2016_10_09.tiff"
@@ -153,11 +154,11 @@ def test_bands_of_different_size_are_refused_naming_both(tmp_path: Path) -> None
     paths = [write(tmp_path, "B4", np.ones((8, 8), np.uint16)),
              write(tmp_path, "B3", np.ones((8, 9), np.uint16))]  # fmt: skip
     with pytest.raises(InputError, match=r"B3_.*is 8x9 where .*B4_.* is 8x8"):
-        read_scene("Sentinel2", paths)
+        read_bands("Sentinel2", paths)
 
 
 def test_another_pixel_type_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "B4", np.ones((8, 8), np.float32))
     with pytest.raises(InputError, match="float32"):
-        read_scene("Sentinel2", [path])
-    assert read_scene("Sentinel1", [path]).dtype == np.float32
+        read_bands("Sentinel2", [path])
+    assert read_bands("Sentinel1", [path]).dtype == np.float32

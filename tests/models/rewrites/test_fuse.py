@@ -11,8 +11,8 @@ from kit.models.rewrites import fuse
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.spectral_norm import fold
 from kit.scaling import scale_radar
+from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
-from kit.tiles.tiff import read_scene
 from kit.variants import find_variant
 from tests.helpers.tiles import SHARED
 
@@ -63,7 +63,7 @@ def test_spectral_norms_and_all_rewriting_leave_the_function_as_it_is(name: str)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_real_tiles_are_drawn_as_before(name: str) -> None:
     scenes = catalog(SHARED / "europe-pairs").of("Sentinel1")
-    radar = np.stack([scale_radar(read_scene("Sentinel1", scene.paths)) for scene in scenes[:3]])
+    radar = np.stack([scale_radar(read_bands("Sentinel1", scene.paths)) for scene in scenes[:3]])
     x = torch.from_numpy(radar).double()[..., :96, :96] * 2 - 1
     network = trained_like(name).double()
     with torch.no_grad():

@@ -1,0 +1,44 @@
+"""What is left out of a data set, and why: one list, in memory and as `rejected.csv`."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.files import write_bytes
+
+REJECTED = "rejected.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A file or a scene that is left out, and why. `kind` groups reasons for the summary."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+def tally(rejected: Iterable[Rejection]) -> dict[str, int]:
+    """How many were left out for each kind of reason, most frequent first."""
+    return dict(Counter(item.kind for item in rejected).most_common())
+
+
+def tally_text(counts: Mapping[str, int]) -> str:
+    """A tally as words in a sentence."""
+    return ", ".join(f"{kind}: {count}" for kind, count in counts.items())
+
+
+def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
+    """Write a list as CSV with the columns name, kind and reason.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("name", "kind", "reason"))
+    rows.writerows((item.name, item.kind, item.reason) for item in rejected)
+    write_bytes(path, text.getvalue().encode())

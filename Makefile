@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test check docs bench bench-screen bench-train bench-predict soak fuzz clean
+.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,14 +44,21 @@ demo/world: | setup
 train-all: setup ## train the five variants, one after the other; ARGS="--gpus 5 --compile --set width=32"
 	$(BIN)/kit train-all $(ARGS)
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest --numprocesses auto
+# Tests that share a costly fixture are a group, which one process runs.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
-check: setup ## run the linter, the formatter's check, the type checker and the tests
+test: setup ## run every test that is not slow: under 3 minutes on 2 cores
+	$(PYTEST) -m 'not slow'
+
+test-slow: setup ## run the slow tests
+	$(PYTEST) -m slow
+
+lint: setup ## run the linter, the formatter's check and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto
+
+check: lint test test-slow ## run all of these, as every change must pass them
 
 SITE := build/docs
 

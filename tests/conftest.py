@@ -1,5 +1,6 @@
 """One small world, prepared and trained once, for all tests that need trained runs."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,9 +40,22 @@ def no_kinks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder with data/, test/, work/ and runs/ of spade4, spade2 and p2phd1."""
-    root = tmp_path_factory.mktemp("trained")
+    base = tmp_path_factory.getbasetemp()
+    # The processes of one run of pytest have folders of their own in a folder of them all.
+    root = (base if worker_id == "master" else base.parent) / "trained"
+    with root.with_suffix(".lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        done = root.with_suffix(".done")
+        if not done.exists():
+            shutil.rmtree(root, ignore_errors=True)  # what a process that failed has left
+            train_tiny(root)
+            done.touch()
+    return root
+
+
+def train_tiny(root: Path) -> None:
     world(root / "data", places=30, dates=1)
     for place in (40, 41):
         radar(root / "test", key(place))
@@ -49,7 +63,6 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepare(root / "data", root / "work", rule=CloudRule())
     for name in ("spade4", "spade2", "p2phd1"):
         train(tiny(name), work=root / "work", runs=root / "runs")
-    return root
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from kit.training.train import _check_share, train
 from tests.helpers.tiles import world
 from tests.helpers.variants import TINY, tiny
 
+pytestmark = pytest.mark.multiprocess
+
 SETTINGS = (
     "gan=1", "l1=10", "epochs=2", "decay_epochs=2", "validations=2", "name=shared", "crop=64",
     "lr=5e-6", "discriminator_lr=5e-6",
@@ -55,6 +57,7 @@ def weights(run: Path) -> torch.Tensor:
     return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_weights_of_one(
     environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +84,7 @@ def test_two_processes_give_the_weights_of_one(
             assert row[name] == pytest.approx(other[name], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_group_stops_together_and_goes_on_with_another_number(
     trained: Path, environment: None
 ) -> None:
@@ -154,6 +158,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_all_go_on_from_what_the_first_sees(trained: Path, environment: None) -> None:
     variant = tiny("p2phd1", *SETTINGS)
     with pytest.raises(KeyboardInterrupt):

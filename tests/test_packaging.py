@@ -63,6 +63,7 @@ def backend_inside(wheel: Path) -> str:
     return name
 
 
+@pytest.mark.slow
 @needs_cmake
 @pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler")
 def test_wheel_carries_the_core_and_serves_every_python(tmp_path) -> None:
@@ -77,6 +78,7 @@ def test_wheel_carries_the_core_and_serves_every_python(tmp_path) -> None:
     assert backend_inside(wheel) == "native"
 
 
+@pytest.mark.slow
 @needs_cmake
 @pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler")
 def test_a_broken_nvcc_costs_the_cuda_core_alone(tmp_path) -> None:

@@ -39,6 +39,7 @@ def run(tmp_path: Path, data: Path, *, layout: str, settings: tuple[str, ...]) -
     return made.images, report.rows[-1].scores.mae
 
 
+@pytest.mark.slow
 def test_europe_pairs_whose_120_pixels_fit_no_network(tmp_path: Path) -> None:
     images, mae = run(
         tmp_path, SHARED / "europe-pairs", layout="plain", settings=("crop=64", "epochs=2")

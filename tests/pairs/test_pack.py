@@ -27,9 +27,9 @@ from kit.screening.rule import CloudRule
 from kit.tiles.bands import read_bands
 from kit.training.train import train
 from kit.training.validate import validate
+from tests.helpers.runs import assert_same_run
 from tests.helpers.tiles import key, optical, radar, world
 from tests.helpers.variants import tiny
-from tests.training.test_train import assert_same_end
 
 WORK = Path("work")
 PACK = WORK / "pack"
@@ -135,7 +135,7 @@ def test_training_from_the_pack_alone_ends_as_from_tiles(trained: Path) -> None:
     pack(WORK)
     shutil.rmtree("data")
     packed = train(variant, work=WORK, runs=Path("packed"), workers=2)
-    assert_same_end(tiles.folder, packed.folder)
+    assert_same_run(tiles.folder, packed.folder)
     assert validate(["spade2"], work=WORK, runs=Path("runs")) == before
 
 

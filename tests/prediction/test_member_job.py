@@ -21,33 +21,25 @@ import torch
 
 import kit.prediction.member_job
 import kit.prediction.pipeline
-from kit.engines.request import Request
 from kit.errors import CheckError, OutputError
-from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import TileName
 from kit.tiles.tiff import write_tile
+from tests.helpers.predictions import (
+    ODD,
+    SCENES,
+    assert_same_predictions,
+    pictures,
+    predict_eager,
+    write_scenes,
+    written_at,
+)
 from tests.helpers.tiles import key, radar
 
 KILLS = int(os.environ.get("KIT_KILLS", "6"))
-SCENES, ODD = 32, 6
-EAGER = Request("eager", "float32")
-
-
-def run(
-    folder: str = "predictions", ensemble: str = "p2phd1", data: str = "many", **settings: Any
-) -> Prediction:
-    return predict(
-        ensemble,
-        Path(data),
-        runs=Path("runs"),
-        predictions=Path(folder),
-        request=EAGER,
-        **settings,
-    )
 
 
 def command(folder: str, members: str) -> None:
@@ -58,21 +50,6 @@ def command(folder: str, members: str) -> None:
     sys.argv = ["kit", "predict", "--ensemble", members, "--input", "many", "--quiet"]
     sys.argv += ["--predictions", folder, "--backend", "eager", "--precision", "float32"]
     main()
-
-
-def many(data: Path, scenes: int = SCENES, odd: int = ODD) -> None:
-    """Scenes of three sizes, some with nodata, and one that cannot be read."""
-    for place in range(scenes):
-        radar(data, key(place), size=32)
-    for place in range(odd):
-        radar(data, key(scenes + place), size=(24, 40)[place % 2])
-    for place in range(0, scenes, 5):
-        sar = np.full((32, 32), -9, np.float32)
-        sar[: 1 + place] = np.nan
-        sar[-1, -1] = -8
-        write_tile(data / "sent1", TileName("Sentinel1", "VH", key(place)), sar)
-    radar(data, key(90))
-    (data / "sent1" / f"Sentinel1_VV_{key(90)}.tiff").write_bytes(b"II*\0")
 
 
 def another() -> str:
@@ -86,52 +63,31 @@ def another() -> str:
     return variant.name
 
 
-def pictures(folder: str, member: str = "p2phd1") -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (Path(folder) / member).glob("*.npy")}
-
-
-def times(folder: str, member: str = "p2phd1") -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (Path(folder) / member).glob("*.npy")}
-
-
-def manifest(folder: str, member: str = "p2phd1") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(folder) / member / "manifest.json").read_text())
-    return found
-
-
-def assert_same_end(one: str, two: str, *names: str) -> None:
-    for name in names or ("p2phd1",):
-        assert pictures(one, name) == pictures(two, name)
-        ours, theirs = manifest(one, name), manifest(two, name)
-        assert list(ours["scenes"]) == list(theirs["scenes"])
-        assert ours == theirs
-        files = {path.name for path in (Path(two) / name).iterdir()}
-        assert files == {*pictures(two, name), "manifest.json", ".lock"}
-
-
-def test_any_moment_will_do(trained: Path) -> None:
-    many(Path("many"))
+@pytest.mark.parametrize("kills_wanted", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
+@pytest.mark.multiprocess
+def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
+    write_scenes(Path("many"))
     names = ("p2phd1", another())
-    straight = run("straight", ",".join(names))
+    straight = predict_eager("straight", ",".join(names))
     assert straight.scenes == SCENES + ODD and len(straight.nodata) == 7
     assert [item.kind for item in straight.rejected] == ["unreadable"]
     processes = multiprocessing.get_context("forkserver")
     preload = ["tests.prediction.test_member_job", "kit.cli.main", "kit.engines.choose"]
     processes.set_forkserver_preload(preload)
-    draw = random.Random(KILLS)
+    draw = random.Random(kills_wanted)
     kills = ends = halves = 0
     before: dict[str, dict[str, int]] = {}
-    while kills < KILLS or not ends:
+    while kills < kills_wanted or not ends:
         folder = f"killed{ends}"
         process = processes.Process(target=command, args=(folder, ",".join(names)))
         process.start()
-        if kills < KILLS:
+        if kills < kills_wanted:
             # A number of pictures to die at, for the time that they take is not known.
             there = sum(map(len, before.values()))
             wanted = there + draw.choice([0, 0, *range(1, 30)])
             deadline = time.monotonic() + 60
             while process.is_alive() and time.monotonic() < deadline:
-                if sum(len(times(folder, name)) for name in names) >= wanted:
+                if sum(len(written_at(folder, name)) for name in names) >= wanted:
                     time.sleep(draw.uniform(0, 0.02))
                     break
                 time.sleep(0.001)
@@ -142,17 +98,17 @@ def test_any_moment_will_do(trained: Path) -> None:
             kills += 1
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
-        after = {name: times(folder, name) for name in names}
+        after = {name: written_at(folder, name) for name in names}
         for name, made in before.items():
             assert made.items() <= after[name].items()  # what is done is not done again
         if process.exitcode == 0:
-            assert_same_end("straight", folder, *names)
+            assert_same_predictions("straight", folder, *names)
             ends += 1
             before = {}
         else:
             halves += 0 < sum(map(len, after.values())) < 2 * (SCENES + ODD)
             before = after
-    assert halves > KILLS // 3
+    assert halves > kills_wanted // 3
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, after: int, folder: str, **settings: Any) -> None:
@@ -170,7 +126,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, after: int, folder: str, **settings: An
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(kit.prediction.pipeline, "write_bytes", write)
         patch.setattr(kit.prediction.pipeline, "_WRITERS", 1)
-        run(folder, **settings)
+        predict_eager(folder, **settings)
 
 
 def log(folder: str) -> Path:
@@ -181,8 +137,8 @@ def log(folder: str) -> Path:
 def test_a_damaged_log_costs_at_most_its_scenes(
     trained: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    many(Path("many"), scenes=8, odd=0)
-    run("straight")
+    write_scenes(Path("many"), scenes=8, odd=0)
+    predict_eager("straight")
     cut(monkeypatch, 5, "cut")
     path = log("cut")
     text = path.read_bytes()
@@ -195,66 +151,66 @@ def test_a_damaged_log_costs_at_most_its_scenes(
         path.write_bytes(b"\n".join(text.split(b"\n")[2:]))
     else:
         path.write_bytes(b"" if damage == "empty" else bytes(len(text)))
-    kept = times("cut")
-    run("cut")
+    kept = written_at("cut")
+    predict_eager("cut")
     # The engine's line may be among the lost: its pictures are then made again, and it is named.
-    assert_same_end("straight", "cut")
+    assert_same_predictions("straight", "cut")
     if damage == "torn":
-        assert kept.items() <= times("cut").items()
+        assert kept.items() <= written_at("cut").items()
 
 
 def test_a_finished_prediction_is_left_alone(trained: Path) -> None:
-    many(Path("many"), scenes=6, odd=2)
-    first = run()
-    made = times("predictions")
-    second = run()
+    write_scenes(Path("many"), scenes=6, odd=2)
+    first = predict_eager()
+    made = written_at("predictions")
+    second = predict_eager()
     assert (second.done, second.skipped, second.nodata) == (0, first.done, first.nodata)
-    assert times("predictions") == made
+    assert written_at("predictions") == made
 
 
 def test_overwriting_after_a_kill_begins_anew(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many(Path("many"), scenes=8, odd=1)
-    run("straight")
+    write_scenes(Path("many"), scenes=8, odd=1)
+    predict_eager("straight")
     cut(monkeypatch, 4, "cut")
-    first = times("cut")
-    result = run("cut", overwrite=True)
+    first = written_at("cut")
+    result = predict_eager("cut", overwrite=True)
     assert result.skipped == 0
-    assert not first.items() & times("cut").items()
-    assert_same_end("straight", "cut")
+    assert not first.items() & written_at("cut").items()
+    assert_same_predictions("straight", "cut")
     cut(monkeypatch, 4, "cut", overwrite=True)
-    assert len(times("cut")) == 4
-    result = run("cut")
+    assert len(written_at("cut")) == 4
+    result = predict_eager("cut")
     assert result.skipped == 4
-    assert_same_end("straight", "cut")
+    assert_same_predictions("straight", "cut")
 
 
 def test_a_tile_that_changes_after_a_kill_is_drawn_anew(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many(Path("many"), scenes=8, odd=0)
+    write_scenes(Path("many"), scenes=8, odd=0)
     cut(monkeypatch, 6, "cut")
-    done = sorted(times("cut"))[0].removesuffix(".npy")
+    done = sorted(written_at("cut"))[0].removesuffix(".npy")
     (scene,) = (s for s in catalog(Path("many")).of("Sentinel1") if str(s.key) == done)
     sar = np.full((32, 32), -7, np.float32)
     sar[:4] = np.nan
     sar[5] = -8
     write_tile(Path("many/sent1"), TileName("Sentinel1", "VV", scene.key), sar)
-    assert run("cut").nodata[done] >= 0.125
-    run("straight")
-    assert_same_end("straight", "cut")
+    assert predict_eager("cut").nodata[done] >= 0.125
+    predict_eager("straight")
+    assert_same_predictions("straight", "cut")
 
 
 def test_scenes_of_several_sizes_come_out_as_alone(trained: Path) -> None:
     sizes = [32, 24, 40, 32, 24, 32, 40, 40, 32, 24, 24]
     for place, size in enumerate(sizes):
         radar(Path("many"), key(place), size=size)
-    run("mixed")
+    predict_eager("mixed")
     for place, size in enumerate(sizes):
         folder = Path(f"alone{place}")
         radar(folder, key(place), size=size)
-        run(f"out{place}", data=str(folder))
+        predict_eager(f"out{place}", data=str(folder))
         (alone,) = pictures(f"out{place}").items()
         assert pictures("mixed")[alone[0]] == alone[1]
         assert np.load(f"mixed/p2phd1/{alone[0]}").shape == (3, size, size)
@@ -263,7 +219,7 @@ def test_scenes_of_several_sizes_come_out_as_alone(trained: Path) -> None:
 def test_a_picture_that_vanishes_before_the_end_is_counted(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many(Path("many"), scenes=4, odd=0)
+    write_scenes(Path("many"), scenes=4, odd=0)
     finish = kit.prediction.member_job.Job.finish
 
     def vanish(self: kit.prediction.member_job.Job) -> None:
@@ -273,20 +229,20 @@ def test_a_picture_that_vanishes_before_the_end_is_counted(
     with monkeypatch.context() as patch:
         patch.setattr(kit.prediction.member_job.Job, "finish", vanish)
         with pytest.raises(CheckError, match=r"1 of 4 scenes are missing(.|\n)*predict again"):
-            run()
-    result = run()
+            predict_eager()
+    result = predict_eager()
     assert (result.done, result.skipped) == (1, 3)
 
 
 def test_a_tile_that_only_one_member_could_read_is_told(trained: Path) -> None:
     """The size and the time of the file are those of before, so what is drawn stays."""
-    many(Path("many"), scenes=4, odd=0)
-    run()
+    write_scenes(Path("many"), scenes=4, odd=0)
+    predict_eager()
     path = Path("many/sent1") / f"Sentinel1_VV_{key(2)}.tiff"
     status = path.stat()
     path.write_bytes(bytes(status.st_size))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    result = run(ensemble=f"p2phd1,{another()}")
+    result = predict_eager(ensemble=f"p2phd1,{another()}")
     assert (result.scenes, result.done, result.skipped) == (3, 3, 4)
     names = [item.name for item in result.rejected]
     assert sorted(names) == sorted([f"Sentinel1 {key(2)}", f"Sentinel1 {key(90)}"])
@@ -297,8 +253,8 @@ def test_a_tile_that_only_one_member_could_read_is_told(trained: Path) -> None:
 def test_a_full_disk_stops_it_and_nothing_is_half_written(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many(Path("many"), scenes=8, odd=0)
-    run("straight")
+    write_scenes(Path("many"), scenes=8, odd=0)
+    predict_eager("straight")
 
     def full(path: Path, data: bytes) -> None:
         raise OutputError(f"{path}: cannot be written (No space left on device)")
@@ -306,10 +262,10 @@ def test_a_full_disk_stops_it_and_nothing_is_half_written(
     with monkeypatch.context() as patch:
         patch.setattr(kit.prediction.pipeline, "write_bytes", full)
         with pytest.raises(OutputError, match="No space") as caught:
-            run("full")
-    assert caught.value.exit_code == 5 and not times("full")
-    run("full")
-    assert_same_end("straight", "full")
+            predict_eager("full")
+    assert caught.value.exit_code == 5 and not written_at("full")
+    predict_eager("full")
+    assert_same_predictions("straight", "full")
 
 
 MEMORY = """
@@ -323,6 +279,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """  # noqa: E501
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_scenes(trained: Path) -> None:
     """400 scenes of 96x96 are 28 MiB of radar, 42 MiB of drawn pictures, 21 MiB of written ones."""
     peaks = []
@@ -336,7 +293,8 @@ def test_memory_does_not_grow_with_the_scenes(trained: Path) -> None:
             for band, path in bands:
                 os.link(path, path.with_name(str(TileName("Sentinel1", band, key(place)))))
         if not peaks:
-            run("warm", data=str(data))  # trying the engine is not part of what is compared
+            # Trying the engine is not part of what is compared.
+            predict_eager("warm", data=str(data))
         done = subprocess.run(
             [sys.executable, "-c", MEMORY, str(data), f"out{scenes}"],
             env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},
@@ -345,14 +303,14 @@ def test_memory_does_not_grow_with_the_scenes(trained: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout) / 1024)
-        assert len(times(f"out{scenes}")) == scenes
+        assert len(written_at(f"out{scenes}")) == scenes
     assert peaks[1] - peaks[0] < 16
 
 
 def test_what_is_read_once_serves_all_members(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many(Path("many"), scenes=6, odd=0)
+    write_scenes(Path("many"), scenes=6, odd=0)
     read: list[Any] = []
 
     def counted(sensor: Any, paths: Any) -> Any:
@@ -360,6 +318,6 @@ def test_what_is_read_once_serves_all_members(
         return read_bands(sensor, paths)
 
     monkeypatch.setattr(kit.prediction.pipeline, "read_scene", counted)
-    run(ensemble=f"p2phd1,{another()}")
+    predict_eager(ensemble=f"p2phd1,{another()}")
     assert len(read) == len(set(read)) == 7
     assert scale_radar(read_bands("Sentinel1", read[1])).shape == (2, 32, 32)

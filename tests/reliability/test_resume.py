@@ -16,8 +16,8 @@ import kit.training.train
 from kit.runs.folder import finished
 from kit.training.checkpoint import checkpoints
 from kit.training.train import train
+from tests.helpers.runs import assert_same_run
 from tests.helpers.variants import tiny
-from tests.training.test_train import assert_same_end
 
 KILLS = int(os.environ.get("KIT_KILLS", "12"))
 LONG = ("gan=1", "l1=10", "epochs=3", "decay_epochs=2", "validations=3", "name=long")
@@ -32,18 +32,20 @@ def run(folder: str, workers: int) -> None:
     train(tiny("p2phd1", *LONG), work=Path("work"), runs=Path(folder), workers=workers)
 
 
-def test_any_moment_will_do(trained: Path) -> None:
+@pytest.mark.parametrize("kills_wanted", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
+@pytest.mark.multiprocess
+def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
     straight = train(tiny("p2phd1", *LONG), work=Path("work"), runs=Path("straight"))
     # A server that has imported torch, so that a process lives to train and not to import.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["tests.reliability.test_resume", "torch._dynamo"])
-    draw = random.Random(KILLS)
+    draw = random.Random(kills_wanted)
     kills = ends = 0
-    while kills < KILLS or not ends:
+    while kills < kills_wanted or not ends:
         runs = f"killed{ends}"
         process = processes.Process(target=run, args=(runs, draw.choice([0, 1, 3])))
         process.start()
-        if kills < KILLS:
+        if kills < kills_wanted:
             deadline = time.monotonic() + draw.uniform(0.1, 3.0)
             while process.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -55,9 +57,9 @@ def test_any_moment_will_do(trained: Path) -> None:
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
         if process.exitcode == 0:
-            assert_same_end(straight.folder, Path(runs) / "long")
+            assert_same_run(straight.folder, Path(runs) / "long")
             ends += 1
-    assert kills == KILLS
+    assert kills == kills_wanted
 
 
 def test_the_moments_are_moments_of_training(trained: Path) -> None:

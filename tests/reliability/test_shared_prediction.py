@@ -16,8 +16,17 @@ from kit.distributed import Group
 from kit.errors import InputError
 from kit.prediction.predict import _compare
 from kit.tiles.catalog import catalog
+from tests.helpers.predictions import (
+    ODD,
+    SCENES,
+    assert_same_predictions,
+    predict_eager,
+    write_scenes,
+    written_at,
+)
 from tests.helpers.tiles import key
-from tests.prediction.test_member_job import ODD, SCENES, assert_same_end, many, run, times
+
+pytestmark = pytest.mark.multiprocess
 
 # kit, which says who drew what, and can be told to stumble.
 KIT = """
@@ -59,9 +68,9 @@ main()
 @pytest.fixture
 def straight(trained: Path) -> Iterator[Path]:
     """The folder in which one process has predicted all."""
-    many(Path("many"))
+    write_scenes(Path("many"))
     Path("kit_noted.py").write_text(KIT)
-    run("straight")
+    predict_eager("straight")
     yield trained
 
 
@@ -88,12 +97,12 @@ def drew(rank: int) -> list[str]:
 def test_two_processes_give_the_pictures_of_one(straight: Path) -> None:
     done = torchrun("two", "--json")
     assert done.returncode == 0, done.stderr
-    assert_same_end("straight", "two")
+    assert_same_predictions("straight", "two")
     scenes = [scene.key for scene in catalog(Path("many")).of("Sentinel1")]
     assert scenes.index(key(90)) % 2 == 1  # in the share of the second
     shares = [drew(0), drew(1)]
     total = SCENES + ODD
-    assert sorted(shares[0] + shares[1]) == sorted(times("two"))
+    assert sorted(shares[0] + shares[1]) == sorted(written_at("two"))
     for rank, share in enumerate(shares):
         mine = {f"{scene}.npy" for scene in scenes[rank::2] if scene != key(90)}
         assert set(share) == mine
@@ -104,10 +113,11 @@ def test_two_processes_give_the_pictures_of_one(straight: Path) -> None:
     assert "Warning" not in done.stderr.replace("OMP_NUM_THREADS", "")
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_made_good_by_any_number_of_others(straight: Path) -> None:
     done = torchrun("two", DIE="1 7")
     assert done.returncode != 0 and "SIGKILL" in done.stderr
-    before = times("two")
+    before = written_at("two")
     assert len(drew(1)) <= 7
     shares = [set(drew(0)), set(drew(1))]
     assert not shares[0] & shares[1]
@@ -115,17 +125,18 @@ def test_a_process_that_dies_is_made_good_by_any_number_of_others(straight: Path
         Path(f"drew-{rank}").unlink(missing_ok=True)
     done = torchrun("two", processes=3, DIE="0 4")
     assert done.returncode != 0
-    assert before.items() <= times("two").items()
-    before = times("two")
+    assert before.items() <= written_at("two").items()
+    before = written_at("two")
     missing = SCENES + ODD - len(before)
     # What was missing was shared anew, and not left to whom it belonged before.
     assert all(len(drew(rank)) <= (SCENES + ODD) / 3 + 1 for rank in (0, 1, 2))
-    result = run("two")
+    result = predict_eager("two")
     assert (result.done, result.skipped) == (missing, len(before))
-    assert before.items() <= times("two").items()
-    assert_same_end("straight", "two")
+    assert before.items() <= written_at("two").items()
+    assert_same_predictions("straight", "two")
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_shared_evenly(straight: Path) -> None:
     shutil.copytree("straight", "two")
     scenes = [scene.key for scene in catalog(Path("many")).of("Sentinel1")]
@@ -137,18 +148,19 @@ def test_what_is_missing_is_shared_evenly(straight: Path) -> None:
     assert torchrun("two").returncode == 0
     assert len(drew(0)) + len(drew(1)) == lost
     assert abs(len(drew(0)) - len(drew(1))) <= 2
-    assert_same_end("straight", "two")
+    assert_same_predictions("straight", "two")
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_lost_before_the_merge_is_counted(straight: Path) -> None:
-    name = sorted(times("straight"))[3]
+    name = sorted(written_at("straight"))[3]
     done = torchrun("two", LOSE=f"two/p2phd1/{name}")
     assert done.returncode != 0
     assert f"1 of {SCENES + ODD} scenes are missing, {name.removesuffix('.npy')}" in done.stderr
     assert codes(done) == {4}
-    result = run("two")
+    result = predict_eager("two")
     assert result.done == 1
-    assert_same_end("straight", "two")
+    assert_same_predictions("straight", "two")
 
 
 def test_what_stops_one_stops_all_with_its_code(straight: Path) -> None:
@@ -156,9 +168,9 @@ def test_what_stops_one_stops_all_with_its_code(straight: Path) -> None:
     assert done.returncode != 0 and codes(done) == {4}
     assert "not a number" in done.stderr and "said why" in done.stderr
     assert not drew(1)
-    missing = SCENES + ODD - len(times("two"))
-    assert run("two").done == missing
-    assert_same_end("straight", "two")
+    missing = SCENES + ODD - len(written_at("two"))
+    assert predict_eager("two").done == missing
+    assert_same_predictions("straight", "two")
 
 
 def codes(done: subprocess.CompletedProcess[str]) -> set[int]:

@@ -19,6 +19,8 @@ from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
 from tests.helpers.tiles import key, world
 
+pytestmark = pytest.mark.multiprocess
+
 distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
 
 

@@ -13,24 +13,9 @@ from kit.screening.screen import screen
 from kit.screening.sensitivity import Effects, effects
 from kit.screening.table import SCENES
 from kit.tiles.bands import read_bands
-from kit.tiles.names import RGB_BANDS, SceneKey, TileName
-from kit.tiles.tiff import read_tile, write_tile
+from kit.tiles.names import RGB_BANDS, TileName
+from tests.helpers.clouds import paint_square, table_of
 from tests.helpers.tiles import SHARED, key, optical, radar
-
-
-def table(data: Path, rule: CloudRule | None = None) -> Path:
-    work = data.parent / f"{data.name}-work"
-    screen(data, work, rule=rule or CloudRule())
-    return work / SCENES
-
-
-def paint(data: Path, scene: SceneKey, y: int, x: int, size: int, dn: int) -> None:
-    """A grey square, of v - s = dn / scale."""
-    for band in RGB_BANDS:
-        name = TileName("Sentinel2", band, scene)
-        pixels = read_tile(data / "sent2" / str(name)).copy()
-        pixels[y : y + size, x : x + size] = dn
-        write_tile(data / "sent2", name, pixels)
 
 
 @pytest.fixture
@@ -40,7 +25,7 @@ def five(tmp_path: Path) -> Path:
     optical(data, key(0))
     for place, size, dn in ((1, 1, 2200), (2, 3, 6000), (4, 1, 2000)):
         optical(data, key(place))
-        paint(data, key(place), 10, 10, size, dn)
+        paint_square(data, key(place), 10, 10, size, dn)
     optical(data, key(3), cloud=16)
     optical(data, key(5), qa60=1)
     optical(data, key(6), nodata=1)
@@ -55,7 +40,7 @@ def kept(found: Effects) -> dict[tuple[str, str], int]:
 
 
 def test_the_numbers_are_those_of_counting_by_hand(five: Path) -> None:
-    found = effects(table(five), CloudRule(), 0.0)
+    found = effects(table_of(five), CloudRule(), 0.0)
     assert (found.scenes, found.sampled) == (5, 5)
     assert [(row.option, row.value, row.kept) for row in found.rows] == [
         ("as set", "-", 2),
@@ -84,11 +69,11 @@ def test_every_row_is_what_the_reference_counts_with_that_option(tmp_path: Path)
         optical(tmp_path / "data", key(place), size=size)
         for _ in range(rng.randrange(4)):
             spot = rng.randrange(size), rng.randrange(size)
-            paint(
+            paint_square(
                 tmp_path / "data", key(place), *spot, rng.randrange(1, 9), rng.randrange(1000, 6000)
             )
     now, limit = CloudRule(scale=4500, threshold=0.4, min_area=5, dilate=2), 0.02
-    found = effects(table(tmp_path / "data", now), now, limit)
+    found = effects(table_of(tmp_path / "data", now), now, limit)
     scenes = []
     for place in range(40):
         names = [str(TileName("Sentinel2", band, key(place))) for band in RGB_BANDS]
@@ -111,7 +96,7 @@ def test_every_row_is_what_the_reference_counts_with_that_option(tmp_path: Path)
 def test_a_sample_is_spread_evenly_and_is_the_same_each_time(tmp_path: Path) -> None:
     for place in range(12):
         optical(tmp_path / "data", key(0, place), cloud=8 * (place < 4), size=16)
-    path = table(tmp_path / "data")
+    path = table_of(tmp_path / "data")
     found = effects(path, CloudRule(), 0.0, sample=3)
     assert (found.scenes, found.sampled, found.rows[0].kept) == (12, 3, 2), "one of each four"
     assert effects(path, CloudRule(), 0.0, sample=3) == found
@@ -123,13 +108,13 @@ def test_a_sample_does_not_meet_the_seasons(tmp_path: Path) -> None:
     for place in range(16):
         for day in range(4):
             optical(tmp_path / "data", key(place, day), cloud=8 * (day == 0), size=16)
-    found = effects(table(tmp_path / "data"), CloudRule(), 0.0, sample=16)
+    found = effects(table_of(tmp_path / "data"), CloudRule(), 0.0, sample=16)
     assert found.sampled == 16
     assert 0 < found.rows[0].kept < 16
 
 
 def test_a_scene_that_vanished_is_left_out(five: Path) -> None:
-    path = table(five)
+    path = table_of(five)
     (five / "sent2" / f"Sentinel2_B3_{key(0)}.tiff").unlink()
     found = effects(path, CloudRule(), 0.0)
     assert (found.scenes, found.sampled) == (5, 4)
@@ -137,7 +122,7 @@ def test_a_scene_that_vanished_is_left_out(five: Path) -> None:
 
 
 def test_nothing_is_left_and_everything_is_left_out(five: Path) -> None:
-    path = table(five)
+    path = table_of(five)
     for file in (five / "sent2").iterdir():
         file.unlink()
     found = effects(path, CloudRule(), 0.0)
@@ -150,20 +135,20 @@ def test_without_a_scene_of_dataset_1_there_are_no_rows(tmp_path: Path, optical_
     radar(tmp_path / "data", key(0))
     if optical_too:
         optical(tmp_path / "data", key(0), qa60=1)
-    assert effects(table(tmp_path / "data"), CloudRule(), 0.0) == Effects(0, 0, ())
+    assert effects(table_of(tmp_path / "data"), CloudRule(), 0.0) == Effects(0, 0, ())
 
 
 @pytest.mark.parametrize(("cloud", "left"), [(0, 3), (16, 0)])
 def test_all_kept_and_all_dropped(tmp_path: Path, cloud: int, left: int) -> None:
     for place in range(3):
         optical(tmp_path / "data", key(place), cloud=cloud)
-    found = effects(table(tmp_path / "data"), CloudRule(), 0.0)
+    found = effects(table_of(tmp_path / "data"), CloudRule(), 0.0)
     assert {row.kept for row in found.rows} == {left}
 
 
 def test_options_stay_in_their_range(tmp_path: Path) -> None:
     optical(tmp_path / "data", key(0))
-    path = table(tmp_path / "data")
+    path = table_of(tmp_path / "data")
     values: dict[str, list[str]] = {}
     for row in effects(path, CloudRule(scale=65535, threshold=0.97), 0.01).rows:
         values.setdefault(row.option, []).append(row.value)
@@ -179,7 +164,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     for place in range(40):
         optical(tmp_path / "data", key(place), size=8)
     told: list[tuple[int, int]] = []
-    effects(table(tmp_path / "data"), CloudRule(), 0.0,
+    effects(table_of(tmp_path / "data"), CloudRule(), 0.0,
             advance=lambda done, total, words="": told.append((done, total)))  # fmt: skip
     assert told == [(1, 40), (40, 40)]
 

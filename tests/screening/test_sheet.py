@@ -16,8 +16,8 @@ from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
 from kit.screening.sheet import CELL, PEAK, TINT, picture
 from kit.screening.table import SCENES
+from tests.helpers.clouds import paint_square, table_of
 from tests.helpers.tiles import SHARED, key, optical, radar
-from tests.screening.test_sensitivity import paint, table
 
 HEAD = 32 + 250 + 21
 STEP = CELL + 4
@@ -50,8 +50,8 @@ def spots(data: Path, *sizes_and_dn: tuple[int, int]) -> Path:
     for place, (size, dn) in enumerate(sizes_and_dn):
         optical(data, key(place))
         if size:
-            paint(data, key(place), 12, 12, size, dn)
-    return table(data)
+            paint_square(data, key(place), 12, 12, size, dn)
+    return table_of(data)
 
 
 def test_the_nearest_come_first_on_both_sides(
@@ -105,8 +105,8 @@ def test_the_picture_is_as_large_as_its_rows_and_clouds_are_tinted(tmp_path: Pat
 @pytest.mark.parametrize("size", [256, 1024])
 def test_a_lone_pixel_is_seen(tmp_path: Path, size: int) -> None:
     optical(tmp_path / "data", key(0), size=size)
-    paint(tmp_path / "data", key(0), 77, 90, 1, 2500)
-    path = table(tmp_path / "data")
+    paint_square(tmp_path / "data", key(0), 77, 90, 1, 2500)
+    path = table_of(tmp_path / "data")
     image = drawn(picture(path, CloudRule(), 0.0, tmp_path / "p.png"))
     assert pixels(image, TINT) == 1 + 15**2 - 11**2, "itself, and a frame"
 
@@ -149,7 +149,7 @@ def test_empty_cases_are_pictures(tmp_path: Path, labels: list[tuple[str, list[s
     for name in ("none", "flagged", "clear", "overcast"):
         labels.clear()
         optical(tmp_path / "overcast", key(1), cloud=20)
-        path = picture(table(tmp_path / name), CloudRule(), 0.0, tmp_path / f"{name}.png")
+        path = picture(table_of(tmp_path / name), CloudRule(), 0.0, tmp_path / f"{name}.png")
         rows = max(len(words) for _, words in labels)
         assert drawn(path).shape[0] == HEAD + rows * STEP
         heads.append([title for title, _ in labels])

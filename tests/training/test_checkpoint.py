@@ -13,16 +13,10 @@ import kit.runs.weights
 import kit.training.checkpoint
 from kit.distributed import Group
 from kit.errors import InputError, OutputError
-from kit.pairs.dataset import Sample
 from kit.training.checkpoint import State, at_step, checkpoints, sweep
 from kit.training.step import Step
+from tests.helpers.samples import random_sample
 from tests.helpers.variants import tiny
-
-
-def sample(seed: int) -> Sample:
-    draw = torch.Generator().manual_seed(seed)
-    images = torch.rand(2, 5, 32, 32, generator=draw) * 2 - 1
-    return Sample(images[:, :2], images[:, 2:], torch.ones(2, 1, 32, 32))
 
 
 def begun(name: str, steps: int = 1, seed: int = 0) -> tuple[State, Step]:
@@ -31,7 +25,7 @@ def begun(name: str, steps: int = 1, seed: int = 0) -> tuple[State, Step]:
     state = State.new(variant)
     step = Step(variant, state, Group())
     for number in range(steps):
-        step.take(sample(number))
+        step.take(random_sample(number))
         state.step += 1
     return state, step
 
@@ -55,7 +49,7 @@ def test_a_state_survives_the_round_trip(tmp_path: Path, name: str) -> None:
     assert same(before, after)
     for counter in State._COUNTERS:
         assert getattr(after, counter) == getattr(before, counter)
-    assert step.take(sample(7)) == other.take(sample(7))
+    assert step.take(random_sample(7)) == other.take(random_sample(7))
     assert same(before, after)
 
 
@@ -83,7 +77,7 @@ def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
 def test_the_newest_whole_one_wins(tmp_path: Path, name: str, damage: str) -> None:
     state, step = begun("p2phd1")
     state.save(tmp_path)
-    step.take(sample(5))
+    step.take(random_sample(5))
     state.step += 1
     state.save(tmp_path)
     path = checkpoints(tmp_path)[0] / f"{name}.safetensors"

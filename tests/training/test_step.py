@@ -12,8 +12,8 @@ from kit.pairs.dataset import Sample
 from kit.training.checkpoint import State
 from kit.training.step import NotANumberError, Step
 from kit.variants import Variant
+from tests.helpers.samples import random_sample
 from tests.helpers.variants import tiny
-from tests.training.test_checkpoint import sample
 
 pytestmark = pytest.mark.numerical
 
@@ -69,7 +69,7 @@ def test_a_constant_factor_of_the_loss_changes_nothing_under_adam(name: str, flo
             group["eps"] = 1e-300
         start = weights(state)
         for number in range(10):
-            step.take(sample(number))
+            step.take(random_sample(number))
         ends.append(weights(state))
     assert (ends[0] - start).norm() > 0.1
     assert torch.equal(ends[1], ends[0])
@@ -79,13 +79,13 @@ def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
     state, step = begin(tiny("p2phd1", "ema=0"))
     lengths = []
     for number in range(30):
-        values = step.take(sample(number % 3))
+        values = step.take(random_sample(number % 3))
         lengths.append(state.norms["generator"][0])
         assert not any(name.endswith("_spike") for name in values)
     whole = kit.training.step.l1
     monkeypatch.setattr(kit.training.step, "l1", lambda *images: 1000 * whole(*images))
     usual = state.norms["generator"][0]
-    values = step.take(sample(0))
+    values = step.take(random_sample(0))
     assert 100 < values["generator_spike"] < 10000
     assert state.norms["generator"][0] == pytest.approx(0.99 * usual + 0.01 * 10 * usual, rel=0.2)
 
@@ -93,19 +93,19 @@ def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
 def test_clip_0_never_shortens(monkeypatch) -> None:
     _, step = begin(tiny("p2phd1", "clip=0"))
     for number in range(25):
-        step.take(sample(number))
+        step.take(random_sample(number))
     whole = kit.training.step.l1
     monkeypatch.setattr(kit.training.step, "l1", lambda *images: 1000 * whole(*images))
-    assert "generator_spike" not in step.take(sample(0))
+    assert "generator_spike" not in step.take(random_sample(0))
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_number_that_is_none_changes_nothing(where: str, value: float) -> None:
     state, step = begin(tiny("p2phd1"))
-    step.take(sample(0))
+    step.take(random_sample(0))
     before = {n: {k: t.clone() for k, t in f.items()} for n, f in state._tensors().items()}
-    bad = sample(1)
+    bad = random_sample(1)
     if where == "loss":
         bad.target[0, 0, 0, 0] = value
     else:
@@ -148,15 +148,15 @@ def test_every_picture_of_a_step_is_drawn_by_what_was_compiled(monkeypatch) -> N
 
     monkeypatch.setattr(torch, "compile", Compiled)
     variant = tiny("spade4")
-    Step(variant, State.new(variant), Group(), compile=True).take(sample(0))
+    Step(variant, State.new(variant), Group(), compile=True).take(random_sample(0))
     assert drawn == [True, False]  # for its own step, and for the discriminator's
 
 
 def test_half_precision_trains_too() -> None:
     for name in ("spade4", "p2phd1"):
         state, step = begin(tiny(name, "precision=bfloat16"))
-        first = step.take(sample(0))["l1"]
+        first = step.take(random_sample(0))["l1"]
         for _ in range(15):
-            last = step.take(sample(0))["l1"]
+            last = step.take(random_sample(0))["l1"]
         assert last < first
         assert all(w.dtype == torch.float32 for w in state.generator.parameters())

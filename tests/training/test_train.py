@@ -25,34 +25,14 @@ from kit.files import lock
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
 from kit.runs.folder import finished
-from kit.runs.weights import load_run, load_tensors, load_weights
+from kit.runs.weights import load_run, load_weights
 from kit.screening.rule import CloudRule
 from kit.training.checkpoint import checkpoints
 from kit.training.step import Step
 from kit.training.train import train
+from tests.helpers.runs import assert_same_run, records
 from tests.helpers.tiles import key, optical, radar
 from tests.helpers.variants import TINY, tiny
-
-TIMES = ("images_per_s", "validation_s")
-
-
-def records(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def assert_same_end(one: Path, other: Path) -> None:
-    """Weights, averaged weights, optimisers and metrics are the same, bit for bit."""
-    last, too = (checkpoints(run / "checkpoints")[0] for run in (one, other))
-    assert last.name == too.name
-    for file in sorted(path.name for path in last.glob("*.safetensors")):
-        assert (last / file).read_bytes() == (too / file).read_bytes(), file
-    for file in ("last.safetensors", "weights.safetensors"):
-        assert load_tensors(one / file, "")[1] == load_tensors(other / file, "")[1], file
-    rows, others = (
-        [{k: v for k, v in row.items() if k not in TIMES} for row in records(run)]
-        for run in (one, other)
-    )
-    assert rows == others
 
 
 def test_a_run_folder_holds_everything(trained: Path) -> None:
@@ -86,7 +66,7 @@ def test_a_finished_run_is_not_trained_again(trained: Path) -> None:
     assert run.mae == load_run(Path("runs"), "spade2").facts["holdout_mae"]
 
 
-@pytest.mark.parametrize("name", ["spade4", "p2phd1"])
+@pytest.mark.parametrize("name", [pytest.param("spade4", marks=pytest.mark.slow), "p2phd1"])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     trained: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -107,11 +87,15 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
             train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
     resumed = train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
     assert taken == resumed.steps == straight.steps
-    assert_same_end(straight.folder, resumed.folder)
+    assert_same_run(straight.folder, resumed.folder)
 
 
 @pytest.mark.parametrize(
-    ("name", "where", "each"), [("p2phd1", "errors", 2 * 6), ("spade2", "batches", 2)]
+    ("name", "where", "each"),
+    [
+        ("p2phd1", "errors", 2 * 6),
+        pytest.param("spade2", "batches", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_a_validation_that_is_interrupted_is_made_again(
     trained: Path, monkeypatch, name: str, where: str, each: int
@@ -137,7 +121,7 @@ def test_a_validation_that_is_interrupted_is_made_again(
     assert len(rows) == 1
     resumed = train(variant, work=Path("work"), runs=Path("b"))
     assert calls == each + 1 + each
-    assert_same_end(straight.folder, resumed.folder)
+    assert_same_run(straight.folder, resumed.folder)
 
 
 @pytest.mark.parametrize("change", ["width=4", "lr=0.5", "seed=3"])
@@ -212,7 +196,7 @@ def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> Non
         train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("b"))
     assert caught.value.exit_code == 3
     resumed = train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("b"))
-    assert_same_end(straight.folder, resumed.folder)
+    assert_same_run(straight.folder, resumed.folder)
 
 
 def test_a_full_disk_is_named_and_the_last_checkpoint_kept(trained: Path) -> None:

@@ -19,9 +19,12 @@ from kit.training.checkpoint import checkpoints
 from kit.training.train_all import train_all
 from tests.helpers.variants import TINY
 
+pytestmark = pytest.mark.multiprocess
+
 SHORT = ("epochs=1", "decay_epochs=0")
 
 
+@pytest.mark.slow
 def test_one_that_fails_does_not_stop_the_others(trained: Path) -> None:
     Path("bad.toml").write_text('base = "p2phd1"\nbatch = 64\naccumulate = 64\n')
     settings = [part for text in (*TINY[:2], *TINY[3:], *SHORT) for part in ("--set", text)]
@@ -33,6 +36,7 @@ def test_one_that_fails_does_not_stop_the_others(trained: Path) -> None:
     assert finished(Path("all/p2phd1"), read_variant(Path("all/p2phd1")))
 
 
+@pytest.mark.slow
 def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, monkeypatch) -> None:
     told: list[str] = []
     used: list[tuple[str, str | None]] = []

@@ -24,8 +24,8 @@ from kit.training.checkpoint import State, at_step
 from kit.training.train import Watch, train
 from kit.training.validate import evaluate
 from kit.training.validator import Validator
+from tests.helpers.runs import assert_same_run
 from tests.helpers.variants import tiny
-from tests.training.test_train import assert_same_end
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_signal_to_one_of_them_stops_all(trained: Path) -> None:
     ("name", "file", "damage"),
     [
         ("p2phd1", "weights.safetensors", "gone"),
-        ("spade2", "weights.safetensors", "flipped"),
+        pytest.param("spade2", "weights.safetensors", "flipped", marks=pytest.mark.slow),
         ("p2phd1", "last.safetensors", "cut"),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_run_that_goes_on_mends_what_it_will_not_make_again(
     with pytest.raises(KeyboardInterrupt):
         run("b", "p2phd1", watch)
     Path("b/mended/weights.safetensors").unlink()
-    assert_same_end(straight, run("b", "p2phd1"))
+    assert_same_run(straight, run("b", "p2phd1"))
 
 
 def test_what_cannot_be_mended_names_both_files(trained: Path, worse_later: None) -> None:

@@ -21,7 +21,9 @@ from kit.errors import InputError
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.half import InHalf
 from kit.models.rewrites.spectral_norm import fold
-from tests.models.rewrites.test_fuse import trained_like
+from tests.helpers.generators import trained_like
+
+pytestmark = pytest.mark.engine
 
 SIDE = 64
 SPEC = Spec("float32", SIDE, SIDE)
@@ -66,6 +68,7 @@ def package(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_draws_what_eager_draws_in_batches_of_any_size(built) -> None:
     generator, folder = built
@@ -81,6 +84,7 @@ def test_draws_what_eager_draws_in_batches_of_any_size(built) -> None:
 
 
 @needs_compiler
+@pytest.mark.xdist_group("inductor")
 def test_another_process_loads_it_without_a_compiler(package, tmp_path) -> None:
     np.save(tmp_path / "sar.npy", SAR.numpy())
     code = f"""
@@ -99,6 +103,7 @@ np.save("rgb.npy", run(torch.from_numpy(np.load("sar.npy"))).numpy())
 
 
 @needs_compiler
+@pytest.mark.xdist_group("inductor")
 @pytest.mark.parametrize("how", ["cut", "gone", "overwritten"])
 def test_a_damaged_package_is_named(package, tmp_path, how) -> None:
     path = shutil.copy(package / "model.pt2", tmp_path / "model.pt2")
@@ -114,6 +119,7 @@ def test_a_damaged_package_is_named(package, tmp_path, how) -> None:
 
 
 @needs_compiler
+@pytest.mark.xdist_group("inductor")
 def test_the_cache_builds_a_damaged_package_again(package, tmp_path) -> None:
     said: list[str] = []
     made: list[Path] = []
@@ -133,6 +139,7 @@ def test_the_cache_builds_a_damaged_package_again(package, tmp_path) -> None:
     assert (run(SAR[:1]) - small()(SAR[:1])).abs().max() <= 1e-5
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_in_bfloat16_only_what_does_harm_stays_in_float32(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(inductor, "multiplies_bfloat16", lambda: True)

@@ -15,7 +15,9 @@ from kit.errors import InputError
 from kit.models.infer import Forward
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.spectral_norm import fold
-from tests.models.rewrites.test_fuse import trained_like
+from tests.helpers.generators import trained_like
+
+pytestmark = pytest.mark.engine
 
 if find_spec("openvino") is None:
     pytest.skip("openvino is not installed", allow_module_level=True)
@@ -43,7 +45,13 @@ def load(folder: Path, spec: Spec, plan: Plan) -> Forward:
     return openvino.load(folder, spec, plan, lambda: pytest.fail("the weights are in the engine"))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("spade") else name
+        for name in NETWORKS
+    ],
+)
 def test_float32_draws_what_eager_draws_in_every_plan(
     generators: dict[str, nn.Module], name: str, tmp_path: Path
 ) -> None:
@@ -98,6 +106,7 @@ def in_eight_bits(folder: Path) -> list[str]:
     return [user.get_friendly_name().partition("/")[0] for user in users]
 
 
+@pytest.mark.slow
 def test_int8_rounds_convolutions_alone_and_spares_the_delicate(
     generators: dict[str, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +123,7 @@ def test_int8_rounds_convolutions_alone_and_spares_the_delicate(
     assert not {"convolution", "convolution_55", "convolution_54"} & set(found[0.0])
 
 
+@pytest.mark.slow
 def test_int8_leaves_the_statistics_of_instance_norms(
     generators: dict[str, nn.Module], tmp_path: Path
 ) -> None:

@@ -26,7 +26,9 @@ from kit.errors import InputError
 from kit.models.rewrites import fuse
 from kit.models.rewrites.half import InHalf
 from kit.models.rewrites.spectral_norm import fold
-from tests.models.rewrites.test_fuse import trained_like
+from tests.helpers.generators import trained_like
+
+pytestmark = pytest.mark.engine
 
 NO_TILES = torch.empty(0, 2, 256, 256)
 # What convert_exported_program_to_serialized_trt_engine of 2.13 takes by name. It swallows what it

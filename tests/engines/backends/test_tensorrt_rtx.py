@@ -17,7 +17,9 @@ from kit.engines.registry import find_backend
 from kit.errors import InputError
 from kit.models.rewrites import fuse
 from kit.models.rewrites.spectral_norm import fold
-from tests.models.rewrites.test_fuse import trained_like
+from tests.helpers.generators import trained_like
+
+pytestmark = pytest.mark.engine
 
 onnx = pytest.importorskip("onnx", reason="the tensorrt-rtx extra is not installed")
 trt = pytest.importorskip("tensorrt_rtx", reason="the tensorrt-rtx extra is not installed")
@@ -37,7 +39,13 @@ def ready(name: str, width: int = 4) -> nn.Module:
     return fuse._rewrite(fold(trained_like(name, width)))
 
 
-@pytest.fixture(scope="module", params=["spade", "pix2pixhd"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(f"tensorrt-rtx {name}"))
+        for name in ("spade", "pix2pixhd")
+    ],
+)
 def generator(request) -> tuple[str, nn.Module]:
     """A generator as it is trained for real, 64 wide; its weights are random."""
     return request.param, ready(request.param, width=64)
@@ -57,6 +65,7 @@ def exported(generator, request, tmp_path_factory):
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_no_layer_is_left_out_and_each_has_its_type(exported) -> None:
     name, _, path, spec = exported
     _, network, parser = rtx.parse(path)
@@ -80,6 +89,7 @@ def test_no_layer_is_left_out_and_each_has_its_type(exported) -> None:
     assert (drawn.name, *drawn.shape, drawn.dtype.name) == ("rgb", -1, 3, 256, 256, "FLOAT")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_builds_full_width_engines_without_a_card(exported, target: str) -> None:
     name, count, path, spec = exported
@@ -92,7 +102,7 @@ def test_builds_full_width_engines_without_a_card(exported, target: str) -> None
     assert weights <= len(serialised) < 1.05 * weights + 16e6
 
 
-@pytest.mark.parametrize("name", ["spade", "pix2pixhd-batch"])
+@pytest.mark.parametrize("name", [pytest.param("spade", marks=pytest.mark.slow), "pix2pixhd-batch"])
 def test_the_export_draws_what_torch_draws(name: str, tmp_path) -> None:
     openvino = pytest.importorskip("openvino", reason="the openvino extra is not installed")
     network = ready(name)
@@ -121,12 +131,14 @@ def narrow(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.xdist_group("tensorrt-rtx narrow")
 def test_a_type_that_a_card_lacks_is_named(narrow) -> None:
     with pytest.raises(InputError, match=r"no bfloat16 engine for sm75: .*b16") as caught:
         rtx.compile_for("sm75", narrow, Spec("bfloat16", 64, 64))
     assert "--precision" in caught.value.remedy
 
 
+@pytest.mark.xdist_group("tensorrt-rtx narrow")
 def test_unknown_targets_are_refused_with_those_known(narrow) -> None:
     with pytest.raises(InputError, match=r"sm90: tensorrt-rtx has no such target\n.*sm89, sm120"):
         find_backend("tensorrt-rtx", "sm90")

@@ -6,42 +6,22 @@ import torch
 from torch import nn
 
 from kit.errors import CheckError
-from kit.models.registry import build_generator
 from kit.models.rewrites import fuse
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.spectral_norm import fold
 from kit.scaling import scale_radar
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
-from kit.variants import find_variant
+from tests.helpers.generators import NETWORKS, trained_like
 from tests.helpers.tiles import SHARED
 
-NETWORKS = {
-    "spade": ("spade2", []),
-    "spade-instance": ("spade2", ["norm=instance"]),
-    "spade-most": ("spade2", ["depth=most"]),
-    "pix2pixhd": ("p2phd1", []),
-    "pix2pixhd-batch": ("p2phd1", ["norm=batch"]),
-}
+EACH = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "spade-most" else name
+    for name in NETWORKS
+]
 
 
-def trained_like(name: str, width: int = 4) -> nn.Module:
-    """A generator whose weights, biases and statistics are nowhere zero."""
-    variant, settings = NETWORKS[name]
-    torch.manual_seed(0)
-    generator = build_generator(find_variant(variant, [*settings, f"width={width}"]))
-    for module in generator.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.2, 3)
-        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
-            nn.init.normal_(module.bias, std=0.3)
-    if name.startswith("spade"):
-        nn.init.normal_(generator.conv_img.weight, std=0.3)
-    return generator.eval()
-
-
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_spectral_norms_and_all_rewriting_leave_the_function_as_it_is(name: str) -> None:
     x = torch.rand(2, 2, 64, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
@@ -60,7 +40,7 @@ def test_spectral_norms_and_all_rewriting_leave_the_function_as_it_is(name: str)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the real tiles in ../shared/data")
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_real_tiles_are_drawn_as_before(name: str) -> None:
     scenes = catalog(SHARED / "europe-pairs").of("Sentinel1")
     radar = np.stack([scale_radar(read_bands("Sentinel1", scene.paths)) for scene in scenes[:3]])
@@ -72,7 +52,7 @@ def test_real_tiles_are_drawn_as_before(name: str) -> None:
     assert (found - expected).abs().max() <= 1e-12
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_fewer_modules_and_no_gradient_are_left(name) -> None:
     generator = fold(trained_like(name))
     network = for_inference(generator)

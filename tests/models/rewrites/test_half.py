@@ -7,7 +7,7 @@ from torch import nn
 from kit.models.rewrites import fuse
 from kit.models.rewrites.half import InHalf
 from kit.models.rewrites.spectral_norm import fold
-from tests.models.rewrites.test_fuse import NETWORKS, trained_like
+from tests.helpers.generators import NETWORKS, trained_like
 
 HALVES = [torch.bfloat16, torch.float16]
 # The deepest draws nothing smaller than 256 pixels, which takes a processor a minute in float16.

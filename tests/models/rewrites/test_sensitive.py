@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from kit.models.registry import build_generator
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.sensitive import delicate
@@ -24,6 +26,7 @@ def test_spade_spares_its_last_blocks_or_every_block() -> None:
     assert not [name for name in all_blocks if "norm" in name]
 
 
+@pytest.mark.slow
 def test_the_deepest_spade_has_later_last_blocks() -> None:
     roughly, _ = spared(replace(SPADE1, width=2, depth="most"))
     assert {"up_3.conv_0", "up_4.conv_0"} < roughly and "up_2.conv_0" not in roughly

@@ -4,7 +4,7 @@ from torch import nn
 
 from kit.models.rewrites import fuse
 from kit.models.rewrites.subpixel import SubPixel, sub_pixel
-from tests.models.rewrites.test_fuse import trained_like
+from tests.helpers.generators import trained_like
 
 
 @pytest.mark.parametrize("bias", [True, False])

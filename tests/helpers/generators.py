@@ -1,0 +1,31 @@
+"""Generators that look trained, without a training."""
+
+import torch
+from torch import nn
+
+from kit.models.registry import build_generator
+from kit.variants import find_variant
+
+NETWORKS = {
+    "spade": ("spade2", []),
+    "spade-instance": ("spade2", ["norm=instance"]),
+    "spade-most": ("spade2", ["depth=most"]),
+    "pix2pixhd": ("p2phd1", []),
+    "pix2pixhd-batch": ("p2phd1", ["norm=batch"]),
+}
+
+
+def trained_like(name: str, width: int = 4) -> nn.Module:
+    """A generator whose weights, biases and statistics are nowhere zero."""
+    variant, settings = NETWORKS[name]
+    torch.manual_seed(0)
+    generator = build_generator(find_variant(variant, [*settings, f"width={width}"]))
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.2, 3)
+        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+            nn.init.normal_(module.bias, std=0.3)
+    if name.startswith("spade"):
+        nn.init.normal_(generator.conv_img.weight, std=0.3)
+    return generator.eval()

@@ -105,7 +105,7 @@ def engine(root: Path, name: str, backend: str, precision: Precision) -> Engine:
     samples = Samples(radar, np.zeros((2, 3, SIDE, SIDE), np.float32), radar, None, "made tiles")
     return choose(
         read_run(root / "runs", name), (SIDE, SIDE), Request(backend, precision, ANYTHING),
-        cache=root / "engines", samples=lambda: samples, report=console.say,
+        cache=root / "engines", samples=lambda: samples, report=console.write,
     )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def engines(
             BACKENDS[backend].require()
             wanted += [(backend, precision) for precision in BACKENDS[backend].precisions()]
         except InputError as error:
-            console.say(f"no rows for {backend}: {error.problem}")
+            console.write(f"no rows for {backend}: {error.problem}")
     with ExitStack() as stack:
         children = {}
         for each in wanted:
@@ -162,7 +162,7 @@ def build(told: Connection, root: Path, name: str, backend: str, precision: Prec
         engine(root, name, backend, precision)
         told.send(True)
     except InputError as error:
-        console.say(f"no row for {name}, {backend} {precision}: {error}")
+        console.write(f"no row for {name}, {backend} {precision}: {error}")
         told.send(False)
 
 

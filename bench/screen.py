@@ -101,7 +101,7 @@ def counting_on_device() -> list[dict[str, Any]]:
     else:
         reason = "torch sees no CUDA device"
     if device is None:
-        console.say(f"no rows for a CUDA device: {reason}")
+        console.write(f"no rows for a CUDA device: {reason}")
         return []
     scenes = 4096
     pixels = torch.from_numpy(forest(np.random.default_rng(0), 64)).to(device)

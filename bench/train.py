@@ -62,7 +62,7 @@ def main() -> None:
         for name in NAMES:
             rows += full_size(find_variant(name))
     else:
-        console.say("no rows for full width: torch sees no CUDA device")
+        console.write("no rows for full width: torch sees no CUDA device")
     report(f"Training on {device()}", rows, Path(__file__), decimals=1)
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from kit import metrics, variants
-from kit.cli import show
+from kit.cli import submission
+from kit.cli.variants import show_variants
 from kit.metrics import Scores
 from kit.models.registry import build_discriminator
 from kit.scoring.score import Report, Row
@@ -18,7 +19,7 @@ def test_a_new_variant_and_a_new_ensemble_are_listed(
 ) -> None:
     monkeypatch.setitem(variants.VARIANTS, "mine", replace(variants.SPADE2, name="mine"))
     monkeypatch.setitem(variants.ENSEMBLES, "ours", ("mine", "spade2"))
-    show.variants()
+    show_variants()
     err = capsys.readouterr().err
     assert "mine" in err and "ours" in err
     assert variants.find("mine").name == "mine" and variants.members("ours") == ("mine", "spade2")
@@ -30,7 +31,7 @@ def test_a_new_measure_is_shown(monkeypatch: pytest.MonkeyPatch, capsys) -> None
             return super().as_dict() | {"mine": 0.125}
 
     monkeypatch.setitem(metrics.RULES, "mine", "what it measures")
-    show.report(Report((WithMine("row", Scores(0.1, 0.01, 20, 20, 1), 0.2, 0.3),), ()))
+    submission.show_report(Report((WithMine("row", Scores(0.1, 0.01, 20, 20, 1), 0.2, 0.3),), ()))
     err = capsys.readouterr().err
     assert "0.125" in err and "mine: what it measures" in err
 

@@ -1,6 +1,6 @@
-"""Words, tables and progress bars on stderr; JSON on stdout.
+"""Lines, tables and progress bars on stderr; JSON on stdout.
 
-Every command talks through this module alone, so that `--quiet` and `--json` hold everywhere.
+Every command prints through this module alone, so that `--quiet` and `--json` hold everywhere.
 """
 
 import json
@@ -33,23 +33,23 @@ stderr = Console(
 )
 
 
-def begin(json: bool, quiet: bool) -> Callable[[Any], None]:
-    """Set how much is said; returns what writes a result to stdout if JSON is wanted.
+def start(json: bool, quiet: bool) -> Callable[[Any], None]:
+    """Set how much is printed; returns what writes a result to stdout if JSON is wanted.
 
-    Of the processes that torchrun starts, the first one talks.
+    Of the processes that torchrun starts, only the first prints.
     """
     first = os.environ.get("RANK", "0") == "0"
     stderr.quiet = quiet or not first
     return emit if json and first else lambda _: None
 
 
-def say(text: str) -> None:
-    """One line for the reader."""
+def write(text: str) -> None:
+    """Print one line on stderr."""
     stderr.print(text)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table: text to the left, numbers to the right."""
+    """Print a table: text to the left, numbers to the right."""
     grid = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         numbers = rows and all(_is_number(row[index]) for row in rows)
@@ -67,34 +67,34 @@ def emit(value: Any) -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Advance]:
-    """A bar with rate and time left while the block runs; yields what reports the progress.
+    """A bar with rate and time left while the block runs; yields what advances it.
 
-    Where no terminal shows a bar, in a log say, a line is written now and then.
+    Where no terminal shows a bar, as in a log, a line is written every `SILENCE_SECONDS`.
     """
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(),
         console=stderr,
         transient=True,
         disable=not stderr.is_terminal,
     )
     with bar:
-        task = bar.add_task(title, total=None, words="")
+        task = bar.add_task(title, total=None, detail="")
 
-        told = time.monotonic()
+        printed = time.monotonic()
 
-        def advance(done: int, total: int, words: str = "", /) -> None:
-            nonlocal told
-            if bar.disable and time.monotonic() - told > SILENCE_SECONDS:
-                say(f"{title} {done}/{total or '?'} {words}")
-                told = time.monotonic()
+        def advance(done: int, total: int, detail: str = "", /) -> None:
+            nonlocal printed
+            if bar.disable and time.monotonic() - printed > SILENCE_SECONDS:
+                write(f"{title} {done}/{total or '?'} {detail}")
+                printed = time.monotonic()
             speed = bar.tasks[0].speed
-            words = words or (f"{speed:.1f}/s" if speed else "")
-            bar.update(task, completed=done, total=total or None, words=words)
+            detail = detail or (f"{speed:.1f}/s" if speed else "")
+            bar.update(task, completed=done, total=total or None, detail=detail)
 
         yield advance
 

@@ -1,88 +1,22 @@
-"""What this machine will use, and why.
+"""kit doctor: what this machine will use, and why."""
 
-In: the machine as it is. Out: one `Finding` a line. Refuses nothing: what is missing or broken is a
-finding too.
-"""
+from dataclasses import asdict
 
-import platform
-import shutil
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import typer
 
-import rasterio
-import torch
+from kit.cli import console
+from kit.cli.options import Json, Quiet
 
-import kit
-from kit.device import pick
-from kit.engines.registry import BACKENDS
-from kit.errors import InputError
-from kit.models.layers import instance_norm
-from kit.screening import counts
-from kit.tiles import reader
+app = typer.Typer()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing about this machine: its name, what it is, and why it is so."""
+@app.command(epilog="Example: kit doctor")
+def doctor(json: Json = False, quiet: Quiet = False) -> None:
+    """Report what this machine will use, and why."""
+    from kit.cli.machine import inspect
 
-    name: str
-    value: str
-    why: str
-
-
-def doctor() -> tuple[Finding, ...]:
-    """Look at the interpreter, the kit, torch and its device, the compiled core, GDAL, the disk."""
-    return (
-        Finding("python", platform.python_version(), sys.executable),
-        Finding("kit", kit.__version__, str(Path(kit.__file__).parent)),
-        Finding("torch", torch.__version__, _torch_build()),
-        _device(),
-        _backend("cloud counts", counts.backend),
-        _backend("cloud counts on CUDA", counts.cuda_backend),
-        _backend("tile reader", reader.backend),
-        _backend("instance norm", instance_norm.backend),
-        *map(_engine, BACKENDS),
-        Finding("rasterio", rasterio.__version__, f"GDAL {rasterio.__gdal_version__}"),
-        _disk(Path()),
-    )
-
-
-def _torch_build() -> str:
-    cuda = torch.version.cuda
-    return f"built for CUDA {cuda}" if cuda else "built for the CPU"
-
-
-def _device() -> Finding:
-    if pick().type == "cuda":
-        device = torch.cuda.get_device_properties(0)
-        value = f"{device.name}, {device.total_memory / 2**30:.1f} GiB"
-        return Finding("device", value, f"the first of {torch.cuda.device_count()} CUDA device(s)")
-    value = f"CPU, {torch.get_num_threads()} thread(s)"
-    why = "torch finds no CUDA device" if torch.version.cuda else "torch is built without CUDA"
-    return Finding("device", value, why)
-
-
-def _backend(name: str, settle: Callable[[], tuple[str, str]]) -> Finding:
-    try:
-        return Finding(name, *settle())
-    except InputError as error:
-        return Finding(name, "none", f"{error.where}: {error.problem}; {error.remedy}")
-
-
-def _engine(name: str) -> Finding:
-    """What `kit predict --backend NAME` would run on, and in which precisions."""
-    backend = BACKENDS[name]
-    try:
-        backend.require()
-    except InputError as error:
-        return Finding(f"engine: {name}", "none", f"{error.problem}; {error.remedy}")
-    value = ", ".join(backend.precisions())
-    return Finding(f"engine: {name}", value, f"{backend.version()}; {backend.device()}")
-
-
-def _disk(folder: Path) -> Finding:
-    usage = shutil.disk_usage(folder)
-    why = f"of {usage.total / 1e9:.1f} GB, at {folder.resolve()}"
-    return Finding("disk", f"{usage.free / 1e9:.1f} GB free", why)
+    emit = console.start(json, quiet)
+    findings = inspect()
+    emit([asdict(finding) for finding in findings])
+    rows = [(finding.name, finding.value, finding.why) for finding in findings]
+    console.table("This machine", ("", "", "why"), rows)

@@ -1,41 +1,63 @@
-"""The commands around an upload: make it, check it, score it, keep track of it.
-
-They join those of `kit.cli.main`, and like those import what they need when they run.
-"""
+"""kit package, check, score and reproduce: from predictions to a scored upload archive."""
 
 import dataclasses
 import time
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli import console, show
+from kit.cli import console
 from kit.cli.options import (
-    Expected,
     Json,
-    Layout,
     Overwrite,
     Predictions,
     Quiet,
     Runs,
-    Stretch,
     Submissions,
     Window,
     Work,
-    Year,
 )
 from kit.errors import CheckError, InputError
 from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
+from kit.metrics import RULES
+
+if TYPE_CHECKING:
+    from kit.archive.check import Checked
+    from kit.scoring.score import Report
+    from kit.submission.package import Package
+    from kit.submission.reproduce import Reproduction
 
 app = typer.Typer()
+
+_SHOWN = 20
+
+
+class Stretch(StrEnum):
+    """What happens to the extremes of an image before it is sent."""
+
+    keep = "keep"
+    anchors = "anchors"
+
+
+class Year(StrEnum):
+    """The year whose form a mapping of truths has."""
+
+    y2022 = "2022"
+    y2023 = "2023"
+
+
+Layout = Annotated[str, typer.Option(help="2022, 2023, plain, or a TOML file of your own.")]
+Expected = Annotated[Path | None, typer.Option(help="The server's list of file names, as JSON.")]
 
 
 @app.command(epilog="Example: kit package --expected files.json")
 def package(
     ensemble: Annotated[
-        str | None, typer.Option(help="Variants or an ensemble; the last prediction if not given.")
+        str | None,
+        typer.Option(help="Variants, or an ensemble's name; default: the last that was predicted."),
     ] = None,
     average: Annotated[
         str, typer.Option(help="mean, median, or a weight for each member, in order: 4,2,1.")
@@ -46,7 +68,7 @@ def package(
     stretch: Annotated[
         Stretch,
         typer.Option(
-            help="anchors: a pixel at 0 and one at 1 in each channel, so that the server's own "
+            help="anchors: set a pixel of each channel to 0 and one to 1, so that the server's own "
             "stretch changes nothing."
         ),
     ] = Stretch.keep,
@@ -60,14 +82,14 @@ def package(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write and check the upload archive.
+    """Write and check the upload archive of an ensemble.
 
-    The members are averaged; a manifest beside the archive says what it was made of.
+    Its images are the averages of the members' predictions. A manifest beside the archive lists what it was made of.
     """
     from kit.archive.layout import find_layout
     from kit.submission.package import package
 
-    emit = console.begin(json, quiet)
+    emit = console.start(json, quiet)
     measure = find_layout(layout).measure
     with console.progress("packaging") as advance:
         result = package(
@@ -86,7 +108,20 @@ def package(
         )
     scores = result.scores and result.scores.as_dict()
     emit(asdict(dataclasses.replace(result, scores=None)) | {"scores": scores})
-    show.archive(result, measure)
+    _show_package(result, measure)
+
+
+def _show_package(result: "Package", measure: str) -> None:
+    console.write(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
+    console.write(f"written {_rate(result.images, result.write_seconds)}")
+    console.write(f"checked {_rate(result.images, result.check_seconds)}")
+    if result.left_out:
+        console.write(f"left out: {result.left_out} predicted scenes that --expected does not list")
+    if result.scores:
+        show_report(result.scores)
+        score = result.scores.rows[-1].as_dict()[measure]
+        console.write(f"the leaderboard shows {measure}: {score:.5g}")
+    console.write(f"next: upload it, or kit score {result.archive} TRUTH")
 
 
 @app.command(epilog="Example: kit check submissions/submission2.zip --expected files.json")
@@ -97,24 +132,38 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Look for everything that the server would reject, before it does.
+    """Find everything in an archive that the server would reject.
 
-    Exit code 4 if there is any.
+    Ends with exit code 4 if there is any.
     """
     from kit.archive.check import check
     from kit.archive.layout import find_layout
 
-    emit = console.begin(json, quiet)
+    emit = console.start(json, quiet)
     started = time.perf_counter()
     with console.progress("checking") as advance:
         result = check(archive, find_layout(layout), expected, advance)
     seconds = time.perf_counter() - started
     emit(result.as_dict())
     if result.images:
-        console.say(f"checked {show.rate(result.images, seconds)}")
-    show.checked(archive, result)
+        console.write(f"checked {_rate(result.images, seconds)}")
+    _show_findings(archive, result)
     if not result.ok:
         raise CheckError(f"{archive}: the server would reject it")
+
+
+def _show_findings(archive: Path, result: "Checked") -> None:
+    if result.findings:
+        rows = [
+            (f.name, "ignored" if f.harmless else "rejected", f.problem, f.remedy)
+            for f in result.findings[:_SHOWN]
+        ]
+        titles = ("file", "server", "problem", "remedy")
+        console.table(f"{len(result.findings)} findings", titles, rows)
+        if len(result.findings) > _SHOWN:
+            console.write(f"and {len(result.findings) - _SHOWN} more; --json lists them all")
+    if result.ok:
+        console.write(f"{archive}: {result.images} images; nothing that the server would reject")
 
 
 @app.command(epilog="Example: kit score submissions/submission2.zip TRUTH --sheet score.png")
@@ -130,9 +179,11 @@ def score(
         ),
     ],
     window_days: Window = 7,
-    sheet: Annotated[Path | None, typer.Option(help="Draw inputs, outputs and truth here.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a PNG of inputs, predictions and truth here.")
+    ] = None,
     worst: Annotated[
-        bool, typer.Option("--worst", help="Draw the images of largest MAE, worst first.")
+        bool, typer.Option("--worst", help="Show the images of largest MAE, worst first.")
     ] = False,
     per_scene: Annotated[
         Path | None, typer.Option(help="Write the errors of each image here, as Parquet.")
@@ -142,7 +193,7 @@ def score(
         typer.Option(help="Write the truths as a server's mapping, their images beside it."),
     ] = None,
     year: Annotated[
-        Year | None, typer.Option(help="The form of that mapping; 2022 if not given.")
+        Year | None, typer.Option(help="The form of that mapping; default: 2022.")
     ] = None,
     codabench: Annotated[
         bool,
@@ -154,53 +205,98 @@ def score(
 ) -> None:
     """Score an archive by every measure.
 
-    Its members, and a picture of the mean colour of the training, get a row each.
+    Its members, and an image of the mean colour of the training, get a row each.
     """
     if worst and not sheet:
-        raise InputError("--worst", "says what a sheet shows", remedy="give --sheet too")
+        raise InputError("--worst", "requires --sheet")
     if year and not mapping:
-        raise InputError("--year", "says what form a mapping has", remedy="give --mapping too")
+        raise InputError("--year", "requires --mapping")
     if codabench and (sheet or per_scene or mapping):
-        problem = "writes scores.json alone"
-        raise InputError(
-            "--codabench", problem, remedy="leave out --sheet, --per-scene and --mapping"
-        )
-    emit = console.begin(json, quiet)
+        raise InputError("--codabench", "cannot be combined with --sheet, --per-scene, --mapping")
+    emit = console.start(json, quiet)
     if codabench:
-        from kit.scoring.codabench import codabench as run
-
-        with console.progress("scoring") as advance:
-            scored = run(archive, truth, advance)
-        emit(scored.scores)
-        show.codabench(scored)
+        emit(_score_codabench(archive, truth))
         return
-    from kit.archive.mapping import TruthSet, write_mapping
-    from kit.scoring.images import write_images
     from kit.scoring.score import score
-    from kit.scoring.sheet import gallery
 
     with console.progress("scoring") as advance:
         report = score(
             archive, truth, window_days=window_days, predictions=predictions, advance=advance
         )
     emit(report.as_dict())
-    show.report(report)
+    show_report(report)
     if per_scene:
-        write_images(per_scene, report.images)
-        console.say(f"errors of each image: {per_scene}")
+        _write_errors(report, per_scene)
     if mapping:
-        write_mapping(TruthSet(report.inputs, ()), mapping, year.value if year else "2022")
-        console.say(f"mapping: {mapping}")
+        _write_mapping(report, mapping, year or Year.y2022)
     if sheet:
-        gallery(
-            archive,
-            report.inputs,
-            sheet,
-            predictions=predictions,
-            images=report.own_images(),
-            worst_first=worst,
+        _write_sheet(archive, report, sheet, predictions, worst)
+
+
+def _score_codabench(source: Path, output: Path) -> dict[str, float]:
+    from kit.scoring.codabench import codabench
+
+    with console.progress("scoring") as advance:
+        result = codabench(source, output, advance)
+    rows = [(name, f"{value:.6g}") for name, value in result.scores.items()]
+    console.table("Scores", ("measure", "value"), rows)
+    console.write(f"scores: {result.path}")
+    return result.scores
+
+
+def _write_errors(report: "Report", path: Path) -> None:
+    from kit.scoring.images import write_images
+
+    write_images(path, report.images)
+    console.write(f"errors of each image: {path}")
+
+
+def _write_mapping(report: "Report", path: Path, year: Year) -> None:
+    from kit.archive.mapping import TruthSet, write_mapping
+
+    write_mapping(TruthSet(report.inputs, ()), path, year.value)
+    console.write(f"mapping: {path}")
+
+
+def _write_sheet(
+    archive: Path, report: "Report", path: Path, predictions: Path, worst: bool
+) -> None:
+    from kit.scoring.sheet import gallery
+
+    gallery(
+        archive,
+        report.inputs,
+        path,
+        predictions=predictions,
+        images=report.own_images(),
+        worst_first=worst,
+    )
+    console.write(f"sheet: {path}")
+
+
+def show_report(report: "Report") -> None:
+    """Print the scores of the baseline, each member and the archive, and the measures' rules."""
+    rows = (*report.rows, *([report.other] if report.other else []))
+    values = [row.as_dict() for row in rows]
+    # A measure a line, so that all numbers stay intact on a terminal of 80 columns.
+    lines = [
+        (name, *("inf" if row[name] is None else f"{row[name]:.4g}" for row in values))
+        for name in RULES
+    ]
+    titles = ("", *(row.name.partition(" (")[0] for row in rows))
+    console.table(f"Scores of {report.rows[-1].scores.n} images", titles, lines)
+    for name, rule in RULES.items():
+        console.write(f"  {name}: {rule}")
+    if report.unscored:
+        first = report.unscored[0]
+        console.write(
+            f"not scored: {len(report.unscored)} images without a clear truth within "
+            f"--window-days, {first} first"
         )
-        console.say(f"picture: {sheet}")
+    for name in report.absent:
+        console.write(
+            f"no row for {name}: its predictions are missing, incomplete or of other weights"
+        )
 
 
 @app.command(epilog="Example: kit reproduce submissions/submission2.json")
@@ -212,54 +308,44 @@ def reproduce(
     runs: Runs = RUNS,
     work: Work = WORK,
     out: Annotated[
-        Path | None, typer.Option(help="Write the archive here; nothing is replaced.")
+        Path | None, typer.Option(help="Write the archive here; must not exist yet.")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build an archive again from its parts, and say what differs.
+    """Build an archive again from its parts, and list what differs.
 
-    Exit code 4 if it differs or cannot be built.
+    Ends with exit code 4 if it differs or cannot be built.
     """
     from kit.submission.reproduce import reproduce
 
-    emit = console.begin(json, quiet)
+    emit = console.start(json, quiet)
     with console.progress("building again") as advance:
         result = reproduce(
             manifest, predictions=predictions, runs=runs, work=work, out=out, advance=advance
         )
     emit(result.as_dict())
-    show.reproduction(result)
+    _show_reproduction(result)
     if not result.same:
         problem = "differs" if result.found else "cannot be built"
         raise CheckError(f"{manifest}: the archive {problem}")
 
 
-@app.command(epilog="Example: kit log submission2 --leaderboard 0.0279")
-def log(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An archive's name.")],
-    leaderboard: Annotated[float, typer.Option(help="The score that the server shows.")],
-    submissions: Submissions = SUBMISSIONS,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Note the server's score of a submission."""
-    from kit.submission.leaderboard import log
+def _show_reproduction(result: "Reproduction") -> None:
+    rows = [(part.name, part.state, part.problem) for part in result.parts]
+    console.table("Parts", ("part", "state", "problem"), rows)
+    for part in result.parts:
+        if part.remedy:
+            console.write(f"{part.name}: {part.remedy}")
+    if result.entries:
+        console.write(f"{len(result.entries)} images differ: {', '.join(result.entries[:_SHOWN])}")
+    for name, (then, now) in result.versions.items():
+        console.write(f"{name}: {then} then, {now} now")
+    if result.same:
+        console.write(f"the same bytes: sha256 {result.expected}")
+    if result.out:
+        console.write(f"written: {result.out}")
 
-    emit = console.begin(json, quiet)
-    result = log(submissions, name, leaderboard)
-    emit(asdict(result))
-    show.logged(result)
 
-
-@app.command(epilog="Example: kit leaderboard --json")
-def leaderboard(
-    submissions: Submissions = SUBMISSIONS, json: Json = False, quiet: Quiet = False
-) -> None:
-    """Compare local scores with the server's."""
-    from kit.submission.leaderboard import leaderboard
-
-    emit = console.begin(json, quiet)
-    result = leaderboard(submissions)
-    emit(asdict(result))
-    show.standings(result)
+def _rate(images: int, seconds: float) -> str:
+    return f"{images:,} images in {seconds:.1f} s: {images / seconds:,.0f} images/s"

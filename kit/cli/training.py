@@ -1,40 +1,36 @@
-"""The commands around training: parse, call, show, each for the module of the same name."""
+"""kit train, train-all, status and validate: from pairs to trained variants."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli import console, show
-from kit.cli.options import Json, Overwrite, Quiet, Runs, Settings, Work, Workers
+from kit.cli import console
+from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.files import RUNS, WORK
 from kit.pairs.source import WORKERS
 from kit.variants import VARIANTS, find_variant
 
+if TYPE_CHECKING:
+    from kit.runs.status import Status
+    from kit.training.train import Run
+    from kit.training.train_all import Outcome
+    from kit.training.validate import Row
+
 app = typer.Typer()
 
-_Compile = Annotated[
-    bool, typer.Option("--compile", help="Let torch.compile translate the generator first.")
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
 ]
-_Tensorboard = Annotated[
+Workers = Annotated[int, typer.Option(min=0, help="Threads that load batches ahead.")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the generator with torch.compile first.")
+]
+Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Write curves to RUNS/VARIANT/tensorboard too.")
 ]
-
-
-@app.command(epilog="Example: kit pack")
-def pack(work: Work = WORK, json: Json = False, quiet: Quiet = False) -> None:
-    """Put the pixels of all pairs into a few large files, which training reads instead of tiles.
-
-    What is packed already is not packed again.
-    """
-    from kit.pairs.pack import pack
-
-    emit = console.begin(json, quiet)
-    with console.progress("packing") as advance:
-        result = pack(work, advance=advance, announce=show.plan)
-    emit(asdict(result))
-    show.packed(result)
 
 
 @app.command(epilog="Example: kit train spade2 --set width=32 --set batch=4")
@@ -46,17 +42,17 @@ def train(
     work: Work = WORK,
     runs: Runs = RUNS,
     workers: Workers = WORKERS,
-    compile: _Compile = False,
-    tensorboard: _Tensorboard = False,
+    compile: Compile = False,
+    tensorboard: Tensorboard = False,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a variant, or go on with its training.
+    """Train a variant, or resume its training.
 
     Under torchrun its processes share the work: torchrun --nproc-per-node 8 -m kit train spade2
     """
-    emit = console.begin(json, quiet)
+    emit = console.start(json, quiet)
     chosen = find_variant(variant, settings or ())
     from kit.training.tensorboard import board
     from kit.training.train import train
@@ -65,10 +61,10 @@ def train(
     with console.progress(chosen.name) as advance:
 
         def watch(record: dict[str, Any]) -> None:
-            if words := show.event(record):
-                console.say(f"{chosen.name} {words}")
+            if event := _event(record):
+                console.write(f"{chosen.name} {event}")
             elif "images_per_s" in record:
-                advance(record["step"], record["steps"], show.losses(record))
+                advance(record["step"], record["steps"], _losses(record))
             if curves and "step" in record:
                 curves(record)
 
@@ -82,33 +78,65 @@ def train(
             watch=watch,
         )
     emit(asdict(run))
-    show.run(run)
+    _show_run(run)
+
+
+def _event(record: dict[str, Any]) -> str:
+    """The line that a record of a training deserves; "" if none."""
+    if "note" in record:
+        return str(record["note"])
+    if "whole_s" in record:
+        return f"takes {_duration(record['whole_s'])} in all at this rate"
+    if "holdout_mae" in record:
+        mae, psnr = record["holdout_mae"], record["holdout_psnr"]
+        weights = f" ({record['weights']} weights)"
+        return f"epoch {record['epoch']}: hold-out MAE {mae:.5f}, PSNR {psnr:.2f} dB{weights}"
+    for name, value in record.items():
+        if name.endswith("_spike"):
+            network = name.removesuffix("_spike")
+            return (
+                f"step {record['step']}: clipped the {network}'s gradient, {value:.0f} times usual"
+            )
+    return ""
+
+
+def _losses(record: dict[str, Any]) -> str:
+    values = [f"{name} {record[name]:.4f}" for name in ("l1", "gan") if name in record]
+    return f"{' '.join(values)} {record['images_per_s']} images/s"
+
+
+def _show_run(run: "Run") -> None:
+    best = f", best hold-out MAE {run.mae:.5f}, PSNR {run.psnr:.2f} dB" if run.mae else ""
+    console.write(f"{run.folder}: {run.steps} steps on {run.pairs} pairs{best}")
+    console.write(f"next: kit validate, or kit predict --ensemble {run.folder.name} --input TEST")
 
 
 @app.command("train-all", epilog="Example: kit train-all --set width=32 --gpus 5")
 def train_all(
     variants: Annotated[
-        list[str] | None, typer.Argument(metavar="VARIANT...", help="The paper's five if none.")
+        list[str] | None,
+        typer.Argument(metavar="VARIANT...", help="Default: the paper's five."),
     ] = None,
     settings: Settings = None,
     work: Work = WORK,
     runs: Runs = RUNS,
     gpus: Annotated[
-        int, typer.Option(min=0, help="Train as many at a time, each on a GPU of its own.")
+        int, typer.Option(min=0, help="Train this many at a time, each on a GPU of its own.")
     ] = 0,
     workers: Workers = WORKERS,
-    compile: _Compile = False,
-    tensorboard: _Tensorboard = False,
+    compile: Compile = False,
+    tensorboard: Tensorboard = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train several variants, one after the other.
 
-    What is finished is passed over. One that fails does not stop the others; the exit code is its.
+    Finished ones are skipped. If one fails, the others are still trained; the exit code is that of
+    the first that failed.
     """
     from kit.training.train_all import train_all
 
-    emit = console.begin(json, quiet)
+    emit = console.start(json, quiet)
     flags = {"--compile": compile, "--tensorboard": tensorboard, "--quiet": quiet}
     outcomes = train_all(
         variants or tuple(VARIANTS),
@@ -117,29 +145,73 @@ def train_all(
         runs=runs,
         gpus=gpus,
         options=("--workers", str(workers), *(flag for flag, given in flags.items() if given)),
-        report=console.say,
+        report=console.write,
     )
     emit([asdict(outcome) for outcome in outcomes])
-    show.outcomes(outcomes)
+    _show_outcomes(outcomes)
     if failed := [outcome for outcome in outcomes if outcome.exit_code]:
         sys.exit(failed[0].exit_code)
 
 
+def _show_outcomes(outcomes: "Sequence[Outcome]") -> None:
+    rows = [
+        (
+            outcome.variant,
+            f"exit code {outcome.exit_code}" if outcome.exit_code else "done",
+            _duration(outcome.seconds),
+        )
+        for outcome in outcomes
+    ]
+    console.table("Trained", ("variant", "result", "time"), rows)
+    failed = [outcome.variant for outcome in outcomes if outcome.exit_code]
+    others = "; the others are trained" if len(failed) < len(outcomes) else ""
+    console.write(f"failed: {', '.join(failed)}{others}" if failed else "next: kit validate")
+
+
 @app.command(epilog="Example: kit status")
 def status(runs: Runs = RUNS, json: Json = False, quiet: Quiet = False) -> None:
-    """Show how far every run is."""
+    """Show the progress of every run."""
     from kit.runs.status import status
 
-    emit = console.begin(json, quiet)
+    emit = console.start(json, quiet)
     found = status(runs)
     emit([asdict(run) for run in found])
-    show.status(found)
+    _show_status(found)
+
+
+def _show_status(found: "Sequence[Status]") -> None:
+    rows = [
+        (
+            run.variant,
+            run.state,
+            run.step,
+            run.steps or "",
+            f"{run.images_per_s:.1f}" if run.images_per_s else "",
+            _duration(run.left_s) if run.left_s else "",
+            f"{run.mae:.5f}" if run.mae is not None else "",
+            run.mae_step if run.mae_step is not None else "",
+        )
+        for run in found
+    ]
+    titles = ("variant", "state", "step", "of", "images/s", "left", "best MAE", "at step")
+    console.table("Runs", titles, rows)
+    for run in found:
+        if run.command:
+            console.write(f"to resume {run.variant}: {run.command}")
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s"
 
 
 @app.command(epilog="Example: kit validate spade2 p2phd1")
 def validate(
     variants: Annotated[
-        list[str] | None, typer.Argument(metavar="VARIANT...", help="All trained ones if none.")
+        list[str] | None,
+        typer.Argument(metavar="VARIANT...", help="Default: all that are trained."),
     ] = None,
     work: Work = WORK,
     runs: Runs = RUNS,
@@ -149,8 +221,28 @@ def validate(
     """Score trained variants on the hold-out: Table 1."""
     from kit.training.validate import validate
 
-    emit = console.begin(json, quiet)
+    emit = console.start(json, quiet)
     with console.progress("validating") as advance:
         rows = validate(variants or (), work=work, runs=runs, advance=advance)
     emit([{"variant": row.variant} | asdict(row.scores) for row in rows])
-    show.validation(rows)
+    _show_validation(rows)
+
+
+def _show_validation(rows: "Sequence[Row]") -> None:
+    console.table(
+        f"Hold-out of {rows[0].scores.n} pairs",
+        ("variant", "MAE", "PSNR", "pooled PSNR", "paper's MAE", "paper's PSNR"),
+        [
+            (
+                row.variant if row.target == "reflectance" else f"{row.variant} ({row.target})",
+                f"{row.scores.mae:.5f}",
+                f"{row.scores.psnr:.2f}",
+                f"{row.scores.psnr_pooled:.2f}",
+                *((f"{row.paper[0]:.5f}", f"{row.paper[1]:.2f}") if row.paper else ("", "")),
+            )
+            for row in rows
+        ],
+    )
+    ranked = sorted(rows[1:], key=lambda row: row.scores.mae)
+    best = [row.variant for row in ranked if row.target == ranked[0].target][:3]
+    console.write(f"next: kit predict --ensemble {','.join(best)} --input TEST")

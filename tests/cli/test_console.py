@@ -15,7 +15,7 @@ def test_json_holds_no_nan_and_no_infinity(capsys) -> None:
 
 
 def test_words_and_tables_go_to_stderr(capsys) -> None:
-    console.say("[not markup] :smile:")
+    console.write("[not markup] :smile:")
     console.table("Title", ("name", "n"), [("a", 1), ("b", "2.5")])
     out, err = capsys.readouterr()
     assert out == ""

@@ -7,18 +7,18 @@ import torch
 
 import kit
 from kit import native
-from kit.cli.doctor import Finding, doctor
+from kit.cli.machine import Finding, inspect
 from kit.errors import InputError
 from kit.screening import counts
 from kit.tiles import reader
 
 
 def find(name: str) -> Finding:
-    return {finding.name: finding for finding in doctor()}[name]
+    return {finding.name: finding for finding in inspect()}[name]
 
 
 def test_every_line_has_a_value_and_a_reason(capsys) -> None:
-    findings = doctor()
+    findings = inspect()
     names = [finding.name for finding in findings if not finding.name.startswith("engine: ")]
     assert names == ["python", "kit", "torch", "device", "cloud counts", "cloud counts on CUDA",
                      "tile reader", "instance norm", "rasterio", "disk"]  # fmt: skip

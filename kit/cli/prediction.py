@@ -1,0 +1,168 @@
+"""kit compile and predict: from trained variants to the predictions of an ensemble's members."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli import console
+from kit.cli.options import Json, Overwrite, Predictions, Quiet, Runs, Work
+from kit.engines.request import Request
+from kit.files import ENGINES, PREDICTIONS, RUNS, WORK
+
+if TYPE_CHECKING:
+    from kit.engines.compile import Built
+    from kit.prediction.predict import Prediction
+
+app = typer.Typer()
+
+_REQUEST = Request()
+
+Engines = Annotated[Path, typer.Option(help="The folder of built engines.")]
+Backend = Annotated[
+    str, typer.Option(metavar="NAME", help="auto, or a backend that kit doctor lists.")
+]
+Precision = Annotated[str, typer.Option(help="auto, int8, bfloat16, float16 or float32.")]
+Tolerance = Annotated[
+    float, typer.Option(min=0, help="Largest change of the MAE by an engine, as a share of it.")
+]
+Fallback = Annotated[
+    bool, typer.Option("--fallback", help="Use a higher precision if one exceeds the tolerance.")
+]
+
+
+@app.command("compile", epilog="Example: kit compile spade2 p2phd1 --precision int8")
+def compile(
+    variants: Annotated[list[str], typer.Argument(metavar="VARIANT...", help="Trained variants.")],
+    tiles: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="Radar tiles to compare on if there is no hold-out."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Side of a tile in pixels; default: the hold-out's.")
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(metavar="ARCH", help="Build for another machine's GPU, such as sm89."),
+    ] = "",
+    runs: Runs = RUNS,
+    work: Work = WORK,
+    engines: Engines = ENGINES,
+    backend: Backend = _REQUEST.backend,
+    precision: Precision = _REQUEST.precision,
+    tolerance: Tolerance = _REQUEST.tolerance,
+    fallback: Fallback = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build the engines that kit predict uses, ahead of time.
+
+    Each is compared with eager PyTorch in float32, and refused if it changes the MAE by more than
+    the tolerance.
+    """
+    from kit.engines.compile import compile
+
+    emit = console.start(json, quiet)
+    built = compile(
+        variants,
+        runs=runs,
+        work=work,
+        engines=engines,
+        request=Request(backend, precision, tolerance, fallback),
+        tiles=tiles,
+        size=size,
+        target=target,
+        report=console.write,
+    )
+    emit([asdict(each) for each in built])
+    _show_engines(built)
+
+
+def _show_engines(built: "Sequence[Built]") -> None:
+    rows = [
+        (
+            engine.variant,
+            engine.backend,
+            engine.precision,
+            f"{engine.height}x{engine.width}",
+            f"{engine.rate:.3g}" if engine.rate else "-",
+            engine.gate,
+        )
+        for engine in built
+    ]
+    titles = ("variant", "backend", "precision", "tiles", "images/s", "accuracy check")
+    console.table("Engines", titles, rows)
+    if any(engine.rate is None for engine in built):
+        console.write(
+            "next: copy runs and engines to the machine with that GPU; run kit predict there"
+        )
+    else:
+        names = ",".join(engine.variant for engine in built)
+        console.write(f"next: kit predict --ensemble {names} --input TEST")
+
+
+@app.command(epilog="Example: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")
+def predict(
+    ensemble: Annotated[str, typer.Option(help="Variants with commas, or an ensemble's name.")],
+    data: Annotated[
+        Path, typer.Option("--input", help="A folder with Sentinel-1 tiles, or one .nc file.")
+    ],
+    runs: Runs = RUNS,
+    predictions: Predictions = PREDICTIONS,
+    work: Work = WORK,
+    engines: Engines = ENGINES,
+    backend: Backend = _REQUEST.backend,
+    precision: Precision = _REQUEST.precision,
+    tolerance: Tolerance = _REQUEST.tolerance,
+    fallback: Fallback = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every radar scene with each member of an ensemble.
+
+    Missing engines that pay off are built first, and compared with eager PyTorch on the hold-out.
+    Existing predictions are kept. Under torchrun the processes share the scenes.
+    """
+    from kit.prediction.predict import predict
+
+    emit = console.start(json, quiet)
+    with console.progress("predicting") as advance:
+        result = predict(
+            ensemble,
+            data,
+            runs=runs,
+            predictions=predictions,
+            work=work,
+            engines=engines,
+            request=Request(backend, precision, tolerance, fallback),
+            overwrite=overwrite,
+            advance=advance,
+            report=console.write,
+        )
+    emit(asdict(result))
+    _show_prediction(result, predictions)
+
+
+def _show_prediction(result: "Prediction", folder: Path) -> None:
+    console.write(
+        f"{folder}: {result.scenes} scenes by {', '.join(result.members)}; "
+        f"{result.done} images predicted, {result.skipped} already there"
+    )
+    for variant, engines in result.engines.items():
+        console.write(f"{variant}: predicted by {' and '.join(map(_engine, engines))}")
+    for scene, share in result.nodata.items():
+        console.write(
+            f"nodata in {share:.2%} of the radar scene {scene}: read as the lowest backscatter"
+        )
+    if result.rejected:
+        rows = [(item.name, item.reason) for item in result.rejected]
+        console.table("Rejected", ("name", "reason"), rows)
+    console.write("next: kit package")
+
+
+def _engine(described: dict[str, Any]) -> str:
+    precision = described.get("precision")
+    return f"{described['name']} in {precision}" if precision else str(described["name"])

@@ -1,0 +1,42 @@
+"""kit variants: what the paper trained and averaged."""
+
+import typer
+
+from kit.cli import console
+from kit.cli.options import Json, Quiet
+from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant, to_dict
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: kit variants --json")
+def variants(json: Json = False, quiet: Quiet = False) -> None:
+    """List the paper's variants and ensembles."""
+    emit = console.start(json, quiet)
+    listed = [to_dict(variant) for variant in VARIANTS.values()]
+    emit({"variants": listed, "ensembles": ENSEMBLES})
+    show_variants()
+
+
+def show_variants() -> None:
+    """Print the paper's Table 1 and Table 2."""
+    rows = []
+    for v in VARIANTS.values():
+        mae, psnr = PAPER.get(v.name, ("", ""))
+        rows.append((v.name, v.model, _loss(v), v.dataset, mae, psnr))
+    titles = ("name", "model", "loss", "dataset", "paper's MAE", "paper's PSNR")
+    console.table("Variants", titles, rows)
+    console.table(
+        "Ensembles",
+        ("name", "members", "paper's leaderboard score"),
+        [
+            (name, ", ".join(members), PAPER_LEADERBOARD.get(name, ""))
+            for name, members in ENSEMBLES.items()
+        ],
+    )
+    console.write('next: kit train spade2, or one of your own: a TOML file with base = "spade2"')
+
+
+def _loss(variant: Variant) -> str:
+    parts = ["GAN"] if variant.gan else []
+    return " + ".join([*parts, f"{variant.l1:g} L1" if variant.l1 != 1 else "L1"])

@@ -254,7 +254,8 @@ def _show_rejected(reasons: Mapping[str, int], work: Path) -> None:
 def pack(work: Work = WORK, json: Json = False, quiet: Quiet = False) -> None:
     """Copy the pixels of all pairs into a few large files.
 
-    Training then reads these in place of the tiles. Pairs that are packed already are not packed again.
+    Training then reads these in place of the tiles. Pairs that are packed already are not packed
+    again.
     """
     from kit.pairs.pack import pack
 

@@ -84,7 +84,8 @@ def package(
 ) -> None:
     """Write and check the upload archive of an ensemble.
 
-    Its images are the averages of the members' predictions. A manifest beside the archive lists what it was made of.
+    Its images are the averages of the members' predictions. A manifest beside the archive lists
+    what it was made of.
     """
     from kit.archive.layout import find_layout
     from kit.submission.package import package

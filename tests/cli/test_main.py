@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
+from kit import __version__
 from kit.cli import console, main
 from tests.helpers.tiles import key, optical, radar, world
 from tests.helpers.variants import TINY
@@ -303,3 +304,7 @@ def test_the_next_step_is_one_that_can_be_taken(trained: Path, kit) -> None:
     assert "next: kit predict --ensemble " in err and "spade2" not in err
     (variant,) = [part for part in err.split() if "," in part and "p2phd1" in part]
     assert set(variant.split(",")) == {"spade4", "p2phd1"}
+
+
+def test_the_version_is_the_package_s(kit) -> None:
+    assert kit("--version") == (0, f"{__version__}\n", "")

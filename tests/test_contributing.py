@@ -22,7 +22,8 @@ def test_a_new_variant_and_a_new_ensemble_are_listed(
     show_variants()
     err = capsys.readouterr().err
     assert "mine" in err and "ours" in err
-    assert variants.find("mine").name == "mine" and variants.members("ours") == ("mine", "spade2")
+    assert variants.find_variant("mine").name == "mine"
+    assert variants.ensemble_members("ours") == ("mine", "spade2")
 
 
 def test_a_new_measure_is_shown(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -1,3 +1,48 @@
-"""From Sentinel-1 radar tiles to a scored upload archive of Sentinel-2 pictures."""
+"""From Sentinel-1 radar tiles to a scored upload archive of Sentinel-2 images.
 
-__version__ = "0.1.0"
+The names below are the Python interface: the functions that the commands of the same names call,
+`load` for a trained run, and `variant` for what to train. Each is imported when it is first used,
+so that `import kit` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kit.errors import KitError as KitError
+    from kit.pairs.prepare import prepare as prepare
+    from kit.prediction.predict import predict as predict
+    from kit.runs.trained import load as load
+    from kit.scoring.score import score as score
+    from kit.screening.screen import screen as screen
+    from kit.simulation.simulate import simulate as simulate
+    from kit.submission.package import package as package
+    from kit.training.train import train as train
+    from kit.training.validate import validate as validate
+    from kit.variants import variant as variant
+
+__version__ = "0.2.0"
+
+_HOMES = {
+    "KitError": "kit.errors",
+    "load": "kit.runs.trained",
+    "package": "kit.submission.package",
+    "predict": "kit.prediction.predict",
+    "prepare": "kit.pairs.prepare",
+    "score": "kit.scoring.score",
+    "screen": "kit.screening.screen",
+    "simulate": "kit.simulation.simulate",
+    "train": "kit.training.train",
+    "validate": "kit.training.validate",
+    "variant": "kit.variants",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 
 from kit.errors import BusyError, InputError, OutputError
 
+AnyPath = str | os.PathLike[str]
+"""What functions of the Python interface take for a path."""
+
 WORK = Path("work")
 RUNS = Path("runs")
 PREDICTIONS = Path("predictions")

@@ -181,6 +181,20 @@ def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
     return overlay(variant, changes, variant.name)
 
 
+def variant(base: str, **fields: Any) -> Variant:
+    """The variant called `base` with some fields replaced, as in `variant("spade2", width=32)`.
+
+    Args:
+        base: as `find_variant` takes it.
+        fields: of `Variant`.
+
+    Raises:
+        InputError: unknown variant, unknown field, or a value of the wrong kind.
+    """
+    found = find_variant(base)
+    return overlay(found, fields, found.name)
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of `Variant`, for a user who sets it; `default` is None where there is none."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from kit.errors import InputError
-from kit.files import lock
+from kit.files import WORK, AnyPath, lock
 from kit.pairs.pairing import pair, split
 from kit.pairs.summary import SUMMARY, Summary, outside_dataset2, summarise, write_summary
 from kit.pairs.table import PAIRS, write_pairs
@@ -20,12 +20,14 @@ from kit.screening.screen import screen_locked
 from kit.screening.table import SCENES, read_screened
 from kit.tiles.rejection import REJECTED, tally, tally_text, write_rejected
 
+_RULE = CloudRule()
+
 
 def prepare(
-    data: Path,
-    work: Path,
+    data: AnyPath,
+    work: AnyPath = WORK,
     *,
-    rule: CloudRule,
+    rule: CloudRule = _RULE,
     max_cloud: float = 0.0,
     window_days: int = 7,
     holdout: int = 1000,
@@ -40,6 +42,7 @@ def prepare(
             in the last case the tables are written all the same, since Dataset-1 may be of use.
         BusyError: another process prepares into the same folder.
     """
+    data, work = Path(data), Path(work)
     with lock(work):
         screening = screen_locked(data, work, rule, max_cloud, None, advance)
         screened = tuple(read_screened(work / SCENES))

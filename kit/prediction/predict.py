@@ -21,7 +21,7 @@ from kit.engines.calibration import samples
 from kit.engines.choose import candidates, choose
 from kit.engines.request import Request
 from kit.errors import InputError
-from kit.files import ENGINES, WORK, json_sha256, lock, write_json
+from kit.files import ENGINES, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256, lock, write_json
 from kit.prediction.member_job import Job
 from kit.prediction.pipeline import AHEAD, Writer, readings
 from kit.progress import Advance, Report
@@ -60,12 +60,12 @@ class Prediction:
 
 def predict(
     ensemble: str,
-    data: Path,
+    data: AnyPath,
     *,
-    runs: Path,
-    predictions: Path,
-    work: Path = WORK,
-    engines: Path = ENGINES,
+    runs: AnyPath = RUNS,
+    predictions: AnyPath = PREDICTIONS,
+    work: AnyPath = WORK,
+    engines: AnyPath = ENGINES,
     request: Request = _ANY,
     overwrite: bool = False,
     advance: Advance | None = None,
@@ -91,6 +91,7 @@ def predict(
         CheckError: an engine changes the MAE too much, or a picture is not made of numbers.
         BusyError: the folder holds predictions of other weights or other tiles.
     """
+    data, runs, predictions, work, engines = map(Path, (data, runs, predictions, work, engines))
     names = ensemble_members(ensemble)
     candidates(request)  # a request that cannot be met is named though nothing is left to draw
     weights = [read_run(runs, name) for name in names]

@@ -21,7 +21,7 @@ from kit.archive.manifest import read_averaging
 from kit.archive.mapping import SarInput, TruthSet, scene_in
 from kit.archive.reader import image_names, open_archive, read_image, to_unit
 from kit.errors import InputError
-from kit.files import finite, read_json, sha256
+from kit.files import PREDICTIONS, AnyPath, finite, read_json, sha256
 from kit.metrics import Scores, official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
 from kit.prediction.averaging import Averaging, averaging_text
@@ -88,11 +88,11 @@ class Report:
 
 
 def score(
-    archive: Path,
-    truth: Path,
+    archive: AnyPath,
+    truth: AnyPath,
     *,
     window_days: int = 7,
-    predictions: Path | None = None,
+    predictions: AnyPath | None = PREDICTIONS,
     advance: Advance | None = None,
 ) -> Report:
     """Score an archive: uint16 over 65535, uint8 over 255, or floats in [0, 1].
@@ -111,6 +111,8 @@ def score(
     Raises:
         InputError: the archive, the truth or an image is not usable; says which.
     """
+    archive, truth = Path(archive), Path(truth)
+    predictions = Path(predictions) if predictions else None
     with open_archive(archive) as opened:
         images = image_names(opened)
     found = load_truth(truth, images, window_days, advance)

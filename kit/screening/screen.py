@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 import kit
 from kit.errors import InputError
-from kit.files import atomic, lock, sweep_parts
+from kit.files import WORK, AnyPath, atomic, lock, sweep_parts
 from kit.progress import Advance
 from kit.screening.executor import Workers, workers
 from kit.screening.measure import SCHEMA as MEASURES
@@ -34,6 +34,7 @@ from kit.tiles.rejection import REJECTED, Rejection, tally, tally_text, write_re
 from kit.tiles.scenes import Scene
 
 PART = 2048
+_RULE = CloudRule()
 _SCREEN = "screen"
 # For each scene of a part what an earlier run measured, if that still holds.
 _Rows = list[dict[str, Any] | None]
@@ -62,10 +63,10 @@ class Screening:
 
 
 def screen(
-    data: Path,
-    work: Path,
+    data: AnyPath,
+    work: AnyPath = WORK,
     *,
-    rule: CloudRule,
+    rule: CloudRule = _RULE,
     max_cloud: float = 0.0,
     scheduler: str | None = None,
     advance: Advance | None = None,
@@ -88,6 +89,7 @@ def screen(
         BusyError: another process screens into the same folder.
         OutputError: a table cannot be written.
     """
+    data, work = Path(data), Path(work)
     with lock(work):
         return screen_locked(data, work, rule, max_cloud, scheduler, advance)
 

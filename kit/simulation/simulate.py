@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import BusyError, InputError
+from kit.files import AnyPath
 from kit.progress import Advance
 from kit.simulation.landcover import EPOCH, Field, Land, backscatter, noise, reflectance, survey
 from kit.tiles.names import BANDS, SceneKey, TileName
@@ -65,7 +66,7 @@ class World:
 
 
 def simulate(
-    out: Path,
+    out: AnyPath,
     *,
     places: int = 24,
     test_places: int = 6,
@@ -89,6 +90,7 @@ def simulate(
         BusyError: `out` holds something already.
         InputError: a number is out of its range.
     """
+    out = Path(out)
     _check("places", places, 1, len(_TRAIN_ROWS) * len(_COLUMNS))
     _check("test_places", test_places, 0, len(_TEST_ROWS) * len(_COLUMNS))
     _check("dates", dates, 1, 1000)

@@ -27,7 +27,7 @@ from kit.archive.mapping import TruthSet
 from kit.archive.reader import name_danger
 from kit.archive.writer import Entry, Sink, write_zip
 from kit.errors import BusyError, CheckError, InputError
-from kit.files import atomic, lock, sha256, write_json
+from kit.files import PREDICTIONS, SUBMISSIONS, AnyPath, atomic, lock, sha256, write_json
 from kit.native import cores
 from kit.prediction.anchors import anchor
 from kit.prediction.averaging import Averaging, average, averaging_text, parse_averaging
@@ -59,14 +59,14 @@ class Package:
 
 def package(
     *,
-    predictions: Path,
-    submissions: Path,
+    predictions: AnyPath = PREDICTIONS,
+    submissions: AnyPath = SUBMISSIONS,
     ensemble: str | None = None,
     average: str = "mean",
     name: str | None = None,
     layout: str | Path = "2022",
-    expected: Path | None = None,
-    truth: Path | None = None,
+    expected: AnyPath | None = None,
+    truth: AnyPath | None = None,
     stretch: str = "keep",
     window_days: int = 7,
     overwrite: bool = False,
@@ -99,6 +99,8 @@ def package(
         CheckError: the server would reject what came out; no archive is left behind.
         BusyError: the archive exists, or another process is packaging.
     """
+    predictions, submissions = Path(predictions), Path(submissions)
+    expected, truth = (Path(path) if path else None for path in (expected, truth))
     rules = find_layout(layout)
     if stretch not in STRETCHES:
         raise InputError(stretch, "no such stretch", remedy=f"known are {', '.join(STRETCHES)}")

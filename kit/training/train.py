@@ -18,7 +18,7 @@ import torch
 from kit.device import keep_memory, pick
 from kit.distributed import Group, PeerError, join, restarted
 from kit.errors import CheckError, InputError
-from kit.files import lock, sweep_parts
+from kit.files import RUNS, WORK, AnyPath, lock, sweep_parts
 from kit.pairs.dataset import PairDataset, Sample, batches, epoch_order, steps_per_epoch
 from kit.pairs.source import WORKERS, Source
 from kit.pairs.summary import SUMMARY
@@ -30,7 +30,7 @@ from kit.training.eta import Pace
 from kit.training.signals import collected
 from kit.training.step import NotANumberError, Step
 from kit.training.validator import Validator
-from kit.variants import Variant
+from kit.variants import Variant, find_variant
 
 LOG_EVERY = 10
 CHECKPOINT_SECONDS = 300
@@ -52,10 +52,10 @@ class Run:
 
 
 def train(
-    variant: Variant,
+    variant: Variant | str,
     *,
-    work: Path,
-    runs: Path,
+    work: AnyPath = WORK,
+    runs: AnyPath = RUNS,
     overwrite: bool = False,
     workers: int = WORKERS,
     compile: bool = False,
@@ -66,7 +66,7 @@ def train(
     Started by torchrun, the processes share each batch, and the first of them writes.
 
     Args:
-        variant: model, losses, data set and schedule.
+        variant: model, losses, data set and schedule; or the name of one, as `find` takes it.
         work: the folder that `prepare` wrote.
         runs: the folder of all runs; this one is `runs/<variant.name>`.
         overwrite: start anew even if the run exists.
@@ -82,6 +82,8 @@ def train(
         OutputError: the disk is full; the last checkpoint is kept.
         KeyboardInterrupt: stopped by a signal, after saving; only in the main thread.
     """
+    work, runs = Path(work), Path(runs)
+    variant = find_variant(variant) if isinstance(variant, str) else variant
     folder = runs / variant.name
     table = work / PAIRS
     pairs = read_pairs(table)

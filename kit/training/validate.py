@@ -14,6 +14,7 @@ from torch import nn
 
 from kit.device import place
 from kit.errors import InputError
+from kit.files import RUNS, WORK, AnyPath
 from kit.metrics import Scores, mae, mse, scores, summarise
 from kit.models.infer import infer
 from kit.pairs.dataset import mean_color, read_pair
@@ -40,7 +41,11 @@ class Row:
 
 
 def validate(
-    names: Sequence[str], *, work: Path, runs: Path, advance: Advance | None = None
+    names: Sequence[str] = (),
+    *,
+    work: AnyPath = WORK,
+    runs: AnyPath = RUNS,
+    advance: Advance | None = None,
 ) -> tuple[Row, ...]:
     """Score the named runs, or all trained ones, on the hold-out.
 
@@ -50,6 +55,7 @@ def validate(
         InputError: nothing is trained, a named run is not, or the hold-out is empty; or there is a
             pack that lacks a pair or is damaged.
     """
+    work, runs = Path(work), Path(runs)
     pairs = read_pairs(work / PAIRS)
     held = holdout_pairs(pairs)
     if not held:

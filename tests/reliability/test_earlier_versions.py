@@ -1,0 +1,107 @@
+"""Folders that earlier versions of the kit wrote are read, and go on where they were.
+
+`tests/data/kit-VERSION.tar.xz` holds what that version wrote of a small world: work (with a pack),
+a run of p2phd1 that was interrupted after its first epoch, an engine, predictions, submissions.
+"""
+
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kit
+from kit.cli.main import app
+from kit.engines.request import Request
+from kit.errors import BusyError
+from kit.pairs.table import read_pairs
+from kit.runs.folder import read_variant, records
+from kit.screening.table import read_screened
+from kit.submission.leaderboard import leaderboard
+from kit.submission.reproduce import reproduce
+from tests.helpers.tiles import key, optical, radar
+
+DATA = Path(__file__).parents[1] / "data"
+EAGER = Request("eager", "float32")
+
+
+@pytest.fixture(params=["0.1.0"])
+def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A version, whose folders are in the current one."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    with tarfile.open(DATA / f"kit-{request.param}.tar.xz") as archive:
+        archive.extractall(filter="data")
+    for place in (40, 41):
+        radar(Path("test"), key(place))
+        optical(Path("truth"), key(place, 1))
+    yield request.param
+    os.chdir(before)
+
+
+def test_tables_are_read(earlier: str) -> None:
+    pairs = read_pairs(Path("work/pairs.parquet"))
+    assert [pair.split for pair in pairs].count("holdout") == 1
+    assert len(pairs) == 8 and all(pair.dataset2 for pair in pairs)
+    assert len(list(read_screened(Path("work/scenes.parquet")))) == 16
+
+
+def test_a_run_is_validated_from_its_pack_and_resumed(earlier: str) -> None:
+    _, row = kit.validate()
+    assert row.scores.mae == pytest.approx(0.2716447, rel=1e-4)  # what that version said
+    variant = read_variant(Path("runs/p2phd1"))
+    notes = []
+    run = kit.train(variant, watch=lambda record: notes.append(record.get("note", "")))
+    assert run.steps == 6
+    assert any("3" in note for note in notes), "it went on from step 3"
+    steps = [record["step"] for record in records(Path("runs/p2phd1"))]
+    assert steps == sorted(steps) and steps[-1] == 6
+
+
+def test_status_names_it(earlier: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app(["status", "--json"], standalone_mode=False)
+    (run,) = json.loads(capsys.readouterr().out)
+    assert (run["variant"], run["step"], run["steps"]) == ("p2phd1", 3, 6)
+
+
+def test_predictions_are_packaged_and_reproduced(earlier: str) -> None:
+    before = json.loads(Path("submissions/p2phd1.json").read_text())
+    found = reproduce(
+        Path("submissions/p2phd1.json"),
+        predictions=Path("predictions"),
+        runs=Path("runs"),
+        work=Path("work"),
+    )
+    assert not found.entries
+    assert found.same or "zlib" in found.versions
+    assert found.versions["kit"] == (earlier, kit.__version__)
+    again = kit.package(layout="plain", name="again", truth="truth")
+    assert again.sha256 == before["sha256"] or "zlib" in found.versions
+    assert kit.score("submissions/p2phd1.zip", "truth").rows[-1].scores.n == 2
+
+
+def test_the_leaderboard_is_read(earlier: str) -> None:
+    (row,) = leaderboard(Path("submissions")).rows
+    assert (row.name, row.leaderboard) == ("p2phd1", 0.03)
+
+
+def test_its_weights_predict_what_they_predicted(earlier: str) -> None:
+    with pytest.raises(BusyError, match=r"holds predictions of .*\n  give --overwrite"):
+        kit.predict("p2phd1", "test", request=EAGER)
+    kit.predict("p2phd1", "test", predictions="now", request=EAGER)
+    for place in (40, 41):
+        then, now = (np.load(f"{name}/p2phd1/{key(place)}.npy") for name in ("predictions", "now"))
+        # OpenVINO in float32 then, eager PyTorch now.
+        np.testing.assert_allclose(now.astype(int), then, atol=3)
+
+
+@pytest.mark.engine
+def test_an_engine_is_used_or_built_again(earlier: str) -> None:
+    pytest.importorskip("openvino")
+    request = Request("openvino", "float32")
+    kit.predict("p2phd1", "test", predictions="now", request=request)
+    manifest = json.loads(Path("now/p2phd1/manifest.json").read_text())
+    assert manifest["engines"][0]["name"] == "openvino"

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import kit
+from kit.engines.request import Request
 from kit.errors import InputError
 from kit.prediction.predict import predict
 from kit.tiles.names import S1_BANDS
-from kit.tiles.tiff import read_scene
+from kit.tiles.reader import read_scene
 from tests.helpers.tiles import key
 
 
@@ -34,7 +35,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_a_loaded_run_predicts_what_the_command_predicts(trained: Path) -> None:
-    predict("spade2", "test", request=_eager())
+    predict("spade2", "test", request=Request("eager", "float32"))
     tiles = [Path("test/sent1") / f"Sentinel1_{band}_{key(40)}.tiff" for band in S1_BANDS]
     sar = read_scene("Sentinel1", tiles)
     model = kit.load("runs/spade2")
@@ -58,9 +59,3 @@ def test_a_variant_is_a_name_and_fields(trained: Path) -> None:
     assert kit.variant("spade2", width=8, betas=[0.5, 0.9]).betas == (0.5, 0.9)
     with pytest.raises(InputError, match="no field called 'widht'"):
         kit.variant("spade2", widht=8)
-
-
-def _eager() -> object:
-    from kit.engines.request import Request
-
-    return Request("eager", "float32")

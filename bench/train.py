@@ -29,10 +29,12 @@ from kit.cli import console
 from kit.device import LARGE_PAGES, keep_memory, multiplies_bfloat16, pick
 from kit.distributed import Group
 from kit.pairs.dataset import PairDataset, Sample, batches
+from kit.pairs.open_source import open_source
 from kit.pairs.pack import pack
 from kit.pairs.prepare import prepare
 from kit.pairs.source import WORKERS, Source
 from kit.pairs.table import read_pairs
+from kit.pairs.tile_source import TileSource
 from kit.screening.rule import CloudRule
 from kit.simulation.simulate import simulate
 from kit.training.checkpoint import State
@@ -99,9 +101,9 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
     world, work = simulate(folder / "world", places=8, test_places=0, dates=4), folder / "work"
     prepare(world.train, work, rule=CloudRule(), max_cloud=1.0, holdout=0)
     pairs = [pair for pair in read_pairs(work / "pairs.parquet") if pair.dataset1]
-    sources = {"tiles": Source()}
+    sources: dict[str, Source] = {"tiles": TileSource()}
     pack(work)
-    sources["pack"] = Source.open(work, pairs)
+    sources["pack"] = open_source(work, pairs)
     step = Step(variant, State.new(variant), Group())
     rows = []
     for name, source in sources.items():

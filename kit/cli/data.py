@@ -15,7 +15,7 @@ from kit.screening.rule import CloudRule
 from kit.tiles.rejection import REJECTED, tally
 
 if TYPE_CHECKING:
-    from kit.pairs.pack import Packed, Plan
+    from kit.pairs.pack import Packed, PackPlan
     from kit.pairs.summary import Summary
     from kit.screening.screen import Screening
     from kit.screening.sensitivity import Effects
@@ -266,7 +266,7 @@ def pack(work: Work = WORK, json: Json = False, quiet: Quiet = False) -> None:
     _show_pack(result)
 
 
-def _show_plan(plan: "Plan") -> None:
+def _show_plan(plan: "PackPlan") -> None:
     size, to_write, free = (
         f"{count / 1e9:.3g} GB" for count in (plan.bytes, plan.bytes_to_write, plan.free)
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kit.engines.accuracy import Samples
 from kit.errors import InputError
 from kit.pairs.dataset import read_pair
-from kit.pairs.source import Source
+from kit.pairs.open_source import open_source
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.weights import Weights
 from kit.scaling import scale_radar
@@ -67,7 +67,7 @@ def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_P
     pairs = [pair for pair in (read_pairs(path) if path.exists() else ())
              if (pair.height, pair.width) == size]  # fmt: skip
     chosen = _spread(holdout_pairs(pairs)), _spread(train_pairs(pairs, weights.variant.dataset))
-    source = Source.open(work, [pair for part in chosen for pair in part])
+    source = open_source(work, [pair for part in chosen for pair in part])
     target = weights.variant.target
     return tuple([read_pair(source, pair, target) for pair in part] for part in chosen)
 

@@ -7,7 +7,7 @@ scene that cannot be read is listed and the others go on; what is done stays, ho
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +15,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 import kit
 from kit.errors import InputError
-from kit.files import WORK, AnyPath, atomic, lock, sweep_parts
+from kit.files import WORK, AnyPath, lock, sweep_parts
 from kit.progress import Advance
 from kit.screening.executor import Workers, workers
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.measure import measure
 from kit.screening.rule import CloudRule
 from kit.screening.store import Part, Store
-from kit.screening.table import FIELDS, RATIOS, SCENES, dataset1, row_groups
+from kit.screening.table import RATIOS, SCENES, dataset1, row_groups, write_screened
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
 from kit.tiles.rejection import REJECTED, Rejection, tally, tally_text, write_rejected
@@ -113,11 +111,11 @@ def screen_locked(
     with workers(scheduler) as pool:
         found = catalog(Path(os.path.realpath(data)), advance)
         store = Store(work / _SCREEN, rule)
-        run = _Run(store, rule, pool, len(found.scenes), advance)
-        run.go(found)
+        run = _Screener(store, rule, pool, len(found.scenes), advance)
+        run.measure(found)
     store.sweep({path.name for path in run.paths})
     sweep_parts(work)
-    _join(work / SCENES, run.paths)
+    write_screened(work / SCENES, run.paths)
     # Parts end in any order; the list does not.
     unreadable = sorted(run.rejected, key=lambda item: item.name)
     rejected = (*found.rejected, *unreadable)
@@ -130,7 +128,7 @@ def screen_locked(
 
 
 @dataclass(slots=True)
-class _Run:
+class _Screener:
     """One pass over the parts; `paths` are their files in order."""
 
     store: Store
@@ -143,7 +141,7 @@ class _Run:
     paths: list[Path] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
 
-    def go(self, found: Catalog) -> None:
+    def measure(self, found: Catalog) -> None:
         """Measure what has to be; a few parts at a time, so that memory stays flat."""
         waiting: dict[Future[pa.Table], tuple[Part, _Rows]] = {}
         for part in _parts(found):
@@ -218,40 +216,9 @@ def _merge(known: _Rows, fresh: pa.Table) -> pa.Table:
     return pa.concat_tables([fresh, pa.Table.from_pylist(held, MEASURES)]).take(order)
 
 
-def _join(path: Path, parts: Iterable[Path]) -> None:
-    """Write the readable scenes of all parts as one table, part by part."""
-    schema = pa.schema(FIELDS)
-    with atomic(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(_ratios(_read_part(part)).cast(schema))
-
-
-def _read_part(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        path.unlink(missing_ok=True)
-        problem = f"damaged ({' '.join(str(error).split())})"
-        raise InputError(
-            path, problem, remedy="run the same command again: it is made anew"
-        ) from None
-
-
-def _ratios(part: pa.Table) -> pa.Table:
-    part = part.filter(pc.is_null(part["problem"]))
-    sensors = part["sensor"].to_pylist()
-    area = np.asarray(part["height"]) * np.asarray(part["width"])
-    made = {
-        "bands": pa.array([",".join(BANDS[str(sensor)]) for sensor in sensors], pa.string()),
-        "peak": pa.array(np.asarray(part["peak"]), mask=np.array(sensors) == "Sentinel1"),
-    }
-    for name in ("nodata", "qa60", "cloud"):
-        made[f"{name}_ratio"] = pa.array(np.asarray(part[name]) / area)
-    columns = [made[name] if name in made else part[name] for name in FIELDS]
-    return pa.table(columns, names=[*FIELDS])
-
-
-def _result(table: Path, max_cloud: float, run: _Run, rejected: tuple[Rejection, ...]) -> Screening:
+def _result(
+    table: Path, max_cloud: float, run: _Screener, rejected: tuple[Rejection, ...]
+) -> Screening:
     scenes = dataset1_size = dataset2_size = optical = 0
     for group in row_groups(table, [*RATIOS, "cloud_ratio"]):
         clear = dataset1(group)

@@ -20,7 +20,8 @@ from kit.distributed import Group, PeerError, join, restarted
 from kit.errors import CheckError, InputError
 from kit.files import RUNS, WORK, AnyPath, lock, sweep_parts
 from kit.pairs.dataset import PairDataset, Sample, batches, epoch_order, steps_per_epoch
-from kit.pairs.source import WORKERS, Source
+from kit.pairs.open_source import open_source
+from kit.pairs.source import WORKERS
 from kit.pairs.summary import SUMMARY
 from kit.pairs.table import PAIRS, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Report
@@ -95,7 +96,7 @@ def train(
             remedy=f"{work / SUMMARY} says what removed them",
         )
     holdout = holdout_pairs(pairs)
-    source = Source.open(work, (*chosen, *holdout))
+    source = open_source(work, (*chosen, *holdout))
     keep_memory()
     with join() as group, ExitStack() as held:
         _check_share(variant, len(chosen), group)

@@ -18,6 +18,7 @@ from kit.files import RUNS, WORK, AnyPath
 from kit.metrics import Scores, mae, mse, scores, summarise
 from kit.models.infer import infer
 from kit.pairs.dataset import mean_color, read_pair
+from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance
@@ -68,7 +69,7 @@ def validate(
     if not names:
         raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
     trained = train_pairs(pairs, 1)
-    source = Source.open(work, (*trained, *held))
+    source = open_source(work, (*trained, *held))
     color = np.array(mean_color(source, trained, "reflectance"), dtype=np.float32)
     truths = (read_pair(source, pair, "reflectance")[1] for pair in held)
     baseline = scores(

@@ -23,10 +23,12 @@ from kit.pairs.dataset import (
     scale_radar,
     steps_per_epoch,
 )
+from kit.pairs.open_source import open_source
 from kit.pairs.pack import pack
 from kit.pairs.pairing import pair
 from kit.pairs.source import Source
 from kit.pairs.table import Pair, write_pairs
+from kit.pairs.tile_source import TileSource
 from kit.scaling import radar_nodata, stretch
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
@@ -57,7 +59,7 @@ def dataset(
     target: str = "reflectance",
     source: Source | None = None,
 ) -> PairDataset:
-    return PairDataset(source or Source(), pairs, crop=crop, target=target, seed=5)
+    return PairDataset(source or TileSource(), pairs, crop=crop, target=target, seed=5)
 
 
 def plain(pair: Pair, crop: int, target: str, draw: tuple[int, int, int]) -> list[NDArray]:
@@ -123,7 +125,7 @@ def test_tiles_and_the_pack_give_what_the_plain_way_gives(
         for band, image in zip(S1_BANDS, pixels, strict=True):
             write_tile(tmp_path / "sent1", TileName("Sentinel1", band, scene), image)
     pack(tmp_path / "work")
-    for source in (Source(), Source.open(tmp_path / "work", pairs)):
+    for source in (TileSource(), open_source(tmp_path / "work", pairs)):
         data = dataset(pairs, crop, target, source)
         for epoch in range(4):
             made = data.batch(epoch, range(4))
@@ -228,7 +230,7 @@ def test_threads_are_a_few_batches_ahead_and_end_with_the_loop(pairs: tuple[Pair
             made.append(indices)
             return super().batch(epoch, indices)
 
-    data = Counted(Source(), pairs, crop=16, target="reflectance", seed=5)
+    data = Counted(TileSource(), pairs, crop=16, target="reflectance", seed=5)
     before = set(threading.enumerate())
     todo = batches(data, epoch=0, batch=1, workers=2)
     next(todo)
@@ -262,7 +264,7 @@ def test_small_tiles_are_padded_and_the_padding_does_not_count(pairs: tuple[Pair
 
 
 def test_mean_color_is_the_mean_of_the_targets(pairs: tuple[Pair, ...]) -> None:
-    source = Source()
+    source = TileSource()
     images = np.stack([read_pair(source, pair, "reflectance")[1] for pair in pairs])
     found = mean_color(source, pairs, "reflectance")
     np.testing.assert_allclose(found, images.mean((0, 2, 3)), rtol=1e-5)

@@ -18,10 +18,10 @@ import pytest
 import kit.pairs.pack
 from kit.errors import BusyError, InputError, OutputError
 from kit.files import lock
-from kit.pairs.pack import Packed, Plan, pack
+from kit.pairs.open_source import open_source
+from kit.pairs.pack import Packed, PackPlan, pack
+from kit.pairs.pack_source import PackSource
 from kit.pairs.prepare import prepare
-from kit.pairs.shards import Pack
-from kit.pairs.source import Source
 from kit.pairs.table import Pair, read_pairs, train_pairs, write_pairs
 from kit.screening.rule import CloudRule
 from kit.tiles.bands import read_bands
@@ -63,7 +63,7 @@ def contents() -> dict[str, bytes]:
 
 
 def read_all(pairs: tuple[Pair, ...]) -> None:
-    source = Source.open(WORK, pairs)
+    source = open_source(WORK, pairs)
     for pair in pairs:
         with source.pixels(pair) as (sar, dn):
             np.testing.assert_array_equal(sar, read_bands("Sentinel1", pair.radar_paths))
@@ -72,7 +72,7 @@ def read_all(pairs: tuple[Pair, ...]) -> None:
 
 
 def test_a_pack_holds_what_the_tiles_hold(small: tuple[Pair, ...]) -> None:
-    told: list[Plan] = []
+    told: list[PackPlan] = []
     steps: list[tuple[int, int]] = []
     found = pack(WORK, advance=lambda *rest: steps.append(rest[:2]), announce=told.append)
     size = 14 * (8 * 32 * 32 + 2 * 40 * 40) + 6 * 128
@@ -86,7 +86,8 @@ def test_a_pack_holds_what_the_tiles_hold(small: tuple[Pair, ...]) -> None:
     read_all(small)
     for pair in small:
         shutil.rmtree(pair.radar_paths[0].parent, ignore_errors=True)
-    assert Pack(PACK, small).pixels(small[0])[0].base is not None
+    with PackSource(PACK, small).pixels(small[0]) as (mapped, _):
+        assert mapped.base is not None
 
 
 def test_everything_that_is_trained_on_or_held_out_is_packed(trained: Path) -> None:
@@ -162,7 +163,7 @@ def test_a_damaged_pair_is_named_and_its_shard_can_be_made_anew(small: tuple[Pai
     pack(WORK)
     whole = contents()
     flip(PACK / "00001.optical.npy", 128 + 6 * 32 * 32 + 5)
-    source = Source.open(WORK, small)
+    source = open_source(WORK, small)
     with source.pixels(small[0]):
         pass
     names = [e["pair"] for e in json.loads(whole["00001.json"])["about"]["pairs"]]
@@ -189,7 +190,7 @@ def test_a_file_that_is_cut_short_or_gone_is_named_and_packing_mends_it(
         (PACK / name).write_bytes(whole[name][:left])
     wanted = name if left is not None or name.endswith("npy") else "lacks 4 of the 10"
     with pytest.raises(InputError, match=f"{wanted}(.|\n)*kit pack again"):
-        Source.open(WORK, small)
+        open_source(WORK, small)
     pack(WORK)
     assert contents() == whole
 
@@ -199,10 +200,10 @@ def test_a_newer_format_is_refused(small: tuple[Pair, ...]) -> None:
     path = PACK / "00000.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
     with pytest.raises(InputError, match=r"00000\.json: has format 2, and this kit reads 1"):
-        Source.open(WORK, small)
+        open_source(WORK, small)
     path.write_text("[1]")
     with pytest.raises(InputError, match="not what kit pack writes"):
-        Source.open(WORK, small)
+        open_source(WORK, small)
 
 
 def test_a_pack_of_other_data_is_refused(small: tuple[Pair, ...], monkeypatch) -> None:
@@ -212,8 +213,10 @@ def test_a_pack_of_other_data_is_refused(small: tuple[Pair, ...], monkeypatch) -
     optical(Path("data"), key(30, 2))
     more = prepared()
     shutil.copytree("foreign", PACK)
-    with pytest.raises(InputError, match=rf"lacks 1 of the 11 pairs wanted, first {key(30)}"):
-        Source.open(WORK, more)
+    with pytest.raises(
+        InputError, match=rf"lacks 1 of the 11 pairs needed, {key(30)} {key(30, 2)} first"
+    ):
+        open_source(WORK, more)
     with pytest.raises(InputError, match="lacks 1"):
         train(tiny("p2phd1"), work=WORK, runs=Path("runs"))
     # The same places and dates in another world.
@@ -230,10 +233,10 @@ def test_a_pack_of_other_data_is_refused(small: tuple[Pair, ...], monkeypatch) -
 
 def test_half_a_pack_is_not_trained_from(small: tuple[Pair, ...]) -> None:
     with lock(PACK):
-        Source.open(WORK, small)
+        open_source(WORK, small)
     (PACK / ".00000.radar.npy.1.part").touch()
     with pytest.raises(InputError, match="lacks 10 of the 10"):
-        Source.open(WORK, small)
+        open_source(WORK, small)
     pack(WORK)
     assert not list(PACK.glob(".*.part"))
 
@@ -313,7 +316,7 @@ def test_too_little_room_is_said_before_anything_is_written(
         pack(WORK)
     assert caught.value.exit_code == 5
     assert contents() == {}
-    Source.open(WORK, small)
+    open_source(WORK, small)
 
 
 def test_a_pack_has_one_writer(small: tuple[Pair, ...]) -> None:
@@ -333,12 +336,12 @@ from dataclasses import replace
 from pathlib import Path
 import kit.pairs.pack
 kit.pairs.pack.PAIRS_PER_SHARD = 1
-crc32 = kit.pairs.pack.zlib.crc32
+crc32 = kit.pairs.shard_writer.zlib.crc32
 class Slow:
     def crc32(*rest):
         time.sleep(0.01)
         return crc32(*rest)
-kit.pairs.pack.zlib = Slow
+kit.pairs.shard_writer.zlib = Slow
 print("here", flush=True)
 kit.pairs.pack.pack(Path({str(WORK.absolute())!r}))
 """
@@ -370,7 +373,7 @@ def test_a_pack_of_many_files_asks_for_leave_to_open_them(small: tuple[Pair, ...
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
     try:
-        Pack(PACK, small)
+        PackSource(PACK, small)
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 256 + 2 * 3
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
@@ -380,4 +383,4 @@ def test_a_pack_of_more_files_than_may_be_open_is_refused(small, monkeypatch) ->
     pack(WORK)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 128))
     with pytest.raises(InputError, match="6 files cannot all be open: this system allows 128"):
-        Pack(PACK, small)
+        PackSource(PACK, small)

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.pairs.dataset import PairDataset, batches
 from kit.pairs.prepare import prepare
-from kit.pairs.source import Source
 from kit.pairs.table import fingerprint, read_pairs
+from kit.pairs.tile_source import TileSource
 from kit.prediction.predict import predict
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
@@ -709,7 +709,7 @@ def test_from_files_to_batches_and_predictions(trained: Path) -> None:
         prepare(trained / form, trained / form / "work", rule=CloudRule(), holdout=0)
         pairs = read_pairs(trained / form / "work" / "pairs.parquet")
         assert len(pairs) == 2
-        samples = PairDataset(Source(), pairs, crop=32, target="reflectance", seed=0)
+        samples = PairDataset(TileSource(), pairs, crop=32, target="reflectance", seed=0)
         read = [*batches(samples, epoch=0, batch=1, workers=2)]
         again = [*batches(samples, epoch=0, batch=1)]
         assert all(a.radar.equal(b.radar) for a, b in zip(read, again, strict=True))

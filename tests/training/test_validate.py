@@ -10,8 +10,8 @@ from torch import nn
 from kit.errors import InputError
 from kit.models.infer import infer
 from kit.pairs.dataset import read_pair
-from kit.pairs.source import Source
 from kit.pairs.table import holdout_pairs, read_pairs
+from kit.pairs.tile_source import TileSource
 from kit.training.validate import evaluate, validate
 from kit.variants import PAPER
 
@@ -34,7 +34,7 @@ def test_all_trained_runs_are_scored_beside_baseline_and_paper(trained: Path) ->
     assert [row.paper for row in rows] == [None, *(PAPER[row.variant] for row in rows[1:])]
     held = holdout_pairs(read_pairs(Path("work/pairs.parquet")))
     assert {row.scores.n for row in rows} == {len(held)} == {6}
-    images = np.stack([read_pair(Source(), pair, "reflectance")[1] for pair in held])
+    images = np.stack([read_pair(TileSource(), pair, "reflectance")[1] for pair in held])
     spread = np.abs(images - images.mean((0, 2, 3))[None, :, None, None]).mean()
     assert rows[0].scores.mae == pytest.approx(spread, rel=0.02)
 
@@ -47,7 +47,7 @@ def test_runs_can_be_named(trained: Path) -> None:
 def test_a_perfect_generator_has_no_error(trained: Path) -> None:
     pair = holdout_pairs(read_pairs(Path("work/pairs.parquet")))[0]
     found = evaluate(
-        Oracle(read_pair(Source(), pair, "reflectance")[1]), Source(), [pair], "reflectance"
+        Oracle(read_pair(TileSource(), pair, "reflectance")[1]), TileSource(), [pair], "reflectance"
     )
     assert found.mae < 1e-6 and found.psnr > 100
 
@@ -64,7 +64,7 @@ def test_tiles_of_several_sizes_are_scored_one_size_at_a_time(
         optical(tmp_path / "mixed", key(place), size=size)
     prepare(tmp_path / "mixed", tmp_path / "work", rule=CloudRule())
     pairs = read_pairs(tmp_path / "work" / "pairs.parquet")
-    assert evaluate(nn.Conv2d(2, 3, 1), Source(), pairs, "reflectance").n == 3
+    assert evaluate(nn.Conv2d(2, 3, 1), TileSource(), pairs, "reflectance").n == 3
 
 
 def test_inference_is_in_unit_range() -> None:

@@ -17,8 +17,8 @@ from kit.distributed import Group, PeerError
 from kit.errors import InputError
 from kit.metrics import Scores
 from kit.pairs.dataset import PairDataset
-from kit.pairs.source import Source
 from kit.pairs.table import Pair, read_pairs, train_pairs
+from kit.pairs.tile_source import TileSource
 from kit.runs.weights import load_weights
 from kit.training.checkpoint import State, at_step
 from kit.training.train import Watch, train
@@ -72,7 +72,7 @@ class Threads(Group):
 def table(work: Path) -> tuple[tuple[Pair, ...], PairDataset]:
     pairs = read_pairs(work / "pairs.parquet")
     chosen = train_pairs(pairs, 1)
-    return chosen, PairDataset(Source(), chosen, crop=32, target="reflectance", seed=0)
+    return chosen, PairDataset(TileSource(), chosen, crop=32, target="reflectance", seed=0)
 
 
 def shared(
@@ -98,7 +98,7 @@ def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, si
     monkeypatch.setattr(kit.training.validate, "BATCH", 5)
     judged, dataset = table(Path("work"))
     state = State.new(tiny("p2phd1"))
-    expected = evaluate(state.generator, Source(), judged, "reflectance")
+    expected = evaluate(state.generator, TileSource(), judged, "reflectance")
     drawn = []
     whole = kit.training.validator.errors
     monkeypatch.setattr(

@@ -24,6 +24,7 @@ settings.load_profile("kit")
 
 # Two tests at a time on two cores are faster than one test on both; and results repeat exactly.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
 
 @pytest.fixture

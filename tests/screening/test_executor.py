@@ -33,6 +33,7 @@ def cluster():
         yield cluster
 
 
+@pytest.mark.xdist_group("cluster")
 def test_a_cluster_makes_the_same_table_though_a_worker_dies(
     cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_cluster_makes_the_same_table_though_a_worker_dies(
     assert tables[0].equals(tables[1])
 
 
+@pytest.mark.xdist_group("cluster")
 def test_workers_that_do_not_see_the_tiles_are_an_error_and_no_rejection(
     cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from kit.tiles.names import RGB_BANDS, S1_BANDS
 from kit.tiles.tiff import read_tile
 from tests.helpers.tiles import SHARED
 
+pytestmark = pytest.mark.xdist_group("landcover")
+
 SIZE = 128
 # Windows far apart, so that every cover is among them.
 WINDOWS = [(row * 1115, column * 1115) for row in range(4) for column in range(6)]

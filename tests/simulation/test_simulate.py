@@ -17,6 +17,8 @@ from kit.tiles.bands import read_bands
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName
 from kit.tiles.tiff import read_tile
 
+pytestmark = pytest.mark.xdist_group("simulation")
+
 SIZE = 64
 
 

@@ -57,6 +57,7 @@ def weights(run: Path) -> torch.Tensor:
     return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])
 
 
+@pytest.mark.numerical
 @pytest.mark.slow
 def test_two_processes_give_the_weights_of_one(
     environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,13 +76,13 @@ def test_two_processes_give_the_weights_of_one(
     start = folded_state(build_generator(tiny("p2phd1")))
     begun = torch.cat([tensor.flatten() for _, tensor in sorted(start.items())])
     one, two = weights(Path("one/shared")), weights(Path("two/shared"))
-    torch.testing.assert_close(two, one, atol=1e-5, rtol=0)
-    # Here and there rounding carries an activation over a kink; the rest is the same.
+    # Without kinks all that differs is rounding, most of all a weight's own: 2^-24 of it a step.
+    torch.testing.assert_close(two, one, atol=1e-7, rtol=0)
     assert (one - begun).abs().max() > 5e-5
-    assert (two - one).norm() < 0.05 * (one - begun).norm()
+    assert (two - one).norm() < 1e-3 * (one - begun).norm()
     for row, other in zip(ours, theirs, strict=True):
         for name in row.keys() - {"images_per_s", "validation_s", "weights"}:
-            assert row[name] == pytest.approx(other[name], rel=1e-4)
+            assert row[name] == pytest.approx(other[name], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from kit.models.pix2pixhd import GlobalGenerator
 
+pytestmark = pytest.mark.numerical
+
 
 def stirred(network: GlobalGenerator) -> GlobalGenerator:
     """The network in float64, with weights that no layer loses sight of."""

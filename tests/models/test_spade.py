@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from kit.models.published import export_reference_weights
 from kit.models.spade import Depth, Spade, SpadeGenerator
 
+pytestmark = pytest.mark.numerical
+
 Network = TypeVar("Network", bound=nn.Module)
 
 DEPTHS: tuple[Depth, ...] = ("normal", "more", "most")

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from kit.training.adam import Adam
 
+pytestmark = pytest.mark.numerical
+
 LAYOUTS = torch.contiguous_format, torch.channels_last
 RATE, BETAS = 0.01, (0.5, 0.999)
 

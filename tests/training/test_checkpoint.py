@@ -37,6 +37,7 @@ def same(one: State, other: State) -> bool:
     )
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("name", ["spade4", "spade2", "p2phd1"])
 def test_a_state_survives_the_round_trip(tmp_path: Path, name: str) -> None:
     before, step = begun(name)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -14,6 +15,7 @@ from kit.training.ema import Average, recalibrate
 from tests.helpers.variants import tiny
 
 
+@pytest.mark.numerical
 def test_folding_changes_no_number() -> None:
     torch.manual_seed(0)
     for name in ("spade2", "p2phd1"):
@@ -27,6 +29,7 @@ def test_folding_changes_no_number() -> None:
         assert torch.equal(generator.eval()(sar), before)
 
 
+@pytest.mark.numerical
 def test_the_average_is_of_folded_weights() -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny("spade2"))

@@ -4,6 +4,8 @@ import torch
 from kit.training.losses import discriminator_loss, generator_loss, l1
 from kit.variants import Model
 
+pytestmark = pytest.mark.numerical
+
 TWOS = [torch.full((1, 1, 4, 4), 2.0)]
 BORED = [torch.full((1, 1, 4, 4), -50.0)]
 SURE = [torch.full((1, 1, 4, 4), 50.0)]

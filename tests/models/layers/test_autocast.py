@@ -6,6 +6,8 @@ from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.spade import SpadeGenerator
 
+pytestmark = pytest.mark.numerical
+
 NETWORKS = {
     "spade": lambda: SpadeGenerator(2),
     "spade instance": lambda: SpadeGenerator(2, norm=InstanceNorm),

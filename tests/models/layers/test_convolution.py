@@ -8,6 +8,8 @@ from torch import Tensor
 from kit.models.layers import convolution
 from kit.models.layers.convolution import Convolution3x3, ConvolutionToPicture
 
+pytestmark = pytest.mark.numerical
+
 LAST = torch.channels_last
 
 

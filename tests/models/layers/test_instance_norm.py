@@ -6,6 +6,8 @@ from kit import native
 from kit.models.layers import instance_norm
 from kit.models.layers.instance_norm import InstanceNorm
 
+pytestmark = pytest.mark.numerical
+
 LAST = torch.channels_last
 
 

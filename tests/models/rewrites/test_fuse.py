@@ -21,6 +21,7 @@ EACH = [
 ]
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("name", EACH)
 def test_spectral_norms_and_all_rewriting_leave_the_function_as_it_is(name: str) -> None:
     x = torch.rand(2, 2, 64, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
@@ -34,8 +35,8 @@ def test_spectral_norms_and_all_rewriting_leave_the_function_as_it_is(name: str)
         exact, found = outputs(torch.float64)
         assert exact.std() > 0.01
         assert (found - exact).abs().max() <= 1e-12
-        # What float32 does to the network as it was is not the rewriting's fault, and a network that
-        # is as good may be rounded twice as far.
+        # What float32 does to the network as it was is not the rewriting's fault; what is as good
+        # may be rounded twice as far.
         plain, rewritten = ((output - exact).abs().max() for output in outputs(torch.float32))
         assert rewritten <= 2 * plain + 1e-5
 
@@ -53,6 +54,7 @@ def test_real_tiles_are_drawn_as_before(name: str) -> None:
     assert (found - expected).abs().max() <= 1e-12
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("name", EACH)
 def test_fewer_modules_and_no_gradient_are_left(name) -> None:
     generator = fold(trained_like(name))
@@ -72,6 +74,7 @@ def test_the_generator_itself_is_not_touched() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("name", ["spade", "pix2pixhd-batch"])
 def test_a_wrong_rewriting_is_caught_before_anything_is_built(name, monkeypatch) -> None:
     right = fuse._rewrite
@@ -89,11 +92,12 @@ def test_a_wrong_rewriting_is_caught_before_anything_is_built(name, monkeypatch)
 
 
 def test_a_generator_of_which_no_tile_can_tell_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr(inference, "_DEFINED", 0.0)
+    monkeypatch.setattr(fuse, "_DEFINED", 0.0)
     with pytest.raises(CheckError, match=r"cannot be told\n.*--backend eager"):
         for_inference(fold(trained_like("spade")))
 
 
+@pytest.mark.numerical
 def test_an_instance_norm_makes_a_picture_of_the_rounding_of_a_constant_tile() -> None:
     """Why such tiles are left out of the comparison where float32 and float64 do not agree."""
     generator = fold(trained_like("pix2pixhd")).double()

@@ -9,6 +9,8 @@ from kit.models.rewrites.half import InHalf
 from kit.models.rewrites.spectral_norm import fold
 from tests.helpers.generators import NETWORKS, trained_like
 
+pytestmark = pytest.mark.numerical
+
 HALVES = [torch.bfloat16, torch.float16]
 # The deepest draws nothing smaller than 256 pixels, which takes a processor a minute in float16.
 NAMES = [name for name in NETWORKS if name != "spade-most"]

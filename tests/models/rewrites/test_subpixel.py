@@ -6,6 +6,8 @@ from kit.models.rewrites import fuse
 from kit.models.rewrites.subpixel import SubPixel, sub_pixel
 from tests.helpers.generators import trained_like
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (7, 3), (16, 16)])

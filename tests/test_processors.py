@@ -1,0 +1,41 @@
+"""The numerical tests pass on other processors, as far as this one can play them.
+
+torch, oneDNN and MKL each choose their kernels by what the processor can do, add up in another
+order in each, and have a switch to choose as if it could do less. OpenVINO is left out: its oneDNN
+knows the switch, its own kernels do not, and it refuses the mixture.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow
+
+# For each of torch's levels, from the lowest: the switches of oneDNN and MKL that go with it.
+LEVELS = {
+    "default": ("SSE41", "COMPATIBLE"),
+    "avx2": ("AVX2", "AVX2"),
+    "avx512": ("AVX512_CORE", "AVX512"),
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_numerical_tests_pass(level: str, pytestconfig: pytest.Config) -> None:
+    known = [*LEVELS]
+    here = torch.backends.cpu.get_cpu_capability().lower()
+    if here not in known or known.index(level) > known.index(here):
+        pytest.skip(f"this processor's level is {here}")
+    onednn, mkl = LEVELS[level]
+    switches = {"ATEN_CPU_CAPABILITY": level, "ONEDNN_MAX_CPU_ISA": onednn, "MKL_CBWR": mkl}
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "numerical", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command,
+        cwd=pytestconfig.rootpath,
+        env=os.environ | switches,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr

@@ -14,6 +14,9 @@ pytestmark = pytest.mark.numerical
 HALVES = [torch.bfloat16, torch.float16]
 # The deepest draws nothing smaller than 256 pixels, which takes a processor a minute in float16.
 NAMES = [name for name in NETWORKS if name != "spade-most"]
+# Instance norms magnify a rounding here and there: of a single tile the two compared are 0.6 to 1.2
+# times as far off as each other, on each processor otherwise; of so many 0.8 to 1 times.
+TILES = {"spade-instance": 2, "pix2pixhd": 16}
 
 
 @pytest.mark.parametrize("kind", HALVES)
@@ -21,7 +24,8 @@ NAMES = [name for name in NETWORKS if name != "spade-most"]
 def test_rounds_no_more_than_autocast_does(name: str, kind: torch.dtype) -> None:
     generator = fuse._rewrite(fold(trained_like(name)))
     before = copy.deepcopy(generator.state_dict())
-    sar = torch.rand(1, 2, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    shape = (TILES.get(name, 1), 2, 64, 64)
+    sar = torch.rand(shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
         expected, rgb = generator(sar), InHalf(generator, kind)(sar)
         with torch.autocast("cpu", kind):

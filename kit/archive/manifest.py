@@ -1,116 +1,154 @@
-"""Where an archive comes from: the manifest beside it.
+"""NAME.json beside an archive: what the archive was made of, enough to build the same bytes again.
 
-In: what was packaged. Out: `<name>.json`, enough to build the same bytes again. Refused by name: a
-manifest that is not one.
+In: what was packaged, or the file. Out: the file, or its values; what an older kit did not record
+has its default. Refused by name: a file that is not such a manifest.
 """
 
+import dataclasses
 import hashlib
-import os
-import platform
-import subprocess
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
-
-import kit
+from kit.archive.layout import Layout
+from kit.archive.made_with import made_with
+from kit.archive.mapping import scene_in
 from kit.archive.reader import name_danger
 from kit.errors import InputError
-from kit.files import read_json
-from kit.prediction.averaging import Averaging, parse_averaging
+from kit.files import read_json, sha256, write_json
+from kit.prediction.averaging import Averaging, averaging_text, parse_averaging
 from kit.prediction.members import Member
+from kit.tiles.names import SceneKey
 
-_ROOT = Path(kit.__file__).parents[1]
-_AGAIN = "make it again: kit package --overwrite"
+PACKAGE_AGAIN = "make it again: kit package --overwrite"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """What a manifest says of one member; None for what the kit that wrote it did not know."""
+class MemberRecord:
+    """One member of an archive, as its manifest describes it; None where it does not say."""
 
     variant: str
     weights_sha256: str
-    pairs_sha256: str | None
-    predictions_sha256: str
-    engines: tuple[dict[str, Any], ...]
-    input: Path
+    mean_color: tuple[float, ...] | None = None
+    pairs_sha256: str | None = None
+    predictions_sha256: str | None = None
+    engines: tuple[dict[str, Any], ...] = ()
+    input: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
-    """What a manifest says of its archive; `scenes` and `entries` are by the name of an image.
+class Manifest:
+    """What a manifest says of its archive.
 
-    `entries` are the SHA-256 of the images as TIFFs.
+    `scenes` and `entries` are by the name of an image: the scene that it shows, and the SHA-256 of
+    its TIFF. Without members nothing is known of the archive.
     """
 
     archive: Path
-    sha256: str
-    averaging: Averaging
-    stretch: str
-    members: tuple[Origin, ...]
-    scenes: dict[str, str]
-    entries: dict[str, str]
-    made_with: dict[str, str | None]
+    sha256: str = ""
+    target: str = "reflectance"
+    averaging: Averaging = "mean"
+    stretch: str = "keep"
+    members: tuple[MemberRecord, ...] = ()
+    scenes: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, str | None] = field(default_factory=dict)
+    made_with: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of the members."""
+        return tuple(member.variant for member in self.members)
+
+    @property
+    def mean_color(self) -> tuple[float, ...] | None:
+        """The mean red, green and blue of the training, in [0, 1]."""
+        return self.members[0].mean_color if self.members else None
+
+    def scene(self, image: str) -> SceneKey | None:
+        """The scene that an image shows; a list of names may call it by another date."""
+        return scene_in(self.scenes.get(image, image))
 
 
-def read_provenance(path: Path) -> Provenance:
+def manifest_path(archive: Path) -> Path:
+    """Where the manifest of an archive is."""
+    return archive.with_suffix(".json")
+
+
+def read_manifest(path: Path) -> Manifest:
     """Read a manifest that `kit package` wrote.
 
     Raises:
-        InputError: the file is missing, not a manifest, or of a kit that wrote less into it.
+        InputError: the file is missing or not a manifest.
     """
-    manifest = read_json(path, "give the .json beside an archive of kit package")
+    return _parse(
+        path, read_json(path, "give the .json beside an archive of kit package"), PACKAGE_AGAIN
+    )
+
+
+def find_manifest(archive: Path) -> Manifest:
+    """The manifest beside an archive; one without members if there is none for these bytes.
+
+    Raises:
+        InputError: the file beside the archive is not a manifest.
+    """
+    path = manifest_path(archive)
+    remedy = f"{PACKAGE_AGAIN}; or move this file away"
+    if not path.exists():
+        return Manifest(archive)
+    values = read_json(path, remedy)
+    if isinstance(values, dict) and values.get("sha256") not in (None, sha256(archive)):
+        return Manifest(archive)
+    return _parse(path, values, remedy)
+
+
+def _parse(path: Path, values: Any, remedy: str) -> Manifest:
     try:
-        if "entries" not in manifest:
-            raise InputError(path, "does not list the images of its archive", remedy=_AGAIN)
-        if problem := next(filter(None, map(name_danger, manifest["entries"])), ""):
+        members = tuple(map(_member, values["members"]))
+        if not members:
+            raise ValueError("no member")
+        entries = values.get("entries", {})
+        if problem := next(filter(None, map(name_danger, entries)), ""):
             raise ValueError(f"a name {problem}")
-        if not manifest["members"] or not manifest["entries"]:
-            raise ValueError("no member, or no image")
-        return Provenance(
+        return Manifest(
             archive=path.with_suffix(".zip"),
-            sha256=str(manifest["sha256"]),
-            averaging=read_averaging(
-                path, manifest, [member["variant"] for member in manifest["members"]]
-            ),
-            stretch=str(manifest["stretch"]),
-            members=tuple(
-                Origin(
-                    variant=_plain(member["variant"]),
-                    weights_sha256=str(member["weights_sha256"]),
-                    pairs_sha256=member["pairs_sha256"],
-                    predictions_sha256=str(member["predictions_sha256"]),
-                    engines=tuple(map(dict, member["engines"])),
-                    input=Path(member["input"]),
-                )
-                for member in manifest["members"]
-            ),
-            scenes={name: _plain(image["scene"]) for name, image in manifest["entries"].items()},
-            entries={name: str(image["sha256"]) for name, image in manifest["entries"].items()},
-            made_with=dict(manifest["made_with"]),
+            sha256=str(values["sha256"]),
+            target=str(values.get("target", "reflectance")),
+            averaging=_averaging(path, values, [member.variant for member in members], remedy),
+            stretch=str(values.get("stretch", "keep")),
+            members=members,
+            scenes={name: _plain(image["scene"]) for name, image in entries.items()},
+            entries={name: image.get("sha256") for name, image in entries.items()},
+            made_with=dict(values.get("made_with", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(path, f"not a manifest of an archive ({error!r})", remedy=_AGAIN) from None
+        problem = f"not a manifest of an archive ({error!r})"
+        raise InputError(path, problem, remedy=remedy) from None
 
 
-def read_averaging(path: Path, manifest: Mapping[str, Any], variants: Sequence[str]) -> Averaging:
-    """How an archive's members were averaged, from the manifest at `path`.
+def _member(values: Mapping[str, Any]) -> MemberRecord:
+    color, tiles = values.get("mean_color"), values.get("input")
+    return MemberRecord(
+        variant=_plain(values["variant"]),
+        weights_sha256=str(values["weights_sha256"]),
+        mean_color=None if color is None else tuple(map(float, color)),
+        pairs_sha256=values.get("pairs_sha256"),
+        predictions_sha256=values.get("predictions_sha256"),
+        engines=tuple(map(dict, values.get("engines", ()))),
+        input=None if tiles is None else Path(tiles),
+    )
 
-    Raises:
-        InputError: this kit knows no such way, or it is one for another number of members.
-        AttributeError: the manifest holds no text there.
-    """
+
+def _averaging(
+    path: Path, values: Mapping[str, Any], variants: Sequence[str], remedy: str
+) -> Averaging:
     try:
         # Kits whose manifests do not say took the mean.
-        return parse_averaging(manifest.get("average", "mean"), variants)
+        return parse_averaging(values.get("average", "mean"), variants)
     except InputError as error:
-        raise InputError(path, f"its average: {error.problem}", remedy=_AGAIN) from None
+        raise InputError(path, f"its average: {error.problem}", remedy=remedy) from None
 
 
 def _plain(name: object) -> str:
@@ -120,8 +158,65 @@ def _plain(name: object) -> str:
     return name
 
 
+def write_manifest(
+    archive: Path,
+    *,
+    ensemble: str,
+    created: str,
+    left_out: int,
+    checksum: str,
+    averaging: Averaging,
+    stretch: str,
+    layout: Layout,
+    expected: Path | None,
+    members: Sequence[Member],
+    predictions: Mapping[str, str],
+    scores: dict[str, Any] | None,
+    scenes: Mapping[str, str],
+    entries: Mapping[str, str],
+) -> None:
+    """Write the manifest of an archive.
+
+    Args:
+        archive: the zip; the manifest goes beside it.
+        ensemble: the name of the ensemble.
+        created: the time, as text.
+        left_out: how many predicted scenes are not in the archive.
+        checksum: the SHA-256 of the zip.
+        averaging: how the members were averaged.
+        stretch: "keep" or "anchors".
+        layout: the layout of the archive.
+        expected: the server's list of names, if one was given.
+        members: whose predictions were averaged.
+        predictions: the SHA-256 of each member's predictions, by variant.
+        scores: the report as JSON values, if there is one.
+        scenes: the scene that each image shows.
+        entries: the SHA-256 of each image's TIFF.
+    """
+    values = {
+        "name": archive.stem,
+        "ensemble": ensemble,
+        "created": created,
+        "images": len(scenes),
+        "left_out": left_out,
+        "sha256": checksum,
+        "target": members[0].target,
+        "average": averaging_text(averaging),
+        "stretch": stretch,
+        "layout": dataclasses.asdict(layout),
+        "expected": expected and {"path": str(expected.resolve()), "sha256": sha256(expected)},
+        "members": [describe(member, predictions[member.variant]) for member in members],
+        "made_with": made_with(),
+        "scores": scores,
+        "entries": {
+            image: {"scene": scene, "sha256": entries[image]} for image, scene in scenes.items()
+        },
+    }
+    write_json(manifest_path(archive), values)
+
+
 def describe(member: Member, predictions_sha256: str) -> dict[str, Any]:
-    """A member as the manifest tells it."""
+    """A member as JSON values."""
     fields = ("variant", "weights_sha256", "pairs_sha256", "config", "scaling", "mean_color")
     return {field: getattr(member, field) for field in fields} | {
         "input": str(member.input),
@@ -134,47 +229,3 @@ def predictions_digest(digests: Mapping[str, str]) -> str:
     """One SHA-256 for many predictions, from that of each scene."""
     lines = (f"{scene} {digest}\n" for scene, digest in sorted(digests.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def made_with(root: Path = _ROOT) -> dict[str, str | None]:
-    """All that the bytes of an archive may depend on beside the predictions, by its version."""
-    return {
-        "kit": kit.__version__,
-        "commit": commit(root),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "gdal": rasterio.__gdal_version__,
-        "zlib": zlib.ZLIB_RUNTIME_VERSION,
-    }
-
-
-def commit(root: Path = _ROOT) -> str | None:
-    """The commit of a clone, with "-dirty" behind it if its code differs; None without a clone.
-
-    An installed wheel has no `.git` beside it, even inside another project's clone.
-    """
-    if not (root / ".git").exists():
-        return None
-    sha = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--", "kit", "ext", "pyproject.toml")
-    if not sha or changes is None:
-        return None
-    return f"{sha}-dirty" if changes else sha
-
-
-def _git(root: Path, *command: str) -> str | None:
-    # A hook of another repository sets GIT_DIR; and looking must not write to this one's index.
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *command],
-            env=clean | {"GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

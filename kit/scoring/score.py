@@ -8,29 +8,26 @@ of another size than their truth, or with values that are not in [0, 1].
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.archive.manifest import read_averaging
 from kit.archive.mapping import SarInput, TruthSet, scene_in
 from kit.archive.reader import image_names, open_archive, read_image, to_unit
-from kit.errors import InputError
-from kit.files import PREDICTIONS, AnyPath, finite, read_json, sha256
+from kit.files import PREDICTIONS, AnyPath, finite
 from kit.metrics import Scores, official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
 from kit.prediction.averaging import Averaging, averaging_text
-from kit.prediction.members import Member, average_scene, read_member
+from kit.prediction.members import Member, average_scene
 from kit.progress import Advance
 from kit.scaling import UINT16_MAX, quantize
 from kit.scoring.images import Image, ImageScore, measure_input, read_truth
+from kit.scoring.provenance import find_provenance
 from kit.scoring.truth import load_truth
-from kit.tiles.names import SceneKey
 
 Source = Callable[[str, Image], Image]
 """From a name and the archive's image in [0, 1] of that name, to the image that a row scores."""
@@ -116,26 +113,20 @@ def score(
     with open_archive(archive) as opened:
         images = image_names(opened)
     found = load_truth(truth, images, window_days, advance)
-    about = read_manifest(archive)
-    members = [
-        member
-        for variant, weights in about.members.items()
-        if (member := current(predictions, variant, weights, map(about.scene, images)))
-    ]
-    label = ensemble_label(tuple(about.members), about.averaging) or archive.name
-    absent = about.members.keys() - {member.variant for member in members}
+    made_from = find_provenance(archive, images, predictions)
+    manifest = made_from.manifest
     return compare(
         archive,
         found,
-        label,
-        about.target,
-        about.color,
-        members,
+        ensemble_label(manifest.variants, manifest.averaging) or archive.name,
+        manifest.target,
+        manifest.mean_color,
+        made_from.members,
         advance,
-        averaging=about.averaging,
-        stretch=about.stretch,
-        absent=tuple(sorted(absent)),
-        scenes=about.scenes,
+        averaging=manifest.averaging,
+        stretch=manifest.stretch,
+        absent=made_from.absent,
+        scenes=manifest.scenes,
     )
 
 
@@ -282,57 +273,3 @@ def _average_of(
         return to_unit(name, average_scene(members, scene, averaging))
 
     return prediction
-
-
-class Manifest(NamedTuple):
-    """What an archive's manifest says of it.
-
-    The SHA-256 of each member's weights, the target, the mean colour of the training, how the
-    members were averaged, whether the images have anchors, and the scene that each image shows.
-    """
-
-    members: dict[str, str]
-    target: str = "reflectance"
-    color: Sequence[float] | None = None
-    averaging: Averaging = "mean"
-    stretch: str = "keep"
-    scenes: Mapping[str, str] = MappingProxyType({})
-
-    def scene(self, image: str) -> SceneKey | None:
-        """The scene that an image shows; a list of names may call it by another date."""
-        return scene_in(self.scenes.get(image, image))
-
-
-def read_manifest(archive: Path) -> Manifest:
-    """What the manifest beside an archive says of it; nothing if there is none for these bytes."""
-    path = archive.with_suffix(".json")
-    if not path.exists():
-        return Manifest({})
-    remedy = "make it again: kit package --overwrite; or move this file away"
-    manifest = read_json(path, remedy)
-    try:
-        if manifest["sha256"] != sha256(archive):
-            return Manifest({})
-        members = {member["variant"]: member["weights_sha256"] for member in manifest["members"]}
-        entries = manifest.get("entries", {})
-        return Manifest(
-            members=members,
-            target=manifest["target"],
-            color=manifest["members"][0]["mean_color"],
-            averaging=read_averaging(path, manifest, tuple(members)),
-            stretch=manifest.get("stretch", "keep"),
-            scenes={str(image): str(entry["scene"]) for image, entry in entries.items()},
-        )
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise InputError(path, f"not a manifest of an archive ({error!r})", remedy=remedy) from None
-
-
-def current(
-    predictions: Path | None, variant: str, weights: str, scenes: Iterable[SceneKey | None]
-) -> Member | None:
-    """The member, if its predictions are still there and of the weights that made the archive."""
-    if predictions is None or not (predictions / variant / "manifest.json").exists():
-        return None
-    member = read_member(predictions / variant)
-    complete = all((member.folder / f"{scene}.npy").exists() for scene in set(scenes))
-    return member if complete and member.weights_sha256 == weights else None

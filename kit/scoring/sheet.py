@@ -15,12 +15,10 @@ from kit.archive.mapping import SarInput, scene_in
 from kit.archive.reader import image_names, open_archive, read_image, to_unit
 from kit.figures.grid import sheet
 from kit.metrics import psnr
-from kit.prediction.members import Member
 from kit.scaling import scale_radar
 from kit.scoring.images import ImageScore, read_truth, worst
-from kit.scoring.score import current, ensemble_label, read_manifest
+from kit.scoring.provenance import find_provenance
 from kit.scoring.truth import load_truth
-from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
@@ -58,26 +56,22 @@ def gallery(
         names = image_names(opened)
         found = load_truth(truth, names, window_days).inputs if isinstance(truth, Path) else truth
         chosen = _worst(found, images) if worst_first else _spread(found)
-        about = read_manifest(archive)
-        members = [
-            member
-            for variant, weights in about.members.items()
-            if (member := current(predictions, variant, weights, map(about.scene, names)))
-        ]
-        radars = _radars(members)
+        made_from = find_provenance(archive, names, predictions)
+        manifest, members = made_from.manifest, made_from.members
+        radars = made_from.radar_scenes()
         rows, labels = [], []
         errors = {(image.scene, image.submission): image for image in images}
         for sar, name in chosen:
-            key = about.scene(name)
+            key = manifest.scene(name)
             row = _radar(radars, key)
             row += [to_unit(name, member.load(str(key))) for member in members]
             row.append(to_unit(name, read_image(opened, name)))
-            row.append(read_truth(sar.nearest(name), about.target).unit)
+            row.append(read_truth(sar.nearest(name), manifest.target).unit)
             rows.append(row)
             labels.append(_label(sar, name, errors.get((sar.name, name))))
     columns = ["VV", "VH"] if radars else []
     columns += [member.variant for member in members]
-    columns += ["ensemble" if ensemble_label([*about.members]) else archive.stem, "truth"]
+    columns += ["ensemble" if manifest.members else archive.stem, "truth"]
     return sheet(rows, columns, labels, path)
 
 
@@ -100,11 +94,6 @@ def _label(sar: SarInput, name: str, image: ImageScore | None) -> str:
         return title
     errors = f"MAE {image.mae:.4f}\nPSNR {psnr(image.mse):.2f} dB"
     return f"{title}\n{errors}\nstretched MSE {image.stretched_mse:.4f}"
-
-
-def _radars(members: list[Member]) -> dict[SceneKey, Scene]:
-    folders = {member.input for member in members if member.input.exists()}
-    return {scene.key: scene for folder in folders for scene in catalog(folder).of("Sentinel1")}
 
 
 def _radar(radars: dict[SceneKey, Scene], key: SceneKey | None) -> list[NDArray[np.generic]]:

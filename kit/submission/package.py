@@ -10,33 +10,28 @@ the same command typed again makes it, of the same bytes, and its second line co
 first.
 """
 
-import dataclasses
 import datetime
 import glob
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from kit.archive.check import Finding, check
 from kit.archive.layout import Layout, find_layout, name_images, read_scenes
-from kit.archive.manifest import describe, made_with, predictions_digest
+from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.archive.reader import name_danger
-from kit.archive.writer import Entry, Sink, write_zip
 from kit.errors import BusyError, CheckError, InputError
-from kit.files import PREDICTIONS, SUBMISSIONS, AnyPath, atomic, lock, sha256, write_json
-from kit.native import cores
-from kit.prediction.anchors import anchor
-from kit.prediction.averaging import Averaging, average, averaging_text, parse_averaging
-from kit.prediction.members import Member, digest, load_scene, read_members, select
+from kit.files import PREDICTIONS, SUBMISSIONS, AnyPath, atomic, lock, sha256
+from kit.prediction.averaging import Averaging, averaging_text, parse_averaging
+from kit.prediction.members import Member, read_members, select
 from kit.progress import Advance
 from kit.scoring.score import Report, compare, ensemble_label
 from kit.scoring.truth import load_truth
-from kit.submission.log import LOG, read_log
-from kit.tiles.tiff import encode_tiff
+from kit.submission.build import Built, build
+from kit.submission.log import LOG, Log, read_log
 
 STRETCHES = ("keep", "anchors")
 SHOWN = 10
@@ -101,141 +96,132 @@ def package(
     """
     predictions, submissions = Path(predictions), Path(submissions)
     expected, truth = (Path(path) if path else None for path in (expected, truth))
+    plan = _plan(predictions, ensemble, average, name, layout, expected, stretch)
+    archive = submissions / f"{plan.name}.zip"
+    with lock(submissions):
+        if archive.exists() and not overwrite:
+            raise BusyError(f"{archive} exists\n  give --overwrite, or another --name")
+        _sweep(submissions, plan.name)
+        log = read_log(submissions)
+        loaded = load_truth(truth, list(plan.names), window_days, advance) if truth else None
+        with atomic(archive) as part:
+            written = _write(part, plan, threads, advance)
+            scores = _score(part, loaded, plan, advance) if loaded else None
+            result = _record(archive, plan, expected, written, scores, log)
+    return result
+
+
+class _Plan(NamedTuple):
+    """What goes into an archive; `names` are those of its images, each with its scene."""
+
+    name: str
+    ensemble: str
+    members: tuple[Member, ...]
+    names: dict[str, str]
+    layout: Layout
+    averaging: Averaging
+    stretch: str
+
+    @property
+    def left_out(self) -> int:
+        """How many predicted scenes are not in the archive."""
+        return len(set(self.members[0].scenes).difference(self.names.values()))
+
+
+def _plan(
+    predictions: Path,
+    ensemble: str | None,
+    average: str,
+    name: str | None,
+    layout: str | Path,
+    expected: Path | None,
+    stretch: str,
+) -> _Plan:
     rules = find_layout(layout)
     if stretch not in STRETCHES:
         raise InputError(stretch, "no such stretch", remedy=f"known are {', '.join(STRETCHES)}")
     chosen, variants = select(predictions, ensemble)
     averaging = parse_averaging(average, variants)
-    average = averaging_text(averaging)
-    name = name or (chosen if average == "mean" else f"{chosen}-{average.replace(',', '-')}")
+    if name is None:
+        suffix = averaging_text(averaging).replace(",", "-")
+        name = chosen if averaging == "mean" else f"{chosen}-{suffix}"
     if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
         remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
         raise InputError(ascii(name)[1:-1][:_LONGEST], "not a name for an archive", remedy=remedy)
     members = read_members(predictions, variants)
     names = _match(members[0].scenes, rules, expected)
-    archive = submissions / f"{name}.zip"
-    with lock(submissions):
-        if archive.exists() and not overwrite:
-            raise BusyError(f"{archive} exists\n  give --overwrite, or another --name")
-        _sweep(submissions, name)
-        log = read_log(submissions)
-        loaded = load_truth(truth, list(names), window_days, advance) if truth else None
-        started = time.perf_counter()
-        with atomic(archive) as part:
-            with part.open("wb") as file:
-                built = build(
-                    file,
-                    members,
-                    names,
-                    averaging=averaging,
-                    stretch=stretch,
-                    threads=threads,
-                    advance=advance,
-                )
-            written = time.perf_counter()
-            _refuse(check(part, rules, list(names), advance).findings)
-            checked = time.perf_counter()
-            checksum = sha256(part)
-            scores = (
-                _score(part, loaded, members, names, averaging, stretch, advance)
-                if loaded
-                else None
-            )
-            result = Package(
-                archive=archive,
-                manifest=archive.with_suffix(".json"),
-                images=len(names),
-                left_out=len(set(members[0].scenes).difference(names.values())),
-                sha256=checksum,
-                scores=scores,
-                write_seconds=written - started,
-                check_seconds=checked - written,
-            )
-            created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            about = {
-                "name": name,
-                "ensemble": chosen,
-                "created": created,
-                "images": result.images,
-                "left_out": result.left_out,
-                "sha256": checksum,
-                "target": members[0].target,
-                "average": average,
-                "stretch": stretch,
-                "layout": dataclasses.asdict(rules),
-                "expected": expected and _described(expected),
-                "members": [describe(who, built.predictions[who.variant]) for who in members],
-                "made_with": made_with(),
-                "scores": scores and scores.as_dict(),
-                "entries": {
-                    image: {"scene": scene, "sha256": built.entries[image]}
-                    for image, scene in names.items()
-                },
-            }
-            write_json(result.manifest, about)
-            # In the column of the members: a log that was begun before has no other for it.
-            averaged = "" if average == "mean" else f" ({average})"
-            line = {"time": created, "name": name, "members": " ".join(variants) + averaged}
-            log.append((scores.as_dict() if scores else {}) | line | {"sha256": checksum})
-    return result
+    return _Plan(name, chosen, members, names, rules, averaging, stretch)
 
 
-class Built(NamedTuple):
-    """What went into an archive: the SHA-256 of each image, and of each member's predictions."""
+class _Written(NamedTuple):
+    """An archive that was written and that the server would accept."""
 
-    entries: dict[str, str]
-    predictions: dict[str, str]
+    built: Built
+    sha256: str
+    write_seconds: float
+    check_seconds: float
 
 
-def build(
-    sink: Sink,
-    members: Sequence[Member],
-    names: Mapping[str, str],
-    *,
-    averaging: Averaging = "mean",
-    stretch: str = "keep",
-    threads: int | None = None,
-    advance: Advance | None = None,
-) -> Built:
-    """Average the members and write the zip; the bytes depend on predictions and names alone.
+def _write(path: Path, plan: _Plan, threads: int | None, advance: Advance | None) -> _Written:
+    started = time.perf_counter()
+    with path.open("wb") as file:
+        built = build(
+            file,
+            plan.members,
+            plan.names,
+            averaging=plan.averaging,
+            stretch=plan.stretch,
+            threads=threads,
+            advance=advance,
+        )
+    written = time.perf_counter()
+    _refuse(check(path, plan.layout, list(plan.names), advance).findings)
+    checked = time.perf_counter()
+    return _Written(built, sha256(path), written - started, checked - written)
 
-    Args:
-        sink: the open file, or whatever else takes the bytes of the archive.
-        members: whose predictions are averaged.
-        names: each image's name with its scene; images of one scene are made once.
-        averaging: as `kit.prediction.averaging.average` takes it.
-        stretch: as `package` takes it.
-        threads: how many average and deflate; one for each core if None.
-        advance: called with the images made, and their number.
 
-    Raises:
-        InputError: a prediction is missing, damaged, or of another size than another member's.
-    """
-    scenes: dict[str, list[str]] = {}
-    for name, scene in names.items():
-        scenes.setdefault(scene, []).append(name)
-    digests: dict[str, dict[str, str]] = {member.variant: {} for member in members}
-
-    def make(scene: str) -> bytes:
-        images = load_scene(members, scene)
-        for member, image in zip(members, images, strict=True):
-            digests[member.variant][scene] = digest(image)
-        averaged = average(images, averaging)
-        # A picture of one colour stays one, so that the check that follows refuses it.
-        one_color = (averaged == averaged[:, :1, :1]).all()
-        anchored = stretch == "anchors" and not one_color
-        return encode_tiff(anchor(averaged) if anchored else averaged)
-
-    def entries() -> Iterator[Entry]:
-        done = 0
-        for scene, listed in scenes.items():
-            yield listed, partial(make, scene)
-            done += len(listed)
-            if advance:
-                advance(done, len(names))
-
-    found = write_zip(sink, entries(), threads=threads or cores())
-    return Built(found, {name: predictions_digest(made) for name, made in digests.items()})
+def _record(
+    archive: Path,
+    plan: _Plan,
+    expected: Path | None,
+    written: _Written,
+    scores: Report | None,
+    log: Log,
+) -> Package:
+    """Write the manifest, and the line in the log."""
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    numbers = scores.as_dict() if scores else None
+    write_manifest(
+        archive,
+        ensemble=plan.ensemble,
+        created=created,
+        left_out=plan.left_out,
+        checksum=written.sha256,
+        averaging=plan.averaging,
+        stretch=plan.stretch,
+        layout=plan.layout,
+        expected=expected,
+        members=plan.members,
+        predictions=written.built.predictions,
+        scores=numbers,
+        scenes=plan.names,
+        entries=written.built.entries,
+    )
+    # In the column of the members: an older log has no column of its own for it.
+    averaged = "" if plan.averaging == "mean" else f" ({averaging_text(plan.averaging)})"
+    members = " ".join(member.variant for member in plan.members) + averaged
+    line = {"time": created, "name": plan.name, "members": members, "sha256": written.sha256}
+    log.append((numbers or {}) | line)
+    return Package(
+        archive=archive,
+        manifest=manifest_path(archive),
+        images=len(plan.names),
+        left_out=plan.left_out,
+        sha256=written.sha256,
+        scores=scores,
+        write_seconds=written.write_seconds,
+        check_seconds=written.check_seconds,
+    )
 
 
 def _sweep(submissions: Path, name: str) -> None:
@@ -243,10 +229,6 @@ def _sweep(submissions: Path, name: str) -> None:
     for file in (f"{name}.zip", f"{name}.json", LOG):
         for part in submissions.glob(f".{glob.escape(file)}.*.part"):
             part.unlink(missing_ok=True)
-
-
-def _described(file: Path) -> dict[str, str]:
-    return {"path": str(file.resolve()), "sha256": sha256(file)}
 
 
 def _match(scenes: Sequence[str], layout: Layout, expected: Path | None) -> dict[str, str]:
@@ -273,24 +255,16 @@ def _refuse(found: Sequence[Finding]) -> None:
         raise CheckError("\n".join([title, *lines]) + more)
 
 
-def _score(
-    archive: Path,
-    truth: TruthSet,
-    members: Sequence[Member],
-    names: Mapping[str, str],
-    averaging: Averaging,
-    stretch: str,
-    advance: Advance | None,
-) -> Report:
+def _score(archive: Path, truth: TruthSet, plan: _Plan, advance: Advance | None) -> Report:
     return compare(
         archive,
         truth,
-        ensemble_label([member.variant for member in members], averaging),
-        members[0].target,
-        members[0].mean_color,
-        members,
+        ensemble_label([member.variant for member in plan.members], plan.averaging),
+        plan.members[0].target,
+        plan.members[0].mean_color,
+        plan.members,
         advance,
-        averaging=averaging,
-        stretch=stretch,
-        scenes=names,
+        averaging=plan.averaging,
+        stretch=plan.stretch,
+        scenes=plan.names,
     )

@@ -14,14 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kit.archive.manifest import Origin, Provenance, made_with, predictions_digest, read_provenance
+from kit.archive.made_with import made_with
+from kit.archive.manifest import (
+    PACKAGE_AGAIN,
+    Manifest,
+    MemberRecord,
+    predictions_digest,
+    read_manifest,
+)
 from kit.archive.writer import Sink
 from kit.errors import BusyError, InputError
 from kit.files import WORK, atomic, sha256
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.members import Member, digest, read_member
 from kit.progress import Advance
-from kit.submission.package import Built, build
+from kit.submission.build import Built, build
 
 State = Literal["same", "there", "changed", "gone"]
 
@@ -83,14 +90,15 @@ def reproduce(
         runs: the folder of trained runs, needed only where predictions are gone.
         work: the folder of the pair table, needed only where runs are gone too.
         out: where to write what is built; nowhere if None.
-        threads: as `kit.submission.package.build` takes it.
+        threads: as `kit.submission.build.build` takes it.
         advance: called with the images made, and their number.
 
     Raises:
         InputError: the manifest is not one, or lists no images.
         BusyError: there is something at `out`.
     """
-    about = read_provenance(manifest)
+    about = read_manifest(manifest)
+    _require_complete(manifest, about)
     if out and out.exists():
         raise BusyError(f"{out} exists\n  nothing is replaced: give another --out")
     parts = [_archive(about)]
@@ -105,9 +113,9 @@ def reproduce(
             found, built = _build(about, members, out, threads, advance)
         except InputError as error:  # members of different sizes
             parts.append(Part("images", "changed", error.brief, error.remedy))
-    for origin in about.members:
-        parts += _member_parts(origin, loaded[origin.variant], scenes, runs, built)
-        parts.append(_pairs(origin, table, pairs))
+    for record in about.members:
+        parts += _member_parts(record, loaded[record.variant], scenes, runs, built)
+        parts.append(_pairs(record, table, pairs))
     then, now = about.made_with, made_with()
     return Reproduction(
         manifest=manifest,
@@ -126,6 +134,15 @@ def reproduce(
         },
         out=out if built else None,
     )
+
+
+def _require_complete(path: Path, manifest: Manifest) -> None:
+    """Refuse a manifest of an older kit, which recorded less."""
+    if not manifest.entries or None in manifest.entries.values():
+        raise InputError(path, "does not list the images of its archive", remedy=PACKAGE_AGAIN)
+    if any(None in (who.input, who.predictions_sha256) for who in manifest.members):
+        problem = "does not say from which tiles and predictions its archive was made"
+        raise InputError(path, problem, remedy=PACKAGE_AGAIN)
 
 
 def _load(folder: Path, scenes: Iterable[str]) -> Member | InputError:
@@ -153,7 +170,7 @@ class _Checksum:
 
 
 def _build(
-    about: Provenance,
+    about: Manifest,
     members: Sequence[Member],
     out: Path | None,
     threads: int | None,
@@ -179,7 +196,7 @@ def _build(
     return sha256(out), built
 
 
-def _archive(about: Provenance) -> Part:
+def _archive(about: Manifest) -> Part:
     """The archive itself, which nothing depends on."""
     if not about.archive.exists():
         return Part(str(about.archive), "gone")
@@ -189,21 +206,21 @@ def _archive(about: Provenance) -> Part:
 
 
 def _member_parts(
-    origin: Origin,
+    record: MemberRecord,
     member: Member | InputError,
     scenes: Sequence[str],
     runs: Path,
     built: Built | None,
 ) -> list[Part]:
-    weights, tiles = _weights(origin, runs), _tiles(origin)
-    name = f"predictions of {origin.variant}"
-    remedy = _remedy(origin, weights, tiles)
+    weights, tiles = _weights(record, runs), _tiles(record)
+    name = f"predictions of {record.variant}"
+    remedy = _remedy(record, weights, tiles)
     if isinstance(member, InputError):
         predictions = Part(name, "gone", member.brief, remedy)
-    elif _digest(member, scenes, built) == origin.predictions_sha256:
+    elif _digest(member, scenes, built) == record.predictions_sha256:
         predictions = Part(name, "same")
     else:
-        predictions = Part(name, "changed", _why(origin, member), f"{remedy} --overwrite")
+        predictions = Part(name, "changed", _why(record, member), f"{remedy} --overwrite")
     return [predictions, weights, tiles]
 
 
@@ -213,25 +230,26 @@ def _digest(member: Member, scenes: Sequence[str], built: Built | None) -> str:
     return predictions_digest({scene: digest(member.load(scene)) for scene in scenes})
 
 
-def _why(origin: Origin, member: Member) -> str:
-    if member.weights_sha256 != origin.weights_sha256:
+def _why(record: MemberRecord, member: Member) -> str:
+    if member.weights_sha256 != record.weights_sha256:
         return "made by other weights"
-    if member.engines != origin.engines:
+    if member.engines != record.engines:
         return "made by the same weights on another machine, or otherwise"
     return "other values by the same weights"
 
 
-def _weights(origin: Origin, runs: Path) -> Part:
-    path = runs / origin.variant / "weights.safetensors"
+def _weights(record: MemberRecord, runs: Path) -> Part:
+    path = runs / record.variant / "weights.safetensors"
     if not path.exists():
         return Part(str(path), "gone")
-    if sha256(path) != origin.weights_sha256:
+    if sha256(path) != record.weights_sha256:
         return Part(str(path), "changed", "trained anew since")
     return Part(str(path), "same")
 
 
-def _tiles(origin: Origin) -> Part:
-    return Part(str(origin.input), "there" if origin.input.exists() else "gone")
+def _tiles(record: MemberRecord) -> Part:
+    there = record.input is not None and record.input.exists()
+    return Part(str(record.input), "there" if there else "gone")
 
 
 def _fingerprint(table: Path) -> str | InputError:
@@ -241,20 +259,20 @@ def _fingerprint(table: Path) -> str | InputError:
         return error
 
 
-def _pairs(origin: Origin, table: Path, found: str | InputError) -> Part:
+def _pairs(record: MemberRecord, table: Path, found: str | InputError) -> Part:
     """The pairs that a member was trained on."""
-    name = f"pairs of {origin.variant}"
+    name = f"pairs of {record.variant}"
     if isinstance(found, InputError):
         return Part(name, "gone", found.brief)
-    if origin.pairs_sha256 is None:
+    if record.pairs_sha256 is None:
         return Part(name, "there", "its manifest does not tell which they were")
-    if found != origin.pairs_sha256:
+    if found != record.pairs_sha256:
         return Part(name, "changed", f"{table} holds others")
     return Part(name, "same")
 
 
-def _remedy(origin: Origin, weights: Part, tiles: Part) -> str:
+def _remedy(record: MemberRecord, weights: Part, tiles: Part) -> str:
     lost = [part.name for part in (weights, tiles) if part.state not in ("same", "there")]
     first = f"bring back {' and '.join(lost)}, then " if lost else ""
-    command = f"kit predict --ensemble {origin.variant} --input {shlex.quote(str(origin.input))}"
+    command = f"kit predict --ensemble {record.variant} --input {shlex.quote(str(record.input))}"
     return f"{first}run: {command}"

@@ -19,7 +19,8 @@ import tifffile
 import kit
 from kit.archive.check import check
 from kit.archive.layout import LAYOUTS
-from kit.archive.manifest import made_with, predictions_digest, read_provenance
+from kit.archive.made_with import made_with
+from kit.archive.manifest import predictions_digest, read_manifest
 from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import lock, sha256
 from kit.prediction.averaging import Averaging
@@ -230,7 +231,7 @@ def test_the_way_of_averaging_is_in_pixels_name_manifest_scores_and_log(
         found = tifffile.imread(archive.open(NAMES[0])).transpose(2, 0, 1)
     np.testing.assert_array_equal(found, average_images([image(1), image(3), image(5)], way))
     assert json.loads(result.manifest.read_text())["average"] == recorded
-    assert read_provenance(result.manifest).averaging == way
+    assert read_manifest(result.manifest).averaging == way
     again = score(result.archive, tmp_path / "truth", predictions=tmp_path / "predictions")
     assert again == result.scores
     how = "" if way == "mean" else f"; {recorded}"
@@ -391,7 +392,7 @@ def test_killed_anywhere_the_same_command_finishes_the_work(
     whole = {"mine.zip", "mine.json", "submissions.csv"}
     if archive.exists():
         assert (target, moment) == ("mine.zip", "after")
-        assert read_provenance(archive.with_suffix(".json")).sha256 == sha256(archive)
+        assert read_manifest(archive.with_suffix(".json")).sha256 == sha256(archive)
         with pytest.raises(BusyError):
             run(ensemble="one", name="mine")
     else:
@@ -404,7 +405,7 @@ def test_killed_anywhere_the_same_command_finishes_the_work(
     kill("overwrite")
     result = run(ensemble="one", name="mine", overwrite=True)
     assert files(tmp_path) == whole
-    assert read_provenance(result.manifest).sha256 == result.sha256 == sha256(archive) != row.sha256
+    assert read_manifest(result.manifest).sha256 == result.sha256 == sha256(archive) != row.sha256
     assert {row.sha256 for row in leaderboard(archive.parent).rows} == {row.sha256, result.sha256}
 
 

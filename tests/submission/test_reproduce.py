@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import kit.archive.manifest
+import kit.archive.made_with
 import kit.archive.writer
 from kit.errors import BusyError, InputError
 from kit.files import sha256
@@ -230,7 +230,7 @@ def test_members_of_other_sizes(packaged: Package) -> None:
 def test_another_version_that_changes_the_bytes_is_named(
     packaged: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit.archive.manifest.zlib, "ZLIB_RUNTIME_VERSION", "99")
+    monkeypatch.setattr(kit.archive.made_with.zlib, "ZLIB_RUNTIME_VERSION", "99")
     monkeypatch.setattr(kit.archive.writer, "_STRATEGY", 0)
     result = again(packaged.manifest)
     assert not result.same and result.entries == ()

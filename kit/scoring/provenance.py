@@ -1,0 +1,63 @@
+"""What an archive was made from, as far as it is still there: members' predictions, radar tiles."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive.manifest import Manifest, find_manifest
+from kit.prediction.members import Member, read_member
+from kit.tiles.catalog import catalog
+from kit.tiles.names import SceneKey
+from kit.tiles.scenes import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The manifest of an archive, and those of its members whose predictions are unchanged.
+
+    `absent` are the other members: their predictions are missing, incomplete or of other weights.
+    """
+
+    manifest: Manifest
+    members: tuple[Member, ...]
+    absent: tuple[str, ...]
+
+    def radar_scenes(self) -> dict[SceneKey, Scene]:
+        """The radar scenes in the folders that the members were predicted from."""
+        folders = {member.input for member in self.members if member.input.exists()}
+        return {scene.key: scene for folder in folders for scene in catalog(folder).of("Sentinel1")}
+
+
+def find_provenance(archive: Path, images: Iterable[str], predictions: Path | None) -> Provenance:
+    """Look for what an archive was made from.
+
+    Args:
+        archive: the zip.
+        images: the names of its images.
+        predictions: the folder of predictions; None to look for no member.
+
+    Raises:
+        InputError: the manifest beside the archive, or one of a member's predictions, is damaged.
+    """
+    manifest = find_manifest(archive)
+    scenes = {manifest.scene(image) for image in images}
+    found = {
+        record.variant: _unchanged(predictions, record.variant, record.weights_sha256, scenes)
+        for record in manifest.members
+    }
+    return Provenance(
+        manifest=manifest,
+        members=tuple(member for member in found.values() if member),
+        absent=tuple(sorted(variant for variant, member in found.items() if not member)),
+    )
+
+
+def _unchanged(
+    predictions: Path | None, variant: str, weights: str, scenes: Iterable[SceneKey | None]
+) -> Member | None:
+    """The member, if its predictions are complete and of the weights that made the archive."""
+    if predictions is None or not (predictions / variant / "manifest.json").exists():
+        return None
+    member = read_member(predictions / variant)
+    complete = all((member.folder / f"{scene}.npy").exists() for scene in scenes)
+    return member if complete and member.weights_sha256 == weights else None

@@ -175,7 +175,7 @@ def serve(asked: Connection, root: Path, name: str, backend: str, precision: Pre
     about = json.loads((drawer.folder / "engine.json").read_text())["made"]
     asked.send({
         "batch": drawer.batch, "build_s": about.get("build_s", 0.0),
-        "mean_error": drawer.verdict.mean, "largest_error": drawer.verdict.largest,
+        "mean_error": drawer.accuracy.mean, "largest_error": drawer.accuracy.largest,
     })  # fmt: skip
     tiles = torch.rand(drawer.batch, 2, SIDE, SIDE) * 2 - 1
     while True:

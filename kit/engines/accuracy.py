@@ -1,7 +1,7 @@
-"""The accuracy gate: what an engine changes, compared with eager float32.
+"""The accuracy check: how much an engine changes the predictions of eager float32, and the MAE.
 
-In: tiles, with their truths where they are known, and two ways to draw them. Out: how far the
-pictures are apart, and what that does to the MAE.
+In: tiles, with their truths where they are known, and the images that both predict. Out: how much
+the images differ, and by which share the MAE changes.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Tiles to try an engine on.
+    """Tiles to check and to calibrate an engine with.
 
-    `radar` [N, 2, H, W] in [0, 1] is compared on, and `optical` [N, 3, H, W] in [0, 1] is its truth
-    if there is one. `calibration` [M, 2, H, W] in [0, 1] is like what the network was trained on.
-    `known_mae` is that of the weights on their hold-out, `source` where the tiles are from.
+    `radar` [N, 2, H, W] in [0, 1] is the input of the check, and `optical` [N, 3, H, W] in [0, 1]
+    its truth if there is one. `calibration` [M, 2, H, W] in [0, 1] is like the training data.
+    `known_mae` is the MAE of the weights on their hold-out, `source` says where the tiles are from.
     """
 
     radar: NDArray[np.float32]
@@ -28,11 +28,12 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the comparison found, in [0, 1].
+class Accuracy:
+    """How an engine's images differ from those of eager float32, in [0, 1].
 
-    `change` is the share of its MAE that the engine loses or gains. Without truths it is the
-    largest that the mean difference allows; without a known MAE either, there is none.
+    `mean` and `largest` are absolute differences. `mae_eager` and `mae` are None without truths.
+    `change` is the share by which the MAE changes; without truths it is the upper bound that the
+    mean difference gives, and without a known MAE either it is None.
     """
 
     tiles: int
@@ -44,31 +45,43 @@ class Verdict:
     change: float | None
 
     def passes(self, tolerance: float) -> bool:
-        """Whether the engine's pictures may stand for those of eager float32."""
+        """Whether the MAE changes by at most this share; not if the change is unknown."""
         return self.change is not None and self.change <= tolerance
 
     def as_dict(self) -> dict[str, Any]:
-        """The verdict as JSON."""
+        """The fields as JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
         if not self.tiles:
             return self.source
-        words = f"mean difference {self.mean:.1e}, largest {self.largest:.1e}"
+        differences = f"mean difference {self.mean:.1e}, largest {self.largest:.1e}"
         if self.change is None:
-            return f"{words}; no truth to say what that does to the MAE"
+            return f"{differences}; without truth or a known MAE, its change is unknown"
         bound = "" if self.mae is not None else "at most "
-        return f"{words}, MAE changed by {bound}{100 * self.change:.2f} % ({self.tiles} tiles)"
+        return (
+            f"{differences}, MAE changed by {bound}{100 * self.change:.2f} % ({self.tiles} tiles)"
+        )
 
 
-REFERENCE = Verdict(0, "none: this is the reference that others have to equal", 0, 0, None, None, 0)
+# Engines and manifests record this text, also those that version 0.1.0 wrote.
+REFERENCE = Accuracy(
+    0, "none: this is the reference that others have to equal", 0, 0, None, None, 0
+)
 
 
-def compare(samples: Samples, expected: NDArray[np.float32], found: NDArray[np.float32]) -> Verdict:
-    """Compare pictures [N, 3, H, W] in [0, 1] of an engine with those of eager float32."""
-    apart = np.abs(found - expected)
-    # A difference that is not a number is the largest there is.
-    mean, largest = float(apart.mean(dtype=np.float64)), float(apart.max())
+def compare(
+    samples: Samples, expected: NDArray[np.float32], found: NDArray[np.float32]
+) -> Accuracy:
+    """Compare images [N, 3, H, W] in [0, 1] of an engine with those of eager float32.
+
+    Args:
+        samples: the tiles that both predicted.
+        expected: the images of eager float32.
+        found: the images of the engine. Where one is not finite, all differences are infinite.
+    """
+    difference = np.abs(found - expected)
+    mean, largest = float(difference.mean(dtype=np.float64)), float(difference.max())
     if not np.isfinite(largest):
         mean = largest = float("inf")
     before = after = change = None
@@ -78,4 +91,4 @@ def compare(samples: Samples, expected: NDArray[np.float32], found: NDArray[np.f
         change = abs(after - before) / before if np.isfinite(mean) else mean
     elif samples.known_mae:
         change = mean / samples.known_mae
-    return Verdict(len(expected), samples.source, mean, largest, before, after, change)
+    return Accuracy(len(expected), samples.source, mean, largest, before, after, change)

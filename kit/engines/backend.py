@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from kit.engines.request import Precision
 from kit.models.infer import Forward
+
+OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+"""What an engine raises where the device's memory does not hold a batch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,102 +1,113 @@
-"""Engines on disk, each a folder that is there whole or not at all.
+"""The folder of engines: one complete folder for each engine.
 
-In: what an engine is of and for, and how to make it. Out: its folder, with an `engine.json` that
-holds that key, the SHA-256 of every file and what was measured when it was made. What is damaged or
-was made for something else is never used: it is made again.
+In: the key of an engine, and a function that builds it. Out: its folder, with an `engine.json` that
+holds the key, the SHA-256 of every file and what was measured. A folder that is damaged or belongs
+to another key is never used: the engine is built again.
 """
 
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kit.engines.accuracy import Accuracy
+from kit.engines.backend import Plan
 from kit.errors import BusyError, InputError
 from kit.files import json_sha256, lock, read_json, sha256, sync_folder, write_json
 from kit.progress import Report
 
-_ABOUT = "engine.json"
-_PART = "part"
+_RECORD = "engine.json"
+_PART = "part"  # the folder that an engine is built in
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How an engine is run fastest on this machine, its images/s then, and its accuracy."""
+
+    plan: Plan
+    rate: float
+    accuracy: Accuracy
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An engine's folder, and what its maker found out about it."""
+    """An engine's folder, and the facts that its `engine.json` records beside key and files."""
 
     folder: Path
-    about: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def find(cache: Path, name: str, key: Mapping[str, Any], report: Report) -> Entry | None:
-    """The engine of this key, if it is there and whole; says why where it is there and is not."""
+    """The engine of this key if its folder is intact, else None; reports a folder that is not."""
     folder = _folder(cache, name, key)
     if not folder.exists():
         return None
-    remedy = "it is built again"
+    remedy = "the engine is built again"
     try:
-        about = read_json(folder / _ABOUT, remedy)
-        if not isinstance(about, dict) or about.pop("check", None) != json_sha256(about):
-            raise InputError(folder / _ABOUT, "damaged", remedy=remedy)
-        if about["key"] != dict(key):
-            raise InputError(folder, "made for something else", remedy=remedy)
-        for file, digest in about["files"].items():
+        record = read_json(folder / _RECORD, remedy)
+        if not isinstance(record, dict) or record.pop("check", None) != json_sha256(record):
+            raise InputError(folder / _RECORD, "damaged", remedy=remedy)
+        if record["key"] != dict(key):
+            raise InputError(folder, "belongs to another engine", remedy=remedy)
+        for file, digest in record["files"].items():
             if not (folder / file).is_file() or sha256(folder / file) != digest:
-                raise InputError(folder / file, "damaged or gone", remedy=remedy)
+                raise InputError(folder / file, "missing or damaged", remedy=remedy)
     except InputError as error:
         report(f"{error.where}: {error.problem}; {remedy}")
         return None
-    except OSError as error:  # another process replaces it just now, or the disk fails
+    except OSError as error:  # another process is replacing it, or the disk fails
         report(f"{folder}: not readable ({error.strerror}); {remedy}")
         return None
-    return Entry(folder, about["made"])
+    return Entry(folder, record["made"])
 
 
 def obtain(
     cache: Path,
     name: str,
     key: Mapping[str, Any],
-    make: Callable[[Path], dict[str, Any]],
+    build: Callable[[Path], dict[str, Any]],
     report: Report,
 ) -> Entry:
-    """The engine of this key; where it is missing, made by this process or another, once.
+    """The engine of this key; built first if it is missing, by only one of several processes.
 
     Args:
         cache: the folder of engines.
-        name: what a reader sees in the folder's name.
-        key: all that decides whether one engine can stand for another.
-        make: writes the engine's files into a folder, and returns what to remember of it.
-        report: takes a line about what is being waited for or made again.
+        name: the readable part of the folder's name.
+        key: everything that decides whether one engine can replace another.
+        build: writes the engine's files into a folder, and returns the facts to record.
+        report: takes a line about waiting for another process and about damaged folders.
 
     Raises:
-        OutputError: there is no room or no leave to write.
+        OutputError: `cache` cannot be written to.
     """
     if found := find(cache, name, key, report):
         return found
     folder = _folder(cache, name, key)
-    aside = _aside(folder)
-    with _turn(aside, report):
+    lock_folder = _lock_folder(folder)
+    with _wait_for_lock(lock_folder, report):
         if found := find(cache, name, key, lambda _: None):
             return found
-        part = aside / _PART
+        part = lock_folder / _PART
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.mkdir()
-            made = make(part)
+            facts = build(part)
             files = sorted(path for path in part.rglob("*") if path.is_file())
-            about = {
+            record = {
                 "key": dict(key),
                 "files": {str(path.relative_to(part)): sha256(path) for path in files},
-                "made": made,
+                "made": facts,
             }
-            _write(part, about)
+            _write(part, record)
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
             sync_folder(cache)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    return Entry(folder, made)
+    return Entry(folder, facts)
 
 
 def amend(
@@ -105,27 +116,44 @@ def amend(
     find_out: Callable[[Path], dict[str, Any]],
     report: Report,
 ) -> None:
-    """Add to what is known of an engine what `find_out` says, if `field` is not known yet.
+    """Add to the facts of an engine those that `find_out` returns, unless `field` is among them.
 
     Raises:
-        OutputError: there is no room or no leave to write.
+        OutputError: the engine's folder cannot be written to.
     """
-    if field in entry.about:
+    if field in entry.facts:
         return
-    with _turn(_aside(entry.folder), report):
-        about = read_json(entry.folder / _ABOUT, "compile the engine again")
-        if field not in about["made"]:
-            about["made"] |= find_out(entry.folder)
-            _write(entry.folder, about)
-    entry.about.update(about["made"])
+    with _wait_for_lock(_lock_folder(entry.folder), report):
+        record = read_json(entry.folder / _RECORD, "compile the engine again")
+        if field not in record["made"]:
+            record["made"] |= find_out(entry.folder)
+            _write(entry.folder, record)
+    entry.facts.update(record["made"])
 
 
-def _write(folder: Path, about: dict[str, Any]) -> None:
-    about.pop("check", None)
-    write_json(folder / _ABOUT, about | {"check": json_sha256(about)})
+def measured(entry: Entry, measure: Callable[[Path], Measurement], report: Report) -> Measurement:
+    """What was measured of an engine, by `measure` if it was not measured before.
+
+    Raises:
+        OutputError: the engine's folder cannot be written to.
+    """
+
+    def find_out(folder: Path) -> dict[str, Any]:
+        found = measure(folder)
+        accuracy = found.accuracy.as_dict()
+        return {"plan": asdict(found.plan), "rate": found.rate, "gate": accuracy}
+
+    amend(entry, "plan", find_out, report)
+    facts = entry.facts
+    return Measurement(Plan(**facts["plan"]), float(facts["rate"]), Accuracy(**facts["gate"]))
 
 
-def _aside(folder: Path) -> Path:
+def _write(folder: Path, record: dict[str, Any]) -> None:
+    record.pop("check", None)
+    write_json(folder / _RECORD, record | {"check": json_sha256(record)})
+
+
+def _lock_folder(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}")
 
 
@@ -134,17 +162,17 @@ def _folder(cache: Path, name: str, key: Mapping[str, Any]) -> Path:
 
 
 @contextmanager
-def _turn(folder: Path, report: Report) -> Iterator[None]:
-    """Hold `folder`, once whoever holds it now is done."""
+def _wait_for_lock(folder: Path, report: Report) -> Iterator[None]:
+    """Lock `folder`, after any other process has released it."""
     with ExitStack() as stack:
-        told = False
+        reported = False
         while True:
             try:
                 stack.enter_context(lock(folder))
                 break
             except BusyError as error:
-                if not told:
+                if not reported:
                     report(f"waiting: {error}")
-                told = True
+                reported = True
                 time.sleep(0.3)
         yield

@@ -80,7 +80,7 @@ def compile(
             built.append(Built(name, request.backend, request.precision, *shape, None, gate))
         else:
             engine = choose(weights, shape, request, cache=engines, samples=tiles_of, report=report)
-            found = engine.name, engine.spec.precision, *shape, engine.rate, str(engine.verdict)
+            found = engine.name, engine.spec.precision, *shape, engine.rate, str(engine.accuracy)
             built.append(Built(name, *found))
     return tuple(built)
 

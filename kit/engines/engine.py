@@ -1,7 +1,7 @@
-"""A built engine, ready to draw.
+"""An engine that is ready to run.
 
-In: an entry of the cache. Out: a function from SAR to RGB that says what it is, loads itself when
-it is first called, and takes smaller batches where the device has no room for whole ones.
+In: a folder of the cache, and what was measured of it. Out: a function from SAR to RGB that loads
+its files when it is first called, and runs smaller batches where the device's memory is short.
 """
 
 from dataclasses import asdict
@@ -11,38 +11,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.engines.accuracy import REFERENCE, Verdict
-from kit.engines.backend import Backend, Plan, Spec
+from kit.engines.accuracy import REFERENCE
+from kit.engines.backend import OUT_OF_MEMORY, Backend, Plan, Spec
 from kit.engines.backends import eager
-from kit.engines.cache import Entry
+from kit.engines.cache import Measurement
 from kit.errors import InputError
 from kit.models.infer import Forward
 from kit.progress import Report
 from kit.runs.weights import Weights
 
-NO_ROOM = (MemoryError, torch.OutOfMemoryError)
-
 
 class Engine:
-    """A generator that is ready to draw tiles of one size, in calls of `batch`."""
+    """A generator that is ready to predict tiles of one size, in calls of `batch`.
+
+    `rate` is what was measured, in images/s; 0 if nothing was. `accuracy` compares it with eager
+    float32. `plan` may have a smaller batch than calls have, where the device's memory is short.
+    """
 
     def __init__(
         self,
         name: str,
         backend: Backend,
         spec: Spec,
-        entry: Entry,
+        folder: Path,
+        measurement: Measurement,
         weights: Weights,
         report: Report = lambda _: None,
     ) -> None:
         self.name = name
         self.spec = spec
-        self.plan = Plan(**entry.about["plan"])
-        self.batch = self.plan.batch
-        self.rate = float(entry.about["rate"])
-        self.verdict = Verdict(**entry.about["gate"])
+        self.folder = folder
+        self.plan = measurement.plan
+        self.batch = measurement.plan.batch
+        self.rate = measurement.rate
+        self.accuracy = measurement.accuracy
         self._backend = backend
-        self.folder = entry.folder
         self._weights = weights
         self._report = report
         self._run: Forward | None = None
@@ -51,10 +54,9 @@ class Engine:
     def eager(
         cls, weights: Weights, size: tuple[int, int], report: Report = lambda _: None
     ) -> "Engine":
-        """The generator as it was trained, which needs no building."""
-        plan = asdict(eager.plans()[0])
-        entry = Entry(Path(), {"plan": plan, "rate": 0, "gate": REFERENCE.as_dict()})
-        return cls("eager", eager, Spec("float32", *size), entry, weights, report)
+        """The generator as it was trained, which needs no build."""
+        measurement = Measurement(eager.plans()[0], 0, REFERENCE)
+        return cls("eager", eager, Spec("float32", *size), Path(), measurement, weights, report)
 
     def fits(self, height: int, width: int) -> bool:
         """Whether it takes tiles of this size."""
@@ -63,10 +65,10 @@ class Engine:
     def __call__(self, sar: Tensor) -> Tensor:
         """SAR [batch, 2, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], on the CPU.
 
-        Where the device has no room for a whole batch any more, it is drawn in parts.
+        Where the device's memory no longer holds a batch, the batch is run in equal parts.
 
         Raises:
-            InputError: the batch has another shape, or there is no room for a single tile.
+            InputError: the batch has another shape, or the memory does not hold a single tile.
         """
         shape = (self.batch, 2, self.spec.height, self.spec.width)
         if sar.shape != shape:
@@ -78,19 +80,19 @@ class Engine:
                     self._run = self._load()
                 parts = range(0, self.batch, self.plan.batch)
                 return torch.cat([self._run(sar[at : at + self.plan.batch]) for at in parts])
-            except NO_ROOM:
+            except OUT_OF_MEMORY:
                 pass  # only after the handler is what the failed call held free again
             self._halve()
 
     def describe(self) -> dict[str, Any]:
-        """What a manifest says of it: the last digits of a picture may depend on all of this."""
+        """The engine as a manifest records it: the last digits of an image may depend on this."""
         return {
             "name": self.name,
             "version": self._backend.version(),
             "device": self._backend.device(),
             "precision": self.spec.precision,
             **asdict(self.plan),
-            "gate": self.verdict.as_dict(),
+            "gate": self.accuracy.as_dict(),
         }
 
     def _load(self) -> Forward:
@@ -107,11 +109,11 @@ class Engine:
             instead = ", or predict with --backend eager"
             raise InputError(
                 self._backend.device(),
-                f"has no room for one tile of {self.spec.height}x{self.spec.width}",
-                remedy="end what else runs on it" + (instead if self.name != "eager" else ""),
+                f"has too little memory for one tile of {self.spec.height}x{self.spec.width}",
+                remedy="end other programs that use it" + (instead if self.name != "eager" else ""),
             )
-        # Parts of equal size, because an engine is loaded for one.
+        # Parts of equal size, because an engine is loaded for one batch size.
         fewer = max(count for count in range(1, batch // 2 + 1) if batch % count == 0)
         self.plan = Plan(fewer)
         name = self._weights.variant.name
-        self._report(f"{name}: no room for {batch} tiles at a time; going on with {fewer}")
+        self._report(f"{name}: too little memory for batches of {batch}; continuing with {fewer}")

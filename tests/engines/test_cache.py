@@ -1,5 +1,6 @@
-"""Engines on disk: whole or not at all, made once, never trusted unseen."""
+"""The folder of engines: complete entries alone, each built once, none used unverified."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 import kit.engines.cache
-from kit.engines.cache import amend, find, obtain
+from kit.engines.accuracy import Accuracy
+from kit.engines.backend import Plan
+from kit.engines.cache import Measurement, amend, find, measured, obtain
 from kit.errors import OutputError
 
 KEY = {"weights_sha256": "a", "size": [32, 32]}
@@ -65,11 +68,11 @@ def test_one_that_vanishes_while_it_is_looked_at_is_made_again(tmp_path: Path, m
     with monkeypatch.context() as patched:
         patched.setattr(kit.engines.cache, "sha256", vanished)
         assert find(tmp_path, "spade2", KEY, told.append) is None
-    assert "not readable" in told[0] and "it is built again" in told[0]
+    assert "not readable" in told[0] and "the engine is built again" in told[0]
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, OSError, MemoryError])
-def test_an_interrupted_build_leaves_nothing_and_is_begun_anew(
+def test_an_interrupted_build_leaves_nothing_and_is_started_again(
     tmp_path: Path, kind: type[BaseException]
 ) -> None:
     def broken(folder: Path) -> dict[str, Any]:
@@ -104,10 +107,47 @@ def test_what_is_found_out_later_is_kept_and_guarded(tmp_path: Path) -> None:
     for _ in range(2):
         entry = get(tmp_path)
         amend(entry, "rate", find_out, print)
-        assert entry.about == {"build_s": 1, "rate": 2.5}
+        assert entry.facts == {"build_s": 1, "rate": 2.5}
     assert len(asked) == 1
     about = entry.folder / "engine.json"
     about.write_text(about.read_text().replace("2.5", "9.5"))
     told: list[str] = []
     assert find(tmp_path, "spade2", KEY, told.append) is None
-    assert "engine.json: damaged; it is built again" in told[0]
+    assert "engine.json: damaged; the engine is built again" in told[0]
+
+
+def test_an_engine_that_version_0_1_0_built_is_found(tmp_path: Path) -> None:
+    """The folder's name, the files and the text are those that version 0.1.0 wrote."""
+    key = {
+        "weights_sha256": "5f" * 32,
+        "backend": "openvino",
+        "version": "openvino 2026.4.1, nncf 3.4.0, recipe 2",
+        "device": "a processor, 2 cores",
+        "precision": "int8",
+        "size": [256, 256],
+    }
+    plan = {"batch": 4, "streams": 1}
+    gate = {
+        "tiles": 16,
+        "source": "16 tiles of the hold-out",
+        "mean": 0.001,
+        "largest": 0.02,
+        "mae_eager": 0.05,
+        "mae": 0.0501,
+        "change": 0.002,
+    }
+    record = {
+        "key": key,
+        "files": {"model.xml": "94c25a321e838bf56f1b433c54ba72908bf22d6ed40d01857fe8cac5b34a1773"},
+        "made": {"build_s": 12.5, "plan": plan, "rate": 31.5, "gate": gate},
+        "check": "7997448d0a4b7552cdba62052869562b8e275b4b23fc6a4cff11f79e0e8b0294",
+    }
+    folder = tmp_path / "spade2-openvino-int8-256x256-2da1de55adfe"
+    folder.mkdir()
+    (folder / "model.xml").write_text("<net/>\n")
+    (folder / "engine.json").write_text(json.dumps(record, indent=2))
+    reported: list[str] = []
+    entry = find(tmp_path, "spade2-openvino-int8-256x256", key, reported.append)
+    assert entry is not None and entry.folder == folder and not reported
+    found = measured(entry, lambda _: pytest.fail("is measured again"), reported.append)
+    assert found == Measurement(Plan(**plan), 31.5, Accuracy(**gate))

@@ -1,7 +1,7 @@
-"""An engine that has no room: it takes smaller batches, says so, and draws the same."""
+"""An engine whose device is short of memory: smaller batches, a line that says so, equal images."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kit.engines.accuracy import REFERENCE
 from kit.engines.backend import Plan, Spec
-from kit.engines.cache import Entry
+from kit.engines.cache import Measurement
 from kit.engines.engine import Engine
 from kit.errors import InputError
 from kit.models.infer import Forward, infer_batches
@@ -68,10 +68,11 @@ class Card:
             raise self.error("no room")
 
 
-def engine(card: Card, plan: Plan, told: list[str] | None = None, name: str = "card") -> Engine:
-    about = {"plan": asdict(plan), "rate": 1.0, "gate": REFERENCE.as_dict()}
-    report = (lambda _: None) if told is None else told.append
-    return Engine(name, card, Spec("float32", SIDE, SIDE), Entry(Path(), about), WEIGHTS, report)
+def engine(card: Card, plan: Plan, reported: list[str] | None = None, name: str = "card") -> Engine:
+    measurement = Measurement(plan, 1.0, REFERENCE)
+    report = (lambda _: None) if reported is None else reported.append
+    spec = Spec("float32", SIDE, SIDE)
+    return Engine(name, card, spec, Path(), measurement, WEIGHTS, report)
 
 
 def tiles(count: int) -> np.ndarray:
@@ -88,18 +89,18 @@ def expected(radar: np.ndarray) -> np.ndarray:
 def test_without_room_the_batch_is_halved_and_all_is_drawn_in_order(
     error: type[Exception], at: str
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     card = Card(room=2, error=error, at=at)
-    drawing = engine(card, Plan(8, 2), told)
+    drawing = engine(card, Plan(8, 2), reported)
     radar = tiles(19)
     np.testing.assert_allclose(
         infer_batches(drawing, radar, drawing.batch), expected(radar), atol=1e-6
     )
     assert card.loaded == [Plan(8, 2), Plan(4), Plan(2)]
     assert card.drawn == [2] * 12  # 19 tiles are three batches, the last of them filled up
-    assert told == [
-        "spade2: no room for 8 tiles at a time; going on with 4",
-        "spade2: no room for 4 tiles at a time; going on with 2",
+    assert reported == [
+        "spade2: too little memory for batches of 8; continuing with 4",
+        "spade2: too little memory for batches of 4; continuing with 2",
     ]
     assert (drawing.batch, drawing.plan) == (8, Plan(2))
     assert drawing.describe()["batch"] == 2
@@ -129,7 +130,9 @@ def test_parts_are_of_equal_size(batch: int, parts: list[int]) -> None:
 @pytest.mark.parametrize("name", ["card", "eager"])
 def test_a_single_tile_that_does_not_fit_is_refused(name: str) -> None:
     drawing = engine(Card(room=0), Plan(4), name=name)
-    with pytest.raises(InputError, match="a small card: has no room for one tile of 8x8") as caught:
+    with pytest.raises(
+        InputError, match="a small card: has too little memory for one tile of 8x8"
+    ) as caught:
         infer_batches(drawing, tiles(4), 4)
     assert caught.value.exit_code == 3
     assert ("--backend eager" in caught.value.remedy) == (name != "eager")

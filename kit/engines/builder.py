@@ -1,0 +1,202 @@
+"""The engines of one generator: built, measured, checked, cached.
+
+In: trained weights, a request, tiles. Out: engines. Those in the cache are used as they are; others
+are built, run in several ways to find the fastest, and compared with eager float32.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kit.engines.accuracy import REFERENCE, Samples, compare
+from kit.engines.backend import Plan, Spec
+from kit.engines.cache import Entry, Measurement, find, measured, obtain
+from kit.engines.engine import Engine
+from kit.engines.registry import BACKENDS
+from kit.engines.request import PRECISIONS, Precision, Request
+from kit.engines.throughput import CLOCK, Clock, fastest_plan, side_by_side
+from kit.errors import CheckError, InputError
+from kit.models.infer import Forward, infer_batches
+from kit.models.rewrites.fuse import for_inference
+from kit.progress import Report
+from kit.runs.weights import Weights
+from kit.scaling import to_signed
+
+# Rates that were measured one after the other may be wrong by this factor on a busy machine.
+_NEAR = 2
+
+
+@dataclass
+class Builder:
+    """Builds the engines of one generator for one size of tile, each at most once.
+
+    Args:
+        weights: of the generator.
+        size: height and width of a tile.
+        request: its tolerance and fallback apply.
+        cache: the folder of engines.
+        sample: returns the tiles to check and calibrate with; called if an engine has to be built.
+        report: takes a line about each step and its reason.
+        clock: what rates are measured with.
+    """
+
+    weights: Weights
+    size: tuple[int, int]
+    request: Request
+    cache: Path
+    sample: Callable[[], Samples]
+    report: Report
+    clock: Clock = CLOCK
+    # To find an entry takes reading every byte of it.
+    _entries: dict[tuple[str, Spec], Entry] = field(default_factory=dict)
+
+    def engine(self, name: str, precision: Precision) -> Engine:
+        """The engine, from the cache or built, measured and checked."""
+        spec = Spec(precision, *self.size)
+        entry = self.build(name, spec)
+        measurement = measured(entry, partial(self._measure, name, spec), self.report)
+        return Engine(
+            name, BACKENDS[name], spec, entry.folder, measurement, self.weights, self.report
+        )
+
+    def build(self, name: str, spec: Spec) -> Entry:
+        """The engine's folder, built if it is not in the cache."""
+        if (name, spec) not in self._entries:
+            build = partial(self._build, name, spec)
+            label, key = self._label(name, spec), self._key(name, spec)
+            self._entries[name, spec] = obtain(self.cache, label, key, build, self.report)
+        return self._entries[name, spec]
+
+    def is_built(self, name: str, precision: Precision) -> bool:
+        """Whether the engine is in the cache."""
+        spec = Spec(precision, *self.size)
+        entry = self._entries.get((name, spec)) or find(
+            self.cache, self._label(name, spec), self._key(name, spec), lambda _: None
+        )
+        if entry:
+            self._entries[name, spec] = entry
+        return entry is not None
+
+    def passing(self, name: str, precision: Precision) -> Engine | None:
+        """The engine, or None, with the reason reported, if it cannot be built or fails the check.
+
+        Failing means to change the MAE by more than the request's tolerance.
+        """
+        try:
+            engine = self.engine(name, precision)
+        except InputError as error:
+            self.report(f"{self._what(name, precision)}: skipped: {error.where}: {error.problem}")
+            return None
+        if not engine.accuracy.passes(self.request.tolerance):
+            self.report(f"{self._what(name, precision)}: skipped: {engine.accuracy}")
+            return None
+        return engine
+
+    def requested(self, name: str, precision: Precision) -> Engine:
+        """The engine that was asked for, or with `--fallback` one of a higher precision.
+
+        Raises:
+            CheckError: it changes the MAE by more than the request's tolerance.
+        """
+        engine = self.engine(name, precision)
+        if engine.accuracy.passes(self.request.tolerance):
+            return engine
+        higher = PRECISIONS[PRECISIONS.index(precision) + 1 :]
+        supported = [each for each in higher if each in BACKENDS[name].precisions()]
+        if not self.request.fallback or not supported:
+            raise CheckError(self.refusal(f"{name} in {precision}: {engine.accuracy}"))
+        self.report(
+            f"{self._what(name, precision)} is refused ({engine.accuracy}); "
+            f"continuing with {supported[0]}"
+        )
+        return self.requested(name, supported[0])
+
+    def refusal(self, problem: str) -> str:
+        """The message for engines that fail the accuracy check."""
+        return (
+            f"{self.weights.variant.name}: {problem}\n"
+            f"  the MAE may change by {self.request.tolerance:g} of itself at most: give "
+            "--fallback for a higher precision, name one with --precision, or raise --tolerance"
+        )
+
+    def fastest(self, engines: Sequence[Engine]) -> Engine:
+        """The fastest of several; those of similar rates are measured again, side by side."""
+        highest = max(engine.rate for engine in engines)
+        near = [engine for engine in engines if engine.rate > highest / _NEAR]
+        if len(near) == 1:
+            return near[0]
+        height, width = self.size
+        runs = [(engine, engine.batch) for engine in near]
+        entry = obtain(
+            self.cache,
+            f"{self.weights.variant.name}-rates-{height}x{width}",
+            {"engines": [self._key(each.name, each.spec) for each in near]},
+            lambda _: {"rates": side_by_side(runs, self._samples.radar, self.clock)},
+            self.report,
+        )
+        rates: list[float] = entry.facts["rates"]
+        return near[rates.index(max(rates))]
+
+    @cached_property
+    def _samples(self) -> Samples:
+        return self.sample()
+
+    @cached_property
+    def _expected(self) -> NDArray[np.float32]:
+        """What eager float32 predicts for the samples."""
+        source = self._samples.source
+        self.report(f"{self.weights.variant.name}: predicting {source} with eager float32")
+        eager = Engine.eager(self.weights, self.size)
+        return infer_batches(eager, self._samples.radar, eager.batch)
+
+    def _build(self, name: str, spec: Spec, folder: Path) -> dict[str, Any]:
+        if name == "eager":
+            return {}
+        what = self._what(name, spec.precision)
+        self.report(f"{what}: building for tiles of {spec.height}x{spec.width}")
+        start = time.monotonic()
+        calibration = to_signed(torch.from_numpy(self._samples.calibration))
+        generator = for_inference(self.weights.generator)
+        BACKENDS[name].build(generator, spec, folder, calibration)
+        return {"build_s": round(time.monotonic() - start, 1)}
+
+    def _measure(self, name: str, spec: Spec, folder: Path) -> Measurement:
+        backend = BACKENDS[name]
+
+        def load(plan: Plan) -> Forward:
+            return backend.load(folder, spec, plan, lambda: self.weights.generator)
+
+        radar = self._samples.radar
+        plan, rate = fastest_plan(load, backend.plans(), radar, self.clock)
+        if (name, spec.precision) == ("eager", "float32"):
+            return Measurement(plan, rate, REFERENCE)
+        found = infer_batches(load(plan), radar, plan.batch)
+        accuracy = compare(self._samples, self._expected, found)
+        what = self._what(name, spec.precision)
+        self.report(f"{what}: {rate:.3g} images/s in batches of {plan.batch}; {accuracy}")
+        return Measurement(plan, rate, accuracy)
+
+    def _what(self, name: str, precision: Precision) -> str:
+        return f"{self.weights.variant.name}: {name} in {precision}"
+
+    def _label(self, name: str, spec: Spec) -> str:
+        return f"{self.weights.variant.name}-{name}-{spec.precision}-{spec.height}x{spec.width}"
+
+    def _key(self, name: str, spec: Spec) -> dict[str, Any]:
+        """Everything that decides whether one engine can replace another; see `cache.obtain`."""
+        backend = BACKENDS[name]
+        return {
+            "weights_sha256": self.weights.sha256,
+            "backend": name,
+            "version": backend.version(),
+            "device": backend.targets()[spec.target] if spec.target else backend.device(),
+            "precision": spec.precision,
+            "size": list(self.size),
+        }

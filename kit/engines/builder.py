@@ -122,7 +122,7 @@ class Builder:
         """The message for engines that fail the accuracy check."""
         return (
             f"{self.weights.variant.name}: {problem}\n"
-            f"  the MAE may change by {self.request.tolerance:g} of itself at most: give "
+            f"  a change of the MAE by more than {100 * self.request.tolerance:g} % is refused: give "
             "--fallback for a higher precision, name one with --precision, or raise --tolerance"
         )
 

@@ -5,7 +5,6 @@ of several members, and their average. Refused by name: a member that was never 
 scene that another has, or was trained for another target space.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import read_array, read_json
 from kit.prediction.averaging import Averaging, average
+from kit.prediction.image import image_path, read_image
+from kit.prediction.last import read_last
+from kit.prediction.manifest import manifest_path, read_manifest
 from kit.variants import ensemble_members
 
 
@@ -24,8 +25,8 @@ from kit.variants import ensemble_members
 class Member:
     """One variant's predictions, as its manifest describes them.
 
-    `pairs_sha256` is the fingerprint of the pairs that it was trained on, and `engines` are what
-    made its predictions; both are unknown, None and empty, to manifests of older kits.
+    The fields are those of `kit.prediction.manifest.Manifest`; `engines` is empty where a manifest
+    of an older kit does not name them.
     """
 
     folder: Path
@@ -40,53 +41,53 @@ class Member:
     pairs_sha256: str | None
     engines: tuple[dict[str, Any], ...]
 
+    def has(self, scene: str) -> bool:
+        """Whether there is a file with the prediction for a scene."""
+        return image_path(self.folder, scene).exists()
+
     def load(self, scene: str) -> NDArray[np.uint16]:
         """The prediction [3, H, W] for a scene; its values over 65535 are in [0, 1].
 
         Raises:
             InputError: the file is missing, damaged or holds something else.
         """
-        path = self.folder / f"{scene}.npy"
         remedy = f"run: {predict_command(self.variant)}"
-        image = read_array(path, remedy)
-        if image.dtype != np.uint16 or image.ndim != 3 or image.shape[0] != 3:
-            problem = f"holds {image.dtype} {list(image.shape)} in place of uint16 [3, H, W]"
-            raise InputError(path, problem, remedy=remedy)
-        return image
+        return read_image(image_path(self.folder, scene), remedy)
+
+
+def find_member(folder: Path) -> Member | None:
+    """The member whose predictions are in `folder`; None if it has no manifest.
+
+    Raises:
+        InputError: the manifest is damaged, or lacks a field.
+    """
+    return read_member(folder) if manifest_path(folder).exists() else None
 
 
 def read_member(folder: Path) -> Member:
     """The member whose predictions are in `folder`.
 
     Raises:
-        InputError: there is no manifest, or it lacks a field.
+        InputError: the manifest is missing or damaged, or lacks a field.
     """
-    path = folder / "manifest.json"
-    remedy = f"run: {predict_command(folder.name)}"
-    manifest = read_json(path, remedy)
-    try:
-        red, green, blue = map(float, manifest["mean_color"])
-        return Member(
-            folder=folder,
-            variant=str(manifest["variant"]),
-            weights_sha256=str(manifest["weights_sha256"]),
-            config=dict(manifest["config"]),
-            scaling=dict(manifest["scaling"]),
-            target=str(manifest["target"]),
-            mean_color=(red, green, blue),
-            input=Path(manifest["input"]),
-            scenes=tuple(map(str, manifest["scenes"])),
-            pairs_sha256=manifest.get("pairs_sha256"),
-            engines=tuple(map(dict, manifest.get("engines", ()))),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            path, f"not a manifest of predictions ({error!r})", remedy=remedy
-        ) from None
+    manifest = read_manifest(folder, f"run: {predict_command(folder.name)}")
+    return Member(
+        folder=folder,
+        variant=manifest.variant,
+        weights_sha256=manifest.weights_sha256,
+        config=manifest.config,
+        scaling=manifest.scaling,
+        target=manifest.target,
+        mean_color=manifest.mean_color,
+        input=Path(manifest.input),
+        scenes=tuple(manifest.scenes),
+        pairs_sha256=manifest.pairs_sha256,
+        engines=tuple(manifest.engines or ()),
+    )
 
 
 def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
-    """The members called `names`, checked to be fit for averaging.
+    """The members called `names`, checked for having the same scenes and target space.
 
     Raises:
         InputError: one is missing, has other scenes than another, or another target space.
@@ -101,7 +102,7 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
         if _space(member) != _space(found[0]):
             raise InputError(
                 member.folder,
-                f"predicts {_space(member)} where {found[0].variant} predicts {_space(found[0])}",
+                f"predicts {_space(member)}, but {found[0].variant} predicts {_space(found[0])}",
                 remedy="average only variants that were trained with the same target",
             )
         if missing := sorted(everything.difference(member.scenes)):
@@ -112,25 +113,15 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
 
 
 def select(predictions: Path, ensemble: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """The name and the members of an ensemble; without one, of what was predicted last.
+    """The name and the members of an ensemble; by default of the one predicted last.
 
     Raises:
         InputError: nothing was predicted yet, or `ensemble` is not a list of distinct variants.
     """
-    if ensemble is not None:
-        names = ensemble_members(ensemble)
+    if ensemble is None:
+        ensemble, names = read_last(predictions)
     else:
-        path = predictions / "last.json"
-        remedy = "run: kit predict, or name the members with --ensemble"
-        last = read_json(path, remedy)
-        try:
-            ensemble, names = str(last["ensemble"]), tuple(map(str, last["members"]))
-        except (KeyError, TypeError) as error:
-            raise InputError(
-                path, f"not what kit predict writes ({error!r})", remedy=remedy
-            ) from None
-        if not names:
-            raise InputError(path, "names no member", remedy=remedy)
+        names = ensemble_members(ensemble)
     return "-".join(names) if "," in ensemble else ensemble, names
 
 
@@ -143,9 +134,12 @@ def load_scene(members: Sequence[Member], scene: str) -> tuple[NDArray[np.uint16
     images = tuple(member.load(scene) for member in members)
     for member, image in zip(members, images, strict=True):
         if image.shape != images[0].shape:
-            sizes = f"{list(image.shape)} where {members[0].variant} made {list(images[0].shape)}"
-            remedy = f"run: {predict_command(member.variant)} --overwrite"
-            raise InputError(member.folder / f"{scene}.npy", f"is {sizes}", remedy=remedy)
+            other = f"{list(images[0].shape)} by {members[0].variant}"
+            raise InputError(
+                image_path(member.folder, scene),
+                f"is {list(image.shape)}, but {other}",
+                remedy=f"run: {predict_command(member.variant)} --overwrite",
+            )
     return images
 
 
@@ -154,13 +148,6 @@ def average_scene(
 ) -> NDArray[np.uint16]:
     """The average [3, H, W] of the members' predictions for one scene; raises as `load_scene`."""
     return average(load_scene(members, scene), averaging)
-
-
-def digest(image: NDArray[np.uint16]) -> str:
-    """SHA-256 of the shape and the values of a prediction, whatever file holds them."""
-    found = hashlib.sha256(repr(image.shape).encode())
-    found.update(np.ascontiguousarray(image, "<u2").data)
-    return found.hexdigest()
 
 
 def predict_command(*members: str) -> str:

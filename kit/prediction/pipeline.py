@@ -1,18 +1,16 @@
-"""Reading and writing in threads, so that the processor that draws waits for neither.
+"""Reading and writing in threads, so that inference waits for neither.
 
-In: radar scenes; pictures. Out: what a network sees of each scene, in their order; files. At most
-`ahead` scenes wait to be drawn and as many pictures to be written: the memory of a prediction does
-not depend on the number of scenes. A pixel that waits to be drawn takes 8 bytes, and one that waits
-to be written 12: with 16 scenes of 256x256 that is 20 MiB.
+In: radar scenes; images. Out: the input of a network for each scene, in their order; files. At most
+`ahead` scenes wait to be predicted and as many images to be written: the memory of a prediction
+does not depend on the number of scenes. A pixel that waits to be predicted takes 8 bytes, and one
+that waits to be written 12: with 16 scenes of 256x256 that is 20 MiB.
 """
 
-import io
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -21,19 +19,21 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.files import write_bytes
-from kit.scaling import quantize, radar_nodata, scale_radar
+from kit.lookahead import map_ahead
+from kit.prediction.image import encode_image
+from kit.scaling import radar_nodata, scale_radar
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
 
 AHEAD = 16
-# More than two gain little where files are cached, and much where each takes a while to come.
+# More than two gain little where files are cached, and much where a file has a long latency.
 _READERS = 4
 _WRITERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A scene as a network sees it, radar [2, H, W] in [0, 1], and the share of it without data."""
+    """A scene's radar [2, H, W] in [0, 1], and `nodata`, the share of its pixels without data."""
 
     scene: Scene
     radar: NDArray[np.float32]
@@ -43,30 +43,26 @@ class Reading:
 def readings(
     scenes: Sequence[Scene], ahead: int = AHEAD
 ) -> Generator[tuple[Scene, Reading | InputError], None, None]:
-    """Each scene, in order, with its pixels or what is wrong with it.
+    """Each scene, in order, with its reading or the error that reading it raised.
 
-    Its threads end with it; who leaves it early has to close it.
+    Its threads end with it; whoever leaves it early has to close it.
 
     Args:
         scenes: which to read.
         ahead: how many are read before they are asked for.
     """
-    todo = iter(scenes)
-    with ThreadPoolExecutor(_READERS, "read") as pool:
-        waiting = deque((scene, pool.submit(_read, scene)) for scene in islice(todo, ahead))
-        try:
-            while waiting:
-                scene, future = waiting.popleft()
-                found = future.result()
-                waiting.extend((scene, pool.submit(_read, scene)) for scene in islice(todo, 1))
-                yield scene, found
-        finally:
-            for _, future in waiting:
-                future.cancel()
+
+    def read(scene: Scene) -> tuple[Scene, Reading | InputError]:
+        return scene, _read(scene)
+
+    return map_ahead(read, scenes, threads=_READERS, depth=ahead, name="read")
 
 
 class Writer(AbstractContextManager["Writer"]):
-    """Turns pictures into files, each there whole or not at all; at most `ahead` wait for it."""
+    """Writes images to files, each atomically, in threads; at most `ahead` images wait.
+
+    Leaving it waits for all images, or cancels those that wait if an exception was raised.
+    """
 
     def __init__(self, ahead: int = AHEAD) -> None:
         self._ahead = ahead
@@ -74,10 +70,12 @@ class Writer(AbstractContextManager["Writer"]):
         self._waiting: deque[Future[None]] = deque()
 
     def put(self, path: Path, rgb: NDArray[np.float32], before: Callable[[], object]) -> None:
-        """Have `rgb` [3, H, W] in [0, 1] written to `path`, after `before` has been called.
+        """Write `rgb` [3, H, W] in [0, 1] to `path`, after calling `before`, in a thread.
+
+        Blocks while `ahead` images wait.
 
         Raises:
-            OutputError: this or an earlier picture cannot be written.
+            OutputError: this or an earlier image cannot be written.
         """
         while len(self._waiting) >= self._ahead or (self._waiting and self._waiting[0].done()):
             self._waiting.popleft().result()
@@ -105,8 +103,6 @@ def _read(scene: Scene) -> Reading | InputError:
 
 
 def _write(path: Path, rgb: NDArray[np.float32], before: Callable[[], object]) -> None:
-    image = quantize(rgb)  # because integers are averaged exactly
-    data = io.BytesIO()
-    np.save(data, image, allow_pickle=False)
+    data = encode_image(rgb)
     before()
-    write_bytes(path, data.getvalue())
+    write_bytes(path, data)

@@ -1,14 +1,13 @@
 """Test tiles -> member predictions.
 
 In: a folder with Sentinel-1 tiles, and trained runs. Out, for each member: `predictions/<variant>/`
-with one array a scene, `<scene>.npy`, uint16 [3, H, W] in R, G, B order, value / 65535 in [0, 1];
-and a `manifest.json` that says which weights and tiles they are from, which pairs the weights were
-trained on, and which engines drew them. `predictions/last.json` names the ensemble that `kit
-package` takes by default. What is done already is not done again. Under torchrun each process draws
-its share of the scenes.
+with one image a scene, `<scene>.npy`, and a `manifest.json` that names the weights, the tiles, the
+pairs that the weights were trained on, and the engines. `predictions/last.json` names the ensemble
+that `kit package` takes by default. Scenes that are predicted already are skipped. Under torchrun
+each process predicts its share of the scenes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,10 +18,12 @@ from typing import Any
 from kit.distributed import Group, join, restarted
 from kit.engines.calibration import samples
 from kit.engines.choose import candidates, choose
+from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import InputError
-from kit.files import ENGINES, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256, lock, write_json
-from kit.prediction.member_job import Job
+from kit.files import ENGINES, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256, lock
+from kit.prediction.last import write_last
+from kit.prediction.member_job import MemberJob
 from kit.prediction.pipeline import AHEAD, Writer, readings
 from kit.progress import Advance, Report
 from kit.runs.weights import read_run
@@ -33,29 +34,30 @@ from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
 from kit.variants import ensemble_members
 
-# A process may have to wait long for the one with most left to do.
+# A process may wait long for the one that has most scenes to predict.
 _PATIENCE = timedelta(days=7)
 _ANY = Request()
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one `predict` did.
-
-    `scenes` were drawn by every member, now or before; `done` and `skipped` count pictures that
-    were made now and that were there.
-    `nodata` maps each scene whose radar holds nodata to its share; such pixels were taken for
-    lowest backscatter, so that the output is finite. `rejected` was not predicted. `engines` are
-    what drew each member.
-    """
+    """What one `predict` did."""
 
     members: tuple[str, ...]
+    """The variants of the ensemble."""
     scenes: int
+    """Scenes that every member has predicted, now or before."""
     done: int
+    """Images, over all members, that were predicted now."""
     skipped: int
+    """Images that were there already."""
     nodata: dict[str, float]
+    """Each scene whose radar holds nodata, and the share of such pixels: they are taken for lowest
+    backscatter, so that the output is finite."""
     rejected: tuple[Rejection, ...]
+    """Tiles and scenes that were left out."""
     engines: dict[str, list[dict[str, Any]]]
+    """For each member `Engine.describe` of every engine that predicted a scene of it."""
 
 
 def predict(
@@ -78,22 +80,22 @@ def predict(
         data: a folder with Sentinel-1 tiles.
         runs: the folder of trained runs.
         predictions: the folder to write to.
-        work: the folder of the table of pairs; engines are tried on its hold-out.
-        engines: the folder where built engines are kept.
-        request: which engine is wanted.
-        overwrite: predict anew where predictions of other weights stand.
-        advance: told (done, total) over all members, for this process's share.
+        work: the folder of the table of pairs; engines are checked on its hold-out.
+        engines: the folder of built engines.
+        request: which engine to use.
+        overwrite: replace predictions by other weights or of other tiles.
+        advance: called with (done, total) over all members, for this process's share.
         report: takes a line about the engines.
 
     Raises:
         InputError: a member is not trained, `data` holds no complete and readable radar scene, or
-            the engine asked for cannot be had.
-        CheckError: an engine changes the MAE too much, or a picture is not made of numbers.
-        BusyError: the folder holds predictions of other weights or other tiles.
+            no engine meets the request.
+        CheckError: an engine changes the MAE too much, or an output is not finite.
+        BusyError: the folder holds predictions by other weights or of other tiles.
     """
     data, runs, predictions, work, engines = map(Path, (data, runs, predictions, work, engines))
     names = ensemble_members(ensemble)
-    candidates(request)  # a request that cannot be met is named though nothing is left to draw
+    candidates(request)  # refuse an impossible request even if every scene is predicted already
     weights = [read_run(runs, name) for name in names]
     found = catalog(data.resolve())
     scenes = {scene.key: scene for scene in found.of("Sentinel1")}
@@ -101,9 +103,10 @@ def predict(
     if not scenes:
         raise _nothing(data, rejected)
     with join(_PATIENCE) as group, ExitStack() as locks:
-        group.each(lambda: _compare(group, data, scenes))
+        group.each(lambda: _check_same_scenes(group, data, scenes))
         jobs = [
-            Job(predictions / member.variant.name, member, group.rank, report) for member in weights
+            MemberJob(predictions / member.variant.name, member, group.rank, report)
+            for member in weights
         ]
 
         def claim() -> None:
@@ -111,77 +114,73 @@ def predict(
                 locks.enter_context(lock(job.folder, restarted()))
                 job.claim(scenes, data, runs, overwrite and not restarted())
 
+        def choose_engine(job: MemberJob, size: tuple[int, int]) -> Engine:
+            return choose(
+                job.weights,
+                size,
+                request,
+                cache=engines,
+                samples=partial(samples, work, job.weights, size, [*scenes.values()]),
+                report=report if group.first else lambda _: None,
+                scenes=len(scenes),
+                before=job.manifest().engines or (),
+            )
+
         group.alone(claim)
-        # The first looks, because another machine may see the folder as it was a while ago.
-        undone = [group.same([job.lacks(key) for key in scenes]) for job in jobs]
-        total = sum(map(sum, undone))
-        some = [key for key, *lacks in zip(scenes, *undone, strict=True) if any(lacks)]
-        share = set(some[group.rank :: group.size])
-        for job, lacks in zip(jobs, undone, strict=True):
-            job.todo = {key for key, lack in zip(scenes, lacks, strict=True) if lack} & share
-        height, width = group.same(
-            (total and first_size(scene.files[0] for scene in scenes.values())) or (0, 0)
-        )
-        if height:
-            size = height, width
-
-            def engine(job: Job) -> None:
-                every = [*scenes.values()]
-                job.engine = choose(
-                    job.weights,
-                    size,
-                    request,
-                    cache=engines,
-                    samples=partial(samples, work, job.weights, size, every),
-                    report=report if group.first else lambda _: None,
-                    scenes=len(scenes),
-                    before=job.manifest()["engines"],
-                )
-
-            for job in (job for job, lacks in zip(jobs, undone, strict=True) if any(lacks)):
-                # The first builds and measures, the others find what it has built.
-                group.alone(partial(engine, job))
-                group.each(partial(engine, job) if job.engine is None else lambda: None)
-        group.each(lambda: _draw(jobs, scenes, advance))
+        missing = _share(group, jobs, scenes)
+        unfinished = [job for job, count in zip(jobs, missing, strict=True) if count]
+        _set_engines(group, unfinished, scenes, choose_engine)
+        group.each(lambda: _infer(jobs, scenes, advance))
         for job in jobs:
             group.alone(job.finish)
-        manifests = [job.manifest() for job in jobs]
-        left_out = [each for manifest in manifests for each in manifest["rejected"]]
-        once = {each["scene"]: each for each in left_out}.values()
-        rejected += [Rejection(each["name"], each["kind"], each["reason"]) for each in once]
-        nodata = {
-            key: entry["nodata"]
-            for key, entry in manifests[0]["scenes"].items()
-            if all(key in manifest["scenes"] for manifest in manifests)
-        }
-        if not nodata:
-            raise _nothing(data, rejected)
-        last = {
-            "ensemble": ensemble,
-            "members": list(names),
-            "rejected": [{"name": item.name, "reason": item.reason} for item in rejected],
-        }
-        group.alone(lambda: write_json(predictions / "last.json", last))
-    done = total - len(left_out)
-    return Prediction(
-        members=names,
-        scenes=len(nodata),
-        done=done,
-        skipped=sum(len(manifest["scenes"]) for manifest in manifests) - done,
-        nodata={key: share for key, share in nodata.items() if share},
-        rejected=tuple(rejected),
-        engines={
-            name: manifest["engines"] for name, manifest in zip(names, manifests, strict=True)
-        },
-    )
+        result = _result(names, jobs, rejected, sum(missing))
+        if not result.scenes:
+            raise _nothing(data, result.rejected)
+        group.alone(lambda: write_last(predictions, ensemble, names, result.rejected))
+    return result
 
 
-def _draw(jobs: Sequence[Job], scenes: dict[SceneKey, Scene], advance: Advance | None) -> None:
-    """Draw what is this process's to do: each scene is read once, for all members."""
+def _share(group: Group, jobs: Sequence[MemberJob], scenes: Mapping[SceneKey, Scene]) -> list[int]:
+    """Give this process its share of the scenes; returns how many each job lacks, over all."""
+    # The first process looks: another machine may see the folder as it was a moment ago.
+    missing = [group.same([job.is_missing(key) for key in scenes]) for job in jobs]
+    incomplete = [key for key, *flags in zip(scenes, *missing, strict=True) if any(flags)]
+    share = set(incomplete[group.rank :: group.size])
+    for job, flags in zip(jobs, missing, strict=True):
+        job.todo = {key for key, flag in zip(scenes, flags, strict=True) if flag} & share
+    return [sum(flags) for flags in missing]
+
+
+def _set_engines(
+    group: Group,
+    jobs: Sequence[MemberJob],
+    scenes: Mapping[SceneKey, Scene],
+    choose_engine: Callable[[MemberJob, tuple[int, int]], Engine],
+) -> None:
+    """Give each job that lacks a scene its engine, for the size of most tiles."""
+    first = first_size(scene.files[0] for scene in scenes.values()) if jobs else None
+    height, width = group.same(first or (0, 0))
+    if not height:
+        return
+
+    def set_engine(job: MemberJob) -> None:
+        if job.engine is None:
+            job.engine = choose_engine(job, (height, width))
+
+    for job in jobs:
+        # The first process builds and measures, the others find what it has built.
+        group.alone(partial(set_engine, job))
+        group.each(partial(set_engine, job))
+
+
+def _infer(
+    jobs: Sequence[MemberJob], scenes: Mapping[SceneKey, Scene], advance: Advance | None
+) -> None:
+    """Predict this process's share: each scene is read once, for all members."""
     todo = [scene for key, scene in scenes.items() if any(key in job.todo for job in jobs)]
     total = sum(len(job.todo) for job in jobs)
     done = 0
-    # While a batch is drawn the next is read and the one before is written.
+    # While a batch is predicted, the next is read and the one before is written.
     ahead = max([AHEAD, *(2 * job.engine.batch for job in jobs if job.engine)])
     with Writer(ahead) as writer, closing(readings(todo, ahead)) as found_scenes:
         for scene, found in found_scenes:
@@ -189,20 +188,52 @@ def _draw(jobs: Sequence[Job], scenes: dict[SceneKey, Scene], advance: Advance |
                 if isinstance(found, InputError):
                     job.reject(scene, scene.unreadable(found.brief))
                 else:
-                    done += job.take(found, writer)
+                    done += job.add(found, writer)
             if advance:
                 advance(done, total)
         for job in jobs:
-            done += job.drain(writer)
+            done += job.flush(writer)
     if advance and total:
         advance(done, total)
 
 
-def _compare(group: Group, data: Path, scenes: Mapping[SceneKey, Scene]) -> None:
-    """Refuse tiles that are not those of the first process, on a machine of its own maybe."""
+def _result(
+    names: tuple[str, ...],
+    jobs: Sequence[MemberJob],
+    rejected: Sequence[Rejection],
+    missing: int,
+) -> Prediction:
+    """What the manifests record, after all jobs, where `missing` images were to be predicted."""
+    manifests = [job.manifest() for job in jobs]
+    left_out = [item for manifest in manifests for item in manifest.rejected]
+    once = {item["scene"]: item for item in left_out}.values()
+    nodata = {
+        key: entry["nodata"]
+        for key, entry in manifests[0].scenes.items()
+        if all(key in manifest.scenes for manifest in manifests)
+    }
+    done = missing - len(left_out)
+    return Prediction(
+        members=names,
+        scenes=len(nodata),
+        done=done,
+        skipped=sum(len(manifest.scenes) for manifest in manifests) - done,
+        nodata={key: share for key, share in nodata.items() if share},
+        rejected=(
+            *rejected,
+            *(Rejection(item["name"], item["kind"], item["reason"]) for item in once),
+        ),
+        engines={
+            name: manifest.engines or [] for name, manifest in zip(names, manifests, strict=True)
+        },
+    )
+
+
+def _check_same_scenes(group: Group, data: Path, scenes: Mapping[SceneKey, Scene]) -> None:
+    """Refuse tiles that differ from those of the first process, which may be on another machine."""
     digest = int(json_sha256([*map(str, scenes)])[:15], 16)
     if group.same([digest]) != [digest]:
-        problem = "holds other scenes here than where the first process runs"
+        problem = "holds other scenes on this machine than where the first process runs"
         raise InputError(data, problem, remedy="give all machines the same tiles")
 
 

@@ -129,6 +129,18 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def read_pairs_sha256(folder: Path) -> str | None:
+    """The fingerprint of the pairs that the run was trained on; None if the folder lacks it.
+
+    Raises:
+        InputError: the configuration is not readable.
+    """
+    path = folder / CONFIG
+    config = read_json(path, "restore it, or delete it") if path.exists() else {}
+    found = config.get("pairs_sha256") if isinstance(config, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def cut(folder: Path, length: int) -> None:
     """Cut the metrics to their first `length` bytes: what follows is about to happen again."""
     path = folder / METRICS

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive.manifest import Manifest, find_manifest
-from kit.prediction.members import Member, read_member
+from kit.prediction.members import Member, find_member
 from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
 from kit.tiles.scenes import Scene
@@ -56,8 +56,7 @@ def _unchanged(
     predictions: Path | None, variant: str, weights: str, scenes: Iterable[SceneKey | None]
 ) -> Member | None:
     """The member, if its predictions are complete and of the weights that made the archive."""
-    if predictions is None or not (predictions / variant / "manifest.json").exists():
+    member = find_member(predictions / variant) if predictions else None
+    if member is None or member.weights_sha256 != weights:
         return None
-    member = read_member(predictions / variant)
-    complete = all((member.folder / f"{scene}.npy").exists() for scene in scenes)
-    return member if complete and member.weights_sha256 == weights else None
+    return member if all(member.has(str(scene)) for scene in scenes) else None

@@ -13,7 +13,8 @@ from kit.archive.writer import Entry, Sink, write_zip
 from kit.native import cores
 from kit.prediction.anchors import anchor
 from kit.prediction.averaging import Averaging, average
-from kit.prediction.members import Member, digest, load_scene
+from kit.prediction.image import digest
+from kit.prediction.members import Member, load_scene
 from kit.progress import Advance
 from kit.tiles.tiff import encode_tiff
 

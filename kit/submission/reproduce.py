@@ -26,7 +26,8 @@ from kit.archive.writer import Sink
 from kit.errors import BusyError, InputError
 from kit.files import WORK, atomic, sha256
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
-from kit.prediction.members import Member, digest, read_member
+from kit.prediction.image import digest
+from kit.prediction.members import Member, read_member
 from kit.progress import Advance
 from kit.submission.build import Built, build
 

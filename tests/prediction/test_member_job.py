@@ -220,14 +220,14 @@ def test_a_picture_that_vanishes_before_the_end_is_counted(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_scenes(Path("many"), scenes=4, odd=0)
-    finish = kit.prediction.member_job.Job.finish
+    finish = kit.prediction.member_job.MemberJob.finish
 
-    def vanish(self: kit.prediction.member_job.Job) -> None:
+    def vanish(self: kit.prediction.member_job.MemberJob) -> None:
         next(self.folder.glob("*.npy")).unlink()
         finish(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(kit.prediction.member_job.Job, "finish", vanish)
+        patch.setattr(kit.prediction.member_job.MemberJob, "finish", vanish)
         with pytest.raises(CheckError, match=r"1 of 4 scenes are missing(.|\n)*predict again"):
             predict_eager()
     result = predict_eager()

@@ -50,7 +50,7 @@ if os.environ.get("NAN") == rank:
     nan = float("nan")
     kit.prediction.member_job.infer_batches = lambda engine, radar, batch: radar[:, [0] * 3] * nan
 
-finish = kit.prediction.member_job.Job.finish
+finish = kit.prediction.member_job.MemberJob.finish
 
 def lost(job):
     if os.environ.get("LOSE"):
@@ -58,7 +58,7 @@ def lost(job):
     finish(job)
 
 kit.prediction.pipeline.write_bytes = noted
-kit.prediction.member_job.Job.finish = lost
+kit.prediction.member_job.MemberJob.finish = lost
 
 from kit.cli.main import main
 main()
@@ -166,7 +166,7 @@ def test_a_picture_that_is_lost_before_the_merge_is_counted(straight: Path) -> N
 def test_what_stops_one_stops_all_with_its_code(straight: Path) -> None:
     done = torchrun("two", NAN="1")
     assert done.returncode != 0 and codes(done) == {4}
-    assert "not a number" in done.stderr and "said why" in done.stderr
+    assert "not finite" in done.stderr and "said why" in done.stderr
     assert not drew(1)
     missing = SCENES + ODD - len(written_at("two"))
     assert predict_eager("two").done == missing
@@ -188,6 +188,8 @@ def test_other_tiles_than_the_firsts_are_refused() -> None:
         def same(self, values: Any) -> list[int]:
             return [value + 1 for value in values]
 
-    with pytest.raises(InputError, match=r"tiles: holds other scenes here(.|\n)*same tiles"):
+    with pytest.raises(
+        InputError, match=r"tiles: holds other scenes on this machine(.|\n)*same tiles"
+    ):
         _compare(Second(1, 2), Path("tiles"), {})
     _compare(Group(), Path("tiles"), {})

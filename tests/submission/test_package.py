@@ -25,7 +25,7 @@ from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import lock, sha256
 from kit.prediction.averaging import Averaging
 from kit.prediction.averaging import average as average_images
-from kit.prediction.members import digest
+from kit.prediction.image import digest
 from kit.scoring.score import score
 from kit.submission.leaderboard import leaderboard
 from kit.submission.log import LOG_COLUMNS

@@ -1,0 +1,67 @@
+"""`predictions/<variant>/done-<rank>.jsonl`: what the processes of a prediction have done so far.
+
+In: an engine, a scene that is predicted or left out; one line each, appended before the image is
+written, so that a killed process leaves no image that nothing describes. Out: a manifest that holds
+what all lines say. The files exist only while a prediction is not finished.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kit.files import append
+from kit.prediction.manifest import Manifest
+from kit.tiles.names import SceneKey
+from kit.tiles.rejection import Rejection
+
+_FILES = "done-*.jsonl"
+
+
+class Journal:
+    """The lines of one process, `rank`, and a view of those of all."""
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self._folder = folder
+        self._file = folder / _FILES.replace("*", str(rank))
+
+    def add_engine(self, description: Mapping[str, Any]) -> None:
+        """Record an engine that is about to predict."""
+        self._append({"engine": description})
+
+    def add_scene(self, scene: SceneKey, nodata: float) -> None:
+        """Record a scene that is predicted, and the share of its pixels without data."""
+        self._append({"scene": str(scene), "nodata": nodata})
+
+    def add_rejection(self, scene: SceneKey, rejection: Rejection) -> None:
+        """Record a scene that is left out."""
+        self._append({"scene": str(scene), "rejected": asdict(rejection)})
+
+    def apply(self, manifest: Manifest) -> None:
+        """Enter what the lines of all processes say into a manifest."""
+        for line in self._lines():
+            if "engine" in line:
+                engines = manifest.engines = manifest.engines or []
+                if line["engine"] not in engines:
+                    engines.append(line["engine"])
+            elif "rejected" in line:
+                manifest.rejected.append({"scene": line["scene"], **line["rejected"]})
+            elif line["scene"] in manifest.scenes:
+                manifest.scenes[line["scene"]]["nodata"] = line["nodata"]
+
+    def clear(self) -> None:
+        """Remove the files of all processes."""
+        for path in self._folder.glob(_FILES):
+            path.unlink()
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        append(self._file, (json.dumps(line) + "\n").encode())
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for path in sorted(self._folder.glob(_FILES)):
+            for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    yield json.loads(text)
+                except ValueError:
+                    continue  # a kill cut it short: its image was not written

@@ -1,0 +1,87 @@
+"""`predictions/<variant>/manifest.json`: what a member's predictions were made of, and by what.
+
+In: the folder of a member's predictions. Out: its manifest, and the other way round. Refused by
+name: a file that is missing, damaged or no such manifest.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from kit.errors import InputError
+from kit.files import read_json, write_json
+
+_NAME = "manifest.json"
+
+
+@dataclass(slots=True)
+class Manifest:
+    """The fields of the file, in its order."""
+
+    variant: str
+    """Name of the variant; that of the folder too."""
+    weights_sha256: str
+    """SHA-256 of the weights file."""
+    pairs_sha256: str | None
+    """Fingerprint of the pairs that the weights were trained on; None if it is not known."""
+    config: dict[str, Any]
+    """The variant, as `variants.to_dict` returns it."""
+    scaling: dict[str, Any]
+    """The ranges of dB and DN, `scaling.SCALING`."""
+    target: str
+    """The space of the predictions, a value of `Variant.target`."""
+    mean_color: tuple[float, float, float]
+    """Mean of the training targets, in [0, 1]."""
+    input: str
+    """The folder of the radar tiles."""
+    engines: list[dict[str, Any]] | None
+    """`Engine.describe` of each that predicted a scene; None if the file does not say."""
+    rejected: list[dict[str, str]]
+    """For each scene that was left out `scene`, and the fields of a `Rejection`."""
+    scenes: dict[str, dict[str, Any]]
+    """For each scene `tiles`, [bytes, ns] of each band's file, and `nodata`, the share of its
+    pixels without data; None where nothing is predicted yet."""
+
+
+def manifest_path(folder: Path) -> Path:
+    """The manifest of the predictions in `folder`, whether it exists or not."""
+    return folder / _NAME
+
+
+def read_manifest(folder: Path, remedy: str) -> Manifest:
+    """The manifest of the predictions in `folder`.
+
+    Raises:
+        InputError: it is missing or damaged, or lacks a field; with this remedy.
+    """
+    path = manifest_path(folder)
+    found = read_json(path, remedy)
+    try:
+        red, green, blue = map(float, found["mean_color"])
+        engines = found.get("engines")
+        return Manifest(
+            variant=str(found["variant"]),
+            weights_sha256=str(found["weights_sha256"]),
+            pairs_sha256=found.get("pairs_sha256"),
+            config=dict(found["config"]),
+            scaling=dict(found["scaling"]),
+            target=str(found["target"]),
+            mean_color=(red, green, blue),
+            input=str(found["input"]),
+            engines=None if engines is None else [dict(engine) for engine in engines],
+            rejected=list(found.get("rejected", ())),
+            scenes=dict(found["scenes"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        problem = f"not a manifest of predictions ({error!r})"
+        raise InputError(path, problem, remedy=remedy) from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of the predictions in `folder`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    found = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
+    write_json(manifest_path(folder), found)

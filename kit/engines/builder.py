@@ -122,8 +122,8 @@ class Builder:
         """The message for engines that fail the accuracy check."""
         return (
             f"{self.weights.variant.name}: {problem}\n"
-            f"  a change of the MAE by more than {100 * self.request.tolerance:g} % is refused: give "
-            "--fallback for a higher precision, name one with --precision, or raise --tolerance"
+            f"  a change of the MAE by more than {100 * self.request.tolerance:g} % is refused: "
+            "give --fallback or another --precision, or raise --tolerance"
         )
 
     def fastest(self, engines: Sequence[Engine]) -> Engine:

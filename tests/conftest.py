@@ -4,6 +4,7 @@ import fcntl
 import functools
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ settings.load_profile("kit")
 # Two tests at a time on two cores are faster than one test on both; and results repeat exactly.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+
+# A shell lets what it starts in the background ignore Ctrl-C, for which some tests would then wait.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kit.cli import console
 from kit.device import LARGE_PAGES, keep_memory, multiplies_bfloat16, pick
-from kit.distributed import Group
+from kit.distributed import ProcessGroup
 from kit.pairs.dataset import PairDataset, Sample, batches
 from kit.pairs.open_source import open_source
 from kit.pairs.pack import pack
@@ -37,8 +37,8 @@ from kit.pairs.table import read_pairs
 from kit.pairs.tile_source import TileSource
 from kit.screening.rule import CloudRule
 from kit.simulation.simulate import simulate
-from kit.training.checkpoint import State
-from kit.training.step import Step
+from kit.training.state import State
+from kit.training.train_step import TrainStep
 from kit.variants import Variant, find_variant
 
 NAMES = ("spade1", "spade2", "p2phd1")
@@ -104,7 +104,7 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
     sources: dict[str, Source] = {"tiles": TileSource()}
     pack(work)
     sources["pack"] = open_source(work, pairs)
-    step = Step(variant, State.new(variant), Group())
+    step = TrainStep(variant, State.new(variant), ProcessGroup())
     rows = []
     for name, source in sources.items():
         dataset = PairDataset(source, pairs, crop=variant.crop, target=variant.target, seed=0)
@@ -113,7 +113,7 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
 
 
 def together(
-    name: str, step: Step, dataset: PairDataset, batch: int, rounds: int
+    name: str, step: TrainStep, dataset: PairDataset, batch: int, rounds: int
 ) -> list[dict[str, Any]]:
     """Eight batches loaded, learnt from, and both at a time."""
 
@@ -122,7 +122,7 @@ def together(
 
     def learn(samples: Iterable[Sample]) -> None:
         for sample in samples:
-            step.take(sample)
+            step(sample)
 
     held = list(load())
     images = sum(len(sample.radar) for sample in held)
@@ -182,8 +182,8 @@ def serve(asked: Connection, variant: Variant, who: str) -> None:
     target = torch.rand(size, device=pick()) * 2 - 1
     sample = Sample(target[:, :2].contiguous().clone(), target, torch.ones_like(target[:, :1]))
     if who == "kit":
-        step = Step(variant, State.new(variant), Group())
-        take = partial(step.take, sample)
+        step = TrainStep(variant, State.new(variant), ProcessGroup())
+        take = partial(step, sample)
     else:
         take = partial(Plain.new(variant, pick()).step, *sample)
     while True:

@@ -1,7 +1,7 @@
 """The processes that train or predict together, as `torchrun` starts them; most often it is one.
 
-In: the environment that torchrun sets. Out: which of how many this process is, and the few things
-that they have to agree on.
+In: the environment that torchrun sets. Out: this process's rank, the world size, and the few
+collective operations that the kit needs.
 """
 
 import os
@@ -21,80 +21,74 @@ T = TypeVar("T")
 
 
 class PeerError(KitError):
-    """Another process of the group failed, and has said why."""
+    """Another rank failed; its own message says why."""
 
     def __init__(self, exit_code: int) -> None:
-        super().__init__("another process of this run has stopped, and said why")
+        super().__init__(f"another rank failed (exit code {exit_code}); see its message")
         self.exit_code = exit_code
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """This process is number `rank` of `size`."""
+class ProcessGroup:
+    """This process has rank `rank` among `world_size` processes."""
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this process is the one that writes."""
+    def is_main(self) -> bool:
+        """Whether this is rank 0, the one process that writes files and reports."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum of every process's `values`."""
-        if self.size > 1:
+        """The sum of `values` over all ranks (an all-reduce)."""
+        if self.world_size > 1:
             values = values.clone()
             distributed.all_reduce(values)
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
-        if self.size == 1:
+        """Whether `flag` is true on any rank."""
+        if self.world_size == 1:
             return flag
         return bool(self.sum(torch.tensor(int(flag), device=pick())))
 
-    def agree(self, value: float) -> float:
-        """The first process's `value`."""
-        if self.size == 1:
-            return value
-        mine = torch.tensor(value if self.first else 0.0, dtype=torch.float64, device=pick())
-        return float(self.sum(mine))
-
-    def same(self, values: Sequence[int]) -> list[int]:
-        """The first process's `values`; all must have as many."""
-        if self.size == 1:
+    def broadcast(self, values: Sequence[int]) -> list[int]:
+        """The `values` of rank 0; every rank must give as many."""
+        if self.world_size == 1:
             return [*values]
-        mine = [value if self.first else 0 for value in values]
+        mine = [value if self.is_main else 0 for value in values]
         return [*map(int, self.sum(torch.tensor(mine, dtype=torch.int64, device=pick())))]
 
-    def each(self, work: Callable[[], T]) -> T:
-        """Let every process do its own `work`; what one fails in ends them all.
+    def on_all(self, work: Callable[[], T]) -> T:
+        """Do `work` on every rank; where it fails on one, it fails on all.
 
         Raises:
-            KitError: what `work` raised here; PeerError with its exit code for that of another.
+            KitError: what `work` raised on this rank; PeerError, with its exit code, for a failure
+                on another.
         """
         result: T | None = None
-        wrong: KitError | None = None
+        failure: KitError | None = None
         try:
             result = work()
         except KitError as error:
-            wrong = error
-        codes = torch.zeros(self.size, device=pick())
-        codes[self.rank] = wrong.exit_code if wrong else 0
+            failure = error
+        codes = torch.zeros(self.world_size, device=pick())
+        codes[self.rank] = failure.exit_code if failure else 0
         code = int(self.sum(codes).max())
         if code:
-            raise wrong or PeerError(code)
+            raise failure or PeerError(code)
         return cast(T, result)
 
-    def alone(self, work: Callable[[], object]) -> None:
-        """Let the first process do `work`, and the others wait for it.
+    def on_main(self, work: Callable[[], object]) -> None:
+        """Do `work` on rank 0 while the other ranks wait.
 
         Raises:
-            KitError: on the first what `work` raised, on the others PeerError with its exit code.
+            KitError: on rank 0 what `work` raised, on the others PeerError with its exit code.
         """
         code = 0
         try:
-            if self.first:
+            if self.is_main:
                 work()
         except KitError as error:
             code = error.exit_code
@@ -103,35 +97,33 @@ class Group:
             code = KitError.exit_code
             raise
         finally:
-            code = int(self.agree(code))
-            if code and not self.first:
+            (code,) = self.broadcast([code])
+            if code and not self.is_main:
                 raise PeerError(code)
 
 
 def restarted() -> bool:
-    """Whether torchrun or Slurm starts this command for another time."""
+    """Whether torchrun or Slurm has restarted this command after a failure."""
     counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
     return any(os.environ.get(count, "0") != "0" for count in counts)
 
 
 @contextmanager
-def join(patience: timedelta | None = None) -> Iterator[Group]:
-    """Join the group that torchrun has started this process for, or be one's own.
+def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
+    """The process group that torchrun started this process for; without torchrun, a group of one.
 
-    CUDA devices talk through NCCL, processors through gloo.
+    CUDA devices communicate through NCCL, CPUs through gloo.
 
     Args:
-        patience: how long a process waits for the others; torch's own, some minutes, if None.
+        timeout: how long a rank waits for the others; torch's default, some minutes, if None.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield Group()
+        yield ProcessGroup()
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group(
-        "nccl" if torch.cuda.is_available() else "gloo", timeout=patience
-    )
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timeout)
     try:
-        yield Group(distributed.get_rank(), distributed.get_world_size())
+        yield ProcessGroup(distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()

@@ -80,6 +80,16 @@ class Variant:
         """Epochs of the whole schedule."""
         return self.epochs + self.decay_epochs
 
+    def validates_after(self, epoch: int) -> bool:
+        """Whether the hold-out is scored after `epoch`, counted from 0."""
+        total = self.total_epochs
+        return (epoch + 1) % math.ceil(total / self.validations) == 0 or epoch + 1 == total
+
+    @property
+    def total_validations(self) -> int:
+        """How many times the hold-out is scored."""
+        return sum(map(self.validates_after, range(self.total_epochs)))
+
     def __post_init__(self) -> None:
         """Refuse values that no training could use.
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from kit.distributed import Group
+from kit.distributed import ProcessGroup
 from kit.errors import InputError
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import folded_state
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
-from kit.runs.folder import records
+from kit.runs.folder import read_records
 from kit.runs.weights import load_run, load_tensors
 from kit.screening.rule import CloudRule
 from kit.training.checkpoint import checkpoints
-from kit.training.train import _check_share, train
+from kit.training.train import _check_batch, train
 from tests.helpers.tiles import world
 from tests.helpers.variants import TINY, tiny
 
@@ -70,7 +70,7 @@ def test_two_processes_give_the_weights_of_one(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("next: kit validate") == 1  # one of the two talks
     assert "Warning" not in done.stderr.replace("OMP_NUM_THREADS", "")
-    ours, theirs = records(Path("one/shared")), records(Path("two/shared"))
+    ours, theirs = read_records(Path("one/shared")), read_records(Path("two/shared"))
     assert ours[-1]["step"] >= 20
     torch.manual_seed(0)
     start = folded_state(build_generator(tiny("p2phd1")))
@@ -113,7 +113,7 @@ def test_a_group_stops_together_and_goes_on_with_another_number(
 
     with pytest.raises(KeyboardInterrupt):
         train(variant, work=Path("work"), runs=Path("two"), watch=watch)
-    assert notes == [f"goes on from step {state['step']}"]
+    assert notes == [f"resuming from step {state['step']}"]
 
 
 def test_what_stops_the_first_stops_all(trained: Path, environment: None) -> None:
@@ -122,18 +122,21 @@ def test_what_stops_the_first_stops_all(trained: Path, environment: None) -> Non
     (trained / "two" / "shared" / "last.safetensors").touch()
     done = subprocess.run(torchrun(), capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
-    assert "not what kit train writes" in done.stderr
-    assert "said why" in done.stderr
+    assert "not written by kit train" in done.stderr
+    assert "another rank failed (exit code 3); see its message" in done.stderr
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(trained: Path) -> None:
     pairs = len(train_pairs(read_pairs(Path("work/pairs.parquet")), 1))
-    _check_share(tiny("p2phd1"), pairs, Group(0, 4))
+    _check_batch(tiny("p2phd1"), pairs, ProcessGroup(0, 4))
     for variant, size in ((tiny("p2phd1"), 3), (tiny("p2phd1", "accumulate=4"), 2)):
-        with pytest.raises(InputError, match="--set batch="):
-            _check_share(variant, pairs, Group(0, size))
-    with pytest.raises(InputError, match="shared by 2"):
-        _check_share(tiny("p2phd1", "batch=64"), pairs, Group(0, 2))
+        parts = f"{size} processes x accumulate={variant.accumulate}"
+        with pytest.raises(
+            InputError, match=rf"batch=4 is not divisible by {parts}\n.*--set batch="
+        ):
+            _check_batch(variant, pairs, ProcessGroup(0, size))
+    with pytest.raises(InputError, match="batch=64 is more than the 24 pairs"):
+        _check_batch(tiny("p2phd1", "batch=64"), pairs, ProcessGroup(0, 2))
 
 
 def test_weights_of_a_group_are_weights(trained: Path, environment: None) -> None:
@@ -143,18 +146,19 @@ def test_weights_of_a_group_are_weights(trained: Path, environment: None) -> Non
 
 STALE = """
 import os
-import kit.training.checkpoint, kit.training.train
+import kit.training.checkpoint, kit.training.trainer
 from kit.cli.main import main
 
-seen, run = kit.training.checkpoint.checkpoints, kit.training.train._Loop.run
+seen, run = kit.training.checkpoint.checkpoints, kit.training.trainer.Trainer.run
 if os.environ["RANK"] == "1":
     kit.training.checkpoint.checkpoints = lambda folder: seen(folder)[1:]
 
-def report(loop, step):
-    os.write(1, f"begins at {loop.state.step} {loop.state.epoch}\\n".encode())
-    run(loop, step)
+def report(trainer):
+    state = trainer.state
+    os.write(1, f"starts at {state.step} {state.epoch}\\n".encode())
+    run(trainer)
 
-kit.training.train._Loop.run = tell
+kit.training.trainer.Trainer.run = report
 main()
 """
 
@@ -170,9 +174,9 @@ def test_all_go_on_from_what_the_first_sees(trained: Path, environment: None) ->
     launch = ["stale.py" if part == str(SMOOTH) else part for part in torchrun()]
     done = subprocess.run(launch, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    begun = [line for line in done.stdout.splitlines() if line.startswith("begins at")]
+    begun = [line for line in done.stdout.splitlines() if line.startswith("starts at")]
     state = json.loads((found[0] / "state.json").read_text())
-    assert begun == 2 * [f"begins at {state['step']} {state['epoch']}"]
+    assert begun == 2 * [f"starts at {state['step']} {state['epoch']}"]
 
 
 def stop_after(epochs: int) -> Callable[[dict], None]:

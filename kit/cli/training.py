@@ -54,10 +54,10 @@ def train(
     """
     emit = console.start(json, quiet)
     chosen = find_variant(variant, settings or ())
-    from kit.training.tensorboard import board
+    from kit.training.tensorboard import tensorboard_writer
     from kit.training.train import train
 
-    curves = board(runs / chosen.name) if tensorboard else None
+    curves = tensorboard_writer(runs / chosen.name) if tensorboard else None
     with console.progress(chosen.name) as advance:
 
         def watch(record: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kit.distributed import Group, join, restarted
+from kit.distributed import ProcessGroup, process_group, restarted
 from kit.engines.calibration import samples
 from kit.engines.choose import candidates, choose
 from kit.engines.engine import Engine
@@ -102,8 +102,8 @@ def predict(
     rejected = [item for item in found.rejected if not item.name.startswith("Sentinel2")]
     if not scenes:
         raise _nothing(data, rejected)
-    with join(_PATIENCE) as group, ExitStack() as locks:
-        group.each(lambda: _check_same_scenes(group, data, scenes))
+    with process_group(_PATIENCE) as group, ExitStack() as locks:
+        group.on_all(lambda: _check_same_scenes(group, data, scenes))
         jobs = [
             MemberJob(predictions / member.variant.name, member, group.rank, report)
             for member in weights
@@ -121,45 +121,45 @@ def predict(
                 request,
                 cache=engines,
                 samples=partial(samples, work, job.weights, size, [*scenes.values()]),
-                report=report if group.first else lambda _: None,
+                report=report if group.is_main else lambda _: None,
                 scenes=len(scenes),
                 before=job.manifest().engines or (),
             )
 
-        group.alone(claim)
+        group.on_main(claim)
         missing = _share(group, jobs, scenes)
         unfinished = [job for job, count in zip(jobs, missing, strict=True) if count]
         _set_engines(group, unfinished, scenes, choose_engine)
-        group.each(lambda: _infer(jobs, scenes, advance))
+        group.on_all(lambda: _infer(jobs, scenes, advance))
         for job in jobs:
-            group.alone(job.finish)
+            group.on_main(job.finish)
         result = _result(names, jobs, rejected, sum(missing))
         if not result.scenes:
             raise _nothing(data, result.rejected)
-        group.alone(lambda: write_last(predictions, ensemble, names, result.rejected))
+        group.on_main(lambda: write_last(predictions, ensemble, names, result.rejected))
     return result
 
 
-def _share(group: Group, jobs: Sequence[MemberJob], scenes: Mapping[SceneKey, Scene]) -> list[int]:
+def _share(group: ProcessGroup, jobs: Sequence[MemberJob], scenes: Mapping[SceneKey, Scene]) -> list[int]:
     """Give this process its share of the scenes; returns how many each job lacks, over all."""
     # The first process looks: another machine may see the folder as it was a moment ago.
-    missing = [group.same([job.is_missing(key) for key in scenes]) for job in jobs]
+    missing = [group.broadcast([job.is_missing(key) for key in scenes]) for job in jobs]
     incomplete = [key for key, *flags in zip(scenes, *missing, strict=True) if any(flags)]
-    share = set(incomplete[group.rank :: group.size])
+    share = set(incomplete[group.rank :: group.world_size])
     for job, flags in zip(jobs, missing, strict=True):
         job.todo = {key for key, flag in zip(scenes, flags, strict=True) if flag} & share
     return [sum(flags) for flags in missing]
 
 
 def _set_engines(
-    group: Group,
+    group: ProcessGroup,
     jobs: Sequence[MemberJob],
     scenes: Mapping[SceneKey, Scene],
     choose_engine: Callable[[MemberJob, tuple[int, int]], Engine],
 ) -> None:
     """Give each job that lacks a scene its engine, for the size of most tiles."""
     first = first_size(scene.files[0] for scene in scenes.values()) if jobs else None
-    height, width = group.same(first or (0, 0))
+    height, width = group.broadcast(first or (0, 0))
     if not height:
         return
 
@@ -169,8 +169,8 @@ def _set_engines(
 
     for job in jobs:
         # The first process builds and measures, the others find what it has built.
-        group.alone(partial(set_engine, job))
-        group.each(partial(set_engine, job))
+        group.on_main(partial(set_engine, job))
+        group.on_all(partial(set_engine, job))
 
 
 def _infer(
@@ -229,10 +229,10 @@ def _result(
     )
 
 
-def _check_same_scenes(group: Group, data: Path, scenes: Mapping[SceneKey, Scene]) -> None:
+def _check_same_scenes(group: ProcessGroup, data: Path, scenes: Mapping[SceneKey, Scene]) -> None:
     """Refuse tiles that differ from those of the first process, which may be on another machine."""
     digest = int(json_sha256([*map(str, scenes)])[:15], 16)
-    if group.same([digest]) != [digest]:
+    if group.broadcast([digest]) != [digest]:
         problem = "holds other scenes on this machine than where the first process runs"
         raise InputError(data, problem, remedy="give all machines the same tiles")
 

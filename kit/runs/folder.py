@@ -1,11 +1,10 @@
-"""The folder of one training run: what it was begun with, and what it has recorded.
+"""The folder of one training run: its files, its configuration and its metrics.
 
-In: a variant, or a folder. Out: `config.json`, which says what the run is, `metrics.jsonl`, one
-record a line, and whether it is finished.
+In: a variant, or a folder. Out: `config.json`, the run's settings and data; `metrics.jsonl`, one
+record a line; and whether the run is finished.
 """
 
 import json
-import math
 import os
 import shutil
 from itertools import chain
@@ -20,33 +19,41 @@ from kit.variants import Variant, from_dict, to_dict
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
-SAMPLES = "samples"
 STATE = "state.json"
-_REMEDY = "restore it; or remove it, and train with the settings that the run was begun with"
+"""The file of a checkpoint that is written last: without it there is no checkpoint."""
+SAMPLES = "samples"
+BEST = "weights.safetensors"
+"""The weights with the lowest hold-out MAE."""
+LAST = "last.safetensors"
+"""The weights of the newest validation."""
+TENSORBOARD = "tensorboard"
+LOG = "train.log"
+"""Where `kit train-all --gpus` puts what a training reports."""
 
-# What may change while a run goes on: how it is computed, not what.
+_REMEDY = "restore it; or delete it, and train with the settings that the run was started with"
+
+# Settings of how a run is computed, not of what: they may change when it resumes.
 _FREE = ("accumulate", "precision", "clip")
 
 
 def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) -> None:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
-    A run may go on with another precision, another clip, or batches in other parts; and with
-    anything before it has saved something.
+    A run may resume with another precision, clip or accumulate, and with any other setting before
+    it has saved something.
 
     Raises:
         BusyError: it is the run of another configuration or of other data.
         InputError: its configuration cannot be read.
     """
-    path = folder / CONFIG
     config = {"variant": to_dict(variant), "pairs_sha256": pairs_sha256}
     if overwrite:
         _clear(folder)
-    if path.exists() and saved(folder):
-        old = _config(folder)
+    if (folder / CONFIG).exists() and saved(folder):
+        old = _read_config(folder)
         before, now = old["variant"], to_dict(variant)
         changed = [
-            f"{key} {before.get(key)}, now {value}"
+            f"{key}={before.get(key)}, not {value}"
             for key, value in now.items()
             if key not in _FREE and before.get(key) != value
         ]
@@ -54,16 +61,16 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
             changed.append("other data")
         if changed:
             raise BusyError(
-                f"{folder}: this run was begun with {'; '.join(changed)}\n"
-                "  give what it was begun with, or --overwrite, or another name with --set name=..."
+                f"{folder}: this run was started with {'; '.join(changed)}\n"
+                "  use what it was started with, or --overwrite, or another name: --set name=..."
             )
-    write_json(path, config)
+    write_json(folder / CONFIG, config)
 
 
 def _clear(folder: Path) -> None:
-    """Remove all but the lock. Checkpoints are the first, as nothing may go on from them then."""
+    """Remove all but the lock, checkpoints first, so that none is resumed from afterwards."""
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.is_symlink():  # to a larger disk, where the next run belongs too
+        if path.is_dir() and path.is_symlink():  # to a larger disk: keep the link
             _clear(path)
         elif path.is_dir():
             shutil.rmtree(path)
@@ -78,24 +85,29 @@ def saved(folder: Path) -> bool:
 
 
 def read_variant(folder: Path) -> Variant:
-    """The variant that `folder` is the run of.
+    """The variant of the run in `folder`.
 
     Raises:
         InputError: there is no configuration, or it cannot be read.
     """
-    return from_dict(_config(folder)["variant"])
+    return from_dict(_read_config(folder)["variant"])
 
 
-def validates(variant: Variant, epoch: int) -> bool:
-    """Whether a training of `variant` scores the hold-out after `epoch`, counted from 0."""
-    epochs = variant.total_epochs
-    return (epoch + 1) % math.ceil(epochs / variant.validations) == 0 or epoch + 1 == epochs
+def read_pairs_sha256(folder: Path) -> str | None:
+    """The fingerprint of the pairs that the run was trained on; None if the folder lacks it.
+
+    Raises:
+        InputError: the configuration is not readable.
+    """
+    path = folder / CONFIG
+    config = read_json(path, "restore it, or delete it") if path.exists() else {}
+    found = config.get("pairs_sha256") if isinstance(config, dict) else None
+    return found if isinstance(found, str) else None
 
 
-def validations(variant: Variant) -> int:
-    """How many times a training of `variant` scores the hold-out."""
-    epochs = variant.total_epochs
-    return sum(validates(variant, epoch) for epoch in range(epochs))
+def trained_runs(runs: Path) -> list[str]:
+    """The names of the runs that have weights, sorted."""
+    return sorted(path.parent.name for path in runs.glob(f"*/{BEST}"))
 
 
 def finished(folder: Path, variant: Variant) -> bool:
@@ -107,13 +119,13 @@ def finished(folder: Path, variant: Variant) -> bool:
     return isinstance(state, dict) and state.get("epoch") == variant.total_epochs
 
 
-def append(folder: Path, record: dict[str, Any]) -> int:
-    """Add a record to the metrics; returns how many bytes they have now."""
+def append_record(folder: Path, record: dict[str, Any]) -> int:
+    """Add a record to the metrics; returns their length in bytes."""
     return files.append(folder / METRICS, (json.dumps(record, allow_nan=False) + "\n").encode())
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
-    """The records of the metrics, without lines that are none: a kill may have cut one short."""
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of the metrics; lines that a kill cut short are left out."""
     try:
         text = (folder / METRICS).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -129,27 +141,15 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def read_pairs_sha256(folder: Path) -> str | None:
-    """The fingerprint of the pairs that the run was trained on; None if the folder lacks it.
-
-    Raises:
-        InputError: the configuration is not readable.
-    """
-    path = folder / CONFIG
-    config = read_json(path, "restore it, or delete it") if path.exists() else {}
-    found = config.get("pairs_sha256") if isinstance(config, dict) else None
-    return found if isinstance(found, str) else None
-
-
-def cut(folder: Path, length: int) -> None:
-    """Cut the metrics to their first `length` bytes: what follows is about to happen again."""
+def truncate_metrics(folder: Path, length: int) -> None:
+    """Keep the first `length` bytes of the metrics: the steps after them will be trained again."""
     path = folder / METRICS
     if path.exists() and path.stat().st_size > length:
         os.truncate(path, length)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> dict[str, Any]:
     config = read_json(folder / CONFIG, _REMEDY)
     if not isinstance(config, dict) or not isinstance(config.get("variant"), dict):
-        raise InputError(folder / CONFIG, "not what kit train writes", remedy=_REMEDY)
+        raise InputError(folder / CONFIG, "not written by kit train", remedy=_REMEDY)
     return config

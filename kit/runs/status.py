@@ -1,7 +1,7 @@
-"""How far every run is.
+"""The progress of every run.
 
-In: the folder of runs, while they are trained or not. Out: step, rate, time left and best hold-out
-MAE of each.
+In: the folder of runs, whether they are being trained or not. Out: step, rate, time left and best
+hold-out MAE of each.
 """
 
 import shlex
@@ -11,17 +11,17 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.files import RUNS, holder
-from kit.runs.folder import CONFIG, finished, read_variant, records, saved, validations
+from kit.runs.folder import CONFIG, finished, read_records, read_variant, saved
 from kit.variants import train_command
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One run. What has not been recorded yet is None.
+    """The progress of one run; None for what has not been recorded yet.
 
-    `state` is "training", with the process that does it, "finished", "stopped", with a word if that
-    was before its first checkpoint, or what is wrong. `left_s` holds the validations to come, once
-    one has been timed. `command` goes on with one that stopped.
+    `state` is "training" with the process that trains it, "finished", "stopped", "stopped, nothing
+    saved", or an error message. `left_s` includes the validations to come, once one has been timed.
+    `command` resumes a run that stopped.
     """
 
     variant: str
@@ -39,22 +39,22 @@ def status(runs: Path) -> tuple[Status, ...]:
     """The state of every run in `runs`, in the order of their names.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no run.
     """
     folders = sorted(path.parent for path in runs.glob(f"*/{CONFIG}"))
     if not folders:
-        raise InputError(runs, "holds no run", remedy="begin one: kit train spade2")
+        raise InputError(runs, "holds no run", remedy="train one: kit train spade2")
     return tuple(map(_status, folders))
 
 
 def _status(folder: Path) -> Status:
     try:
         variant = read_variant(folder)
-        rows = records(folder)
+        rows = read_records(folder)
         done = finished(folder, variant)
     except (InputError, OSError) as error:
-        words = error.brief if isinstance(error, InputError) else str(error)
-        return Status(folder.name, words, 0, None, None, None, None, None, "")
+        message = error.brief if isinstance(error, InputError) else str(error)
+        return Status(folder.name, message, 0, None, None, None, None, None, "")
     owner = holder(folder)
     last: dict[str, Any] = rows[-1] if rows else {}
     step, steps = last.get("step", 0), last.get("steps")
@@ -62,12 +62,12 @@ def _status(folder: Path) -> Status:
     scored = [row for row in rows if "holdout_mae" in row]
     left = (steps - step) * variant.batch / rate if steps and rate and not done else None
     if left is not None and scored:
-        left += (validations(variant) - len(scored)) * scored[-1].get("validation_s", 0.0)
+        left += (variant.total_validations - len(scored)) * scored[-1].get("validation_s", 0.0)
     best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
     stopped = "stopped" if saved(folder) else "stopped, nothing saved"
     state = f"training (process {owner})" if owner else "finished" if done else stopped
-    typed = "" if owner or done else train_command(variant)
-    if typed and folder.parent != RUNS:
-        typed += f" --runs {shlex.quote(str(folder.parent))}"
+    resume = "" if owner or done else train_command(variant)
+    if resume and folder.parent != RUNS:
+        resume += f" --runs {shlex.quote(str(folder.parent))}"
     mae, mae_step = best.get("holdout_mae"), best.get("step")
-    return Status(folder.name, state, step, steps, rate, left, mae, mae_step, typed)
+    return Status(folder.name, state, step, steps, rate, left, mae, mae_step, resume)

@@ -24,6 +24,7 @@ from kit.errors import InputError
 from kit.files import atomic, sha256
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
+from kit.runs.folder import BEST
 from kit.scaling import SCALING
 from kit.variants import Variant, from_dict, to_dict
 
@@ -32,7 +33,7 @@ from kit.variants import Variant, from_dict, to_dict
 class Weights:
     """A trained generator, and where it comes from.
 
-    `facts` holds what training knew: epoch, step, hold-out scores, the mean colour of its targets.
+    `facts` are of its training: epoch, step, hold-out scores, the mean colour of its targets.
     """
 
     path: Path
@@ -42,10 +43,10 @@ class Weights:
 
     @cached_property
     def generator(self) -> nn.Module:
-        """The generator, ready for inference on the CPU; read when it is first asked for.
+        """The generator, ready for inference on the CPU; read on first use.
 
         Raises:
-            InputError: the file is damaged, or not what it says it is.
+            InputError: the file is damaged, or of other networks than it says.
         """
         tensors, _ = load_tensors(self.path, _remedy(self.path))
         generator = fold(build_generator(self.variant))
@@ -63,7 +64,7 @@ def save_weights(path: Path, generator: nn.Module, variant: Variant, facts: dict
 
 
 def read_weights(path: Path) -> Weights:
-    """What a weights file says of itself; its tensors are read when its generator is asked for.
+    """The description in a weights file; its tensors are read on the first use of its generator.
 
     Raises:
         InputError: no such file, damaged, or made with another scaling.
@@ -86,7 +87,8 @@ def load_weights(path: Path) -> Weights:
     """Read a weights file with its generator.
 
     Raises:
-        InputError: no such file, damaged, made with another scaling, or not what it says it is.
+        InputError: no such file, damaged, made with another scaling, or its tensors are not of
+            its variant.
     """
     weights = read_weights(path)
     _ = weights.generator
@@ -99,7 +101,7 @@ def read_run(runs: Path, name: str) -> Weights:
     Raises:
         InputError: as `read_weights`, or the folder holds the weights of another variant.
     """
-    path = runs / name / "weights.safetensors"
+    path = runs / name / BEST
     weights = read_weights(path)
     if weights.variant.name != name:
         raise InputError(
@@ -127,17 +129,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write a safetensors file, whole or not at all.
+    """Write a safetensors file atomically.
 
     Raises:
-        OutputError: there is no room or no leave to write.
+        OutputError: the disk is full, or the folder may not be written.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as part:
         try:
             save_file(plain, part, metadata=metadata)
         except SafetensorError as error:
-            # The library tells the system's errors in words alone.
+            # The library reports the system's errors as text alone.
             if found := re.search(r"os error (\d+)", str(error)):
                 raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
             raise
@@ -147,7 +149,7 @@ def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, 
     """Read what `save_tensors` wrote.
 
     Raises:
-        InputError: no such file, or damaged; `remedy` is what the user is told to do.
+        InputError: no such file, or damaged; `remedy` tells the user what to do.
     """
     with _opened(path, remedy) as (file, about):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -29,6 +29,7 @@ from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.image import digest
 from kit.prediction.members import Member, read_member
 from kit.progress import Advance
+from kit.runs.folder import BEST
 from kit.submission.build import Built, build
 
 State = Literal["same", "there", "changed", "gone"]
@@ -240,7 +241,7 @@ def _why(record: MemberRecord, member: Member) -> str:
 
 
 def _weights(record: MemberRecord, runs: Path) -> Part:
-    path = runs / record.variant / "weights.safetensors"
+    path = runs / record.variant / BEST
     if not path.exists():
         return Part(str(path), "gone")
     if sha256(path) != record.weights_sha256:

@@ -1,8 +1,8 @@
-"""Adam over weights as they lie in memory.
+"""Adam over weights in the memory format that they are stored in.
 
-torch's fused Adam on a CPU copies every gradient that lies channels last, and pairs numbers by
-their place in memory. It is given views here whose last dimension is the innermost, so it has
-nothing to copy, and every number of a gradient meets the weight that it is of.
+torch's fused Adam on a CPU copies every channels-last gradient, and pairs elements by their place
+in memory. Here it gets views whose last dimension is the innermost, so that it copies nothing and
+pairs every element of a gradient with its own weight.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,42 +15,44 @@ class Adam(torch.optim.Adam):
     """torch's fused Adam for `weights`.
 
     Args:
-        weights: parameters, whose memory must stay where it is.
+        weights: parameters, whose memory must not move.
         rate: the learning rate.
-        betas: the decay of the means of gradients and of their squares.
+        betas: the decay rates of the mean gradient and of the mean squared gradient.
     """
 
     def __init__(self, weights: Iterable[Tensor], rate: float, betas: tuple[float, float]) -> None:
         self._weights = list(weights)
-        views = [_lying(weight.detach(), weight) for weight in self._weights]
+        views = [_as_stored(weight.detach(), weight) for weight in self._weights]
         super().__init__(views, rate, betas=betas, fused=True)
 
     def step(self) -> None:  # type: ignore[override]
-        """Take one step along the gradients of the weights; torch's would take a function too."""
+        """Take one step along the gradients of the weights; no closure, unlike torch's."""
         views = self.param_groups[0]["params"]
         for weight, view in zip(self._weights, views, strict=True):
-            view.grad = None if weight.grad is None else _lying(weight.grad, weight).contiguous()
+            view.grad = (
+                None if weight.grad is None else _as_stored(weight.grad, weight).contiguous()
+            )
         super().step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients; none is kept to be set to zero."""
+        """Drop the gradients, whatever `set_to_none` is."""
         super().zero_grad()
         for weight in self._weights:
             weight.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that it remembers, by `<number of the weight>/<what>`, in the shapes of weights."""
+        """The optimiser's state by `<index of the weight>/<name>`, in the shapes of the weights."""
         return {
             f"{index}/{name}": _shaped(tensor, self._weights[index])
             for index, state in self.state_dict()["state"].items()
             for name, tensor in state.items()
         }
 
-    def remember(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take what `tensors` gave in place of what it remembers.
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Set the optimiser's state to what `tensors` gave.
 
         Raises:
-            ValueError, IndexError: it is not of these weights.
+            ValueError, IndexError: it is of other weights.
         """
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
@@ -58,23 +60,23 @@ class Adam(torch.optim.Adam):
             weight = self._weights[int(index)]
             if tensor.dim() and tensor.shape != weight.shape:
                 raise ValueError(f"{key} is of another shape than its weight")
-            lying = _lying(tensor, weight)
+            stored = _as_stored(tensor, weight)
             # A copy: the optimiser would write into what it is given.
-            copied = lying.clone(memory_format=torch.contiguous_format)
+            copied = stored.clone(memory_format=torch.contiguous_format)
             state.setdefault(int(index), {})[name] = copied
         self.load_state_dict({"state": state, "param_groups": self.state_dict()["param_groups"]})
 
 
-def _lying(tensor: Tensor, weight: Tensor) -> Tensor:
-    """`tensor`, of a weight's shape, with its dimensions in the order in which the weight lies."""
-    return tensor.permute(0, 2, 3, 1) if _is_last(tensor, weight) else tensor
+def _as_stored(tensor: Tensor, weight: Tensor) -> Tensor:
+    """`tensor`, of a weight's shape, with its dimensions in the order of the weight's memory."""
+    return tensor.permute(0, 2, 3, 1) if _is_channels_last(tensor, weight) else tensor
 
 
 def _shaped(tensor: Tensor, weight: Tensor) -> Tensor:
-    """What `_lying` was given."""
-    return tensor.permute(0, 3, 1, 2) if _is_last(tensor, weight) else tensor
+    """The inverse of `_as_stored`."""
+    return tensor.permute(0, 3, 1, 2) if _is_channels_last(tensor, weight) else tensor
 
 
-def _is_last(tensor: Tensor, weight: Tensor) -> bool:
-    # What counts steps has no dimensions.
+def _is_channels_last(tensor: Tensor, weight: Tensor) -> bool:
+    # The count of steps has no dimensions.
     return tensor.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)

@@ -1,8 +1,8 @@
-"""The moving average of a generator's weights, and the statistics that belong to weights.
+"""The exponential moving average (EMA) of a generator's weights, and its batch norm statistics.
 
 In: a generator after each step. Out: a generator with the average of its weights; it scores better
-than the last weights, which still jump about. Spectral norms are folded in before averaging: the
-average of weights of norm one has a smaller norm, and dividing by that would undo it.
+than the latest weights, which are noisy. Spectral norms are folded in before averaging: the average
+of weights of norm one has a smaller norm, and dividing by that would undo it.
 """
 
 import itertools
@@ -20,11 +20,11 @@ from kit.variants import Variant
 RECALIBRATION_BATCHES = 16
 
 
-class Average:
+class MovingAverage:
     """Exponential moving average of the weights of one generator.
 
-    Early on it forgets faster, so that the start is soon no part of it: after t steps it keeps
-    (1 + t) / (10 + t) of itself, up to `decay`. Running statistics are no part of it.
+    Early on it decays faster, so that it soon forgets the initial weights: after t steps its decay
+    is (1 + t) / (10 + t), at most `decay`. It has no running statistics.
     """
 
     def __init__(self, generator: nn.Module, decay: float) -> None:
@@ -35,14 +35,14 @@ class Average:
 
     @torch.no_grad()
     def update(self, generator: nn.Module, step: int) -> None:
-        """Take in the weights that `generator` has after `step` steps."""
+        """Add the weights that `generator` has after `step` steps."""
         weights = folded_state(generator)
         decay = min(self.decay, (1 + step) / (10 + step))
         blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         blend(list(self.tensors.values()), [weights[name] for name in self.tensors], step)
 
     def generator(self, variant: Variant) -> nn.Module:
-        """A generator with the averaged weights; its running statistics are to be estimated."""
+        """A generator with the averaged weights; its running statistics are still to be set."""
         # Not a copy: copies share the class that spectral norms made, and folding would change it.
         with torch.random.fork_rng(devices=[]):
             generator = fold(build_generator(variant))
@@ -54,8 +54,12 @@ class Average:
 def recalibrate(generator: nn.Module, radars: Iterable[Tensor]) -> None:
     """Replace the running statistics of batch norms by their mean over some training batches.
 
-    The exponential averages that training leaves behind follow weights that have since moved on,
-    and averaged weights have none. The generator is left in evaluation mode.
+    The running statistics of training are of earlier weights, and averaged weights have none. The
+    generator is left in evaluation mode.
+
+    Args:
+        generator: on the device.
+        radars: batches [B, 2, H, W] in [-1, 1], of which the first 16 are used.
     """
     generator.eval()
     norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

@@ -1,7 +1,7 @@
 """The losses of the paper's variants: masked L1, and the GAN loss each model was published with.
 
-In: pictures [B, 3, H, W] and a mask, or a discriminator's maps, one per scale. Out: a scalar.
-"spade" is the hinge loss, averaged over scales; its discriminator adds what fakes and reals cost.
+In: images [B, 3, H, W] and a mask, or a discriminator's maps, one per scale. Out: a scalar.
+"spade" is the hinge loss, averaged over scales; its discriminator adds those of fakes and reals.
 "pix2pixhd" is the least-squares loss, summed over scales; its discriminator averages the two.
 """
 
@@ -17,7 +17,7 @@ from kit.variants import Model
 def l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean absolute error over the pixels where the mask [B, 1, H, W] is 1; 0 if there are none.
 
-    What prediction and target [B, C, H, W] hold elsewhere has no effect, not even NaN.
+    Values of prediction and target [B, C, H, W] elsewhere have no effect, not even NaN.
     """
     valid = mask > 0
     # Masked ahead of abs, whose gradient at NaN would stay NaN after a multiplication by 0.
@@ -26,18 +26,18 @@ def l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def generator_loss(kind: Model, fake: Sequence[Tensor]) -> Tensor:
-    """What it costs a generator that the discriminator gave its pictures the maps `fake`."""
+    """The GAN loss of a generator whose images the discriminator gave the maps `fake`."""
     if kind == "spade":
         return torch.stack([-scale.mean() for scale in fake]).mean()
     return torch.stack([(scale - 1).square().mean() for scale in fake]).sum()
 
 
 def discriminator_loss(kind: Model, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """What it costs a discriminator to give its maps `fake` and `real` to such pictures."""
+    """The loss of a discriminator that gave fakes and reals the maps `fake` and `real`."""
     if kind == "spade":
-        fake_costs = [F.relu(1 + scale).mean() for scale in fake]
-        real_costs = [F.relu(1 - scale).mean() for scale in real]
-        return torch.stack(fake_costs).mean() + torch.stack(real_costs).mean()
-    fake_costs = [scale.square().mean() for scale in fake]
-    real_costs = [(scale - 1).square().mean() for scale in real]
-    return (torch.stack(fake_costs).sum() + torch.stack(real_costs).sum()) / 2
+        fake_losses = [F.relu(1 + scale).mean() for scale in fake]
+        real_losses = [F.relu(1 - scale).mean() for scale in real]
+        return torch.stack(fake_losses).mean() + torch.stack(real_losses).mean()
+    fake_losses = [scale.square().mean() for scale in fake]
+    real_losses = [(scale - 1).square().mean() for scale in real]
+    return (torch.stack(fake_losses).sum() + torch.stack(real_losses).sum()) / 2

@@ -1,4 +1,4 @@
-"""Signals that ask a process to end, kept until it can: a step is never cut in two."""
+"""SIGINT and SIGTERM held back until the process can stop: no step is interrupted halfway."""
 
 import signal
 import threading
@@ -8,33 +8,35 @@ from types import FrameType
 
 
 @contextmanager
-def collected(*, patient: bool, report: Callable[[], None] | None = None) -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM while the block runs; nothing else happens at the first of them.
+def delayed_signals(
+    *, ignore_repeats: bool, on_signal: Callable[[], None] | None = None
+) -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM while the block runs; yields the list of those that came.
 
-    Only the main thread can: in another the list stays empty, and signals do what they did.
+    Only the main thread can: in another the list stays empty, and signals act as before.
 
     Args:
-        patient: a second Ctrl-C does no more than the first. Under torchrun it is the same one,
-            which is handed on to processes that have had it already.
-        report: called at each signal.
+        ignore_repeats: a second Ctrl-C does no more than the first. Under torchrun it is the same
+            one, which is passed on to processes that have had it already.
+        on_signal: called at each signal.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        if report:
-            report()
-        if number == signal.SIGINT and not patient:
+        if on_signal:
+            on_signal()
+        if number == signal.SIGINT and not ignore_repeats:
             signal.signal(number, before[signal.SIGINT])
 
-    # A shell has what it starts in the background ignore Ctrl-C, which is meant for another.
+    # A shell makes its background jobs ignore Ctrl-C, which is meant for the job in front.
     handlers = ((number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM))
     before = {number: it for number, it in handlers if it not in (signal.SIG_IGN, None)}
     for number in before:
-        signal.signal(number, note)
+        signal.signal(number, handle)
     try:
         yield received
     finally:

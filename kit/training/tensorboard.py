@@ -1,4 +1,4 @@
-"""TensorBoard, for who likes to watch curves; an extra.
+"""Training curves for TensorBoard, an extra.
 
 In: records of metrics. Out: the event files that `tensorboard --logdir runs` shows.
 """
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
+from kit.runs.folder import TENSORBOARD
 
 
-def board(folder: Path) -> Callable[[dict[str, Any]], None]:
-    """What writes a record of `metrics.jsonl` to `folder/tensorboard`.
+def tensorboard_writer(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """A function that writes a record of `metrics.jsonl` to `folder/tensorboard`.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -19,16 +20,14 @@ def board(folder: Path) -> Callable[[dict[str, Any]], None]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise InputError(
-            "--tensorboard", "TensorBoard is not installed",
-            remedy="pip install 'sar-to-optical-kit[tensorboard]'",
-        ) from None  # fmt: skip
+        remedy = "pip install 'sar-to-optical-kit[tensorboard]'"
+        raise InputError("--tensorboard", "TensorBoard is not installed", remedy=remedy) from None
     writer: Any = None
 
     def write(record: dict[str, Any]) -> None:
         nonlocal writer
-        # Curves that a kill left too long are cut where this run goes on.
-        writer = writer or SummaryWriter(str(folder / "tensorboard"), purge_step=record["step"])
+        # Points of steps that a kill undid are hidden from where this run resumes.
+        writer = writer or SummaryWriter(str(folder / TENSORBOARD), purge_step=record["step"])
         for name, value in record.items():
             if isinstance(value, float):
                 writer.add_scalar(name, value, record["step"])

@@ -1,7 +1,7 @@
 """Several variants, each trained in a process of its own.
 
-In: names of variants. Out: how each ended. What is finished is passed over, what was interrupted
-goes on, and one that fails does not stop the others.
+In: names of variants. Out: the exit code and duration of each. Finished ones are skipped,
+interrupted ones resume, and one that fails does not stop the others.
 """
 
 import os
@@ -9,23 +9,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
 from kit.progress import Report
-from kit.training.signals import collected
-from kit.variants import find_variant
+from kit.runs.folder import LOG
+from kit.training.signals import delayed_signals
+from kit.variants import Variant, find_variant
 
-LOG = "train.log"
-_PATIENCE = 0.2  # seconds between two looks at the processes
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the training of one variant ended: the exit code of `kit train`, 0 where it succeeded."""
+    """How the training of a variant ended: the exit code of `kit train`, 0 for success."""
 
     variant: str
     exit_code: int
@@ -42,60 +42,58 @@ def train_all(
     options: Sequence[str] = (),
     report: Report,
 ) -> tuple[Outcome, ...]:
-    """Train the named variants one after the other or, given GPUs, one on each at a time.
+    """Train the named variants one after the other or, with GPUs, one on each at a time.
 
     Args:
-        names: as `kit train` takes them.
+        names: variants or TOML files, as for `kit train`.
         settings: texts such as `width=16`, for all of them.
         work: the folder that `prepare` wrote.
-        runs: the folder of all runs; with GPUs each run writes what it says to its `train.log`.
-        gpus: how many to use; 0 for one training at a time, wherever torch puts it.
+        runs: the folder of all runs; with GPUs each run's messages go to its `train.log`.
+        gpus: how many to use; 0 for one training at a time, on torch's default device.
         options: further options of `kit train`.
-        report: called with a line about each that begins or ends.
+        report: called with a line about each that starts or fails.
 
     Raises:
-        InputError: a name or a setting is wrong, or there are not as many GPUs; nothing is begun.
-        KeyboardInterrupt: stopped by a signal; what was running has saved.
+        InputError: a name or a setting is wrong, or there are fewer GPUs; nothing is started.
+        KeyboardInterrupt: stopped by a signal; running trainings have saved.
     """
     variants = {name: find_variant(name, settings) for name in names}
-    runs_of = [variant.name for variant in variants.values()]
-    if twice := next((name for name in runs_of if runs_of.count(name) > 1), None):
-        raise InputError(twice, "the name of two of these trainings", remedy="give each its own")
+    _check_distinct(variants.values())
     cards = _cards(gpus)
     waiting = list(variants)
     running: list[_Running] = []
     outcomes: dict[str, Outcome] = {}
 
-    def stop() -> None:
+    def terminate() -> None:
         for each in running:
             each.process.send_signal(signal.SIGTERM)
 
-    with collected(patient=True, report=stop) as stopped, _ended(running):
-        while running or (waiting and not stopped):
-            while waiting and not stopped and len(running) < max(1, gpus):
+    with (
+        delayed_signals(ignore_repeats=True, on_signal=terminate) as signals,
+        _terminated_at_exit(running),
+    ):
+        while running or (waiting and not signals):
+            while waiting and not signals and len(running) < max(1, gpus):
                 name = waiting.pop(0)
                 gpu = min(set(range(max(1, gpus))) - {each.gpu for each in running})
-                report(f"{variants[name].name}: begins" + (f" on GPU {gpu}" if gpus else ""))
+                report(f"{variants[name].name}: starting" + (f" on GPU {gpu}" if gpus else ""))
                 command = [sys.executable, "-m", "kit", "train", name, *options]
                 command += ["--work", str(work), "--runs", str(runs)]
                 command += [part for setting in settings for part in ("--set", setting)]
                 card = cards[gpu] if gpus else None
                 process = _start(command, runs / variants[name].name, card)
                 running.append(_Running(name, process, gpu, time.monotonic()))
-                if stopped:  # between the start and the list
+                if signals:  # one came between the start and the append
                     process.send_signal(signal.SIGTERM)
-            time.sleep(_PATIENCE)
+            time.sleep(_POLL_SECONDS)
             for each in [each for each in running if each.process.poll() is not None]:
                 running.remove(each)
-                code = each.process.returncode
-                code = 128 - code if code < 0 else code  # as a shell tells of a signal
-                seconds = round(time.monotonic() - each.began, 1)
-                outcome = Outcome(variants[each.name].name, code, seconds)
+                outcome = each.outcome(variants[each.name].name)
                 outcomes[each.name] = outcome
-                if code:
-                    how = "stopped" if stopped else f"failed with exit code {code}"
-                    report(f"{outcome.variant}: {how}")
-        if stopped:
+                if outcome.exit_code:
+                    failed = f"failed with exit code {outcome.exit_code}"
+                    report(f"{outcome.variant}: {'stopped' if signals else failed}")
+        if signals:
             raise KeyboardInterrupt
     return tuple(outcomes[name] for name in variants)
 
@@ -105,24 +103,35 @@ class _Running:
     name: str
     process: subprocess.Popen[bytes]
     gpu: int
-    began: float
+    started: float
+
+    def outcome(self, variant: str) -> Outcome:
+        code = self.process.returncode
+        code = 128 - code if code < 0 else code  # ended by a signal: the code that a shell gives
+        return Outcome(variant, code, round(time.monotonic() - self.started, 1))
+
+
+def _check_distinct(variants: Iterable[Variant]) -> None:
+    names = [variant.name for variant in variants]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        problem = "two of these variants have this name"
+        raise InputError(twice, problem, remedy="give each a name of its own")
 
 
 def _start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
-    # A group of its own: Ctrl-C reaches it once, from us, and a second one would cut its saving.
+    # A process group of its own: it gets Ctrl-C once, from us; a second would interrupt its saving.
     if card is None:
         return subprocess.Popen(command, process_group=0)
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": card}
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG).open("ab") as log:
-        nowhere = subprocess.DEVNULL
         return subprocess.Popen(
-            command, process_group=0, stdout=nowhere, stderr=log, env=environment
+            command, process_group=0, stdout=subprocess.DEVNULL, stderr=log, env=environment
         )
 
 
 def _cards(gpus: int) -> list[str]:
-    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if not gpus:
         return []
     import torch
@@ -130,13 +139,14 @@ def _cards(gpus: int) -> list[str]:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     cards = given.split(",") if given else [str(n) for n in range(torch.cuda.device_count())]
     if len(cards) < gpus:
-        raise InputError(f"--gpus {gpus}", f"there are {len(cards)}", remedy=f"--gpus {len(cards)}")
+        problem = f"there are {len(cards)} GPUs"
+        raise InputError(f"--gpus {gpus}", problem, remedy=f"use --gpus {len(cards)}")
     return cards
 
 
 @contextmanager
-def _ended(running: list[_Running]) -> Iterator[None]:
-    """Leave no training alone that an error here would leave with nobody to look after it."""
+def _terminated_at_exit(running: list[_Running]) -> Iterator[None]:
+    """Terminate the running trainings when the block ends, as it does on an error."""
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """Self-evaluation: Table 1 of the paper for this data.
 
-In: trained runs and the hold-out of the pair table. Out: MAE and PSNR of each, beside those of a
-picture of one mean colour and beside the paper's.
+In: trained runs and the hold-out of the pair table. Out: MAE and PSNR of each, beside those of an
+image of the mean colour and beside the paper's.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance
+from kit.runs.folder import trained_runs
 from kit.runs.weights import load_run
 from kit.variants import PAPER
 
@@ -53,8 +54,8 @@ def validate(
     The first row is the baseline: one colour, the mean of the training pairs.
 
     Raises:
-        InputError: nothing is trained, a named run is not, or the hold-out is empty; or there is a
-            pack that lacks a pair or is damaged.
+        InputError: no run is trained, or a named one is not; the hold-out is empty; or a pack lacks
+            a pair or is damaged.
     """
     work, runs = Path(work), Path(runs)
     pairs = read_pairs(work / PAIRS)
@@ -63,9 +64,9 @@ def validate(
         raise InputError(
             work / PAIRS,
             "the hold-out is empty",
-            remedy="prepare more data: a fifth of Dataset-2 is set aside",
+            remedy="prepare more data: the hold-out is at most a fifth of Dataset-2",
         )
-    names = names or sorted(path.parent.name for path in runs.glob("*/weights.safetensors"))
+    names = names or trained_runs(runs)
     if not names:
         raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
     trained = train_pairs(pairs, 1)
@@ -78,8 +79,8 @@ def validate(
     rows = [Row("mean colour", "reflectance", baseline, None)]
     for done, name in enumerate(names, start=1):
         weights = load_run(runs, name)
-        found = evaluate(weights.generator, source, held, weights.variant.target)
-        rows.append(Row(name, weights.variant.target, found, PAPER.get(name)))
+        result = evaluate(weights.generator, source, held, weights.variant.target)
+        rows.append(Row(name, weights.variant.target, result, PAPER.get(name)))
         if advance:
             advance(done, len(names))
     return tuple(rows)
@@ -88,24 +89,24 @@ def validate(
 def evaluate(generator: nn.Module, source: Source, pairs: Sequence[Pair], target: str) -> Scores:
     """MAE, MSE and PSNR in [0, 1] of a generator over `pairs`."""
     generator = place(generator)
-    found = [errors(generator, source, part, target) for part in parts(pairs)]
-    return summarise([each for part in found for each in part])
+    errors = [batch_errors(generator, source, batch, target) for batch in batches_of_a_size(pairs)]
+    return summarise([each for batch in errors for each in batch])
 
 
-def parts(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """`pairs` in the batches that are drawn together: a few, of one size."""
+def batches_of_a_size(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """`pairs` in batches of at most `BATCH`, each of images of one size."""
     groups = groupby(pairs, key=lambda pair: (pair.height, pair.width))
     sized = [list(group) for _, group in groups]
     return [group[at : at + BATCH] for group in sized for at in range(0, len(group), BATCH)]
 
 
-def errors(
-    generator: nn.Module, source: Source, part: Sequence[Pair], target: str
+def batch_errors(
+    generator: nn.Module, source: Source, batch: Sequence[Pair], target: str
 ) -> list[tuple[float, float]]:
     """MAE and MSE in [0, 1] of each pair of a batch; the generator is on the device."""
-    images = [read_pair(source, pair, target) for pair in part]
-    drawn = infer(generator, np.stack([radar for radar, _ in images]))
+    arrays = [read_pair(source, pair, target) for pair in batch]
+    predicted = infer(generator, np.stack([radar for radar, _ in arrays]))
     return [
         (mae(image, truth), mse(image, truth))
-        for image, (_, truth) in zip(drawn, images, strict=True)
+        for image, (_, truth) in zip(predicted, arrays, strict=True)
     ]

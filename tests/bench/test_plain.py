@@ -4,12 +4,12 @@ import pytest
 import torch
 from plain import Plain
 
-from kit.distributed import Group
+from kit.distributed import ProcessGroup
 from kit.models.registry import build_discriminator, build_generator
 from kit.pairs.dataset import Sample
-from kit.training.checkpoint import State
 from kit.training.losses import generator_loss, l1
-from kit.training.step import Step
+from kit.training.state import State
+from kit.training.train_step import TrainStep
 from kit.variants import P2PHD1, SPADE1, Variant
 
 pytestmark = pytest.mark.numerical
@@ -75,6 +75,6 @@ def test_a_plain_step_is_the_kits(name: str, float64: None) -> None:
     if plain.discriminator:
         plain.discriminator.load_state_dict(state.discriminator.state_dict())
     sample = Sample(torch.rand(2, 2, 64, 64), torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64))
-    ours, theirs = Step(variant, state, Group()).take(sample), plain.step(*sample)
+    ours, theirs = TrainStep(variant, state, ProcessGroup())(sample), plain.step(*sample)
     # The kit's discriminator sees fakes and reals at once, so its spectral norms move less often.
     assert ours == pytest.approx(theirs, rel=0.01)

@@ -57,7 +57,7 @@ def test_a_run_is_validated_from_its_pack_and_resumed(earlier: str) -> None:
     run = kit.train(variant, watch=lambda record: notes.append(record.get("note", "")))
     assert run.steps == 6
     assert any("3" in note for note in notes), "it went on from step 3"
-    steps = [record["step"] for record in records(Path("runs/p2phd1"))]
+    steps = [record["step"] for record in read_records(Path("runs/p2phd1"))]
     assert steps == sorted(steps) and steps[-1] == 6
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import kit.training.train
+import kit.training.run_log
+import kit.training.trainer
 from kit.runs.folder import finished
 from kit.training.checkpoint import checkpoints
 from kit.training.train import train
@@ -28,7 +29,7 @@ def run(folder: str, workers: int) -> None:
     import torch
 
     torch.set_num_threads(1)
-    kit.training.train.CHECKPOINT_SECONDS = 0.05
+    kit.training.trainer.CHECKPOINT_SECONDS = 0.05
     train(tiny("p2phd1", *LONG), work=Path("work"), runs=Path(folder), workers=workers)
 
 
@@ -65,19 +66,19 @@ def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
 def test_the_moments_are_moments_of_training(trained: Path) -> None:
     """What the test above relies on: checkpoints in the middle of epochs are made and used."""
     runs = Path("cut")
-    kit.training.train.CHECKPOINT_SECONDS, before = 0.0, kit.training.train.CHECKPOINT_SECONDS
+    kit.training.trainer.CHECKPOINT_SECONDS, before = 0.0, kit.training.trainer.CHECKPOINT_SECONDS
     variant = tiny("p2phd1", *LONG)
-    whole = kit.training.train._Loop._count
+    whole = kit.training.run_log.RunLog.step
     steps = []
 
     def count(self, *rest):
         whole(self, *rest)
-        steps.append(self.state.step)
+        steps.append(self._state.step)
         if len(steps) == 8:
             os.kill(os.getpid(), signal.SIGTERM)
 
     try:
-        kit.training.train._Loop._count = count
+        kit.training.run_log.RunLog.step = count
         with pytest.raises(KeyboardInterrupt):
             train(variant, work=Path("work"), runs=runs)
         newest = checkpoints(runs / "long" / "checkpoints")[0]
@@ -87,5 +88,5 @@ def test_the_moments_are_moments_of_training(trained: Path) -> None:
         assert steps == list(range(1, len(steps) + 1))
         assert finished(runs / "long", variant)
     finally:
-        kit.training.train._Loop._count = whole
-        kit.training.train.CHECKPOINT_SECONDS = before
+        kit.training.run_log.RunLog.step = whole
+        kit.training.trainer.CHECKPOINT_SECONDS = before

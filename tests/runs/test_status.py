@@ -7,7 +7,7 @@ import pytest
 
 from kit.errors import InputError
 from kit.files import holder, lock, write_json
-from kit.runs.folder import append, claim, cut, records
+from kit.runs.folder import append_record, claim, read_records, truncate_metrics
 from kit.runs.status import status
 from tests.helpers.variants import tiny
 
@@ -26,20 +26,22 @@ def checkpoint(folder: Path, epoch: int) -> None:
 def test_every_state_is_told(tmp_path: Path) -> None:
     new = begin(tmp_path, "a_new")
     half = begin(tmp_path, "b_half", "epochs=2", "validations=3")
-    append(half, {"step": 10, "steps": 40, "epoch": 0, "holdout_mae": 0.2, "holdout_psnr": 20.0})
+    append_record(
+        half, {"step": 10, "steps": 40, "epoch": 0, "holdout_mae": 0.2, "holdout_psnr": 20.0}
+    )
     scored = {"holdout_mae": 0.1, "holdout_psnr": 20.0, "validation_s": 7.0}
-    append(half, {"step": 20, "steps": 40, "epoch": 0, **scored})
-    append(half, {"step": 30, "steps": 40, "epoch": 1, "l1": 0.3, "images_per_s": 8.0})
+    append_record(half, {"step": 20, "steps": 40, "epoch": 0, **scored})
+    append_record(half, {"step": 30, "steps": 40, "epoch": 1, "l1": 0.3, "images_per_s": 8.0})
     checkpoint(half, 1)
     done = begin(tmp_path, "c_done")
-    append(done, {"step": 40, "steps": 40, "epoch": 2, "l1": 0.3, "images_per_s": 8.0})
+    append_record(done, {"step": 40, "steps": 40, "epoch": 2, "l1": 0.3, "images_per_s": 8.0})
     checkpoint(done, 2)
     (begin(tmp_path, "d_broken") / "config.json").write_text("{}")
     with lock(half):
         found = status(tmp_path)
         assert found[1].state == f"training (process {holder(half)})"
     assert [run.state for run in found][0::2] == ["stopped, nothing saved", "finished"]
-    assert "not what kit train writes" in found[3].state
+    assert "not written by kit train" in found[3].state
     assert (found[1].step, found[1].steps, found[1].images_per_s) == (30, 40, 8.0)
     assert found[1].left_s == 10 * 4 / 8.0 + 1 * 7.0
     assert (found[1].mae, found[1].mae_step) == (0.1, 20)
@@ -59,13 +61,13 @@ def test_no_run_says_how_to_begin(tmp_path: Path) -> None:
 
 
 def test_records_of_the_future_are_taken_back(tmp_path: Path) -> None:
-    lengths = [append(tmp_path, {"step": step}) for step in range(5)]
+    lengths = [append_record(tmp_path, {"step": step}) for step in range(5)]
     with (tmp_path / "metrics.jsonl").open("ab") as file:
         file.write(b'\xff{"step": 5\n[]\n{"step": 5, "st')
-    assert [row["step"] for row in records(tmp_path)] == [0, 1, 2, 3, 4]
-    cut(tmp_path, lengths[2])
+    assert [row["step"] for row in read_records(tmp_path)] == [0, 1, 2, 3, 4]
+    truncate_metrics(tmp_path, lengths[2])
     rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [0, 1, 2]
     (tmp_path / "metrics.jsonl").unlink()
-    cut(tmp_path, lengths[2])
-    assert records(tmp_path) == []
+    truncate_metrics(tmp_path, lengths[2])
+    assert read_records(tmp_path) == []

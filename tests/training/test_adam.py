@@ -53,7 +53,7 @@ def test_what_it_remembers_is_of_no_layout(
     ours, others = weights(layout), weights(other_layout)
     first, second = Adam(ours, RATE, BETAS), Adam(others, RATE, BETAS)
     step(first, ours, 0)
-    second.remember(first.tensors())
+    second.restore(first.tensors())
     with torch.no_grad():
         for one, other in zip(ours, others, strict=True):
             other.copy_(one)
@@ -74,7 +74,7 @@ def step(adam: Adam, of: list[nn.Parameter], number: int) -> None:
 def test_what_is_of_other_weights_is_refused() -> None:
     adam = Adam(weights(LAYOUTS[0])[:1], RATE, BETAS)
     with pytest.raises(IndexError):
-        adam.remember({"1/step": torch.ones(())})
+        adam.restore({"1/step": torch.ones(())})
     for shape in ((2, 2, 3, 3), (6, 8, 3, 3), (432,)):
         with pytest.raises(ValueError, match="0/exp_avg is of another shape"):
-            adam.remember({"0/exp_avg": torch.ones(shape)})
+            adam.restore({"0/exp_avg": torch.ones(shape)})

@@ -11,7 +11,7 @@ from kit.models.rewrites.spectral_norm import fold, folded_state
 from kit.pairs.dataset import PairDataset, batches
 from kit.pairs.table import read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
-from kit.training.ema import Average, recalibrate
+from kit.training.ema import MovingAverage, recalibrate
 from tests.helpers.variants import tiny
 
 
@@ -33,7 +33,7 @@ def test_folding_changes_no_number() -> None:
 def test_the_average_is_of_folded_weights() -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny("spade2"))
-    average = Average(generator, 0.5)
+    average = MovingAverage(generator, 0.5)
     expected = {name: tensor.double() for name, tensor in folded_state(generator).items()}
     for step in range(1, 30):
         with torch.no_grad():

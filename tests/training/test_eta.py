@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 import kit.training.eta
-from kit.runs.folder import validates, validations
-from kit.training.eta import Pace
+from kit.training.eta import TimeEstimate
 from kit.training.train import train
 from tests.helpers.variants import tiny
 
@@ -18,64 +17,64 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def step(pace: Pace, clock: list[float], seconds: float) -> None:
+def step(estimate: TimeEstimate, clock: list[float], seconds: float) -> None:
     clock[0] += seconds
-    pace.step()
+    estimate.step_ended()
 
 
 def test_a_long_run_is_told_of_after_a_hundred_steps(clock: list[float]) -> None:
     told: list[float] = []
-    pace = Pace(1000, 4, 5.0, told.append)
-    step(pace, clock, 60.0)  # warms up
+    estimate = TimeEstimate(1000, 4, 5.0, told.append)
+    step(estimate, clock, 60.0)  # warms up
     for _ in range(98):
-        step(pace, clock, 2.0)
+        step(estimate, clock, 2.0)
     assert told == []
-    step(pace, clock, 2.0)
+    step(estimate, clock, 2.0)
     assert told == [1000 * 2 + 4 * 5 * 2]
     for _ in range(200):
-        step(pace, clock, 3.0)
-    pace.settle()
-    pace.validated(20.0)  # a tenth less than all was guessed is not worth a word
+        step(estimate, clock, 3.0)
+    estimate.estimate()
+    estimate.validation_ended(20.0)  # a tenth less than all was guessed is not worth a word
     assert len(told) == 1
 
 
 def test_a_short_one_before_its_first_validation(clock: list[float]) -> None:
     told: list[float] = []
-    pace = Pace(30, 3, 1.0, told.append)
-    pace.settle()
+    estimate = TimeEstimate(30, 3, 1.0, told.append)
+    estimate.estimate()
     for _ in range(10):
-        step(pace, clock, 2.0)
-    pace.settle()
+        step(estimate, clock, 2.0)
+    estimate.estimate()
     assert told == [30 * 2 + 3 * 2]
-    pace.validated(50.0)
-    pace.validated(90.0)
+    estimate.validation_ended(50.0)
+    estimate.validation_ended(90.0)
     assert told[1:] == [30 * 2 + 3 * 50]
 
 
 def test_a_run_of_one_step_has_no_other_to_go_by(clock: list[float]) -> None:
     told: list[float] = []
-    pace = Pace(2, 2, 0.0, told.append)
-    step(pace, clock, 3.0)
-    pace.settle()
+    estimate = TimeEstimate(2, 2, 0.0, told.append)
+    step(estimate, clock, 3.0)
+    estimate.estimate()
     assert told == [6.0]
 
 
 def test_one_that_goes_on_with_a_validation(clock: list[float]) -> None:
     told: list[float] = []
-    pace = Pace(30, 3, 1.0, told.append)
-    pace.settle()
-    pace.validated(10.0)
+    estimate = TimeEstimate(30, 3, 1.0, told.append)
+    estimate.estimate()
+    estimate.validation_ended(10.0)
     assert told == []
     for _ in range(10):
-        step(pace, clock, 2.0)
-    pace.settle()
+        step(estimate, clock, 2.0)
+    estimate.estimate()
     assert told == [30 * 2 + 3 * 10]
 
 
 def test_validations_are_counted_as_they_come() -> None:
     variant = tiny("p2phd1", "epochs=5", "decay_epochs=2", "validations=3")
-    assert [epoch for epoch in range(7) if validates(variant, epoch)] == [2, 5, 6]
-    assert validations(variant) == 3
+    assert [epoch for epoch in range(7) if variant.validates_after(epoch)] == [2, 5, 6]
+    assert variant.total_validations == 3
 
 
 def test_a_training_tells_it(trained: Path) -> None:

@@ -5,12 +5,12 @@ import signal
 
 import pytest
 
-from kit.training.signals import collected
+from kit.training.signals import delayed_signals
 
 
 def test_signals_wait_for_the_end_of_the_block() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with collected(patient=False) as stopped:
+    with delayed_signals(ignore_repeats=False) as stopped:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         assert sorted(stopped) == [signal.SIGINT, signal.SIGTERM]
@@ -22,7 +22,7 @@ def test_signals_wait_for_the_end_of_the_block() -> None:
 def test_a_signal_that_was_ignored_still_is() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with collected(patient=False) as stopped:
+        with delayed_signals(ignore_repeats=False) as stopped:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)
             assert stopped == [signal.SIGTERM]

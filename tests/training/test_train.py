@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-import kit.training.step
-import kit.training.train
+import kit.training.train_step
+import kit.training.trainer
 import kit.training.validate
 import kit.training.validator
 from kit.errors import BusyError, CheckError, InputError
@@ -28,8 +28,8 @@ from kit.runs.folder import finished
 from kit.runs.weights import load_run, load_weights
 from kit.screening.rule import CloudRule
 from kit.training.checkpoint import checkpoints
-from kit.training.step import Step
 from kit.training.train import train
+from kit.training.train_step import TrainStep
 from tests.helpers.runs import assert_same_run, records
 from tests.helpers.tiles import key, optical, radar
 from tests.helpers.variants import TINY, tiny
@@ -71,7 +71,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     trained: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     straight = train(tiny(name, "name=straight"), work=Path("work"), runs=Path("a"))
-    whole = Step.take
+    whole = TrainStep.__call__
     taken = 0
 
     def take(self, sample):
@@ -81,7 +81,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
             os.kill(os.getpid(), signal.SIGTERM if taken == 2 else signal.SIGINT)
         return whole(self, sample)
 
-    monkeypatch.setattr(Step, "take", take)
+    monkeypatch.setattr(TrainStep, "__call__", take)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
@@ -93,7 +93,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 @pytest.mark.parametrize(
     ("name", "where", "each"),
     [
-        ("p2phd1", "errors", 2 * 6),
+        ("p2phd1", "batch_errors", 2 * 6),
         pytest.param("spade2", "batches", 2, marks=pytest.mark.slow),
     ],
 )
@@ -135,21 +135,21 @@ def test_a_run_of_other_settings_is_not_touched(trained: Path, change: str) -> N
 
 
 def test_a_run_that_has_saved_nothing_may_be_another(trained: Path) -> None:
-    with pytest.raises(InputError, match="own: its networks cannot be made"):
+    with pytest.raises(InputError, match="own: its networks cannot be created"):
         train(tiny("p2phd1", "name=own", f"width={10**11}"), work=Path("work"), runs=Path("runs"))
     assert train(tiny("p2phd1", "name=own"), work=Path("work"), runs=Path("runs")).steps
 
 
 def test_what_differs_is_told_and_what_may_is_not(trained: Path) -> None:
     changed = tiny("p2phd1", "accumulate=2", "lr=1e-3")
-    with pytest.raises(BusyError, match=r"begun with lr 0\.002, now 0\.001\n"):
+    with pytest.raises(BusyError, match=r"started with lr=0\.002, not 0\.001\n"):
         train(changed, work=Path("work"), runs=Path("runs"))
 
 
 def test_work_that_was_lost_is_told(trained: Path) -> None:
     folder = Path("runs/p2phd1")
     shutil.rmtree(folder / "checkpoints")
-    assert notes() == ["begins anew: it stopped before its first checkpoint"]
+    assert notes() == ["no checkpoint yet: starting at step 0"]
     assert [row["step"] for row in records(folder)][-1] == 12
 
 
@@ -181,7 +181,7 @@ def test_a_run_may_go_on_in_other_parts(trained: Path) -> None:
 def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> None:
     settings = ("name=straight", "gan=1")
     straight = train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("a"))
-    whole = Step._train_discriminator
+    whole = TrainStep._train_discriminator
     taken = 0
 
     def full(self, *rest):
@@ -191,7 +191,7 @@ def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> Non
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, *rest)
 
-    monkeypatch.setattr(Step, "_train_discriminator", full)
+    monkeypatch.setattr(TrainStep, "_train_discriminator", full)
     with pytest.raises(InputError, match="3 fit: --set accumulate=2") as caught:
         train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("b"))
     assert caught.value.exit_code == 3
@@ -221,7 +221,7 @@ def notes(**options: bool) -> list[str]:
 
 def test_a_restart_by_torchrun_does_not_begin_anew(trained: Path, monkeypatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert notes(overwrite=True) == ["goes on from step 12"]
+    assert notes(overwrite=True) == ["resuming from step 12"]
 
 
 def test_other_data_need_another_run(trained: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_run_has_one_owner(trained: Path) -> None:
 def test_a_loss_that_is_no_number_stops_before_any_weight_changes(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = kit.training.step.l1
+    whole = kit.training.train_step.l1
     calls = 0
 
     def spoilt(*images):
@@ -246,7 +246,7 @@ def test_a_loss_that_is_no_number_stops_before_any_weight_changes(
         calls += 1
         return whole(*images) * (float("nan") if calls == 9 else 1)
 
-    monkeypatch.setattr(kit.training.step, "l1", spoilt)
+    monkeypatch.setattr(kit.training.train_step, "l1", spoilt)
     with pytest.raises(CheckError, match="nan at step 8") as caught:
         train(tiny("spade2", "name=spoilt", "epochs=3"), work=Path("work"), runs=Path("runs"))
     assert caught.value.exit_code == 4
@@ -272,9 +272,9 @@ def test_an_empty_data_set_says_where_to_look(tmp_path: Path) -> None:
 
 def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) -> None:
     rates = []
-    whole = kit.training.train._set_rate
+    whole = kit.training.trainer._set_rate
     monkeypatch.setattr(
-        kit.training.train, "_set_rate", lambda o, rate: (rates.append(rate), whole(o, rate))
+        kit.training.trainer, "_set_rate", lambda o, rate: (rates.append(rate), whole(o, rate))
     )
     variant = tiny("p2phd1", "name=rates", "epochs=2", "decay_epochs=4")
     train(dataclasses.replace(variant, lr=1.0e-3), work=Path("work"), runs=Path("runs"))
@@ -282,34 +282,36 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
     np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
-def test_weights_are_recalibrated_before_they_are_judged(trained: Path, monkeypatch) -> None:
+def test_weights_are_recalibrated_before_they_are_scored(trained: Path, monkeypatch) -> None:
     calls = []
     monkeypatch.setattr(
         kit.training.validator, "recalibrate", lambda *rest: calls.append("recalibrate")
     )
-    whole = kit.training.validator.errors
+    whole = kit.training.validator.batch_errors
     monkeypatch.setattr(
-        kit.training.validator, "errors", lambda *rest: (calls.append("judge"), whole(*rest))[1]
+        kit.training.validator,
+        "batch_errors",
+        lambda *rest: (calls.append("score"), whole(*rest))[1],
     )
     train(tiny("p2phd1", "name=order", "decay_epochs=0"), work=Path("work"), runs=Path("runs"))
     # The latest weights, and their average.
-    assert calls == ["recalibrate", "judge"] * 2
+    assert calls == ["recalibrate", "score"] * 2
 
 
 def test_an_output_that_is_no_number_never_becomes_weights(trained: Path) -> None:
     variant = tiny("p2phd1", "name=burst", "lr=1e38", "batch=24", "decay_epochs=0")
-    with pytest.raises(CheckError, match="not a number"):
+    with pytest.raises(CheckError, match="not finite"):
         train(variant, work=Path("work"), runs=Path("runs"))
     assert not list(Path("runs/burst").glob("*.safetensors"))
 
 
 def test_the_clock_of_checkpoints_runs_across_epochs(trained: Path, monkeypatch) -> None:
     saves = []
-    whole = kit.training.train._Loop._save
+    whole = kit.training.trainer.Trainer._save
     monkeypatch.setattr(
-        kit.training.train._Loop, "_save", lambda self: (saves.append(1), whole(self))
+        kit.training.trainer.Trainer, "_save", lambda self: (saves.append(1), whole(self))
     )
-    monkeypatch.setattr(kit.training.train, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(kit.training.trainer, "CHECKPOINT_SECONDS", 0.0)
     variant = tiny("p2phd1", "name=clock", "validations=1")
     run = train(variant, work=Path("work"), runs=Path("runs"))
     assert len(saves) == run.steps + 2  # before its one validation, and after it
@@ -361,14 +363,14 @@ def test_only_steps_are_compiled(trained: Path, monkeypatch) -> None:
     def watch(record: dict) -> None:
         graphs.extend(["validated"] if "holdout_mae" in record else [])
 
-    whole = Step.take
+    whole = TrainStep.__call__
 
     def take(self, *rest):
         graphs.append("step")
         return whole(self, *rest)
 
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
-    monkeypatch.setattr(Step, "take", take)
+    monkeypatch.setattr(TrainStep, "__call__", take)
     variant = tiny("p2phd1", "name=fast", "validations=2")
     run = train(variant, work=Path("work"), runs=Path("runs"), compile=True, watch=watch)
     assert graphs.count("step") == run.steps and graphs.count("validated") == 2

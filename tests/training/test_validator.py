@@ -13,15 +13,18 @@ import torch
 
 import kit.training.validate
 import kit.training.validator
-from kit.distributed import Group, PeerError
+from kit.distributed import PeerError, ProcessGroup
 from kit.errors import InputError
 from kit.metrics import Scores
 from kit.pairs.dataset import PairDataset
 from kit.pairs.table import Pair, read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
 from kit.runs.weights import load_weights
-from kit.training.checkpoint import State, at_step
-from kit.training.train import Watch, train
+from kit.training.checkpoint import at_step
+from kit.training.run_log import Watch
+from kit.training.setup import RunSetup
+from kit.training.state import State
+from kit.training.train import train
 from kit.training.validate import evaluate
 from kit.training.validator import Validator
 from tests.helpers.runs import assert_same_run
@@ -31,7 +34,7 @@ from tests.helpers.variants import tiny
 @pytest.fixture
 def worse_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every validation but a run's first finds much larger errors."""
-    validate, errors, worse = Validator.validate, kit.training.validator.errors, [0.0]
+    validate, errors, worse = Validator.validate, kit.training.validator.batch_errors, [0.0]
 
     def validating(self: Validator, state: State, stopped: list[int]) -> dict:
         worse[0] = float(state.epoch > 1)
@@ -44,14 +47,14 @@ def worse_later(monkeypatch: pytest.MonkeyPatch) -> None:
         return [(mae + worse[0], mse) for mae, mse in errors(*rest)]
 
     monkeypatch.setattr(Validator, "validate", validating)
-    monkeypatch.setattr(kit.training.validator, "errors", erring)
+    monkeypatch.setattr(kit.training.validator, "batch_errors", erring)
 
 
 def run(runs: str, name: str = "mended", watch: Watch | None = None) -> Path:
     return train(tiny(name, "name=mended"), work=Path("work"), runs=Path(runs), watch=watch).folder
 
 
-class Threads(Group):
+class Threads(ProcessGroup):
     """A group whose processes are threads."""
 
     __slots__ = ("meeting", "said")
@@ -64,7 +67,7 @@ class Threads(Group):
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         self.said[self.rank] = values
         self.meeting.wait(60)
-        total = sum(self.said[rank] for rank in range(self.size))
+        total = sum(self.said[rank] for rank in range(self.world_size))
         self.meeting.wait(60)
         return total
 
@@ -83,7 +86,7 @@ def shared(
 
     def one(rank: int) -> Scores | BaseException:
         group = Threads(rank, size, meeting, said)
-        validator = Validator(tiny("p2phd1"), dataset, judged, Path("run"), group)
+        validator = Validator(RunSetup(tiny("p2phd1"), dataset, judged, Path("run"), group))
         try:
             return validator._scores(state.generator, [15] * (rank == told))
         except (InputError, PeerError, KeyboardInterrupt) as error:
@@ -100,10 +103,10 @@ def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, si
     state = State.new(tiny("p2phd1"))
     expected = evaluate(state.generator, TileSource(), judged, "reflectance")
     drawn = []
-    whole = kit.training.validator.errors
+    whole = kit.training.validator.batch_errors
     monkeypatch.setattr(
         kit.training.validator,
-        "errors",
+        "batch_errors",
         lambda *rest: (drawn.append(len(rest[2])), whole(*rest))[1],
     )
     assert shared(size, judged, dataset, state) == [expected] * size
@@ -113,14 +116,14 @@ def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, si
 def test_a_tile_that_one_of_them_cannot_read_ends_all(trained: Path, monkeypatch) -> None:
     monkeypatch.setattr(kit.training.validate, "BATCH", 5)
     judged, dataset = table(Path("work"))
-    whole = kit.training.validator.errors
+    whole = kit.training.validator.batch_errors
 
     def errors(generator, source, part, target):
         if judged[7] in part:
             raise InputError("tile.tiff", "is gone")
         return whole(generator, source, part, target)
 
-    monkeypatch.setattr(kit.training.validator, "errors", errors)
+    monkeypatch.setattr(kit.training.validator, "batch_errors", errors)
     ends = shared(2, judged, dataset, State.new(tiny("p2phd1")))
     assert isinstance(ends[0], PeerError) and ends[0].exit_code == InputError.exit_code
     assert "tile.tiff" in str(ends[1])
@@ -163,7 +166,7 @@ def test_a_finished_run_exports_again_what_was_lost(
     assert all(each.read_bytes() == data for each, data in others.items())
     told.clear()
     run("runs", name, told.append)
-    assert [record["note"] for record in told] == ["goes on from step 12"]
+    assert [record["note"] for record in told] == ["resuming from step 12"]
 
 
 def test_a_run_that_goes_on_mends_what_it_will_not_make_again(

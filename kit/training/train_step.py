@@ -1,7 +1,8 @@
 """One training step: a batch of pairs -> better networks.
 
 In: the state, and a batch. Out: the state after one step of the generator and, with a GAN loss, one
-of the discriminator; the losses. An optimiser whose loss or gradient is no number takes no step.
+of the discriminator; the losses. Where a loss or gradient is not finite, the optimiser takes no
+step.
 """
 
 import gc
@@ -16,55 +17,59 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm, parametrize
 
 from kit.device import multiplies_bfloat16, pick, place
-from kit.distributed import Group
+from kit.distributed import ProcessGroup
 from kit.models.rewrites.spectral_norm import normed
 from kit.pairs.dataset import Sample
 from kit.training.adam import Adam
-from kit.training.checkpoint import State
 from kit.training.losses import discriminator_loss, generator_loss, l1
+from kit.training.state import State
 from kit.variants import Variant
 
-# A gradient is judged by the running mean of the norms before it, once that is a mean of some.
-_MEMORY = 0.99
-_FIRST = 20
+# A gradient's norm is compared with the running mean of those before it, once it has so many.
+_MEAN_DECAY = 0.99
+_MEAN_NEEDS = 20
 
 
-class NotANumberError(ArithmeticError):
-    """A loss or a gradient is infinite or no number."""
+class NotFiniteError(ArithmeticError):
+    """A loss or a gradient is NaN or infinite."""
 
 
-class Step:
-    """Takes steps with the networks of `state`, together with the other processes of `group`.
+class TrainStep:
+    """Trains the networks of `state` by one batch a call, with the other ranks of `group`.
 
     Args:
-        variant: losses, precision, and in how many parts a batch is taken.
+        variant: losses, precision, and the parts that a batch is computed in.
         state: what is trained.
-        group: each process is given its own share of every batch.
-        compile: let torch.compile translate the generator; its first steps then take minutes.
+        group: each rank gets its own share of every batch.
+        compile: compile the generator with torch.compile; the first steps then take minutes.
     """
 
-    def __init__(self, variant: Variant, state: State, group: Group, compile: bool = False) -> None:
+    def __init__(
+        self, variant: Variant, state: State, group: ProcessGroup, compile: bool = False
+    ) -> None:
         self.variant = variant
         self.state = state
         self.group = group
         self.half = variant.precision == "bfloat16" or (
             variant.precision == "auto" and multiplies_bfloat16()
         )
-        # Beside the generator: one that is compiled itself would be anew for each validation.
+        # Not in place: a generator compiled in place would be compiled again for each validation.
         self._local: nn.Module = state.generator
         if compile:
             self._local = torch.compile(state.generator)  # type: ignore[assignment]
-        self._generator = self._shared(self._local)
-        self._discriminator = self._shared(state.discriminator) if state.discriminator else None
+        self._generator = self._synchronised(self._local)
+        self._discriminator = (
+            self._synchronised(state.discriminator) if state.discriminator else None
+        )
 
-    def take(self, sample: Sample) -> dict[str, float]:
-        """Take one step with this process's share of a batch; returns the losses of the whole.
+    def __call__(self, sample: Sample) -> dict[str, float]:
+        """Train by this rank's share of a batch; returns the losses of the whole batch.
 
-        A value called `<who>_spike` tells that a gradient was shortened, and how many times its
-        usual norm it had.
+        A value `<network>_spike` reports that its gradient was clipped: the norm that it had, as a
+        multiple of the running mean.
 
         Raises:
-            NotANumberError: before the optimiser that it is about was touched.
+            NotFiniteError: a loss or a gradient is not finite; its optimiser took no step.
         """
         state = self.state
         state.generator.train()
@@ -72,7 +77,7 @@ class Step:
         fakes = []
         sums = torch.zeros(2 if state.discriminator else 1, device=pick())
         for number, (part, share) in enumerate(parts, start=1):
-            with self._gathered(self._generator, number == len(parts)):
+            with self._synchronise_last(self._generator, number == len(parts)):
                 fake, losses = self._generator_losses(part, share, len(parts))
                 self._weighted(losses).backward()  # type: ignore[no-untyped-call]
             fakes.append(fake.detach())
@@ -85,22 +90,22 @@ class Step:
         return values
 
     def largest(self, sample: Sample) -> int:
-        """How many pairs of a batch that was too large for the device fit it at a time; 0 if none.
+        """How many pairs of a batch that was too large for the device fit at a time; 0 if none.
 
-        The networks are left as no training should go on with.
+        No training should continue with the networks afterwards.
         """
         fits, too_many = 0, len(sample.radar) // self.variant.accumulate
         while too_many - fits > 1:
             count = (fits + too_many) // 2
-            if self._tries(Sample(*(tensor[:count] for tensor in sample))):
+            if self._fits(Sample(*(tensor[:count] for tensor in sample))):
                 fits = count
             else:
                 too_many = count
         return fits
 
-    def _tries(self, part: Sample) -> bool:
-        for who in ("generator", "discriminator"):
-            if optimizer := getattr(self.state, f"{who}_optimizer"):
+    def _fits(self, part: Sample) -> bool:
+        for optimizer in (self.state.generator_optimizer, self.state.discriminator_optimizer):
+            if optimizer:
                 optimizer.zero_grad()
         gc.collect()
         torch.cuda.empty_cache()
@@ -117,7 +122,7 @@ class Step:
         return True
 
     def _generator_losses(self, part: Sample, share: Tensor, parts: int) -> tuple[Tensor, Tensor]:
-        """What the generator draws, and its part of the losses: L1 and, if there is one, GAN."""
+        """The generator's images, and its losses: L1 and, with a discriminator, GAN."""
         discriminator = self.state.discriminator
         with self._forward(self.state.generator):
             fake: Tensor = self._generator(part.radar)
@@ -125,8 +130,8 @@ class Step:
         if discriminator:
             discriminator.requires_grad_(False)
             with self._forward(discriminator):
-                judged = _as_precise(discriminator(part.radar, fake), part.target)
-            losses.append(generator_loss(self.variant.model, judged) / parts)
+                maps = _to_precision_of(part.target, discriminator(part.radar, fake))
+            losses.append(generator_loss(self.variant.model, maps) / parts)
         return fake, torch.stack(losses)
 
     def _weighted(self, losses: Tensor) -> Tensor:
@@ -141,10 +146,10 @@ class Step:
         total = torch.zeros((), device=pick())
         for number, (part, fake) in enumerate(zip(parts, fakes, strict=True), start=1):
             if self.variant.model == "spade":
-                # SPADE's authors show what the generator makes after its own step.
+                # SPADE's authors use the images of the generator after its own step.
                 with torch.no_grad(), self._forward(self.state.generator):
                     fake = self._local(part.radar)
-            with self._gathered(self._discriminator, number == len(parts)):
+            with self._synchronise_last(self._discriminator, number == len(parts)):
                 loss = self._discriminator_loss(self._discriminator, part, fake) / len(parts)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -156,68 +161,68 @@ class Step:
         with self._forward(self.state.discriminator):
             both = discriminator(radar, torch.cat([fake.to(part.target.dtype), part.target]))
         fakes, reals = zip(
-            *(scale.chunk(2) for scale in _as_precise(both, part.target)), strict=True
+            *(scale.chunk(2) for scale in _to_precision_of(part.target, both)), strict=True
         )
         return discriminator_loss(self.variant.model, fakes, reals)
 
-    def _update(self, who: str, losses: dict[str, Tensor]) -> dict[str, float]:
-        """Step the optimiser of `who` with a gradient of a usual length at most.
+    def _update(self, network: str, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Clip the gradient of a network and step its optimiser.
 
-        Returns the losses of the whole group as numbers: with the norm of the gradient they leave
-        the device in one copy, because each would make it wait.
+        Returns the losses of the whole batch as numbers: they leave the device in one copy with the
+        norm of the gradient, because each copy waits for the device.
         """
-        model: nn.Module = getattr(self.state, who)
-        optimizer: Adam = getattr(self.state, f"{who}_optimizer")
+        model: nn.Module = getattr(self.state, network)
+        optimizer: Adam = getattr(self.state, f"{network}_optimizer")
         norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
-        found = self.group.sum(torch.stack([*losses.values(), norm])) / self.group.size
-        *numbers, length = found.tolist()
+        mean = self.group.sum(torch.stack([*losses.values(), norm])) / self.group.world_size
+        *numbers, length = mean.tolist()
         values = dict(zip(losses, numbers, strict=True))
-        for name, value in {**values, f"the norm of the {who}'s gradient": length}.items():
+        for name, value in {**values, f"the norm of the {network}'s gradient": length}.items():
             if not math.isfinite(value):
-                raise NotANumberError(f"{name} is {value}")
-        usual, seen = self.state.norms.get(who, [0.0, 0])
+                raise NotFiniteError(f"{name} is {value}")
+        usual, seen = self.state.norms.get(network, [0.0, 0])
         longest = self.variant.clip * usual
-        if seen >= _FIRST and 0 < longest < length:
+        if seen >= _MEAN_NEEDS and 0 < longest < length:
             clip_grads_with_norm_(model.parameters(), longest, norm)
-            values[f"{who}_spike"] = length / usual
+            values[f"{network}_spike"] = length / usual
             length = longest
-        memory = min(_MEMORY, seen / (seen + 1))
-        self.state.norms[who] = [memory * usual + (1 - memory) * length, seen + 1]
+        decay = min(_MEAN_DECAY, seen / (seen + 1))
+        self.state.norms[network] = [decay * usual + (1 - decay) * length, seen + 1]
         optimizer.step()
         optimizer.zero_grad()
         return values
 
     def _parts(self, sample: Sample) -> list[tuple[Sample, Tensor]]:
-        """The parts of a batch, each with its share of the pixels that count.
+        """The parts of a batch, each with its share of the valid pixels.
 
-        The L1 loss is a mean over those pixels, of which parts and processes may have different
-        numbers; the gradients of processes are averaged, hence the size of the group.
+        The L1 loss is a mean over the valid pixels, of which parts and ranks may have different
+        numbers; gradients are averaged over ranks, hence the world size.
         """
         count = self.variant.accumulate
         pixels = self.group.sum(sample.mask.sum()).clamp(min=1)
         parts = [Sample(*part) for part in zip(*(t.chunk(count) for t in sample), strict=True)]
-        return [(part, part.mask.sum() / pixels * self.group.size) for part in parts]
+        return [(part, part.mask.sum() / pixels * self.group.world_size) for part in parts]
 
-    def _shared(self, model: nn.Module) -> nn.Module:
-        """`model` with gradients that are averaged over the group."""
-        if self.group.size == 1:
+    def _synchronised(self, model: nn.Module) -> nn.Module:
+        """`model` with gradients that are averaged over the ranks."""
+        if self.group.world_size == 1:
             return model
         # Buffers need no copying: estimates of spectral norms follow from the weights, and running
-        # statistics are estimated anew before they are used.
+        # statistics are recalibrated before they are used.
         with warnings.catch_warnings():
-            # torch 2.13 would have it called otherwise, by a name that 2.11 does not know.
+            # torch 2.13 renames this argument; the new name does not exist in 2.11.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
             return DistributedDataParallel(model, broadcast_buffers=False)
 
-    def _gathered(self, model: nn.Module, last: bool) -> AbstractContextManager[None]:
-        """Gradients of all parts but the last stay in this process."""
+    def _synchronise_last(self, model: nn.Module, last: bool) -> AbstractContextManager[None]:
+        """Synchronise gradients after the last part of a batch alone."""
         if isinstance(model, DistributedDataParallel) and not last:
             return model.no_sync()
         return nullcontext()
 
     @contextmanager
     def _forward(self, model: nn.Module) -> Iterator[None]:
-        """Run `model` in the precision that pays, its spectral norms in float32."""
+        """Run `model` in the precision of the variant, its spectral norms in float32."""
         with parametrize.cached():
             if self.half:
                 for _, module, _ in normed(model):
@@ -226,6 +231,6 @@ class Step:
                 yield
 
 
-def _as_precise(maps: list[Tensor], target: Tensor) -> list[Tensor]:
+def _to_precision_of(target: Tensor, maps: list[Tensor]) -> list[Tensor]:
     """The maps in the precision of the target, which autocast may have lowered."""
     return [scale.to(target.dtype) for scale in maps]

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-import kit.training.step
-from kit.distributed import Group
+import kit.training.train_step
+from kit.distributed import ProcessGroup
 from kit.pairs.dataset import Sample
-from kit.training.checkpoint import State
-from kit.training.step import NotANumberError, Step
+from kit.training.state import State
+from kit.training.train_step import NotFiniteError, TrainStep
 from kit.variants import Variant
 from tests.helpers.samples import random_sample
 from tests.helpers.variants import tiny
@@ -18,10 +18,10 @@ from tests.helpers.variants import tiny
 pytestmark = pytest.mark.numerical
 
 
-def begin(variant: Variant) -> tuple[State, Step]:
+def begin(variant: Variant) -> tuple[State, TrainStep]:
     torch.manual_seed(0)
     state = State.new(variant)
-    return state, Step(variant, state, Group())
+    return state, TrainStep(variant, state, ProcessGroup())
 
 
 def batch(count: int, size: int = 32) -> Sample:
@@ -49,7 +49,7 @@ def test_a_batch_in_parts_is_the_same_batch(gan: float, float64: None) -> None:
                 weight.register_post_accumulate_grad_hook(
                     lambda w, f=found, key=name + key: f.__setitem__(key, w.grad.clone())
                 )
-        values = step.take(batch(4, size=128))
+        values = step(batch(4, size=128))
         gradients.append((values, found))
     for values, found in gradients[1:]:
         assert values == pytest.approx(gradients[0][0], rel=1e-10)
@@ -69,7 +69,7 @@ def test_a_constant_factor_of_the_loss_changes_nothing_under_adam(name: str, flo
             group["eps"] = 1e-300
         start = weights(state)
         for number in range(10):
-            step.take(random_sample(number))
+            step(random_sample(number))
         ends.append(weights(state))
     assert (ends[0] - start).norm() > 0.1
     assert torch.equal(ends[1], ends[0])
@@ -79,13 +79,13 @@ def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
     state, step = begin(tiny("p2phd1", "ema=0"))
     lengths = []
     for number in range(30):
-        values = step.take(random_sample(number % 3))
+        values = step(random_sample(number % 3))
         lengths.append(state.norms["generator"][0])
         assert not any(name.endswith("_spike") for name in values)
-    whole = kit.training.step.l1
-    monkeypatch.setattr(kit.training.step, "l1", lambda *images: 1000 * whole(*images))
+    whole = kit.training.train_step.l1
+    monkeypatch.setattr(kit.training.train_step, "l1", lambda *images: 1000 * whole(*images))
     usual = state.norms["generator"][0]
-    values = step.take(random_sample(0))
+    values = step(random_sample(0))
     assert 100 < values["generator_spike"] < 10000
     assert state.norms["generator"][0] == pytest.approx(0.99 * usual + 0.01 * 10 * usual, rel=0.2)
 
@@ -93,27 +93,27 @@ def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
 def test_clip_0_never_shortens(monkeypatch) -> None:
     _, step = begin(tiny("p2phd1", "clip=0"))
     for number in range(25):
-        step.take(random_sample(number))
-    whole = kit.training.step.l1
-    monkeypatch.setattr(kit.training.step, "l1", lambda *images: 1000 * whole(*images))
-    assert "generator_spike" not in step.take(random_sample(0))
+        step(random_sample(number))
+    whole = kit.training.train_step.l1
+    monkeypatch.setattr(kit.training.train_step, "l1", lambda *images: 1000 * whole(*images))
+    assert "generator_spike" not in step(random_sample(0))
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_number_that_is_none_changes_nothing(where: str, value: float) -> None:
     state, step = begin(tiny("p2phd1"))
-    step.take(random_sample(0))
-    before = {n: {k: t.clone() for k, t in f.items()} for n, f in state._tensors().items()}
+    step(random_sample(0))
+    before = {n: {k: t.clone() for k, t in f.items()} for n, f in state.tensors().items()}
     bad = random_sample(1)
     if where == "loss":
         bad.target[0, 0, 0, 0] = value
     else:
         weight = next(state.generator.parameters())
         weight.register_hook(lambda gradient: gradient * value)
-    with pytest.raises(NotANumberError, match="l1 is" if where == "loss" else "gradient is"):
-        step.take(bad)
-    after = state._tensors()
+    with pytest.raises(NotFiniteError, match="l1 is" if where == "loss" else "gradient is"):
+        step(bad)
+    after = state.tensors()
     for name, tensors in before.items():
         for key, tensor in tensors.items():
             assert torch.equal(tensor, after[name][key]), key
@@ -121,16 +121,16 @@ def test_a_number_that_is_none_changes_nothing(where: str, value: float) -> None
 
 def test_what_would_fit_is_found(monkeypatch) -> None:
     _, step = begin(tiny("p2phd1"))
-    whole = Step._generator_losses
+    whole = TrainStep._generator_losses
 
     def small_card(self, part, *rest):
         if len(part.radar) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, part, *rest)
 
-    monkeypatch.setattr(Step, "_generator_losses", small_card)
+    monkeypatch.setattr(TrainStep, "_generator_losses", small_card)
     with pytest.raises(torch.OutOfMemoryError):
-        step.take(batch(8))
+        step(batch(8))
     assert step.largest(batch(8)) == 3
 
 
@@ -148,15 +148,15 @@ def test_every_picture_of_a_step_is_drawn_by_what_was_compiled(monkeypatch) -> N
 
     monkeypatch.setattr(torch, "compile", Compiled)
     variant = tiny("spade4")
-    Step(variant, State.new(variant), Group(), compile=True).take(random_sample(0))
+    TrainStep(variant, State.new(variant), ProcessGroup(), compile=True)(random_sample(0))
     assert drawn == [True, False]  # for its own step, and for the discriminator's
 
 
 def test_half_precision_trains_too() -> None:
     for name in ("spade4", "p2phd1"):
         state, step = begin(tiny(name, "precision=bfloat16"))
-        first = step.take(random_sample(0))["l1"]
+        first = step(random_sample(0))["l1"]
         for _ in range(15):
-            last = step.take(random_sample(0))["l1"]
+            last = step(random_sample(0))["l1"]
         assert last < first
         assert all(w.dtype == torch.float32 for w in state.generator.parameters())

@@ -1,0 +1,46 @@
+"""What one training run is made of: its variant, pairs and folder, and the ranks that train it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.distributed import ProcessGroup
+from kit.pairs.dataset import PairDataset, steps_per_epoch
+from kit.pairs.table import Pair
+from kit.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class RunSetup:
+    """One training run, as its trainer, validator and log see it.
+
+    Args:
+        variant: what is trained.
+        dataset: the training pairs.
+        holdout: the pairs that decide which weights are best; may be empty.
+        folder: the run's.
+        group: its rank 0 writes.
+    """
+
+    variant: Variant
+    dataset: PairDataset
+    holdout: tuple[Pair, ...]
+    folder: Path
+    group: ProcessGroup
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole schedule."""
+        each = steps_per_epoch(len(self.dataset), self.variant.batch)
+        return self.variant.total_epochs * each
+
+    @property
+    def scored(self) -> tuple[Pair, ...]:
+        """The pairs that a validation predicts: the hold-out, or one training pair without it."""
+        return self.holdout or tuple(self.dataset.pairs[:1])
+
+    @property
+    def steps_per_validation(self) -> float:
+        """About how many steps take as long as a validation, which predicts images only."""
+        images = len(self.scored) * (2 if self.variant.ema else 1)
+        # Predicting an image takes about a third of the time of training on it.
+        return images / 3 / self.variant.batch

@@ -1,0 +1,114 @@
+"""What a training changes: networks, optimisers, averaged weights and counters.
+
+In: a variant. Out: its state at step 0; and the state as tensors and counters, and back from them,
+for `kit.training.checkpoint` to store.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kit.device import place
+from kit.models.registry import build_discriminator, build_generator
+from kit.training.adam import Adam
+from kit.training.ema import MovingAverage
+from kit.variants import Variant
+
+_OPTIMIZERS = "optimizers"
+_RANDOM = "random"
+
+
+@dataclass
+class State:
+    """All that changes while training.
+
+    `batch` counts those of `epoch` that are done, `step` all of them; `mae` and `psnr` are the best
+    on the hold-out so far, at `best_step`; `sums` are losses since the last record; `norms` are the
+    running mean of each gradient's norm and how many it is of; `recorded` is the length of the
+    metrics in bytes.
+    """
+
+    generator: nn.Module
+    generator_optimizer: Adam
+    discriminator: nn.Module | None
+    discriminator_optimizer: Adam | None
+    average: MovingAverage | None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    mae: float | None = None
+    psnr: float | None = None
+    best_step: int | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    norms: dict[str, list[float]] = field(default_factory=dict)
+    recorded: int = 0
+
+    COUNTERS: ClassVar = (
+        "epoch", "batch", "step", "mae", "psnr", "best_step", "sums", "norms", "recorded",
+    )  # fmt: skip
+
+    @classmethod
+    def new(cls, variant: Variant) -> "State":
+        """Fresh networks and optimisers on the device; a discriminator only for a GAN loss."""
+
+        def adam(model: nn.Module, rate: float) -> Adam:
+            return Adam(model.parameters(), rate, variant.betas)
+
+        generator = place(build_generator(variant))
+        discriminator = place(build_discriminator(variant)) if variant.gan else None
+        return cls(
+            generator,
+            adam(generator, variant.lr),
+            discriminator,
+            adam(discriminator, variant.discriminator_lr) if discriminator else None,
+            MovingAverage(generator, variant.ema) if variant.ema else None,
+        )
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors in groups: each network, the average, and the optimisers.
+
+        With the optimisers is the state of torch's random numbers. The memory is shared.
+        """
+        groups: dict[str, dict[str, Tensor]] = {_OPTIMIZERS: {_RANDOM: torch.get_rng_state()}}
+        for name, model, optimizer in self._networks():
+            groups[name] = model.state_dict()
+            groups[_OPTIMIZERS] |= {
+                f"{name}/{key}": tensor for key, tensor in optimizer.tensors().items()
+            }
+        if self.average:
+            groups["average"] = self.average.tensors
+        return groups
+
+    def counters(self) -> dict[str, Any]:
+        """What is no tensor, as JSON values."""
+        return {name: getattr(self, name) for name in self.COUNTERS}
+
+    def restore(
+        self, tensors: Mapping[str, Mapping[str, Tensor]], counters: Mapping[str, Any]
+    ) -> None:
+        """Set this state, and torch's random numbers, to what `tensors` and `counters` gave.
+
+        Raises:
+            KeyError, IndexError, TypeError, ValueError, RuntimeError: they are of other networks.
+        """
+        for name in self.COUNTERS:
+            setattr(self, name, counters[name])
+        for name, model, optimizer in self._networks():
+            model.load_state_dict(tensors[name])
+            optimizer.restore(_below(f"{name}/", tensors[_OPTIMIZERS]))
+        if self.average:
+            for name, tensor in self.average.tensors.items():
+                tensor.copy_(tensors["average"][name])
+        torch.set_rng_state(tensors[_OPTIMIZERS][_RANDOM])
+
+    def _networks(self) -> Iterator[tuple[str, nn.Module, Adam]]:
+        yield "generator", self.generator, self.generator_optimizer
+        if self.discriminator and self.discriminator_optimizer:
+            yield "discriminator", self.discriminator, self.discriminator_optimizer
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): tensor for k, tensor in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,188 @@
+"""The training loop.
+
+In: a run's setup, and its state at any step. Out: the state at the end of the schedule, having
+written checkpoints, metrics and weights on the way.
+"""
+
+import time
+from collections.abc import Iterator
+
+import torch
+
+from kit.device import pick
+from kit.distributed import PeerError
+from kit.errors import CheckError, InputError
+from kit.pairs.dataset import Sample, batches, epoch_order
+from kit.pairs.source import WORKERS
+from kit.runs.folder import CHECKPOINTS
+from kit.training import checkpoint
+from kit.training.run_log import RunLog
+from kit.training.setup import RunSetup
+from kit.training.signals import delayed_signals
+from kit.training.state import State
+from kit.training.train_step import NotFiniteError, TrainStep
+from kit.training.validator import Validator
+
+CHECKPOINT_SECONDS = 300
+
+
+class Trainer:
+    """Trains `state` to the end of its variant's schedule.
+
+    Args:
+        setup: the run.
+        state: at step 0, or as a checkpoint left it.
+        log: gets the losses and the scores.
+        compile: compile the generator with torch.compile.
+        workers: threads that prepare batches ahead; 0 prepares each when it is needed.
+    """
+
+    def __init__(
+        self,
+        setup: RunSetup,
+        state: State,
+        log: RunLog,
+        *,
+        compile: bool = False,
+        workers: int = WORKERS,
+    ) -> None:
+        self.setup = setup
+        self.state = state
+        self.log = log
+        self.workers = workers
+        self.train_step = TrainStep(setup.variant, state, setup.group, compile)
+        self.validator = Validator(setup)
+        self.signals: list[int] = []
+        self.saved = time.monotonic()
+
+    def run(self) -> None:
+        """Train to the end of the schedule.
+
+        Raises:
+            InputError: a tile cannot be read, or a batch is too large for the device.
+            CheckError: the loss or the generator's output is not finite.
+            KeyboardInterrupt: a signal asked to stop; a checkpoint is saved.
+        """
+        state, variant, group = self.state, self.setup.variant, self.setup.group
+        with delayed_signals(ignore_repeats=group.world_size > 1) as self.signals:
+            self.validator.restore_exports(state, self.signals, self.log.note)
+            self.log.start()
+            self.saved = time.monotonic()
+            while state.epoch < variant.total_epochs:
+                self._set_learning_rates()
+                for sample in self._batches():
+                    # A single training step.
+                    losses = self._train_step(sample)
+                    state.batch, state.step = state.batch + 1, state.step + 1
+                    self.log.step(losses, len(sample.radar) * group.world_size)
+
+                    # Once in a while, and on a signal: save a checkpoint.
+                    stop, due = self._stop_or_due()
+                    if stop or due:
+                        self._save()
+                    if stop:
+                        raise KeyboardInterrupt
+                self.log.flush()
+
+                # Once in a while: score the hold-out and export the weights.
+                if variant.validates_after(state.epoch):
+                    self._validate()
+                else:
+                    state.epoch, state.batch = state.epoch + 1, 0
+
+    def _set_learning_rates(self) -> None:
+        """Hold the rates for `epochs`, then decay them linearly to zero."""
+        state, variant = self.state, self.setup.variant
+        decay = max(0, state.epoch - variant.epochs) / max(1, variant.decay_epochs)
+        _set_rate(state.generator_optimizer, variant.lr * (1 - decay))
+        if state.discriminator_optimizer:
+            _set_rate(state.discriminator_optimizer, variant.discriminator_lr * (1 - decay))
+
+    def _batches(self) -> Iterator[Sample]:
+        """This rank's shares of the epoch's remaining batches.
+
+        Where one rank cannot read its share, all of them save and end.
+        """
+        samples = batches(
+            self.setup.dataset,
+            epoch=self.state.epoch,
+            batch=self.setup.variant.batch,
+            skip=self.state.batch,
+            workers=self.workers,
+            rank=self.setup.group.rank,
+            world=self.setup.group.world_size,
+        )
+        while True:
+            try:
+                sample = self.setup.group.on_all(lambda: next(samples, None))
+            except (InputError, PeerError):  # a tile that was readable when it was screened
+                self._save()
+                raise
+            if sample is None:
+                return
+            yield sample
+
+    def _train_step(self, sample: Sample) -> dict[str, float]:
+        try:
+            return self.train_step(sample)
+        except NotFiniteError as error:
+            raise self._not_finite(error) from None
+        except torch.OutOfMemoryError:
+            pass  # the memory of the step is free only outside of the handler
+        raise self._out_of_memory(sample)
+
+    def _stop_or_due(self) -> tuple[bool, bool]:
+        """Whether any rank got a signal, and whether a checkpoint is due by the clock of rank 0."""
+        group = self.setup.group
+        stop, due = bool(self.signals), time.monotonic() - self.saved > CHECKPOINT_SECONDS
+        if group.world_size == 1:
+            return stop, due
+        flags = torch.tensor([stop, due and group.is_main], device=pick(), dtype=torch.int32)
+        stop, due = (bool(flag) for flag in group.sum(flags).tolist())
+        return stop, due
+
+    def _save(self) -> None:
+        folder = self.setup.folder / CHECKPOINTS
+        self.setup.group.on_main(lambda: checkpoint.save(self.state, folder))
+        self.saved = time.monotonic()
+
+    def _validate(self) -> None:
+        """End the epoch with a validation, between two checkpoints: before it and after it."""
+        started = time.monotonic()
+        self.log.validation_starts()
+        self._save()
+        if self.setup.group.any(bool(self.signals)):
+            raise KeyboardInterrupt
+        self.state.epoch, self.state.batch = self.state.epoch + 1, 0
+        if scores := self.validator.validate(self.state, self.signals):
+            self.log.validation(scores, time.monotonic() - started)
+        self._save()
+        self.log.validation_ended(time.monotonic() - started)
+
+    def _not_finite(self, error: NotFiniteError) -> CheckError:
+        state, data, batch = self.state, self.setup.dataset, self.setup.variant.batch
+        order = epoch_order(len(data), data.seed, state.epoch)[state.batch * batch :][:batch]
+        pairs = [data.pairs[index] for index in order]
+        names = "".join(f"\n    {pair.radar} with {pair.optical}" for pair in pairs)
+        return CheckError(
+            f"{self.setup.folder}: {error} at step {state.step}, epoch {state.epoch}, batch "
+            f"{state.batch}\n  the last checkpoint is kept; check these pairs, or train from the "
+            f"start with a smaller lr and --overwrite:{names}"
+        )
+
+    def _out_of_memory(self, sample: Sample) -> InputError:
+        pairs, group = len(sample.radar), self.setup.group
+        # With several ranks the others wait in a step that this one will never finish.
+        fits = self.train_step.largest(sample) if group.world_size == 1 else 0
+        remedy = "compute the batch in parts, --set accumulate=2 or more, or reduce the crop"
+        if fits:
+            parts = next(n for n in range(1, pairs + 1) if pairs % n == 0 and pairs / n <= fits)
+            remedy = f"{fits} fit: --set accumulate={parts} computes the same batch in parts"
+        count = pairs // self.setup.variant.accumulate
+        problem = f"{pick()} has too little memory for {count} pairs at a time"
+        return InputError(self.setup.folder, problem, remedy=remedy)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate

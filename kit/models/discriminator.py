@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from kit.models import pix2pixhd, spade
+from kit.models.initialise import initialise_pix2pixhd, initialise_spade
 from kit.models.layers.instance_norm import InstanceNorm
 
 _SCALES = 2
@@ -33,7 +33,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.kind = kind
         self.scales = nn.ModuleList(_patch_network(kind, width) for _ in range(_SCALES))
-        (spade.initialise if kind == "spade" else pix2pixhd.initialise)(self)
+        (initialise_spade if kind == "spade" else initialise_pix2pixhd)(self)
 
     def forward(self, sar: Tensor, rgb: Tensor) -> list[Tensor]:
         """The maps [B, 1, h, w] of all scales, the full resolution first."""

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from kit.models.initialise import initialise_pix2pixhd
 from kit.models.layers.autocast import in_float32
 from kit.models.layers.convolution import Convolution3x3, ConvolutionToPicture
 from kit.models.layers.instance_norm import InstanceNorm
@@ -63,7 +64,7 @@ class GlobalGenerator(nn.Module):
             layers += _normalised(doubling, norm)
         layers += [nn.ReflectionPad2d(3), ConvolutionToPicture(width, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
-        initialise(self)
+        initialise_pix2pixhd(self)
 
     def forward(self, sar: Tensor) -> Tensor:
         """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
@@ -73,18 +74,6 @@ class GlobalGenerator(nn.Module):
             features = layer(features)
         rgb: Tensor = tanh(in_float32(convolution, features))
         return rgb[..., : sar.shape[-2], : sar.shape[-1]]
-
-
-def initialise(network: nn.Module) -> None:
-    """Start a pix2pixHD network as published: N(0, 0.02) weights, torch's own biases.
-
-    Batch norms start at N(1, 0.02) and 0; instance norms have no parameters.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
-            nn.init.normal_(module.weight, 1.0, 0.02)
 
 
 def _normalised(

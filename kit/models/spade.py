@@ -11,9 +11,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from kit.models.initialise import initialise_spade
 from kit.models.layers.autocast import in_float32
 from kit.models.layers.convolution import Convolution3x3, convolve3x3
 from kit.models.layers.padding import reflect_to_multiple
@@ -100,7 +100,7 @@ class SpadeGenerator(nn.Module):
             last = max(width // 2, 1)
             self.up_4 = SpadeBlock(width, last, norm)
         self.conv_img = nn.Conv2d(last, 3, 3, padding=1)
-        initialise(self)
+        initialise_spade(self)
 
     def forward(self, sar: Tensor) -> Tensor:
         """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
@@ -119,21 +119,6 @@ class SpadeGenerator(nn.Module):
             x = self.up_4(_doubled(x), sar)
         rgb = in_float32(self.conv_img, F.leaky_relu(x, _SLOPE, inplace=True)).tanh()
         return rgb[..., :height, :width]
-
-
-def initialise(network: nn.Module) -> None:
-    """Start a SPADE network as the published code does on a GPU: Xavier with gain 0.02, biases 0.
-
-    Spectrally normalised convolutions keep torch's own start, because the published code writes
-    theirs to a copy that the network no longer reads. The scale of such weights divides out, yet it
-    decides how far one step of Adam turns them.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            if not parametrize.is_parametrized(module, "weight"):
-                nn.init.xavier_normal_(module.weight, gain=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 def _doubled(features: Tensor) -> Tensor:

@@ -140,7 +140,9 @@ def predict(
     return result
 
 
-def _share(group: ProcessGroup, jobs: Sequence[MemberJob], scenes: Mapping[SceneKey, Scene]) -> list[int]:
+def _share(
+    group: ProcessGroup, jobs: Sequence[MemberJob], scenes: Mapping[SceneKey, Scene]
+) -> list[int]:
     """Give this process its share of the scenes; returns how many each job lacks, over all."""
     # The first process looks: another machine may see the folder as it was a moment ago.
     missing = [group.broadcast([job.is_missing(key) for key in scenes]) for job in jobs]

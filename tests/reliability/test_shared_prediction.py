@@ -14,7 +14,7 @@ import pytest
 
 from kit.distributed import ProcessGroup
 from kit.errors import InputError
-from kit.prediction.predict import _compare
+from kit.prediction.predict import _check_same_scenes
 from kit.tiles.catalog import catalog
 from tests.helpers.predictions import (
     ODD,
@@ -192,5 +192,5 @@ def test_other_tiles_than_the_firsts_are_refused() -> None:
     with pytest.raises(
         InputError, match=r"tiles: holds other scenes on this machine(.|\n)*same tiles"
     ):
-        _compare(Second(1, 2), Path("tiles"), {})
-    _compare(ProcessGroup(), Path("tiles"), {})
+        _check_same_scenes(Second(1, 2), Path("tiles"), {})
+    _check_same_scenes(ProcessGroup(), Path("tiles"), {})

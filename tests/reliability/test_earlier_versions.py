@@ -18,7 +18,7 @@ from kit.cli.main import app
 from kit.engines.request import Request
 from kit.errors import BusyError
 from kit.pairs.table import read_pairs
-from kit.runs.folder import read_variant
+from kit.runs.folder import read_records, read_variant
 from kit.screening.table import read_screened
 from kit.submission.leaderboard import leaderboard
 from kit.submission.reproduce import reproduce

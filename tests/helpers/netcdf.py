@@ -11,7 +11,7 @@ SENSORS = {"Sentinel1": ("VH", "VV"), "Sentinel2": ("B2", "B3", "B4", "QA60")}
 
 
 def write_netcdf(tiles: Path, path: Path, sensor: str) -> None:
-    """Write all scenes of a sensor in `tiles` as one file, with the axes of the official ones."""
+    """Write the complete scenes of a sensor as one file, with the axes of the official ones."""
     import xarray
 
     scenes: dict[tuple[str, ...], dict[str, Path]] = defaultdict(dict)
@@ -19,6 +19,7 @@ def write_netcdf(tiles: Path, path: Path, sensor: str) -> None:
         _, band, *scene = tile.stem.split("_")
         scenes[tuple(scene)][band] = tile
     bands = SENSORS[sensor]
+    scenes = {scene: files for scene, files in scenes.items() if files.keys() == set(bands)}
     images = np.stack([[[_read(files[band])] for band in bands] for files in scenes.values()])
     days = [(date(*map(int, scene[2:])) - date(2019, 1, 1)).days for scene in scenes]
     data = xarray.Dataset(

@@ -14,6 +14,8 @@ import kit
 from kit.archive.layout import LAYOUTS, Layout
 from kit.variants import VARIANTS, fields
 
+ROOT = Path(__file__).parents[1]
+
 
 def commands() -> str:
     """Every command of `kit`: what it does, its usage, arguments, options and example."""
@@ -51,13 +53,35 @@ def modules() -> str:
     return _table(("file", "what it does"), rows)
 
 
-SECTIONS = {"modules": modules, "commands": commands, "settings": settings, "layouts": layouts}
+def rules() -> str:
+    """Which folders each folder may import, as the test of it has them."""
+    tree = ast.parse((ROOT / "tests" / "test_layers.py").read_text(encoding="utf-8"))
+    (found,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "RULES" and node.value
+    ]
+    rows = [
+        (f"`kit/{folder}/`", "everything" if "*" in others else _listed(others))
+        for folder, others in found.items()
+        if folder
+    ]
+    return _table(("folder", "may import"), rows)
+
+
+SECTIONS = {
+    "rules": rules,
+    "modules": modules,
+    "commands": commands,
+    "settings": settings,
+    "layouts": layouts,
+}
 
 
 def _commands() -> Iterator[tuple[str, Any]]:
     (script,) = entry_points(group="console_scripts", name="kit")
     app = importlib.import_module(script.module).app
-    yield from sorted(typer.main.get_command(app).commands.items())  # type: ignore[attr-defined]
+    yield from typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
@@ -75,6 +99,10 @@ def _command(name: str, command: Any) -> Iterator[str]:
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in lines)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names)) or "no other folder"
 
 
 def _cell(text: str) -> str:

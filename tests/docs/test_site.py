@@ -33,8 +33,9 @@ def test_make_docs_builds_a_site_that_has_every_command(tmp_path: Path) -> None:
 
 
 def test_links_to_nothing_and_a_page_that_nobody_reaches_are_refused(tmp_path: Path) -> None:
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tests").mkdir()
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "tests/test_layers.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     (tmp_path / "docs" / "alone.md").write_text("# Alone\n")
     with (tmp_path / "README.md").open("a") as file:

@@ -309,9 +309,10 @@ def test_files_and_python_names_in_a_sentence_exist() -> None:
 def options_of_commands() -> dict[str, set[str]]:
     """Every command of `kit` and the options it takes."""
     group = typer.main.get_command(SCRIPT.load().__globals__["app"])
+    commands = group.commands | {"--version": group}
     return {
         name: {option for parameter in command.params for option in parameter.opts}
-        for name, command in group.commands.items()
+        for name, command in commands.items()
     }
 
 

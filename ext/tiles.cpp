@@ -32,7 +32,7 @@ namespace {
 enum Status : int32_t {
   kRead = 0,
   kOtherSize = 1,  // a plain tile of the wanted kind; its plane holds nothing of use
-  kNotTaken = 2,
+  kNotRead = 2,
 };
 
 constexpr int32_t kUint16 = 0;  // the other kind is float32
@@ -223,7 +223,7 @@ bool read_strips(const File& file, const Wanted& wanted, const Image& image, uin
 }
 
 Tile read_tile(const char* path, const Wanted& wanted, uint8_t* plane) {
-  constexpr Tile kNone{kNotTaken, 0, 0};
+  constexpr Tile kNone{kNotRead, 0, 0};
   File file(path);
   Image image;
   if (!file.read_head(plane, wanted.plane_bytes())) return kNone;

@@ -39,7 +39,7 @@ class InputError(KitError, ValueError):
 
 
 class CheckError(KitError):
-    """A check of our own failed: an archive the server would reject, a loss that is no number."""
+    """A check of our own failed: an archive the server would reject, a loss that is not finite."""
 
     exit_code = 4
 
@@ -51,6 +51,6 @@ class BusyError(KitError):
 
 
 class OutputError(KitError, OSError):
-    """The output cannot be written: the disk is full, say, or the folder is for reading alone."""
+    """The output cannot be written: the disk is full, say, or the folder is read-only."""
 
     exit_code = 5

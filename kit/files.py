@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, and the folders every command shares.
+"""Files that appear complete or not at all, and the folders that every command shares.
 
 Each artefact is written beside its final name, synced and renamed, so that a name in a folder is
-always a whole file, whatever killed the process that wrote it.
+always a complete file, whatever killed the process that wrote it.
 """
 
 import errno
@@ -33,7 +33,7 @@ PREDICTIONS = Path("predictions")
 ENGINES = Path("engines")
 SUBMISSIONS = Path("submissions")
 
-# What the system says when there is no room, or no leave, to write.
+# The errors of the system where a file cannot be written.
 _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
     errno.ENOTDIR, errno.EISDIR,
@@ -55,31 +55,31 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`, synced and renamed to it when the block succeeds.
 
     Raises:
-        OutputError: there is no room or no leave to write; what `path` was before, it still is.
+        OutputError: the disk is full or may not be written to; what `path` was before stays.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The umask cannot be asked for without changing it under other threads that write.
-        with part.open("wb") as made:
+        with temporary.open("wb") as made:
             mode = stat.S_IMODE(os.fstat(made.fileno()).st_mode)
-        yield part
+        yield temporary
         # safetensors writes for its owner alone; what is shared follows the umask like any file.
-        part.chmod(mode)
-        with part.open("rb+") as written:
+        temporary.chmod(mode)
+        with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        part.replace(path)
+        temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         # Libraries that write for us do not always say which file it was.
         unnamed = error.filename is None and error.errno in _DISK
-        ours = str(error.filename) in {str(part), str(path.parent)}
+        ours = str(error.filename) in {str(temporary), str(path.parent)}
         if isinstance(error, OutputError) or not (unnamed or ours):
             raise
         raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -96,16 +96,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all."""
-    with atomic(path) as part:
-        part.write_bytes(data)
+    """Write `data` to `path`, completely or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def append(path: Path, data: bytes) -> int:
-    """Add `data` to the end of `path`; returns how long it is now.
+    """Add `data` to the end of `path`; returns its new length.
 
     Raises:
-        OutputError: there is no room or no leave to write.
+        OutputError: the disk is full or may not be written to.
     """
     try:
         with path.open("ab") as file:
@@ -124,7 +124,7 @@ def read_json(path: Path, remedy: str) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is missing or is not JSON; `remedy` is what the user is told to do.
+        InputError: the file is missing or is not JSON; `remedy` tells the user what to do.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -220,14 +220,14 @@ def holder(folder: Path) -> str | None:
     return None
 
 
-def sweep_parts(folder: Path) -> None:
-    """Remove what killed processes left half written in a folder that the caller has locked."""
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what killed processes left incomplete in a folder that the caller has locked."""
     for path in folder.glob(".*.part"):
         path.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    remedy = "make room for it, or give another folder, and run the same command again"
+    remedy = "free disk space or give another folder, and run the same command again"
     return OutputError(f"{path}: cannot be written ({error.strerror or error})\n  {remedy}")
 
 

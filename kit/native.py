@@ -1,10 +1,9 @@
-"""The compiled core: three libraries beside the package, loaded when first asked for.
+"""The compiled core: three libraries beside the package, loaded when first used.
 
-`kit_core` counts pixels and reads tiles on the processor; `kit_norms` has instance norm for
-training there; `kit_cuda` counts on an NVIDIA card, and is there if nvcc was when the kit was
-installed. All have a plain C interface, so neither Python's nor torch's version matters to them. A
-library that is missing or does not load is no error here: the reason is returned, and the caller
-decides.
+`kit_core` counts pixels and reads tiles on the CPU; `kit_norms` has instance norm for training
+there; `kit_cuda` counts on an NVIDIA GPU, and exists if nvcc did when the kit was installed. All
+have a plain C interface, so neither Python's nor torch's version matters to them. A library that is
+missing or does not load is no error here: the reason is returned, and the caller decides.
 """
 
 import ctypes
@@ -29,7 +28,7 @@ REMEDIES = {
 }
 
 
-class Scenes(ctypes.Structure):
+class ScenesStruct(ctypes.Structure):
     """`struct Scenes` of ext/pixel.hpp: N Sentinel-2 scenes by address and strides in elements."""
 
     _fields_ = (
@@ -43,13 +42,13 @@ class Scenes(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, rgb: NDArray[np.uint16], qa60: NDArray[np.uint16]) -> "Scenes":
+    def of(cls, rgb: NDArray[np.uint16], qa60: NDArray[np.uint16]) -> "ScenesStruct":
         """Describe arrays [N, 3, H, W] and [N, H, W], which must outlive the description."""
         strides = [tuple(step // array.itemsize for step in array.strides) for array in (rgb, qa60)]
         return cls(rgb.ctypes.data, strides[0], qa60.ctypes.data, strides[1], *qa60.shape)
 
 
-class Rule(ctypes.Structure):
+class RuleStruct(ctypes.Structure):
     """`struct Rule` of ext/clouds.cpp."""
 
     _fields_ = (
@@ -61,7 +60,7 @@ class Rule(ctypes.Structure):
 
 
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
-_scenes, _rule = ctypes.POINTER(Scenes), ctypes.POINTER(Rule)
+_scenes, _rule = ctypes.POINTER(ScenesStruct), ctypes.POINTER(RuleStruct)
 _SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
     "kit_core": {
         "kit_count": (ctypes.c_int, [_scenes, _rule, _int64, _pointer, _pointer]),
@@ -108,13 +107,13 @@ def load(name: str) -> tuple[ctypes.CDLL | None, str]:
     return library, f"compiled, at {path}"
 
 
-def settle(variable: str, pick: Callable[[str], object], without: str) -> tuple[str, str]:
-    """The backend that a variable asks for, and why; "native" if it is not set.
+def pick_backend(variable: str, check: Callable[[str], object], fallback: str) -> tuple[str, str]:
+    """The backend that an environment variable names, and why; "native" if it is not set.
 
     Args:
-        variable: of the environment.
-        pick: raises InputError for a name that is unknown or missing.
-        without: what is used where the core is not.
+        variable: its name.
+        check: raises InputError for a backend that is unknown or missing.
+        fallback: the backend where there is no compiled core.
 
     Raises:
         InputError: what the variable names cannot be used.
@@ -122,17 +121,17 @@ def settle(variable: str, pick: Callable[[str], object], without: str) -> tuple[
     forced = os.environ.get(variable)
     if forced:
         try:
-            pick(forced)
+            check(forced)
         except InputError as error:
             raise InputError(f"{variable}={forced}", error.problem, remedy=error.remedy) from None
-        return forced, f"{variable} asks for it"
-    return native("kit_core", without)
+        return forced, f"{variable} names it"
+    return native("kit_core", fallback)
 
 
-def native(name: str, without: str) -> tuple[str, str]:
-    """ "native" where the library called `name` is, and `without` where it is not; and why."""
+def native(name: str, fallback: str) -> tuple[str, str]:
+    """ "native" if the library called `name` loads, and `fallback` if not; and why."""
     library, why = load(name)
-    return ("native", why) if library else (without, f"{why}; {REMEDIES[name]}")
+    return ("native", why) if library else (fallback, f"{why}; {REMEDIES[name]}")
 
 
 def cores() -> int:

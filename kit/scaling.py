@@ -39,7 +39,7 @@ def scale_radar(
     """dB [2, H, W] (VV, VH) -> [0, 1] over `VV_RANGE` and `VH_RANGE`; nodata becomes 0.
 
     Args:
-        sar: a scene; or a part of one, if `nodata` is given.
+        sar: a scene; or a crop of one, if `nodata` is given.
         nodata: what `radar_nodata` found there, [H, W], or [1, 1] where all pixels are alike.
     """
     if nodata is None:
@@ -60,9 +60,9 @@ def scale_optical(
     """DN [3, H, W] -> [0, 1]: over `DN_RANGE` for "reflectance", by own extremes for "minmax".
 
     Args:
-        dn: a picture; or a part of one, if `extremes` are given.
-        target: the space that is learnt.
-        extremes: least and largest DN of each channel of the picture, [2, 3].
+        dn: an image; or a crop of one, if `extremes` are given.
+        target: the space that is learnt, "reflectance" or "minmax".
+        extremes: least and largest DN of each channel of the image, [2, 3].
     """
     if target == "minmax":
         return stretch(dn, extremes).astype(np.float32)
@@ -79,8 +79,8 @@ def stretch(
     """Each channel of [3, H, W] between its own extremes; a constant channel becomes zero.
 
     Args:
-        image: a picture; or a part of one, if `extremes` are given.
-        extremes: least and largest value of each channel of the picture, [2, 3]; its own if None.
+        image: an image; or a crop of one, if `extremes` are given.
+        extremes: least and largest value of each channel of the image, [2, 3]; its own if None.
     """
     values: NDArray[np.float64] = image.astype(np.float64)
     if extremes is None:

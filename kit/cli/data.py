@@ -137,9 +137,9 @@ def screen(
             tried = effects(work / SCENES, rule, max_cloud, advance=advance)
         emit(result.as_dict() | {"effects": asdict(tried)})
     if sheet:
-        from kit.screening.sheet import picture
+        from kit.screening.sheet import write_sheet
 
-        picture(work / SCENES, rule, max_cloud, sheet)
+        write_sheet(work / SCENES, rule, max_cloud, sheet)
         console.write(f"sheet: {sheet}")
     if tried:
         _show_screening(result, tried, work)

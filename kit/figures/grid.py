@@ -1,9 +1,9 @@
-"""Images -> one labelled picture.
+"""Images -> one labelled grid.
 
 In: rows of images in [0, 1], grey [H, W] or colour [3, H, W], the titles of the columns and the
-labels of the rows. Out: a PNG, written whole or not at all; or its pieces, for a picture that holds
-more than one grid. Refused: rows and labels, or images and titles, that do not match; an image of
-another shape.
+labels of the rows. Out: a PNG, written completely or not at all; or its pieces, for an image that
+holds more than one grid. Refused: rows and labels, or images and titles, that do not match; an
+image of another shape.
 """
 
 import io
@@ -23,7 +23,7 @@ _TEXT = 13
 _PAPER, _INK = (255, 255, 255), (0, 0, 0)
 
 
-def sheet(
+def write_grid(
     rows: Sequence[Sequence[NDArray[np.generic]]],
     columns: Sequence[str],
     labels: Sequence[str],
@@ -39,7 +39,7 @@ def sheet(
         columns: the title of each column.
         labels: the label of each row.
         path: the PNG to write.
-        cell: pixels along the longer side of each image in the picture.
+        cell: pixels along the longer side of each image in the grid.
 
     Returns:
         `path`.
@@ -47,41 +47,41 @@ def sheet(
     Raises:
         InputError: counts differ, or an image is neither [H, W] nor [3, H, W].
     """
-    pictures = [[shown(image, cell) for image in row] for row in rows]
-    return write_png(grid(pictures, columns, labels, cell), path)
+    thumbnails = [[thumbnail(image, cell) for image in row] for row in rows]
+    return write_png(grid(thumbnails, columns, labels, cell), path)
 
 
 def grid(
     rows: Sequence[Sequence[Image.Image]], columns: Sequence[str], labels: Sequence[str], cell: int
 ) -> Image.Image:
-    """What `sheet` draws, of pictures that fit into `cell` already; a label may have lines.
+    """The grid that `write_grid` writes, of images that fit into `cell`; a label may have lines.
 
     Raises:
         InputError: counts differ.
     """
     if len(rows) != len(labels) or any(len(row) != len(columns) for row in rows):
         shape = f"{len(labels)} labels and {len(columns)} titles"
-        raise InputError("sheet", f"the images do not fill a grid of {shape}")
+        raise InputError("grid", f"the images do not fill a grid of {shape}")
     font = ImageFont.load_default(size=_TEXT)
     lines = [line for label in labels for line in label.split("\n")]
     left = _GAP + round(max(map(font.getlength, lines), default=0)) + _GAP
     top = _TEXT + 2 * _GAP
     step = cell + _GAP
-    picture = Image.new("RGB", (left + step * len(columns), top + step * len(rows)), _PAPER)
-    draw = ImageDraw.Draw(picture)
+    sheet = Image.new("RGB", (left + step * len(columns), top + step * len(rows)), _PAPER)
+    draw = ImageDraw.Draw(sheet)
     for x, title in enumerate(columns):
         draw.text((left + step * x + cell / 2, top / 2), title, _INK, font, anchor="mm")
     for y, (label, row) in enumerate(zip(labels, rows, strict=True)):
         draw.text((_GAP, top + step * y + cell / 2), label, _INK, font, anchor="lm")
         for x, image in enumerate(row):
-            picture.paste(image, (left + step * x, top + step * y))
-    return picture
+            sheet.paste(image, (left + step * x, top + step * y))
+    return sheet
 
 
-def write_png(picture: Image.Image, path: Path) -> Path:
-    """Write a picture, whole or not at all."""
+def write_png(image: Image.Image, path: Path) -> Path:
+    """Write an image, completely or not at all."""
     data = io.BytesIO()
-    picture.save(data, "PNG")
+    image.save(data, "PNG")
     write_bytes(path, data.getvalue())
     return path
 
@@ -90,13 +90,13 @@ def display(rgb: NDArray[np.generic]) -> NDArray[np.float64]:
     """Reflectance in [0, 1] as it is shown: times `BRIGHTEN`, clipped.
 
     Forest is dark: half of the range holds all but clouds, and the factor never depends on the
-    image, so that pictures of one sheet, and of two, can be compared.
+    image, so that the images of one sheet, and of two, can be compared.
     """
     return np.clip(rgb.astype(np.float64) * BRIGHTEN, 0, 1)
 
 
-def shown(image: NDArray[np.generic], cell: int) -> Image.Image:
-    """An image as a sheet shows it, `cell` pixels along its longer side.
+def thumbnail(image: NDArray[np.generic], cell: int) -> Image.Image:
+    """An image as a grid shows it, `cell` pixels along its longer side.
 
     Raises:
         InputError: it is neither [H, W] nor [3, H, W].

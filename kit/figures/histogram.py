@@ -1,6 +1,6 @@
 """Counts -> a histogram of two kinds of things, one stacked on the other, with a limit marked.
 
-In: where the bars stand, the counts of both kinds, ticks and the limit. Out: a picture in memory.
+In: where the bars stand, the counts of both kinds, ticks and the limit. Out: an image in memory.
 A bar that would press the others flat is broken off, with its count written above it.
 """
 
@@ -20,7 +20,7 @@ _PAPER, _INK, _PALE = (255, 255, 255), (0, 0, 0), (214, 214, 214)
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """What is drawn, in the unit of its x axis.
+    """A histogram, in the unit of its x axis.
 
     Args:
         title: above it.
@@ -39,9 +39,9 @@ class Histogram:
     limit: tuple[float, str]
 
     def draw(self, width: int, height: int) -> Image.Image:
-        """The picture, of so many pixels."""
-        picture = Image.new("RGB", (width, height), _PAPER)
-        draw = ImageDraw.Draw(picture)
+        """The image, of so many pixels."""
+        image = Image.new("RGB", (width, height), _PAPER)
+        draw = ImageDraw.Draw(image)
         font = ImageFont.load_default(size=_TEXT)
         first, last = float(self.spans.min()), float(self.spans.max())
         floor = height - _BOTTOM
@@ -74,7 +74,7 @@ class Histogram:
             draw.line((x(value), floor, x(value), floor + 4), _INK)
             draw.text((x(value), floor + 6), label, _INK, font, anchor="mt")
         self._draw_head(draw, font, x(self.limit[0]), floor, width)
-        return picture
+        return image
 
     def _height_of_axis(self) -> tuple[int, int]:
         """The count at its top, and the step of its ticks."""
@@ -107,6 +107,6 @@ class Histogram:
             right -= 30
         for start in range(_LINE + 8, floor, 6):
             draw.line((at, start, at, start + 3), _INK, 2)
-        room = width - _RIGHT - at > font.getlength(self.limit[1]) + 6
-        place = (at + 6, "lt") if room else (at - 6, "rt")
+        fits = width - _RIGHT - at > font.getlength(self.limit[1]) + 6
+        place = (at + 6, "lt") if fits else (at - 6, "rt")
         draw.text((place[0], _LINE + 8), self.limit[1], _INK, font, anchor=place[1])

@@ -1,6 +1,6 @@
 """Pairs -> tensors.
 
-In: pairs, a source of their pixels, and the space that is learnt. Out: batches of samples: radar
+In: pairs, a source of their pixels, and the target space. Out: batches of samples: radar
 [B, 2, H, W] and target [B, 3, H, W], both in [-1, 1], and a mask [B, 1, H, W] of the pixels that
 count.
 """
@@ -49,7 +49,7 @@ def mean_color(
 ) -> tuple[float, ...]:
     """The mean of red, green and blue in [0, 1] over at most `limit` pairs, spread evenly.
 
-    The picture of this one colour is the baseline that every model must beat.
+    The image of this one colour is the baseline that every model must beat.
 
     Raises:
         InputError: `source` cannot give the pixels of a pair.
@@ -64,8 +64,8 @@ def mean_color(
 class PairDataset:
     """Training samples: a random square of each pair, flipped at random on both sensors together.
 
-    A tile smaller than `crop` is padded by reflection, and the mask leaves the padding out. What is
-    drawn depends on (seed, epoch, index) alone. Any number of threads may read at a time.
+    A tile smaller than `crop` is padded by reflection, and the mask leaves the padding out. Crops
+    and flips depend on (seed, epoch, index) alone. Any number of threads may read at a time.
     """
 
     def __init__(
@@ -120,9 +120,9 @@ class PairDataset:
             window.append(slice(start, start + self.crop))
         flips = tuple(axis for axis in (1, 2) if random.integers(2))
         with self.source.pixels(pair) as (sar, dn):
-            self._look(index, sar, dn)
-            part = sar[tuple(window)]
-            scaled = scale_radar(part, self._nodata_of(index, part))
+            self._inspect(index, sar, dn)
+            cropped = sar[tuple(window)]
+            scaled = scale_radar(cropped, self._nodata_of(index, cropped))
             extremes = self._extremes[index] if self.target == "minmax" else None
             rgb = scale_optical(dn[tuple(window)], self.target, extremes)
         _place(radar, scaled, flips)
@@ -130,21 +130,21 @@ class PairDataset:
         mask[:] = 0
         mask[:, : rgb.shape[1], : rgb.shape[2]] = 1
 
-    def _look(self, index: int, sar: NDArray[np.float32], dn: NDArray[np.uint16]) -> None:
+    def _inspect(self, index: int, sar: NDArray[np.float32], dn: NDArray[np.uint16]) -> None:
         """Note what only the whole tile tells, the first time that it is read."""
         if self._nodata[index] == _UNKNOWN:
             if self.target == "minmax":
                 self._extremes[index] = dn.min(axis=(1, 2)), dn.max(axis=(1, 2))
             missing = radar_nodata(sar)
             known = _EMPTY if missing.all() else _GAPS if missing.any() else _MEASURED
-            self._nodata[index] = known  # last: it tells other threads that all is known
+            self._nodata[index] = known  # last: other threads read it to know that all is known
 
-    def _nodata_of(self, index: int, part: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """What `radar_nodata` finds in the part of its scene, [H, W] or [1, 1]."""
+    def _nodata_of(self, index: int, cropped: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """What `radar_nodata` finds in the crop of its scene, [H, W] or [1, 1]."""
         known = self._nodata[index]
         if known == _GAPS:
             # The scene's own rule, less that a polarisation is constant: then nothing is left.
-            gaps: NDArray[np.bool_] = (~np.isfinite(part) | (part == 0)).any(axis=0)
+            gaps: NDArray[np.bool_] = (~np.isfinite(cropped) | (cropped == 0)).any(axis=0)
             return gaps
         return np.full((1, 1), known == _EMPTY)
 
@@ -159,16 +159,16 @@ def batches(
     rank: int = 0,
     world: int = 1,
 ) -> Iterator[Sample]:
-    """The batches of one epoch in an order drawn from (seed, epoch), without the first `skip`.
+    """The batches of one epoch in an order that (seed, epoch) decides, without the first `skip`.
 
     A last batch that would be smaller than the others is left out, unless it is the only one.
 
     Args:
         dataset: the samples.
-        epoch: decides the order, and what is drawn of each pair.
+        epoch: decides the order, crops and flips.
         batch: pairs in a batch, those of all ranks together.
-        skip: batches that are left out at the beginning.
-        workers: threads that make batches ahead, a few of them; 0 makes each when it is asked for.
+        skip: how many batches to leave out at the start.
+        workers: threads that make a few batches ahead; 0 makes each when it is asked for.
         rank: which of `world` processes this is. Each gets its slice of every batch; where the only
             batch has fewer pairs than there are processes, some get none of it.
         world: how many processes share each batch.
@@ -191,7 +191,7 @@ def batches(
 
 
 def epoch_order(pairs: int, seed: int, epoch: int) -> list[int]:
-    """The indices of all pairs in the order in which an epoch takes them."""
+    """The indices of all pairs in the order of an epoch."""
     order: list[int] = np.random.default_rng((seed, epoch)).permutation(pairs).tolist()
     return order
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError, OutputError
-from kit.files import lock, sweep_parts
+from kit.files import lock, sweep_temporaries
 from kit.native import cores
 from kit.pairs.shard import ARRAYS, FOLDER, PackedPair, Shard, name_of, read_shard
 from kit.pairs.shard_writer import ShardTask, write_shard
@@ -59,19 +59,19 @@ def pack(
     advance: Advance | None = None,
     announce: Callable[[PackPlan], None] | None = None,
 ) -> Packed:
-    """Pack every pair that training or validation can ask for, or go on with an earlier run.
+    """Pack every pair that training or validation can ask for, or resume an earlier run.
 
     Memory holds the table and a few tiles, however many there are.
 
     Args:
         work: the folder that `prepare` wrote; the pack is in it.
-        advance: told (pairs done, all pairs) as the work goes on.
-        announce: told what will be written before anything is.
+        advance: called with (pairs done, all pairs) during the work.
+        announce: called with what will be written before anything is.
 
     Raises:
         InputError: no pair table, no pair in it, or tiles that cannot be read; in the last case
             every shard without them is made.
-        OutputError: there is no room; the shards that were finished stay.
+        OutputError: the disk is full; the shards that were finished stay.
         BusyError: another process packs into the same folder.
     """
     table = work / PAIRS
@@ -80,7 +80,7 @@ def pack(
         raise InputError(table, "no pair to train on", remedy=f"see {work / SUMMARY}")
     folder = work / FOLDER
     with lock(folder):
-        sweep_parts(folder)
+        sweep_temporaries(folder)
         tasks = tuple(_tasks(folder, pairs))
         todo = tuple(task for task in tasks if not _is_done(task))
         others = _others(folder, tasks)
@@ -89,8 +89,8 @@ def pack(
             announce(plan)
         if plan.bytes_to_write > plan.free:
             raise OutputError(
-                f"{folder}: {plan.bytes_to_write:,} bytes are to be written, and the disk has room "
-                f"for {plan.free:,}\n  make room for it, or put the folder on another disk"
+                f"{folder}: the pack needs {plan.bytes_to_write:,} bytes more, and the disk has "
+                f"{plan.free:,}\n  free disk space, or put the folder on another disk"
             )
         for path in others:
             path.unlink()
@@ -160,7 +160,7 @@ def _plan(
     folder: Path, tasks: Sequence[ShardTask], todo: Sequence[ShardTask], others: Sequence[Path]
 ) -> PackPlan:
     old = (path for task in todo for path in task.shard.files if path.exists())
-    room = sum(path.stat().st_size for path in (*others, *old))
+    freed = sum(path.stat().st_size for path in (*others, *old))
     return PackPlan(
         folder=folder,
         pairs=sum(len(task.pairs) for task in tasks),
@@ -168,7 +168,7 @@ def _plan(
         bytes=sum(_size(task) for task in tasks),
         shards_to_write=len(todo),
         bytes_to_write=sum(_size(task) for task in todo),
-        free=shutil.disk_usage(folder).free + room,
+        free=shutil.disk_usage(folder).free + freed,
     )
 
 

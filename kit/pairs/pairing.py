@@ -1,7 +1,7 @@
 """Screened scenes -> pairs of radar and optical, the two data sets, and the hold-out.
 
 In: screened scenes. Out: one pair per optical scene, with its nearest radar scene of the same
-place, its flags for Dataset-1 and Dataset-2, and the part of the split it belongs to. Optical
+place, its flags for Dataset-1 and Dataset-2, and its split. Optical
 scenes without a partner are listed with the reason.
 """
 
@@ -28,7 +28,7 @@ def pair(
 ) -> tuple[tuple[Pair, ...], tuple[Rejection, ...]]:
     """Give every optical scene the radar scene of its place that is nearest in time.
 
-    Of two equally near ones the earlier is taken. Radar scenes with any nodata are passed over.
+    Of two equally near ones the earlier is chosen. Radar scenes with any nodata are skipped.
 
     Args:
         screened: scenes of both sensors.
@@ -70,9 +70,10 @@ def split(
 ) -> tuple[Pair, ...]:
     """Set a hold-out aside from Dataset-2: at most `holdout` pairs and at most a fifth of it.
 
-    "blocks" takes whole places, block of `BLOCK_DEGREES` after block, in an order drawn by `seed`,
-    and keeps every other pair whose tile overlaps a held-out place out of training. "random" draws
-    pairs, as the paper did; training then sees the same places at other dates.
+    "blocks" holds out all pairs of a place, block of `BLOCK_DEGREES` after block, in a random order
+    by `seed`, and keeps every other pair whose tile overlaps a held-out place out of training.
+    "random" chooses single pairs, as the paper did; training then sees the same places at other
+    dates.
 
     Raises:
         InputError: nothing would be left to train on.
@@ -87,15 +88,15 @@ def split(
     else:
         held = set(_by_block(pairs, candidates, random)[:size])
     near = _overlapping(pairs, held) if by == "blocks" else set()
-    parts: dict[bool, Split] = {True: "holdout", False: "buffer"}
+    splits: dict[bool, Split] = {True: "holdout", False: "buffer"}
     result = tuple(
-        replace(pair, split=parts[index in held]) if index in held or pair.place in near else pair
+        replace(pair, split=splits[index in held]) if index in held or pair.place in near else pair
         for index, pair in enumerate(pairs)
     )
     if not any(pair.dataset1 and pair.split == "train" for pair in result):
         raise InputError(
             "--holdout",
-            f"{size} pairs held out leave none to train on",
+            f"holding out {size} pairs leaves none to train on",
             remedy="give --split random, or --holdout 0, or more places",
         )
     return result
@@ -136,7 +137,7 @@ def _by_block(
     """The candidates, those of one place together, the places of one block together."""
     blocks: dict[tuple[int, ...], dict[tuple[str, str], list[int]]] = defaultdict(dict)
     for index in candidates:
-        # Names hold two decimals: whole hundredths keep 0.30 / 0.1 from falling to either side.
+        # Names have two decimals: integer hundredths keep 0.30 / 0.1 from falling to either side.
         block = tuple(
             round(float(x) * 100) // round(BLOCK_DEGREES * 100) for x in pairs[index].place
         )

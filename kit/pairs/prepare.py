@@ -1,7 +1,7 @@
 """A folder of tiles -> everything that training needs to know about it.
 
 In: official tiles. Out, in the work folder: what `kit.screening.screen` writes, `pairs.parquet`
-(every pair, its data sets, its part of the split), `rejected.csv` (all that was left out, each with
+(every pair, its data sets, its split), `rejected.csv` (all that was left out, each with
 its reason) and `summary.json` (the paper's numbers for this data).
 """
 
@@ -48,7 +48,7 @@ def prepare(
         screened = tuple(read_screened(work / SCENES))
         pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
         rejected = (*screening.rejected, *lonely)
-        # Whatever fails from here on, the tables of other data must not pass for those of these.
+        # Whatever fails from here on, tables of other data must not be mistaken for this data's.
         for name in (PAIRS, SUMMARY):
             (work / name).unlink(missing_ok=True)
         write_rejected(work / REJECTED, rejected)

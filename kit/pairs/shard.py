@@ -83,7 +83,7 @@ class Shard:
         """Write the JSON.
 
         Raises:
-            OutputError: there is no room for it.
+            OutputError: the disk is full or may not be written to.
         """
         about = {
             "height": self.height,
@@ -106,7 +106,7 @@ class Shard:
         path = self.array(name)
         pixels = read_array(path, AGAIN)
         if pixels.shape != self.shape(name) or pixels.dtype != ARRAYS[name][1]:
-            problem = f"holds {pixels.dtype} {pixels.shape} where {self.index.name} says otherwise"
+            problem = f"is {pixels.dtype} {pixels.shape}, and {self.index.name} says otherwise"
             raise InputError(path, problem, remedy=self.remedy)
         return pixels
 
@@ -130,7 +130,7 @@ def read_shard(path: Path) -> Shard:
     remedy = f"remove {path} and run kit pack again"
     noted = read_json(path, remedy)
     if not isinstance(noted, dict) or "format" not in noted:
-        raise InputError(path, "not what kit pack writes", remedy=remedy)
+        raise InputError(path, "was not written by kit pack", remedy=remedy)
     if noted["format"] != _FORMAT:
         problem = f"has format {noted['format']!r}, and this kit reads {_FORMAT}"
         raise InputError(path, problem, remedy="install the kit that packed it, or " + AGAIN)

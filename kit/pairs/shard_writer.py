@@ -44,7 +44,7 @@ def write_shard(task: ShardTask, reader: Reader, report: Callable[[int], None]) 
     if missing := list(_missing(task)):
         return missing
     shard = task.shard
-    # Its place is freed first, since there may be no room for both.
+    # The old one is removed first, since the disk may not have space for both.
     for path in shard.files:
         path.unlink(missing_ok=True)
     checks = [0] * len(task.pairs)

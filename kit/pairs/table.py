@@ -1,4 +1,4 @@
-"""`pairs.parquet`: every pair, its data sets, and its part of the split.
+"""`pairs.parquet`: every pair, its data sets, and its split.
 
 In: pairs. Out: a row each, and the pairs again. Refused: a table that is missing or damaged.
 """
@@ -72,8 +72,8 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
             "split": [pair.split for pair in pairs],
         }
     )
-    with atomic(path) as part:
-        pq.write_table(table, part)
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def read_pairs(path: Path) -> tuple[Pair, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kit.archive.mapping import SarInput, scene_in
 from kit.archive.reader import image_names, open_archive, read_image, to_unit
-from kit.figures.grid import sheet
+from kit.figures.grid import write_grid
 from kit.metrics import psnr
 from kit.scaling import scale_radar
 from kit.scoring.images import ImageScore, read_truth, worst
@@ -72,7 +72,7 @@ def gallery(
     columns = ["VV", "VH"] if radars else []
     columns += [member.variant for member in members]
     columns += ["ensemble" if manifest.members else archive.stem, "truth"]
-    return sheet(rows, columns, labels, path)
+    return write_grid(rows, columns, labels, path)
 
 
 def _spread(inputs: Sequence[SarInput]) -> list[tuple[SarInput, str]]:

@@ -1,7 +1,7 @@
 """Pixel counts of Sentinel-2 scenes: nodata, QA60, and a cloud rule on brightness and saturation.
 
 In: uint16 digital numbers of B4, B3, B2 and QA60. Out: six integers a scene, named by `COLUMNS`;
-ratios and thresholds on them are the screen's business. Refused: other pixel types and shapes.
+ratios and thresholds are left to `kit.screening.screen`. Refused: other pixel types and shapes.
 Three backends count the same in exact integer arithmetic: the compiled core, a CUDA device, and
 numpy, which is the reference. `KIT_CLOUDS` picks one; without it the core is used wherever the
 installed kit has it.
@@ -43,7 +43,7 @@ def count(
     `nodata` are the pixels that are 0 in all three bands, or all pixels of a scene with a constant
     band; `valid` are the others, and only they enter the rest. `qa60_opaque` has bit 10 of QA60,
     `qa60_cirrus` bit 11, `qa60` either; `cloud` is what `rule` says.
-    A CUDA device leaves a rule that looks at a pixel's neighbours to the processor.
+    A rule that needs a pixel's neighbours is counted on the CPU even if the backend is CUDA.
 
     Args:
         rgb: [N, 3, H, W] digital numbers of B4, B3, B2, with any strides.
@@ -76,9 +76,9 @@ def count_with_peaks(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """`count`, and the smallest threshold at which each scene has no cloud pixel.
 
-    That is the largest v - s of a scene's pixels (see `CloudRule`), rounded up to thousandths. It
-    tells at every threshold, without the pixels, whether a scene is free of clouds. A CUDA device
-    leaves it to the processor.
+    That is the largest v - s of a scene's pixels (see `CloudRule`), rounded up to thousandths. With
+    it, whether a scene is free of clouds is known at every threshold without the pixels. It is
+    always computed on the CPU.
 
     Returns:
         [N, 6] as `count`, and [N] in thousandths: `NO_PEAK`, the lowest threshold, where no pixel
@@ -99,7 +99,7 @@ def count_with_peaks(
 def count_on_device(rgb: "torch.Tensor", qa60: "torch.Tensor", rule: CloudRule) -> "torch.Tensor":
     """`count` for scenes that are in the memory of a CUDA device already.
 
-    The work is put on the current stream and not waited for.
+    The work is queued on the current stream, and this does not wait for it.
 
     Args:
         rgb: [N, 3, H, W] uint16, with any strides.
@@ -116,18 +116,18 @@ def count_on_device(rgb: "torch.Tensor", qa60: "torch.Tensor", rule: CloudRule) 
 
     for name, tensor in (("rgb", rgb), ("qa60", qa60)):
         if tensor.device.type != "cuda" or tensor.device != rgb.device:
-            raise InputError(name, f"is on {tensor.device}", remedy="both are on one CUDA device")
+            raise InputError(name, f"is on {tensor.device}", remedy="put both on one CUDA device")
         if tensor.dtype != torch.uint16:
             raise InputError(name, f"pixels are {tensor.dtype}", remedy="they must be torch.uint16")
     _check_shapes(tuple(rgb.shape), tuple(qa60.shape))
     if not rule.by_pixel:
-        problem = "does not look at a pixel's neighbours"
+        problem = "cannot compute min_area and dilate, which need a pixel's neighbours"
         raise InputError(
-            "cloud backend cuda", problem, remedy="leave min_area and dilate, or use native"
+            "cloud backend cuda", problem, remedy="leave them at their defaults, or use native"
         )
     _, library = _resolve("cuda")
     counts = torch.empty((len(rgb), len(COLUMNS)), dtype=torch.int64, device=rgb.device)
-    scenes = native.Scenes(
+    scenes = native.ScenesStruct(
         rgb.data_ptr(), rgb.stride(), qa60.data_ptr(), qa60.stride(), *qa60.shape
     )
     with torch.cuda.device(rgb.device):
@@ -141,16 +141,16 @@ def count_on_device(rgb: "torch.Tensor", qa60: "torch.Tensor", rule: CloudRule) 
 def backend() -> tuple[str, str]:
     """Name of the backend that `count` uses by default, and why; settled by the first call.
 
-    Arrays in host memory are counted where they are: a card is used only when it is asked for.
+    Arrays in host memory are counted where they are: a GPU is used only on request.
 
     Raises:
         InputError: `KIT_CLOUDS` names a backend that is unknown or missing.
     """
-    return native.settle(VARIABLE, _resolve, "reference")
+    return native.pick_backend(VARIABLE, _resolve, "reference")
 
 
 def cuda_backend() -> tuple[str, str]:
-    """That a CUDA device can count, and with what.
+    """Whether a CUDA device can count, and with what.
 
     Raises:
         InputError: the CUDA core is missing, or there is no device.
@@ -161,7 +161,7 @@ def cuda_backend() -> tuple[str, str]:
 
 
 def on_processor(name: str | None) -> Any:
-    """The compiled core, for what a CUDA device is not asked to do; None means the reference.
+    """The compiled core, for what is not done on a CUDA device; None means the reference.
 
     Raises:
         InputError: as `count`.
@@ -179,7 +179,7 @@ def _resolve(name: str | None) -> tuple[str, Any]:
     if name == "reference":
         return name, None
     if name not in _LIBRARIES:
-        raise InputError("cloud backend", f"is {name!r}", remedy="it is native, cuda or reference")
+        raise InputError("cloud backend", f"is {name!r}", remedy="choose native, cuda or reference")
     library, why = native.load(_LIBRARIES[name])
     if library is None:
         raise InputError(f"cloud backend {name}", why, remedy=native.REMEDIES[_LIBRARIES[name]])
@@ -197,7 +197,7 @@ def _count(
     threads: int | None,
     peaks: NDArray[np.int32] | None,
 ) -> NDArray[np.int64]:
-    """By the compiled core, or by the reference if there is none; `peaks` is filled if wanted."""
+    """By the compiled core, or by the reference if there is none; `peaks` is filled if given."""
     counts = np.empty((len(rgb), len(COLUMNS)), np.int64)
     if library is None:
         for index, row in enumerate(counts):
@@ -206,11 +206,13 @@ def _count(
                 peaks[index] = peak(rgb[index], rule.scale) if row[0] else NO_PEAK
         return counts
     rgb, qa60 = np.require(rgb, requirements="A"), np.require(qa60, requirements="A")
-    scenes = native.Scenes.of(rgb, qa60)
-    settings = native.Rule(rule.scale, rule.threshold_milli, rule.min_area, rule.dilate)
+    scenes = native.ScenesStruct.of(rgb, qa60)
+    settings = native.RuleStruct(rule.scale, rule.threshold_milli, rule.min_area, rule.dilate)
     filled = None if peaks is None else peaks.ctypes.data
     if library.kit_count(scenes, settings, threads or native.cores(), counts.ctypes.data, filled):
-        raise MemoryError(f"no room for the cloud masks of scenes of {rgb.shape[2:]} pixels")
+        raise MemoryError(
+            f"not enough memory for the cloud masks of scenes of {rgb.shape[2:]} pixels"
+        )
     return counts
 
 
@@ -219,7 +221,7 @@ def _count_cuda(
 ) -> NDArray[np.int64]:
     rgb, qa60 = np.require(rgb, requirements="A"), np.require(qa60, requirements="A")
     counts = np.empty((len(rgb), len(COLUMNS)), np.int64)
-    scenes = native.Scenes.of(rgb, qa60)
+    scenes = native.ScenesStruct.of(rgb, qa60)
     limit = rule.scale, rule.threshold_milli
     _check_cuda(library, library.kit_cuda_count_host(scenes, *limit, counts.ctypes.data))
     return counts
@@ -248,7 +250,9 @@ def _check_shapes(rgb: tuple[int, ...], qa60: tuple[int, ...]) -> None:
         raise InputError("qa60", f"its shape is {qa60}", remedy=f"it must be {expected}")
     if height * width > _MAX_PIXELS:
         raise InputError(
-            "rgb", f"a scene has {height * width} pixels", remedy=f"at most {_MAX_PIXELS}"
+            "rgb",
+            f"a scene has {height * width} pixels",
+            remedy=f"it may have at most {_MAX_PIXELS}",
         )
 
 

@@ -1,8 +1,8 @@
-"""Where parts of a long job run: in threads here, or on a dask.distributed cluster.
+"""Where the tasks of a long job run: in threads here, or on a dask.distributed cluster.
 
-In: the address of a scheduler, or none. Out: what takes tasks and gives their results. Refused: an
-address at which nothing answers, or where no workers are or stay; any address where
-dask.distributed is not installed.
+In: the address of a scheduler, or none. Out: an executor of tasks. Refused: an address at which
+nothing answers, or which has no workers or loses them; any address if dask.distributed is not
+installed.
 """
 
 import time
@@ -45,27 +45,27 @@ class Workers:
             if self.count():
                 seen = time.monotonic()
             elif time.monotonic() - seen > _SECONDS_WITHOUT_WORKERS:
-                raise self._lost("has no workers any more")
+                raise self._lost("has lost all its workers")
         return done
 
     def result(self, task: Future[Any]) -> Any:
         """What a task returned.
 
         Raises:
-            InputError: the task said so, or the cluster lost it.
+            InputError: the task raised it, or the cluster lost the task.
         """
         try:
             return task.result()
         except InputError:
             raise
         except BaseException as error:
-            # dask cancels what it loses, and has names of its own for the rest.
+            # dask cancels what it loses, and raises its own exceptions for the rest.
             if self.address is None or isinstance(error, KeyboardInterrupt):
                 raise
-            raise self._lost(f"lost a part ({type(error).__name__}: {error})") from error
+            raise self._lost(f"lost a task ({type(error).__name__}: {error})") from error
 
     def _lost(self, problem: str) -> InputError:
-        remedy = "look at its log, and run the same command again: what is finished stays"
+        remedy = "see its log, and run the same command again: finished parts are kept"
         return InputError(f"scheduler {self.address}", problem, remedy=remedy)
 
 
@@ -96,7 +96,7 @@ def workers(scheduler: str | None) -> Iterator[Workers]:
             "needs dask.distributed, which is not installed",
             remedy="pip install 'sar-to-optical-kit[cluster]'",
         ) from None
-    remedy = "start one with dask scheduler, or leave the option out"
+    remedy = "start one with dask scheduler, or omit --scheduler"
     try:
         if not urlsplit(scheduler if "//" in scheduler else f"//{scheduler}").port:
             raise ValueError("no port")

@@ -47,7 +47,7 @@ def measure(
         InputError: this worker's kit has another version.
     """
     if version != kit.__version__:
-        problem = f"a worker has kit {kit.__version__}, this is {version}"
+        problem = f"a worker has version {kit.__version__}, and this process {version}"
         raise InputError("kit", problem, remedy="install the same version everywhere")
     values = np.zeros((len(files), len(_INTEGERS)), np.int64)
     problems: list[str | None] = [None] * len(files)

@@ -1,4 +1,4 @@
-"""The cloud rule, and what it says of a scene: in numpy, the way the definition reads.
+"""The cloud rule, and where it sees cloud in a scene: in numpy, as the definition reads.
 
 In: digital numbers of B4, B3, B2 of one scene. Out: where the rule sees cloud, and how far the
 scene is from the threshold, in exact integer arithmetic: the reference of the compiled core.
@@ -49,13 +49,13 @@ class CloudRule:
     dilate: int = 0
 
     def __post_init__(self) -> None:
-        _require_whole("cloud scale", self.scale, 1, 65535)
-        _require_whole("cloud min_area", self.min_area, 1, 2**31 - 1)
-        _require_whole("cloud dilate", self.dilate, 0, 1000)
+        _require_integer("cloud scale", self.scale, 1, 65535)
+        _require_integer("cloud min_area", self.min_area, 1, 2**31 - 1)
+        _require_integer("cloud dilate", self.dilate, 0, 1000)
         # The tolerance admits sums such as 0.1 + 0.2. NaN fails the range.
         in_range = -1 <= self.threshold <= 1
         if not in_range or abs(self.threshold - self.threshold_milli / 1000) > 1e-9:
-            allowed = "it is a multiple of 0.001 from -1 to 1"
+            allowed = "it must be a multiple of 0.001 from -1 to 1"
             raise InputError("cloud threshold", f"is {self.threshold!r}", remedy=allowed)
 
     @property
@@ -120,6 +120,8 @@ def grow(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _require_whole(name: str, value: object, low: int, high: int) -> None:
+def _require_integer(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or not low <= value <= high:
-        raise InputError(name, f"is {value!r}", remedy=f"it is an integer, {low} to {high}")
+        raise InputError(
+            name, f"is {value!r}", remedy=f"it must be an integer from {low} to {high}"
+        )

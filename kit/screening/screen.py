@@ -3,7 +3,8 @@
 In: a folder of tiles. Out, in the work folder: `screen/`, the pixel counts in parts of a few
 thousand scenes; `scenes.parquet`, the readable scenes with their ratios; `rejected.csv`, the rest
 with the reasons. Only what changed since the last run, and what a new rule can change, is read. A
-scene that cannot be read is listed and the others go on; what is done stays, however a run ends.
+scene that cannot be read is listed, and does not stop the others; what is done stays, however a
+run ends.
 """
 
 import os
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 import kit
 from kit.errors import InputError
-from kit.files import WORK, AnyPath, lock, sweep_parts
+from kit.files import WORK, AnyPath, lock, sweep_temporaries
 from kit.progress import Advance
 from kit.screening.executor import Workers, workers
 from kit.screening.measure import SCHEMA as MEASURES
@@ -43,7 +44,7 @@ class Screening:
     """What a run found: readable scenes of each sensor, how many of them it read, what it left out.
 
     `dataset1` are the optical scenes without nodata and QA60 cloud, `dataset2` those of them that
-    the heuristic lets pass; pairs are another matter.
+    the heuristic keeps; pairs are not counted here.
     """
 
     scenes_s1: int
@@ -80,7 +81,7 @@ def screen(
         max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
         scheduler: the address of a dask.distributed scheduler whose workers see the same paths;
             threads of this process if None.
-        advance: told (done, total) as the work goes on; total is 0 while the folder is listed.
+        advance: called with (done, total) during the work; total is 0 while the folder is listed.
 
     Raises:
         InputError: no tiles, an address where no workers are, or workers without the tiles.
@@ -100,7 +101,7 @@ def screen_locked(
     scheduler: str | None,
     advance: Advance | None,
 ) -> Screening:
-    """`screen`, for who holds the lock of the work folder already."""
+    """`screen`, for a caller that holds the lock of the work folder already."""
     for folder in (data, work):
         try:
             os.fspath(folder).encode()
@@ -114,7 +115,7 @@ def screen_locked(
         run = _Screener(store, rule, pool, len(found.scenes), advance)
         run.measure(found)
     store.sweep({path.name for path in run.paths})
-    sweep_parts(work)
+    sweep_temporaries(work)
     write_screened(work / SCENES, run.paths)
     # Parts end in any order; the list does not.
     unreadable = sorted(run.rejected, key=lambda item: item.name)
@@ -167,7 +168,7 @@ class _Screener:
         for task in self.pool.first_done(waiting):
             part, known = waiting.pop(task)
             fresh = self.pool.result(task)
-            self._check_sight(part, known, fresh)
+            self._check_access(part, known, fresh)
             self.measured += len(fresh)
             table = part.table(_merge(known, fresh))
             for scene, problem in zip(part.scenes, table["problem"].to_pylist(), strict=True):
@@ -176,8 +177,8 @@ class _Screener:
             self.store.write(part, table)
             self._advance_by(len(part.scenes))
 
-    def _check_sight(self, part: Part, known: _Rows, fresh: pa.Table) -> None:
-        """Workers elsewhere may fail at every tile because they have other disks."""
+    def _check_access(self, part: Part, known: _Rows, fresh: pa.Table) -> None:
+        """Refuse workers that fail at every tile because their machines do not have the tiles."""
         if not self.pool.address or not len(fresh) or fresh["problem"].null_count:
             return
         for scene, row in zip(part.scenes, known, strict=True):
@@ -202,7 +203,7 @@ def _parts(found: Catalog) -> Iterator[Part]:
     for sensor in BANDS:
         scenes = found.of(sensor)
         for start in range(0, len(scenes), PART):
-            yield Part.look(number, tuple(scenes[start : start + PART]))
+            yield Part.of(number, tuple(scenes[start : start + PART]))
             number += 1
 
 

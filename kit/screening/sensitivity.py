@@ -1,7 +1,7 @@
 """The screened scenes -> what each cloud option does to the size of Dataset-2.
 
 In: `scenes.parquet` as `kit.screening.screen` wrote it, and a rule. Out: how many scenes are kept
-by the rule as it is and with one option changed at a time, counted anew on a sample. Scenes whose
+by the rule as it is and with one option changed at a time, counted again on a sample. Scenes whose
 tiles cannot be read any more are left out of the sample. Refused: a table that is missing or
 damaged.
 """
@@ -61,21 +61,21 @@ def effects(
         table: `scenes.parquet`.
         rule: what is changed.
         max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
-        sample: read at most so many scenes, one drawn from each of as many equal stretches of the
-            table; the same ones each time.
-        advance: told (scenes read, scenes to read).
+        sample: read at most so many scenes, one at random from each of as many equal stretches of
+            the table; the same ones each time.
+        advance: called with (scenes read, scenes to read).
 
     Raises:
         InputError: the table is missing or damaged, or `sample` is less than 1.
     """
     if sample < 1:
-        raise InputError("sample", f"is {sample}", remedy="at least one scene has to be read")
+        raise InputError("sample", f"is {sample}", remedy="it must be at least 1")
     scenes = sum(int(dataset1(group).sum()) for group in row_groups(table, RATIOS))
     if not scenes:
         return Effects(0, 0, ())
     options = _options(rule, max_cloud)
     kept = np.zeros(len(options), np.int64)
-    chosen = _draw(scenes, sample)
+    chosen = _sample(scenes, sample)
     sampled = done = 0
     reader = Reader(native.cores())
     for files in _files(table, chosen):
@@ -115,7 +115,7 @@ def _options(rule: CloudRule, max_cloud: float) -> list[tuple[str, str, CloudRul
     return found + [("max_cloud", f"{limit:g}", rule, limit) for limit in limits]
 
 
-def _draw(scenes: int, sample: int) -> NDArray[np.int64]:
+def _sample(scenes: int, sample: int) -> NDArray[np.int64]:
     """One of each stretch: a fixed step would meet the seasons, since a place's dates recur."""
     edges = np.arange(min(sample, scenes) + 1) * scenes // min(sample, scenes)
     return np.random.default_rng(_SEED).integers(edges[:-1], edges[1:])

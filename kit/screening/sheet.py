@@ -1,4 +1,4 @@
-"""The screened scenes -> a picture by which to choose the cloud rule.
+"""The screened scenes -> an image by which to choose the cloud rule.
 
 In: `scenes.parquet` as `kit.screening.screen` wrote it, and the rule that it was screened by. Out:
 a PNG with the histograms of all scenes of Dataset-1, and below them those that lie nearest to the
@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from kit.figures.grid import BRIGHTEN, grid, shown, write_png
+from kit.figures.grid import BRIGHTEN, grid, thumbnail, write_png
 from kit.figures.histogram import Histogram
 from kit.screening.rule import CloudRule, cloud_mask, grow
 from kit.screening.table import RATIOS, dataset1, row_groups
@@ -37,7 +37,9 @@ _DECADES, _BARS = 5, 3
 _ZERO = (-_DECADES - 0.8, -_DECADES - 0.3)
 
 
-def picture(table: Path, rule: CloudRule, max_cloud: float, path: Path, *, rows: int = 6) -> Path:
+def write_sheet(
+    table: Path, rule: CloudRule, max_cloud: float, path: Path, *, rows: int = 6
+) -> Path:
     """Draw the scenes of Dataset-1: histograms, and those nearest to the limit on both sides.
 
     Of the kept scenes these have the highest cloud ratio, and among equal ones the highest v - s;
@@ -57,34 +59,38 @@ def picture(table: Path, rule: CloudRule, max_cloud: float, path: Path, *, rows:
 
     Raises:
         InputError: the table is missing or damaged.
-        OutputError: the picture cannot be written.
+        OutputError: the image cannot be written.
     """
-    seen = _Seen(max_cloud, rows)
+    statistics = _Statistics(max_cloud, rows)
     for group in row_groups(table, [*RATIOS, "cloud_ratio", "peak"]):
-        seen.add(group)
+        statistics.add(group)
     sides = [
-        _side(table, ranked, rule, kind) for kind, ranked in zip(_KINDS, seen.nearest, strict=True)
+        _side(table, ranked, rule, kind)
+        for kind, ranked in zip(_KINDS, statistics.nearest, strict=True)
     ]
     width = sum(side.width for side in sides) + _SPACE
-    plots = [plot.draw(width // 2, _PLOT) for plot in (seen.ratio_plot(), seen.peak_plot(rule))]
+    plots = [
+        plot.draw(width // 2, _PLOT)
+        for plot in (statistics.ratio_plot(), statistics.peak_plot(rule))
+    ]
     height = _HEAD + _PLOT + max(side.height for side in sides)
-    whole = Image.new("RGB", (width, height), (255, 255, 255))
-    kept, scenes = int(seen.ratios[:, 0].sum()), int(seen.ratios.sum())
+    image = Image.new("RGB", (width, height), (255, 255, 255))
+    kept, scenes = int(statistics.ratios[:, 0].sum()), int(statistics.ratios.sum())
     words = f"{kept:,} of {scenes:,} scenes without nodata and QA60 cloud are kept by threshold "
     words += f"{rule.threshold:g}, scale {rule.scale}, min area {rule.min_area}, "
     words += f"dilate {rule.dilate}, max cloud {max_cloud:g}"
     font = ImageFont.load_default(size=15)
-    ImageDraw.Draw(whole).text((8, _HEAD / 2), words, (0, 0, 0), font, anchor="lm")
+    ImageDraw.Draw(image).text((8, _HEAD / 2), words, (0, 0, 0), font, anchor="lm")
     for x, plot in zip((0, width // 2), plots, strict=True):
-        whole.paste(plot, (x, _HEAD))
+        image.paste(plot, (x, _HEAD))
     for x, side in zip((0, sides[0].width + _SPACE), sides, strict=True):
-        whole.paste(side, (x, _HEAD + _PLOT))
-    return write_png(whole, path)
+        image.paste(side, (x, _HEAD + _PLOT))
+    return write_png(image, path)
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What a picture needs of all scenes, in memory that does not grow with them.
+class _Statistics:
+    """What a sheet shows of all scenes, in memory that does not grow with them.
 
     `ratios` [bars, 2] and `peaks` [2001, 2] count kept and dropped scenes; `nearest` are the rows
     (cloud ratio, peak, row of the table) of both sides, nearest first.
@@ -163,7 +169,7 @@ def _side(table: Path, ranked: NDArray[np.float64], rule: CloudRule, kind: str) 
             rows.append([Image.new("RGB", (CELL, CELL))] * 2)
         else:
             rgb = batches[0].pixels[0, :3]
-            plain = shown(rgb / (_WHITE * BRIGHTEN), CELL)
+            plain = thumbnail(rgb / (_WHITE * BRIGHTEN), CELL)
             rows.append([plain, _marked(plain, rgb, rule, peak)])
         labels.append("\n".join(label))
     title = f"{kind}, nearest first" if rows else f"none {kind}"
@@ -183,7 +189,7 @@ def _scenes(table: Path, wanted: NDArray[np.int64]) -> list[dict[str, Any]]:
 
 
 def _marked(plain: Image.Image, rgb: NDArray[np.uint16], rule: CloudRule, peak: int) -> Image.Image:
-    """The picture with the cloud pixels of a scene [3, H, W] tinted, or its peak framed."""
+    """The image with the cloud pixels of a scene [3, H, W] tinted, or its peak framed."""
     cloud = _grown(cloud_mask(rgb, rule), plain.size)
     pixels = np.array(plain)
     if not cloud.any():

@@ -1,9 +1,9 @@
-"""A long table in parts: Parquet files that are there whole or not at all, and can be done again.
+"""A long table in parts: Parquet files that are complete or absent, and can be measured again.
 
-In: the scenes of a part, what their tiles look like on disk now, and the rule. Out: the part's
+In: the scenes of a part, what their tiles are on disk now, and the rule. Out: the part's
 file, and which rows of earlier files still hold: those whose tiles have the same paths, sizes and
 times, and whose counts the rule would not change. A row with a problem never holds. A damaged file
-is taken for none.
+is treated as missing.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kit.files import sweep_parts, write_bytes
+from kit.files import sweep_temporaries, write_bytes
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.rule import CloudRule
 from kit.tiles.fingerprint import sizes_and_times
@@ -48,8 +48,8 @@ class Part:
     state: str
 
     @classmethod
-    def look(cls, number: int, scenes: Sequence[Scene]) -> "Part":
-        """Ask the file system how the tiles are."""
+    def of(cls, number: int, scenes: Sequence[Scene]) -> "Part":
+        """The part of these scenes, with what the file system says of their tiles."""
         keys = [f"{scene.sensor} {scene.key}" for scene in scenes]
         files = [file for scene in scenes for file in scene.files]
         found = np.array(sizes_and_times(files), np.int64).reshape(len(scenes), -1, 2)
@@ -111,7 +111,7 @@ class Store:
             return [None] * len(part.scenes)
         tiles = zip(part.scenes, part.sizes.tolist(), part.times.tolist(), strict=True)
         return [
-            self._holding(rows.get(key), ([*map(str, scene.files)], sizes, times))
+            self._still_valid(rows.get(key), ([*map(str, scene.files)], sizes, times))
             for key, (scene, sizes, times) in zip(part.keys, tiles, strict=True)
         ]
 
@@ -119,7 +119,7 @@ class Store:
         """Store a finished part.
 
         Raises:
-            OutputError: there is no room for it.
+            OutputError: the disk is full or may not be written to.
         """
         facts = {
             "state": part.state,
@@ -134,8 +134,8 @@ class Store:
         write_bytes(self.path(part), data.getvalue().to_pybytes())
 
     def sweep(self, names: set[str]) -> None:
-        """Remove the files of parts other than these, and what is half written."""
-        sweep_parts(self._folder)
+        """Remove the files of parts other than these, and temporary ones."""
+        sweep_temporaries(self._folder)
         for path in self._folder.glob("*.parquet"):
             if path.name not in names:
                 path.unlink()
@@ -159,7 +159,9 @@ class Store:
             if row["problem"] is None
         }
 
-    def _holding(self, row: dict[str, Any] | None, now: tuple[Any, ...]) -> dict[str, Any] | None:
+    def _still_valid(
+        self, row: dict[str, Any] | None, now: tuple[Any, ...]
+    ) -> dict[str, Any] | None:
         """The measures of an earlier row, if this run's would be the same or follow from them."""
         if row is None or (row["paths"], row["sizes"], row["modified_ns"]) != now:
             return None

@@ -113,7 +113,7 @@ def _read_part(path: Path) -> pa.Table:
         path.unlink(missing_ok=True)
         problem = f"damaged ({' '.join(str(error).split())})"
         raise InputError(
-            path, problem, remedy="run the same command again: it is made again"
+            path, problem, remedy="run the same command again, which measures this part again"
         ) from None
 
 

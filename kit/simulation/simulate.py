@@ -1,10 +1,10 @@
-"""A made world in the official layout, for the demo, the tests and the benchmarks.
+"""A simulated world in the official layout, for the demo, the tests and the benchmarks.
 
 In: a new folder, how many places and dates, a tile's size, a seed. Out: OUT/train with both
 sensors, OUT/test with the radar of other places, OUT/truth with their clear optical scenes, all as
-official tiles. Training scenes have what spoils real ones: clouds that QA60 misses, haze, nodata,
-lost bands. A scene's bytes depend on the seed, its place, its date and the tile's size alone.
-Refused: a folder with something in it, numbers that the region cannot hold.
+official tiles. Training scenes have the defects of real ones: clouds that QA60 misses, haze,
+nodata, lost bands. A scene's bytes depend on the seed, its place, its date and the tile's size
+alone. Refused: a folder with something in it, numbers that the region cannot hold.
 """
 
 import datetime
@@ -27,7 +27,7 @@ _WEST, _NORTH = -5520, -333  # hundredths of a degree
 _COLUMNS = range(37)
 _TRAIN_ROWS = range(40)
 _TEST_ROWS = range(45, 54)  # five rows apart: no test tile shows ground of a training tile
-_BLOCK = 5  # rows and columns of a block of 0.1 degree, the unit in which hold-outs are drawn
+_BLOCK = 5  # rows and columns of a block of 0.1 degree, the unit in which hold-outs are chosen
 
 # Sentinel-1 comes back after 12 days, Sentinel-2 after 5; where orbits overlap, 3 days later too.
 _S1_DAYS, _S2_DAYS, _S2_OVERLAP = 12, 5, 3
@@ -97,7 +97,7 @@ def simulate(
     _check("size", size, 32, 4096)
     _check("seed", seed, 0, 2**63 - 1)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BusyError(f"{out}: exists already, and not as an empty folder\n  give a new one")
+        raise BusyError(f"{out}: exists already and is not an empty folder\n  give a new folder")
     train, test, truth = (out / name for name in ("train", "test", "truth"))
     work = [(partial(_train_place, train), place) for place in _places(_TRAIN_ROWS)[:places]]
     work += [(partial(_test_place, test, truth), p) for p in _places(_TEST_ROWS)[:test_places]]
@@ -116,7 +116,7 @@ def _check(where: str, value: int, least: int, most: int) -> None:
 
 
 def _places(rows: range) -> list[Place]:
-    """The places of some rows of the grid, in the order in which worlds take them.
+    """The places of some rows of the grid, in the order in which worlds use them.
 
     First the four neighbours in the corner of each block, so that a small world has blocks to hold
     out and neighbours that overlap; then the others. Taking more never moves the earlier ones.

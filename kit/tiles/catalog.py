@@ -2,8 +2,8 @@
 
 In: a folder in the official layout, flat or with `sent1/` and `sent2/` in it, of TIFFs, NetCDF
 files or both; or one NetCDF file. Out: the scenes that have all their bands, sorted, and every file
-or scene that was left out, with the reason. TIFFs are neither opened nor looked at here: a name
-says everything that is needed, and whatever has a tile's name counts as one until it is read. Of a
+or scene that was left out, with the reason. TIFFs are not opened here: a name says
+everything that is needed, and whatever has a tile's name counts as one until it is read. Of a
 NetCDF file all is read but the pixels. Refused by name: a folder that cannot be listed, or without
 a tile.
 """
@@ -32,7 +32,7 @@ from kit.tiles.scenes import (
     spot_in,
 )
 
-TELL = 4096  # names between two calls of `advance`
+REPORT_EVERY = 4096  # names between two calls of `advance`
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,19 @@ class Catalog:
 def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
     """Find the scenes under `folder`.
 
-    Bands that the kit does not use (B1, B8, ...) are passed over; they are part of the data set and
-    no mistake. So are sensors that it does not use, and a QA60 that another file has too: each part
+    Bands that the kit does not use (B1, B8, ...) are skipped; they are part of the data set and no
+    mistake. So are sensors that it does not use, and a QA60 that another file has too: each part
     of the 2023 edition's Sentinel-2 repeats it.
 
     Args:
         folder: where the tiles are, or one NetCDF file.
-        advance: told (names and indices seen, 0) now and then; how many there will be is not known.
+        advance: called with (names and indices seen, 0) now and then; their number is not known.
 
     Raises:
         InputError: the folder does not exist, cannot be listed, or holds no tile of Sentinel-1 or
             Sentinel-2; or it has NetCDF files, and xarray is not installed.
     """
-    found = _Found(Locations([os.path.join(folder, name, "") for name in FOLDERS]), advance)
+    found = _Collector(Locations([os.path.join(folder, name, "") for name in FOLDERS]), advance)
     alone = folder.suffix == SUFFIX and not folder.is_dir()
     files = (
         [str(folder)]
@@ -74,7 +74,7 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
     )
     found.open(files, alone=alone)
     if not found.scenes:
-        raise found.nothing(folder, alone=alone)
+        raise found.no_scene(folder, alone=alone)
     texts: list[str] = []
     spots = array("I")
     shifts = {s: [SHIFTS[s, band] for band in bands] for s, bands in BANDS.items()}
@@ -85,7 +85,7 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
         if 0 in at:
             lost = (f"no {band}" for band, spot in zip(BANDS[sensor], at, strict=True) if not spot)
             key = place.replace(" ", "_")
-            found.leave(f"{sensor} {key}", "missing band", " and ".join(lost))
+            found.reject(f"{sensor} {key}", "missing band", " and ".join(lost))
         else:
             texts.append(text)
             spots.extend(at)
@@ -94,7 +94,7 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
 
 
 @dataclass(slots=True)
-class _Found:
+class _Collector:
     """What has been found so far: the spots of each scene, by its text."""
 
     locations: Locations
@@ -103,8 +103,8 @@ class _Found:
     rejected: list[Rejection] = field(default_factory=list)
     done: int = 0
 
-    def leave(self, name: str, kind: str, reason: str) -> None:
-        """List something as left out."""
+    def reject(self, name: str, kind: str, reason: str) -> None:
+        """List a file or a scene as left out."""
         self.rejected.append(Rejection(_printable(name), kind, reason))
 
     def scan(self, number: int) -> list[str]:
@@ -116,13 +116,13 @@ class _Found:
         files: list[str] = []
         for name in _names(folder, optional=number > 0):
             self.done += 1
-            if self.advance and self.done % TELL == 0:
+            if self.advance and self.done % REPORT_EVERY == 0:
                 self.advance(self.done, 0)
             try:
                 sensor, band, lon, lat, day, suffix = name_fields(name)
             except InputError as error:
                 if os.path.splitext(name)[1].lower() in SUFFIXES:
-                    self.leave(name, "name", error.problem)
+                    self.reject(name, "name", error.problem)
                 elif name.endswith(SUFFIX):
                     files.append(folder + name)
                 continue
@@ -142,7 +142,7 @@ class _Found:
             sensor, place = sensor_and_place(text)
             kept = self._file_in(self.scenes[text], sensor, band, place)
             name = os.path.basename(str(self.locations.file(spot, sensor, band, place)))
-            self.leave(name, "duplicate", f"the same tile as {kept}")
+            self.reject(name, "duplicate", f"the same tile as {kept}")
         self.rejected[first:] = sorted(self.rejected[first:], key=lambda item: item.name)
         if self.advance:
             self.advance(self.done, 0)
@@ -161,7 +161,7 @@ class _Found:
             except InputError as error:
                 if alone:
                     raise
-                self.leave(os.path.basename(file), "NetCDF", error.problem)
+                self.reject(os.path.basename(file), "NetCDF", error.problem)
             else:
                 usable += [(file, head, bands)] if bands else []
         # A scene is read from one chunk if the file with most of its bands comes first.
@@ -177,10 +177,10 @@ class _Found:
         name = os.path.basename(file)
         for spot, place in enumerate(read_places(file), start):
             self.done += 1
-            if self.advance and self.done % TELL == 0:
+            if self.advance and self.done % REPORT_EVERY == 0:
                 self.advance(self.done, 0)
             if isinstance(place, InputError):
-                self.leave(f"{sensor} {name}::{spot - start}", "name", place.problem)
+                self.reject(f"{sensor} {name}::{spot - start}", "name", place.problem)
                 continue
             text = " ".join((sensor, *place))
             before = number = self.scenes.get(text, 0)
@@ -195,14 +195,14 @@ class _Found:
                 key = "_".join(place)
                 kept = self._file_in(before, sensor, again[0], key)
                 reason = f"{', '.join(again)} of {name}::{spot - start}: the same tile as {kept}"
-                self.leave(f"{sensor} {key}", "duplicate", reason)
+                self.reject(f"{sensor} {key}", "duplicate", reason)
 
     def _file_in(self, spots: int, sensor: str, band: str, place: str) -> str | Plane:
         """The file of a band, of the number that holds all spots of its scene."""
         return self.locations.file(spot_in(spots, SHIFTS[sensor, band]), sensor, band, place)
 
-    def nothing(self, folder: Path, *, alone: bool) -> InputError:
-        """What to say if there is no scene."""
+    def no_scene(self, folder: Path, *, alone: bool) -> InputError:
+        """The error if there is no scene."""
         if alone:
             return InputError(folder, "holds no scene of Sentinel-1 or Sentinel-2")
         names = sum(item.kind == "name" for item in self.rejected)
@@ -222,7 +222,7 @@ def _check_kind(file: str, head: Head, bands: Sequence[str]) -> None:
         raise InputError(file, f"holds {', '.join(head.bands)}, none of {', '.join(wanted)}")
     if wanted and head.dtype not in DTYPES[head.sensor]:
         expected = " or ".join(DTYPES[head.sensor])
-        raise InputError(file, f"pixels are {head.dtype}, {head.sensor} tiles hold {expected}")
+        raise InputError(file, f"pixels are {head.dtype}, and {head.sensor} tiles hold {expected}")
 
 
 def _names(folder: str, *, optional: bool) -> Iterator[str]:

@@ -3,7 +3,7 @@
 In: an `.nc` file, or names of planes. Out: what the file holds, or pixels. A plane is one band of
 one scene, and its name stands wherever the path of a tile may:
 `<file>.nc::<Sensor>_<BAND>_<lon>_<lat>_<YYYY>_<MM>_<DD>::<index>`. What it says of the scene is
-compared with the file at each reading: another file in its place does not pass for it. Refused by
+compared with the file whenever it is read, so that a replaced file is noticed. Refused by
 name: that, whatever `kit.tiles.netcdf_file` refuses, and anything that is no file.
 """
 
@@ -88,8 +88,8 @@ def check_installed(file: str) -> None:
 def read_head(file: str) -> Head:
     """What kind of scenes a file holds.
 
-    Another process opens it first: there are damaged files that HDF5 never comes to an end with, or
-    dies of.
+    Another process opens it first: there are damaged files that HDF5 never finishes opening, or
+    that crash it.
 
     Raises:
         InputError: the file cannot be read or has another form, or xarray is not installed.
@@ -161,10 +161,10 @@ def _try(file: str) -> None:
         problem, remedy = json.loads(trial.stdout)
         raise InputError(file, problem, remedy=remedy)
     if trial.returncode == -signal.SIGXCPU:
-        problem = f"HDF5 works on it for {_SECONDS} seconds and finds no end"
+        problem = f"HDF5 did not finish opening it within {_SECONDS} s of CPU time"
         raise InputError(file, problem, remedy="fetch it again")
     if trial.returncode < 0:
-        problem = f"HDF5 dies of it (signal {-trial.returncode})"
+        problem = f"opening it crashes HDF5 ({signal.Signals(-trial.returncode).name})"
         raise InputError(file, problem, remedy="fetch it again")
 
 
@@ -175,7 +175,7 @@ def _read_scene(plane: Plane) -> tuple[Head, Pixels]:
         if file.head.sensor != plane.sensor:
             raise InputError(str(plane), f"the file holds {file.head.sensor}", remedy=_REPLACED)
         if plane.index >= file.head.scenes:
-            problem = f"the file ends after {file.head.scenes} scenes"
+            problem = f"the file has only {file.head.scenes} scenes"
             raise InputError(str(plane), problem, remedy=_REPLACED)
         try:
             found = file.places(plane.index, plane.index + 1)[0]
@@ -184,7 +184,7 @@ def _read_scene(plane: Plane) -> tuple[Head, Pixels]:
             raise damaged(str(plane), error) from None
     if found != plane.place:
         other = found.problem if isinstance(found, InputError) else "_".join(found)
-        raise InputError(str(plane), f"another scene is there: {other}", remedy=_REPLACED)
+        raise InputError(str(plane), f"the file has another scene there: {other}", remedy=_REPLACED)
     try:
         return file.head, inflate()
     except ValueError as error:

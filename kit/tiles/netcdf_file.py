@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.tiles.hdf5_chunks import Chunks
 
-# Room is made for whatever a header claims.
+# Limits, because memory is allocated for whatever a header claims.
 _MOST_SCENES = 10_000_000
 _MOST_BANDS = 64
 _MOST_BYTES = 2**30  # of a scene, and of a chunk
@@ -85,7 +85,7 @@ class NcFile:
             raise error if isinstance(error, InputError) else damaged(path, error) from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
         self._data.close()
 
@@ -184,14 +184,14 @@ class NcFile:
             days = math.floor(date * self._step) // 86400
             day = datetime.date.fromordinal(self._start + days)
         except (ValueError, OverflowError):
-            return InputError(self._path, f"its date is {date}, no day in the calendar")
+            return InputError(self._path, f"its date is {date}, which is not in the calendar")
         # Zero has no sign in a name.
         lon, lat = (round(degrees, 2) + 0.0 for degrees in (lon, lat))
         return f"{lon:.2f}", f"{lat:.2f}", day.isoformat().replace("-", "_")
 
 
 def damaged(where: str, error: Exception) -> InputError:
-    """What to say of a file, or a part of it, that cannot be read."""
+    """The error for a file, or a scene in it, that cannot be read."""
     return InputError(
         where, f"not readable as NetCDF ({_cause(error)})", remedy="fetch the file again"
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.native import REMEDIES, load, settle
+from kit.native import REMEDIES, load, pick_backend
 from kit.tiles.bands import File, read_bands
 from kit.tiles.netcdf import Plane
 
@@ -27,9 +27,9 @@ _KINDS: dict[str, tuple[int, np.dtype[Any]]] = {
 }
 _OFFICIAL = (256, 256)
 _LARGEST_BATCH = 2**28  # bytes; a larger scene is a batch of its own
-_CACHED = 2**24  # bytes of pixels that are still in the cache when they are looked at
+_CACHED = 2**24  # bytes of pixels that are still in the cache when they are counted
 _MOST = 512
-_READ, _OTHER_SIZE, _NOT_TAKEN = range(3)  # the status in ext/tiles.cpp
+_READ, _OTHER_SIZE, _NOT_READ = range(3)  # the status in ext/tiles.cpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Reader:
         """Append what the core reads at `size`; return the scenes that have another, with it."""
         kind, dtype = _KINDS[sensor]
         others: dict[int, tuple[int, int]] = {}
-        for part in _parts(group, len(scenes[0]) * size[0] * size[1] * dtype.itemsize):
+        for part in _slices(group, len(scenes[0]) * size[0] * size[1] * dtype.itemsize):
             shape = (len(part), len(scenes[0]), *size)
             # Only one batch can have the buffer.
             pixels = np.empty(shape, dtype) if batches else self._view(shape, dtype)
@@ -144,7 +144,7 @@ class Reader:
 
     def _call(self, kind: int, paths: list[str], pixels: NDArray[Any]) -> NDArray[np.int32]:
         """Status, height and width of each tile."""
-        tiles = np.full((len(paths), 3), _NOT_TAKEN, np.int32)
+        tiles = np.full((len(paths), 3), _NOT_READ, np.int32)
         try:
             names = "\0".join([*paths, ""]).encode()
         except UnicodeEncodeError:
@@ -196,7 +196,7 @@ def backend() -> tuple[str, str]:
     Raises:
         InputError: `KIT_TILES` names a backend that is unknown or missing.
     """
-    return settle(VARIABLE, _pick, "rasterio")
+    return pick_backend(VARIABLE, _pick, "rasterio")
 
 
 def _pick(name: str | None) -> Any:
@@ -205,7 +205,7 @@ def _pick(name: str | None) -> Any:
     if name == "rasterio":
         return None
     if name != "native":
-        raise InputError("tile backend", f"is {name!r}", remedy="it is native or rasterio")
+        raise InputError("tile backend", f"is {name!r}", remedy="choose native or rasterio")
     core, why = load("kit_core")
     if core is None:
         raise InputError("tile backend native", why, remedy=REMEDIES["kit_core"])
@@ -221,18 +221,18 @@ def _attempt(sensor: str, files: Sequence[File]) -> NDArray[np.generic] | InputE
 
 
 def _batches(scenes: dict[int, NDArray[np.generic]]) -> list[Batch]:
-    """The scenes by size; they are taken out, so that none is held twice for long."""
+    """The scenes by size; they are removed from it, so that none is held twice for long."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, pixels in scenes.items():
         groups.setdefault(pixels.shape, []).append(i)
     return [
         Batch(tuple(part), np.stack([scenes.pop(i) for i in part]))
         for group in groups.values()
-        for part in _parts(group, scenes[group[0]].nbytes)
+        for part in _slices(group, scenes[group[0]].nbytes)
     ]
 
 
-def _parts(group: Sequence[int], scene_bytes: int) -> Iterator[Sequence[int]]:
+def _slices(group: Sequence[int], scene_bytes: int) -> Iterator[Sequence[int]]:
     """The group in parts that a batch can hold."""
     step = max(1, _LARGEST_BATCH // scene_bytes)
     return (group[i : i + step] for i in range(0, len(group), step))

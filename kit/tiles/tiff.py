@@ -22,7 +22,7 @@ from kit.files import write_bytes
 from kit.tiles.names import TileName
 from kit.tiles.regular_file import check_regular
 
-_MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would make room for whatever a header says
+_MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would allocate whatever a header says
 
 # Without this, GDAL lists the whole folder whenever it opens one of its files.
 _GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -69,7 +69,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except RasterioError as error:
         cause = str(error.__cause__ or error).replace("\n", " ")
         raise InputError(
-            path, f"not readable as a TIFF ({cause})", remedy="fetch this tile again"
+            path, f"not readable as a TIFF ({cause})", remedy="fetch it again"
         ) from None
 
 

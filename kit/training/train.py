@@ -15,7 +15,7 @@ import torch
 from kit.device import keep_memory
 from kit.distributed import ProcessGroup, process_group, restarted
 from kit.errors import InputError
-from kit.files import RUNS, WORK, AnyPath, lock, sweep_parts
+from kit.files import RUNS, WORK, AnyPath, lock, sweep_temporaries
 from kit.pairs.dataset import PairDataset
 from kit.pairs.open_source import open_source
 from kit.pairs.source import WORKERS
@@ -91,8 +91,8 @@ def train(
         def claim() -> None:
             held.enter_context(lock(folder, restarted()))
             folders.claim(folder, variant, fingerprint(pairs), overwrite and not restarted())
-            sweep_parts(folder)
-            sweep_parts(folder / folders.SAMPLES)
+            sweep_temporaries(folder)
+            sweep_temporaries(folder / folders.SAMPLES)
             checkpoint.sweep(folder / folders.CHECKPOINTS)
 
         group.on_main(claim)

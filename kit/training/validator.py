@@ -16,7 +16,7 @@ from torch import nn
 
 from kit.device import pick
 from kit.errors import CheckError, InputError
-from kit.figures.grid import sheet
+from kit.figures.grid import write_grid
 from kit.metrics import Scores, summarise
 from kit.models.infer import infer
 from kit.pairs.dataset import batches, mean_color, read_pair
@@ -205,7 +205,7 @@ class Validator:
             rows.append([*radar, infer(generator, radar[None])[0], optical])
         path = self.folder / SAMPLES / f"epoch-{epoch:04d}.png"
         labels = [str(pair.optical) for pair in chosen]
-        sheet(rows, ["VV", "VH", self.variant.name, "truth"], labels, path)
+        write_grid(rows, ["VV", "VH", self.variant.name, "truth"], labels, path)
 
 
 def _fault(path: Path) -> str:

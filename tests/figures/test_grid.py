@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kit.errors import InputError
-from kit.figures.grid import BRIGHTEN, display, sheet
+from kit.figures.grid import BRIGHTEN, display, write_grid
 
 
 def drawn(path: Path) -> np.ndarray:
@@ -27,8 +27,8 @@ def cells(picture: np.ndarray, rows: int, columns: int, cell: int) -> list[list[
 def test_images_lie_where_they_belong_in_their_shade(tmp_path: Path) -> None:
     grey = np.full((8, 8), 0.5, np.float32)
     color = np.stack([np.full((8, 8), value) for value in (0.1, 0.2, 0.9)])
-    path = sheet([[grey, color], [color, grey]], ["VV", "truth"], ["a", "b"], tmp_path / "s.png",
-                 cell=40)  # fmt: skip
+    rows = [[grey, color], [color, grey]]
+    path = write_grid(rows, ["VV", "truth"], ["a", "b"], tmp_path / "s.png", cell=40)
     assert path == tmp_path / "s.png"
     (a, b), (c, d) = cells(drawn(path), 2, 2, 40)
     for image in (a, d):
@@ -40,7 +40,7 @@ def test_images_lie_where_they_belong_in_their_shade(tmp_path: Path) -> None:
 def test_small_images_grow_by_whole_pixels_and_large_ones_are_averaged(tmp_path: Path) -> None:
     small = np.array([[0.0, 1.0], [1.0, 0.0]])
     large = np.indices((160, 160)).sum(0) % 2.0
-    path = sheet([[small, large]], ["", ""], [""], tmp_path / "s.png", cell=40)
+    path = write_grid([[small, large]], ["", ""], [""], tmp_path / "s.png", cell=40)
     grown, shrunk = cells(drawn(path), 1, 2, 40)[0]
     assert set(np.unique(grown)) == {0, 255}
     assert (grown[:20, :20] == 0).all() and (grown[:20, 20:] == 255).all()
@@ -48,15 +48,15 @@ def test_small_images_grow_by_whole_pixels_and_large_ones_are_averaged(tmp_path:
 
 
 def test_an_oblong_image_keeps_its_shape(tmp_path: Path) -> None:
-    image = cells(drawn(sheet([[np.zeros((10, 20))]], ["x"], ["y"], tmp_path / "s.png", cell=40)),
-                  1, 1, 40)[0][0]  # fmt: skip
+    path = write_grid([[np.zeros((10, 20))]], ["x"], ["y"], tmp_path / "s.png", cell=40)
+    image = cells(drawn(path), 1, 1, 40)[0][0]
     assert (image[:20] == 0).all() and (image[20:] == 255).all()
 
 
 def test_titles_and_labels_are_written(tmp_path: Path) -> None:
     images = [[np.zeros((4, 4))]]
-    bare = drawn(sheet(images, [""], [""], tmp_path / "bare.png"))
-    full = drawn(sheet(images, ["spade4"], ["-55.20_-4.39_2019_06_06"], tmp_path / "full.png"))
+    bare = drawn(write_grid(images, [""], [""], tmp_path / "bare.png"))
+    full = drawn(write_grid(images, ["spade4"], ["-55.20_-4.39_2019_06_06"], tmp_path / "full.png"))
     wider = full.shape[1] - bare.shape[1]
     assert wider > 100
     assert (bare[:-164] == 255).all()
@@ -66,7 +66,9 @@ def test_titles_and_labels_are_written(tmp_path: Path) -> None:
 
 def test_nan_is_black_and_nothing_wraps_around(tmp_path: Path) -> None:
     image = np.array([[np.nan, -1.0], [2.0, 1.0]], np.float32)
-    shown = cells(drawn(sheet([[image]], [""], [""], tmp_path / "s.png", cell=2)), 1, 1, 2)[0][0]
+    shown = cells(drawn(write_grid([[image]], [""], [""], tmp_path / "s.png", cell=2)), 1, 1, 2)[0][
+        0
+    ]
     np.testing.assert_array_equal(shown[..., 0], [[0, 0], [255, 255]])
 
 
@@ -76,7 +78,7 @@ def test_display_is_one_fixed_factor() -> None:
 
 
 def test_an_empty_sheet_is_still_a_picture(tmp_path: Path) -> None:
-    assert drawn(sheet([], ["VV"], [], tmp_path / "s.png")).ndim == 3
+    assert drawn(write_grid([], ["VV"], [], tmp_path / "s.png")).ndim == 3
 
 
 @pytest.mark.parametrize(
@@ -92,5 +94,5 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
     rows, columns, labels, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError):
-        sheet(rows, columns, labels, tmp_path / "s.png")
+        write_grid(rows, columns, labels, tmp_path / "s.png")
     assert not any(tmp_path.iterdir())

@@ -6,6 +6,7 @@ Nothing of the kit is used here: images come in as lists of rows of numbers, sum
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -75,3 +76,12 @@ def stretched(values: list[float]) -> list[float]:
     low, high = min(values), max(values)
     divisor = high - low if high != low else 1.0
     return [(value - low) / divisor for value in values]
+
+
+def stretched_by_hand(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each channel of [3, H, W] between its own extremes, one after the other."""
+    out = np.zeros(image.shape)
+    for c in range(3):
+        low, high = image[c].min(), image[c].max()
+        out[c] = (image[c] - low) / (high - low if high > low else 1)
+    return out

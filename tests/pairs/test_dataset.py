@@ -19,8 +19,6 @@ from kit.pairs.dataset import (
     batches,
     mean_color,
     read_pair,
-    scale_optical,
-    scale_radar,
     steps_per_epoch,
 )
 from kit.pairs.open_source import open_source
@@ -83,29 +81,6 @@ def plain(pair: Pair, crop: int, target: str, draw: tuple[int, int, int]) -> lis
 
 def same(one: Sample, other: Sample) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def test_radar_is_scaled_by_fixed_ranges() -> None:
-    sar = np.array([[[-25, 0, -12.5, 3]], [[-32.5, 0, -16.25, -40]]], np.float32)
-    expected = [[[0, 1, 0.5, 1]], [[0, 1, 0.5, 0]]]
-    np.testing.assert_allclose(scale_radar(sar * 0.999999 - 1e-6), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_radar_nodata_becomes_the_lowest_value_in_both(value: float) -> None:
-    sar = np.full((2, 2, 2), -5, np.float32)
-    sar[0, 0, 0] = value
-    sar[1] += [[0, 1], [2, 3]]
-    sar[0, 1, 1] -= 1
-    scaled = scale_radar(sar)
-    assert np.isfinite(scaled).all()
-    assert (scaled[:, 0, 0] == 0).all() and (scaled[:, 1] > 0).all()
-
-
-def test_optical_targets() -> None:
-    dn = np.array([[[0, 1500], [3000, 9000]]] * 3, np.uint16)
-    np.testing.assert_allclose(scale_optical(dn, "reflectance")[0], [[0, 0.5], [1, 1]])
-    np.testing.assert_allclose(scale_optical(dn, "minmax")[0], [[0, 1 / 6], [1 / 3, 1]])
 
 
 @pytest.mark.parametrize("target", ["reflectance", "minmax"])

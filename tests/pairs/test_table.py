@@ -1,137 +1,16 @@
-"""Who is paired with whom, and which ground the hold-out keeps to itself."""
+"""`pairs.parquet` is read as it was written."""
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.pairs.pairing import DEGREES_PER_PIXEL, pair, split
-from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs, write_pairs
-from kit.screening.table import Screened
-from kit.tiles.names import SceneKey
-from kit.tiles.rejection import tally
-from kit.tiles.scenes import Scene
-from tests.helpers.tiles import key
-
-
-def s1(scene: SceneKey, *, nodata: float = 0.0, size: int = 256) -> Screened:
-    paths = (Path(f"VV_{scene}"), Path(f"VH_{scene}"))
-    return Screened(Scene("Sentinel1", scene, paths), size, size, nodata, 0.0, 0.0)
-
-
-def s2(
-    scene: SceneKey, *, nodata: float = 0.0, qa60: float = 0.0, cloud: float = 0.0, size: int = 256
-) -> Screened:
-    paths = tuple(Path(f"{band}_{scene}") for band in ("B4", "B3", "B2", "QA60"))
-    return Screened(Scene("Sentinel2", scene, paths), size, size, nodata, qa60, cloud)
-
-
-def made(rows: list[Screened], window_days: int = 7, max_cloud: float = 0.0) -> tuple[Pair, ...]:
-    return pair(rows, window_days=window_days, max_cloud=max_cloud)[0]
-
-
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=8), st.integers(0, 60), st.integers(0, 15))
-def test_the_nearest_date_in_the_window_wins_the_earlier_of_two(
-    radar_days: list[int], optical_day: int, window: int
-) -> None:
-    rows = [s1(key(0, day)) for day in sorted(set(radar_days))] + [s2(key(0, optical_day))]
-    expected = min(set(radar_days), key=lambda day: (abs(day - optical_day), day))
-    pairs = made(rows, window)
-    if abs(expected - optical_day) <= window:
-        assert [pair.radar for pair in pairs] == [key(0, expected)]
-    else:
-        assert not pairs
-
-
-def test_places_do_not_mix_and_the_lonely_are_listed() -> None:
-    rows = [s1(key(0)), s1(key(1), nodata=0.1), s2(key(0, 8)), s2(key(1)), s2(key(2))]
-    pairs, rejected = pair(rows, window_days=7, max_cloud=0)
-    assert not pairs
-    assert tally(rejected) == {
-        "no radar at the place": 2,
-        "radar nodata": 1,
-        "no radar in the window": 1,
-    }
-
-
-def test_sizes_must_agree() -> None:
-    pairs, rejected = pair([s1(key()), s2(key(), size=120)], window_days=7, max_cloud=0)
-    assert not pairs
-    assert rejected[0].reason == "120x120, its radar 256x256"
-
-
-def test_the_two_data_sets() -> None:
-    rows = [s1(key(place)) for place in range(5)]
-    rows += [s2(key(0)), s2(key(1), nodata=0.1), s2(key(2), qa60=0.1), s2(key(3), cloud=0.001)]
-    assert [(p.dataset1, p.dataset2) for p in made(rows)] == [
-        (True, True),
-        (False, False),
-        (False, False),
-        (True, False),
-    ]
-    assert made(rows, max_cloud=0.001)[3].dataset2
-
-
-def grid(places: int, dates: int = 4) -> tuple[Pair, ...]:
-    keys = [key(place, 12 * date) for place in range(places) for date in range(dates)]
-    return made([s1(scene) for scene in keys] + [s2(scene) for scene in keys])
-
-
-@settings(max_examples=50)
-@given(st.integers(15, 60), st.integers(1, 40), st.integers(0, 2**31))
-def test_no_ground_of_the_hold_out_is_trained_on(places: int, holdout: int, seed: int) -> None:
-    pairs = split(grid(places), holdout=holdout, by="blocks", seed=seed)
-    held, trained = holdout_pairs(pairs), train_pairs(pairs, 1)
-    assert len(held) == min(holdout, len(pairs) // 5)
-    assert trained
-    span = 256 * DEGREES_PER_PIXEL
-    for one in held:
-        for other in trained:
-            apart = [abs(float(a) - float(b)) for a, b in zip(one.place, other.place, strict=True)]
-            assert max(apart) >= span
-
-
-def test_the_split_depends_on_the_seed_alone() -> None:
-    def draw(seed: int) -> list[SceneKey]:
-        pairs = split(grid(60), holdout=5, by="blocks", seed=seed)
-        return [pair.optical for pair in holdout_pairs(pairs)]
-
-    assert draw(3) == draw(3)
-    assert len({tuple(draw(seed)) for seed in range(6)}) > 1
-
-
-def test_small_tiles_far_apart_need_no_buffer() -> None:
-    keys = [key(place) for place in range(30)]
-    pairs = made([s1(k, size=120) for k in keys] + [s2(k, size=120) for k in keys])
-    pairs = split(pairs, holdout=1000, by="blocks", seed=0)
-    assert {pair.split for pair in pairs} == {"train", "holdout"}
-    assert len(holdout_pairs(pairs)) == 6
-
-
-def test_the_papers_split_is_random_and_has_no_buffer() -> None:
-    pairs = split(grid(5), holdout=1000, by="random", seed=0)
-    assert len(holdout_pairs(pairs)) == 4
-    assert len(train_pairs(pairs, 2)) == 16
-
-
-def test_only_clear_pairs_are_held_out() -> None:
-    keys = [key(place) for place in range(20)]
-    rows = [s1(k) for k in keys] + [s2(k, cloud=0.5 * (i % 2)) for i, k in enumerate(keys)]
-    pairs = split(made(rows), holdout=1000, by="random", seed=0)
-    assert len(holdout_pairs(pairs)) == 2
-    assert all(pair.dataset2 for pair in holdout_pairs(pairs))
-
-
-def test_few_pairs_give_no_hold_out() -> None:
-    assert not holdout_pairs(split(grid(1), holdout=1000, by="blocks", seed=0))
-
-
-def test_a_hold_out_that_leaves_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match="random"):
-        split(grid(1, dates=10), holdout=1000, by="blocks", seed=0)
+from kit.pairs.pairing import split
+from kit.pairs.table import read_pairs, write_pairs
+from kit.tiles.netcdf import Plane
+from tests.helpers.pairs import grid
 
 
 def test_the_table_survives_the_round_trip(tmp_path: Path) -> None:
@@ -139,6 +18,14 @@ def test_the_table_survives_the_round_trip(tmp_path: Path) -> None:
     write_pairs(tmp_path / "pairs.parquet", pairs)
     assert read_pairs(tmp_path / "pairs.parquet") == pairs
     assert pairs[0].radar.date == datetime.date(2020, 6, 1)
+
+
+def test_planes_of_a_netcdf_file_are_planes_again(tmp_path: Path) -> None:
+    place = ("-55.20", "-4.39", "2020_06_01")
+    planes = tuple(Plane("/data/a.nc", "Sentinel1", band, place, 7) for band in ("VV", "VH"))
+    pairs = [replace(pair, radar_paths=planes) for pair in grid(1)]
+    write_pairs(tmp_path / "pairs.parquet", pairs)
+    assert read_pairs(tmp_path / "pairs.parquet") == tuple(pairs)
 
 
 @pytest.mark.parametrize("content", [None, b"no parquet"])

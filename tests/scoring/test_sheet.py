@@ -30,11 +30,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict:
     """What the sheet was asked to show."""
     asked: dict = {}
 
-    def sheet(rows, columns, labels, path):
+    def write_grid(rows, columns, labels, path):
         asked.update(rows=rows, columns=columns, labels=labels)
         return path
 
-    monkeypatch.setattr(module, "sheet", sheet)
+    monkeypatch.setattr(module, "write_grid", write_grid)
     return asked
 
 

@@ -283,7 +283,7 @@ def unsettled(monkeypatch):
 
 def test_variable_forces_the_reference(unsettled) -> None:
     unsettled.setenv(counts.VARIABLE, "reference")
-    assert counts.backend() == ("reference", "KIT_CLOUDS asks for it")
+    assert counts.backend() == ("reference", "KIT_CLOUDS names it")
 
 
 def test_a_card_leaves_the_neighbours_to_the_processor(monkeypatch) -> None:
@@ -317,7 +317,7 @@ def test_a_card_leaves_the_neighbours_to_the_processor(monkeypatch) -> None:
 
 def test_unknown_backend_is_refused(unsettled) -> None:
     unsettled.setenv(counts.VARIABLE, "abacus")
-    with pytest.raises(InputError, match="it is native, cuda or reference"):
+    with pytest.raises(InputError, match="choose native, cuda or reference"):
         counts.backend()
 
 

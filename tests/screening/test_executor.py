@@ -91,7 +91,7 @@ def test_a_cluster_without_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("kit.screening.executor._SECONDS_WITHOUT_WORKERS", 0.1)
     counts = iter([1, 1, 1])
     pool = Workers(None, 1, 1, "tcp://there:1", lambda: next(counts, 0))
-    with pytest.raises(InputError, match="no workers any more"):
+    with pytest.raises(InputError, match="has lost all its workers"):
         pool.first_done([Future()])
     assert next(counts, None) is None
 
@@ -100,7 +100,7 @@ def test_a_cluster_without_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 def test_a_task_that_the_cluster_lost_is_named(end: BaseException) -> None:
     task: Future[int] = Future()
     task.set_exception(end)
-    with pytest.raises(InputError, match=f"lost a part .{type(end).__name__}") as caught:
+    with pytest.raises(InputError, match=f"lost a task .{type(end).__name__}") as caught:
         Workers(None, 1, 1, "tcp://there:1").result(task)
     assert "run the same command again" in str(caught.value)
     with pytest.raises(type(end)):

@@ -18,20 +18,6 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(-10, 1, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0])
-def test_radar_nodata_is_where_either_polarisation_has_no_measurement(value: float) -> None:
-    sar = noise(2, 4, 4)
-    sar[1, 2, 3] = value
-    missing = radar_nodata(sar)
-    assert missing[2, 3] and missing.sum() == 1
-
-
-def test_a_constant_polarisation_is_all_nodata() -> None:
-    sar = noise(2, 4, 4)
-    sar[0] = -12.0
-    assert radar_nodata(sar).all()
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_count_is_that_of_the_mask(backend: str) -> None:
     random = np.random.default_rng(1)

@@ -103,14 +103,14 @@ def test_what_only_has_a_tiles_name_is_named_with_its_reason(
     optical(tmp_path / "data", key(1))
     path = tmp_path / "data" / "sent2" / f"Sentinel2_B2_{key(1)}.tiff"
     if kind == "vanished":
-        look = module.Part.look
+        of = module.Part.of
 
         def vanish(*arguments):
-            part = look(*arguments)
+            part = of(*arguments)
             path.unlink()
             return part
 
-        monkeypatch.setattr(module.Part, "look", vanish)
+        monkeypatch.setattr(module.Part, "of", vanish)
     else:
         path.unlink()
         {
@@ -238,7 +238,9 @@ def test_a_part_damaged_below_a_whole_footer_is_named_once(tmp_path: Path) -> No
         content = bytearray(path.read_bytes())
         content[4:200] = bytes(b ^ 0x5A for b in content[4:200])
         path.write_bytes(content)
-    with pytest.raises(InputError, match=r"(?s)screen/\S+\.parquet: damaged .*made anew"):
+    with pytest.raises(
+        InputError, match=r"(?s)screen/\S+\.parquet: damaged .*measures this part again"
+    ):
         run(tmp_path)
     with pytest.raises(InputError, match="damaged"):
         run(tmp_path)

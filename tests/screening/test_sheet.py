@@ -14,7 +14,7 @@ from kit.figures.histogram import COLORS
 from kit.screening import sheet
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
-from kit.screening.sheet import CELL, PEAK, TINT, picture
+from kit.screening.sheet import CELL, PEAK, TINT, write_sheet
 from kit.screening.table import SCENES
 from tests.helpers.clouds import paint_square, table_of
 from tests.helpers.tiles import SHARED, key, optical, radar
@@ -58,7 +58,7 @@ def test_the_nearest_come_first_on_both_sides(
     tmp_path: Path, labels: list[tuple[str, list[str]]]
 ) -> None:
     path = spots(tmp_path / "data", (8, 6000), (1, 1500), (2, 3000), (1, 2100), (0, 0), (1, 2500))
-    assert picture(path, CloudRule(), 0.0, tmp_path / "p.png") == tmp_path / "p.png"
+    assert write_sheet(path, CloudRule(), 0.0, tmp_path / "p.png") == tmp_path / "p.png"
     kept, dropped = labels
     assert (kept[0], dropped[0]) == ("kept, nearest first", "dropped, nearest first")
     assert [label.split("\n")[0] for label in kept[1]] == [
@@ -78,7 +78,7 @@ def test_with_a_limit_above_zero_the_cloudiest_are_nearest(
     tmp_path: Path, labels: list[tuple[str, list[str]]]
 ) -> None:
     path = spots(tmp_path / "data", (8, 6000), (1, 1500), (2, 3000), (0, 0), (1, 2500), (4, 3000))
-    picture(path, CloudRule(), 0.01, tmp_path / "p.png", rows=2)
+    write_sheet(path, CloudRule(), 0.01, tmp_path / "p.png", rows=2)
     assert [[label.split("\n")[3] for label in words] for _, words in labels] == [
         ["4 px", "1 px"],
         ["16 px", "64 px"],
@@ -87,7 +87,7 @@ def test_with_a_limit_above_zero_the_cloudiest_are_nearest(
 
 def test_the_picture_is_as_large_as_its_rows_and_clouds_are_tinted(tmp_path: Path) -> None:
     path = spots(tmp_path / "data", (8, 6000), (6, 6000), (1, 1500))
-    image = drawn(picture(path, CloudRule(), 0.0, tmp_path / "p.png", rows=6))
+    image = drawn(write_sheet(path, CloudRule(), 0.0, tmp_path / "p.png", rows=6))
     assert image.shape[0] == HEAD + 2 * STEP
     # The dropped scenes are at the right: plain, and then tinted.
     plain = image[HEAD:, -2 * STEP : -STEP]
@@ -107,13 +107,13 @@ def test_a_lone_pixel_is_seen(tmp_path: Path, size: int) -> None:
     optical(tmp_path / "data", key(0), size=size)
     paint_square(tmp_path / "data", key(0), 77, 90, 1, 2500)
     path = table_of(tmp_path / "data")
-    image = drawn(picture(path, CloudRule(), 0.0, tmp_path / "p.png"))
+    image = drawn(write_sheet(path, CloudRule(), 0.0, tmp_path / "p.png"))
     assert pixels(image, TINT) == 1 + 15**2 - 11**2, "itself, and a frame"
 
 
 def test_histograms_count_every_scene(tmp_path: Path) -> None:
     path = spots(tmp_path / "data", (8, 6000), (1, 1500), (1, 2150), (1, 2151), (0, 0))
-    seen = sheet._Seen(0.0, 6)
+    seen = sheet._Statistics(0.0, 6)
     for group in range(pq.ParquetFile(path).num_row_groups):
         seen.add(pq.ParquetFile(path).read_row_group(group))
     ratio, peak = seen.ratio_plot(), seen.peak_plot(CloudRule())
@@ -122,7 +122,7 @@ def test_histograms_count_every_scene(tmp_path: Path) -> None:
     at = [tuple(span) for span in peak.spans.round(3).tolist()]
     assert peak.counts[at.index((0.41, 0.43))].tolist() == [1, 0], "0.430 is not above 0.43"
     assert peak.counts[at.index((0.43, 0.45))].tolist() == [0, 1]
-    image = drawn(picture(path, CloudRule(), 0.0, tmp_path / "p.png"))[:HEAD]
+    image = drawn(write_sheet(path, CloudRule(), 0.0, tmp_path / "p.png"))[:HEAD]
     assert all(pixels(image, color) > 500 for color in COLORS)
 
 
@@ -133,7 +133,7 @@ def test_a_bar_is_of_one_kind_where_the_limit_is_an_edge(max_cloud: float) -> No
     columns = {name: np.zeros(8) for name in names}
     group = pa.table({"sensor": ["Sentinel2"] * 8, **columns, "cloud_ratio": ratio,
                       "peak": np.full(8, 500, np.int16)})  # fmt: skip
-    seen = sheet._Seen(max_cloud, 2)
+    seen = sheet._Statistics(max_cloud, 2)
     seen.add(group)
     counts = seen.ratio_plot().counts
     assert counts.sum() == 8 and counts[:, 0].sum() == (ratio <= max_cloud).sum()
@@ -149,7 +149,7 @@ def test_empty_cases_are_pictures(tmp_path: Path, labels: list[tuple[str, list[s
     for name in ("none", "flagged", "clear", "overcast"):
         labels.clear()
         optical(tmp_path / "overcast", key(1), cloud=20)
-        path = picture(table_of(tmp_path / name), CloudRule(), 0.0, tmp_path / f"{name}.png")
+        path = write_sheet(table_of(tmp_path / name), CloudRule(), 0.0, tmp_path / f"{name}.png")
         rows = max(len(words) for _, words in labels)
         assert drawn(path).shape[0] == HEAD + rows * STEP
         heads.append([title for title, _ in labels])
@@ -166,14 +166,14 @@ def test_a_scene_that_vanished_is_named_and_black(
 ) -> None:
     path = spots(tmp_path / "data", (0, 0))
     (tmp_path / "data/sent2" / f"Sentinel2_B3_{key(0)}.tiff").unlink()
-    image = drawn(picture(path, CloudRule(), 0.0, tmp_path / "p.png"))
+    image = drawn(write_sheet(path, CloudRule(), 0.0, tmp_path / "p.png"))
     assert labels[0][1][0].endswith("\nnot readable now")
     assert pixels(image[HEAD:], (0, 0, 0)) >= 2 * CELL**2
 
 
 def test_without_a_table_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such table"):
-        picture(tmp_path / SCENES, CloudRule(), 0.0, tmp_path / "p.png")
+        write_sheet(tmp_path / SCENES, CloudRule(), 0.0, tmp_path / "p.png")
     assert not any(tmp_path.iterdir())
 
 
@@ -181,7 +181,7 @@ def test_real_scenes(tmp_path: Path, labels: list[tuple[str, list[str]]]) -> Non
     if not (SHARED / "multiearth-sample").is_dir():
         pytest.skip(f"{SHARED / 'multiearth-sample'} is not here")
     screen(SHARED / "multiearth-sample", tmp_path, rule=CloudRule())
-    image = drawn(picture(tmp_path / SCENES, CloudRule(), 0.0, tmp_path / "p.png"))
+    image = drawn(write_sheet(tmp_path / SCENES, CloudRule(), 0.0, tmp_path / "p.png"))
     assert image.shape[0] == HEAD + 6 * STEP
     assert [len(words) for _, words in labels] == [5, 6]
     peaks = [[float(label.split()[-1]) for label in words] for _, words in labels]

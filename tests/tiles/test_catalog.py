@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.tiles.catalog import TELL, catalog
+from kit.tiles.catalog import REPORT_EVERY, catalog
 from kit.tiles.names import BANDS, SUFFIXES, SceneKey, TileName
 from kit.tiles.scenes import Scenes
 from tests.helpers.tiles import SHARED, key, optical, radar
@@ -238,7 +238,9 @@ def test_a_large_folder_costs_its_names_alone(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert (files, len(found.scenes), len(seen), len(found.rejected)) == (20_000, 5_000, 5_000, 0)
-    assert told[: files // TELL] == [(done, 0) for done in range(TELL, files + 1, TELL)]
+    assert told[: files // REPORT_EVERY] == [
+        (done, 0) for done in range(REPORT_EVERY, files + 1, REPORT_EVERY)
+    ]
     assert told[-1] == (files, 0)
     # Measured: 39 bytes a file at most, 24 in the end. A Path for each took 575.
     assert peak < 64 * files

@@ -412,7 +412,7 @@ ODD: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a band twice": (lambda data: data.assign_coords(data_band=["VV", "VV"]), "band twice: VV, VV"),
     "unknown bands": (lambda data: data.assign_coords(data_band=["HH", "HV"]), "HV, none of VV"),
     "integers": (lambda data: data.assign(images=data["images"].astype("i2")),
-                 "pixels are int16, Sentinel1"),
+                 "pixels are int16, and Sentinel1"),
     "another source": (changed(data_source="MODIS"), "data_source is 'MODIS'"),
     "no source": (lambda data: data.drop_attrs(deep=False), "data_source is ''"),
     "scaled": (on("images", scale_factor=0.1), "images has the scale_factor 0.1"),
@@ -495,9 +495,9 @@ def test_the_first_process_to_open_a_file_says_what_is_wrong_with_it(
 
 
 @pytest.mark.parametrize(("trial", "words"), [
-    ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "dies of it .signal 11"),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "opening it crashes HDF5 .SIGSEGV"),
     ("import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass",
-     "finds no end"),
+     "did not finish opening it within"),
 ])  # fmt: skip
 def test_a_file_that_hdf5_hangs_or_dies_of_is_named(
     tmp_path: Path,
@@ -611,10 +611,12 @@ def test_another_file_in_its_place_does_not_pass_for_it(tmp_path: Path) -> None:
     paths = {scene.key: scene.paths for scene in catalog(file).scenes}
     before = read_bands("Sentinel1", paths[key(1)])
     written(file, dataset("Sentinel1", [places[0], places[2], places[1]]))
-    with pytest.raises(InputError, match=rf"another scene is there: {key(2)}\n.*prepare DATA"):
+    with pytest.raises(
+        InputError, match=rf"the file has another scene there: {key(2)}\n.*prepare DATA"
+    ):
         read_bands("Sentinel1", paths[key(1)])
     written(file, dataset("Sentinel1", places[:1]))
-    with pytest.raises(InputError, match=r"::1: the file ends after 1 scenes\n"):
+    with pytest.raises(InputError, match=r"::1: the file has only 1 scenes\n"):
         read_bands("Sentinel1", paths[key(1)])
     written(file, dataset("Sentinel1", places, ("VH",)))
     with pytest.raises(InputError, match=r"Sentinel1_VV_.*: the file holds VH"):
@@ -802,7 +804,7 @@ def test_a_mutated_file_never_gets_past_its_name(
             out, errors = child.communicate()
         assert child.returncode <= 0, errors.decode()
         if child.returncode < 0:
-            # What HDF5 dies of, or finds no end with, the process that opens it first dies of.
+            # What crashes HDF5, or keeps it busy for ever, ends the process that opens it first.
             with pytest.raises(InputError, match=r"bad\.nc"):
                 fresh(str(bad))
         seed = int(out.split()[-1]) + 1

@@ -430,12 +430,12 @@ def unsettled(monkeypatch: pytest.MonkeyPatch):
 
 def test_variable_forces_rasterio(unsettled) -> None:
     unsettled.setenv(reader.VARIABLE, "rasterio")
-    assert reader.backend() == ("rasterio", "KIT_TILES asks for it")
+    assert reader.backend() == ("rasterio", "KIT_TILES names it")
 
 
 def test_unknown_backend_is_refused(unsettled) -> None:
     unsettled.setenv(reader.VARIABLE, "gdal")
-    with pytest.raises(InputError, match="it is native or rasterio"):
+    with pytest.raises(InputError, match="choose native or rasterio"):
         Reader(1)
 
 

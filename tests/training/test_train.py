@@ -332,7 +332,7 @@ def test_a_foreign_config_is_refused(trained: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
-    ("damage", "remedy"), [(b"II*", "fetch this tile again"), (None, "put it back.*kit prepare")]
+    ("damage", "remedy"), [(b"II*", "fetch it again"), (None, "put it back.*kit prepare")]
 )
 def test_a_tile_that_went_bad_is_named_and_what_was_learnt_is_kept(
     trained: Path, monkeypatch, workers: int, damage: bytes | None, remedy: str

@@ -1,0 +1,39 @@
+"""Bands that do not fit together, and the size of a tile by its header."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit.errors import InputError
+from kit.tiles.bands import first_size, read_bands
+from kit.tiles.names import TileName
+from kit.tiles.tiff import write_tile
+from tests.helpers.tiles import key
+
+
+def write(tmp_path: Path, band: str, pixels: np.ndarray) -> Path:
+    return write_tile(tmp_path, TileName("Sentinel2", band, key()), pixels)
+
+
+def test_bands_of_different_size_are_refused_naming_both(tmp_path: Path) -> None:
+    paths = [write(tmp_path, "B4", np.ones((8, 8), np.uint16)),
+             write(tmp_path, "B3", np.ones((8, 9), np.uint16))]  # fmt: skip
+    with pytest.raises(InputError, match=r"B3_.*is 8x9 where .*B4_.* is 8x8"):
+        read_bands("Sentinel2", paths)
+
+
+def test_another_pixel_type_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "B4", np.ones((8, 8), np.float32))
+    with pytest.raises(InputError, match="float32"):
+        read_bands("Sentinel2", [path])
+    assert read_bands("Sentinel1", [path]).dtype == np.float32
+
+
+def test_the_size_is_that_of_the_first_header_that_can_be_read(tmp_path: Path) -> None:
+    damaged = write(tmp_path, "B2", np.ones((5, 5), np.uint16))
+    damaged.write_bytes(b"II*\0")
+    tile = write(tmp_path, "B3", np.ones((7, 9), np.uint16))
+    other = write(tmp_path, "B4", np.ones((3, 3), np.uint16))
+    assert first_size([tmp_path / "gone.tiff", damaged, str(tile), other]) == (7, 9)
+    assert first_size([damaged]) is None and first_size([]) is None

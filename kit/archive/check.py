@@ -26,11 +26,10 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from kit.archive.layout import Layout, read_expected
+from kit.archive.expected import read_expected
+from kit.archive.layout import Layout
 from kit.archive.reader import (
-    MAX_VALUES,
     danger,
-    decode_image,
     open_archive,
     read_entry,
     same_but_for_case,
@@ -38,6 +37,7 @@ from kit.archive.reader import (
 from kit.errors import InputError
 from kit.native import cores
 from kit.progress import Advance
+from kit.tiles.tiff import MAX_VALUES, decode_tiff
 
 # A thousand bad images say it; reading a hundred thousand more would take minutes.
 ENOUGH = 1000
@@ -96,7 +96,7 @@ def check(
     Raises:
         InputError: the archive cannot be opened, or the file of names is not usable.
     """
-    names = read_expected(expected, layout) if isinstance(expected, Path) else expected or ()
+    names = [*read_expected(expected, layout)] if isinstance(expected, Path) else expected or ()
     try:
         with open_archive(archive) as opened:
             # ZipInfo.is_dir fails on a name without a letter.
@@ -274,7 +274,7 @@ def _read(
         if not wanted:
             return []
         with rasterio.Env():
-            pixels = decode_image(entry.filename, data, limit, layout.bands)
+            pixels = decode_tiff(entry.filename, data, limit, layout.bands)
     except InputError as error:
         remedy = _REPACK if wanted else "leave it out; the server unpacks it and would fail"
         return [Finding(entry.filename, error.problem, remedy)]

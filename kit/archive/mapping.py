@@ -16,13 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.archive.reader import decode_image, name_danger
+from kit.archive.reader import name_danger
 from kit.errors import InputError
 from kit.files import read_json, write_bytes, write_json
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
 from kit.tiles.netcdf import Plane
 from kit.tiles.reader import read_scene
-from kit.tiles.tiff import encode_tiff, write_tile
+from kit.tiles.tiff import decode_tiff, encode_tiff, write_tile
 
 FOLDER = "truth"
 # Anything else could end a key of 2023, which the server's code evaluates.
@@ -158,7 +158,7 @@ def read_pixels(truth: Truth) -> NDArray[np.generic]:
     """The pixels [3, H, W] of a truth as its files hold them."""
     first, *others = truth.paths
     if isinstance(first, Path) and not others:
-        return decode_image(first, first.read_bytes())
+        return decode_tiff(first, first.read_bytes())
     return read_scene("Sentinel2", truth.paths)
 
 

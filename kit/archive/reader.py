@@ -5,7 +5,6 @@ arrays; nothing is ever extracted to disk. Refused by name: what is not a whole 
 point elsewhere, are links or encrypted, or unfold to too much, and files that are no such image.
 """
 
-import re
 import stat
 import struct
 import unicodedata
@@ -17,19 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
-from rasterio.io import MemoryFile
 
 from kit.archive.records import REMEDY, broken, check_directory, check_members
 from kit.errors import InputError
 from kit.scaling import UINT16_MAX
+from kit.tiles.tiff import decode_tiff
 
 SUFFIX = ".tiff"
 # Far above any image of the challenge (0.4 MB), far below what a hostile archive may unfold to.
 MAX_ENTRY_BYTES = 64 << 20
-MAX_VALUES = 32 << 20
 # Deflate packs a picture of one colour a thousandfold; what is as large as this is no such picture.
 _LARGE_BYTES, _MAX_RATIO = 4 << 20, 200
 _LONGEST_NAME = 255
@@ -154,7 +150,7 @@ def read_image(archive: zipfile.ZipFile, entry: str | zipfile.ZipInfo) -> NDArra
         info = archive.getinfo(entry) if isinstance(entry, str) else entry
     except KeyError:
         raise InputError(where, "no such entry") from None
-    return decode_image(where, read_entry(archive, info))
+    return decode_tiff(where, read_entry(archive, info))
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
@@ -174,37 +170,6 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
         problem = f"damaged (unfolds to {len(data):,} bytes where {entry.file_size:,} are told)"
         raise InputError(where, problem, remedy=REMEDY)
     return data
-
-
-def decode_image(
-    where: str | Path, data: bytes, limit: int = MAX_VALUES, bands: int = 3
-) -> NDArray[np.generic]:
-    """Decode a TIFF of so many bands as [bands, H, W]; they may come last, as the server allows.
-
-    Raises:
-        InputError: `where` is not such a TIFF, or holds more than `limit` values.
-    """
-    try:
-        # Named, for GDAL puts the name into what it says of a damaged image.
-        with (
-            MemoryFile(data, filename="image.tiff") as memory,
-            rasterio.open(memory.name, driver="GTiff") as image,
-        ):
-            size = f"{image.count}x{image.height}x{image.width}"
-            if image.count * image.height * image.width > limit:
-                raise InputError(where, f"claims {size} pixels, more than an image holds")
-            if "complex" in image.dtypes[0]:
-                raise InputError(where, f"pixels are {image.dtypes[0]}", remedy="write uint16")
-            pixels: NDArray[np.generic] = image.read()
-    except RasterioError as error:
-        # The folder of the file in memory is another one each time.
-        cause = re.sub(r"/vsimem/[^/]*/", "", str(error.__cause__ or error)).replace("\n", " ")
-        raise InputError(where, f"not readable as a TIFF ({cause})") from None
-    if pixels.shape[2] == bands:
-        pixels = pixels.transpose(2, 0, 1)
-    if pixels.shape[0] != bands:
-        raise InputError(where, f"is {size} where {bands} bands belong")
-    return pixels
 
 
 def to_unit(where: str | Path, pixels: NDArray[np.generic]) -> NDArray[np.float64]:

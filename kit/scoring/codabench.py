@@ -20,7 +20,6 @@ from kit.archive.mapping import read_mapping
 from kit.archive.reader import (
     MAX_ENTRY_BYTES,
     SUFFIX,
-    decode_image,
     image_names,
     open_archive,
     read_image,
@@ -32,6 +31,7 @@ from kit.progress import Advance
 from kit.scoring.images import Image
 from kit.scoring.score import as_sent, compare_images
 from kit.scoring.truth import load_truth
+from kit.tiles.tiff import decode_tiff
 
 SHOWN = 10
 # What the archiver of macOS adds, which holds no data.
@@ -131,7 +131,7 @@ def _unpacked(folder: Path) -> Load:
         path = folder / name
         if path.stat().st_size > MAX_ENTRY_BYTES:
             raise InputError(name, f"is larger than {MAX_ENTRY_BYTES >> 20} MiB")
-        return decode_image(name, path.read_bytes())
+        return decode_tiff(name, path.read_bytes())
 
     return load
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kit.archive.check import Finding, check
-from kit.archive.layout import Layout, find_layout, name_images, read_scenes
+from kit.archive.expected import read_expected
+from kit.archive.layout import Layout, find_layout, name_images
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.archive.reader import name_danger
@@ -79,7 +80,7 @@ def package(
         name: the archive's name without `.zip`; if None that of the ensemble, followed by the way
             it is averaged where that is not the mean.
         layout: a key of `kit.archive.layout.LAYOUTS`, or a TOML file.
-        expected: the server's list of names, see `kit.archive.layout.read_scenes`; as many images
+        expected: the server's list of names, see `kit.archive.expected`; as many images
             of each scene as the layout asks for if None.
         truth: score against this, as `kit score` does.
         window_days: how far a truth of a folder may be from the radar date.
@@ -235,7 +236,7 @@ def _match(scenes: Sequence[str], layout: Layout, expected: Path | None) -> dict
     """The names of the images to write, sorted, each with its scene."""
     if expected is None:
         return name_images(scenes, layout)
-    names = {name: str(scene) for name, scene in sorted(read_scenes(expected, layout).items())}
+    names = {name: str(scene) for name, scene in sorted(read_expected(expected, layout).items())}
     predicted = set(scenes)
     if missing := [name for name, scene in names.items() if scene not in predicted]:
         few = ", ".join(missing[:3])

@@ -5,6 +5,7 @@ anything that GDAL cannot read, or has more than one band. The TIFFs carry no ge
 name is the only source of sensor, band, place and date.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from kit.tiles.names import TileName
 from kit.tiles.regular_file import check_regular
 
 _MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would allocate whatever a header says
+
+# Far above any image of the challenge, which has 196,608 values.
+MAX_VALUES = 32 << 20
 
 # Without this, GDAL lists the whole folder whenever it opens one of its files.
 _GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -85,6 +89,37 @@ def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
         ) as tile:
             tile.write(pixels)
         return bytes(memory.read())
+
+
+def decode_tiff(
+    where: str | Path, data: bytes, limit: int = MAX_VALUES, bands: int = 3
+) -> NDArray[np.generic]:
+    """Decode a TIFF in memory as [bands, H, W]; the bands may come last, as the server allows.
+
+    Raises:
+        InputError: `where` is not such a TIFF, or holds more than `limit` values.
+    """
+    try:
+        # Named, for GDAL puts the name into what it says of a damaged image.
+        with (
+            MemoryFile(data, filename="image.tiff") as memory,
+            rasterio.open(memory.name, driver="GTiff") as image,
+        ):
+            size = f"{image.count}x{image.height}x{image.width}"
+            if image.count * image.height * image.width > limit:
+                raise InputError(where, f"claims {size} pixels, more than an image holds")
+            if "complex" in image.dtypes[0]:
+                raise InputError(where, f"pixels are {image.dtypes[0]}", remedy="write uint16")
+            pixels: NDArray[np.generic] = image.read()
+    except RasterioError as error:
+        # The folder of the file in memory is another one each time.
+        cause = re.sub(r"/vsimem/[^/]*/", "", str(error.__cause__ or error)).replace("\n", " ")
+        raise InputError(where, f"not readable as a TIFF ({cause})") from None
+    if pixels.shape[2] == bands:
+        pixels = pixels.transpose(2, 0, 1)
+    if pixels.shape[0] != bands:
+        raise InputError(where, f"is {size} where {bands} bands belong")
+    return pixels
 
 
 def write_tile(folder: Path, name: TileName, pixels: NDArray[np.generic]) -> Path:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from kit.archive import check as module
 from kit.archive.check import Checked, Finding, check, image_findings
-from kit.archive.layout import LAYOUTS, read_expected
+from kit.archive.expected import read_expected
+from kit.archive.layout import LAYOUTS
 from kit.errors import InputError
 from tests.helpers.archives import A, B, image, tiff
 from tests.helpers.hostile_zip import Entry, make_zip

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.archive.layout import LAYOUTS, read_expected
+from kit.archive.expected import read_expected
+from kit.archive.layout import LAYOUTS
 from kit.archive.mapping import SarInput, Truth, TruthSet, write_mapping
 from kit.errors import InputError
 from kit.scoring.score import score

@@ -14,7 +14,6 @@ from rasterio.io import MemoryFile
 
 from kit.archive.reader import (
     danger,
-    decode_image,
     image_names,
     name_danger,
     open_archive,
@@ -22,7 +21,7 @@ from kit.archive.reader import (
     to_unit,
 )
 from kit.errors import InputError
-from kit.tiles.tiff import encode_tiff
+from kit.tiles.tiff import decode_tiff, encode_tiff
 from tests.helpers.archives import image, tiff, write_archive
 from tests.helpers.hostile_zip import Entry, make_zip
 
@@ -62,7 +61,7 @@ def test_an_entry_says_nothing_of_where_and_when_it_was_made(tmp_path: Path) -> 
 def test_images_by_another_writer_are_read(dtype: str, last: bool) -> None:
     pixels = (image(1, size=16) // 257).astype(dtype)
     data = tiff(pixels.transpose(1, 2, 0) if last else pixels)
-    found = decode_image("x", data)
+    found = decode_tiff("x", data)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, pixels)
 
@@ -70,13 +69,13 @@ def test_images_by_another_writer_are_read(dtype: str, last: bool) -> None:
 @pytest.mark.parametrize("bands", [1, 2, 4])
 def test_images_of_other_bands_are_refused(bands: int) -> None:
     with pytest.raises(InputError, match=f"is {bands}x16x16"):
-        decode_image("x", tiff(np.zeros((bands, 16, 16), np.uint8)))
+        decode_tiff("x", tiff(np.zeros((bands, 16, 16), np.uint8)))
 
 
 @pytest.mark.parametrize("data", [b"", b"II*\0", b"not a tiff" * 99, tiff(image(1))[:5000]])
 def test_what_is_not_a_tiff_is_refused(data: bytes) -> None:
     with pytest.raises(InputError, match="not readable"):
-        decode_image("x", data)
+        decode_tiff("x", data)
 
 
 def test_another_format_that_gdal_knows_is_refused(tmp_path: Path) -> None:
@@ -86,7 +85,7 @@ def test_another_format_that_gdal_knows_is_refused(tmp_path: Path) -> None:
         with memory.open(driver="PNG", count=3, height=16, width=16, dtype="uint8") as png:
             png.write((source.read() // 257).astype("uint8"))
         with pytest.raises(InputError, match="not readable"):
-            decode_image("x", memory.read())
+            decode_tiff("x", memory.read())
     bands = "".join(
         f'<VRTRasterBand dataType="UInt16" band="{b}"><SimpleSource><SourceFilename>{secret}'
         f"</SourceFilename><SourceBand>{b}</SourceBand></SimpleSource></VRTRasterBand>"
@@ -94,7 +93,7 @@ def test_another_format_that_gdal_knows_is_refused(tmp_path: Path) -> None:
     )
     vrt = f'<VRTDataset rasterXSize="16" rasterYSize="16">{bands}</VRTDataset>'
     with pytest.raises(InputError, match="not readable"):
-        decode_image("x", vrt.encode())
+        decode_tiff("x", vrt.encode())
 
 
 def test_a_tiff_that_claims_to_be_huge_is_refused_before_it_is_read() -> None:
@@ -107,7 +106,7 @@ def test_a_tiff_that_claims_to_be_huge_is_refused_before_it_is_read() -> None:
         data = memory.read()
     assert len(data) < 8 << 20
     with pytest.raises(InputError, match="claims 3x100000x100000"):
-        decode_image("x", data)
+        decode_tiff("x", data)
 
 
 def test_to_unit() -> None:
@@ -237,7 +236,7 @@ def test_names_that_an_archive_may_hold(name: str, problem: str) -> None:
 def test_the_message_of_a_damaged_image_says_nothing_random(data: bytes) -> None:
     def message() -> str:
         with pytest.raises(InputError) as raised:
-            decode_image("x", data)
+            decode_tiff("x", data)
         return str(raised.value)
 
     assert message() == message()
@@ -246,13 +245,13 @@ def test_the_message_of_a_damaged_image_says_nothing_random(data: bytes) -> None
 
 def test_images_of_bands_and_values_that_a_layout_asks_for() -> None:
     four = np.zeros((4, 8, 8), np.uint8)
-    assert decode_image("x", tiff(four), bands=4).shape == (4, 8, 8)
+    assert decode_tiff("x", tiff(four), bands=4).shape == (4, 8, 8)
     with pytest.raises(InputError, match="is 4x8x8 where 3 bands"):
-        decode_image("x", tiff(four))
+        decode_tiff("x", tiff(four))
     with pytest.raises(InputError, match="claims 4x8x8"):
-        decode_image("x", tiff(four), limit=255)
+        decode_tiff("x", tiff(four), limit=255)
     with pytest.raises(InputError, match="pixels are complex64"):
-        decode_image("x", tiff(four.astype(np.complex64)), bands=4)
+        decode_tiff("x", tiff(four.astype(np.complex64)), bands=4)
 
 
 def test_what_is_not_an_archive(tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
 """An archive as the server would see it, before the server does.
 
 In: an archive, a layout, and the server's list of names where there is one. Out: what is wrong with
-the archive, each finding with its remedy; harmless is what the server passes over or accepts.
+the archive, each finding with its remedy; what the server ignores or accepts is harmless.
 Nothing is unpacked to disk, and a few images are in memory at a time, however many there are.
-Refused by name: an archive that cannot be opened as a file, and a list that is none.
+Refused by name: an archive that cannot be opened as a file, and a file that is not a list of names.
 
-What the server does, by its source: every listed name must be in the zip, by the letter; only
+What the server does, by its source: every listed name must be in the zip, spelled exactly so; only
 entries whose name contains `.tiff` are unpacked; rasterio reads them; each channel is stretched
 between its own extremes, a constant one to zeros; any exception, one NaN say, and there is no score
-at all. A constant channel is therefore harmless and said. A picture of one colour is refused though
-the server would score it: black, whatever was predicted, and an upload is gone.
+at all. A constant channel is therefore reported as harmless. An image of one colour is refused,
+though the server would score it: as black, whatever was predicted, and an upload is gone.
 """
 
 import os
@@ -39,7 +39,7 @@ from kit.native import cores
 from kit.progress import Advance
 from kit.tiles.tiff import MAX_VALUES, decode_tiff
 
-# A thousand bad images say it; reading a hundred thousand more would take minutes.
+# A thousand bad images are enough; reading a hundred thousand more would take minutes.
 ENOUGH = 1000
 _DTYPES = ("uint8", "uint16", "float32", "float64")
 _ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".jar")
@@ -49,7 +49,7 @@ _REPACK = "package again"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about an archive that the server would reject, or, if `harmless`, pass over."""
+    """Something about an archive that the server would reject, or, if `harmless`, ignore."""
 
     name: str
     problem: str
@@ -66,7 +66,7 @@ class Checked:
 
     @property
     def ok(self) -> bool:
-        """Whether the server would take the archive: all findings are harmless."""
+        """Whether the server would accept the archive: all findings are harmless."""
         return all(finding.harmless for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def check(
             wanted = set(names) or {e.filename for e in entries if _is_image(e.filename, layout)}
             images = [entry for entry in entries if entry.filename in wanted]
             if dangers:
-                problem = "was not read further, since an entry of it is a danger"
+                problem = "not read further: it contains an unsafe entry"
                 found.append(Finding(archive.name, problem, _REPACK))
             else:
                 found += _read_all(opened, entries, wanted, layout, advance)
@@ -145,37 +145,37 @@ def _value_findings(name: str, pixels: NDArray[np.generic]) -> list[Finding]:
                         "predict it again")]  # fmt: skip
     constant = np.flatnonzero(span == 0) + 1
     if len(constant) == len(span):
-        return [Finding(name, "shows one colour", "look at its radar tiles and the training")]
+        return [Finding(name, "has one colour only", "check its radar tiles and the training")]
     if len(constant):
         problem = f"channel {constant[0]} of {len(span)} is constant"
-        return [Finding(name, problem, "the server makes zeros of it", harmless=True)]
+        return [Finding(name, problem, "the server sets it to zero", harmless=True)]
     return []
 
 
 def _asked(entries: Sequence[zipfile.ZipInfo], names: Sequence[str]) -> Iterator[Finding]:
-    """Names that are missing, by the letter, and those that are not asked for."""
+    """Names that are missing, and those that are not on the list."""
     there = {entry.filename for entry in entries}
     extra = sorted(there.difference(names))
     missing = [name for name in dict.fromkeys(names) if name not in there]
     alike = {_alike(name): name for name in extra} if missing else {}
     for name in missing:
         if other := alike.get(_alike(name)):
-            remedy = "rename it; names are compared by the letter"
+            remedy = "rename it; names must match exactly"
             if other.lower().endswith(".tif"):
                 remedy = "rename it; the server drops .tif"
-            yield Finding(name, f"is there as {other}", remedy)
+            yield Finding(name, f"is named {other} in the archive", remedy)
         else:
             yield Finding(name, "is missing", "predict its scene and package again")
     for name in extra:
-        yield Finding(name, "is not asked for", "the server passes over it", harmless=True)
+        yield Finding(name, "is not on the list", "the server ignores it", harmless=True)
 
 
 def _unasked(
     archive: Path, entries: Sequence[zipfile.ZipInfo], layout: Layout
 ) -> Iterator[Finding]:
-    """What can be said of names that nobody listed: folder and suffix."""
+    """What is wrong with names by their folder and suffix alone, without a list."""
     if not any(_is_image(entry.filename, layout) for entry in entries):
-        problem = f"holds no image called {layout.root}/*{layout.suffix}"
+        problem = f"contains no image named {layout.root}/*{layout.suffix}"
         yield Finding(archive.name, problem, "make it again: kit package")
     for entry in entries:
         name = entry.filename
@@ -188,9 +188,11 @@ def _unasked(
             problem = f"ends in {PurePosixPath(name).suffix}, which the server drops"
             yield Finding(name, problem, f"rename it to end in {layout.suffix}")
         else:
-            yield Finding(name, "is no image", "the server passes over it", harmless=True)
+            yield Finding(name, "is not an image", "the server ignores it", harmless=True)
     remedy = "give --expected and the server's list of names"
-    yield Finding(archive.name, "its names were compared with no list", remedy, harmless=True)
+    yield Finding(
+        archive.name, "its names were compared with no list of names", remedy, harmless=True
+    )
 
 
 def _entry_findings(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
@@ -198,9 +200,9 @@ def _entry_findings(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
     names = Counter(entry.filename.removesuffix("/") for entry in entries)
     for name, times in names.items():
         if times > 1:
-            yield Finding(name, f"is there {times} times", "keep one")
+            yield Finding(name, f"occurs {times} times", "keep one")
     for name, other in same_but_for_case(names):
-        yield Finding(other, f"differs from {name} in case alone", "keep one")
+        yield Finding(other, f"differs from {name} only in case", "keep one")
     folders: set[str] = set()
     for name in names:
         while (name := name.rpartition("/")[0]) and name not in folders:
@@ -236,7 +238,7 @@ def _read_all(
             if advance:
                 advance(done, len(unpacked))
             if done < len(unpacked) and bad >= ENOUGH:
-                problem = f"was not read further: {len(unpacked) - done:,} images are left"
+                problem = f"not read further: {len(unpacked) - done:,} images left unread"
                 return [*found, Finding(Path(str(opened.filename)).name, problem, _REPACK)]
     return found
 
@@ -267,7 +269,7 @@ def _threads() -> Iterator[Executor]:
 def _read(
     opened: zipfile.ZipFile, entry: zipfile.ZipInfo, wanted: bool, layout: Layout
 ) -> list[Finding]:
-    # Some more than is asked for, so that the size that is wrong can be said.
+    # More than the layout allows, so that a wrong size can be reported.
     limit = 16 * layout.bands * layout.size**2 or MAX_VALUES
     try:
         data = read_entry(opened, entry)

@@ -23,7 +23,7 @@ _REMEDY = "give the server's answer at /translation/api/expected-files"
 def read_expected(path: Path, layout: Layout) -> dict[str, SceneKey | None]:
     """The names that a server asks for, each with its radar scene.
 
-    The file is what the server tells at `expected-files`, `{count, image_type, files: [name]}`, a
+    The file is what the server answers at `expected-files`, `{count, image_type, files: [name]}`, a
     plain list of names, or the year's mapping of truths and submissions; in the mapping a name
     without a folder means one in the layout's. How many names a scene has is the list's to say.
 
@@ -48,17 +48,21 @@ def read_expected(path: Path, layout: Layout) -> dict[str, SceneKey | None]:
     for name in scenes:
         _check(path, name, layout)
     for one, other in same_but_for_case(scenes):
-        problem = f"lists {one[:120]!r} and {other[:120]!r}, which differ in case alone"
+        problem = f"lists {one[:120]!r} and {other[:120]!r}, which differ only in case"
         raise InputError(path, problem, remedy=_REMEDY)
     return scenes
 
 
 def _counted(where: Path, listed: Mapping[str, Any], layout: Layout) -> Any:
-    """The `files` of what the server tells, if they are as many and of the kind that it says."""
+    """The `files` of the server's answer, if their number and type are those that it states."""
     names = listed["files"]
     count = listed.get("count", len(names) if isinstance(names, list) else None)
     if isinstance(names, list) and (type(count) is not int or count != len(names)):
-        raise InputError(where, f"lists {len(names):,} of {str(count)[:80]} names", remedy=_REMEDY)
+        raise InputError(
+            where,
+            f"lists {len(names):,} names where its count is {str(count)[:80]}",
+            remedy=_REMEDY,
+        )
     kind = listed.get("image_type", layout.suffix)
     if kind != layout.suffix:
         problem = f"asks for images of type {str(kind)[:80]!r}, not {layout.suffix}"

@@ -1,6 +1,6 @@
 """What a server asks of an archive: its folder, the names and shape of its images, its measure.
 
-In: the name of a year or a TOML file, and the list of names as the server tells it. Out: the
+In: the name of a year or a TOML file, and the server's list of names. Out: the
 layout, and the names, checked. Refused by name: a file of another shape, a field that no layout
 has, and names that no archive should hold or that belong to another layout.
 """
@@ -68,7 +68,7 @@ class Layout:
         return InputError(self.name, f"{field} is {value!r}", remedy=f"it must be {allowed}")
 
 
-# The name of an image was told by the list of 2022 alone; three a scene is what 2023 speaks of.
+# Only the list of 2022 shows how an image is named; three a scene is what 2023 speaks of.
 LAYOUTS = {
     layout.name: layout
     for layout in (
@@ -107,7 +107,7 @@ def find_layout(name: str | Path) -> Layout:
 
 
 def name_images(scenes: Iterable[str], layout: Layout) -> dict[str, str]:
-    """The names of the images where the server told none, sorted, each with its scene."""
+    """The names of the images where there is no list of the server, sorted, each with its scene."""
     return {
         f"{layout.root}/{name.replace('{number}', str(number))}{layout.suffix}": scene
         for scene in sorted(scenes)

@@ -3,7 +3,7 @@
 In: the JSON of the 2022 or the 2023 server, or the truths found in a folder. Out: for each SAR
 input its submissions and its truths; or that JSON, with a folder `truth/` of the images that it
 names: all that an organiser needs to score by. Refused by name: a mapping of another shape, a name
-that is none below its folder, what the shape of 2023 cannot say.
+that is not below its folder, what the shape of 2023 cannot express.
 """
 
 import datetime
@@ -32,7 +32,7 @@ _SCENE = re.compile(r"(?<![\d.])-?\d+\.\d+_-?\d+\.\d+_\d{4}_\d{2}_\d{2}(?!\d)")
 # How Python writes a list of names; one that needs an escape is no name of a file of the challenge.
 _TEXT = r"""(?:'[^'\\]*'|"[^"\\]*")"""
 _LIST = re.compile(rf"\[{_TEXT}(?:, ?{_TEXT})*\]")
-# Three times what 100,000 names take; what JSON unfolds to is some thirty times its text.
+# Three times what 100,000 names take; what JSON takes in memory is some thirty times its text.
 MAX_LIST_BYTES = 16 << 20
 MAX_LISTED = 300_000
 REMEDY = (
@@ -105,14 +105,14 @@ def read_list(path: Path, remedy: str) -> Any:
     """Read a server's list or mapping, which is JSON of some megabytes at most.
 
     Raises:
-        InputError: the file is missing, larger, or not JSON; `remedy` is what the user is told.
+        InputError: the file is missing, larger, or not JSON; `remedy` is the remedy of that error.
     """
     try:
         # Reading a pipe would wait for somebody to write to it.
         if path.exists() and not path.is_file():
             raise InputError(path, "is not a file", remedy=remedy)
         if path.exists() and (size := path.stat().st_size) > MAX_LIST_BYTES:
-            problem = f"has {size:,} bytes, no list of a server more than {MAX_LIST_BYTES:,}"
+            problem = f"has {size:,} bytes; a server's list has at most {MAX_LIST_BYTES:,}"
             raise InputError(path, problem, remedy=remedy)
         return read_json(path, remedy)
     except InputError:
@@ -192,12 +192,14 @@ def write_mapping(truth: TruthSet, path: Path, year: Literal["2022", "2023"] = "
                 raise InputError(true.name, "is the name of two truths", remedy="rename one")
             if year == "2023" and true.submissions != sar.submissions:
                 problem = f"is not a truth of all submissions of {sar.name}"
-                raise InputError(true.name, problem, remedy="the shape of 2023 cannot say that")
+                raise InputError(true.name, problem, remedy="the shape of 2023 cannot express that")
         if year == "2022":
             mapping[sar.name] = {names[true]: list(true.submissions) for true in sar.truths}
         else:
             if odd := [name for name in sar.submissions if not _PLAIN.fullmatch(name)]:
-                raise InputError(odd[0], "holds other than letters, digits, . / _ and -")
+                raise InputError(
+                    odd[0], "contains other characters than letters, digits, . / _ and -"
+                )
             mapping[str(list(sar.submissions))] = list(names.values())
     done = set()
     for true in (true for sar in truth.inputs for true in sar.truths):
@@ -261,7 +263,7 @@ def _tiles_of(where: Path, name: str) -> tuple[Path, ...]:
     key = scene_in(name)
     if key is None or not PurePosixPath(name).name.startswith("Sentinel2_"):
         raise InputError(
-            where, f"no truth can be called {name}", remedy="expected Sentinel2_<scene>.tiff"
+            where, f"{name} cannot be the name of a truth", remedy="expected Sentinel2_<scene>.tiff"
         )
     folder = (where.parent / name).parent
     return tuple(folder / str(TileName("Sentinel2", band, key)) for band in RGB_BANDS)

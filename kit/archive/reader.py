@@ -1,8 +1,8 @@
-"""The upload archive: a zip of three-band TIFFs, written the same byte for byte and read with care.
+"""An upload archive, read with care: a zip of three-band TIFFs that somebody made.
 
-In: names and encoded images, or the zip that somebody made of them. Out: the zip, or its images as
-arrays; nothing is ever extracted to disk. Refused by name: what is not a whole zip, entries that
-point elsewhere, are links or encrypted, or unfold to too much, and files that are no such image.
+In: the zip. Out: the names of its images, and their pixels as arrays; nothing is ever extracted to
+disk. Refused by name: what is not an intact zip, entries that point elsewhere, are links or
+encrypted, or decompress to too much, and files that are not such images.
 """
 
 import stat
@@ -24,9 +24,9 @@ from kit.scaling import UINT16_MAX
 from kit.tiles.tiff import decode_tiff
 
 SUFFIX = ".tiff"
-# Far above any image of the challenge (0.4 MB), far below what a hostile archive may unfold to.
+# Far above any image of the challenge (0.4 MB), far below what a hostile archive may decompress to.
 MAX_ENTRY_BYTES = 64 << 20
-# Deflate packs a picture of one colour a thousandfold; what is as large as this is no such picture.
+# Deflate packs an image of one colour a thousandfold; what is as large as this is no such image.
 _LARGE_BYTES, _MAX_RATIO = 4 << 20, 200
 _LONGEST_NAME = 255
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
@@ -44,7 +44,7 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip for reading.
 
     Raises:
-        InputError: the file is missing, not a whole zip, or one that lists or holds too much.
+        InputError: the file is missing, not an intact zip, or one that lists or holds too much.
     """
     try:
         # Opening a pipe would wait for somebody to write to it.
@@ -71,7 +71,7 @@ def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
     """The names of the images in an archive, sorted.
 
     Raises:
-        InputError: there is none, an entry, image or not, is a danger, or two are one file to
+        InputError: there is none, an entry, image or not, is unsafe, or two are one file to
             some reader.
     """
     where = archive.filename or "archive"
@@ -80,12 +80,12 @@ def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
             raise InputError(where, f"{entry.orig_filename!r} {problem}")
     name, times = next(iter(Counter(archive.namelist()).most_common(1)), ("", 0))
     if times > 1:
-        raise InputError(where, f"{name!r} is there {times} times", remedy="keep one")
+        raise InputError(where, f"{name!r} occurs {times} times", remedy="keep one")
     for one, other in same_but_for_case(archive.namelist()):
-        raise InputError(where, f"{other!r} differs from {one!r} in case alone", remedy="keep one")
+        raise InputError(where, f"{other!r} differs from {one!r} only in case", remedy="keep one")
     names = sorted(name for name in archive.namelist() if name.endswith(SUFFIX))
     if not names:
-        raise InputError(where, f"holds no image called *{SUFFIX}")
+        raise InputError(where, f"contains no image named *{SUFFIX}")
     return tuple(names)
 
 
@@ -133,9 +133,9 @@ def same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _bomb(size: int, packed: int) -> str:
     if size > MAX_ENTRY_BYTES:
-        return f"unfolds to {size >> 20} MiB, more than {MAX_ENTRY_BYTES >> 20}"
+        return f"decompresses to {size >> 20} MiB, more than {MAX_ENTRY_BYTES >> 20}"
     if size > _LARGE_BYTES and size > _MAX_RATIO * packed:
-        return f"unfolds to {size >> 20} MiB, {size // max(packed, 1):,} times its size"
+        return f"decompresses to {size >> 20} MiB, {size // max(packed, 1):,} times its size"
     return ""
 
 
@@ -167,7 +167,9 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     except _BROKEN as error:
         raise InputError(where, f"damaged ({error})", remedy=REMEDY) from None
     if len(data) != entry.file_size:
-        problem = f"damaged (unfolds to {len(data):,} bytes where {entry.file_size:,} are told)"
+        problem = (
+            f"damaged (decompresses to {len(data):,} bytes, not the {entry.file_size:,} recorded)"
+        )
         raise InputError(where, problem, remedy=REMEDY)
     return data
 
@@ -183,9 +185,9 @@ def to_unit(where: str | Path, pixels: NDArray[np.generic]) -> NDArray[np.float6
         return unit / _LEVELS[pixels.dtype]
     if pixels.dtype.kind != "f":
         raise InputError(
-            where, f"pixels are {pixels.dtype}", remedy="uint16, uint8 or floats are read"
+            where, f"pixels are {pixels.dtype}", remedy="write uint16, uint8 or floats"
         )
     if not (unit.min() >= 0 and unit.max() <= 1):  # false for NaN too
         problem = f"its values are {unit.min():g} to {unit.max():g}"
-        raise InputError(where, problem, remedy="floats are in [0, 1]")
+        raise InputError(where, problem, remedy="floats must be in [0, 1]")
     return unit

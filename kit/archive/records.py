@@ -1,8 +1,8 @@
 """The records that hold a zip together, compared before anything else trusts them.
 
 In: an open file. Out: nothing, if every reader would find the same entries in it. Refused by name:
-what is cut off, hidden before, after or between the entries, counted or sized wrongly, told twice
-in two ways, or so much that reading the list alone would fill the memory.
+what is cut off, hidden before, after or between the entries, counted or sized wrongly, recorded
+twice in two ways, or so much that reading the list alone would fill the memory.
 """
 
 import os
@@ -17,7 +17,7 @@ from kit.errors import InputError
 # Far above any test set of the challenge; a list of a million entries takes a gigabyte to read.
 MAX_ENTRIES = 100_000
 MAX_DIRECTORY_BYTES = 32 << 20
-# What all entries may unfold to, and, once that is much, how many times the size of the archive.
+# What all entries may decompress to, and, once that is much, how many times the archive's size.
 MAX_TOTAL_BYTES = 64 << 30
 MUCH_BYTES = 1 << 30
 MAX_RATIO = 200
@@ -53,7 +53,7 @@ class _Directory(NamedTuple):
 
 
 def check_directory(path: Path, file: BinaryIO) -> None:
-    """Refuse a file whose list of entries is not the only one in it, or not whole, or too long.
+    """Refuse a file whose list of entries is not the only one in it, or not intact, or too long.
 
     Raises:
         InputError: says what is wrong with the zip at `path`.
@@ -78,7 +78,7 @@ def check_directory(path: Path, file: BinaryIO) -> None:
 
 
 def check_members(path: Path, file: BinaryIO, archive: zipfile.ZipFile) -> None:
-    """Refuse entries that overlap, unfold to too much together, or are described in two ways.
+    """Refuse entries that overlap, decompress to too much together, or have contradicting headers.
 
     Readers that go from entry to entry without the list would unpack what stands between them.
 
@@ -88,7 +88,7 @@ def check_members(path: Path, file: BinaryIO, archive: zipfile.ZipFile) -> None:
     entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
     total, size = sum(entry.file_size for entry in entries), os.fstat(file.fileno()).st_size
     if total > MAX_TOTAL_BYTES or (total > MUCH_BYTES and total > MAX_RATIO * size):
-        problem = f"unfolds to {total >> 20:,} MiB, {total // size:,} times its size"
+        problem = f"decompresses to {total >> 20:,} MiB, {total // size:,} times its size"
         raise InputError(
             path, problem, remedy="make it again, of images of the size that is asked for"
         )
@@ -103,14 +103,14 @@ def check_members(path: Path, file: BinaryIO, archive: zipfile.ZipFile) -> None:
 
 def _no_gap(path: Path, end: int, start: int, what: str, before: str) -> None:
     if start > end:
-        raise broken(path, f"{start - end:,} bytes stand before {what}")
+        raise broken(path, f"{start - end:,} bytes precede {what}")
     if start < end:
         raise broken(path, f"{what} overlaps {before}")
 
 
 def broken(path: Path, why: object) -> InputError:
     """The error of an archive whose parts do not fit together."""
-    return InputError(path, f"not a whole zip ({why})", remedy=REMEDY)
+    return InputError(path, f"not an intact zip ({why})", remedy=REMEDY)
 
 
 def _find_directory(path: Path, file: BinaryIO) -> _Directory:
@@ -136,11 +136,11 @@ def _find_directory(path: Path, file: BinaryIO) -> _Directory:
         numbers = _read_zip64(path, file, end, before, numbers)
     disk, first, here, count, length, offset = numbers
     if disk or first or here != count:
-        raise broken(path, "it is one part of several")
+        raise broken(path, "it is one volume of several")
     if offset + length != end:
         gap = end - offset - length
         elsewhere = "its list of entries is not where its end says"
-        raise broken(path, f"{gap:,} bytes stand before it" if gap > 0 else elsewhere)
+        raise broken(path, f"{gap:,} bytes precede it" if gap > 0 else elsewhere)
     return _Directory(offset, length, count)
 
 
@@ -169,11 +169,11 @@ def _places(path: Path, file: BinaryIO, entries: list[zipfile.ZipInfo]) -> Itera
         _, flags, method, *sums, length, extra = _LOCAL.unpack(header)
         name = os.pread(file.fileno(), length, entry.header_offset + _LOCAL.size)
         listed = (entry.CRC, entry.compress_size, entry.file_size)
-        told_later = flags & _SIZES_FOLLOW and entry.flag_bits & _SIZES_FOLLOW
-        same = told_later or all(a in (b, *_SEE_ZIP64) for a, b in zip(sums, listed, strict=True))
+        sizes_follow = flags & _SIZES_FOLLOW and entry.flag_bits & _SIZES_FOLLOW
+        same = sizes_follow or all(a in (b, *_SEE_ZIP64) for a, b in zip(sums, listed, strict=True))
         differing = (flags ^ entry.flag_bits) & _ENCRYPTED or method != entry.compress_type
         if differing or not same or _decoded(name, flags) != entry.orig_filename:
-            raise broken(path, f"{entry.filename!r} is described in two ways")
+            raise broken(path, f"{entry.filename!r} has two contradicting headers")
         yield entry.header_offset + _LOCAL.size + length + extra
 
 
@@ -193,7 +193,7 @@ def _descriptor(file: BinaryIO, at: int, entry: zipfile.ZipInfo) -> int:
         for form in (_DESCRIPTOR_64, _DESCRIPTOR):
             if form is _DESCRIPTOR and max(sums) > 0xFFFFFFFF:
                 continue
-            told = signature + form.pack(*sums)
-            if found.startswith(told):
-                return len(told)
+            expected = signature + form.pack(*sums)
+            if found.startswith(expected):
+                return len(expected)
     return 0

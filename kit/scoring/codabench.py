@@ -91,7 +91,7 @@ def codabench(source: Path, output: Path, advance: Advance | None = None) -> Sco
 def _mapping(folder: Path) -> Path:
     found = [path for path in sorted(folder.rglob("*.json")) if _JUNK not in path.parts]
     if len(found) != 1:
-        problem = f"holds {len(found)} JSON files where one mapping belongs"
+        problem = f"contains {len(found)} JSON files; expected one mapping"
         raise InputError(
             folder, problem, remedy="write one: kit score ARCHIVE TRUTH --mapping FILE"
         )
@@ -105,7 +105,8 @@ def _submission(folder: Path, stack: ExitStack) -> tuple[Sequence[str], Load]:
         return images, _unpacked(folder)
     zips = [name for name in names if name.endswith(".zip")]
     if len(zips) != 1:
-        raise CheckError(f"the submission holds no image called *{SUFFIX}, and no one zip")
+        problem = f"neither an image named *{SUFFIX} nor exactly one zip"
+        raise CheckError(f"the submission contains {problem}")
     with _blaming_the_submission():
         opened = stack.enter_context(open_archive(folder / zips[0]))
         return image_names(opened), lambda name: read_image(opened, name)
@@ -122,7 +123,7 @@ def _files(folder: Path) -> list[str]:
             if stat.S_ISREG(mode):
                 found.append(name)
             elif not stat.S_ISDIR(mode):
-                raise CheckError(f"{name!r} in the submission is a link or no regular file")
+                raise CheckError(f"{name!r} in the submission is a link or not a regular file")
     return sorted(found)
 
 
@@ -144,7 +145,7 @@ def _refuse_missing(listed: set[str], names: Sequence[str]) -> None:
     lines = [f"the submission lacks {len(missing)} of {len(listed)} images"]
     for name in missing[:SHOWN]:
         other = alike.get(PurePosixPath(name).name.lower())
-        lines.append(f"  {name}" + (f" (is there as {other})" if other else ""))
+        lines.append(f"  {name}" + (f" (found as {other})" if other else ""))
     if len(missing) > SHOWN:
         lines.append(f"  and {len(missing) - SHOWN} more")
     raise CheckError("\n".join(lines))

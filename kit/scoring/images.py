@@ -2,7 +2,7 @@
 
 In: images in [0, 1] and what `kit.scoring.truth` found for them. Out: the server's errors, and a
 row of numbers for each image, as a Parquet table if wanted; a few hundred bytes a row, so thousands
-of scenes need no room. Refused by name: an image of another size than its truth, a truth without
+of scenes fit in memory. Refused by name: an image of another size than its truth, a truth without
 data.
 """
 

@@ -1,7 +1,7 @@
 """Archive x truth -> scores, in the kit's own terms and in the server's.
 
 In: an archive of predicted images, and a truth that `kit.scoring.truth` can load. Out: a row of
-scores for the archive, and beside it one for each member, one for a picture of one colour, and one
+scores for the archive, and beside it one for each member, one for an image of one colour, and one
 for the same archive with anchors or without; and the errors of every image. Refused by name: images
 of another size than their truth, or with values that are not in [0, 1].
 """
@@ -57,10 +57,10 @@ class Report:
     """The scores of an archive, whose own row is the last.
 
     `unscored` are the scenes or images without a truth; `absent` are members without a row, because
-    their predictions are gone or were made anew since. `other` is the archive as it would score
-    with anchors, or without where it has them (see `kit.prediction.anchors`); None where that is
-    not known. `images` are the errors behind the rows, and `inputs` the truths that they were
-    measured by.
+    their predictions are missing, incomplete or of other weights. `other` is the archive as it
+    would score with anchors, or without where it has them (see `kit.prediction.anchors`); None
+    where that is not known. `images` are the errors behind the rows, and `inputs` the truths that
+    they were measured by.
     """
 
     rows: tuple[Row, ...]
@@ -94,7 +94,7 @@ def score(
 ) -> Report:
     """Score an archive: uint16 over 65535, uint8 over 255, or floats in [0, 1].
 
-    The manifest beside it, if it is of these bytes, tells the members, the space that was learnt,
+    The manifest beside it, if it is of these bytes, gives the members, the target space,
     and the mean colour of the training.
 
     Args:
@@ -144,7 +144,7 @@ def compare(
     absent: tuple[str, ...] = (),
     scenes: Mapping[str, str] | None = None,
 ) -> Report:
-    """Score an archive, its members and a picture of one colour against a loaded truth.
+    """Score an archive, its members and an image of one colour against a loaded truth.
 
     Args:
         archive: a zip of images [3, H, W].

@@ -1,8 +1,8 @@
-"""An archive -> a picture of it: rows of VV, VH, each member, the archive itself, and the truth.
+"""An archive -> a sheet of its images: rows of VV, VH, each member, the archive and the truth.
 
 In: an archive with its manifest, its members' predictions, and the truth, or what a report has
-loaded of it. Out: a PNG of scenes spread evenly, or of those that went worst. A column whose files
-are no longer there is left out.
+loaded of it. Out: a PNG of scenes spread evenly, or of those with the largest errors. A column
+whose files are no longer there is left out.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def gallery(
     images: Sequence[ImageScore] = (),
     worst_first: bool = False,
 ) -> Path:
-    """Draw up to `ROWS` images of an archive that have a truth.
+    """Show up to `ROWS` images of an archive that have a truth.
 
     Args:
         archive: a zip that `kit package` wrote.
@@ -46,7 +46,7 @@ def gallery(
         predictions: where the members' predictions are.
         window_days: how far a truth may be from the radar date.
         images: the errors of the archive's own images, for the labels: `Report.own_images()`.
-        worst_first: draw those of largest MAE among `images`, worst first, rather than scenes
+        worst_first: show those of largest MAE among `images`, worst first, rather than scenes
             spread evenly.
 
     Raises:
@@ -88,7 +88,7 @@ def _worst(inputs: Sequence[SarInput], images: Sequence[ImageScore]) -> list[tup
 
 def _label(sar: SarInput, name: str, image: ImageScore | None) -> str:
     key = scene_in(name)
-    # Several images of one scene are told apart by what follows the date.
+    # Several images of one scene differ by what follows the date.
     title = str(key) if key and len(sar.submissions) == 1 else PurePosixPath(name).stem
     if image is None:
         return title

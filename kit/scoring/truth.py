@@ -67,7 +67,7 @@ def _from_tiles(
     for image in images:
         if (key := scene_in(image)) is None:
             raise InputError(
-                image, "names no place and date", remedy="a folder of truths needs them"
+                image, "has no place and date in its name", remedy="a folder of truths needs them"
             )
         submissions[key].append(image)
     tiles = _scan(source)

@@ -2,7 +2,7 @@
 
 In: the log of submissions, and a score that the server showed. Out: the score in its line of the
 log; or all submissions in the server's order, and for each local score how well its order agrees
-with the server's. Refused by name: a submission that is not in the log, a score that is no number.
+with the server's. Refused by name: a submission that is not in the log, a score that is not finite.
 """
 
 import datetime
@@ -26,7 +26,7 @@ MIN_SUBMISSIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A score that was noted, in which line, and what stood there before."""
+    """A score that was recorded, in which line, and what it replaced."""
 
     name: str
     time: str
@@ -73,7 +73,7 @@ class Standings:
 
 
 def log(submissions: Path, name: str, score: float) -> Logged:
-    """Note the server's score in the newest line of a submission.
+    """Record the server's score in the newest line of a submission.
 
     Args:
         submissions: the folder that `kit package` writes to.
@@ -86,7 +86,7 @@ def log(submissions: Path, name: str, score: float) -> Logged:
     """
     if not math.isfinite(score):
         raise InputError(
-            "--leaderboard", f"{score} is not a score", remedy="give the number as shown"
+            "--leaderboard", f"{score} is not finite", remedy="give the number as shown"
         )
     _must_exist(submissions)
     with lock(submissions):

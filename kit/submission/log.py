@@ -99,8 +99,8 @@ def read_log(submissions: Path) -> Log:
             return Log(path, text, separator, titles, tuple(lines[1:]))
     first = text.removeprefix(_BOM).lstrip().partition("\n")[0].strip()[:120]
     needed = ", ".join(title for title in LOG_COLUMNS if title in _NEEDED)
-    remedy = f"give it the columns {needed}; or move it away, and a new one is begun"
-    raise InputError(path, f"has no such columns as the log: {first!r}", remedy=remedy)
+    remedy = f"give it the columns {needed}; or move it away, and kit package starts a new one"
+    raise InputError(path, f"lacks columns of the log; its first line is {first!r}", remedy=remedy)
 
 
 def _lines(text: str, separator: str) -> list[tuple[Cell, ...]]:

@@ -36,7 +36,7 @@ from kit.submission.log import LOG, Log, read_log
 
 STRETCHES = ("keep", "anchors")
 SHOWN = 10
-_LONGEST = 200  # of the 255 bytes of a file's name; the rest tells half written ones apart
+_LONGEST = 200  # of the 255 bytes of a file's name; the rest distinguishes half written ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A manifest -> the same archive again, or what stands in the way.
 
 In: the manifest of an archive, and the predictions, runs, pairs and tiles that it names. Out: which
-of these are there and unchanged, and whether the archive built from them anew has the same SHA-256;
-where not, which images and which members differ. It is built into nothing but its checksum unless
+of these are there and unchanged, and whether the archive built again has the same SHA-256; where
+not, which images and which members differ. It is built into nothing but its checksum unless
 a place for it is given. Refused by name: a manifest that does not say enough.
 """
 
@@ -102,7 +102,7 @@ def reproduce(
     about = read_manifest(manifest)
     _require_complete(manifest, about)
     if out and out.exists():
-        raise BusyError(f"{out} exists\n  nothing is replaced: give another --out")
+        raise BusyError(f"{out} exists\n  it is not overwritten: give another --out")
     parts = [_archive(about)]
     scenes = sorted(set(about.scenes.values()))
     loaded = {who.variant: _load(predictions / who.variant, scenes) for who in about.members}
@@ -203,7 +203,7 @@ def _archive(about: Manifest) -> Part:
     if not about.archive.exists():
         return Part(str(about.archive), "gone")
     if sha256(about.archive) != about.sha256:
-        return Part(str(about.archive), "changed", "is not the archive that its manifest tells of")
+        return Part(str(about.archive), "changed", "is not the archive that its manifest describes")
     return Part(str(about.archive), "same")
 
 
@@ -245,7 +245,7 @@ def _weights(record: MemberRecord, runs: Path) -> Part:
     if not path.exists():
         return Part(str(path), "gone")
     if sha256(path) != record.weights_sha256:
-        return Part(str(path), "changed", "trained anew since")
+        return Part(str(path), "changed", "trained again since")
     return Part(str(path), "same")
 
 
@@ -267,14 +267,14 @@ def _pairs(record: MemberRecord, table: Path, found: str | InputError) -> Part:
     if isinstance(found, InputError):
         return Part(name, "gone", found.brief)
     if record.pairs_sha256 is None:
-        return Part(name, "there", "its manifest does not tell which they were")
+        return Part(name, "there", "the manifest does not say which they were")
     if found != record.pairs_sha256:
-        return Part(name, "changed", f"{table} holds others")
+        return Part(name, "changed", f"{table} holds other pairs")
     return Part(name, "same")
 
 
 def _remedy(record: MemberRecord, weights: Part, tiles: Part) -> str:
     lost = [part.name for part in (weights, tiles) if part.state not in ("same", "there")]
-    first = f"bring back {' and '.join(lost)}, then " if lost else ""
+    first = f"restore {' and '.join(lost)}, then " if lost else ""
     command = f"kit predict --ensemble {record.variant} --input {shlex.quote(str(record.input))}"
     return f"{first}run: {command}"

@@ -107,7 +107,7 @@ def decode_tiff(
         ):
             size = f"{image.count}x{image.height}x{image.width}"
             if image.count * image.height * image.width > limit:
-                raise InputError(where, f"claims {size} pixels, more than an image holds")
+                raise InputError(where, f"has {size} pixels by its header, more than any image")
             if "complex" in image.dtypes[0]:
                 raise InputError(where, f"pixels are {image.dtypes[0]}", remedy="write uint16")
             pixels: NDArray[np.generic] = image.read()
@@ -118,7 +118,7 @@ def decode_tiff(
     if pixels.shape[2] == bands:
         pixels = pixels.transpose(2, 0, 1)
     if pixels.shape[0] != bands:
-        raise InputError(where, f"is {size} where {bands} bands belong")
+        raise InputError(where, f"is {size}; expected {bands} bands")
     return pixels
 
 

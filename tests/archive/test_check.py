@@ -30,7 +30,7 @@ NAMES = [f"CH3/Sentinel2_{A}.tiff", f"CH3/Sentinel2_{B}.tiff"]
 ONE, TWO = (name.encode() for name in NAMES)
 PIXELS = image(1, size=8)
 GOOD = tiff(PIXELS)
-UNCOMPARED = "its names were compared with no list"
+UNCOMPARED = "its names were compared with no list of names"
 
 
 def look(folder: Path, data: bytes, names: Sequence[str] | None = NAMES) -> Checked:
@@ -94,8 +94,8 @@ FAR[0, 0, 0], FAR[0, 0, 1] = -1e308, 1e308
         (PIXELS.astype(np.float32) / 65535, ""),
         (PIXELS.astype(np.float64) - 1e6, ""),
         (FLAT, "channel 2 of 3 is constant"),
-        (PIXELS * 0, "shows one colour"),
-        (np.stack([PIXELS[0] * 0, PIXELS[0] * 0 + 5, PIXELS[0] * 0]), "shows one colour"),
+        (PIXELS * 0, "has one colour only"),
+        (np.stack([PIXELS[0] * 0, PIXELS[0] * 0 + 5, PIXELS[0] * 0]), "has one colour only"),
         (NAN, "not finite"),
         (LATE_NAN, "not finite"),
         (np.where(PIXELS > 9000, PIXELS, np.inf), "not finite"),
@@ -103,9 +103,9 @@ FAR[0, 0, 0], FAR[0, 0, 1] = -1e308, 1e308
         (np.full((3, 8, 8), np.inf), "not finite"),
         (FAR, "too far apart to stretch"),
         (PIXELS[:, :4], "is 4x8 where the server reads 8x8"),
-        (image(1, size=300), "claims 3x300x300 pixels"),
-        (PIXELS[:1], "is 1x8x8 where 3 bands belong"),
-        (np.concatenate([PIXELS, PIXELS[:1]]), "is 4x8x8 where 3 bands belong"),
+        (image(1, size=300), "has 3x300x300 pixels by its header"),
+        (PIXELS[:1], "is 1x8x8; expected 3 bands"),
+        (np.concatenate([PIXELS, PIXELS[:1]]), "is 4x8x8; expected 3 bands"),
         (PIXELS.astype(np.int16), "pixels are int16"),
         (PIXELS.astype(np.uint32), "pixels are uint32"),
         (PIXELS.astype(np.complex64), "pixels are complex64"),
@@ -133,16 +133,16 @@ def test_the_pixels_of_an_image_that_is_not_written_yet() -> None:
 @pytest.mark.parametrize(
     ("entries", "problems"),
     [
-        ([(ONE, GOOD), (TWO, GOOD), (b"notes.txt", b"")], ["notes.txt is not asked for"]),
+        ([(ONE, GOOD), (TWO, GOOD), (b"notes.txt", b"")], ["notes.txt is not on the list"]),
         ([(ONE, GOOD)], [f"{NAMES[1]} is missing"]),
-        ([(ONE, GOOD), (TWO[:-1], GOOD)], [f"is there as {NAMES[1][:-1]}", "not asked for"]),
-        ([(ONE, GOOD), (TWO.lower(), GOOD)], ["is there as ch3/", "not asked for"]),
-        ([(ONE, GOOD), (b"x/" + TWO, GOOD)], ["is there as x/CH3/", "not asked for"]),
-        ([(ONE, GOOD), (TWO, GOOD), (ONE, GOOD)], ["is there 2 times"]),
-        ([(ONE, GOOD), (TWO, GOOD), (ONE.lower(), GOOD)], ["not asked for", "in case alone"]),
-        ([(ONE, GOOD), (TWO, GOOD), (b"CH3", b"")], ["not asked for", "is a file and a folder"]),
-        ([(ONE, GOOD), (TWO, GOOD), (ONE + b"/x", b"")], ["not asked", "is a file and a folder"]),
-        ([(ONE, GOOD), (TWO, GOOD), (b"a.ZIP", b"PK")], ["not asked for", "an archive in the"]),
+        ([(ONE, GOOD), (TWO[:-1], GOOD)], [f"is named {NAMES[1][:-1]}", "not on the list"]),
+        ([(ONE, GOOD), (TWO.lower(), GOOD)], ["is named ch3/", "not on the list"]),
+        ([(ONE, GOOD), (b"x/" + TWO, GOOD)], ["is named x/CH3/", "not on the list"]),
+        ([(ONE, GOOD), (TWO, GOOD), (ONE, GOOD)], ["occurs 2 times"]),
+        ([(ONE, GOOD), (TWO, GOOD), (ONE.lower(), GOOD)], ["not on the list", "only in case"]),
+        ([(ONE, GOOD), (TWO, GOOD), (b"CH3", b"")], ["not on the list", "is a file and a folder"]),
+        ([(ONE, GOOD), (TWO, GOOD), (ONE + b"/x", b"")], ["on the list", "is a file and a folder"]),
+        ([(ONE, GOOD), (TWO, GOOD), (b"a.ZIP", b"PK")], ["not on the list", "an archive in the"]),
         ([(ONE, GOOD), (TWO, b"PK\3\4" + GOOD)], ["not readable as a TIFF"]),
         ([(ONE, GOOD), (TWO, b"")], ["not readable as a TIFF"]),
         ([(ONE, GOOD), (TWO, GOOD[:100])], ["not readable as a TIFF"]),
@@ -154,8 +154,8 @@ def test_names(tmp_path: Path, entries: list[tuple[bytes, bytes]], problems: lis
     lines = said(found)
     assert len(lines) == len(problems), lines
     assert all(problem in line for problem, line in zip(problems, lines, strict=True)), lines
-    assert all(f.harmless == ("is not asked for" in f.problem) for f in found.findings)
-    assert found.ok == (problems == ["notes.txt is not asked for"])
+    assert all(f.harmless == ("is not on the list" in f.problem) for f in found.findings)
+    assert found.ok == (problems == ["notes.txt is not on the list"])
     if b".tiff" not in entries[-1][0]:
         assert not any("drops .tif" in finding.remedy for finding in found.findings[1:])
     assert ("drops .tif" in found.findings[0].remedy) == entries[-1][0].endswith(b".tif")
@@ -179,14 +179,14 @@ def test_without_a_list_all_else_is_compared(tmp_path: Path) -> None:
     assert "ends in .tif, which the server drops" in said(found)[0]
     assert "is not in the layout's folder, CH3/" in said(found)[2]
     found = look(tmp_path, make_zip([Entry(b"notes.txt")]), None)
-    assert not found.ok and "holds no image called CH3/*.tiff" in said(found)[0]
+    assert not found.ok and "contains no image named CH3/*.tiff" in said(found)[0]
     assert not look(tmp_path, make_zip([]), None).ok
 
 
 def test_what_the_server_unpacks_unasked_must_be_whole_too(tmp_path: Path) -> None:
     both = [Entry(ONE, GOOD), Entry(TWO, GOOD)]
     found = look(tmp_path, make_zip([*both, Entry(b"old.tiff", b"abc")]))
-    assert found.ok and "old.tiff is not asked for" in said(found)[0]
+    assert found.ok and "old.tiff is not on the list" in said(found)[0]
     found = look(tmp_path, make_zip([*both, Entry(b"old.tiff", b"abc", crc=7)]))
     assert not found.ok and "damaged (Bad CRC-32" in said(found)[1]
     assert look(tmp_path, make_zip([*both, Entry(b"old.txt", b"abc", crc=7)])).ok
@@ -217,7 +217,7 @@ LINK, FIFO = stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o644
         (Entry(TWO, GOOD, method=12), "other than deflate"),
         (Entry(TWO, GOOD, method=99), "other than deflate"),
         (Entry(TWO, bytes(8 << 20)), "times its size"),
-        (Entry(TWO, bytes(65 << 20)), "unfolds to 65 MiB"),
+        (Entry(TWO, bytes(65 << 20)), "decompresses to 65 MiB"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.name[:20],
 )
@@ -225,7 +225,7 @@ def test_dangers(tmp_path: Path, entry: Entry, problem: str) -> None:
     found = look(tmp_path, make_zip([Entry(ONE, GOOD), entry]))
     assert not found.ok
     assert any(problem in line for line in said(found)), said(found)
-    assert "was not read further" in said(found)[-1]
+    assert "not read further" in said(found)[-1]
     assert all(line.isprintable() for line in said(found))
 
 
@@ -234,9 +234,9 @@ def test_dangers(tmp_path: Path, entry: Entry, problem: str) -> None:
     [
         (Entry(TWO, GOOD, crc=1), "damaged (Bad CRC-32"),
         (Entry(TWO, GOOD, size=len(GOOD) - 1), "damaged"),
-        (Entry(TWO, GOOD, size=len(GOOD) + 1), f"unfolds to {len(GOOD):,} bytes where"),
+        (Entry(TWO, GOOD, size=len(GOOD) + 1), f"decompresses to {len(GOOD):,} bytes, not"),
         (Entry(TWO, GOOD, size=len(GOOD) - 1, method=0), "damaged"),
-        (Entry(TWO, GOOD, size=len(GOOD) + 1, method=0), f"unfolds to {len(GOOD):,} bytes"),
+        (Entry(TWO, GOOD, size=len(GOOD) + 1, method=0), f"decompresses to {len(GOOD):,} bytes"),
         (Entry(TWO, GOOD, packed=b"\xff" * 99), "damaged (Error -3"),
         (Entry(TWO, GOOD, packed=b""), "damaged"),
     ],
@@ -261,7 +261,7 @@ def test_a_second_name_of_an_entry_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_zip_is_a_finding(tmp_path: Path, data: bytes) -> None:
     found = look(tmp_path, data)
     assert (found.ok, found.images) == (False, 0)
-    assert "a.zip not a whole zip" in said(found)[0]
+    assert "a.zip not an intact zip" in said(found)[0]
 
 
 def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_enough_bad_images_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "a.zip").write_bytes(data)
     found = check(tmp_path / "a.zip", SMALL, None, lambda *step: steps.append(step))
     assert len(found.findings) == 1 + 5 + 1
-    assert "was not read further: 15 images are left" in said(found)[-1]
+    assert "not read further: 15 images left unread" in said(found)[-1]
     assert steps == [(done, 20) for done in range(1, 6)]
 
 

@@ -105,7 +105,7 @@ def test_a_tiff_that_claims_to_be_huge_is_refused_before_it_is_read() -> None:
         ).close()
         data = memory.read()
     assert len(data) < 8 << 20
-    with pytest.raises(InputError, match="claims 3x100000x100000"):
+    with pytest.raises(InputError, match="has 3x100000x100000 pixels by its header"):
         decode_tiff("x", data)
 
 
@@ -158,10 +158,10 @@ def test_an_entry_that_is_a_danger_spoils_the_archive(
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
-        ((NAME, NAME), "is there 2 times"),
-        (("readme", "readme", NAME), "is there 2 times"),
-        ((NAME, NAME.upper() + ".tiff", NAME.lower()), "differs from .* in case alone"),
-        (("CH3/\u00e9.tiff", "CH3/e\u0301.tiff"), "differs from .* in case alone"),
+        ((NAME, NAME), "occurs 2 times"),
+        (("readme", "readme", NAME), "occurs 2 times"),
+        ((NAME, NAME.upper() + ".tiff", NAME.lower()), "differs from .* only in case"),
+        (("CH3/\u00e9.tiff", "CH3/e\u0301.tiff"), "differs from .* only in case"),
     ],
 )
 def test_names_that_are_one_file_to_some_reader_are_refused(
@@ -189,7 +189,7 @@ def test_entries_that_unfold_to_too_much_or_are_packed_otherwise(tmp_path: Path)
     assert path.stat().st_size < 1 << 20
     with open_archive(path) as archive:
         for read in (lambda: image_names(archive), lambda: read_image(archive, NAME)):
-            with pytest.raises(InputError, match="unfolds to 65 MiB"):
+            with pytest.raises(InputError, match="decompresses to 65 MiB"):
                 read()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as writer:
         writer.writestr(NAME, bytes(1000))
@@ -246,9 +246,9 @@ def test_the_message_of_a_damaged_image_says_nothing_random(data: bytes) -> None
 def test_images_of_bands_and_values_that_a_layout_asks_for() -> None:
     four = np.zeros((4, 8, 8), np.uint8)
     assert decode_tiff("x", tiff(four), bands=4).shape == (4, 8, 8)
-    with pytest.raises(InputError, match="is 4x8x8 where 3 bands"):
+    with pytest.raises(InputError, match="is 4x8x8; expected 3 bands"):
         decode_tiff("x", tiff(four))
-    with pytest.raises(InputError, match="claims 4x8x8"):
+    with pytest.raises(InputError, match="has 4x8x8 pixels by its header"):
         decode_tiff("x", tiff(four), limit=255)
     with pytest.raises(InputError, match="pixels are complex64"):
         decode_tiff("x", tiff(four.astype(np.complex64)), bands=4)
@@ -261,11 +261,11 @@ def test_what_is_not_an_archive(tmp_path: Path) -> None:
     whole = zip_of(path, [(NAME, tiff(image(1, size=8)))]).read_bytes()
     for data in (b"", b"PK", b"hello" * 100, whole[:-10], whole[:100]):
         path.write_bytes(data)
-        with pytest.raises(InputError, match="not a whole zip"), open_archive(path):
+        with pytest.raises(InputError, match="not an intact zip"), open_archive(path):
             pass
     zip_of(path, [("CH3/a.tif", b"x")])
     with open_archive(path) as archive:
-        with pytest.raises(InputError, match="holds no image"):
+        with pytest.raises(InputError, match="contains no image"):
             image_names(archive)
         with pytest.raises(InputError, match="no such entry"):
             read_image(archive, NAME)

@@ -101,7 +101,7 @@ def test_images_that_are_missing_or_misspelt_are_listed(bundle: Path) -> None:
     res = unpack(bundle)
     (res / NAMES[0]).rename(res / f"Sentinel2_{A}.tiff")
     (res / NAMES[1]).unlink()
-    refused(bundle, "lacks 2 of 2", f"{NAMES[0]} (is there as Sentinel2_{A}.tiff)", NAMES[1])
+    refused(bundle, "lacks 2 of 2", f"{NAMES[0]} (found as Sentinel2_{A}.tiff)", NAMES[1])
 
 
 def test_images_that_cannot_be_scored_are_named(bundle: Path) -> None:
@@ -114,7 +114,7 @@ def test_images_that_cannot_be_scored_are_named(bundle: Path) -> None:
         (b"", "TIFF"),
         (encode_tiff(image(1, 8)), "is 8x8 where its truth"),
         (encode_tiff(nan), "nan"),
-        (encode_tiff(image(1, 16).astype(np.float32)), "floats are in [0, 1]"),
+        (encode_tiff(image(1, 16).astype(np.float32)), "floats must be in [0, 1]"),
         (encode_tiff(image(1, 16)[:2]), "3 bands"),
     ):
         (res / NAMES[0]).write_bytes(data)
@@ -138,14 +138,14 @@ def test_links_are_refused_and_not_followed(bundle: Path) -> None:
 def test_bad_zips_are_refused(bundle: Path) -> None:
     res = bundle / "app" / "input" / "res"
     res.mkdir()
-    refused(bundle, "no image called *.tiff")
+    refused(bundle, "an image named *.tiff")
     path = res / "mine.zip"
     good = (bundle / "submission.zip").read_bytes()
     path.write_bytes(good[: len(good) // 2])
-    refused(bundle, "mine.zip", "not a whole zip")
+    refused(bundle, "mine.zip", "not an intact zip")
     path.write_bytes(good)
     (res / "other.zip").write_bytes(good)
-    refused(bundle, "no one zip")
+    refused(bundle, "exactly one zip")
     (res / "other.zip").unlink()
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr(NAMES[0], encode_tiff(image(9, 16)))
@@ -177,7 +177,7 @@ def test_a_reference_that_is_wrong_is_not_the_participants_fault(bundle: Path) -
     blamed("no such truth")
     truth.write_bytes(good)
     (ref / "mappings.json").rename(ref / "mappings.txt")
-    blamed("holds 0 JSON files")
+    blamed("contains 0 JSON files")
     shutil.rmtree(bundle / "app" / "input" / "res")
     (ref / "mappings.txt").rename(ref / "mappings.json")
     blamed("no such folder")

@@ -233,7 +233,7 @@ def test_hostile_and_broken_archives(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such archive"):
         score(path, tmp_path / "truth")
     path.write_bytes(b"PK\3\4 and so on")
-    with pytest.raises(InputError, match="not a whole zip"):
+    with pytest.raises(InputError, match="not an intact zip"):
         score(path, tmp_path / "truth")
     for name in (f"../{NAME}", f"/{NAME}"):
         with zipfile.ZipFile(path, "w") as archive:

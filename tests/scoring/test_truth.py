@@ -132,7 +132,7 @@ def test_a_folder_without_whole_scenes(tmp_path: Path) -> None:
 
 def test_a_damaged_tile_and_a_name_without_a_scene(tmp_path: Path) -> None:
     write_truth(tmp_path, A, digital_numbers(0, size=8))
-    with pytest.raises(InputError, match="names no place and date"):
+    with pytest.raises(InputError, match="has no place and date in its name"):
         load_truth(tmp_path, ["CH3/a_1.tiff"])
     tile = next(tmp_path.glob("*_B3_*"))
     tile.write_bytes(tile.read_bytes()[:100])

@@ -92,7 +92,7 @@ def test_a_name_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
 def test_a_score_that_is_no_number(tmp_path: Path, score: float) -> None:
     write(tmp_path, HEADER + LINES)
-    with pytest.raises(InputError, match="not a score"):
+    with pytest.raises(InputError, match="is not finite"):
         log(tmp_path, "first", score)
     assert read(tmp_path).decode() == HEADER + LINES
 

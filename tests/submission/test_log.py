@@ -51,8 +51,8 @@ def test_a_line_follows_the_columns_that_are_there(
     ("data", "problem"),
     [
         (b"a,b,c\n1,2,3\n", "'a,b,c'"),
-        (b"time,name,sha256\n", "no such columns"),
-        (b"\n\n;;;\n", "no such columns"),
+        (b"time,name,sha256\n", "lacks columns of the log"),
+        (b"\n\n;;;\n", "lacks columns of the log"),
         (HEADER.encode("utf-16"), "not plain text"),
     ],
 )

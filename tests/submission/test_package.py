@@ -337,7 +337,7 @@ def test_what_the_server_would_reject_leaves_no_archive(tmp_path: Path, run: Run
     assert sha256(first.archive) == first.sha256
     assert files(tmp_path) == {"mine.zip", "mine.json", "submissions.csv"}
     write_member(tmp_path / "predictions", "bad", flat)
-    with pytest.raises(CheckError, match=f"{B}.tiff shows one colour"):
+    with pytest.raises(CheckError, match=f"{B}.tiff has one colour only"):
         run(ensemble="bad")
     assert len(files(tmp_path)) == 3
 
@@ -413,7 +413,7 @@ def test_a_log_that_is_none_is_said_before_anything_is_written(tmp_path: Path, r
     log = tmp_path / "submissions" / "submissions.csv"
     log.parent.mkdir()
     log.write_text("my notes\n")
-    with pytest.raises(InputError, match="no such columns"):
+    with pytest.raises(InputError, match="lacks columns of the log"):
         run()
     assert files(tmp_path) == {"submissions.csv"}
     assert log.read_text() == "my notes\n"

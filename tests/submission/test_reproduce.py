@@ -167,7 +167,7 @@ def test_the_pairs_that_a_member_was_trained_on(packaged: Package) -> None:
     )
     write_pairs(table, pairs)
     found = part(again(packaged.manifest), "pairs of one")
-    assert (found.state, found.remedy) == ("there", "") and "does not tell" in found.problem
+    assert (found.state, found.remedy) == ("there", "") and "does not say" in found.problem
     for checksum, state in ((fingerprint(pairs), "same"), ("others", "changed")):
         member("one", 0, pairs_sha256=checksum)
         manifest = package(
@@ -186,7 +186,7 @@ def test_why_a_member_changed(packaged: Package) -> None:
     assert "another machine" in part(result, "predictions of one").problem
     other = part(result, "predictions of two")
     assert other.problem == "made by other weights"
-    assert "bring back runs/two/weights.safetensors, then run: kit predict" in other.remedy
+    assert "restore runs/two/weights.safetensors, then run: kit predict" in other.remedy
     assert part(result, "runs/two").state == "changed"
     assert len(result.entries) == 2
 
@@ -204,7 +204,7 @@ def test_predictions_that_are_gone_are_told_how_to_make(packaged: Package) -> No
     Path("test tiles").rmdir()
     Path("runs/two/weights.safetensors").unlink()
     result = again(packaged.manifest)
-    expected = f"bring back runs/two/weights.safetensors and {tiles}, then run"
+    expected = f"restore runs/two/weights.safetensors and {tiles}, then run"
     assert expected in part(result, "predictions of two").remedy
     assert [part.state for part in result.parts[-2:]] == ["gone", "gone"]
 

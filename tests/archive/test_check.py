@@ -141,7 +141,10 @@ def test_the_pixels_of_an_image_that_is_not_written_yet() -> None:
         ([(ONE, GOOD), (TWO, GOOD), (ONE, GOOD)], ["occurs 2 times"]),
         ([(ONE, GOOD), (TWO, GOOD), (ONE.lower(), GOOD)], ["not on the list", "only in case"]),
         ([(ONE, GOOD), (TWO, GOOD), (b"CH3", b"")], ["not on the list", "is a file and a folder"]),
-        ([(ONE, GOOD), (TWO, GOOD), (ONE + b"/x", b"")], ["on the list", "is a file and a folder"]),
+        (
+            [(ONE, GOOD), (TWO, GOOD), (ONE + b"/x", b"")],
+            ["not on the list", "is a file and a folder"],
+        ),
         ([(ONE, GOOD), (TWO, GOOD), (b"a.ZIP", b"PK")], ["not on the list", "an archive in the"]),
         ([(ONE, GOOD), (TWO, b"PK\3\4" + GOOD)], ["not readable as a TIFF"]),
         ([(ONE, GOOD), (TWO, b"")], ["not readable as a TIFF"]),

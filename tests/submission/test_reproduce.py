@@ -224,7 +224,7 @@ def test_members_of_other_sizes(packaged: Package) -> None:
     write_member(Path("predictions"), "two", {A: image(1, 8), B: image(2, 8)})
     result = again(packaged.manifest, out=Path("again.zip"))
     assert result.found is None and not Path("again.zip").exists()
-    assert "where one made" in part(result, "images").problem
+    assert "but [3, 256, 256] by one" in part(result, "images").problem
 
 
 def test_another_version_that_changes_the_bytes_is_named(

@@ -202,7 +202,7 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
         ("train spade9", 3, "no such variant"),
         ("train spade2 --set wdth=3", 3, "no field called 'wdth'"),
         ("train spade2 --work nowhere", 3, "kit prepare"),
-        ("train spade2 --set width=4", 5, "begun with width 2, now 4; "),
+        ("train spade2 --set width=4", 5, "was started with width=2, not 4; "),
         ("validate spade1", 3, "kit train spade1"),
         ("validate --runs nowhere", 3, "no trained run"),
         ("predict --ensemble spade9 --input test", 3, "kit train spade9"),

@@ -1,8 +1,8 @@
-"""What a backend offers, and what an engine is built for.
+"""The interface of a backend, and what an engine is built for.
 
-A backend is a module of this package with the functions of `Backend`. It knows how to turn a
-generator into files, and files into a function from SAR to RGB; the cache, the gate and the choice
-of a batch are the same for all and are not its business.
+A backend is a module of `kit.engines.backends` with the functions of `Backend`. It turns a
+generator into files, and files into a function from SAR to RGB; the cache, the accuracy check and
+the choice of a batch are the same for all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 class Spec:
     """What an engine is built for: the precision of most of its layers, and the size of a tile.
 
-    `target` is one of the backend's `targets`, or "" for what this machine has.
+    `target` is one of the backend's `targets`, or "" for this machine.
     """
 
     precision: Precision
@@ -35,9 +35,9 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How an engine is run: tiles in a call, and calls of the backend that run beside each other.
+    """How an engine is run: tiles in a call, and parts of a call that run in parallel.
 
-    A call with `batch` tiles is cut in `streams` equal parts.
+    A call with `batch` tiles is split into `streams` equal parts.
     """
 
     batch: int
@@ -45,61 +45,61 @@ class Plan:
 
 
 class Backend(Protocol):
-    """What each module of this package that runs generators has."""
+    """The functions of each module in `kit.engines.backends` that runs generators."""
 
     def require(self) -> None:
-        """Return where the backend can be used.
+        """Check that the backend can be used.
 
         Raises:
-            InputError: it is not installed, with the line that would install it, or this machine
+            InputError: it is not installed, with the command that installs it, or this machine
                 cannot run it.
         """
 
     def targets(self) -> Mapping[str, str]:
         """Devices that engines can be built for on any machine, `require` or not.
 
-        Each with what `device` says where it is the machine's own.
+        Each with what `device` returns on a machine with that device.
 
         Raises:
-            InputError: it is not installed, with the line that would install it.
+            InputError: it is not installed, with the command that installs it.
         """
 
     def version(self) -> str:
-        """The versions of all that decides what is built."""
+        """The versions of everything that decides the files of an engine."""
 
     def device(self) -> str:
-        """What an engine runs on, in words that differ where one of another cannot be used."""
+        """The device that an engine runs on; engines are exchangeable where it is equal."""
 
     def precisions(self) -> Sequence[Precision]:
-        """Those that this machine computes in, the one expected to be fastest first."""
+        """The precisions that this machine supports, the one expected to be fastest first."""
 
     def plans(self) -> Sequence[Plan]:
         """The ways to run an engine that are worth measuring."""
 
     def build(self, generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
-        """Write all that `load` needs into `folder`, which is empty.
+        """Write what `load` needs into `folder`, which is empty.
 
         Args:
             generator: from SAR to RGB, as `kit.models.rewrites.fuse.for_inference` rewrites it.
             spec: what to build for.
             folder: where to write.
-            tiles: SAR [N, 2, H, W] in [-1, 1] like that which it will see, to calibrate on.
+            tiles: SAR [N, 2, H, W] in [-1, 1] like the later input, to calibrate with.
 
         Raises:
-            InputError: the backend does not take the network, the precision or the target.
+            InputError: the backend does not support the network, the precision or the target.
         """
 
     def load(
         self, folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]
     ) -> Forward:
-        """The function that `build` made files of.
+        """The function whose files `build` wrote.
 
         Args:
             folder: where `build` wrote.
             spec: what it was built for.
             plan: how to run it.
-            generator: loads the weights, for a backend that keeps no copy of them.
+            generator: loads the weights, for a backend whose files do not hold them.
 
         Raises:
-            MemoryError: the device cannot hold a batch of the plan.
+            MemoryError: the device's memory does not hold a batch of the plan.
         """

@@ -1,7 +1,7 @@
-"""The tiles that engines are tried on and calibrated with.
+"""The tiles that engines are checked and calibrated with.
 
-In: the table of pairs, or radar scenes where there is none. Out: `Samples`, all of one size: of the
-hold-out to compare on, of the training pairs to calibrate with.
+In: the table of pairs, or radar scenes where there is no table. Out: `Samples`, all of one size:
+tiles of the hold-out for the accuracy check, tiles of training pairs for calibration.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ _Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
 def samples(
     work: Path, weights: Weights, size: tuple[int, int], scenes: Sequence[Scene] = ()
 ) -> Samples:
-    """Up to `TILES` tiles to compare on and as many to calibrate with, spread over what there is.
+    """Up to `TILES` tiles for the accuracy check and as many for calibration, evenly spread.
 
     Args:
-        work: the folder of the table of pairs; without one, or without pairs of the size, `scenes`
-            take their place.
-        weights: whose target decides what truth is.
+        work: the folder of the table of pairs; `scenes` are used where it is missing or has no pair
+            of the size.
+        weights: their target decides the space of the truth.
         size: height and width of a tile.
         scenes: radar scenes that are to be predicted.
 
@@ -54,7 +54,7 @@ def samples(
         return Samples(radar, optical, calibration, known, f"{len(held)} tiles of the hold-out")
     found = _unlabelled(scenes, size)
     if not len(found):
-        problem = f"no tile of {size[0]}x{size[1]} to compare an engine with eager float32 on"
+        problem = f"no tile of {size[0]}x{size[1]} to check an engine with"
         remedy = "prepare tiles of that size (kit prepare), or predict with --backend eager"
         raise InputError(work, problem, remedy=remedy)
     where = f"{len(found)} tiles of the input{unread}"
@@ -62,7 +62,7 @@ def samples(
 
 
 def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_Pixels], ...]:
-    """Radar and optical pixels of some of the hold-out, and of some training pairs."""
+    """Radar and optical pixels of some pairs of the hold-out, and of some training pairs."""
     path = work / PAIRS
     pairs = [pair for pair in (read_pairs(path) if path.exists() else ())
              if (pair.height, pair.width) == size]  # fmt: skip
@@ -78,13 +78,13 @@ def _spread(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _unlabelled(scenes: Sequence[Scene], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Those of the first scenes that can be read and have the size."""
+    """Radar of the first scenes that are readable and have the size."""
     found: list[NDArray[np.float32]] = []
     for scene in scenes[: 4 * TILES]:
         try:
             sar = read_scene("Sentinel1", scene.files)
         except InputError:
-            continue  # kit.prediction.predict names it
+            continue  # kit.prediction.predict reports it
         if sar.shape[1:] == size:
             found.append(scale_radar(sar))
     return _stack(found[:TILES], size)

@@ -1,6 +1,6 @@
 """Engines built ahead of the prediction that needs them.
 
-In: trained runs. Out: for each the engine that `kit predict` will take, in the folder of engines.
+In: trained runs. Out: for each the engine that `kit predict` will use, in the folder of engines.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ _SIDE = 256  # of the official tiles
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine, how many images/s it drew when it was measured, and what it changes.
+    """An engine, its images/s when it was measured, and in `gate` its accuracy.
 
-    One for another machine is measured there; until then its rate is None.
+    An engine for another machine is measured there; its rate is None here.
     """
 
     variant: str
@@ -49,21 +49,21 @@ def compile(
     target: str,
     report: Report,
 ) -> tuple[Built, ...]:
-    """Build what is missing for the runs called `names`, and choose as `kit predict` does.
+    """Build missing engines for the runs called `names`, and choose as `kit predict` does.
 
     Args:
         names: trained variants.
         runs: the folder of trained runs.
-        work: the folder of the table of pairs; engines are tried on its hold-out.
-        engines: the folder where engines are kept.
-        request: which engine is wanted.
-        tiles: radar tiles to try engines on where there is no hold-out.
-        size: pixels along a tile's side; that of the hold-out or of `tiles` if None.
-        target: what another machine has; "" for this one.
-        report: takes a line about what is done.
+        work: the folder of the table of pairs; engines are checked on its hold-out.
+        engines: the folder of built engines.
+        request: which engine to use.
+        tiles: radar tiles to check engines with where there is no hold-out.
+        size: pixels along a tile's side; by default that of the hold-out, else of `tiles`.
+        target: the device of another machine; "" for this one.
+        report: takes a line about each step.
 
     Raises:
-        InputError: a run is not trained, or the engine asked for cannot be had.
+        InputError: a run is not trained, or no engine meets the request.
         CheckError: the engine changes the MAE too much.
     """
     scenes = [*catalog(tiles.resolve()).of("Sentinel1")] if tiles else []
@@ -76,7 +76,7 @@ def compile(
             folder = build_for(
                 target, weights, shape, request, cache=engines, samples=tiles_of, report=report
             )
-            gate = f"not yet: {folder} is for {target}"
+            gate = f"not checked here: {folder} is for {target}"
             built.append(Built(name, request.backend, request.precision, *shape, None, gate))
         else:
             engine = choose(weights, shape, request, cache=engines, samples=tiles_of, report=report)

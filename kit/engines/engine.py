@@ -59,7 +59,7 @@ class Engine:
         return cls("eager", eager, Spec("float32", *size), Path(), measurement, weights, report)
 
     def fits(self, height: int, width: int) -> bool:
-        """Whether it takes tiles of this size."""
+        """Whether it accepts tiles of this size."""
         return (height, width) == (self.spec.height, self.spec.width)
 
     def __call__(self, sar: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class Engine:
         """
         shape = (self.batch, 2, self.spec.height, self.spec.width)
         if sar.shape != shape:
-            problem = f"takes batches of {[*shape]}, not of {[*sar.shape]}"
+            problem = f"accepts batches of {[*shape]}, not of {[*sar.shape]}"
             raise InputError(f"the engine of {self._weights.variant.name}", problem)
         while True:
             try:

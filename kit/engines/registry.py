@@ -1,7 +1,6 @@
-"""Engines: a trained generator made ready for one machine, behind one face.
+"""The backends by name, in the order in which they are tried where the user names none.
 
-`backend.py` says what a backend offers; the modules that have `build` and `load` are backends.
-`BACKENDS` lists them in the order in which they are tried where the user names none.
+`kit.engines.backend` defines their interface.
 """
 
 from collections.abc import Sequence
@@ -21,29 +20,31 @@ BACKENDS: dict[str, Backend] = {
 
 
 def find_backend(name: str, target: str = "") -> Backend:
-    """The backend called `name`, which can be used here; with a target, which can build for it.
+    """The backend called `name`, which this machine can use; or, with a target, can build for.
 
     Raises:
-        InputError: there is none of that name, or it cannot do that.
+        InputError: the name is unknown, the backend is not usable here, or has no such target.
     """
     if name not in BACKENDS:
         raise InputError(
-            name, "no such backend", remedy=f"known are {', '.join(BACKENDS)}, or auto"
+            name, "no such backend", remedy=f"choose auto or one of {', '.join(BACKENDS)}"
         )
     backend = BACKENDS[name]
     if not target:
         backend.require()
     elif target not in (known := backend.targets()):
-        has = f"known are {', '.join(known)}" if known else "it builds for this machine alone"
-        raise InputError(target, f"{name} has no such target", remedy=has)
+        remedy = (
+            f"choose one of {', '.join(known)}" if known else "it builds for this machine alone"
+        )
+        raise InputError(target, f"{name} has no such target", remedy=remedy)
     return backend
 
 
 def automatic() -> Sequence[str]:
-    """The backends that are tried where the user names none, whether they can be used or not.
+    """The backends that are tried where the user names none, whether this machine can use them.
 
     On a processor OpenVINO is faster than torch's compiler and builds in a fraction of the time, so
-    the compiler is tried only where OpenVINO cannot be used.
+    the compiler is tried only where OpenVINO is not usable.
     """
     if pick().type == "cpu":
         try:

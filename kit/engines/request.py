@@ -1,4 +1,4 @@
-"""What the user wants of an engine, said without loading any."""
+"""Which engine the user requests; importing this loads no backend."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,10 +12,10 @@ PRECISIONS: tuple[Precision, ...] = ("int8", "bfloat16", "float16", "float32")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which engine is wanted, and how much it may change.
+    """Which engine to use, and how much it may change the MAE.
 
-    `tolerance` is the share of its MAE that an engine may change; `fallback` goes on in a higher
-    precision where one changes more.
+    `tolerance` is the share by which an engine may change the MAE; with `fallback`, a higher
+    precision is used where an engine changes it more.
     """
 
     backend: str = AUTO

@@ -1,7 +1,7 @@
 """Images of several members -> one, exact to the last bit.
 
 In: uint16 images [3, H, W] of one scene. Out: their mean, median or weighted mean, rounded half up.
-Refused by name: weights that are none, or not one for each member.
+Refused by name: weights that are not numbers, or not one for each member.
 """
 
 import math
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 
 Averaging = Literal["mean", "median"] | tuple[int, ...]
-"""How images become one: by mean, by median, or with these weights, whole numbers."""
+"""How images are averaged: by mean, by median, or with these weights, integers."""
 # 65535 times the sum of the weights, and half of that sum, fit into 32 and into 64 bits.
 _SMALL_WEIGHTS, _MOST_WEIGHTS = 1 << 16, 1 << 48
 _WIDEST = 400  # powers of ten; floats have 324
 
 
 def parse_averaging(text: str, variants: Sequence[str]) -> Averaging:
-    """What `--average` asks for; weights become whole numbers without a common divisor.
+    """Parse `--average`; weights become integers without a common divisor.
 
     Args:
         text: "mean", "median", or a weight for each variant, "4,2,1"; only their ratios count, and
@@ -32,7 +32,7 @@ def parse_averaging(text: str, variants: Sequence[str]) -> Averaging:
 
     Raises:
         InputError: it is none of these, or a weight is negative or not finite, or all are zero, or
-            the whole numbers add up to more than 2**48.
+            the integers add up to more than 2**48.
     """
     if text == "median":
         return "median"
@@ -40,7 +40,7 @@ def parse_averaging(text: str, variants: Sequence[str]) -> Averaging:
         return "mean"
     remedy = f"give mean, median, or a weight for each of {','.join(variants)}"
     if text.isalpha():
-        raise InputError("--average", f"{text[:40]!r} is no way to average", remedy=remedy)
+        raise InputError("--average", f"unknown method {text[:40]!r}", remedy=remedy)
     given = [_weight(part, remedy) for part in text.split(",")]
     if len(given) != len(variants):
         problem = f"{_count(len(given), 'weight')} for {_count(len(variants), 'member')}"
@@ -48,11 +48,11 @@ def parse_averaging(text: str, variants: Sequence[str]) -> Averaging:
     if not any(given):
         raise InputError("--average", "all weights are zero", remedy=remedy)
     scale = math.lcm(*(weight.denominator for weight in given))
-    whole = [int(weight * scale) for weight in given]
-    divisor = math.gcd(*whole)
-    weights = tuple(weight // divisor for weight in whole)
+    integers = [int(weight * scale) for weight in given]
+    divisor = math.gcd(*integers)
+    weights = tuple(weight // divisor for weight in integers)
     if sum(weights) > _MOST_WEIGHTS:
-        problem = "the weights, as whole numbers, add up to more than 2**48"
+        problem = "the weights, as integers, add up to more than 2**48"
         raise InputError("--average", problem, remedy="give fewer digits")
     return "mean" if set(weights) == {1} else weights
 
@@ -81,19 +81,19 @@ def average(
     if averaging == "median":
         return _median(images)
     weights = (1,) * len(images) if averaging == "mean" else averaging
-    whole = sum(weights)
-    if not 0 < whole <= _MOST_WEIGHTS or min(weights) < 0:
+    total_weight = sum(weights)
+    if not 0 < total_weight <= _MOST_WEIGHTS or min(weights) < 0:
         raise ValueError(f"cannot average with weights {weights}")
     # In integers, so that no machine's floating point decides a last digit of the archive.
-    wide = np.uint32 if whole <= _SMALL_WEIGHTS else np.uint64
+    wide = np.uint32 if total_weight <= _SMALL_WEIGHTS else np.uint64
     total = np.zeros(images[0].shape, wide)
     for image, weight in zip(images, weights, strict=True):
         total += image if weight == 1 else image * wide(weight)
-    return ((total + whole // 2) // whole).astype(np.uint16)
+    return ((total + total_weight // 2) // total_weight).astype(np.uint16)
 
 
 def _median(images: Sequence[NDArray[np.uint16]]) -> NDArray[np.uint16]:
-    # Sorted image by image: numpy's sort along so short an axis takes 35 times as long for three.
+    # Sorted image by image: numpy's sort along so short an axis is 35 times slower for three.
     ranked: list[NDArray[np.uint16]] = []
     for image in images:
         highest = image
@@ -117,7 +117,7 @@ def _weight(text: str, remedy: str) -> Fraction:
         elif number < 0:
             problem = "is negative"
         elif abs(number.adjusted()) > _WIDEST:
-            # As a whole number it would have as many digits, and take its time.
+            # As an integer it would have as many digits, and be slow.
             problem = f"is not between 1e-{_WIDEST} and 1e{_WIDEST}"
         else:
             return Fraction(number)

@@ -50,11 +50,11 @@ def test_engines_are_built_ahead_and_what_cannot_be_had_is_exit_3(trained: Path,
     assert all((row["height"], row["width"]) == (32, 32) and row["rate"] > 0 for row in rows)
     for line, words in (
         ("compile spade9", "kit train spade9"),
-        ("compile spade2 --backend warp", "known are"),
+        ("compile spade2 --backend warp", "choose auto or one of"),
         ("compile spade2 --backend eager --precision int8", "does not compute in int8"),
         ("compile spade2 --backend eager --precision float32 --target sm89", "this machine alone"),
         ("compile spade2 --backend tensorrt", "pip install 'sar-to-optical-kit[tensorrt]'"),
-        ("predict --ensemble spade2 --input test --backend warp", "known are"),
+        ("predict --ensemble spade2 --input test --backend warp", "choose auto or one of"),
     ):
         code, _, err = kit(line)
         assert code == 3 and words in err, (line, err)

@@ -1,4 +1,4 @@
-"""PyTorch as it is, the reference that every other backend is compared with."""
+"""Eager PyTorch, the reference that every other backend is compared with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,19 +17,19 @@ def require() -> None:
 
 
 def targets() -> Mapping[str, str]:
-    """None: there is nothing to build."""
+    """Empty: there is nothing to build."""
     return {}
 
 
 def version() -> str:
-    """Torch's version, which says what it was built for."""
+    """Torch's version, which names the platform that it was built for."""
     return f"torch {torch.__version__}"
 
 
 def device() -> str:
     """The card, or the instructions that torch uses of the processor."""
     if pick().type == "cuda":
-        # Torch lets convolutions, though not matrix products, round to TF32 unless told otherwise.
+        # Torch lets convolutions, though not matrix products, round to TF32 by default.
         rounding = ", tf32" if torch.backends.cudnn.allow_tf32 else ""
         return torch.cuda.get_device_name() + rounding
     return f"CPU, {torch.backends.cpu.get_cpu_capability()}"

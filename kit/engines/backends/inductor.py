@@ -1,7 +1,7 @@
 """torch.compile's compiler, ahead of time: shared objects for this processor or card.
 
-It needs a C++ compiler to build, on a card Triton too, and neither to load. One engine takes any
-batch that a plan may ask for.
+Building an engine requires a C++ compiler, on a card Triton too; loading one requires neither. One
+engine accepts the batches of all plans.
 """
 
 import copy
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from kit.device import multiplies_bfloat16, pick, place
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import eager
-from kit.engines.backends.quiet import quiet
+from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.models.infer import Forward
@@ -42,7 +42,7 @@ def require() -> None:
 
 
 def targets() -> Mapping[str, str]:
-    """None: its code is for the instructions of the machine that it is built on."""
+    """Empty: the code is for the instructions of the machine that it is built on."""
     return {}
 
 
@@ -52,7 +52,7 @@ def version() -> str:
 
 
 def device() -> str:
-    """The card, or the processor's name and a digest of its instructions, all of which are used."""
+    """The card, or the processor's name and a digest of its instruction sets, all in use."""
     if pick().type == "cuda":
         return eager.device()
     about: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
@@ -79,12 +79,12 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
 
     Raises:
         InputError: this machine does not compute in the precision, there is no compiler, or it
-            does not take what is generated for it.
+            rejects the generated code.
     """
     _compiler()
     if spec.precision not in precisions():
         known = " or ".join(precisions())
-        problem = "no engine of torch's compiler is built in it on this machine"
+        problem = "torch's compiler does not support this precision on this machine"
         raise InputError(spec.precision, problem, remedy=f"choose {known}")
     network = generator
     if spec.precision in HALF:
@@ -93,8 +93,8 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     # Two, because torch makes a constant of a batch of one.
     example = torch.zeros(2, 2, spec.height, spec.width, device=pick())
     batch = torch.export.Dim("batch", min=1, max=max(map(max, _BATCHES.values())))
-    # What is compiled on the way holds the weights too, and would stay in a cache of torch's.
-    with quiet(), torch.no_grad(), TemporaryDirectory() as aside:
+    # The intermediate files hold the weights too, and would stay in torch's own cache.
+    with silenced(), torch.no_grad(), TemporaryDirectory() as aside:
         from torch._inductor.utils import fresh_cache
 
         program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
@@ -108,7 +108,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
         except RuntimeError as error:
             raise InputError(
                 NAME,
-                f"builds no {spec.precision} engine: {_first_line(error)}",
+                f"cannot build a {spec.precision} engine: {_first_line(error)}",
                 remedy=f"choose another --precision, or {_OTHERWISE}",
             ) from error
 
@@ -118,18 +118,22 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
 
     Raises:
         InputError: the package is missing, damaged, or of another torch.
-        MemoryError: the card has no room for its weights.
+        MemoryError: the card's memory does not hold the weights.
     """
     path = folder / _MODEL
     try:
-        with quiet():
+        with silenced():
             model = torch._inductor.aoti_load_package(str(path))
     except (OSError, RuntimeError) as error:
         reason = _first_line(error)
         if "out of memory" in reason:
-            raise MemoryError(f"{eager.device()}: no room for {path}: {reason}") from error
+            raise MemoryError(
+                f"{eager.device()}: too little memory for {path}: {reason}"
+            ) from error
         raise InputError(
-            path, f"does not load: {reason}", remedy=f"build it again, or {_OTHERWISE}"
+            path,
+            f"does not load: {reason}",
+            remedy=f"delete its folder to build it again, or {_OTHERWISE}",
         ) from None
 
     @torch.inference_mode()
@@ -138,9 +142,9 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
         try:
             rgb: Tensor = model(sar.to(pick()).contiguous())
         except RuntimeError as error:
-            # The package says that it failed, not why.
+            # The package reports that it failed, not why.
             if _refusals() > before:
-                problem = f"no room for batches of {len(sar)}"
+                problem = f"too little memory for batches of {len(sar)}"
                 raise MemoryError(f"{eager.device()}: {problem}") from error
             raise
         return rgb.cpu()
@@ -158,24 +162,24 @@ def _settings() -> dict[str, Any]:
 
 
 def _refusals() -> int:
-    """How often the card's memory did not suffice."""
+    """How many allocations the card has refused."""
     if pick().type == "cpu":
         return 0
     return int(torch.cuda.memory_stats().get("num_ooms", 0))
 
 
 def _compiler() -> str:
-    """The C++ compiler that torch picks.
+    """The C++ compiler that torch chooses.
 
     Raises:
-        InputError: there is none that works.
+        InputError: no compiler works.
     """
     from torch._inductor import cpp_builder, exc
 
     try:
         return str(cpp_builder.get_cpp_compiler())
     except (exc.InvalidCxxCompiler, OSError, subprocess.SubprocessError):
-        problem = "no C++ compiler, which it needs to build engines"
+        problem = "requires a C++ compiler to build engines, and none was found"
         remedy = f"install g++ (apt install g++), or name one in CXX; or {_OTHERWISE}"
         raise InputError(NAME, problem, remedy=remedy) from None
 
@@ -183,10 +187,10 @@ def _compiler() -> str:
 @cache
 def _version_of(compiler: str) -> str:
     try:
-        told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+        result = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.SubprocessError):
         return compiler
-    return told.stdout.partition("\n")[0].strip() or compiler
+    return result.stdout.partition("\n")[0].strip() or compiler
 
 
 def _first_line(error: BaseException) -> str:

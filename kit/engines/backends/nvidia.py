@@ -1,7 +1,7 @@
-"""What the backends for NVIDIA's cards share: the card, the types of a network, and running.
+"""What TensorRT and TensorRT for RTX share: the card, the types of a network, and execution.
 
-TensorRT and TensorRT for RTX differ in how they build; their engines are loaded and run through one
-interface, that of the module `trt` that is handed around here.
+The two differ in how they build; their engines are loaded and run through one interface, that of
+the module `trt` that functions here take.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ from kit.models.rewrites.half import HALF, InHalf
 from kit.models.rewrites.subpixel import sub_pixel
 
 ENGINE = "engine.plan"  # the file of a serialised engine
-BATCHES = (16, 32, 4, 1)  # worth measuring; an engine takes all from the least to the greatest
+BATCHES = (16, 32, 4, 1)  # worth measuring; an engine accepts all from the least to the greatest
 USUAL = BATCHES[0]  # what an engine is tuned for
 INPUT, OUTPUT = "sar", "rgb"
 
@@ -30,10 +30,10 @@ _CUDA = 13000  # what the libraries are built with, as cuDriverGetVersion counts
 
 
 def require_installed(name: str, needed: Sequence[str]) -> None:
-    """Return where all modules that the backend `name` needs are installed.
+    """Require the modules that the backend `name` needs.
 
     Raises:
-        InputError: says which are not, and the line that would bring them.
+        InputError: some are not installed; with the command that installs them.
     """
     if missing := [module for module in needed if find_spec(module) is None]:
         raise InputError(
@@ -44,7 +44,7 @@ def require_installed(name: str, needed: Sequence[str]) -> None:
 
 
 def require_card(name: str) -> None:
-    """Return where torch reaches a card whose driver can run the backend `name`.
+    """Require a card that torch reaches and whose driver can run the backend `name`.
 
     Raises:
         InputError: torch is built without CUDA, there is no card, or its driver is too old.
@@ -85,12 +85,12 @@ def device() -> str:
 
 
 def rounds_to_tf32() -> bool:
-    """Whether convolutions of float32 may round, as torch's own do on a card unless told not to."""
+    """Whether convolutions of float32 may round to TF32, which is torch's default on a card."""
     return bool(torch.backends.cudnn.allow_tf32)
 
 
 def precisions() -> Sequence[Precision]:
-    """float16 first: of the two halves it rounds less, at the same speed."""
+    """float16 first: it rounds less than bfloat16, at the same speed."""
     if torch.cuda.get_device_capability() >= (8, 0):
         return "float16", "bfloat16", "float32"
     return "float16", "float32"
@@ -105,27 +105,27 @@ def typed(generator: nn.Module, precision: Precision) -> nn.Module:
     """The generator in the types that an engine of `precision` computes in; a copy if they differ.
 
     Raises:
-        InputError: there is no such engine.
+        InputError: TensorRT builds no engine of this precision.
     """
     if precision == "float32":
         return generator
     if precision not in HALF:
         raise InputError(
             precision,
-            "no TensorRT engine is built in it",
+            "no TensorRT engine has this precision",
             remedy="choose float16, bfloat16 or float32",
         )
     network = InHalf(generator, HALF[precision])
     # TensorRT for RTX 1.7 refuses transposed convolutions of bfloat16. As sub-pixel convolutions,
-    # pix2pixHD's four take 16/9 of the multiplications, so the other precisions keep them.
+    # pix2pixHD's four need 16/9 of the multiplications, so the other precisions keep them.
     return sub_pixel(network) if precision == "bfloat16" else network
 
 
 @cache
 def log_of(trt: Any) -> Any:
-    """The log of a TensorRT library, which takes only one in a process.
+    """The log of a TensorRT library, which accepts only one in a process.
 
-    Its `told()` gives the errors since it was last called, as one text.
+    Its `pop_errors()` returns the errors since its last call, as one text.
     """
 
     class Log(trt.ILogger):  # type: ignore[misc]  # the library has no types
@@ -137,7 +137,7 @@ def log_of(trt: Any) -> Any:
             if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
                 self.errors.append(message.strip())
 
-        def told(self) -> str:
+        def pop_errors(self) -> str:
             errors, self.errors = self.errors, []
             return "; ".join(errors) or "no reason given"
 
@@ -151,11 +151,12 @@ class Execution:
         trt: the library that built it.
         path: the engine's file.
         spec: what it was built for.
-        plan: how many tiles come in a call.
+        plan: how many tiles a call has.
 
     Raises:
-        InputError: the file is missing, damaged or of another version, or it takes no such batch.
-        MemoryError: the card cannot hold the engine, or such a batch.
+        InputError: the file is missing, damaged or of another version, or the engine does not
+            accept such a batch.
+        MemoryError: the card's memory does not hold the engine, or such a batch.
     """
 
     def __init__(self, trt: Any, path: Path, spec: Spec, plan: Plan) -> None:
@@ -165,20 +166,22 @@ class Execution:
             serialised = path.read_bytes()
         except OSError as error:
             raise self._fault(f"not readable ({error.strerror})") from None
-        self.log.told()
-        # Kept, though nothing calls it again: the engine lives no longer than its runtime.
+        self.log.pop_errors()
+        # Kept, though nothing calls it again: the engine must not outlive its runtime.
         self.runtime = trt.Runtime(self.log)
         self.engine = self.runtime.deserialize_cuda_engine(serialised)
         if self.engine is None:
-            reason = self.log.told()
+            reason = self.log.pop_errors()
             if "OutOfMemory" in reason:
-                raise MemoryError(f"{torch.cuda.get_device_name()}: no room for {path}: {reason}")
-            raise self._fault(f"TensorRT does not load it: {reason}")
+                raise MemoryError(
+                    f"{torch.cuda.get_device_name()}: too little memory for {path}: {reason}"
+                )
+            raise self._fault(f"TensorRT cannot load it: {reason}")
         self._prepare(trt, (plan.batch, 2, spec.height, spec.width))
 
     def _prepare(self, trt: Any, shape: tuple[int, ...]) -> None:
         config = self.engine.create_runtime_config()
-        # Torch allocates, for this batch and not for the largest, and says so when it cannot.
+        # Torch allocates, for this batch and not for the largest, and raises if it cannot.
         config.set_execution_context_allocation_strategy(
             trt.ExecutionContextAllocationStrategy.USER_MANAGED
         )
@@ -189,22 +192,22 @@ class Execution:
             )
         context = self.engine.create_execution_context(config)
         if context is None or not context.set_input_shape(self._input, shape):
-            raise self._fault(f"takes no batch of {shape}: {self.log.told()}")
+            raise self._fault(f"does not accept batches of {shape}: {self.log.pop_errors()}")
         size = context.update_device_memory_size_for_shapes()
         try:
             self.memory = torch.empty(size, dtype=torch.uint8, device=pick())
-            self.given = torch.empty(shape, device=pick())
-            self.drawn = torch.empty((shape[0], 3, *shape[2:]), device=pick())
+            self.sar = torch.empty(shape, device=pick())
+            self.rgb = torch.empty((shape[0], 3, *shape[2:]), device=pick())
         except torch.cuda.OutOfMemoryError as error:
             raise MemoryError(
-                f"{torch.cuda.get_device_name()}: no room for batches of {shape[0]}, "
-                f"which take {size / 1e9:.1f} GB"
+                f"{torch.cuda.get_device_name()}: too little memory for batches of {shape[0]}, "
+                f"which need {size / 1e9:.1f} GB"
             ) from error
         context.set_device_memory(self.memory.data_ptr(), size)
-        context.set_tensor_address(self._input, self.given.data_ptr())
-        context.set_tensor_address(self._output, self.drawn.data_ptr())
+        context.set_tensor_address(self._input, self.sar.data_ptr())
+        context.set_tensor_address(self._output, self.rgb.data_ptr())
         self.context = context
-        # On the default stream TensorRT waits for the whole device.
+        # On the default stream TensorRT would wait for all other streams.
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     @property
@@ -219,15 +222,17 @@ class Execution:
 
     def __call__(self, sar: Tensor) -> Tensor:
         """SAR [batch, 2, H, W] to RGB [batch, 3, H, W], float32 on the CPU."""
-        # A smaller batch would be spread over the whole of it.
-        assert sar.shape == self.given.shape, sar.shape
+        # Copying a smaller batch would broadcast it.
+        assert sar.shape == self.sar.shape, sar.shape
         with torch.cuda.stream(self.stream):
-            self.given.copy_(sar)
+            self.sar.copy_(sar)
             if not self.context.execute_async_v3(self.stream.cuda_stream):
-                raise self._fault(f"failed while running: {self.log.told()}")
-            return self.drawn.cpu()
+                raise self._fault(f"failed while running: {self.log.pop_errors()}")
+            return self.rgb.cpu()
 
     def _fault(self, problem: str) -> InputError:
         return InputError(
-            self.path, problem, remedy="build it again, or predict with --backend eager"
+            self.path,
+            problem,
+            remedy="delete its folder to build it again, or predict with --backend eager",
         )

@@ -1,6 +1,6 @@
-"""Intel's OpenVINO: the fastest way that we know to run the generators on an x86 processor.
+"""Intel's OpenVINO: the fastest backend that we know for x86 processors.
 
-`pip install 'sar-to-optical-kit[openvino]'` brings it, and NNCF, which quantises to int8.
+`pip install 'sar-to-optical-kit[openvino]'` installs it, and NNCF, which quantises to int8.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kit.engines.backend import Plan, Spec
-from kit.engines.backends.quiet import quiet
+from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.models.infer import Forward
-from kit.models.rewrites.sensitive import delicate
+from kit.models.rewrites.sensitive import sensitive_layers
 from kit.native import cores
 
 _MODEL = "model.xml"
 _BATCH = "batch"
-_RECIPE = "recipe 2"  # an engine of another recipe is built anew
+_RECIPE = "recipe 2"  # of the quantisation; an engine of another recipe is built again
 _CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData")
-# A quarter of a grey level of eight bits; what was seen lies far below it or above.
-_NEAR = 1e-3
-_COMPARED = 4
+# A quarter of a grey level of eight bits; measured differences lie far below it or above.
+_MAX_DIFFERENCE = 1e-3
+_COMPARED = 4  # tiles
 
 
 def require() -> None:
@@ -41,12 +41,12 @@ def require() -> None:
 
 
 def targets() -> Mapping[str, str]:
-    """None: an engine is for the processor that it is built on."""
+    """Empty: an engine is for the processor that it is built on."""
     return {}
 
 
 def version() -> str:
-    """OpenVINO's version, that of NNCF, and that of what is quantised here."""
+    """The versions of OpenVINO, of NNCF and of the quantisation below."""
     return f"openvino {version_of('openvino')}, nncf {version_of('nncf')}, {_RECIPE}"
 
 
@@ -56,7 +56,7 @@ def device() -> str:
 
 
 def precisions() -> Sequence[Precision]:
-    """int8 is fast on all that OpenVINO supports; bfloat16 where the processor multiplies it."""
+    """int8 is fast on every processor that OpenVINO supports; bfloat16 where it is multiplied."""
     able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("int8", "bfloat16", "float32") if "BF16" in able else ("int8", "float32")
 
@@ -74,17 +74,17 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     # Two, because torch makes a constant of a batch of one.
     example = torch.zeros(2, 2, spec.height, spec.width)
     batch = torch.export.Dim(_BATCH, min=1, max=1024)
-    with quiet():
+    with silenced():
         program = torch.export.export(generator, (example,), dynamic_shapes=({0: batch},))
         model = openvino.convert_model(program)
     model.reshape([-1, 2, spec.height, spec.width])
     if spec.precision == "int8":
-        model = _quantised(model, _names(program, model), delicate(generator), tiles)
+        model = _quantised(model, _names(program, model), sensitive_layers(generator), tiles)
     openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
 
 
 def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
-    """Compile the representation for the processor, as many streams as the plan says."""
+    """Compile the representation for the processor, with the plan's number of streams."""
     import openvino
 
     core = _core()
@@ -122,7 +122,7 @@ def _core() -> Any:
 
 
 def _names(program: torch.export.ExportedProgram, model: Any) -> dict[str, str]:
-    """What the convolutions of a generator, by module, are called in the model made of it."""
+    """For each convolution of a generator, by module, its name in the model made of it."""
     modules = [
         list(node.meta["nn_module_stack"].values())[-1][0]
         for node in program.graph.nodes
@@ -133,18 +133,18 @@ def _names(program: torch.export.ExportedProgram, model: Any) -> dict[str, str]:
         for operation in model.get_ops()
         if operation.get_type_name() in _CONVOLUTIONS
     ]
-    # They are called convolution, convolution_1, and so on, as torch runs them.
+    # Their names are convolution, convolution_1, and so on, in the order of execution.
     names.sort(key=lambda name: int(name.partition("/")[0].partition("_")[2] or 0))
     return dict(zip(modules, names, strict=True))
 
 
 def _quantised(
-    model: Any, names: Mapping[str, str], delicate: Sequence[set[str]], tiles: Tensor
+    model: Any, names: Mapping[str, str], sensitive: Sequence[set[str]], tiles: Tensor
 ) -> Any:
     """`model` with the inputs and weights of convolutions in eight bits, by NNCF.
 
-    Of the sets of convolutions to leave alone, the first whose pictures are near enough is taken,
-    or the last.
+    `sensitive` are sets of convolutions to leave as they are. The first set with which the images
+    differ by `_MAX_DIFFERENCE` at most is used, or else the last.
     """
     if not len(tiles):
         raise InputError(
@@ -153,24 +153,24 @@ def _quantised(
             remedy="prepare training tiles (kit prepare), or name some with --tiles",
         )
     radars = [tile[None].numpy() for tile in tiles]
-    *faster, last = ([names[module] for module in sorted(spared)] for spared in delicate)
+    *faster, last = ([names[module] for module in sorted(spared)] for spared in sensitive)
     for spared in faster:
         quantised = _quantised_but(model, spared, radars)
-        if _apart(model, quantised, radars[:_COMPARED]) <= _NEAR:
+        if _mean_difference(model, quantised, radars[:_COMPARED]) <= _MAX_DIFFERENCE:
             return quantised
     return _quantised_but(model, last, radars)
 
 
 def _quantised_but(model: Any, spared: list[str], radars: list[NDArray[np.float32]]) -> Any:
-    """`model` with all of its convolutions but those in eight bits, and nothing else."""
-    # What NNCF would quantise otherwise: sums, products, and the statistics of instance norms.
+    """`model` with all of its convolutions but `spared` in eight bits, and nothing else."""
+    # NNCF would quantise these too: sums, products, and the statistics of instance norms.
     others = {operation.get_type_name() for operation in model.get_ops()}
     others -= {*_CONVOLUTIONS, "Parameter", "Result", "Constant"}
-    with quiet():
+    with silenced():
         import nncf
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-        # Ranges that hold every outlier would leave few of the steps to all other values.
+        # Ranges that include every outlier would leave few steps to all other values.
         ranges = nncf.AdvancedQuantizationParameters(
             activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
         )
@@ -185,8 +185,8 @@ def _quantised_but(model: Any, spared: list[str], radars: list[NDArray[np.float3
         )
 
 
-def _apart(model: Any, other: Any, radars: list[NDArray[np.float32]]) -> float:
-    """The mean difference of what two models infer_batches, of [0, 1]."""
-    exactly = {"INFERENCE_PRECISION_HINT": "f32"}
-    ours, theirs = (_core().compile_model(each, "CPU", exactly) for each in (model, other))
+def _mean_difference(model: Any, other: Any, radars: list[NDArray[np.float32]]) -> float:
+    """The mean difference of the images of two models, in [0, 1]."""
+    float32 = {"INFERENCE_PRECISION_HINT": "f32"}
+    ours, theirs = (_core().compile_model(each, "CPU", float32) for each in (model, other))
     return float(np.mean([np.abs(ours(radar)[0] - theirs(radar)[0]) for radar in radars])) / 2

@@ -1,7 +1,7 @@
-"""TensorRT by way of torch-tensorrt: the fastest that we know on NVIDIA's data centre cards.
+"""TensorRT through torch-tensorrt: the fastest backend that we know for data centre cards.
 
-`pip install 'sar-to-optical-kit[tensorrt]'` brings it. An engine is built on the card that it is
-for, out of torch's export of the generator, whose types decide what each layer computes in.
+`pip install 'sar-to-optical-kit[tensorrt]'` installs it. An engine is built on the card that it is
+for, from torch's export of the generator, whose types decide the precision of each layer.
 """
 
 import copy
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kit.device import pick
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import nvidia
-from kit.engines.backends.quiet import quiet
+from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.files import write_bytes
@@ -36,7 +36,7 @@ def require() -> None:
 
 
 def targets() -> Mapping[str, str]:
-    """None: an engine is timed on the card that it is built for."""
+    """Empty: an engine is timed on the card that it is built for."""
     return {}
 
 
@@ -71,13 +71,12 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     )
     example = torch.zeros(usual, device=pick())
     batch = torch.export.Dim("batch", min=least[0], max=most[0])
-    # What goes wrong is logged with its traceback before it is raised.
-    with quiet(logging.ERROR), TemporaryDirectory() as aside:
+    # An error is logged with its traceback before it is raised.
+    with silenced(logging.ERROR), TemporaryDirectory() as aside:
         program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
         try:
-            # One engine of the whole graph: a layer that cannot be converted raises, and none is
-            # left for torch to run. Plain bytes, where an exported program with an engine in it
-            # would be unpickled.
+            # One engine of the complete graph: a layer that cannot be converted raises, and torch
+            # runs none. Plain bytes, because an exported program with an engine would be unpickled.
             serialised = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
                 program,
                 arg_inputs=[
@@ -90,7 +89,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
             raise InputError(
                 NAME,
-                f"it builds no {spec.precision} engine: {_reason(error)}",
+                f"cannot build a {spec.precision} engine: {_reason(error)}",
                 remedy="choose another --precision, or predict with --backend eager",
             ) from error
     write_bytes(folder / nvidia.ENGINE, serialised)
@@ -110,18 +109,18 @@ def settings(aside: Path) -> dict[str, Any]:
         "require_full_compilation": True,
         "min_block_size": 1,
         "disable_tf32": not nvidia.rounds_to_tf32(),
-        # The kit keeps engines itself, by what they are of and for.
+        # The kit has its own cache of engines.
         "cache_built_engines": False,
         "reuse_cached_engines": False,
-        # Otherwise in a folder that all users of the machine share.
+        # By default in a folder that all users of the machine share.
         "timing_cache_path": str(aside / "timing.bin"),
-        # Weights are not exchanged, so they may be folded into layers.
+        # Weights are never replaced, so they may be folded into layers.
         "immutable_weights": True,
     }
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what it was raised from: the outermost repeats the whole graph."""
+    """The first line of the innermost cause: the outermost error repeats the complete graph."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).partition("\n")[0][:300]
@@ -130,13 +129,13 @@ def _reason(error: BaseException) -> str:
 def _library() -> Any:
     nvidia.require_installed(NAME, _NEEDED)
     try:
-        with quiet():
+        with silenced():
             import torch_tensorrt
     # It raises bare Exceptions where a library of its own is missing.
     except Exception as error:
         raise InputError(
             NAME,
-            f"does not load: {_reason(error)}",
+            f"cannot be imported: {_reason(error)}",
             remedy=f"pip install --force-reinstall 'sar-to-optical-kit[{NAME}]'",
         ) from error
     return torch_tensorrt

@@ -1,7 +1,8 @@
 """TensorRT for RTX: engines for NVIDIA's RTX cards, built on any machine, with a card or without.
 
-`pip install 'sar-to-optical-kit[tensorrt-rtx]'` brings it. The way is over ONNX, whose types decide
-what each layer computes in. On the card, the library compiles the last of an engine as it loads it.
+`pip install 'sar-to-optical-kit[tensorrt-rtx]'` installs it. The generator is exported to ONNX,
+whose types decide the precision of each layer. The library finishes compiling an engine on the card
+when it loads it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import nvidia
-from kit.engines.backends.quiet import quiet
+from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.files import write_bytes
@@ -27,13 +28,13 @@ _NEEDED = ("tensorrt_rtx", "onnx", "onnxscript")
 
 
 def require() -> None:
-    """Raises InputError where it is not installed, or this machine has no card that it runs on."""
+    """Raises InputError where it is not installed, or this machine has no card that it supports."""
     known = targets()
     nvidia.require_card(NAME)
     if nvidia.architecture() not in known:
         raise InputError(
             NAME,
-            f"{nvidia.device()} is none of the cards that it runs on ({', '.join(known)})",
+            f"{nvidia.device()} is not among the cards that it supports ({', '.join(known)})",
             remedy="predict with --backend tensorrt or eager",
         )
 
@@ -49,12 +50,12 @@ def targets() -> Mapping[str, str]:
 
 
 def version() -> str:
-    """Its version and that of torch, whose exporter says which layers there are."""
+    """Its version and that of torch, whose exporter decides which layers there are."""
     return f"{_DISTRIBUTION} {version_of(_DISTRIBUTION)}, torch {torch.__version__}"
 
 
 def device() -> str:
-    """The compute capability, which all that an engine depends on, and the rounding of float32."""
+    """All that an engine depends on: the compute capability, and whether float32 is rounded."""
     return _device(nvidia.architecture())
 
 
@@ -87,7 +88,7 @@ def export(network: nn.Module, spec: Spec, path: Path) -> None:
     # Two, because torch makes a constant of a batch of one.
     example = torch.zeros(2, 2, spec.height, spec.width)
     batch = torch.export.Dim("batch", min=1, max=max(nvidia.BATCHES))
-    with quiet():
+    with silenced():
         program = torch.onnx.export(
             network,
             (example,),
@@ -105,13 +106,13 @@ def compile_for(target: str, model: Path, spec: Spec) -> bytes:
     """The serialised engine of an ONNX model, for cards of the compute capability `target`.
 
     Raises:
-        InputError: there is no such target, or it does not take a layer or its type; then nothing
-            is left out, and nothing is built.
+        InputError: there is no such target, or the library does not support a layer or its type;
+            nothing is built then.
     """
     trt = _library()
     if target not in targets():
         known = ", ".join(targets())
-        raise InputError(target, f"{NAME} has no such target", remedy=f"known are {known}")
+        raise InputError(target, f"{NAME} has no such target", remedy=f"choose one of {known}")
     builder, network, _ = parse(model)
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
@@ -124,7 +125,7 @@ def compile_for(target: str, model: Path, spec: Spec) -> bytes:
     config.add_optimization_profile(profile)
     serialised = builder.build_serialized_network(network, config)
     if serialised is None:
-        raise _refused(f"it builds no {spec.precision} engine for {target}")
+        raise _refused(f"cannot build a {spec.precision} engine for {target}")
     return bytes(serialised)
 
 
@@ -134,11 +135,11 @@ def parse(model: Path) -> tuple[Any, Any, Any]:
     The types of the network are those in the file.
 
     Raises:
-        InputError: there is a layer that it does not take.
+        InputError: the library does not support a layer.
     """
     trt = _library()
     log = nvidia.log_of(trt)
-    log.told()
+    log.pop_errors()
     builder = trt.Builder(log)
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(typed)
@@ -146,7 +147,7 @@ def parse(model: Path) -> tuple[Any, Any, Any]:
     if not parser.parse_from_file(str(model)):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         layers = "; ".join(f"{each.node_name()}: {each.desc()}" for each in errors)
-        raise _refused(f"it does not take the network: {layers}")
+        raise _refused(f"does not support the network: {layers}")
     return builder, network, parser
 
 
@@ -155,7 +156,7 @@ def _device(architecture: str) -> str:
 
 
 def _refused(problem: str) -> InputError:
-    reason = nvidia.log_of(_library()).told()
+    reason = nvidia.log_of(_library()).pop_errors()
     return InputError(
         NAME,
         f"{problem}: {reason}",

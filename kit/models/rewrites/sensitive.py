@@ -1,8 +1,8 @@
-"""Which convolutions of a generator must not have inputs and weights of eight bits.
+"""Which convolutions of a generator lose accuracy with inputs and weights of eight bits.
 
 In: a generator as `kit.models.rewrites.fuse.for_inference` rewrites it. Out: names of its modules.
-Measured on trained networks: the convolutions that make gamma and beta bear it in every block, the
-blocks' own not in the last two or three, whose features have outliers.
+Measured on trained networks: the convolutions that compute gamma and beta tolerate eight bits in
+every block; the blocks' own do not in the last two or three, whose features have outliers.
 """
 
 from torch import nn
@@ -12,10 +12,10 @@ from kit.models.spade import SpadeBlock
 _LAST = 2  # blocks
 
 
-def delicate(network: nn.Module) -> list[set[str]]:
-    """What to leave as it is: sets of names, the first for speed, the last for the least harm.
+def sensitive_layers(network: nn.Module) -> list[set[str]]:
+    """The layers to keep in float: sets of names, the first for speed, the last for accuracy.
 
-    The first convolution, which sees the SAR, and the last, which draws, are in all of them.
+    The first convolution, whose input is the SAR, and the last, whose output is RGB, are in all.
     """
     convolutions = [
         name

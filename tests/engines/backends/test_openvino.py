@@ -107,12 +107,12 @@ def in_eight_bits(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_int8_rounds_convolutions_alone_and_spares_the_delicate(
+def test_int8_rounds_convolutions_alone_and_spares_sensitive_layers(
     generators: dict[str, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {}
     for apart in (0.0, 1.0):
-        monkeypatch.setattr(openvino, "_apart", lambda *_, apart=apart: apart)
+        monkeypatch.setattr(openvino, "_mean_difference", lambda *_, apart=apart: apart)
         folder = tmp_path / str(apart)
         folder.mkdir()
         built(generators["spade"], "int8", folder)

@@ -160,7 +160,7 @@ def test_a_layer_that_it_does_not_take_is_named(tmp_path) -> None:
         def forward(self, sar: torch.Tensor) -> torch.Tensor:
             return torch.view_as_real(torch.fft.rfft(sar))[..., 0]
 
-    with pytest.raises(InputError, match=r"does not take the network: .*DFT"):
+    with pytest.raises(InputError, match=r"does not support the network: .*DFT"):
         rtx.build(Strange(), Spec("float32", 32, 32, "sm89"), tmp_path, NO_TILES)
     assert not list(tmp_path.iterdir())
 
@@ -171,7 +171,7 @@ def test_a_damaged_engine_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match=r"engine.plan: not readable \(No such file"):
         rtx.load(tmp_path, spec, plan, nn.Module)
     path.write_bytes(b"ftrt" + bytes(1000))
-    with pytest.raises(InputError, match=r"engine.plan: TensorRT does not load it: \S") as caught:
+    with pytest.raises(InputError, match=r"engine.plan: TensorRT cannot load it: \S") as caught:
         rtx.load(tmp_path, spec, plan, nn.Module)
     assert "no reason given" not in caught.value.problem
 
@@ -194,7 +194,7 @@ def test_a_card_that_it_does_not_run_on_is_named(monkeypatch) -> None:
     monkeypatch.setattr(nvidia, "require_card", lambda name: None)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
-    with pytest.raises(InputError, match=r"NVIDIA H100, sm90.* none of .*sm89") as caught:
+    with pytest.raises(InputError, match=r"NVIDIA H100, sm90.* not among .*sm89") as caught:
         rtx.require()
     assert "--backend tensorrt" in caught.value.remedy
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))

@@ -6,13 +6,13 @@ import pytest
 
 from kit.models.registry import build_generator
 from kit.models.rewrites.fuse import for_inference
-from kit.models.rewrites.sensitive import delicate
+from kit.models.rewrites.sensitive import sensitive_layers
 from kit.models.rewrites.spectral_norm import fold
 from kit.variants import P2PHD1, SPADE1, Variant
 
 
 def spared(variant: Variant) -> list[set[str]]:
-    return delicate(for_inference(fold(build_generator(variant).eval())))
+    return sensitive_layers(for_inference(fold(build_generator(variant).eval())))
 
 
 def test_spade_spares_its_last_blocks_or_every_block() -> None:

@@ -9,10 +9,11 @@ the numbers in their names are the sections of PKWARE's APPNOTE.
 import hashlib
 import struct
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import NamedTuple, Protocol
+
+from kit.lookahead import map_ahead
 
 # Predicted pixels hold no repeats for deflate to find: matches of one byte back and Huffman codes
 # give the size of level 6 in half its time, and the same bytes in zlib and zlib-ng, whose searches
@@ -73,32 +74,25 @@ def write_zip(sink: Sink, entries: Iterable[Entry], *, threads: int = 1) -> dict
             sink.write(file.data)
             position += len(header) + len(file.data)
 
-    waiting: deque[tuple[Sequence[str], Future[_Deflated]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool:
-        try:
-            for names, make in entries:
-                waiting.append((names, pool.submit(_deflate, make)))
-                if len(waiting) > _AHEAD * threads:
-                    names, made = waiting.popleft()
-                    write(names, made.result())
-            while waiting:
-                names, made = waiting.popleft()
-                write(names, made.result())
-        finally:
-            pool.shutdown(cancel_futures=True)
+    work = map_ahead(_deflate, entries, threads=threads, depth=_AHEAD * threads, name="deflate")
+    with closing(work) as deflated:
+        for names, file in deflated:
+            write(names, file)
     central = b"".join(directory)
     sink.write(central)
     sink.write(_end(len(directory), len(central), position))
     return digests
 
 
-def _deflate(make: Callable[[], bytes]) -> _Deflated:
+def _deflate(entry: Entry) -> tuple[Sequence[str], _Deflated]:
+    names, make = entry
     data = make()
     if len(data) >= _FAR:
         raise ValueError(f"a file of {len(data)} bytes is larger than any image")
     deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS, 8, _STRATEGY)
     deflated = deflate.compress(data) + deflate.flush()
-    return _Deflated(deflated, len(data), zlib.crc32(data), hashlib.sha256(data).hexdigest())
+    digest = hashlib.sha256(data).hexdigest()
+    return names, _Deflated(deflated, len(data), zlib.crc32(data), digest)
 
 
 def _fields(version: int, name: bytes, file: _Deflated, extra: bytes) -> bytes:

@@ -76,8 +76,8 @@ class PairDataset:
         self.crop = crop
         self.target = target
         self.seed = seed
-        # What a crop cannot tell of its tile; looked for once in each, for that takes as long as
-        # the scaling.
+        # What a crop does not show of its tile; determined once for each, since that takes as long
+        # as the scaling.
         self._nodata = np.full(len(pairs), _UNKNOWN, np.uint8)
         self._extremes = np.empty((len(pairs) if target == "minmax" else 0, 2, 3), np.uint16)
 
@@ -131,7 +131,7 @@ class PairDataset:
         mask[:, : rgb.shape[1], : rgb.shape[2]] = 1
 
     def _inspect(self, index: int, sar: NDArray[np.float32], dn: NDArray[np.uint16]) -> None:
-        """Note what only the whole tile tells, the first time that it is read."""
+        """Note what only the complete tile shows, the first time that it is read."""
         if self._nodata[index] == _UNKNOWN:
             if self.target == "minmax":
                 self._extremes[index] = dn.min(axis=(1, 2)), dn.max(axis=(1, 2))

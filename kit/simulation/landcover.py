@@ -147,7 +147,7 @@ def reflectance(land: Land, day: int) -> Field:
     kind, rich = _vegetation(land, day), _richness(land, day)
     ground = _POOR_DN[:, kind] + (_RICH_DN - _POOR_DN)[:, kind] * rich
     ground = _cover_up(land, ground, _POOR_DN, _RICH_DN)
-    # The canopy glitters differently each day, so two clear pictures of a place are never the same.
+    # The canopy glitters differently each day, so two clear images of a place are never the same.
     glitter = noise(land.seed, *_window(land.top, land.left, len(kind)), f"glitter {day}", 1.3)
     air = 0.06 * (_uniform(land.seed, "air", np.array(day)) - 0.5)
     band = np.array([1.1, 1.0, 0.85])[:, None, None]
@@ -199,7 +199,7 @@ def _settle(seed: int, top: int, left: int, size: int) -> _People:
 
     In a frame that is turned and slightly bent, `along` runs with the spines and `across` with the
     side roads. A lot is named by its spine, its side road, the sides of both on which it lies, its
-    number from the spine and its part; each of its traits is drawn from that name.
+    number from the spine and its part; each of its traits follows from that name.
     """
     rows, columns = _window(top, left, size)
     lattice, draw = partial(noise, seed, rows, columns), partial(_uniform, seed)
@@ -330,7 +330,7 @@ def _spline(positions: Positions, pitch: float) -> tuple[Integers, Field]:
 
 
 def _uniform(seed: int, name: str, *ids: NDArray[np.generic]) -> Field:
-    """A number in [0, 1) for each combination of whole numbers, the same wherever it is asked."""
+    """A number in [0, 1) for each combination of integers, the same wherever it is computed."""
     digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
     state = np.array(int.from_bytes(digest, "little"), dtype=np.uint64)
     for part in ids:

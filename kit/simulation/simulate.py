@@ -133,7 +133,7 @@ def _places(rows: range) -> list[Place]:
 
 
 def _land(seed: int, place: Place, size: int) -> Land:
-    step = round(size * 223 / 256)  # neighbouring tiles of 256 pixels begin 223 pixels apart
+    step = round(size * 223 / 256)  # neighbouring tiles of 256 pixels start 223 pixels apart
     return survey(seed, step * place[0], step * place[1], size)
 
 
@@ -305,7 +305,7 @@ def cirrus(random: np.random.Generator, dn: Field) -> tuple[Field, Marks]:
     size = dn.shape[1]
     key, slope = int(random.integers(2**63)), random.uniform(-0.9, 0.9)
     y, x = np.indices((size, size))
-    # Noise that is drawn out along the rows, and then sheared.
+    # Noise that is stretched along the rows, and then sheared.
     rows, columns = np.arange(-size, 2 * size), np.arange(size) / 7
     smooth = noise(key, rows, columns, "broad", 20) + 0.4 * noise(key, rows, columns, "fine", 6)
     streaks = smooth[(y + slope * x).astype(int) + size, x]

@@ -229,8 +229,8 @@ def _in_child() -> None:
 def _guard() -> None:
     """Let no fork happen while a file is read; called when h5py is there.
 
-    h5py holds a lock of its own during a fork. Who reads takes ours before h5py's, and so must a
-    fork: the hooks that were registered last are called first.
+    h5py holds a lock of its own during a fork. Reading acquires ours before h5py's, and so must
+    a fork: the hooks that were registered last are called first.
     """
     os.register_at_fork(
         before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_in_child

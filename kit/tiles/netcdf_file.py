@@ -5,8 +5,8 @@ In: a file with `images(index, data_band, channel=1, row, col)`, `collection_dat
 place and date of each index, and pixels. Refused by name: a file that is damaged, lacks one of
 these, or scales its numbers by attributes; a missing xarray, h5netcdf or h5py.
 
-xarray finds everything by name. It takes 7 ms for a look at a large file, so that single scenes are
-read through h5py where they are stored as the edition stores them.
+xarray finds everything by name. It needs 7 ms to index a large file, so that single scenes are read
+through h5py where they are stored as the edition stores them.
 """
 
 import datetime

@@ -58,7 +58,7 @@ lint: setup ## run the linter, the formatter's check and the type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint test test-slow ## run all of these, as every change must pass them
+check: lint test test-slow ## run lint, test and test-slow, which every change must pass
 
 SITE := build/docs
 

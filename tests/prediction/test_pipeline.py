@@ -176,7 +176,7 @@ def test_a_full_disk_is_told_at_the_next_picture_or_at_the_end(
 ) -> None:
     monkeypatch.setattr(kit.prediction.pipeline, "write_bytes", full)
     with (
-        pytest.raises(OutputError, match=r"a\.npy.*No space(.|\n)*room") as caught,
+        pytest.raises(OutputError, match=r"a\.npy.*No space(.|\n)*free disk space") as caught,
         Writer() as writer,
     ):
         writer.put(tmp_path / "a.npy", picture(), lambda: None)

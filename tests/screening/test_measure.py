@@ -79,7 +79,7 @@ def test_no_scenes_are_no_rows() -> None:
 
 
 def test_a_worker_with_another_kit_refuses() -> None:
-    with pytest.raises(InputError, match=f"kit {kit.__version__}, this is 0.0.0"):
+    with pytest.raises(InputError, match=f"version {kit.__version__}, and this process 0.0.0"):
         measure_as("Sentinel2", [], CloudRule(), 1, "0.0.0")
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Change a field; kit variants --fields lists them."
+    ),
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that load batches ahead.")]
 Compile = Annotated[

@@ -1,18 +1,31 @@
-"""kit variants: what the paper trained and averaged."""
+"""kit variants: what the paper trained and averaged, and the fields of a variant."""
+
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Quiet
-from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant, to_dict
+from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant, fields, to_dict
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: kit variants --json")
-def variants(json: Json = False, quiet: Quiet = False) -> None:
-    """List the paper's variants and ensembles."""
+def variants(
+    list_fields: Annotated[
+        bool, typer.Option("--fields", help="List the fields that --set and a TOML file change.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the paper's variants and ensembles, or the fields of a variant."""
     emit = console.start(json, quiet)
+    if list_fields:
+        emit([asdict(field) for field in fields()])
+        _show_fields()
+        return
     listed = [to_dict(variant) for variant in VARIANTS.values()]
     emit({"variants": listed, "ensembles": ENSEMBLES})
     show_variants()
@@ -35,6 +48,15 @@ def show_variants() -> None:
         ],
     )
     console.write('next: kit train spade2, or one of your own: a TOML file with base = "spade2"')
+
+
+def _show_fields() -> None:
+    rows = [
+        (field.name, field.type, "" if field.default is None else field.default, field.doc)
+        for field in fields()
+    ]
+    console.table("Fields of a variant", ("field", "type", "default", "meaning"), rows)
+    console.write("next: kit train spade2 --set width=32, or a TOML file with a base and fields")
 
 
 def _loss(variant: Variant) -> str:

@@ -171,6 +171,14 @@ def test_simulate_then_prepare(tmp_path: Path, kit, monkeypatch) -> None:
     assert code == 5 and "small" in err
 
 
+def test_the_fields_of_a_variant_are_listed(kit) -> None:
+    code, out, err = kit("variants --fields --json")
+    listed = {field["name"]: field for field in json.loads(out)}
+    assert code == 0 and listed["width"]["default"] == 64 and listed["width"]["type"] == "int"
+    assert "Fields of a variant" in err and "Random seed." in err
+    assert all(field["doc"] for field in listed.values())
+
+
 def test_variants_and_doctor(kit) -> None:
     code, out, err = kit("variants --json")
     listed = json.loads(out)

@@ -1,4 +1,4 @@
-"""Which processor the networks run on, and how their tensors lie there."""
+"""The device that the networks run on, and the memory format of their tensors there."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 T = TypeVar("T", bound=nn.Module | Tensor)
 
-LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # by which torch asks the kernel for them
+LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # makes torch request them from the kernel
 
 # Parameters of mallopt(3), from malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -25,7 +25,7 @@ def pick() -> torch.device:
 def multiplies_bfloat16() -> bool:
     """Whether the device multiplies bfloat16 matrices faster than float32 ones.
 
-    Processors do with AMX; what they have otherwise is slower than float32.
+    CPUs do with AMX; their other bfloat16 instructions are slower than float32.
     """
     if pick().type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -33,23 +33,23 @@ def multiplies_bfloat16() -> bool:
     return bool(capabilities.get("amx_bf16"))
 
 
-def place(what: T) -> T:
+def place(item: T) -> T:
     """Move a network or a batch [B, C, H, W] to the device, channels last.
 
-    Convolutions run faster so: a step of a narrow SPADE takes 0.6 to 0.8 of the time on a CPU.
+    Convolutions are faster so: a step of a narrow SPADE takes 0.6 to 0.8 of the time on a CPU.
     """
-    anything: Any = what  # the memory format of a module is missing from its declaration
-    placed: T = anything.to(pick(), memory_format=torch.channels_last)
+    untyped: Any = item  # torch declares no memory format for modules
+    placed: T = untyped.to(pick(), memory_format=torch.channels_last)
     return placed
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory that it frees, for its next tensors, in large pages.
+    """Make this process reuse the memory that it frees, in large pages.
 
-    glibc maps every block above 32 MiB anew, and the kernel clears it page by page: a tenth of a
-    training step on a CPU. Of other C libraries nothing is known, and nothing is changed.
+    glibc maps every block above 32 MiB again, and the kernel clears it page by page: a tenth of a
+    training step on a CPU. With other C libraries nothing is changed.
     """
-    # torch reads it once, before its first tensor; those of 2 MiB and more are then in such pages.
+    # torch reads it once, before its first tensor; tensors of 2 MiB and more then use such pages.
     os.environ.setdefault(LARGE_PAGES, "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:

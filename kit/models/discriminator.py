@@ -1,8 +1,8 @@
 """The multi-scale patch discriminator, in the form of SPADE or of pix2pixHD.
 
 In: SAR [B, 2, H, W] and RGB [B, 3, H, W], both in [-1, 1], from 3 x 3 pixels on. Out: a list with
-one prediction map per scale, the full resolution first, then the halved one. A cell of a map judges
-a patch 70 pixels wide and is high where the picture looks real. Both published forms have this
+one prediction map per scale, the full resolution first, then the halved one. A cell of a map rates
+a patch 70 pixels wide and is high where the image looks real. Both published forms have this
 topology: 4 x 4 convolutions padded by 2, hence odd sizes (35 and 19 for 256 pixels).
 """
 
@@ -21,7 +21,7 @@ _WIDEST = 512
 
 
 class Discriminator(nn.Module):
-    """Judges a picture beside the SAR that it should show.
+    """Rates an image, together with the SAR that it should show, as real or fake.
 
     Args:
         kind: "spade" normalises the inner convolutions spectrally and gives them no bias,

@@ -29,13 +29,13 @@ def infer_batches(
     """RGB [N, 3, H, W] in [0, 1] of radar [N, 2, H, W] in [0, 1], in calls of one size.
 
     Args:
-        network: takes `batch` tiles at a time; the last call is filled up.
-        radar: the tiles; at least one.
+        network: called with `batch` tiles at a time; the last batch is padded.
+        radar: at least one tile.
         batch: tiles in a call; 0 for all of them in one.
     """
     batch = batch or len(radar)
-    # The last digits of a convolution depend on the size of its batch: full ones alone give the
-    # same image however the work was cut in parts.
+    # The last digits of a convolution depend on the size of its batch: with full batches alone the
+    # images do not depend on how the tiles were divided.
     full = np.resize(np.arange(len(radar)), -(-len(radar) // batch) * batch)
     sar = to_signed(torch.from_numpy(radar[full]))
     rgb = torch.cat([network(sar[at : at + batch]) for at in range(0, len(sar), batch)])

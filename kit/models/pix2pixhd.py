@@ -1,9 +1,9 @@
 """pix2pixHD's global generator: four halvings, nine residual blocks, four doublings.
 
-In: SAR [B, 2, H, W] in [-1, 1]. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W from 1 on are taken.
+In: SAR [B, 2, H, W] in [-1, 1]. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W from 1 on work.
 After Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs"
 (CVPR 2018), written from the paper. Positions in `model` are the published ones. Every convolution
-keeps its bias, as published, though a norm removes it again in all but the last.
+keeps its bias, as published, though in all but the last a norm cancels it.
 
 With instance norm the network cannot see the level of the SAR: the first norm removes any offset.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kit.models.initialise import initialise_pix2pixhd
 from kit.models.layers.autocast import in_float32
-from kit.models.layers.convolution import Convolution3x3, ConvolutionToPicture
+from kit.models.layers.convolution import Convolution3x3, ConvolutionToImage
 from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.layers.padding import reflect_to_multiple
 
@@ -44,7 +44,7 @@ class ResidualBlock(nn.Module):
 
 
 class GlobalGenerator(nn.Module):
-    """Draws RGB from SAR.
+    """Predicts RGB from SAR.
 
     Args:
         width: the published ngf: channels at full size; at 1/16 there are 16 times as many.
@@ -62,7 +62,7 @@ class GlobalGenerator(nn.Module):
             # One row and column more than torch's default, so that the size doubles exactly.
             doubling = nn.ConvTranspose2d(wide, narrow, 3, stride=2, padding=1, output_padding=1)
             layers += _normalised(doubling, norm)
-        layers += [nn.ReflectionPad2d(3), ConvolutionToPicture(width, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), ConvolutionToImage(width, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         initialise_pix2pixhd(self)
 

@@ -1,8 +1,8 @@
 """Weights under the names that NVlabs' SPADE and NVIDIA's pix2pixHD gave them, in and out.
 
 In: one of our networks and a published state dict (`net_G.pth`, `net_D.pth`, read by the caller).
-Out: the network holding those weights, or its weights under the published names. Refused by name:
-weights that are missing, unknown or of another shape. NVlabs' weights are CC BY-NC-SA.
+Out: the network holding those weights, or its weights under the published names. Weights that
+are missing, unknown or of another shape are refused by name. NVlabs' weights are CC BY-NC-SA.
 """
 
 from collections.abc import Collection, Mapping
@@ -54,7 +54,7 @@ def import_reference_weights(model: nn.Module, state: Mapping[str, Tensor]) -> N
     }
     found = "; ".join(f"{_listed(which)} {what}" for what, which in problems.items() if which)
     if found:
-        remedy = "they belong to another model, width, depth, norm or number of channels"
+        remedy = "use weights of the same model, width, depth, norm and number of channels"
         raise InputError("published weights", found, remedy=remedy)
     model.load_state_dict({key: state[name] for key, name in names.items()})
 
@@ -71,7 +71,7 @@ def export_reference_weights(model: nn.Module) -> dict[str, Tensor]:
         raise InputError(
             "SPADE generator",
             "its spectral norms are folded into its weights",
-            remedy="take generator.safetensors of one of its checkpoints",
+            remedy="use generator.safetensors of one of its checkpoints",
         )
     return {_published(key, model): value for key, value in model.state_dict().items()}
 

@@ -1,8 +1,8 @@
-"""The networks of a variant: a generator draws RGB from SAR, a discriminator judges RGB beside SAR.
+"""The networks of a variant: a generator predicts RGB from SAR, a discriminator rates the two.
 
 Every generator maps SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1], at any size. Every
-discriminator takes SAR and RGB and returns a list of maps, one per scale. Their start depends on
-`torch.manual_seed` alone.
+discriminator takes SAR and RGB and returns a list of maps, one per scale. Their initial weights
+depend on `torch.manual_seed` alone.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def _spade(variant: Variant) -> nn.Module:
 def _pix2pixhd(variant: Variant) -> nn.Module:
     if variant.depth != "normal":
         raise InputError(
-            variant.name, f"depth is {variant.depth!r}", remedy="only spade has other depths"
+            variant.name, f"depth is {variant.depth!r}", remedy="it must be normal for pix2pixhd"
         )
     return GlobalGenerator(variant.width, _norm(variant))
 
@@ -36,8 +36,9 @@ MODELS: dict[str, Callable[[Variant], nn.Module]] = {"spade": _spade, "pix2pixhd
 def build_generator(variant: Variant) -> nn.Module:
     """The untrained generator of `variant`.
 
-    `norm="sync_batch"` shares its statistics within a running process group on CUDA, where alone
-    torch has such a norm; elsewhere it is batch norm. The weights have the same names either way.
+    `norm="sync_batch"` shares its statistics within a running process group on CUDA, the only
+    device for which torch has such a norm; elsewhere it is batch norm. The weights have the same
+    names either way.
 
     Raises:
         InputError: a depth is set for a model that has only one.

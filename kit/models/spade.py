@@ -1,6 +1,6 @@
-"""SPADE's generator: a picture grown from 1/32 of its size, the SAR steering every normalisation.
+"""SPADE's generator: an image upsampled from 1/32 of its size, modulated by the SAR in every norm.
 
-In: SAR [B, 2, H, W] in [-1, 1]. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W from 1 on are taken.
+In: SAR [B, 2, H, W] in [-1, 1]. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W from 1 on work.
 After Park et al., "Semantic Image Synthesis with Spatially-Adaptive Normalization" (CVPR 2019),
 written from the paper. Modules carry the published names, so that `kit.models.published` has little
 to translate; only the number of input channels differs from the published network.
@@ -26,7 +26,7 @@ _SLOPE = 0.2
 
 
 class Spade(nn.Module):
-    """Normalises features, then scales and shifts every pixel by what the SAR says there."""
+    """Normalises features, then scales and shifts every pixel as convolutions of the SAR say."""
 
     def __init__(self, channels: int, norm: type[nn.Module]) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Spade(nn.Module):
     def forward(self, features: Tensor, sar: Tensor) -> Tensor:
         """Features [B, C, h, w] and SAR [B, 2, h, w] to features of the same shape."""
         hidden = self.mlp_shared(sar)
-        # One convolution, because it has few outputs for its many inputs.
+        # As one convolution, which is faster than two with few outputs each.
         both = (self.mlp_gamma, self.mlp_beta)
         weight = torch.cat([convolution.weight for convolution in both])
         bias = torch.cat([c.bias for c in both if c.bias is not None])
@@ -73,11 +73,11 @@ class SpadeBlock(nn.Module):
 
 
 class SpadeGenerator(nn.Module):
-    """Draws RGB from SAR.
+    """Predicts RGB from SAR.
 
     Args:
         width: the published ngf: channels at full size, half as many for the depth "most".
-        depth: "normal" starts at 1/32 of the picture's size, "more" at 1/64, "most" at 1/128.
+        depth: "normal" starts at 1/32 of the image's size, "more" at 1/64, "most" at 1/128.
         norm: the class of the norms that the SAR modulates, a batch norm or an instance norm.
     """
 

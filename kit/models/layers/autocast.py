@@ -1,4 +1,4 @@
-"""What must not be rounded to bfloat16, even where everything else is."""
+"""Layers that stay in float32 under autocast."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`layer(x)`, in float32 where autocast would have it run in less.
+    """`layer(x)`, in float32 even under autocast.
 
-    Without autocast no trace of this is left in an exported graph.
+    Without autocast an exported graph is that of `layer` alone.
     """
     device = x.device.type
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):

@@ -1,21 +1,21 @@
-"""Convolutions that train fast on a CPU where oneDNN, which convolves for torch there, does not.
+"""Convolutions that train faster on a CPU than oneDNN's, which torch uses there.
 
-It lays the weights out anew at every call, and their gradient back again. Where a map has few
-pixels for its many channels, that takes longer than the arithmetic, and gathering every pixel's
-neighbourhood into a row of a matrix does not.
+oneDNN reorders the weights at every call, and their gradient back. Where a map has few pixels for
+its many channels, that takes longer than the arithmetic; a matrix product over gathered 3 x 3
+neighbourhoods is faster.
 
-It computes sixteen output channels at least. Where there are three, as in a picture, a square of
-2 x 2 pixels is taken for one of four times the channels: a larger kernel, but a third of the work.
+oneDNN computes at least sixteen output channels. For the three of an image, 2 x 2 pixels are
+computed as one pixel with four times the channels: a larger kernel, but a third of the work.
 
-Evaluation takes torch's own alone, so that exported graphs are of convolutions.
+In evaluation these are torch's own convolutions, so that exported graphs consist of those.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Of as many pixels to an output channel, a step took 1.05 to 1.3 times as long with oneDNN (torch
-# 2.13, two cores with AVX-512, float32, 128 to 1024 channels); of twice as many about as long.
+# Up to as many pixels for an output channel, a step took 1.05 to 1.3 times as long with oneDNN
+# (torch 2.13, two cores with AVX-512, float32, 128 to 1024 channels); at twice as many, as long.
 _PIXELS_PER_CHANNEL = 2
 
 
@@ -33,7 +33,7 @@ class Convolution3x3(nn.Conv2d):
 
 def convolve3x3(features: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """`F.conv2d` of features [B, C, h, w] with a weight [C', C, 3, 3], the faster of two ways."""
-    if not (_learns(features, weight) and _small(features, weight)):
+    if not (_trains_on_cpu(features, weight) and _small(features, weight)):
         return F.conv2d(features, weight, bias, padding=padding)
     if padding:
         features = F.pad(features, 4 * (padding,))
@@ -41,28 +41,28 @@ def convolve3x3(features: Tensor, weight: Tensor, bias: Tensor | None, padding: 
     pixels = features.permute(0, 2, 3, 1).flatten(0, 2)
     around = pixels.index_select(0, _neighbours(batch, height, width))
     matrix = weight.permute(0, 2, 3, 1).flatten(1)
-    drawn = F.linear(around.view(-1, 9 * channels), matrix, bias)
-    return drawn.view(batch, height - 2, width - 2, -1).permute(0, 3, 1, 2)
+    output = F.linear(around.view(-1, 9 * channels), matrix, bias)
+    return output.view(batch, height - 2, width - 2, -1).permute(0, 3, 1, 2)
 
 
-class ConvolutionToPicture(nn.Conv2d):
+class ConvolutionToImage(nn.Conv2d):
     """torch's convolution to three channels, with an odd kernel, a stride of one and no padding."""
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__(channels, 3, size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [B, C, h, w] to a picture [B, 3, h - k + 1, w - k + 1] for a kernel of k."""
+        """Features [B, C, h, w] to an image [B, 3, h - k + 1, w - k + 1] for a kernel of k."""
         even = features.shape[-2] % 2 == features.shape[-1] % 2 == 0
-        if not (even and _learns(features, self.weight)):
+        if not (even and _trains_on_cpu(features, self.weight)):
             return super().forward(features)
         assert self.bias is not None
-        drawn = F.conv2d(_squares(features), _by_squares(self.weight), self.bias.repeat(4))
-        return _pixels(drawn)
+        squares = F.conv2d(_squares(features), _by_squares(self.weight), self.bias.repeat(4))
+        return _pixels(squares)
 
 
-def _learns(features: Tensor, weight: Tensor) -> bool:
-    """Whether this is where the ways here were measured: training in float32, channels last."""
+def _trains_on_cpu(features: Tensor, weight: Tensor) -> bool:
+    """Whether this is the case that was measured: training on a CPU in float32, channels last."""
     if not (torch.is_grad_enabled() and weight.requires_grad):
         return False
     if features.is_cuda or torch.is_autocast_enabled("cpu"):
@@ -76,7 +76,7 @@ def _small(features: Tensor, weight: Tensor) -> bool:
 
 
 def _neighbours(batch: int, height: int, width: int) -> Tensor:
-    """For each inner pixel of maps [B, h, w], which nine of all pixels lie around it."""
+    """For each inner pixel of maps [B, h, w], the indices of the nine pixels around it."""
     pixels = torch.arange(batch * height * width).view(batch, height, width)
     return pixels.unfold(1, 3, 1).unfold(2, 3, 1).flatten()
 
@@ -84,7 +84,7 @@ def _neighbours(batch: int, height: int, width: int) -> Tensor:
 def _squares(features: Tensor) -> Tensor:
     """Each 2 x 2 pixels of features [B, C, h, w] as one, channels last: [B, 4 C, h / 2, w / 2].
 
-    The four follow each other row by row, each with all its channels, so that two are one copy.
+    The four are in row order, each with all its channels, so that two of them are one copy.
     """
     batch, channels, height, width = features.shape
     pairs = features.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2 * channels)
@@ -92,7 +92,7 @@ def _squares(features: Tensor) -> Tensor:
 
 
 def _pixels(squares: Tensor) -> Tensor:
-    """What `_squares` was given."""
+    """The inverse of `_squares`."""
     batch, channels, height, width = squares.shape
     pairs = squares.permute(0, 2, 3, 1).reshape(batch, height, width, 2, channels // 2)
     rows = pairs.transpose(2, 3).reshape(batch, 2 * height, 2 * width, channels // 4)
@@ -100,7 +100,7 @@ def _pixels(squares: Tensor) -> Tensor:
 
 
 def _by_squares(weight: Tensor) -> Tensor:
-    """The weight [4 C', 4 C, (k + 1) / 2, (k + 1) / 2] that does to `_squares` what this does.
+    """The weight [4 C', 4 C, (k + 1) / 2, (k + 1) / 2] that is equivalent on `_squares`.
 
     Each of the four output pixels sees the kernel at its own place in the squares around it.
     """

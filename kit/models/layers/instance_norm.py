@@ -1,4 +1,4 @@
-"""Instance norm that is fast where a batch lies channels last on a CPU."""
+"""Instance norm that is fast on a CPU for channels-last batches."""
 
 from ctypes import CDLL
 from typing import Any
@@ -25,9 +25,8 @@ class InstanceNorm(nn.InstanceNorm2d):
         """
         if not self.training or features.is_cuda or features[0, 0].numel() == 1:
             return super().forward(features)
-        # torch's own takes planes alone, so it copies features that lie channels last, and gives
-        # them back as planes. And its gradient is wrong for one picture where the gradient that it
-        # is given lies channels last (torch 2.13, on a CPU).
+        # torch's own copies channels-last features and returns contiguous ones. And for a batch of
+        # one its gradient is wrong if the incoming gradient is channels last (torch 2.13, CPU).
         if len(features) > 1 and not features.is_contiguous(memory_format=torch.channels_last):
             return super().forward(features)
         normed: Tensor = _ChannelsLast.apply(features, self.eps)  # type: ignore[no-untyped-call]
@@ -35,7 +34,7 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 class _ChannelsLast(torch.autograd.Function):
-    """The same norm of features that lie channels last, or are copied so."""
+    """The same norm of channels-last features; others are copied."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
@@ -54,14 +53,14 @@ class _ChannelsLast(torch.autograd.Function):
 
 
 def backend() -> tuple[str, str]:
-    """Name of what norms float32 features in training on a CPU, and why."""
+    """Which implementation normalises float32 features in training on a CPU, and why."""
     return native("kit_norms", "reference")
 
 
 def norm(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Features [B, C, h, w], channels last, normed; their mean and 1 / sqrt(variance + eps).
+    """Features [B, C, h, w], channels last, normalised; their mean and 1 / sqrt(variance + eps).
 
-    The latter two are [B, 1, C]. By the compiled core where it is and the features are float32.
+    The latter two are [B, 1, C]. Computed by the compiled core if it is there and they are float32.
     """
     if not (core := _core(features)):
         return reference_norm(features, eps)
@@ -76,7 +75,7 @@ def norm(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def norm_gradient(gradient: Tensor, features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """The gradient by features [B, C, h, w], channels last, from that by the normed ones."""
+    """The gradient of features [B, C, h, w], channels last, from that of the normalised ones."""
     if not (core := _core(features)):
         return reference_gradient(gradient, features, mean, scale)
     batch, channels, height, width = features.shape
@@ -89,9 +88,9 @@ def norm_gradient(gradient: Tensor, features: Tensor, mean: Tensor, scale: Tenso
 
 
 def reference_norm(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """`norm` in torch; its sums over pixels are products with a row of ones, which are fastest."""
+    """`norm` in torch; sums over pixels are products with a row of ones, the fastest way."""
     pixels = _pixels(features)
-    origin = pixels[:, :1]  # around it a constant has no variance
+    origin = pixels[:, :1]  # relative to it a constant has no variance
     mean = origin + _mean(pixels - origin)
     centred = pixels - mean
     scale = (_mean(centred.square()) + eps).rsqrt()
@@ -118,11 +117,11 @@ def _core(features: Tensor) -> CDLL | None:
 
 
 def _pixels(features: Tensor) -> Tensor:
-    """[B, C, h, w], channels last, as the same memory in the form [B, h w, C]."""
+    """A view [B, h w, C] of [B, C, h, w], channels last."""
     return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def _mean(pixels: Tensor) -> Tensor:
-    """The mean [B, 1, C] of each picture's pixels [B, N, C]."""
+    """The mean [B, 1, C] of each image's pixels [B, N, C]."""
     batch, count, _ = pixels.shape
     return pixels.new_full((1, 1, 1), 1 / count).expand(batch, 1, count) @ pixels

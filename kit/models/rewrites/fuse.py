@@ -1,8 +1,8 @@
-"""A trained generator rewritten for inference, and the proof that it still is the same function.
+"""A trained generator rewritten for inference, and a check that it still computes the same.
 
 In: a generator with its spectral norms folded, as `kit.runs.weights` loads it. Out: one with fewer
-operations. Batch norms are absorbed by what follows or precedes them, gamma and beta come from one
-convolution, and biases that an instance norm removes are gone. Engines are built from the result.
+operations. Batch norms are fused into the layers before or after them, gamma and beta come from
+one convolution, and biases that an instance norm cancels are gone. Engines are built from it.
 """
 
 import copy
@@ -31,7 +31,7 @@ class Modulation(nn.Module):
     """`kit.models.spade.Spade` as one multiplication and one addition a pixel.
 
     A batch norm's mean and deviation are part of the convolution that gives gamma and beta; an
-    instance norm, whose statistics are those of the picture, stays.
+    instance norm, whose statistics are those of the image, stays.
     """
 
     def __init__(self, spade: Spade) -> None:
@@ -41,7 +41,7 @@ class Modulation(nn.Module):
         self.norm: nn.Module = nn.Identity()
         gamma, beta = spade.mlp_gamma, spade.mlp_beta
         channels = gamma.out_channels
-        # In float64, so that nothing is lost but the last rounding.
+        # In float64, so that there is one rounding, the last.
         scale, mean = torch.ones(channels).double(), torch.zeros(channels).double()
         if isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
             assert norm.running_mean is not None and norm.running_var is not None
@@ -72,15 +72,14 @@ class Modulation(nn.Module):
 def for_inference(generator: nn.Module) -> nn.Module:
     """A rewritten copy of `generator`, in evaluation mode and without gradients.
 
-    Before it is returned, the rewriting is done in float64 too, and the outputs are compared with
-    those of `generator`: on noise, a constant tile, a tile without a measurement, and a speckled
-    ramp with a step, as at a shore. Tiles that `generator` itself draws otherwise in float32 than
-    in float64 prove nothing and are left out: instance norms make a picture of a constant tile's
-    rounding.
+    Its outputs are compared with those of `generator`, in float32 and in float64: on noise, a
+    constant tile, a tile without a measurement, and a speckled ramp with a step, as at a shore.
+    Tiles on which `generator` itself differs between the two are left out: instance norms amplify
+    the rounding of a constant tile to a whole image.
 
     Raises:
-        CheckError: the copy does not compute the same, or no tile can tell; nothing should be built
-            from it.
+        CheckError: the copy does not compute the same, or no tile shows whether it does; nothing
+            should be built from it.
     """
     tiles = _tiles()
     exact = copy.deepcopy(generator).eval().double()
@@ -90,8 +89,8 @@ def for_inference(generator: nn.Module) -> nn.Module:
     defined = rounding < _DEFINED
     if not defined.any():
         raise CheckError(
-            f"the generator draws in float32 what differs by {rounding.min():.1e} or more from "
-            "float64, so whether it was rewritten rightly cannot be told\n"
+            f"the generator's outputs in float32 and float64 differ by {rounding.min():.1e} or "
+            "more, too much to check that it was rewritten correctly\n"
             "  predict with --backend eager"
         )
     found = _apart(_rewrite(exact)(tiles.double()), expected)

@@ -1,9 +1,9 @@
-"""A generator that computes in half precision where that does no harm.
+"""A generator that computes in half precision where that keeps its accuracy.
 
 In: a generator as `kit.models.rewrites.fuse.for_inference` rewrites it. Out: one whose weights and
 features are of another type, and with the casts for what stays in float32: SAR, RGB, the last
 convolution with its tanh, and the statistics of norms. Compilers that take precision from the
-types in a graph, as TensorRT does, need nothing else.
+types in a graph, as TensorRT does, need no other setting.
 """
 
 import copy
@@ -24,8 +24,8 @@ class InHalf(nn.Module):
         self.network = copy.deepcopy(generator).to(kind)
         *_, last = (n for n, module in generator.named_modules() if isinstance(module, nn.Conv2d))
         # Its weights as they were, not rounded to half precision and back.
-        draws = copy.deepcopy(generator.get_submodule(last))
-        self.network.set_submodule(last, _InFloat32(draws, torch.float32))
+        output = copy.deepcopy(generator.get_submodule(last))
+        self.network.set_submodule(last, _InFloat32(output, torch.float32))
         for name, module in list(self.network.named_modules()):
             if isinstance(module, nn.InstanceNorm2d):
                 self.network.set_submodule(name, _InFloat32(module, kind))

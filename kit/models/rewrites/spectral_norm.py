@@ -1,7 +1,7 @@
 """Spectral norms folded into the weights that they divide.
 
-In: a network. Out: the same network without them, or the tensors that it would have. What a
-network computes in evaluation stays the same, number for number.
+In: a network. Out: the same network without them, or the tensors that it would have. In evaluation
+its outputs stay the same, bit for bit.
 """
 
 from typing import TypeVar
@@ -16,7 +16,7 @@ N = TypeVar("N", bound=nn.Module)
 def fold(network: N) -> N:
     """Replace every spectral norm of `network` by the weight that it gives in evaluation."""
     for _, module, norms in normed(network):
-        # In training, reading the weight would move the norm's estimate by one iteration.
+        # In training, reading the weight would update the norm's estimate by one iteration.
         norms.eval()
         parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
     return network

@@ -1,7 +1,7 @@
-"""Transposed convolutions written as convolutions whose outputs are shuffled into place.
+"""Transposed convolutions rewritten as sub-pixel convolutions: a convolution and a pixel shuffle.
 
-In: a network. Out: the same function without `ConvTranspose2d`, which not every compiler takes in
-every precision.
+In: a network. Out: the same function without `ConvTranspose2d`, which some compilers do not support
+in every precision.
 """
 
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class SubPixel(nn.Module):
     """A transposed 3 x 3 convolution that doubles the size, as one 2 x 2 convolution.
 
-    Four outputs of it are the four pixels of a square, of which one has a single tap, two have two,
-    and one has four; the other weights are zeros.
+    Four of its output channels are the pixels of a 2 x 2 square, of which one has a single tap, two
+    have two, and one has four; the other weights are zeros.
     """
 
     def __init__(self, doubling: nn.ConvTranspose2d) -> None:
@@ -44,7 +44,7 @@ def sub_pixel(network: nn.Module) -> nn.Module:
 
 
 def _doubles(module: nn.ConvTranspose2d) -> bool:
-    """Whether it is of the only kind that `SubPixel` stands for, pix2pixHD's."""
+    """Whether it is of the only kind that `SubPixel` supports, pix2pixHD's."""
     sizes = (module.kernel_size, module.stride, module.padding, module.output_padding)
     plain = module.dilation == (1, 1) and module.groups == 1
     return plain and sizes == ((3, 3), (2, 2), (1, 1), (1, 1))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kit.models.layers import convolution
-from kit.models.layers.convolution import Convolution3x3, ConvolutionToPicture
+from kit.models.layers.convolution import Convolution3x3, ConvolutionToImage
 
 pytestmark = pytest.mark.numerical
 
@@ -65,7 +65,7 @@ def test_a_picture_and_its_gradients_are_torchs(
     size: int, shape: tuple[int, ...], kernels: list[Tensor]
 ) -> None:
     torch.manual_seed(0)
-    layer = ConvolutionToPicture(shape[1], size).double().to(memory_format=LAST)
+    layer = ConvolutionToImage(shape[1], size).double().to(memory_format=LAST)
     features = maps(*shape)
     drawn = layer(features)
     assert [kernel.shape[0] for kernel in kernels] == [12]
@@ -112,7 +112,7 @@ def test_only_small_maps_in_training_are_multiplied(products: list[Tensor]) -> N
 
 
 def test_only_even_maps_in_training_are_taken_by_squares(kernels: list[Tensor]) -> None:
-    layer = ConvolutionToPicture(4, 3).to(memory_format=LAST)
+    layer = ConvolutionToImage(4, 3).to(memory_format=LAST)
     even = maps(1, 4, 6, 8, kind=torch.float32)
     for odd in (maps(1, 4, 7, 8, kind=torch.float32), maps(1, 4, 8, 7, kind=torch.float32)):
         assert layer(odd).shape == (1, 3, odd.shape[2] - 2, odd.shape[3] - 2)
@@ -126,7 +126,7 @@ def test_only_even_maps_in_training_are_taken_by_squares(kernels: list[Tensor]) 
 
 
 @pytest.mark.parametrize(
-    "layer", [Convolution3x3(4, 64, padding=1), ConvolutionToPicture(4, 3)], ids=["3x3", "picture"]
+    "layer", [Convolution3x3(4, 64, padding=1), ConvolutionToImage(4, 3)], ids=["3x3", "image"]
 )
 def test_an_export_is_of_a_convolution_for_any_batch(layer: torch.nn.Conv2d) -> None:
     layer = layer.to(memory_format=LAST).requires_grad_(False)

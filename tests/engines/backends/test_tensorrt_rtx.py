@@ -133,7 +133,8 @@ def narrow(tmp_path_factory) -> Path:
 
 @pytest.mark.xdist_group("tensorrt-rtx narrow")
 def test_a_type_that_a_card_lacks_is_named(narrow) -> None:
-    with pytest.raises(InputError, match=r"cannot build a bfloat16 engine for sm75: .*b16") as caught:
+    problem = r"cannot build a bfloat16 engine for sm75: .*b16"
+    with pytest.raises(InputError, match=problem) as caught:
         rtx.compile_for("sm75", narrow, Spec("bfloat16", 64, 64))
     assert "--precision" in caught.value.remedy
 

@@ -139,6 +139,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(trained: Path) -> None:
         _check_batch(tiny("p2phd1", "batch=64"), pairs, ProcessGroup(0, 2))
 
 
+@pytest.mark.slow
 def test_weights_of_a_group_are_weights(trained: Path, environment: None) -> None:
     assert subprocess.run(torchrun(processes=1), capture_output=True).returncode == 0
     assert load_run(Path("two"), "shared").variant.name == "shared"

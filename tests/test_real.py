@@ -14,9 +14,10 @@ from kit.training.validate import validate
 from tests.helpers.tiles import SHARED
 from tests.helpers.variants import tiny
 
-pytestmark = pytest.mark.skipif(
-    not SHARED.exists(), reason="needs the real tiles in ../shared/data"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not SHARED.exists(), reason="needs the real tiles in ../shared/data"),
+]
 
 
 def run(tmp_path: Path, data: Path, *, layout: str, settings: tuple[str, ...]) -> tuple[int, float]:
@@ -39,7 +40,6 @@ def run(tmp_path: Path, data: Path, *, layout: str, settings: tuple[str, ...]) -
     return made.images, report.rows[-1].scores.mae
 
 
-@pytest.mark.slow
 def test_europe_pairs_whose_120_pixels_fit_no_network(tmp_path: Path) -> None:
     images, mae = run(
         tmp_path, SHARED / "europe-pairs", layout="plain", settings=("crop=64", "epochs=2")

@@ -32,6 +32,7 @@ def test_make_docs_builds_a_site_that_has_every_command(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_links_to_nothing_and_a_page_that_nobody_reaches_are_refused(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "tests/test_layers.py"):

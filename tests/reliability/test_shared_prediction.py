@@ -163,6 +163,7 @@ def test_a_picture_that_is_lost_before_the_merge_is_counted(straight: Path) -> N
     assert_same_predictions("straight", "two")
 
 
+@pytest.mark.slow
 def test_what_stops_one_stops_all_with_its_code(straight: Path) -> None:
     done = torchrun("two", NAN="1")
     assert done.returncode != 0 and codes(done) == {4}

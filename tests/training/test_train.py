@@ -199,6 +199,7 @@ def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> Non
     assert_same_run(straight.folder, resumed.folder)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_the_last_checkpoint_kept(trained: Path) -> None:
     """A real limit, because safetensors tells of the system's errors in words of its own."""
     settings = [part for text in (*TINY, "name=full", "epochs=3") for part in ("--set", text)]

@@ -59,7 +59,7 @@ def test_a_batch_in_parts_is_the_same_batch(gan: float, float64: None) -> None:
                 assert (found[key] - gradient).norm() < 1e-10 * gradient.norm(), key
 
 
-@pytest.mark.parametrize("name", ["spade2", "p2phd1"])
+@pytest.mark.parametrize("name", [pytest.param("spade2", marks=pytest.mark.slow), "p2phd1"])
 def test_a_constant_factor_of_the_loss_changes_nothing_under_adam(name: str, float64: None) -> None:
     """So "L1" (spade2) and "100 L1" (spade3) are one run, up to Adam's epsilon."""
     ends = []

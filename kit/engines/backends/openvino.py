@@ -69,6 +69,12 @@ def plans() -> Sequence[Plan]:
 
 def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
     """Write OpenVINO's intermediate representation, of any batch at the size of `spec`."""
+    if spec.precision == "int8" and not len(tiles):
+        raise InputError(
+            "int8",
+            "no tile of this size to calibrate on",
+            remedy="prepare training tiles (kit prepare), or name some with --tiles",
+        )
     import openvino
 
     # Two, because torch makes a constant of a batch of one.
@@ -146,12 +152,6 @@ def _quantised(
     `sensitive` are sets of convolutions to leave as they are. The first set with which the images
     differ by `_MAX_DIFFERENCE` at most is used, or else the last.
     """
-    if not len(tiles):
-        raise InputError(
-            "int8",
-            "no tile of this size to calibrate on",
-            remedy="prepare training tiles (kit prepare), or name some with --tiles",
-        )
     radars = [tile[None].numpy() for tile in tiles]
     *faster, last = ([names[module] for module in sorted(spared)] for spared in sensitive)
     for spared in faster:

@@ -83,6 +83,7 @@ def test_draws_what_eager_draws_in_batches_of_any_size(built) -> None:
         assert (rgb - exact[:batch]).abs().max() <= rounded + 1e-5
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.xdist_group("inductor")
 def test_another_process_loads_it_without_a_compiler(package, tmp_path) -> None:
@@ -102,6 +103,7 @@ np.save("rgb.npy", run(torch.from_numpy(np.load("sar.npy"))).numpy())
     assert (found - small()(SAR)).abs().max() <= 1e-5
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.xdist_group("inductor")
 @pytest.mark.parametrize("how", ["cut", "gone", "overwritten"])
@@ -118,6 +120,7 @@ def test_a_damaged_package_is_named(package, tmp_path, how) -> None:
     assert caught.value.where == str(path)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.xdist_group("inductor")
 def test_the_cache_builds_a_damaged_package_again(package, tmp_path) -> None:

@@ -31,6 +31,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests st
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """A test draws the same numbers, whichever ran before it in its process."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Networks, samples and optimisers of float64: see `kinks` for why."""

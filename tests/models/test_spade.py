@@ -145,12 +145,17 @@ def test_an_odd_size_is_drawn_as_a_part_of_its_reflection() -> None:
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
 def test_the_level_of_the_sar_is_seen(norm: type[nn.Module]) -> None:
-    generator = stirred(SpadeGenerator(1, norm=norm))
-    sar = torch.rand(1, 2, 64, 64).double()
-    brighter = sar + torch.tensor([0.5, 0.0]).double()[:, None, None]
-    with torch.no_grad():
-        drawn, changed = generator(sar), generator(brighter)
-    assert (changed - drawn).abs().mean() > 0.02 * drawn.std()
+    """By networks on average: of one with random weights the output may change by 0.01 to 0.2."""
+    changes = []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        generator = stirred(SpadeGenerator(1, norm=norm))
+        sar = torch.rand(1, 2, 64, 64).double()
+        brighter = sar + torch.tensor([0.5, 0.0]).double()[:, None, None]
+        with torch.no_grad():
+            before, after = generator(sar), generator(brighter)
+        changes.append((after - before).abs().mean() / before.std())
+    assert torch.stack(changes).mean() > 0.02
 
 
 def test_every_weight_learns() -> None:

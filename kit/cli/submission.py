@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import (
-    Json,
-    Overwrite,
-    Predictions,
-    Quiet,
-    Runs,
-    Submissions,
-    Window,
-    Work,
-)
+from kit.cli.options import Json, Overwrite, Predictions, Quiet, Runs, Submissions, Window, Work
 from kit.errors import CheckError, InputError
 from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
 from kit.metrics import RULES

@@ -1,8 +1,9 @@
 """Training: pairs -> a run folder.
 
-In: a variant and the pair table. Out, in `runs/<variant>/`: `config.json`, `metrics.jsonl`, sample
-grids, `checkpoints/` to resume from, `last.safetensors`, and `weights.safetensors`, the best by
-hold-out MAE. The same command again resumes an interrupted training, to the same end.
+In: a variant and the pair table. Out, in `runs/<variant>/`: `config.json`, `pairs.json`,
+`metrics.jsonl`, sample grids, `checkpoints/` to resume from, `last.safetensors`, and
+`weights.safetensors`, the best by hold-out MAE. The same command again resumes an interrupted
+training, to the same end.
 """
 
 import math
@@ -22,6 +23,7 @@ from kit.pairs.source import WORKERS
 from kit.pairs.summary import SUMMARY
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.runs import folder as folders
+from kit.runs.training_pairs import write_training_pairs
 from kit.training import checkpoint
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
@@ -91,6 +93,7 @@ def train(
         def claim() -> None:
             held.enter_context(lock(folder, restarted()))
             folders.claim(folder, variant, fingerprint(pairs), overwrite and not restarted())
+            write_training_pairs(folder, ((pair.radar, pair.optical) for pair in chosen))
             sweep_temporaries(folder)
             sweep_temporaries(folder / folders.SAMPLES)
             checkpoint.sweep(folder / folders.CHECKPOINTS)

@@ -1,0 +1,56 @@
+"""`pairs.json` in the folder of a run: the scenes that its weights have seen.
+
+In: scenes as `kit.tiles.names.SceneKey` writes them. Out: the file, sealed with a checksum, and the
+scenes again. Whoever predicts or scores other tiles counts with it those that were trained on.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import InputError
+from kit.files import json_sha256, read_json, write_json
+
+TRAINING_PAIRS = "pairs.json"
+FORMAT = 1
+_REMEDY = "restore it, or type the command that trained the run again: it writes this file"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPairs:
+    """Pairs of scenes, each `<lon>_<lat>_<YYYY>_<MM>_<DD>`; the two of a pair have one index."""
+
+    radar: tuple[str, ...]
+    optical: tuple[str, ...]
+
+
+def write_training_pairs(folder: Path, pairs: Iterable[tuple[object, object]]) -> None:
+    """Write the pairs that the run in `folder` is trained on, each as its radar and optical scene.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    radar, optical = zip(*pairs, strict=True)
+    about = {"format": FORMAT, "radar": [*map(str, radar)], "optical": [*map(str, optical)]}
+    write_json(folder / TRAINING_PAIRS, about | {"check": json_sha256(about)})
+
+
+def read_training_pairs(folder: Path) -> TrainingPairs | None:
+    """The pairs that the run in `folder` was trained on.
+
+    None if the folder does not say: its weights were imported, or the run ended under a kit before
+    0.3.0.
+
+    Raises:
+        InputError: the file is damaged, or written by a newer kit.
+    """
+    path = folder / TRAINING_PAIRS
+    if not path.exists():
+        return None
+    about = read_json(path, _REMEDY)
+    if not isinstance(about, dict) or about.pop("check", None) != json_sha256(about):
+        problem = "damaged: it does not match its own checksum"
+        raise InputError(path, problem, remedy=_REMEDY)
+    if about["format"] > FORMAT:
+        raise InputError(path, "written by a newer kit", remedy="install that version")
+    return TrainingPairs(tuple(about["radar"]), tuple(about["optical"]))

@@ -1,0 +1,63 @@
+"""A run keeps which scenes it was trained on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kit.errors import InputError
+from kit.files import json_sha256
+from kit.pairs.table import read_pairs, train_pairs
+from kit.runs.training_pairs import (
+    TRAINING_PAIRS,
+    TrainingPairs,
+    read_training_pairs,
+    write_training_pairs,
+)
+from kit.training.train import train
+from tests.helpers.tiles import key
+from tests.helpers.variants import tiny
+
+PAIRS = [(key(0), key(0, 1)), (key(1), key(1, 2))]
+
+
+def test_pairs_come_back(tmp_path: Path) -> None:
+    write_training_pairs(tmp_path, PAIRS)
+    radar, optical = (tuple(str(pair[at]) for pair in PAIRS) for at in (0, 1))
+    assert read_training_pairs(tmp_path) == TrainingPairs(radar, optical)
+
+
+def test_a_run_keeps_those_of_its_data_set(trained: Path) -> None:
+    table = read_pairs(Path("work/pairs.parquet"))
+    for name, dataset in {"spade4": 2, "p2phd1": 1}.items():
+        known = read_training_pairs(Path("runs") / name)
+        chosen = train_pairs(table, dataset)
+        assert known is not None and known.radar == tuple(str(pair.radar) for pair in chosen)
+        assert known.optical == tuple(str(pair.optical) for pair in chosen)
+
+
+def test_a_finished_run_that_lacks_them_writes_them_when_typed_again(trained: Path) -> None:
+    path = Path("runs/p2phd1") / TRAINING_PAIRS
+    before = path.read_bytes()
+    path.unlink()
+    assert read_training_pairs(path.parent) is None
+    train(tiny("p2phd1"), work=Path("work"), runs=Path("runs"))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["flipped", "list", "cut"])
+def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
+    write_training_pairs(tmp_path, PAIRS)
+    path = tmp_path / TRAINING_PAIRS
+    text = path.read_text()
+    damaged = {"flipped": text.replace("_2020", "_2021", 1), "list": "[]", "cut": text[:-9]}
+    path.write_text(damaged[damage])
+    with pytest.raises(InputError, match=TRAINING_PAIRS):
+        read_training_pairs(tmp_path)
+
+
+def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
+    about = {"format": 99, "scenes": "of another form"}
+    (tmp_path / TRAINING_PAIRS).write_text(json.dumps(about | {"check": json_sha256(about)}))
+    with pytest.raises(InputError, match="newer kit"):
+        read_training_pairs(tmp_path)

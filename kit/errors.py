@@ -4,7 +4,11 @@ Library code raises these and never exits; `kit.cli.main` turns them into a line
 code. Codes 0 (done), 1 (a bug), 2 (usage, from Typer) and 130 (interrupted) need no class.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
+
+_LISTED = 20
 
 
 class KitError(Exception):
@@ -36,6 +40,23 @@ class InputError(KitError, ValueError):
     def brief(self) -> str:
         """What is wrong with which file, for a list of many."""
         return f"{Path(self.where).name}: {self.problem}"
+
+
+def no_such(what: str, name: str | Path, known: Iterable[str], more: str = "") -> InputError:
+    """The error for a name that nothing has; says which names there are, and the closest of them.
+
+    Args:
+        what: what it should be the name of, such as "variant".
+        name: what the user gave.
+        known: the names that there are.
+        more: what else may be given.
+    """
+    names = list(dict.fromkeys(known))
+    closest = get_close_matches(str(name), names, n=1)
+    meant = f"did you mean {closest[0]}? " if closest else ""
+    rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    listed = f"known are {', '.join(names[:_LISTED])}{rest}" if names else "there is none"
+    return InputError(name, f"no such {what}", remedy=f"{meant}{listed}{more}")
 
 
 class CheckError(KitError):

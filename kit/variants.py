@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from kit.errors import InputError
+from kit.errors import InputError, no_such
 from kit.overlay import from_toml, overlay
 
 Model = Literal["spade", "pix2pixhd"]
@@ -173,10 +173,7 @@ def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
     elif name in VARIANTS:
         variant = VARIANTS[name]
     else:
-        known = ", ".join(VARIANTS)
-        raise InputError(
-            name, "no such variant", remedy=f"known are {known}, or a TOML file of your own"
-        )
+        raise no_such("variant", name, VARIANTS, ", or a TOML file of your own")
     changes: dict[str, Any] = {}
     for setting in settings:
         field, equals, text = setting.partition("=")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit.archive.reader import SUFFIX, name_danger
 from kit.archive.records import MAX_ENTRIES
-from kit.errors import InputError
+from kit.errors import InputError, no_such
 from kit.metrics import RULES
 from kit.overlay import from_toml
 
@@ -100,10 +100,17 @@ def find_layout(name: str | Path) -> Layout:
         return LAYOUTS[str(name)]
     if str(name).endswith(".toml"):
         return from_toml(Path(name), LAYOUTS)
-    known = ", ".join(LAYOUTS)
-    raise InputError(
-        name, "no such layout", remedy=f"known are {known}, or a TOML file of your own"
-    )
+    raise no_such("layout", name, LAYOUTS, ", or a TOML file of your own")
+
+
+def size_warning(height: int, width: int) -> str:
+    """What to know of tiles whose images some layouts refuse; empty if none does."""
+    sized = [layout for layout in LAYOUTS.values() if layout.size]
+    others = [layout for layout in sized if (height, width) != (layout.size, layout.size)]
+    if not others:
+        return ""
+    asked = ", ".join(f"{layout.name} ({layout.size}x{layout.size})" for layout in others)
+    return f"tiles of {height}x{width}: kit package needs --layout plain, as others refuse: {asked}"
 
 
 def name_images(scenes: Iterable[str], layout: Layout) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Lines, tables and progress bars on stderr; JSON on stdout.
+"""Lines and progress bars on stderr; JSON on stdout.
 
 Every command prints through this module alone, so that `--quiet` and `--json` hold everywhere.
 """
@@ -12,25 +12,35 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from kit.cli.grid import draw
+from kit.errors import OutputError
 from kit.files import finite
 from kit.progress import Advance
 
 SILENCE_SECONDS = 30
-# A log has no width, and what rich takes it for breaks the numbers of a wide table in two.
-_WIDTH = None if sys.stderr.isatty() or "COLUMNS" in os.environ else 160
-stderr = Console(
+
+
+class _Stderr(Console):
+    """The work goes on where nobody reads what it prints, as after `2>&1 | head`."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+# A log has no width, and what rich takes it for breaks the lines of a wide table in two.
+_WATCHED = sys.stderr is not None and sys.stderr.isatty()
+_WIDTH = None if _WATCHED or "COLUMNS" in os.environ else 160
+stderr = _Stderr(
     stderr=True, width=_WIDTH, highlight=False, soft_wrap=True, markup=False, emoji=False
 )
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that torchrun starts, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def start(json: bool, quiet: bool) -> Callable[[Any], None]:
@@ -38,9 +48,8 @@ def start(json: bool, quiet: bool) -> Callable[[Any], None]:
 
     Of the processes that torchrun starts, only the first prints.
     """
-    first = os.environ.get("RANK", "0") == "0"
-    stderr.quiet = quiet or not first
-    return emit if json and first else lambda _: None
+    stderr.quiet = quiet or not is_first()
+    return emit if json and is_first() else lambda _: None
 
 
 def write(text: str) -> None:
@@ -49,33 +58,52 @@ def write(text: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table: text to the left, numbers to the right."""
-    grid = Table(title=title, title_justify="left", title_style="bold")
-    for index, column in enumerate(columns):
-        numbers = rows and all(_is_number(row[index]) for row in rows)
-        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*map(str, row))
-    stderr.print(grid)
+    """Print a table that fits the terminal: text to the left, numbers to the right."""
+    stderr.print(draw(title, columns, [[*map(str, row)] for row in rows], stderr.width))
 
 
 def emit(value: Any) -> None:
-    """Write `value` to stdout as one JSON document; infinities and NaN become null, paths text."""
-    json.dump(finite(value), sys.stdout, indent=2, allow_nan=False, default=str)
-    sys.stdout.write("\n")
+    """Write `value` to stdout as one JSON document; infinities and NaN become null, paths text.
+
+    A reader that has read enough, such as `head`, ends nothing.
+
+    Raises:
+        OutputError: stdout is closed, or its disk is full.
+    """
+    text = json_text(value)
+    try:
+        if sys.stdout is None:
+            raise OSError("it is closed")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        sys.stdout = None  # the interpreter would try again at its end
+        problem = f"stdout: cannot be written ({error.strerror or error})"
+        raise OutputError(f"{problem}\n  give --json a reader, or leave it out") from error
+
+
+def json_text(value: Any) -> str:
+    """`value` as an indented JSON document."""
+    return json.dumps(finite(value), indent=2, allow_nan=False, default=str) + "\n"
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Advance]:
+def progress(title: str, waiting: str) -> Iterator[Advance]:
     """A bar with rate and time left while the block runs; yields what advances it.
 
     Where no terminal shows a bar, as in a log, a line is written every `SILENCE_SECONDS`.
+
+    Args:
+        title: what is done.
+        waiting: what is done before the number of things to do is known.
     """
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(),
         console=stderr,
@@ -83,22 +111,18 @@ def progress(title: str) -> Iterator[Advance]:
         disable=not stderr.is_terminal,
     )
     with bar:
-        task = bar.add_task(title, total=None, detail="")
-
+        task = bar.add_task(title, total=None, detail="", count=waiting)
         printed = time.monotonic()
 
         def advance(done: int, total: int, detail: str = "", /) -> None:
             nonlocal printed
+            so_far = f"{waiting} {done:,}" if done else waiting
+            count = f"{done}/{total}" if total else so_far
             if bar.disable and time.monotonic() - printed > SILENCE_SECONDS:
-                write(f"{title} {done}/{total or '?'} {detail}")
+                write(f"{title} {count} {detail}")
                 printed = time.monotonic()
             speed = bar.tasks[0].speed
             detail = detail or (f"{speed:.1f}/s" if speed else "")
-            bar.update(task, completed=done, total=total or None, detail=detail)
+            bar.update(task, completed=done, total=total or None, detail=detail, count=count)
 
         yield advance
-
-
-def _is_number(cell: object) -> bool:
-    text = str(cell).replace(",", "").replace("%", "").strip()
-    return text in ("", "-") or text.lstrip("+-").replace(".", "", 1).isdigit()

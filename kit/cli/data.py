@@ -74,7 +74,7 @@ def simulate(
     from kit.simulation.simulate import simulate
 
     emit = console.start(json, quiet)
-    with console.progress("simulating") as advance:
+    with console.progress("simulating", "choosing places") as advance:
         world = simulate(
             out,
             places=places,
@@ -127,13 +127,13 @@ def screen(
 
     emit = console.start(json, quiet)
     rule = CloudRule(scale, threshold, min_area, dilate)
-    with console.progress("screening") as advance:
+    with console.progress("screening", "looking for tiles") as advance:
         result = screen(
             data, work, rule=rule, max_cloud=max_cloud, scheduler=scheduler, advance=advance
         )
     tried = None
     if json or not quiet:
-        with console.progress("trying other rules") as advance:
+        with console.progress("trying other rules", "reading the table of scenes") as advance:
             tried = effects(work / SCENES, rule, max_cloud, advance=advance)
         emit(result.as_dict() | {"effects": asdict(tried)})
     if sheet:
@@ -208,7 +208,7 @@ def prepare(
 
     emit = console.start(json, quiet)
     rule = CloudRule(scale, threshold, min_area, dilate)
-    with console.progress("screening") as advance:
+    with console.progress("screening", "looking for tiles") as advance:
         summary = prepare(
             data,
             work,
@@ -237,6 +237,11 @@ def _show_summary(summary: "Summary", work: Path) -> None:
     ]
     console.table("Data", ("", "number"), rows)
     _show_rejected(summary.dropped, work)
+    from kit.archive.layout import size_warning
+
+    for size in summary.sizes:
+        if warning := size_warning(*map(int, size.split("x"))):
+            console.write(warning)
     if not summary.holdout:
         console.write(
             "no hold-out: a fifth of Dataset-2 is less than one pair; no variant can be validated"
@@ -260,7 +265,7 @@ def pack(work: Work = WORK, json: Json = False, quiet: Quiet = False) -> None:
     from kit.pairs.pack import pack
 
     emit = console.start(json, quiet)
-    with console.progress("packing") as advance:
+    with console.progress("packing", "reading the table of pairs") as advance:
         result = pack(work, advance=advance, announce=_show_plan)
     emit(asdict(result))
     _show_pack(result)

@@ -22,6 +22,8 @@ from kit.models.layers import instance_norm
 from kit.screening import counts
 from kit.tiles import reader
 
+_FOR_CARDS = {"cloud counts on CUDA", "engine: tensorrt", "engine: tensorrt-rtx"}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -34,7 +36,7 @@ class Finding:
 
 def inspect() -> tuple[Finding, ...]:
     """Inspect the interpreter, the kit, torch and its device, the compiled core, GDAL, the disk."""
-    return (
+    found = (
         Finding("python", platform.python_version(), sys.executable),
         Finding("kit", kit.__version__, str(Path(kit.__file__).parent)),
         Finding("torch", torch.__version__, _torch_build()),
@@ -47,6 +49,20 @@ def inspect() -> tuple[Finding, ...]:
         Finding("rasterio", rasterio.__version__, f"GDAL {rasterio.__gdal_version__}"),
         _disk(Path()),
     )
+    return found if _has_card() else tuple(map(_without_card, found))
+
+
+def _has_card() -> bool:
+    """Whether there is an NVIDIA card, be it one that torch does not reach."""
+    driver = Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
+    return driver or pick().type == "cuda"
+
+
+def _without_card(finding: Finding) -> Finding:
+    """What only a card needs is no fault of a machine that has none."""
+    if finding.name in _FOR_CARDS and finding.value == "none":
+        return Finding(finding.name, "-", "for NVIDIA cards; this machine has none")
+    return finding
 
 
 def _torch_build() -> str:

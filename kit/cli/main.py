@@ -4,6 +4,7 @@ Each file beside this one holds commands: their options, the call and what they 
 that do the work are imported by the command that needs them: torch alone takes a second or two.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 import kit
 from kit.cli import console, data, doctor, leaderboard, prediction, submission, training, variants
+from kit.cli.interrupt import acknowledged, resume_line
 from kit.errors import InputError, KitError
 
 INTERRUPTED = 130
@@ -45,17 +47,25 @@ for part in (data, training, prediction, submission, leaderboard, variants, doct
 
 def main() -> None:
     """Run the command line and exit with the code that `kit.errors` lists."""
+    _open_standard_files()
     try:
-        app(prog_name="kit")
+        with acknowledged():
+            app(prog_name="kit")
     except (KitError, OSError) as error:
         console.stderr.quiet = False
         console.write(f"error: {error}")
         sys.exit(error.exit_code if isinstance(error, KitError) else InputError.exit_code)
     except SystemExit as end:
-        if end.code == INTERRUPTED:
+        if end.code == INTERRUPTED and console.is_first():
             console.stderr.quiet = False
-            console.write(
-                "interrupted: kit screen, kit pack, kit train and kit predict resume where they "
-                "stopped; run the same command again"
-            )
+            console.write(resume_line(sys.argv[1:]))
         raise
+
+
+def _open_standard_files() -> None:
+    """Open what the caller has closed: else a file of ours becomes the stderr of some library."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

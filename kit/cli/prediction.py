@@ -129,7 +129,7 @@ def predict(
     from kit.prediction.predict import predict
 
     emit = console.start(json, quiet)
-    with console.progress("predicting") as advance:
+    with console.progress("predicting", "looking for tiles and engines") as advance:
         result = predict(
             ensemble,
             data,
@@ -141,9 +141,17 @@ def predict(
             overwrite=overwrite,
             advance=advance,
             report=console.write,
+            on_size=_warn_of_size,
         )
     emit(asdict(result))
     _show_prediction(result, predictions)
+
+
+def _warn_of_size(height: int, width: int) -> None:
+    from kit.archive.layout import size_warning
+
+    if warning := size_warning(height, width):
+        console.write(warning)
 
 
 def _show_prediction(result: "Prediction", folder: Path) -> None:

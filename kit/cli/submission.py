@@ -83,7 +83,7 @@ def package(
 
     emit = console.start(json, quiet)
     measure = find_layout(layout).measure
-    with console.progress("packaging") as advance:
+    with console.progress("packaging", "reading predictions") as advance:
         result = package(
             predictions=predictions,
             submissions=submissions,
@@ -133,7 +133,7 @@ def check(
 
     emit = console.start(json, quiet)
     started = time.perf_counter()
-    with console.progress("checking") as advance:
+    with console.progress("checking", "opening the archive") as advance:
         result = check(archive, find_layout(layout), expected, advance)
     seconds = time.perf_counter() - started
     emit(result.as_dict())
@@ -211,7 +211,7 @@ def score(
         return
     from kit.scoring.score import score
 
-    with console.progress("scoring") as advance:
+    with console.progress("scoring", "looking for truths") as advance:
         report = score(
             archive, truth, window_days=window_days, predictions=predictions, advance=advance
         )
@@ -228,7 +228,7 @@ def score(
 def _score_codabench(source: Path, output: Path) -> dict[str, float]:
     from kit.scoring.codabench import codabench
 
-    with console.progress("scoring") as advance:
+    with console.progress("scoring", "looking for truths") as advance:
         result = codabench(source, output, advance)
     rows = [(name, f"{value:.6g}") for name, value in result.scores.items()]
     console.table("Scores", ("measure", "value"), rows)
@@ -312,7 +312,7 @@ def reproduce(
     from kit.submission.reproduce import reproduce
 
     emit = console.start(json, quiet)
-    with console.progress("building again") as advance:
+    with console.progress("building again", "reading predictions") as advance:
         result = reproduce(
             manifest, predictions=predictions, runs=runs, work=work, out=out, advance=advance
         )

@@ -61,7 +61,7 @@ def train(
     from kit.training.train import train
 
     curves = tensorboard_writer(runs / chosen.name) if tensorboard else None
-    with console.progress(chosen.name) as advance:
+    with console.progress(chosen.name, "building the networks, and the first steps") as advance:
 
         def watch(record: dict[str, Any]) -> None:
             if event := _event(record):
@@ -225,7 +225,7 @@ def validate(
     from kit.training.validate import validate
 
     emit = console.start(json, quiet)
-    with console.progress("validating") as advance:
+    with console.progress("validating", "loading the first variant") as advance:
         rows = validate(variants or (), work=work, runs=runs, advance=advance)
     emit([{"variant": row.variant} | asdict(row.scores) for row in rows])
     _show_validation(rows)

@@ -20,7 +20,7 @@ def variants(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the paper's variants and ensembles, or the fields of a variant."""
+    """List variants and ensembles, or what --set changes."""
     emit = console.start(json, quiet)
     if list_fields:
         emit([asdict(field) for field in fields()])

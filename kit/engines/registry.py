@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kit.device import pick
 from kit.engines.backend import Backend
 from kit.engines.backends import eager, inductor, openvino, tensorrt, tensorrt_rtx
-from kit.errors import InputError
+from kit.errors import InputError, no_such
 
 BACKENDS: dict[str, Backend] = {
     "tensorrt": tensorrt,
@@ -26,9 +26,7 @@ def find_backend(name: str, target: str = "") -> Backend:
         InputError: the name is unknown, the backend is not usable here, or has no such target.
     """
     if name not in BACKENDS:
-        raise InputError(
-            name, "no such backend", remedy=f"choose auto or one of {', '.join(BACKENDS)}"
-        )
+        raise no_such("backend", name, ["auto", *BACKENDS])
     backend = BACKENDS[name]
     if not target:
         backend.require()

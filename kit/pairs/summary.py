@@ -1,5 +1,6 @@
 """`summary.json`: the paper's numbers for one folder of tiles, and the settings that gave them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ SUMMARY = "summary.json"
 class Summary:
     """How many scenes and pairs there are, and how many were dropped, by reason.
 
-    `train1` and `train2` are the pairs of Dataset-1 and Dataset-2 that training may see.
+    `train1` and `train2` are the pairs of Dataset-1 and Dataset-2 that training may see; `sizes`
+    counts the pairs by height and width, such as "256x256".
     """
 
     scenes_s1: int
@@ -28,6 +30,7 @@ class Summary:
     holdout: int
     train1: int
     train2: int
+    sizes: dict[str, int]
     dropped: dict[str, int]
 
 
@@ -44,6 +47,7 @@ def summarise(
         holdout=sum(pair.split == "holdout" for pair in pairs),
         train1=sum(pair.dataset1 and pair.split == "train" for pair in pairs),
         train2=sum(pair.dataset2 and pair.split == "train" for pair in pairs),
+        sizes=dict(Counter(f"{pair.height}x{pair.width}" for pair in pairs)),
         dropped=tally(rejected) | outside_dataset2(pairs) | _buffer(pairs),
     )
 

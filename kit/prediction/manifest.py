@@ -48,6 +48,11 @@ def manifest_path(folder: Path) -> Path:
     return folder / _NAME
 
 
+def predicted(predictions: Path) -> list[str]:
+    """The members that have predictions, sorted."""
+    return sorted(path.parent.name for path in predictions.glob(f"*/{_NAME}"))
+
+
 def read_manifest(folder: Path, remedy: str) -> Manifest:
     """The manifest of the predictions in `folder`.
 

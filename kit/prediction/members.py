@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import InputError
+from kit.errors import InputError, no_such
 from kit.prediction.averaging import Averaging, average
 from kit.prediction.image import image_path, read_image
 from kit.prediction.last import read_last
-from kit.prediction.manifest import manifest_path, read_manifest
-from kit.variants import ensemble_members
+from kit.prediction.manifest import manifest_path, predicted, read_manifest
+from kit.variants import ENSEMBLES, VARIANTS, ensemble_members
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,9 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
     Raises:
         InputError: one is missing, has other scenes than another, or another target space.
     """
+    for name in names:
+        if name not in VARIANTS and not (predictions / name).is_dir():
+            raise no_such("variant or ensemble", name, [*ENSEMBLES, *predicted(predictions)])
     found = tuple(read_member(predictions / name) for name in names)
     everything = set().union(*(member.scenes for member in found))
     if not everything:

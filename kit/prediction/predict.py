@@ -72,6 +72,7 @@ def predict(
     overwrite: bool = False,
     advance: Advance | None = None,
     report: Report = lambda _: None,
+    on_size: Callable[[int, int], None] = lambda height, width: None,
 ) -> Prediction:
     """Predict every radar scene under `data` with each member of the ensemble.
 
@@ -86,6 +87,7 @@ def predict(
         overwrite: replace predictions by other weights or of other tiles.
         advance: called with (done, total) over all members, for this process's share.
         report: takes a line about the engines.
+        on_size: called with the height and width of the first tile, before anything is predicted.
 
     Raises:
         InputError: a member is not trained, `data` holds no complete and readable radar scene, or
@@ -102,6 +104,8 @@ def predict(
     rejected = [item for item in found.rejected if not item.name.startswith("Sentinel2")]
     if not scenes:
         raise _nothing(data, rejected)
+    if size := first_size(scene.files[0] for scene in scenes.values()):
+        on_size(*size)
     with process_group(_PATIENCE) as group, ExitStack() as locks:
         group.on_all(lambda: _check_same_scenes(group, data, scenes))
         jobs = [

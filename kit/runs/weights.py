@@ -20,13 +20,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kit.errors import InputError
+from kit.errors import InputError, no_such
 from kit.files import atomic, sha256
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
-from kit.runs.folder import BEST
+from kit.runs.folder import BEST, trained_runs
 from kit.scaling import SCALING
-from kit.variants import Variant, from_dict, to_dict
+from kit.variants import ENSEMBLES, VARIANTS, Variant, from_dict, to_dict
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,8 @@ def read_run(runs: Path, name: str) -> Weights:
         InputError: as `read_weights`, or the folder holds the weights of another variant.
     """
     path = runs / name / BEST
+    if name not in VARIANTS and not (runs / name).is_dir():
+        raise no_such("variant or ensemble", name, [*ENSEMBLES, *VARIANTS, *trained_runs(runs)])
     weights = read_weights(path)
     if weights.variant.name != name:
         raise InputError(

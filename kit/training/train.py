@@ -154,7 +154,9 @@ def _resume(setup: RunSetup, state: State, log: RunLog) -> None:
             checkpoint.load_when_visible(state, checkpoint.at_step(folder, step))
 
     group.on_all(follow)
-    if resumed:
+    if resumed and state.epoch == setup.variant.total_epochs:
+        log.note(f"finished before, at step {state.step}; --overwrite trains it from the start")
+    elif resumed:
         log.note(f"resuming from step {state.step}")
     elif group.is_main and folders.read_records(setup.folder):
         log.note("no checkpoint yet: starting at step 0")

@@ -2,7 +2,13 @@
 
 import json
 import math
+import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from kit.cli import console
 
@@ -29,13 +35,58 @@ def test_an_empty_table_is_no_mistake(capsys) -> None:
 
 def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch) -> None:
     monkeypatch.setattr(console, "SILENCE_SECONDS", -1)
-    with console.progress("working") as advance:
+    with console.progress("working", "looking for work") as advance:
+        advance(0, 0)
+        advance(1200, 0)
         advance(3, 7, "l1 0.5")
-    assert capsys.readouterr().err == "working 3/7 l1 0.5\n"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["working looking for work ", "working looking for work 1,200 ",
+                     "working 3/7 l1 0.5"]  # fmt: skip
 
 
 def test_progress_says_nothing_of_short_work_where_nobody_watches(capsys) -> None:
-    with console.progress("working") as advance:
+    with console.progress("working", "looking for work") as advance:
         advance(1, 2)
         advance(2, 2, "with words")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_says_what_it_waits_for(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(console.stderr, "_force_terminal", True)
+    monkeypatch.setattr(console.stderr, "is_interactive", True)
+    monkeypatch.setenv("TERM", "xterm")
+    with console.progress("predicting", "looking for tiles") as advance:
+        advance(0, 0)
+        time.sleep(0.3)  # the bar is drawn ten times a second
+    shown = capsys.readouterr().err
+    assert "looking for tiles" in shown and "/?" not in shown
+
+
+def python(code: str, shell: str) -> subprocess.CompletedProcess[str]:
+    """Run kit code with its standard files as the shell redirects them."""
+    code = f"import sys, kit.cli.main as main; sys.argv = {['kit', *code.split()]}; main.main()"
+    line = f"{shlex.join([sys.executable, '-c', code])} {shell}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "message"),
+    [
+        ("| head -c 1; exit ${PIPESTATUS[0]}", 0, ""),
+        ("| true; exit ${PIPESTATUS[0]}", 0, ""),
+        (">&-", 5, "error: stdout: cannot be written (it is closed)"),
+        ("> /dev/full", 5, "error: stdout: cannot be written (No space left on device)"),
+        ("2>&- > /dev/null", 0, ""),
+    ],
+)
+def test_a_stdout_that_is_closed_or_full_is_no_traceback(
+    shell: str, code: int, message: str
+) -> None:
+    ended = python("variants --json -q", shell)
+    assert ended.returncode == code and ended.stderr.partition("\n")[0] == message
+    assert "Traceback" not in ended.stderr and "Exception" not in ended.stderr
+
+
+def test_a_stderr_that_nobody_reads_ends_nothing() -> None:
+    ended = python("variants --json", "2> >(true) | wc -c; exit ${PIPESTATUS[0]}")
+    assert ended.returncode == 0 and int(ended.stdout) > 100

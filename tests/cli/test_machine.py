@@ -7,6 +7,7 @@ import torch
 
 import kit
 from kit import native
+from kit.cli import machine
 from kit.cli.machine import Finding, inspect
 from kit.errors import InputError
 from kit.screening import counts
@@ -84,7 +85,15 @@ def test_tiles_are_as_the_kit_reads_them() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_no_cuda_counts_without_a_device_and_why() -> None:
+def test_a_machine_without_a_card_is_not_alarmed(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "_has_card", lambda: False)
+    for name in ("cloud counts on CUDA", "engine: tensorrt", "engine: tensorrt-rtx"):
+        assert find(name) == Finding(name, "-", "for NVIDIA cards; this machine has none")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch reaches the card")
+def test_a_card_that_torch_does_not_reach_is_told_why(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "_has_card", lambda: True)
     finding = find("cloud counts on CUDA")
     assert finding.value == "none"
     assert "nvcc" in finding.why or "CUDA error" in finding.why

@@ -1,6 +1,7 @@
 """The commands as a user types them: what they print, where, and how they end."""
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,12 +50,12 @@ def test_engines_are_built_ahead_and_what_cannot_be_had_is_exit_3(trained: Path,
     ]  # fmt: skip
     assert all((row["height"], row["width"]) == (32, 32) and row["rate"] > 0 for row in rows)
     for line, words in (
-        ("compile spade9", "kit train spade9"),
-        ("compile spade2 --backend warp", "choose auto or one of"),
+        ("compile spade9", "spade9: no such variant or ensemble"),
+        ("compile spade2 --backend warp", "known are auto, tensorrt"),
         ("compile spade2 --backend eager --precision int8", "does not compute in int8"),
         ("compile spade2 --backend eager --precision float32 --target sm89", "this machine alone"),
         ("compile spade2 --backend tensorrt", "pip install 'sar-to-optical-kit[tensorrt]'"),
-        ("predict --ensemble spade2 --input test --backend warp", "choose auto or one of"),
+        ("predict --ensemble spade2 --input test --backend warp", "known are auto, tensorrt"),
     ):
         code, _, err = kit(line)
         assert code == 3 and words in err, (line, err)
@@ -162,6 +163,19 @@ def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> No
     assert Path("runs/mine/weights.safetensors").exists()
 
 
+def test_a_finished_training_says_so(trained: Path, kit) -> None:
+    settings = " ".join(f"--set {text}" for text in TINY)
+    code, _, err = kit(f"train spade2 {settings}")
+    assert code == 0 and "finished before, at step 12; --overwrite trains it from the start" in err
+
+
+def test_tiles_that_a_layout_refuses_are_told_before_anything_is_made(trained: Path, kit) -> None:
+    words = "tiles of 32x32: kit package needs --layout plain"
+    assert words in kit("prepare data")[2]
+    err = kit("predict --ensemble spade2 --input test")[2]
+    assert err.index(words) < err.index("predicted by")
+
+
 def test_simulate_then_prepare(tmp_path: Path, kit, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, _, err = kit("simulate small --places 6 --test-places 1 --size 64 --json")
@@ -213,7 +227,11 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
         ("train spade2 --set width=4", 5, "was started with width=2, not 4; "),
         ("validate spade1", 3, "kit train spade1"),
         ("validate --runs nowhere", 3, "no trained run"),
-        ("predict --ensemble spade9 --input test", 3, "kit train spade9"),
+        ("predict --ensemble spade1 --input test", 3, "kit train spade1"),
+        ("predict --ensemble spade9 --input test", 3, "did you mean spade"),
+        ("predict --ensemble submission3 --input test", 3, "did you mean submission2?"),
+        ("package --ensemble submision2", 3, "did you mean submission2?"),
+        ("train spade2 --set widht=3", 3, "did you mean width?"),
         ("predict --ensemble spade2 --input nowhere", 3, "nowhere: no such folder"),
         ("predict --ensemble spade2 --input truth", 3, "no Sentinel-1 tile"),
         ("package", 3, "kit predict"),
@@ -290,19 +308,24 @@ def test_ctrl_c_saves_and_ends_with_130(trained: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "resume where they stopped" in err and "Traceback" not in err
+    shown = err.splitlines()
+    assert "interrupted: stopping once what is done is saved" in shown and "Traceback" not in err
+    assert shown[-1] == "interrupted; to go on: " + shlex.join(["kit", *command[3:]])
     assert list(Path("runs/long/checkpoints").glob("step-*/state.json"))
 
 
-def test_every_command_has_help_with_an_example(kit) -> None:
+def test_every_command_has_help_with_an_example(kit, monkeypatch) -> None:
     names = [*typer.main.get_group(main.app).commands]
     assert names == [
         "simulate", "screen", "prepare", "pack", "train", "train-all", "status", "validate",
         "compile", "predict", "package", "check", "score", "reproduce", "log", "leaderboard",
         "variants", "doctor",
     ]  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "..." not in kit("--help")[1].replace("[ARGS]...", "")
     for name in names:
         code, out, _ = kit(f"{name} --help")
+        assert max(map(len, out.splitlines())) <= 80
         assert code == 0 and f"Example: kit {name}" in out
         assert "--json" in out and "--quiet" in out
 

@@ -210,9 +210,15 @@ def test_the_digest_is_of_shape_and_values_not_of_the_file(tmp_path: Path) -> No
 
 def test_a_member_that_was_never_predicted(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
-        read_members(tmp_path, ["spade9"])
-    assert "spade9" in raised.value.where
-    assert "kit predict --ensemble spade9" in raised.value.remedy
+        read_members(tmp_path, ["spade1"])
+    assert "spade1" in raised.value.where
+    assert "kit predict --ensemble spade1" in raised.value.remedy
+
+
+def test_a_name_that_nothing_has_lists_what_is_predicted(tmp_path: Path) -> None:
+    write_member(tmp_path, "mine", {A: image(1, size=8)})
+    with pytest.raises(InputError, match=r"did you mean mine\? known are submission1.*mine"):
+        read_members(tmp_path, ["mime"])
 
 
 def test_a_scene_that_one_member_lacks(tmp_path: Path) -> None:

@@ -104,5 +104,12 @@ def test_weights_of_another_variant_are_refused(saved: Path) -> None:
 
 
 def test_missing_weights_say_what_to_train(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="kit train spade9"):
-        load_run(tmp_path, "spade9")
+    with pytest.raises(InputError, match="kit train spade1"):
+        load_run(tmp_path, "spade1")
+
+
+def test_a_name_that_no_variant_has_lists_those_that_there_are(saved: Path) -> None:
+    shutil.copytree(saved.parent, saved.parents[1] / "mine")
+    for name, closest in (("spade9", "spade"), ("mime", "mine"), ("submission3", "submission")):
+        with pytest.raises(InputError, match=f"did you mean {closest}.*known are .*mine"):
+            load_run(saved.parents[1], name)

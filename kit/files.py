@@ -1,28 +1,31 @@
-"""Files that appear complete or not at all, and the folders that every command shares.
+"""Files and folders that appear complete or not at all, and the folders that all commands share.
 
 Each artefact is written beside its final name, synced and renamed, so that a name in a folder is
-always a complete file, whatever killed the process that wrote it.
+always a complete file, whatever killed the process that wrote it, and nothing old goes before the
+new is there.
 """
 
+import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import math
 import os
+import shutil
 import stat
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from tokenize import TokenError
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import BusyError, InputError, OutputError
+from kit.errors import InputError, OutputError
+from kit.half_written import new_part
 
 AnyPath = str | os.PathLike[str]
 """What functions of the Python interface take for a path."""
@@ -36,50 +39,165 @@ SUBMISSIONS = Path("submissions")
 # The errors of the system where a file cannot be written.
 _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
-    errno.ENOTDIR, errno.EISDIR,
+    errno.ENOTDIR, errno.EISDIR, errno.EIO,
 }  # fmt: skip
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 # numpy reads the header of an array as Python source, and passes on what Python's parser raises.
 # Until 3.11.8 and 3.12.2 that raises SystemError now and then when two threads parse at a time, as
 # they share a counter (https://github.com/python/cpython/issues/106905).
 _PARSER = Lock()
 
-# Seconds that a lock is waited for: where `holder` may be looking, for an instant; and where a node
-# has died, whose lock NFS keeps for its lease, 90 s as a rule.
-_GLANCE = 0.15
-_LEASE = 120
-
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`, synced and renamed to it when the block succeeds.
+    """Yield where to write `path` until the block succeeds; then it is synced and gets its name.
 
     Raises:
         OutputError: the disk is full or may not be written to; what `path` was before stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with together(path.parent) as new:
+        yield new(path.name)
+
+
+@contextmanager
+def together(folder: Path) -> Iterator[Callable[[str], Path]]:
+    """Files of `folder` that appear together: all of them if the block succeeds, or none.
+
+    Yields a function that takes a name, perhaps in a folder of `folder`, and returns where to write
+    it. The names are given in the order in which they were asked for. If one of them cannot be, the
+    files before it are again what they were, where the file system has hard links.
+
+    Raises:
+        OutputError: the disk is full or may not be written to; what was there before stays.
+    """
+    names: list[str] = []
+    part = folder
+
+    def new(name: str) -> Path:
+        names.append(name)
+        make_folder((part / name).parent)
+        return part / name
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The umask cannot be asked for without changing it under other threads that write.
-        with temporary.open("wb") as made:
-            mode = stat.S_IMODE(os.fstat(made.fileno()).st_mode)
-        yield temporary
-        # safetensors writes for its owner alone; what is shared follows the umask like any file.
-        temporary.chmod(mode)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        # Libraries that write for us do not always say which file it was.
-        unnamed = error.filename is None and error.errno in _DISK
-        ours = str(error.filename) in {str(temporary), str(path.parent)}
-        if isinstance(error, OutputError) or not (unnamed or ours):
-            raise
-        raise _unwritable(path, error) from error
+        with _naming(folder):
+            make_folder(folder)
+            part = new_part(folder)
+        try:
+            yield new
+        except OSError as error:
+            raise _blamed(error, part, folder / ", ".join(names)) from error
+        with _naming(folder / ", ".join(names)):
+            _finish(part, folder, names)
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if part != folder:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _finish(part: Path, folder: Path, names: Sequence[str]) -> None:
+    """Sync the files in `part`, and give them their names in `folder`."""
+    # safetensors writes for its owner alone; what is shared follows the umask like any file. That
+    # cannot be asked for without changing it under other threads that write.
+    mode = stat.S_IMODE(part.stat().st_mode) & 0o666
+    for name in names:
+        (part / name).chmod(mode)
+        with (part / name).open("rb+") as written:
+            os.fsync(written.fileno())
+        make_folder((folder / name).parent)
+    before, done = part / ".before", list[str]()
+    try:
+        for name in names:
+            if len(names) > 1:
+                (before / name).parent.mkdir(parents=True, exist_ok=True)
+                with suppress(OSError):
+                    os.link(folder / name, before / name)
+            (part / name).replace(folder / name)
+            done.append(name)
+    except OSError:
+        for name in reversed(done):
+            with suppress(OSError):
+                _put_back(before / name, folder / name)
+        raise
+    for parent in {(folder / name).parent for name in names}:
+        sync_folder(parent)
+
+
+def _put_back(before: Path, path: Path) -> None:
+    if before.exists():
+        before.replace(path)
+    else:
+        path.unlink()
+
+
+@contextmanager
+def output(path: Path) -> Iterator[Path]:
+    """`atomic` for a path that the user has given.
+
+    A link is followed; what is no regular file, such as a device or a pipe, is written into.
+
+    Raises:
+        OutputError: it cannot be written, or is a folder.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder\n  give the name of a file")
+    # What a shell has opened for /dev/stdout is not to be replaced, whatever it is.
+    opened = os.path.abspath(path).startswith(("/dev/", "/proc/"))
+    if not opened and (path.is_file() or not path.exists()):
+        with atomic(Path(os.path.realpath(path))) as part:
+            yield part
+        return
+    with TemporaryDirectory() as folder:
+        yield Path(folder) / "output"
+        with _naming(path), path.open("wb") as file:
+            file.write((Path(folder) / "output").read_bytes())
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Give the folder `new`, beside `folder`, its name; what had it goes when the new one is there.
+
+    Raises:
+        OutputError: it cannot be done; `folder` is what it was.
+    """
+    with _naming(folder):
+        sync_folder(new)
+        if not folder.exists():
+            new.rename(folder)
+            sync_folder(folder.parent)
+            return
+        if not _exchange(new, folder):  # then the old name is missing for an instant
+            aside = new_part(folder.parent)
+            folder.rename(aside)
+            try:
+                new.rename(folder)
+            except OSError:
+                aside.rename(folder)
+                raise
+            aside.rename(new)
+        sync_folder(folder.parent)
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names at once; False where the system or the file system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    exchanged: int = renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    return exchanged == 0
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those that it lies in, each on disk in the one above it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir()
+        sync_folder(folder.parent)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def sync_folder(folder: Path) -> None:
@@ -112,7 +230,7 @@ def append(path: Path, data: bytes) -> int:
             file.write(data)
             return file.tell()
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -124,14 +242,23 @@ def read_json(path: Path, remedy: str) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is missing or is not JSON; `remedy` tells the user what to do.
+        InputError: the file is missing or is not JSON, or nests too deep or has a number too long
+            to be read; `remedy` tells the user what to do.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(path, "no such file", remedy=remedy) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, f"not readable as JSON ({error})", remedy=remedy) from None
+
+
+def read_object(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object; raises as `read_json`, and for anything else in it."""
+    found = read_json(path, remedy)
+    if not isinstance(found, dict):
+        raise InputError(path, f"holds no JSON object but {str(found)[:40]!r}", remedy=remedy)
+    return found
 
 
 def read_array(path: Path, remedy: str) -> NDArray[Any]:
@@ -162,75 +289,6 @@ def json_sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-@contextmanager
-def lock(folder: Path, restarted: bool = False) -> Iterator[None]:
-    """Hold `folder` for this process; the operating system frees it when the process ends, however.
-
-    Args:
-        folder: made if it is not there.
-        restarted: this process may follow one on a node that died, whose lock a file server keeps
-            for a while; another host's is then waited for.
-
-    Raises:
-        BusyError: another living process holds it; says which, and on which host.
-        OutputError: the folder cannot be written to, or its file system has no locks.
-    """
-    host = os.uname().nodename  # hosts may share a file system
-    begun = time.monotonic()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        opened = (folder / ".lock").open("a+")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    with opened as file:
-        while not _lock(folder, file):
-            file.seek(0)
-            owner = file.read().strip() or "?"
-            elsewhere = " on " in owner and not owner.endswith(f" on {host}")
-            if time.monotonic() - begun > (_LEASE if restarted and elsewhere else _GLANCE):
-                raise BusyError(f"{folder}: in use by process {owner}")
-            time.sleep(0.05)
-        with suppress(OSError):  # on a full disk it is held all the same
-            file.truncate(0)
-            os.write(file.fileno(), f"{os.getpid()} on {host}".encode())
-        yield
-
-
-def _lock(folder: Path, file: TextIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        remedy = "mount its file system with locks (flock), or give another folder"
-        raise OutputError(f"{folder}: cannot be locked ({error.strerror})\n  {remedy}") from error
-    return True
-
-
-def holder(folder: Path) -> str | None:
-    """The process that holds `folder` with `lock` and its host, or None; "?" if it does not say."""
-    try:
-        with (folder / ".lock").open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read().strip() or "?"
-    except OSError:
-        pass
-    return None
-
-
-def sweep_temporaries(folder: Path) -> None:
-    """Remove what killed processes left incomplete in a folder that the caller has locked."""
-    for path in folder.glob(".*.part"):
-        path.unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    remedy = "free disk space or give another folder, and run the same command again"
-    return OutputError(f"{path}: cannot be written ({error.strerror or error})\n  {remedy}")
-
-
 def finite(value: Any) -> Any:
     """`value` with every number that JSON cannot hold replaced by None."""
     if isinstance(value, float):
@@ -240,3 +298,33 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return value
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say that `path` cannot be written, whatever the system reports of the block."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _blamed(error: OSError, part: Path, where: Path) -> OSError:
+    """An error of what wrote into `part`, if it is one of writing, by the name that users know."""
+    if isinstance(error, OutputError):  # of a file written into the folder in the same way
+        return OutputError(str(error).replace(f"{part}/", f"{part.parent}/"))
+    # Libraries that write for us do not always say which file it was.
+    if error.filename is None:
+        return unwritable(where, error) if error.errno in _DISK else error
+    path = Path(os.fsdecode(error.filename))
+    if not path.is_relative_to(part):
+        return error
+    return unwritable(part.parent / path.relative_to(part), error)
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """What to raise where the system does not let `path` be written."""
+    remedy = "free disk space or give another folder, and run the same command again"
+    return OutputError(f"{path}: cannot be written ({error.strerror or error})\n  {remedy}")

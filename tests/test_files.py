@@ -1,15 +1,10 @@
-"""Artefacts appear whole or not at all, and a folder has one owner."""
+"""Artefacts appear whole or not at all."""
 
 import ast
 import errno
-import fcntl
 import hashlib
 import math
 import os
-import platform
-import subprocess
-import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -81,28 +76,6 @@ def test_sha256(tmp_path: Path) -> None:
     assert files.sha256(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
-    program = f"""
-from pathlib import Path
-from kit.files import lock
-with lock(Path({str(tmp_path)!r})):
-    print("held", flush=True)
-    input()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        owner = f"{holder.pid} on {platform.node()}"
-        with pytest.raises(BusyError, match=f"process {owner}$"), files.lock(tmp_path):
-            pass
-        assert files.holder(tmp_path) == owner
-        holder.kill()
-        holder.wait()
-        with files.lock(tmp_path):
-            pass
-
-
 def test_every_kind_of_failure_has_its_exit_code() -> None:
     assert [kind.exit_code for kind in (KitError, InputError, CheckError, BusyError)] == [
         1,
@@ -161,49 +134,6 @@ def test_one_thread_at_a_time_parses_the_header_of_an_array(
     assert most == 1
 
 
-def test_a_full_disk_does_not_keep_a_lock_from_being_held(tmp_path: Path, monkeypatch) -> None:
-    def full(*rest: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "write", full)
-    with files.lock(tmp_path), pytest.raises(BusyError, match=r"process \?"), files.lock(tmp_path):
-        pass
-
-
-def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch) -> None:
-    def none(*rest: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", none)
-    with pytest.raises(OutputError, match="cannot be locked"):
-        files.lock(tmp_path).__enter__()
-
-
-def test_the_lock_of_a_node_that_died_is_waited_for(tmp_path: Path) -> None:
-    with (tmp_path / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write("1 on a-node-that-died")
-        file.flush()
-        with pytest.raises(BusyError, match="a-node-that-died"), files.lock(tmp_path):
-            pass
-        end = threading.Timer(0.5, lambda: fcntl.flock(file, fcntl.LOCK_UN))
-        end.start()
-        with files.lock(tmp_path, restarted=True):
-            assert files.holder(tmp_path) == f"{os.getpid()} on {platform.node()}"
-        end.join()
-
-
-def test_only_another_hosts_lock_is_waited_for(tmp_path: Path) -> None:
-    begun = time.monotonic()
-    with (
-        files.lock(tmp_path),
-        pytest.raises(BusyError, match=platform.node()),
-        files.lock(tmp_path, restarted=True),
-    ):
-        pass
-    assert time.monotonic() - begun < files._LEASE / 2
-
-
 @pytest.mark.parametrize(("number", "harm"), [(errno.EINVAL, False), (errno.EIO, True)])
 def test_folders_that_cannot_be_synced_are_as_they_are(
     tmp_path: Path, monkeypatch, number: int, harm: bool
@@ -214,3 +144,129 @@ def test_folders_that_cannot_be_synced_are_as_they_are(
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="error") if harm else nullcontext():
         files.sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+def test_any_failing_operation_is_an_output_error_with_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    path = tmp_path / "table"
+    files.write_bytes(path, b"old")
+
+    def fail(*rest: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[name], fail)
+    with pytest.raises(OutputError, match=r"table: cannot be written \((No space|Input/output)"):
+        files.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_appear_together_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "b").write_text("old")
+    replace = Path.replace
+
+    def fail_at_c(path: Path, target: Path) -> Path:
+        if target.name == "c":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return replace(path, target)
+
+    def write(*names: str) -> None:
+        with files.together(tmp_path) as new:
+            for name in names:
+                new(name).write_text("new")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail_at_c)
+        with pytest.raises(OutputError):
+            write("a", "sub/x", "b", "c")
+    assert {path.name: path.read_text() for path in tmp_path.glob("?")} == {"a": "old", "b": "old"}
+    assert not list(tmp_path.glob("sub/*"))
+    write("a", "sub/x", "b", "c")
+    assert {path.read_text() for path in tmp_path.rglob("?")} == {"new"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "sub"]
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_folder_is_replaced_when_the_new_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool, fails: bool
+) -> None:
+    old, new = tmp_path / "set", tmp_path / "next"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "file").write_text(folder.name)
+    if not exchange:  # as on NFS
+        monkeypatch.setattr(files, "_exchange", lambda *rest: False)
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path == new:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(path, target)
+
+    if fails:
+        if exchange:
+            monkeypatch.setattr(files, "_exchange", lambda *rest: False)
+        monkeypatch.setattr(Path, "rename", fail)
+        with pytest.raises(OutputError, match="set: cannot be written"):
+            files.replace_folder(new, old)
+        assert (old / "file").read_text() == "set"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["next", "set"]
+    else:
+        files.replace_folder(new, old)
+        assert (old / "file").read_text() == "next"
+        assert list(tmp_path.iterdir()) == [old]
+
+
+def test_what_the_user_names_is_written_through(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_text("old")
+    link.symlink_to("real")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as thread:
+        received = thread.submit(pipe.read_bytes)
+        for path in (link, pipe, Path("/dev/null")):
+            with files.output(path) as part:
+                part.write_bytes(b"new")
+        assert received.result() == b"new"
+    assert link.is_symlink() and real.read_bytes() == b"new"
+    assert pipe.is_fifo() and Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"), [("/dev/full", "No space left"), (".", r"is a folder")]
+)
+def test_what_the_user_names_and_cannot_be_written(path: str, problem: str) -> None:
+    with pytest.raises(OutputError, match=problem), files.output(Path(path)) as part:
+        part.write_bytes(b"new")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 100_000, "1" * 5000, "[1]", "null", "1", '"a"'],
+    ids=["deep", "deep objects", "digits", "list", "null", "number", "text"],
+)
+def test_json_that_is_no_object_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"x\.json(.|\n)*do this"):
+        files.read_object(path, "do this")
+
+
+def test_new_folders_are_on_disk_in_those_above_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    files.make_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: cannot be written"):
+        files.write_bytes(tmp_path / "file" / "x", b"")

@@ -16,7 +16,8 @@ from typing import Any
 from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
 from kit.errors import BusyError, InputError
-from kit.files import json_sha256, lock, read_json, sha256, sync_folder, write_json
+from kit.files import json_sha256, read_json, sha256, sync_folder, write_json
+from kit.lock import lock
 from kit.progress import Report
 
 _RECORD = "engine.json"

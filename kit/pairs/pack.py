@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError, OutputError
-from kit.files import lock, sweep_temporaries
+from kit.half_written import sweep
+from kit.lock import lock
 from kit.native import cores
 from kit.pairs.shard import ARRAYS, FOLDER, PackedPair, Shard, name_of, read_shard
 from kit.pairs.shard_writer import ShardTask, write_shard
@@ -80,7 +81,7 @@ def pack(
         raise InputError(table, "no pair to train on", remedy=f"see {work / SUMMARY}")
     folder = work / FOLDER
     with lock(folder):
-        sweep_temporaries(folder)
+        sweep(folder)
         tasks = tuple(_tasks(folder, pairs))
         todo = tuple(task for task in tasks if not _is_done(task))
         others = _others(folder, tasks)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from kit.errors import InputError
-from kit.files import WORK, AnyPath, lock
+from kit.files import WORK, AnyPath
+from kit.lock import lock
 from kit.pairs.pairing import pair, split
 from kit.pairs.summary import SUMMARY, Summary, outside_dataset2, summarise, write_summary
 from kit.pairs.table import PAIRS, write_pairs

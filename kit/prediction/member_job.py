@@ -14,7 +14,7 @@ import numpy as np
 from kit.engines.backend import Plan, Spec
 from kit.engines.engine import Engine
 from kit.errors import BusyError, CheckError
-from kit.files import sweep_temporaries
+from kit.half_written import sweep
 from kit.models.infer import infer_batches
 from kit.prediction.image import image_path, image_paths
 from kit.prediction.journal import Journal
@@ -86,7 +86,7 @@ class MemberJob:
             self._journal.apply(old)
             unknown = [_UNKNOWN] if old.scenes else []
             new.engines = unknown if old.engines is None else old.engines
-        sweep_temporaries(self.folder)
+        sweep(self.folder)
         before = old.scenes if old else {}
         for key, scene in scenes.items():
             entry = {"tiles": sizes_and_times(scene.files), "nodata": None}

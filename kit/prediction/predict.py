@@ -21,7 +21,8 @@ from kit.engines.choose import candidates, choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import InputError
-from kit.files import ENGINES, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256, lock
+from kit.files import ENGINES, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256
+from kit.lock import lock
 from kit.prediction.last import write_last
 from kit.prediction.member_job import MemberJob
 from kit.prediction.pipeline import AHEAD, Writer, readings

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.files import RUNS, holder
+from kit.files import RUNS
+from kit.lock import holder
 from kit.runs.folder import CONFIG, finished, read_records, read_variant, saved
 from kit.variants import train_command
 

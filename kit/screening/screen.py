@@ -19,7 +19,9 @@ import pyarrow as pa
 
 import kit
 from kit.errors import InputError
-from kit.files import WORK, AnyPath, lock, sweep_temporaries
+from kit.files import WORK, AnyPath
+from kit.half_written import sweep
+from kit.lock import lock
 from kit.progress import Advance
 from kit.screening.executor import Workers, workers
 from kit.screening.measure import SCHEMA as MEASURES
@@ -115,7 +117,7 @@ def screen_locked(
         run = _Screener(store, rule, pool, len(found.scenes), advance)
         run.measure(found)
     store.sweep({path.name for path in run.paths})
-    sweep_temporaries(work)
+    sweep(work)
     write_screened(work / SCENES, run.paths)
     # Parts end in any order; the list does not.
     unreadable = sorted(run.rejected, key=lambda item: item.name)

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kit.files import sweep_temporaries, write_bytes
+from kit.files import write_bytes
+from kit.half_written import sweep
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.rule import CloudRule
 from kit.tiles.fingerprint import sizes_and_times
@@ -135,7 +136,7 @@ class Store:
 
     def sweep(self, names: set[str]) -> None:
         """Remove the files of parts other than these, and temporary ones."""
-        sweep_temporaries(self._folder)
+        sweep(self._folder)
         for path in self._folder.glob("*.parquet"):
             if path.name not in names:
                 path.unlink()

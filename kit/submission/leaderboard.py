@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import lock
+from kit.lock import lock
 from kit.submission.log import LOG, Cell, Log, read_log
 
 # Whether more is better.

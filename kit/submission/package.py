@@ -11,7 +11,6 @@ first.
 """
 
 import datetime
-import glob
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +24,16 @@ from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.archive.reader import name_danger
 from kit.errors import BusyError, CheckError, InputError
-from kit.files import PREDICTIONS, SUBMISSIONS, AnyPath, atomic, lock, sha256
+from kit.files import PREDICTIONS, SUBMISSIONS, AnyPath, atomic, sha256
+from kit.half_written import sweep
+from kit.lock import lock
 from kit.prediction.averaging import Averaging, averaging_text, parse_averaging
 from kit.prediction.members import Member, read_members, select
 from kit.progress import Advance
 from kit.scoring.score import Report, compare, ensemble_label
 from kit.scoring.truth import load_truth
 from kit.submission.build import Built, build
-from kit.submission.log import LOG, Log, read_log
+from kit.submission.log import Log, read_log
 
 STRETCHES = ("keep", "anchors")
 SHOWN = 10
@@ -100,9 +101,9 @@ def package(
     plan = _plan(predictions, ensemble, average, name, layout, expected, stretch)
     archive = submissions / f"{plan.name}.zip"
     with lock(submissions):
+        sweep(submissions)
         if archive.exists() and not overwrite:
             raise BusyError(f"{archive} exists\n  give --overwrite, or another --name")
-        _sweep(submissions, plan.name)
         log = read_log(submissions)
         loaded = load_truth(truth, list(plan.names), window_days, advance) if truth else None
         with atomic(archive) as part:
@@ -223,13 +224,6 @@ def _record(
         write_seconds=written.write_seconds,
         check_seconds=written.check_seconds,
     )
-
-
-def _sweep(submissions: Path, name: str) -> None:
-    """Remove what killed processes left half written in the folder, which the caller has locked."""
-    for file in (f"{name}.zip", f"{name}.json", LOG):
-        for part in submissions.glob(f".{glob.escape(file)}.*.part"):
-            part.unlink(missing_ok=True)
 
 
 def _match(scenes: Sequence[str], layout: Layout, expected: Path | None) -> dict[str, str]:

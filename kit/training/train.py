@@ -16,7 +16,9 @@ import torch
 from kit.device import keep_memory
 from kit.distributed import ProcessGroup, process_group, restarted
 from kit.errors import InputError
-from kit.files import RUNS, WORK, AnyPath, lock, sweep_temporaries
+from kit.files import RUNS, WORK, AnyPath
+from kit.half_written import sweep
+from kit.lock import lock
 from kit.pairs.dataset import PairDataset
 from kit.pairs.open_source import open_source
 from kit.pairs.source import WORKERS
@@ -94,8 +96,8 @@ def train(
             held.enter_context(lock(folder, restarted()))
             folders.claim(folder, variant, fingerprint(pairs), overwrite and not restarted())
             write_training_pairs(folder, ((pair.radar, pair.optical) for pair in chosen))
-            sweep_temporaries(folder)
-            sweep_temporaries(folder / folders.SAMPLES)
+            sweep(folder)
+            sweep(folder / folders.SAMPLES)
             checkpoint.sweep(folder / folders.CHECKPOINTS)
 
         group.on_main(claim)

@@ -17,7 +17,7 @@ import pytest
 
 import kit.pairs.pack
 from kit.errors import BusyError, InputError, OutputError
-from kit.files import lock
+from kit.lock import lock
 from kit.pairs.open_source import open_source
 from kit.pairs.pack import Packed, PackPlan, pack
 from kit.pairs.pack_source import PackSource
@@ -59,7 +59,7 @@ def prepared(**options: int) -> tuple[Pair, ...]:
 
 
 def contents() -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in PACK.glob("*") if path.name != ".lock"}
+    return {path.name: path.read_bytes() for path in PACK.glob("[!.]*")}
 
 
 def read_all(pairs: tuple[Pair, ...]) -> None:
@@ -280,7 +280,7 @@ def test_a_full_disk_ends_the_run_and_the_next_goes_on(
     def full(descriptor: int) -> None:
         nonlocal calls
         calls += 1
-        if calls == 11:  # two for each file, three files for each shard
+        if calls == 12:  # one for the folder, two for each file, three files for each shard
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(descriptor)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
-from kit.files import holder, lock, write_json
+from kit.files import write_json
+from kit.lock import holder, lock
 from kit.runs.folder import append_record, claim, read_records, truncate_metrics
 from kit.runs.status import status
 from tests.helpers.variants import tiny

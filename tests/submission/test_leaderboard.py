@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import BusyError, InputError
-from kit.files import lock
+from kit.lock import lock
 from kit.submission.leaderboard import Agreement, kendall, leaderboard, log
 from kit.submission.log import LOG_COLUMNS
 

@@ -22,7 +22,8 @@ from kit.archive.layout import LAYOUTS
 from kit.archive.made_with import made_with
 from kit.archive.manifest import predictions_digest, read_manifest
 from kit.errors import BusyError, CheckError, InputError, OutputError
-from kit.files import lock, sha256
+from kit.files import sha256
+from kit.lock import lock
 from kit.prediction.averaging import Averaging
 from kit.prediction.averaging import average as average_images
 from kit.prediction.image import digest

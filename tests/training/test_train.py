@@ -21,7 +21,7 @@ import kit.training.trainer
 import kit.training.validate
 import kit.training.validator
 from kit.errors import BusyError, CheckError, InputError
-from kit.files import lock
+from kit.lock import lock
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
 from kit.runs.folder import finished

@@ -140,7 +140,7 @@ def output(path: Path) -> Iterator[Path]:
         OutputError: it cannot be written, or is a folder.
     """
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder\n  give the name of a file")
+        raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     # What a shell has opened for /dev/stdout is not to be replaced, whatever it is.
     opened = os.path.abspath(path).startswith(("/dev/", "/proc/"))
     if not opened and (path.is_file() or not path.exists()):
@@ -249,7 +249,9 @@ def read_json(path: Path, remedy: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(path, "no such file", remedy=remedy) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError(path, "is nested too deeply", remedy=remedy) from None
+    except (OSError, ValueError) as error:
         raise InputError(path, f"not readable as JSON ({error})", remedy=remedy) from None
 
 

@@ -183,7 +183,7 @@ def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
             )
         try:
             changes |= tomllib.loads(f"{field} = {text}")
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             changes[field] = text
     return overlay(variant, changes, variant.name)
 

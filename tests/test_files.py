@@ -241,7 +241,7 @@ def test_what_the_user_names_is_written_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "problem"), [("/dev/full", "No space left"), (".", r"is a folder")]
+    ("path", "problem"), [("/dev/full", "No space left"), (".", "Is a directory")]
 )
 def test_what_the_user_names_and_cannot_be_written(path: str, problem: str) -> None:
     with pytest.raises(OutputError, match=problem), files.output(Path(path)) as part:

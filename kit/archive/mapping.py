@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kit.archive.reader import name_danger
 from kit.errors import InputError
-from kit.files import read_json, write_bytes, write_json
+from kit.files import output, read_json, write_bytes, write_json
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
 from kit.tiles.netcdf import Plane
 from kit.tiles.reader import read_scene
@@ -117,9 +117,7 @@ def read_list(path: Path, remedy: str) -> Any:
         return read_json(path, remedy)
     except InputError:
         raise
-    except RecursionError:
-        raise InputError(path, "is nested too deeply for a list of names", remedy=remedy) from None
-    except (OSError, ValueError) as error:  # a number of too many digits, a path with a NUL
+    except (OSError, ValueError) as error:  # a path with a NUL
         where = ascii(str(path))[1:-1]
         raise InputError(where, f"not readable as JSON ({error})", remedy=remedy) from None
 
@@ -182,6 +180,9 @@ def write_mapping(truth: TruthSet, path: Path, year: Literal["2022", "2023"] = "
             say it: names with other than plain letters, truths without a scene in their name or
             of other pixels than uint16, and submissions that not all truths of an input share.
     """
+    if path.exists() and not path.is_file():
+        problem = "is not a regular file, beside which the truths could be"
+        raise InputError(path, problem, remedy="give the name of a file")
     written: dict[str, tuple[Path | Plane, ...]] = {}
     mapping: dict[str, object] = {}
     for sar in truth.inputs:
@@ -206,7 +207,8 @@ def write_mapping(truth: TruthSet, path: Path, year: Literal["2022", "2023"] = "
         if true.paths not in done:
             _write(true, path.parent / FOLDER, year)
             done.add(true.paths)
-    write_json(path, mapping)
+    with output(path) as part:
+        write_json(part, mapping)
     return path
 
 

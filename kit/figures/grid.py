@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from kit.errors import InputError
-from kit.files import write_bytes
+from kit.files import output
 
 BRIGHTEN = 2.0
 _GAP = 4
@@ -82,7 +82,8 @@ def write_png(image: Image.Image, path: Path) -> Path:
     """Write an image, completely or not at all."""
     data = io.BytesIO()
     image.save(data, "PNG")
-    write_bytes(path, data.getvalue())
+    with output(path) as part:
+        part.write_bytes(data.getvalue())
     return path
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kit.archive.mapping import SarInput, Truth, read_pixels
 from kit.archive.reader import to_unit
 from kit.errors import InputError
-from kit.files import atomic
+from kit.files import output
 from kit.metrics import mae, mse, psnr
 from kit.scaling import scale_optical, stretch
 
@@ -141,7 +141,7 @@ def write_images(path: Path, images: Sequence[ImageScore]) -> None:
         }
     )
     # Arrow does not say which file it could not write.
-    with atomic(path) as part, part.open("wb") as file:
+    with output(path) as part, part.open("wb") as file:
         pq.write_table(table, file)
 
 

@@ -24,7 +24,7 @@ from kit.archive.manifest import (
 )
 from kit.archive.writer import Sink
 from kit.errors import BusyError, InputError
-from kit.files import WORK, atomic, sha256
+from kit.files import WORK, output, sha256
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.image import digest
 from kit.prediction.members import Member, read_member
@@ -193,7 +193,7 @@ def _build(
         checksum = _Checksum()
         built = into(checksum)
         return str(checksum), built
-    with atomic(out) as part, part.open("wb") as file:
+    with output(out) as part, part.open("wb") as file:
         built = into(file)
     return sha256(out), built
 

@@ -246,7 +246,8 @@ def read_json(path: Path, remedy: str) -> Any:
             to be read; `remedy` tells the user what to do.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        # From bytes: what Windows saves may be UTF-16, or have a byte order mark.
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(path, "no such file", remedy=remedy) from None
     except RecursionError:

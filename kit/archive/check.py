@@ -26,6 +26,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from kit.archive.contents import is_added
 from kit.archive.expected import read_expected
 from kit.archive.layout import Layout
 from kit.archive.reader import (
@@ -101,11 +102,13 @@ def check(
         with open_archive(archive) as opened:
             # ZipInfo.is_dir fails on a name without a letter.
             entries = [e for e in opened.infolist() if not e.filename.endswith("/")]
-            found = [*_asked(entries, names)] if names else [*_unasked(archive, entries, layout)]
+            files = [entry for entry in entries if not is_added(entry.filename)]
+            found = [*_asked(files, names)] if names else [*_unasked(archive, files, layout)]
+            found += _added(entries)
             found += _entry_findings(opened.infolist())
             dangers = list(_danger_findings(opened.infolist()))
             found += dangers
-            wanted = set(names) or {e.filename for e in entries if _is_image(e.filename, layout)}
+            wanted = set(names) or {e.filename for e in files if _is_image(e.filename, layout)}
             images = [entry for entry in entries if entry.filename in wanted]
             if dangers:
                 problem = "not read further: it contains an unsafe entry"
@@ -193,6 +196,14 @@ def _unasked(
     yield Finding(
         archive.name, "its names were compared with no list of names", remedy, harmless=True
     )
+
+
+def _added(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
+    """One line for all files that a desktop added to the archive."""
+    if added := [entry.filename for entry in entries if is_added(entry.filename)]:
+        few = f"the first of {len(added)} files" if len(added) > 1 else "a file"
+        problem = f"is {few} that Finder or Explorer added"
+        yield Finding(added[0], problem, "the server ignores them", harmless=True)
 
 
 def _entry_findings(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.archive.reader import SUFFIX, name_danger
+from kit.archive.contents import SUFFIX
+from kit.archive.reader import name_danger
 from kit.archive.records import MAX_ENTRIES
 from kit.errors import InputError, no_such
 from kit.metrics import RULES

@@ -1,9 +1,8 @@
 """The mapping of a server: which truths its submissions are compared with.
 
-In: the JSON of the 2022 or the 2023 server, or the truths found in a folder. Out: for each SAR
-input its submissions and its truths; or that JSON, with a folder `truth/` of the images that it
-names: all that an organiser needs to score by. Refused by name: a mapping of another shape, a name
-that is not below its folder, what the shape of 2023 cannot express.
+In: the JSON of the 2022 or the 2023 server. Out: for each SAR input its submissions and its truths.
+Refused by name: a mapping of another shape, a name that is not below its folder, one that fits two
+images of the archive.
 """
 
 import datetime
@@ -11,22 +10,23 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.archive.contents import ImageNames
+from kit.archive.layout import LAYOUTS
 from kit.archive.reader import name_danger
 from kit.errors import InputError
-from kit.files import output, read_json, write_bytes, write_json
+from kit.files import read_json
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
 from kit.tiles.netcdf import Plane
 from kit.tiles.reader import read_scene
-from kit.tiles.tiff import decode_tiff, encode_tiff, write_tile
+from kit.tiles.tiff import decode_tiff
 
-FOLDER = "truth"
-# Anything else could end a key of 2023, which the server's code evaluates.
-_PLAIN = re.compile(r"[\w./-]+", re.ASCII)
+# The server of 2023 puts this folder before the names of submissions and of truths by itself.
+ROOT_2023 = LAYOUTS["2023"].root
 # Anything may follow the date, such as the `_1` that numbers several images of one scene.
 _SCENE = re.compile(r"(?<![\d.])-?\d+\.\d+_-?\d+\.\d+_\d{4}_\d{2}_\d{2}(?!\d)")
 # How Python writes a list of names; one that needs an escape is no name of a file of the challenge.
@@ -130,9 +130,10 @@ def parse_mapping(where: Path, mapping: Any, images: Sequence[str] = ()) -> tupl
     `images` that has that name.
 
     Raises:
-        InputError: it has another shape, or a name in it is not that of a file below `where`.
+        InputError: it has another shape, a name in it is not that of a file below `where`, or one
+            fits two images.
     """
-    entries = {PurePosixPath(image).name: image for image in images}
+    entries = ImageNames(images)
     year = mapping_year(mapping)
     if year and (names := _count_names(mapping)) > MAX_LISTED:
         raise InputError(where, f"lists {names:,} names, more than {MAX_LISTED:,}", remedy=REMEDY)
@@ -160,58 +161,6 @@ def read_pixels(truth: Truth) -> NDArray[np.generic]:
     return read_scene("Sentinel2", truth.paths)
 
 
-def write_mapping(truth: TruthSet, path: Path, year: Literal["2022", "2023"] = "2022") -> Path:
-    """Write the truths of a set, and the mapping that names them.
-
-    2022: `{input: {truth: [submission, ...]}}`, each truth one TIFF of three bands. 2023:
-    `{"['submission', ...]": [truth, ...]}`, each truth three tiles B4, B3, B2. Pixels stay as they
-    are. `load_truth` on the mapping then finds the same inputs as before.
-
-    Args:
-        truth: the inputs, their submissions and their truths.
-        path: the JSON; the truths go to `truth/` beside it.
-        year: the shape.
-
-    Returns:
-        `path`.
-
-    Raises:
-        InputError: a truth cannot be read, two truths have one name, or the shape of 2023 cannot
-            say it: names with other than plain letters, truths without a scene in their name or
-            of other pixels than uint16, and submissions that not all truths of an input share.
-    """
-    if path.exists() and not path.is_file():
-        problem = "is not a regular file, beside which the truths could be"
-        raise InputError(path, problem, remedy="give the name of a file")
-    written: dict[str, tuple[Path | Plane, ...]] = {}
-    mapping: dict[str, object] = {}
-    for sar in truth.inputs:
-        names = {}
-        for true in sar.truths:
-            name = names[true] = f"{FOLDER}/{_name(true)}"
-            if written.setdefault(name, true.paths) != true.paths:
-                raise InputError(true.name, "is the name of two truths", remedy="rename one")
-            if year == "2023" and true.submissions != sar.submissions:
-                problem = f"is not a truth of all submissions of {sar.name}"
-                raise InputError(true.name, problem, remedy="the shape of 2023 cannot express that")
-        if year == "2022":
-            mapping[sar.name] = {names[true]: list(true.submissions) for true in sar.truths}
-        else:
-            if odd := [name for name in sar.submissions if not _PLAIN.fullmatch(name)]:
-                raise InputError(
-                    odd[0], "contains other characters than letters, digits, . / _ and -"
-                )
-            mapping[str(list(sar.submissions))] = list(names.values())
-    done = set()
-    for true in (true for sar in truth.inputs for true in sar.truths):
-        if true.paths not in done:
-            _write(true, path.parent / FOLDER, year)
-            done.add(true.paths)
-    with output(path) as part:
-        write_json(part, mapping)
-    return path
-
-
 def _count_names(mapping: Mapping[str, Any]) -> int:
     lists = [
         names
@@ -221,9 +170,7 @@ def _count_names(mapping: Mapping[str, Any]) -> int:
     return sum(len(names) for names in lists if isinstance(names, list))
 
 
-def _input_2022(
-    where: Path, sar: str, listed: Mapping[str, Any], entries: Mapping[str, str]
-) -> SarInput:
+def _input_2022(where: Path, sar: str, listed: Mapping[str, Any], entries: ImageNames) -> SarInput:
     if not listed:
         raise InputError(where, f"lists no truth for {sar[:80]!r}", remedy=REMEDY)
     _plain(where, sar)
@@ -235,22 +182,22 @@ def _input_2022(
     return SarInput(sar, tuple(submissions), truths)
 
 
-def _input_2023(
-    where: Path, key: str, listed: Sequence[Any], entries: Mapping[str, str]
-) -> SarInput:
+def _input_2023(where: Path, key: str, listed: Sequence[Any], entries: ImageNames) -> SarInput:
     # The server evaluates these keys as code; texts between quotes are all that they need to be.
     names = [text[1:-1] for text in re.findall(_TEXT, key)] if _LIST.fullmatch(key) else None
     submissions = _names(where, key, names, entries)
     truths = tuple(
-        Truth(name, _tiles_of(where, name), submissions) for name in _names(where, key, listed, {})
+        Truth(name, _tiles_of(where, name), submissions)
+        for name in _names(where, key, listed, ImageNames(()))
     )
     return SarInput(submissions[0], submissions, truths)
 
 
-def _names(where: Path, key: str, names: object, entries: Mapping[str, str]) -> tuple[str, ...]:
+def _names(where: Path, key: str, names: object, entries: ImageNames) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         raise InputError(where, f"no list of names at {key[:80]!r}", remedy=REMEDY)
-    return tuple(entries.get(name, _plain(where, name)) for name in dict.fromkeys(names))
+    plain = dict.fromkeys(_plain(where, name) for name in names)
+    return tuple(entries.find(name) or name for name in plain)
 
 
 def _plain(where: Path, name: str) -> str:
@@ -267,25 +214,9 @@ def _tiles_of(where: Path, name: str) -> tuple[Path, ...]:
         raise InputError(
             where, f"{name} cannot be the name of a truth", remedy="expected Sentinel2_<scene>.tiff"
         )
-    folder = (where.parent / name).parent
-    return tuple(folder / str(TileName("Sentinel2", band, key)) for band in RGB_BANDS)
-
-
-def _name(truth: Truth) -> str:
-    key = scene_in(truth.name)
-    return f"Sentinel2_{key}.tiff" if key else Path(truth.name).name
-
-
-def _write(truth: Truth, folder: Path, year: str) -> None:
-    pixels = read_pixels(truth)
-    if year == "2022":
-        write_bytes(folder / _name(truth), encode_tiff(pixels))
-        return
-    key = scene_in(truth.name)
-    if key is None or pixels.dtype != "uint16":
-        problem = f"holds {pixels.dtype}" if key else "has no place and date in its name"
-        raise InputError(
-            truth.name, problem, remedy="the truths of 2023 are tiles B4, B3, B2 of uint16"
-        )
-    for band, tile in zip(RGB_BANDS, pixels, strict=True):
-        write_tile(folder, TileName("Sentinel2", band, key), tile)
+    tiles = [str(TileName("Sentinel2", band, key)) for band in RGB_BANDS]
+    beside = (where.parent / name).parent
+    # That server reads files.json from the folder that holds the folder of the tiles.
+    below = (where.parent / ROOT_2023 / name).parent
+    folder = below if (below / tiles[0]).is_file() and not (beside / tiles[0]).is_file() else beside
+    return tuple(folder / tile for tile in tiles)

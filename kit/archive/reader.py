@@ -18,17 +18,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.archive.contents import SUFFIX, Contents, sort_contents
 from kit.archive.records import REMEDY, broken, check_directory, check_members
 from kit.errors import InputError
 from kit.scaling import UINT16_MAX
 from kit.tiles.tiff import decode_tiff
 
-SUFFIX = ".tiff"
 # Far above any image of the challenge (0.4 MB), far below what a hostile archive may decompress to.
 MAX_ENTRY_BYTES = 64 << 20
 # Deflate packs an image of one colour a thousandfold; what is as large as this is no such image.
 _LARGE_BYTES, _MAX_RATIO = 4 << 20, 200
 _LONGEST_NAME = 255
+_BACKSLASH = r"has \ in its name where folders are separated by /"
+_POWERSHELL = " (Windows PowerShell 5 writes such zips: zip with another program)"
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 _FILE_TYPES = {0, stat.S_IFREG, stat.S_IFDIR}
 _LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): UINT16_MAX}
@@ -67,8 +69,8 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
 
 
-def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
-    """The names of the images in an archive, sorted.
+def read_contents(archive: zipfile.ZipFile) -> Contents:
+    """The names of the images in an archive, and of what else is in it.
 
     Raises:
         InputError: there is none, an entry, image or not, is unsafe, or two are one file to
@@ -83,16 +85,16 @@ def image_names(archive: zipfile.ZipFile) -> tuple[str, ...]:
         raise InputError(where, f"{name!r} occurs {times} times", remedy="keep one")
     for one, other in same_but_for_case(archive.namelist()):
         raise InputError(where, f"{other!r} differs from {one!r} only in case", remedy="keep one")
-    names = sorted(name for name in archive.namelist() if name.endswith(SUFFIX))
-    if not names:
+    contents = sort_contents(archive.namelist())
+    if not contents.images:
         raise InputError(where, f"contains no image named *{SUFFIX}")
-    return tuple(names)
+    return contents
 
 
 def danger(entry: zipfile.ZipInfo) -> str:
     """Why an entry must not be read or unpacked; empty if it may."""
     if problem := name_danger(entry.orig_filename):
-        return problem
+        return problem + _POWERSHELL * (problem == _BACKSLASH)
     if entry.filename != entry.orig_filename:
         return f"has a second name, {entry.filename!r}"
     kind = stat.S_IFMT(entry.external_attr >> 16)
@@ -111,8 +113,10 @@ def name_danger(name: str) -> str:
     A good name is a plain relative path with `/` between its parts; a folder's ends in one.
     """
     parts = name.removesuffix("/").split("/")
-    if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+    if name.startswith("/") or ".." in parts or ":" in name:
         return "points outside the archive's folder"
+    if "\\" in name:
+        return _BACKSLASH
     if not name.isprintable():
         return "has a name with control characters"
     if "" in parts or "." in parts:

@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 import kit
-from kit.cli import console, data, doctor, leaderboard, prediction, submission, training, variants
+from kit.cli import (
+    console,
+    data,
+    doctor,
+    leaderboard,
+    prediction,
+    reproduction,
+    scoring,
+    submission,
+    training,
+    variants,
+)
 from kit.cli.interrupt import acknowledged, resume_line
 from kit.errors import InputError, KitError
 
@@ -41,7 +52,17 @@ def top(
     """From Sentinel-1 radar tiles to Sentinel-2 images in a checked upload archive."""
 
 
-for part in (data, training, prediction, submission, leaderboard, variants, doctor):
+for part in (
+    data,
+    training,
+    prediction,
+    submission,
+    scoring,
+    reproduction,
+    leaderboard,
+    variants,
+    doctor,
+):
     app.add_typer(part.app)
 
 

@@ -1,4 +1,4 @@
-"""kit package, check, score and reproduce: from predictions to a scored upload archive."""
+"""kit package and check: from predictions to an upload archive."""
 
 import dataclasses
 import time
@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Json, Overwrite, Predictions, Quiet, Runs, Submissions, Window, Work
-from kit.errors import CheckError, InputError
-from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
-from kit.metrics import RULES
+from kit.cli.options import Json, Overwrite, Predictions, Quiet, Submissions, Window
+from kit.cli.scoring import show_report
+from kit.errors import CheckError
+from kit.files import PREDICTIONS, SUBMISSIONS
 
 if TYPE_CHECKING:
     from kit.archive.check import Checked
-    from kit.scoring.score import Report
     from kit.submission.package import Package
-    from kit.submission.reproduce import Reproduction
 
 app = typer.Typer()
 
@@ -31,13 +29,6 @@ class Stretch(StrEnum):
 
     keep = "keep"
     anchors = "anchors"
-
-
-class Year(StrEnum):
-    """The year whose form a mapping of truths has."""
-
-    y2022 = "2022"
-    y2023 = "2023"
 
 
 Layout = Annotated[str, typer.Option(help="2022, 2023, plain, or a TOML file of your own.")]
@@ -156,187 +147,6 @@ def _show_findings(archive: Path, result: "Checked") -> None:
             console.write(f"and {len(result.findings) - _SHOWN} more; --json lists them all")
     if result.ok:
         console.write(f"{archive}: {result.images} images; nothing that the server would reject")
-
-
-@app.command(epilog="Example: kit score submissions/submission2.zip TRUTH --sheet score.png")
-def score(
-    archive: Annotated[
-        Path, typer.Argument(metavar="ARCHIVE", help="An archive that kit package wrote.")
-    ],
-    truth: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TRUTH",
-            help="A folder of Sentinel-2 tiles or a .nc file, or the server's mapping as JSON.",
-        ),
-    ],
-    window_days: Window = 7,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Write a PNG of inputs, predictions and truth here.")
-    ] = None,
-    worst: Annotated[
-        bool, typer.Option("--worst", help="Show the images of largest MAE, worst first.")
-    ] = False,
-    per_scene: Annotated[
-        Path | None, typer.Option(help="Write the errors of each image here, as Parquet.")
-    ] = None,
-    mapping: Annotated[
-        Path | None,
-        typer.Option(help="Write the truths as a server's mapping, their images beside it."),
-    ] = None,
-    year: Annotated[
-        Year | None, typer.Option(help="The form of that mapping; default: 2022.")
-    ] = None,
-    codabench: Annotated[
-        bool,
-        typer.Option("--codabench", help="ARCHIVE and TRUTH are Codabench's INPUT and OUTPUT."),
-    ] = False,
-    predictions: Predictions = PREDICTIONS,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Score an archive by every measure.
-
-    Its members, and an image of the mean colour of the training, get a row each.
-    """
-    if worst and not sheet:
-        raise InputError("--worst", "requires --sheet")
-    if year and not mapping:
-        raise InputError("--year", "requires --mapping")
-    if codabench and (sheet or per_scene or mapping):
-        raise InputError("--codabench", "cannot be combined with --sheet, --per-scene, --mapping")
-    emit = console.start(json, quiet)
-    if codabench:
-        emit(_score_codabench(archive, truth))
-        return
-    from kit.scoring.score import score
-
-    with console.progress("scoring", "looking for truths") as advance:
-        report = score(
-            archive, truth, window_days=window_days, predictions=predictions, advance=advance
-        )
-    emit(report.as_dict())
-    show_report(report)
-    if per_scene:
-        _write_errors(report, per_scene)
-    if mapping:
-        _write_mapping(report, mapping, year or Year.y2022)
-    if sheet:
-        _write_sheet(archive, report, sheet, predictions, worst)
-
-
-def _score_codabench(source: Path, output: Path) -> dict[str, float]:
-    from kit.scoring.codabench import codabench
-
-    with console.progress("scoring", "looking for truths") as advance:
-        result = codabench(source, output, advance)
-    rows = [(name, f"{value:.6g}") for name, value in result.scores.items()]
-    console.table("Scores", ("measure", "value"), rows)
-    console.write(f"scores: {result.path}")
-    return result.scores
-
-
-def _write_errors(report: "Report", path: Path) -> None:
-    from kit.scoring.images import write_images
-
-    write_images(path, report.images)
-    console.write(f"errors of each image: {path}")
-
-
-def _write_mapping(report: "Report", path: Path, year: Year) -> None:
-    from kit.archive.mapping import TruthSet, write_mapping
-
-    write_mapping(TruthSet(report.inputs, ()), path, year.value)
-    console.write(f"mapping: {path}")
-
-
-def _write_sheet(
-    archive: Path, report: "Report", path: Path, predictions: Path, worst: bool
-) -> None:
-    from kit.scoring.sheet import gallery
-
-    gallery(
-        archive,
-        report.inputs,
-        path,
-        predictions=predictions,
-        images=report.own_images(),
-        worst_first=worst,
-    )
-    console.write(f"sheet: {path}")
-
-
-def show_report(report: "Report") -> None:
-    """Print the scores of the baseline, each member and the archive, and the measures' rules."""
-    rows = (*report.rows, *([report.other] if report.other else []))
-    values = [row.as_dict() for row in rows]
-    # A measure a line, so that all numbers stay intact on a terminal of 80 columns.
-    lines = [
-        (name, *("inf" if row[name] is None else f"{row[name]:.4g}" for row in values))
-        for name in RULES
-    ]
-    titles = ("", *(row.name.partition(" (")[0] for row in rows))
-    console.table(f"Scores of {report.rows[-1].scores.n} images", titles, lines)
-    for name, rule in RULES.items():
-        console.write(f"  {name}: {rule}")
-    if report.unscored:
-        first = report.unscored[0]
-        console.write(
-            f"not scored: {len(report.unscored)} images without a clear truth within "
-            f"--window-days, {first} first"
-        )
-    for name in report.absent:
-        console.write(
-            f"no row for {name}: its predictions are missing, incomplete or of other weights"
-        )
-
-
-@app.command(epilog="Example: kit reproduce submissions/submission2.json")
-def reproduce(
-    manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="The .json beside an archive.")
-    ],
-    predictions: Predictions = PREDICTIONS,
-    runs: Runs = RUNS,
-    work: Work = WORK,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the archive here; must not exist yet.")
-    ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Build an archive again from its parts, and list what differs.
-
-    Ends with exit code 4 if it differs or cannot be built.
-    """
-    from kit.submission.reproduce import reproduce
-
-    emit = console.start(json, quiet)
-    with console.progress("building again", "reading predictions") as advance:
-        result = reproduce(
-            manifest, predictions=predictions, runs=runs, work=work, out=out, advance=advance
-        )
-    emit(result.as_dict())
-    _show_reproduction(result)
-    if not result.same:
-        problem = "differs" if result.found else "cannot be built"
-        raise CheckError(f"{manifest}: the archive {problem}")
-
-
-def _show_reproduction(result: "Reproduction") -> None:
-    rows = [(part.name, part.state, part.problem) for part in result.parts]
-    console.table("Parts", ("part", "state", "problem"), rows)
-    for part in result.parts:
-        if part.remedy:
-            console.write(f"{part.name}: {part.remedy}")
-    if result.entries:
-        console.write(f"{len(result.entries)} images differ: {', '.join(result.entries[:_SHOWN])}")
-    for name, (then, now) in result.versions.items():
-        console.write(f"{name}: {then} then, {now} now")
-    if result.same:
-        console.write(f"the same bytes: sha256 {result.expected}")
-    if result.out:
-        console.write(f"written: {result.out}")
 
 
 def _rate(images: int, seconds: float) -> str:

@@ -9,19 +9,18 @@ zip. Out: `scores.json`. Refused by name: a submission that lacks an image or ho
 be scored, links, and files of any size.
 """
 
-import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from kit.archive.contents import SUFFIX, Contents, is_added, sort_contents
 from kit.archive.mapping import read_mapping
 from kit.archive.reader import (
     MAX_ENTRY_BYTES,
-    SUFFIX,
-    image_names,
+    name_danger,
     open_archive,
+    read_contents,
     read_image,
     to_unit,
 )
@@ -31,21 +30,26 @@ from kit.progress import Advance
 from kit.scoring.images import Image
 from kit.scoring.score import as_sent, compare_images
 from kit.scoring.truth import load_truth
+from kit.scoring.walk import walk
 from kit.tiles.tiff import decode_tiff
 
 SHOWN = 10
-# What the archiver of macOS adds, which holds no data.
-_JUNK = "__MACOSX"
+# What the platform adds to a submission.
+_METADATA = "metadata"
 
 Load = Callable[[str], Image]
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The file that was written, and the numbers in it, by the names of `metrics.RULES`."""
+    """The file that was written, and the numbers in it, by the names of `metrics.RULES`.
+
+    `passed_over` are the files of the submission that are no images.
+    """
 
     path: Path
     scores: dict[str, float]
+    passed_over: tuple[str, ...] = ()
 
 
 def codabench(source: Path, output: Path, advance: Advance | None = None) -> Scored:
@@ -66,8 +70,12 @@ def codabench(source: Path, output: Path, advance: Advance | None = None) -> Sco
     path.unlink(missing_ok=True)
     mapping = _mapping(source / "ref")
     with ExitStack() as stack:
-        names, load = _submission(source / "res", stack)
-        listed = {name for sar in read_mapping(mapping, names) for name in sar.submissions}
+        contents, load = _submission(source / "res", stack)
+        names = contents.images
+        read_mapping(mapping)  # what is wrong with it by itself is not the submission's fault
+        with _blaming_the_submission():
+            inputs = read_mapping(mapping, names)
+        listed = {name for sar in inputs for name in sar.submissions}
         _refuse_missing(listed, names)
         truth = load_truth(mapping, names)
 
@@ -85,11 +93,13 @@ def codabench(source: Path, output: Path, advance: Advance | None = None) -> Sco
     numbers = report.rows[-1].as_dict()
     scores = {name: value for name, value in numbers.items() if value is not None}
     write_json(path, scores)
-    return Scored(path, scores)
+    passed_over = tuple(name for name in contents.passed_over if name != _METADATA)
+    return Scored(path, scores, passed_over)
 
 
 def _mapping(folder: Path) -> Path:
-    found = [path for path in sorted(folder.rglob("*.json")) if _JUNK not in path.parts]
+    names = _files(folder)
+    found = [folder / name for name in names if name.endswith(".json") and not is_added(name)]
     if len(found) != 1:
         problem = f"contains {len(found)} JSON files; expected one mapping"
         raise InputError(
@@ -98,32 +108,38 @@ def _mapping(folder: Path) -> Path:
     return found[0]
 
 
-def _submission(folder: Path, stack: ExitStack) -> tuple[Sequence[str], Load]:
-    """The names of the images sent, and what reads one of them."""
-    names = [name for name in _files(folder) if _JUNK not in name.split("/")]
-    if images := [name for name in names if name.endswith(SUFFIX)]:
-        return images, _unpacked(folder)
-    zips = [name for name in names if name.endswith(".zip")]
+def _submission(folder: Path, stack: ExitStack) -> tuple[Contents, Load]:
+    """What was sent, and what reads an image of it."""
+    contents = sort_contents(_files(folder, regular=True))
+    if contents.images:
+        for name in contents.images:
+            if problem := name_danger(name):
+                raise CheckError(f"{name!r} in the submission {problem}")
+        return contents, _unpacked(folder)
+    zips = [name for name in contents.passed_over if name.endswith(".zip")]
     if len(zips) != 1:
         problem = f"neither an image named *{SUFFIX} nor exactly one zip"
         raise CheckError(f"the submission contains {problem}")
     with _blaming_the_submission():
         opened = stack.enter_context(open_archive(folder / zips[0]))
-        return image_names(opened), lambda name: read_image(opened, name)
+        return read_contents(opened), lambda name: read_image(opened, name)
 
 
-def _files(folder: Path) -> list[str]:
-    """The files in a folder, as names relative to it, sorted; links are refused, not followed."""
+def _files(folder: Path, *, regular: bool = False) -> list[str]:
+    """The files in a folder, as names relative to it, sorted; links are not followed.
+
+    Raises:
+        InputError: there is no such folder.
+        CheckError: `regular` is asked for, and there is a link or something else that is no file.
+    """
     if not folder.is_dir():
         raise InputError(folder, "no such folder", remedy="give INPUT with ref and res in it")
     found = []
-    for parent, folders, files in os.walk(folder):
-        for path in (Path(parent, name) for name in (*folders, *files)):
-            name, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
-            if stat.S_ISREG(mode):
-                found.append(name)
-            elif not stat.S_ISDIR(mode):
-                raise CheckError(f"{name!r} in the submission is a link or not a regular file")
+    for entry in walk(folder):
+        name = Path(entry.path).relative_to(folder).as_posix()
+        if regular and not entry.is_file(follow_symlinks=False):
+            raise CheckError(f"{name!r} in the submission is a link or not a regular file")
+        found.append(name)
     return sorted(found)
 
 

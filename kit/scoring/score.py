@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.mapping import SarInput, TruthSet, scene_in
-from kit.archive.reader import image_names, open_archive, read_image, to_unit
+from kit.archive.reader import open_archive, read_contents, read_image, to_unit
 from kit.files import PREDICTIONS, AnyPath, finite
 from kit.metrics import Scores, official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
@@ -60,7 +60,7 @@ class Report:
     their predictions are missing, incomplete or of other weights. `other` is the archive as it
     would score with anchors, or without where it has them (see `kit.prediction.anchors`); None
     where that is not known. `images` are the errors behind the rows, and `inputs` the truths that
-    they were measured by.
+    they were measured by. `passed_over` are the files of the archive that are no images.
     """
 
     rows: tuple[Row, ...]
@@ -69,6 +69,7 @@ class Report:
     other: Row | None = None
     images: tuple[ImageScore, ...] = ()
     inputs: tuple[SarInput, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
     def own_images(self) -> tuple[ImageScore, ...]:
         """The errors of the archive's own images."""
@@ -81,6 +82,7 @@ class Report:
             "other": self.other and {"name": self.other.name} | self.other.as_dict(),
             "unscored": list(self.unscored),
             "absent": list(self.absent),
+            "passed_over": list(self.passed_over),
         }
 
 
@@ -111,11 +113,12 @@ def score(
     archive, truth = Path(archive), Path(truth)
     predictions = Path(predictions) if predictions else None
     with open_archive(archive) as opened:
-        images = image_names(opened)
+        contents = read_contents(opened)
+    images = contents.images
     found = load_truth(truth, images, window_days, advance)
     made_from = find_provenance(archive, images, predictions)
     manifest = made_from.manifest
-    return compare(
+    report = compare(
         archive,
         found,
         ensemble_label(manifest.variants, manifest.averaging) or archive.name,
@@ -128,6 +131,7 @@ def score(
         absent=made_from.absent,
         scenes=manifest.scenes,
     )
+    return dataclasses.replace(report, passed_over=contents.passed_over)
 
 
 def compare(

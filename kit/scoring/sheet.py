@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.mapping import SarInput, scene_in
-from kit.archive.reader import image_names, open_archive, read_image, to_unit
+from kit.archive.reader import open_archive, read_contents, read_image, to_unit
 from kit.figures.grid import write_grid
 from kit.metrics import psnr
 from kit.scaling import scale_radar
@@ -53,7 +53,7 @@ def gallery(
         InputError: the archive or the truth is not usable.
     """
     with open_archive(archive) as opened:
-        names = image_names(opened)
+        names = read_contents(opened).images
         found = load_truth(truth, names, window_days).inputs if isinstance(truth, Path) else truth
         chosen = _worst(found, images) if worst_first else _spread(found)
         made_from = find_provenance(archive, names, predictions)

@@ -7,7 +7,6 @@ Refused by name: tiles of other places or dates, a mapping of another shape, a t
 that is not there.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.archive.contents import require_one_folder
 from kit.archive.mapping import REMEDY, SarInput, Truth, TruthSet, read_mapping, scene_in
 from kit.errors import InputError
 from kit.progress import Advance
+from kit.scoring.walk import walk
 from kit.screening.counts import COLUMNS, count
 from kit.screening.rule import CloudRule
 from kit.tiles import netcdf
@@ -38,9 +39,11 @@ def load_truth(
         advance: called with the truths examined for clouds, and their number.
 
     Raises:
-        InputError: there is no truth for any image, or the mapping or a file of it is not usable.
+        InputError: there is no truth for any image, an image cannot be told from another, or the
+            mapping or a file of it is not usable.
     """
     if path.is_dir() or path.suffix == netcdf.SUFFIX:
+        require_one_folder(images)
         return _from_tiles(path, images, window_days, advance)
     inputs = read_mapping(path, images)
     listed = {name for sar in inputs for name in sar.submissions}
@@ -129,16 +132,7 @@ def _files(source: Path) -> list[Path]:
     """The files in a folder and in all below it, linked ones too but each once; or one file."""
     if not source.is_dir():
         return [source]
-    found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
-    for name, folders, files in os.walk(source, followlinks=True):
-        status = os.stat(name)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        found += (Path(name, file) for file in files)
-    return sorted(found)
+    return sorted(Path(entry.path) for entry in walk(source, follow_links=True))
 
 
 def _near(

@@ -186,6 +186,19 @@ def test_without_a_list_all_else_is_compared(tmp_path: Path) -> None:
     assert not look(tmp_path, make_zip([]), None).ok
 
 
+def test_what_a_desktop_adds_is_one_harmless_line(tmp_path: Path) -> None:
+    """And a name of it is no other spelling of an image that is missing."""
+    both = [Entry(ONE, GOOD), Entry(TWO, GOOD)]
+    added = [Entry(b"__MACOSX/._" + ONE[4:], b"\0\5"), Entry(b"CH3/._" + ONE[4:], b"\0\5")]
+    for names in (NAMES, None):
+        found = look(tmp_path, make_zip([*both, *added, Entry(b".DS_Store", b"Bud1")]), names)
+        assert (found.ok, found.images) == (True, 2)
+        line = f"__MACOSX/._{NAMES[0][4:]} is the first of 3 files that Finder or Explorer added"
+        assert [line] == [text for text in said(found) if UNCOMPARED not in text]
+    found = look(tmp_path, make_zip([both[1], *added]))
+    assert f"{NAMES[0]} is missing" in said(found)
+
+
 def test_what_the_server_unpacks_unasked_must_be_whole_too(tmp_path: Path) -> None:
     both = [Entry(ONE, GOOD), Entry(TWO, GOOD)]
     found = look(tmp_path, make_zip([*both, Entry(b"old.tiff", b"abc")]))
@@ -205,7 +218,7 @@ LINK, FIFO = stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o644
         (Entry(b"CH3/../../a.tiff", GOOD), "points outside"),
         (Entry(b"/etc/a.tiff", GOOD), "points outside"),
         (Entry(b"C:\\a.tiff", GOOD), "points outside"),
-        (Entry(b"CH3\\a.tiff", GOOD), "points outside"),
+        (Entry(b"CH3\\a.tiff", GOOD), "Windows PowerShell 5 writes such zips"),
         (Entry(b"CH3//a.tiff", GOOD), "not a plain path"),
         (Entry(b"./a.tiff", GOOD), "not a plain path"),
         (Entry(b"", GOOD), "not a plain path"),

@@ -9,7 +9,8 @@ import pytest
 
 from kit.archive.expected import read_expected
 from kit.archive.layout import LAYOUTS
-from kit.archive.mapping import SarInput, Truth, TruthSet, write_mapping
+from kit.archive.mapping import SarInput, Truth, TruthSet
+from kit.archive.mapping_writer import write_mapping
 from kit.errors import InputError
 from kit.scoring.score import score
 from kit.scoring.truth import load_truth
@@ -83,11 +84,30 @@ def test_the_shapes_are_those_of_the_servers(tmp_path: Path) -> None:
 
     text = write_mapping(found, tmp_path / "b" / "files.json", "2023").read_text()
     second = {tuple(ast.literal_eval(key)): value for key, value in json.loads(text).items()}
-    assert [*second] == [tuple(names[:2]), tuple(names[2:])]
+    # That server puts "translation/" before the names of submissions and of truths by itself.
+    bare = [name.removeprefix("CH3/") for name in names]
+    assert [*second] == [tuple(bare[:2]), tuple(bare[2:])]
+    of = {name.removeprefix("truth/"): dn for name, dn in of.items()}
+    images = {name.removeprefix("CH3/"): pixels for name, pixels in images.items()}
     assert row.official_2023 == pytest.approx(server_2023(second, of, images), abs=1e-12)
-    assert sorted(path.name for path in (tmp_path / "b" / "truth").iterdir()) == sorted(
+    assert sorted(path.name for path in (tmp_path / "b" / "translation").iterdir()) == sorted(
         f"Sentinel2_{band}_{scene}.tiff" for band in ("B4", "B3", "B2") for scene in truths
     )
+
+
+@pytest.mark.parametrize("folder", ["", "translation", "truth"])
+def test_a_mapping_of_2023_is_read_wherever_its_tiles_lie(tmp_path: Path, folder: str) -> None:
+    """Beside it, a folder deeper as on the server, or where the names say, as older kits wrote."""
+    data(tmp_path / "data")
+    archive = sent(tmp_path, "translation")
+    before = score(archive, tmp_path / "data")
+    path = write_mapping(TruthSet(before.inputs, ()), tmp_path / "files.json", "2023")
+    for tile in (tmp_path / "translation").iterdir():
+        (tmp_path / folder).mkdir(exist_ok=True)
+        tile.rename(tmp_path / folder / tile.name)
+    if folder == "truth":
+        path.write_text(path.read_text().replace('"Sentinel2', '"truth/Sentinel2'))
+    assert score(archive, path).rows == before.rows
 
 
 def test_package_scores_by_the_folder_and_by_its_mapping_alike(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from rasterio.io import MemoryFile
 
 from kit.archive.reader import (
     danger,
-    image_names,
     name_danger,
     open_archive,
+    read_contents,
     read_image,
     to_unit,
 )
@@ -40,7 +40,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     write_archive(path, ((name, encode_tiff(pixels)) for name, pixels in images.items()))
     with open_archive(path) as archive:
-        assert image_names(archive) == tuple(images)
+        assert read_contents(archive).images == tuple(images)
         for name, pixels in images.items():
             np.testing.assert_array_equal(read_image(archive, name), pixels)
     assert zipfile.ZipFile(path).testzip() is None
@@ -152,7 +152,7 @@ def test_an_entry_that_is_a_danger_spoils_the_archive(
     with open_archive(path) as archive:
         assert any(danger(entry) for entry in archive.infolist())
         with pytest.raises(InputError):
-            image_names(archive)
+            read_contents(archive)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_names_that_are_one_file_to_some_reader_are_refused(
     )
     with open_archive(tmp_path / "a.zip") as archive:
         with pytest.raises(InputError, match=problem) as raised:
-            image_names(archive)
+            read_contents(archive)
         assert raised.value.remedy == "keep one"
 
 
@@ -188,7 +188,7 @@ def test_entries_that_unfold_to_too_much_or_are_packed_otherwise(tmp_path: Path)
     path = zip_of(tmp_path / "a.zip", [(NAME, bytes(65 << 20))])
     assert path.stat().st_size < 1 << 20
     with open_archive(path) as archive:
-        for read in (lambda: image_names(archive), lambda: read_image(archive, NAME)):
+        for read in (lambda: read_contents(archive), lambda: read_image(archive, NAME)):
             with pytest.raises(InputError, match="decompresses to 65 MiB"):
                 read()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as writer:
@@ -266,7 +266,7 @@ def test_what_is_not_an_archive(tmp_path: Path) -> None:
     zip_of(path, [("CH3/a.tif", b"x")])
     with open_archive(path) as archive:
         with pytest.raises(InputError, match="contains no image"):
-            image_names(archive)
+            read_contents(archive)
         with pytest.raises(InputError, match="no such entry"):
             read_image(archive, NAME)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.archive.reader import image_names, open_archive, read_image
+from kit.archive.reader import open_archive, read_contents, read_image
 from kit.archive.records import MAX_ENTRIES
 from kit.errors import InputError
 from tests.helpers.archives import image, tiff
@@ -27,7 +27,7 @@ def opened(folder: Path, data: bytes) -> tuple[str, ...]:
     path = folder / "a.zip"
     path.write_bytes(data)
     with open_archive(path) as archive:
-        names = image_names(archive)
+        names = read_contents(archive).images
         for name in names:
             np.testing.assert_array_equal(read_image(archive, name), PIXELS)
     return names

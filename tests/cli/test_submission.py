@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit.cli import console, submission
+from kit.cli import console, scoring
 from kit.metrics import RULES, Scores
 from kit.scoring.score import Report, Row
 
@@ -18,7 +18,7 @@ def test_no_number_of_a_report_is_cut_on_a_narrow_terminal(
             0.0654321, 19.54321)
         for i, name in enumerate((*names, "with anchors"))
     ]  # fmt: skip
-    submission.show_report(Report(tuple(rows[:-1]), (), other=rows[-1]))
+    scoring.show_report(Report(tuple(rows[:-1]), (), other=rows[-1]))
     shown = capsys.readouterr().err
     grid = [line for line in shown.splitlines() if line.startswith("│")]
     assert max(map(len, grid)) <= 80

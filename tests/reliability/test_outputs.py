@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.archive.mapping import SarInput, Truth, TruthSet, write_mapping
+from kit.archive.mapping import SarInput, Truth, TruthSet
+from kit.archive.mapping_writer import write_mapping
 from kit.errors import InputError, OutputError
 from kit.figures.grid import write_grid
 from kit.scoring.images import write_images

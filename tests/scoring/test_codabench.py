@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.archive.mapping import write_mapping
+from kit.archive.mapping_writer import write_mapping
 from kit.archive.reader import MAX_ENTRY_BYTES
 from kit.errors import CheckError, InputError
 from kit.metrics import RULES
@@ -122,6 +122,44 @@ def test_images_that_cannot_be_scored_are_named(bundle: Path) -> None:
     with (res / NAMES[0]).open("wb") as file:
         file.truncate(MAX_ENTRY_BYTES + 1)
     refused(bundle, NAMES[0], "larger than 64 MiB")
+
+
+def test_two_folders_of_the_same_names_are_refused(bundle: Path) -> None:
+    """Where the mapping lists names without folders, the last by sort must not win."""
+    mapping = bundle / "app" / "input" / "ref" / "mappings.json"
+    mapping.write_text(mapping.read_text().replace("CH3/", ""))
+    res = unpack(bundle)
+    (res / "Thumbs.db").write_bytes(b"x")
+    (res / "more.tif").write_bytes(b"x")
+    scores = run(bundle)
+    assert scores.scores["n"] == 2
+    assert scores.passed_over == ("more.tif",)
+    shutil.copytree(res / "CH3", res / "old")
+    refused(bundle, "has the name of another image, CH3/Sentinel2_")
+
+
+def test_names_of_powershell_are_explained(bundle: Path) -> None:
+    res = unpack(bundle)
+    shutil.rmtree(res / "CH3")
+    (res / NAMES[0].replace("/", "\\")).write_bytes(encode_tiff(image(1, 16)))
+    refused(bundle, "where folders are separated by /")
+    shutil.rmtree(res)
+    res.mkdir()
+    images = [(name.replace("/", "\\"), encode_tiff(image(1, 16))) for name in NAMES]
+    write_archive(res / "mine.zip", images)
+    refused(bundle, "Windows PowerShell 5 writes such zips")
+
+
+def test_folders_nested_deeper_than_pythons_stack(bundle: Path) -> None:
+    res = unpack(bundle)
+    deep = [res.joinpath(*["a"] * depth) for depth in range(1, 1201)]
+    for folder in deep:
+        folder.mkdir()
+    try:
+        assert run(bundle).scores["n"] == 2
+    finally:  # pytest's own clean-up would call itself for each level
+        for folder in reversed(deep):
+            folder.rmdir()
 
 
 def test_links_are_refused_and_not_followed(bundle: Path) -> None:

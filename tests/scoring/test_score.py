@@ -110,7 +110,7 @@ def test_dict_of_a_report(tmp_path: Path) -> None:
     archive = archive_of(tmp_path, {NAME: image(1, 16), OTHER: image(2, 16)})
     values = score(archive, tmp_path / "truth").as_dict()
     numbers = {*RULES, "n"}
-    assert values.keys() == numbers | {"rows", "other", "unscored", "absent"}
+    assert values.keys() == numbers | {"rows", "other", "unscored", "absent", "passed_over"}
     assert values["rows"] == [{"name": "archive.zip"} | {key: values[key] for key in numbers}]
     assert values["other"].keys() == numbers | {"name"}
     assert values["unscored"] == [B]
@@ -244,6 +244,36 @@ def test_hostile_and_broken_archives(tmp_path: Path) -> None:
     path.write_bytes(data[:500] + b"\0" * 9 + data[509:])
     with pytest.raises(InputError, match="damaged"):
         score(path, tmp_path / "truth")
+
+
+def test_an_older_copy_of_the_images_is_not_taken_for_more_of_them(tmp_path: Path) -> None:
+    """The server reads one folder: the best of two would score better than what it scores."""
+    write_truth(tmp_path / "truth", A, digital_numbers(1, 16))
+    sent = {NAME: image(1, 16), f"old/Sentinel2_{A}.tiff": digital_numbers(1, 16)}
+    archive = archive_of(tmp_path, sent)
+    with pytest.raises(InputError, match=f"has the name of another image, {NAME}"):
+        score(archive, tmp_path / "truth")
+    (tmp_path / "t.tiff").write_bytes(tiff(digital_numbers(1, 16)))
+    mapping = tmp_path / "mappings.json"
+    mapping.write_text(json.dumps({"sar": {"t.tiff": [NAME]}}))  # which says what is meant
+    report = score(archive, mapping)
+    assert report.rows[-1].official_2022 == pytest.approx(
+        official(digital_numbers(1, 16), sent[NAME])
+    )
+    assert report.unscored == (f"old/Sentinel2_{A}.tiff",)
+    mapping.write_text(json.dumps({"sar": {"t.tiff": [f"Sentinel2_{A}.tiff"]}}))
+    with pytest.raises(InputError, match=f"has the name of another image, {NAME}"):
+        score(archive, mapping)
+
+
+def test_what_is_passed_over_is_listed_and_what_macos_adds_is_not(tmp_path: Path) -> None:
+    write_truth(tmp_path / "truth", A, digital_numbers(1, 16))
+    good = encode_tiff(image(1, 16))
+    entries = [(NAME, good), (OTHER.replace(".tiff", ".tif"), good), ("notes.txt", b"x")]
+    write_archive(tmp_path / "archive.zip", [*entries, (f"__MACOSX/CH3/._{NAME[4:]}", b"\0\5")])
+    report = score(tmp_path / "archive.zip", tmp_path / "truth")
+    assert report.rows[-1].scores.n == 1 and report.unscored == ()
+    assert report.passed_over == (OTHER.replace(".tiff", ".tif"), "notes.txt")
 
 
 def test_progress_counts_truths_then_inputs(tmp_path: Path) -> None:

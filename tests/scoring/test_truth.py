@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kit.archive.mapping import SarInput, Truth, read_mapping, read_pixels, scene_in, write_mapping
+from kit.archive.mapping import SarInput, Truth, read_mapping, read_pixels, scene_in
+from kit.archive.mapping_writer import write_mapping
 from kit.errors import InputError
 from kit.scoring.truth import load_truth
 from kit.tiles.names import SceneKey

@@ -69,7 +69,7 @@ def prepare(
             "split": split_by,
             "seed": seed,
         }
-        write_summary(work / SUMMARY, summary, data, settings)
+        write_summary(work / SUMMARY, summary, pairs, data, settings)
     if not summary.dataset2:
         removed = tally_text(outside_dataset2(pairs))
         raise InputError(

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.files import write_json
-from kit.pairs.table import Pair
+from kit.pairs.table import Pair, fingerprint
 from kit.screening.screen import Screening
+from kit.seal import read_record, write_record
 from kit.tiles.rejection import Rejection, tally
 
 SUMMARY = "summary.json"
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,25 @@ def summarise(
     )
 
 
-def write_summary(path: Path, summary: Summary, data: Path, settings: Mapping[str, Any]) -> None:
-    """Write a summary, the folder of tiles that it is of, and the settings of `kit prepare`.
+def write_summary(
+    path: Path, summary: Summary, pairs: Sequence[Pair], data: Path, settings: Mapping[str, Any]
+) -> None:
+    """Write a summary, sealed, with the fingerprint of its pairs, its tiles' folder and settings.
 
     Raises:
         OutputError: it cannot be written.
     """
-    write_json(path, asdict(summary) | {"data": str(data), "settings": settings})
+    made_from = {"data": str(data), "settings": dict(settings), "pairs_sha256": fingerprint(pairs)}
+    write_record(path, _FORMAT, asdict(summary) | made_from)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The fields of a summary; `pairs_sha256` is missing where an earlier kit wrote it.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    return read_record(path, _FORMAT, "run kit prepare DATA again")
 
 
 def outside_dataset2(pairs: Sequence[Pair]) -> dict[str, int]:

@@ -1,20 +1,20 @@
 """`pairs.parquet`: every pair, its data sets, and its split.
 
-In: pairs. Out: a row each, and the pairs again. Refused: a table that is missing or damaged.
+In: pairs. Out: a row each, and the pairs again. Refused: a table that is missing or
+damaged, or whose values cannot be.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kit.errors import InputError
-from kit.files import atomic
-from kit.tiles.names import SceneKey
+from kit.seal import read_table, write_table
+from kit.tiles.names import RGB_BANDS, S1_BANDS, SceneKey
 from kit.tiles.netcdf import Plane
 
 PAIRS = "pairs.parquet"
@@ -53,41 +53,41 @@ class Pair:
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
-    """Write one row a pair as Parquet."""
-    table = pa.table(
-        {
-            "lon": [pair.optical.lon for pair in pairs],
-            "lat": [pair.optical.lat for pair in pairs],
-            "radar_date": pa.array([pair.radar.date for pair in pairs], pa.date32()),
-            "optical_date": pa.array([pair.optical.date for pair in pairs], pa.date32()),
-            "radar_paths": pa.array([[*map(str, pair.radar_paths)] for pair in pairs], _PATHS),
-            "optical_paths": pa.array([[*map(str, pair.optical_paths)] for pair in pairs], _PATHS),
-            "height": pa.array([pair.height for pair in pairs], pa.int32()),
-            "width": pa.array([pair.width for pair in pairs], pa.int32()),
-            "nodata_ratio": pa.array([pair.nodata for pair in pairs], pa.float64()),
-            "qa60_ratio": pa.array([pair.qa60 for pair in pairs], pa.float64()),
-            "cloud_ratio": pa.array([pair.cloud for pair in pairs], pa.float64()),
-            "dataset1": pa.array([pair.dataset1 for pair in pairs], pa.bool_()),
-            "dataset2": pa.array([pair.dataset2 for pair in pairs], pa.bool_()),
-            "split": [pair.split for pair in pairs],
-        }
-    )
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary)
+    """Write one row a pair as Parquet, sealed.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    columns: dict[str, list[Any]] = {
+        "lon": [pair.optical.lon for pair in pairs],
+        "lat": [pair.optical.lat for pair in pairs],
+        "radar_date": [pair.radar.date for pair in pairs],
+        "optical_date": [pair.optical.date for pair in pairs],
+        "radar_paths": [[*map(str, pair.radar_paths)] for pair in pairs],
+        "optical_paths": [[*map(str, pair.optical_paths)] for pair in pairs],
+        "height": [pair.height for pair in pairs],
+        "width": [pair.width for pair in pairs],
+        "nodata_ratio": [pair.nodata for pair in pairs],
+        "qa60_ratio": [pair.qa60 for pair in pairs],
+        "cloud_ratio": [pair.cloud for pair in pairs],
+        "dataset1": [pair.dataset1 for pair in pairs],
+        "dataset2": [pair.dataset2 for pair in pairs],
+        "split": [pair.split for pair in pairs],
+    }
+    write_table(path, _FORMAT, pa.table(columns, _SCHEMA))
 
 
 def read_pairs(path: Path) -> tuple[Pair, ...]:
     """Read what `write_pairs` wrote.
 
     Raises:
-        InputError: there is no such table, or it is damaged.
+        InputError: there is no such table, or it is damaged, or a value in it is impossible.
     """
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except FileNotFoundError:
-        raise InputError(path, "no such table", remedy="run kit prepare DATA first") from None
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(path, f"damaged ({error})", remedy="run kit prepare DATA again") from None
+    missing, damaged = "run kit prepare DATA first", "run kit prepare DATA again"
+    rows = read_table(path, _FORMAT, _SCHEMA, missing=missing, damaged=damaged).to_pylist()
+    for number, row in enumerate(rows, start=1):
+        if problem := _problem(row):
+            raise InputError(path, f"its row {number} has {problem}", remedy=damaged)
     return tuple(
         Pair(
             radar=SceneKey(row["lon"], row["lat"], row["radar_date"]),
@@ -105,6 +105,23 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
         )
         for row in rows
     )
+
+
+def _problem(row: dict[str, Any]) -> str:
+    """What cannot be in a row; a table without a seal may have been written by anybody."""
+    if row["split"] not in get_args(Split):
+        return f"the split {row['split']!r}, which is none of {', '.join(get_args(Split))}"
+    if row["split"] == "holdout" and not row["dataset2"]:
+        return "a pair of the hold-out that is not in Dataset-2"
+    for name in ("nodata_ratio", "qa60_ratio", "cloud_ratio"):
+        if not 0 <= row[name] <= 1:
+            return f"a {name} of {row[name]}, which is no share"
+    if min(row["height"], row["width"]) < 1:
+        return f"a size of {row['height']} x {row['width']} pixels"
+    for name, bands in (("radar_paths", S1_BANDS), ("optical_paths", RGB_BANDS)):
+        if len(row[name]) != len(bands) or not all(row[name]):
+            return f"other {name} than those of {', '.join(bands)}"
+    return ""
 
 
 def train_pairs(pairs: Iterable[Pair], dataset: int) -> tuple[Pair, ...]:
@@ -131,4 +148,26 @@ def _files(texts: Iterable[str]) -> tuple[Path | Plane, ...]:
     return tuple(Plane.parse(text) or Path(text) for text in texts)
 
 
+_FORMAT = 2
 _PATHS = pa.list_(pa.string())
+_SCHEMA = pa.schema(
+    [
+        pa.field(name, kind, nullable=False)
+        for name, kind in {
+            "lon": pa.string(),
+            "lat": pa.string(),
+            "radar_date": pa.date32(),
+            "optical_date": pa.date32(),
+            "radar_paths": _PATHS,
+            "optical_paths": _PATHS,
+            "height": pa.int32(),
+            "width": pa.int32(),
+            "nodata_ratio": pa.float64(),
+            "qa60_ratio": pa.float64(),
+            "cloud_ratio": pa.float64(),
+            "dataset1": pa.bool_(),
+            "dataset2": pa.bool_(),
+            "split": pa.string(),
+        }.items()
+    ]
+)

@@ -9,6 +9,7 @@ is treated as missing.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,16 +20,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kit.files import write_bytes
+from kit.errors import InputError
 from kit.half_written import sweep
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.rule import CloudRule
+from kit.seal import open_table, write_table
 from kit.tiles.fingerprint import sizes_and_times
 from kit.tiles.names import SceneKey
 from kit.tiles.scenes import Scene
 
-_FORMAT = "1"
-_SCENES = ("sensor", "lon", "lat", "date", "paths", "sizes", "modified_ns")
+_FORMAT = "1"  # of what is measured: with another one, all is measured again
+_SEALED = 2
+_FACTS = {"state", "rule", "problems", "first", "last"}
+_SCENES = {
+    "sensor": pa.string(),
+    "lon": pa.string(),
+    "lat": pa.string(),
+    "date": pa.date32(),
+    "paths": pa.list_(pa.string()),
+    "sizes": pa.list_(pa.int64()),
+    "modified_ns": pa.list_(pa.int64()),
+}
+_SCHEMA = pa.schema([*_SCENES.items(), *MEASURES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +142,8 @@ class Store:
             "first": min(part.keys),
             "last": max(part.keys),
         }
-        data = pa.BufferOutputStream()
         noted = table.replace_schema_metadata({"kit": json.dumps(facts)})
-        pq.write_table(noted, data, compression="zstd")
-        write_bytes(self.path(part), data.getvalue().to_pybytes())
+        write_table(self.path(part), _SEALED, noted)
 
     def sweep(self, names: set[str]) -> None:
         """Remove the files of parts other than these, and temporary ones."""
@@ -151,8 +162,8 @@ class Store:
         path = self._folder / name
         rule = _facts(path).get("rule")
         try:
-            rows = pq.read_table(path).to_pylist()
-        except (OSError, pa.ArrowException):
+            rows = read_part(path).to_pylist()
+        except InputError:
             return {}
         return {
             f"{row['sensor']} {SceneKey(row['lon'], row['lat'], row['date'])}": row | {"rule": rule}
@@ -175,14 +186,29 @@ class Store:
         return None
 
 
+def read_part(path: Path) -> pa.Table:
+    """The rows of a part.
+
+    Raises:
+        InputError: the part is missing or damaged.
+    """
+    with _opened(path) as file:
+        return file.read()
+
+
 def _facts(path: Path) -> dict[str, Any]:
-    """What `Store.write` noted in a part's footer; nothing if there is no such part."""
+    """What `Store.write` noted in a part's footer; nothing if there is no such part, intact."""
     try:
-        noted = pq.read_schema(path).metadata or {}
-        facts: dict[str, Any] = json.loads(noted.get(b"kit", b"{}"))
-    except (OSError, pa.ArrowException, ValueError):
+        with _opened(path) as file:
+            facts = json.loads((file.schema_arrow.metadata or {})[b"kit"])
+    except (InputError, KeyError, ValueError):
         return {}
-    return facts
+    return facts if isinstance(facts, dict) and facts.keys() >= _FACTS else {}
+
+
+def _opened(path: Path) -> AbstractContextManager[pq.ParquetFile]:
+    again = "run the same command again, which measures this part again"
+    return open_table(path, _SEALED, _SCHEMA, missing=again, damaged=again)
 
 
 def _digest(*texts: str) -> str:

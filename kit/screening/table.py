@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kit.errors import InputError
-from kit.files import atomic
+from kit.screening.store import read_part
+from kit.seal import open_table, table_writer
 from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.netcdf import parse_file
 from kit.tiles.scenes import Scene
 
 SCENES = "scenes.parquet"
+_FORMAT = 2
 FIELDS: dict[str, pa.DataType] = {
     "sensor": pa.string(),
     "lon": pa.string(),
@@ -72,30 +72,24 @@ def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     Raises:
         InputError: there is no such table, or it is damaged.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            for number in range(file.num_row_groups):
-                yield file.read_row_group(number, columns)
-    except FileNotFoundError:
-        raise InputError(path, "no such table", remedy="run kit screen DATA first") from None
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(path, f"damaged ({error})", remedy="run kit screen DATA again") from None
+    schema = pa.schema([(name, FIELDS[name]) for name in columns])
+    missing, damaged = "run kit screen DATA first", "run kit screen DATA again"
+    with open_table(path, _FORMAT, schema, missing=missing, damaged=damaged) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, columns)
 
 
 def write_screened(path: Path, parts: Iterable[Path]) -> None:
     """Write the readable scenes of all parts of `kit.screening.store` as one table, part by part.
 
     Raises:
-        InputError: a part is damaged; it is removed.
+        InputError: a part is damaged.
         OutputError: the table cannot be written.
     """
     schema = pa.schema(FIELDS)
-    with (
-        atomic(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-    ):
+    with table_writer(path, _FORMAT, schema) as writer:
         for part in parts:
-            writer.write_table(_ratios(_read_part(part)).cast(schema))
+            writer.write_table(_ratios(read_part(part)).cast(schema))
 
 
 def dataset1(group: pa.Table) -> NDArray[np.bool_]:
@@ -104,17 +98,6 @@ def dataset1(group: pa.Table) -> NDArray[np.bool_]:
     empty, flagged = (np.asarray(group[name]) for name in ("nodata_ratio", "qa60_ratio"))
     result: NDArray[np.bool_] = optical & (empty == 0) & (flagged == 0)
     return result
-
-
-def _read_part(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        path.unlink(missing_ok=True)
-        problem = f"damaged ({' '.join(str(error).split())})"
-        raise InputError(
-            path, problem, remedy="run the same command again, which measures this part again"
-        ) from None
 
 
 def _ratios(part: pa.Table) -> pa.Table:

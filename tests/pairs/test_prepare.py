@@ -9,7 +9,7 @@ import pytest
 from kit.errors import InputError
 from kit.pairs.prepare import prepare
 from kit.pairs.summary import Summary
-from kit.pairs.table import holdout_pairs, read_pairs
+from kit.pairs.table import fingerprint, holdout_pairs, read_pairs
 from kit.screening.rule import CloudRule
 from tests.helpers.tiles import SHARED, key, optical, radar, world
 
@@ -49,6 +49,7 @@ def test_the_numbers_add_up_and_every_loss_is_listed(tmp_path: Path) -> None:
     assert any(bad.name in row["reason"] for row in rows)
     written = json.loads((work / "summary.json").read_text())
     assert written["dropped"] == summary.dropped
+    assert written["pairs_sha256"] == fingerprint(read_pairs(work / "pairs.parquet"))
     assert written["settings"]["threshold"] == CloudRule().threshold
     assert len(holdout_pairs(read_pairs(work / "pairs.parquet"))) == 4
 

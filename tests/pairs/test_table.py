@@ -4,6 +4,8 @@ import datetime
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kit.errors import InputError
@@ -34,4 +36,52 @@ def test_a_missing_or_damaged_table_says_what_to_run(tmp_path: Path, content: by
     if content:
         path.write_bytes(content)
     with pytest.raises(InputError, match="kit prepare"):
+        read_pairs(path)
+
+
+def test_a_hold_out_that_was_renamed_in_place_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.parquet"
+    write_pairs(path, split(grid(30), holdout=5, by="blocks", seed=0))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"holdout", b"holdoua"))
+    assert path.read_bytes() != data
+    with pytest.raises(InputError, match=r"pairs\.parquet: damaged"):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("split", "holdoua", "the split 'holdoua', which is none of train, holdout, buffer"),
+        ("cloud_ratio", 1.5, "a cloud_ratio of 1.5"),
+        ("nodata_ratio", float("nan"), "a nodata_ratio of nan"),
+        ("height", 0, "a size of 0 x 256 pixels"),
+        ("radar_paths", ["only_one.tiff"], "other radar_paths than those of VV, VH"),
+        ("lon", None, "column lon has a row without a value"),
+    ],
+)
+def test_a_table_without_a_seal_is_checked_value_by_value(
+    tmp_path: Path, column: str, value: object, problem: str
+) -> None:
+    path = tmp_path / "pairs.parquet"
+    write_pairs(path, grid(3))
+    table = pq.read_table(path)
+    values = table[column].to_pylist()
+    values[1] = value
+    kind = table.schema.field(column).type
+    table = table.set_column(
+        table.schema.get_field_index(column), pa.field(column, kind), pa.array(values, kind)
+    )
+    pq.write_table(table, path)
+    with pytest.raises(InputError, match=problem):
+        read_pairs(path)
+
+
+def test_a_table_without_a_column_says_which(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.parquet"
+    write_pairs(path, grid(3))
+    pq.write_table(pq.read_table(path).drop_columns("dataset2"), path)
+    with pytest.raises(
+        InputError, match=r"lacks the column dataset2\n  run kit prepare DATA again"
+    ):
         read_pairs(path)

@@ -76,7 +76,8 @@ def together(folder: Path) -> Iterator[Callable[[str], Path]]:
     part = folder
 
     def new(name: str) -> Path:
-        names.append(name)
+        if name not in names:
+            names.append(name)
         make_folder((part / name).parent)
         return part / name
 

@@ -219,6 +219,7 @@ def prepare(
             split_by=split.value,
             seed=seed,
             advance=advance,
+            report=lambda line: console.write(f"warning: {line}"),
         )
     emit(asdict(summary))
     _show_summary(summary, work)

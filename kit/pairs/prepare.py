@@ -9,17 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from kit.errors import InputError
-from kit.files import WORK, AnyPath
+from kit.files import WORK, AnyPath, together
 from kit.lock import lock
+from kit.pairs.hints import no_pairs, warnings
 from kit.pairs.pairing import pair, split
 from kit.pairs.summary import SUMMARY, Summary, outside_dataset2, summarise, write_summary
 from kit.pairs.table import PAIRS, write_pairs
-from kit.progress import Advance
+from kit.progress import Advance, Report
 from kit.screening.rule import CloudRule
-from kit.screening.screen import screen_locked
+from kit.screening.screen import measure_all
 from kit.screening.table import SCENES, read_screened
-from kit.tiles.rejection import REJECTED, tally, tally_text, write_rejected
+from kit.tiles.rejection import FAILED, REJECTED, write_rejected
 
 _RULE = CloudRule()
 
@@ -35,47 +35,42 @@ def prepare(
     split_by: Literal["blocks", "random"] = "blocks",
     seed: int = 0,
     advance: Advance | None = None,
+    report: Report = lambda _: None,
 ) -> Summary:
     """Index and screen the tiles, make pairs, set the hold-out aside, and write the tables.
 
+    All tables are replaced, or none. `report` takes a line about a data set or a hold-out that is
+    empty.
+
     Raises:
-        InputError: no tiles, no readable scene, no pair within the window, or an empty Dataset-2;
-            in the last case the tables are written all the same, since Dataset-1 may be of use.
+        InputError: no tiles, no readable scene or no pair within the window, where `failed.csv`
+            lists what was left out; or a hold-out that leaves none to train on.
         BusyError: another process prepares into the same folder.
+        OutputError: a table cannot be written.
     """
     data, work = Path(data), Path(work)
+    settings = asdict(rule) | {
+        "max_cloud": max_cloud,
+        "window_days": window_days,
+        "split": split_by,
+        "seed": seed,
+    }
     with lock(work):
-        screening = screen_locked(data, work, rule, max_cloud, None, advance)
-        screened = tuple(read_screened(work / SCENES))
-        pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
-        rejected = (*screening.rejected, *lonely)
-        # Whatever fails from here on, tables of other data must not be mistaken for this data's.
-        for name in (PAIRS, SUMMARY):
-            (work / name).unlink(missing_ok=True)
-        write_rejected(work / REJECTED, rejected)
-        if not pairs:
-            reasons = tally_text(tally(rejected))
-            raise InputError(
-                data,
-                f"no pair within {window_days} days ({reasons})",
-                remedy=f"see {work / REJECTED}; try a wider --window-days",
-            )
-        pairs = split(pairs, holdout=holdout, by=split_by, seed=seed)
-        write_pairs(work / PAIRS, pairs)
-        summary = summarise(screening, pairs, rejected)
-        settings = asdict(rule) | {
-            "max_cloud": max_cloud,
-            "window_days": window_days,
-            "split": split_by,
-            "seed": seed,
-        }
-        write_summary(work / SUMMARY, summary, pairs, data, settings)
-    if not summary.dataset2:
-        removed = tally_text(outside_dataset2(pairs))
-        raise InputError(
-            data,
-            f"Dataset-2 is empty: {len(pairs)} pairs, less {removed}",
-            remedy=f"the heuristic fires above {rule.threshold} at scale {rule.scale}: raise "
-            "--threshold or --max-cloud; Dataset-1 is ready as it is",
-        )
+        found = measure_all(data, work, rule, None, advance)
+        with together(work) as new:
+            screening = found.write(new, max_cloud)
+            screened = tuple(read_screened(new(SCENES)))
+            pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
+            rejected = (*found.rejected, *lonely)
+            if not pairs:
+                write_rejected(work / FAILED, rejected)
+                raise no_pairs(found, screened, rejected, window_days, work / FAILED)
+            pairs = split(pairs, holdout=holdout, by=split_by, seed=seed)
+            summary = summarise(screening, pairs, rejected)
+            write_rejected(new(REJECTED), rejected)
+            write_pairs(new(PAIRS), pairs)
+            write_summary(new(SUMMARY), summary, pairs, data, settings)
+        found.finish()
+    for line in warnings(pairs, outside_dataset2(pairs), rule, holdout):
+        report(line)
     return summary

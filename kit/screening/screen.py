@@ -8,7 +8,7 @@ run ends.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 import kit
 from kit.errors import InputError
-from kit.files import WORK, AnyPath
+from kit.files import WORK, AnyPath, together
 from kit.half_written import sweep
 from kit.lock import lock
 from kit.progress import Advance
@@ -31,7 +31,7 @@ from kit.screening.store import Part, Store
 from kit.screening.table import RATIOS, SCENES, dataset1, row_groups, write_screened
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
-from kit.tiles.rejection import REJECTED, Rejection, tally, tally_text, write_rejected
+from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, tally_text, write_rejected
 from kit.tiles.scenes import Scene
 
 PART = 2048
@@ -92,18 +92,58 @@ def screen(
     """
     data, work = Path(data), Path(work)
     with lock(work):
-        return screen_locked(data, work, rule, max_cloud, scheduler, advance)
+        measured = measure_all(data, work, rule, scheduler, advance)
+        with together(work) as new:
+            result = measured.write(new, max_cloud)
+        measured.finish()
+    return result
 
 
-def screen_locked(
-    data: Path,
-    work: Path,
-    rule: CloudRule,
-    max_cloud: float,
-    scheduler: str | None,
-    advance: Advance | None,
-) -> Screening:
-    """`screen`, for a caller that holds the lock of the work folder already."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of all scenes of a folder, in the store of a work folder.
+
+    `others` is how many tiles there are of each sensor that the kit does not use, and `measured`
+    how many scenes were read now.
+    """
+
+    data: Path
+    work: Path
+    store: Store
+    parts: Sequence[Path]
+    rejected: tuple[Rejection, ...]
+    others: Mapping[str, int]
+    measured: int
+
+    def write(self, new: Callable[[str], Path], max_cloud: float) -> Screening:
+        """Write the tables; `new` gives the place of each, as `kit.files.together` does.
+
+        Raises:
+            InputError: no scene could be read; `failed.csv` says why.
+            OutputError: a table cannot be written.
+        """
+        write_screened(new(SCENES), self.parts)
+        write_rejected(new(REJECTED), self.rejected)
+        result = _result(new(SCENES), max_cloud, self)
+        if not result.scenes_s1 + result.scenes_s2:
+            write_rejected(self.work / FAILED, self.rejected)
+            problem = f"no scene could be read ({tally_text(tally(self.rejected))})"
+            raise InputError(self.data, problem, remedy=f"see {self.work / FAILED}")
+        return result
+
+    def finish(self) -> None:
+        """Remove what the tables that are there now have no more use for."""
+        self.store.sweep({path.name for path in self.parts})
+        (self.work / FAILED).unlink(missing_ok=True)
+
+
+def measure_all(
+    data: Path, work: Path, rule: CloudRule, scheduler: str | None, advance: Advance | None
+) -> Measured:
+    """Measure what was not measured before; the caller has locked the work folder.
+
+    No table is touched; raises as `screen`.
+    """
     for folder in (data, work):
         try:
             os.fspath(folder).encode()
@@ -112,22 +152,23 @@ def screen_locked(
                 ascii(str(folder)), "its name is not UTF-8", remedy="rename it"
             ) from None
     with workers(scheduler) as pool:
+        sweep(work)
+        sweep(work / _SCREEN)
         found = catalog(Path(os.path.realpath(data)), advance)
         store = Store(work / _SCREEN, rule)
         run = _Screener(store, rule, pool, len(found.scenes), advance)
         run.measure(found)
-    store.sweep({path.name for path in run.paths})
-    sweep(work)
-    write_screened(work / SCENES, run.paths)
     # Parts end in any order; the list does not.
     unreadable = sorted(run.rejected, key=lambda item: item.name)
-    rejected = (*found.rejected, *unreadable)
-    write_rejected(work / REJECTED, rejected)
-    result = _result(work / SCENES, max_cloud, run, rejected)
-    if not result.scenes_s1 + result.scenes_s2:
-        problem = f"no scene could be read ({tally_text(tally(rejected))})"
-        raise InputError(data, problem, remedy=f"see {work / REJECTED}")
-    return result
+    return Measured(
+        data=data,
+        work=work,
+        store=store,
+        parts=run.paths,
+        rejected=(*found.rejected, *unreadable),
+        others=found.others,
+        measured=run.measured,
+    )
 
 
 @dataclass(slots=True)
@@ -219,9 +260,7 @@ def _merge(known: _Rows, fresh: pa.Table) -> pa.Table:
     return pa.concat_tables([fresh, pa.Table.from_pylist(held, MEASURES)]).take(order)
 
 
-def _result(
-    table: Path, max_cloud: float, run: _Screener, rejected: tuple[Rejection, ...]
-) -> Screening:
+def _result(table: Path, max_cloud: float, found: Measured) -> Screening:
     scenes = dataset1_size = dataset2_size = optical = 0
     for group in row_groups(table, [*RATIOS, "cloud_ratio"]):
         clear = dataset1(group)
@@ -234,7 +273,7 @@ def _result(
         scenes_s2=optical,
         dataset1=dataset1_size,
         dataset2=dataset2_size,
-        measured=run.measured,
-        parts=len(run.paths),
-        rejected=rejected,
+        measured=found.measured,
+        parts=len(found.parts),
+        rejected=found.rejected,
     )

@@ -11,7 +11,8 @@ a tile.
 import os
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,11 +38,12 @@ REPORT_EVERY = 4096  # names between two calls of `advance`
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What a folder holds."""
+    """What a folder holds; `others` is how many tiles of each sensor the kit does not use."""
 
     folder: Path
     scenes: Scenes
     rejected: tuple[Rejection, ...]
+    others: Mapping[str, int]
 
     def of(self, sensor: str) -> Scenes:
         """The scenes of one sensor."""
@@ -90,7 +92,8 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
             texts.append(text)
             spots.extend(at)
             spots.extend(padding[sensor])
-    return Catalog(folder, Scenes(found.locations, texts, spots), tuple(found.rejected))
+    scenes = Scenes(found.locations, texts, spots)
+    return Catalog(folder, scenes, tuple(found.rejected), dict(found.others))
 
 
 @dataclass(slots=True)
@@ -101,6 +104,7 @@ class _Collector:
     advance: Advance | None
     scenes: dict[str, int] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
     done: int = 0
 
     def reject(self, name: str, kind: str, reason: str) -> None:
@@ -128,6 +132,8 @@ class _Collector:
                 continue
             shift = SHIFTS.get((sensor, band))
             if shift is None:
+                if sensor not in BANDS:
+                    self.others[sensor] += 1
                 continue
             # A blank sorts before whatever a number holds, so that texts sort as their fields do.
             text = f"{sensor} {lon} {lat} {day}"
@@ -207,6 +213,8 @@ class _Collector:
             return InputError(folder, "holds no scene of Sentinel-1 or Sentinel-2")
         names = sum(item.kind == "name" for item in self.rejected)
         named = f" ({names} files have other names)" if names else ""
+        if self.others:
+            named += " of Sentinel1 or Sentinel2, but of " + ", ".join(sorted(self.others))
         problem = f"holds no tile{named}, nor do its sent1/ and sent2/"
         for item in [item for item in self.rejected if item.kind == "NetCDF"][:3]:
             problem += f"; {item.name}: {item.reason}"

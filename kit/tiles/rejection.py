@@ -10,6 +10,8 @@ from pathlib import Path
 from kit.files import write_bytes
 
 REJECTED = "rejected.csv"
+FAILED = "failed.csv"
+"""The list of a folder of tiles that could not be used; what is beside it is of another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,28 +64,118 @@ def test_paths_do_not_depend_on_the_current_folder(tmp_path: Path, monkeypatch) 
 def test_no_pair_in_the_window_says_why(tmp_path: Path) -> None:
     radar(tmp_path / "data", key(0, 0))
     optical(tmp_path / "data", key(0, 9))
-    with pytest.raises(InputError, match=r"no pair within 7 days(.|\n)*--window-days"):
+    with pytest.raises(InputError, match=r"no pair within 7 days(.|\n)*--window-days 9 or more"):
         prepared(tmp_path / "data", tmp_path / "work")
-    assert "9 days away" in (tmp_path / "work" / "rejected.csv").read_text()
+    assert "9 days away" in (tmp_path / "work" / "failed.csv").read_text()
     assert prepared(tmp_path / "data", tmp_path / "work", window_days=9).pairs == 1
+    assert not (tmp_path / "work" / "failed.csv").exists()
 
 
-def test_tables_of_other_data_do_not_survive_a_failure(tmp_path: Path) -> None:
-    prepared(world(tmp_path / "data", places=2), tmp_path / "work")
+def test_a_failure_leaves_the_tables_of_before(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    prepared(world(tmp_path / "data", places=2), work)
+    before = {path: path.read_bytes() for path in work.rglob("*.*")}
     optical(tmp_path / "lonely", key())
-    with pytest.raises(InputError):
-        prepared(tmp_path / "lonely", tmp_path / "work")
-    with pytest.raises(InputError, match="kit prepare"):
-        read_pairs(tmp_path / "work" / "pairs.parquet")
+    with pytest.raises(InputError, match=r"no Sentinel-1 scene"):
+        prepared(tmp_path / "lonely", work)
+    tables = ("scenes.parquet", "pairs.parquet", "rejected.csv", "summary.json")
+    assert {
+        path: path.read_bytes() for path in map(work.joinpath, tables)
+    }.items() <= before.items()
+    assert before.keys() <= {*work.rglob("*.*")}
 
 
-def test_an_empty_dataset_2_says_what_removed_how_many_and_loses_nothing(tmp_path: Path) -> None:
+def no_optical(data: Path) -> None:
+    radar(data, key())
+
+
+def no_qa60(data: Path) -> None:
+    for place in range(3):
+        radar(data, key(place))
+        optical(data, key(place), bands=("B4", "B3", "B2"))
+
+
+def misspelt(data: Path) -> None:
+    radar(data, key())
+    optical(data, key())
+    for path in list(data.rglob("Sentinel2*")):
+        path.rename(path.with_name(path.name.replace("Sentinel2", "Sentinell2")))
+
+
+def misnamed(data: Path) -> None:
+    radar(data, key())
+    optical(data, key())
+    for path in list(data.rglob("Sentinel2*")):
+        path.rename(path.with_name("tile " + path.name))
+
+
+def unreadable(data: Path) -> None:
+    radar(data, key())
+    optical(data, key())
+    for path in data.rglob("Sentinel2*"):
+        path.write_bytes(b"II*")
+
+
+def other_digits(data: Path) -> None:
+    radar(data, key())
+    optical(data, key(1))
+
+
+def other_sizes(data: Path) -> None:
+    radar(data, key())
+    optical(data, key(), size=64)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (no_optical, r"no Sentinel-2 scene\n  give the folder that holds both sensors"),
+        (no_qa60, r"no Sentinel-2 scene is complete: 3 of 3 have no QA60\n  export QA60 too"),
+        (misspelt, r"no tile of Sentinel2, but 4 of Sentinell2\n  rename them to Sentinel2_"),
+        (misnamed, r"no tile of Sentinel2; 4 files have other names, such as tile Sen"),
+        (unreadable, r"no Sentinel-2 scene can be read \(unreadable: 1\)(.|\n)*fetch its tiles"),
+        (other_digits, r"no pair within 7 days \(no radar at the place: 1\)\n  both sensors must"),
+        (other_sizes, r"\(sizes differ: 1\)\n  export the tiles of both sensors at one size"),
+    ],
+)
+def test_the_remedy_is_that_of_the_dominant_reason(tmp_path: Path, make, expected: str) -> None:
+    make(tmp_path / "data")
+    with pytest.raises(InputError, match=expected) as caught:
+        prepared(tmp_path / "data", tmp_path / "work")
+    assert "()" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("defect", "expected"),
+    [
+        ({"qa60": 4}, "QA60 cloud: 3; Dataset-1 has 0. What QA60 marks"),
+        ({"cloud": 4}, "heuristic cloud: 3; Dataset-1 has 3. The heuristic fires above 0.43"),
+        ({"nodata": 4}, "optical nodata: 3; Dataset-1 has 0. Scenes at the edge"),
+    ],
+)
+def test_an_empty_dataset_2_is_a_warning_with_what_removed_most(
+    tmp_path: Path, defect: dict[str, int], expected: str
+) -> None:
     for place in range(3):
         radar(tmp_path / "data", key(place))
-        optical(tmp_path / "data", key(place), cloud=4 * (place > 0), qa60=4 * (place == 0))
-    with pytest.raises(InputError, match=r"3 pairs.*QA60 cloud: 1, heuristic cloud: 2(.|\n)*0\.43"):
-        prepared(tmp_path / "data", tmp_path / "work")
+        optical(tmp_path / "data", key(place), **defect)
+    told: list[str] = []
+    prepared(tmp_path / "data", tmp_path / "work", report=told.append)
+    assert len(told) == 1 and expected in told[0]
     assert len(read_pairs(tmp_path / "work" / "pairs.parquet")) == 3
+
+
+@pytest.mark.parametrize(
+    ("places", "holdout", "expected"),
+    [(6, 0, "--holdout is 0"), (3, 9, "a fifth of 3 pairs is less than one"), (30, 1, "")],
+)
+def test_a_missing_holdout_is_a_warning(
+    tmp_path: Path, places: int, holdout: int, expected: str
+) -> None:
+    told: list[str] = []
+    data = world(tmp_path / "data", places=places, dates=1)
+    prepared(data, tmp_path / "work", holdout=holdout, report=told.append)
+    assert [expected in line for line in told] == [True] * bool(expected)
 
 
 def test_a_little_cloud_may_be_admitted(tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_a_folder_without_a_readable_scene_is_refused_and_listed(tmp_path: Path)
         path.write_bytes(b"")
     with pytest.raises(InputError, match=r"no scene could be read .*unreadable: 1"):
         run(tmp_path)
-    assert "is empty" in (tmp_path / "work" / "rejected.csv").read_text()
+    assert "is empty" in (tmp_path / "work" / "failed.csv").read_text()
 
 
 def test_a_work_folder_that_cannot_be_is_exit_5(tmp_path: Path) -> None:

@@ -78,17 +78,20 @@ def stretch(
 ) -> NDArray[np.float64]:
     """Each channel of [3, H, W] between its own extremes; a constant channel becomes zero.
 
+    float32 is stretched in float32, as the server does, and everything else in float64.
+
     Args:
         image: an image; or a crop of one, if `extremes` are given.
         extremes: least and largest value of each channel of the image, [2, 3]; its own if None.
     """
-    values: NDArray[np.float64] = image.astype(np.float64)
+    kind = np.float32 if image.dtype == np.float32 else np.float64
+    values: NDArray[np.floating] = image.astype(kind)
     if extremes is None:
         extremes = np.stack([values.min(axis=(1, 2)), values.max(axis=(1, 2))])
-    low, high = extremes.astype(np.float64)[..., None, None]
+    low, high = extremes.astype(kind)[..., None, None]
     values -= low
-    values /= np.where(high == low, 1, high - low)
-    return values
+    values /= np.where(high == low, kind(1), high - low)
+    return values.astype(np.float64, copy=False)
 
 
 def to_signed(image: Array) -> Array:

@@ -1,7 +1,8 @@
 """An archive as the server would see it, before the server does.
 
 In: an archive, a layout, and the server's list of names where there is one. Out: what is wrong with
-the archive, each finding with its remedy; what the server ignores or accepts is harmless.
+the archive, each finding with its remedy; what the server ignores or reads nevertheless is
+harmless.
 Nothing is unpacked to disk, and a few images are in memory at a time, however many there are.
 Refused by name: an archive that cannot be opened as a file, and a file that is not a list of names.
 
@@ -22,12 +23,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import rasterio
-from numpy.typing import NDArray
 
 from kit.archive.contents import is_added
 from kit.archive.expected import read_expected
+from kit.archive.finding import Finding
+from kit.archive.image_check import tiff_findings
 from kit.archive.layout import Layout
 from kit.archive.reader import (
     danger,
@@ -35,27 +36,16 @@ from kit.archive.reader import (
     read_entry,
     same_but_for_case,
 )
+from kit.archive.unpack import OTHER_METHODS
 from kit.errors import InputError
 from kit.native import cores
 from kit.progress import Advance
-from kit.tiles.tiff import MAX_VALUES, decode_tiff
 
 # A thousand bad images are enough; reading a hundred thousand more would take minutes.
 ENOUGH = 1000
-_DTYPES = ("uint8", "uint16", "float32", "float64")
 _ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".jar")
 _AT_ONCE = 256
 _REPACK = "package again"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about an archive that the server would reject, or, if `harmless`, ignore."""
-
-    name: str
-    problem: str
-    remedy: str
-    harmless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +96,7 @@ def check(
             found = [*_asked(files, names)] if names else [*_unasked(archive, files, layout)]
             found += _added(entries)
             found += _entry_findings(opened.infolist())
+            found += _methods(archive, entries)
             dangers = list(_danger_findings(opened.infolist()))
             found += dangers
             wanted = set(names) or {e.filename for e in files if _is_image(e.filename, layout)}
@@ -120,39 +111,6 @@ def check(
             raise
         return Checked(0, (Finding(archive.name, error.problem, error.remedy),))
     return Checked(len(images), tuple(map(_printable, found)))
-
-
-def image_findings(name: str, pixels: NDArray[np.generic], layout: Layout) -> list[Finding]:
-    """What the server would reject of the pixels [bands, H, W] of one image, or make zeros of."""
-    found = []
-    bands, height, width = pixels.shape
-    if bands != layout.bands:
-        problem = f"has {bands} bands where the server reads {layout.bands}"
-        found.append(Finding(name, problem, "write red, green and blue"))
-    if layout.size and (height, width) != (layout.size, layout.size):
-        side = f"{layout.size}x{layout.size}"
-        problem = f"is {height}x{width} where the server reads {side}"
-        found.append(Finding(name, problem, f"predict tiles of {side}, or --layout plain"))
-    if pixels.dtype.name not in _DTYPES:
-        remedy = "write uint16; uint8, float32 and float64 are read too"
-        found.append(Finding(name, f"pixels are {pixels.dtype}", remedy))
-    return found + _value_findings(name, pixels)
-
-
-def _value_findings(name: str, pixels: NDArray[np.generic]) -> list[Finding]:
-    # NaN and infinities show in the extremes; what the server divides by is their difference.
-    with np.errstate(all="ignore"):
-        span = pixels.max(axis=(1, 2)).astype(np.float64) - pixels.min(axis=(1, 2))
-    if not np.isfinite(span).all():
-        return [Finding(name, "holds values that are not finite, or too far apart to stretch",
-                        "predict it again")]  # fmt: skip
-    constant = np.flatnonzero(span == 0) + 1
-    if len(constant) == len(span):
-        return [Finding(name, "has one colour only", "check its radar tiles and the training")]
-    if len(constant):
-        problem = f"channel {constant[0]} of {len(span)} is constant"
-        return [Finding(name, problem, "the server sets it to zero", harmless=True)]
-    return []
 
 
 def _asked(entries: Sequence[zipfile.ZipInfo], names: Sequence[str]) -> Iterator[Finding]:
@@ -225,6 +183,14 @@ def _entry_findings(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
             yield Finding(entry.filename, "is an archive in the archive", "leave it out")
 
 
+def _methods(archive: Path, entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
+    """One line for all entries that are compressed as few zips are."""
+    for method, name in OTHER_METHODS.items():
+        if count := sum(entry.compress_type == method for entry in entries):
+            problem = f"{count} of its files are compressed by {name}, which the server reads"
+            yield Finding(archive.name, problem, "deflate is what all programs read", harmless=True)
+
+
 def _danger_findings(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
     for entry in entries:
         if problem := danger(entry):
@@ -280,18 +246,15 @@ def _threads() -> Iterator[Executor]:
 def _read(
     opened: zipfile.ZipFile, entry: zipfile.ZipInfo, wanted: bool, layout: Layout
 ) -> list[Finding]:
-    # More than the layout allows, so that a wrong size can be reported.
-    limit = 16 * layout.bands * layout.size**2 or MAX_VALUES
     try:
         data = read_entry(opened, entry)
-        if not wanted:
-            return []
-        with rasterio.Env():
-            pixels = decode_tiff(entry.filename, data, limit, layout.bands)
     except InputError as error:
         remedy = _REPACK if wanted else "leave it out; the server unpacks it and would fail"
         return [Finding(entry.filename, error.problem, remedy)]
-    return image_findings(entry.filename, pixels, layout)
+    if not wanted:
+        return []
+    with rasterio.Env():
+        return tiff_findings(entry.filename, data, layout)
 
 
 def _printable(finding: Finding) -> Finding:

@@ -5,6 +5,7 @@ disk. Refused by name: what is not an intact zip, entries that point elsewhere, 
 encrypted, or decompress to too much, and files that are not such images.
 """
 
+import lzma
 import stat
 import struct
 import unicodedata
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from kit.archive.contents import SUFFIX, Contents, sort_contents
 from kit.archive.records import REMEDY, broken, check_directory, check_members
+from kit.archive.unpack import OTHER_METHODS, unpack
 from kit.errors import InputError
 from kit.scaling import UINT16_MAX
 from kit.tiles.tiff import decode_tiff
@@ -36,8 +38,8 @@ _FILE_TYPES = {0, stat.S_IFREG, stat.S_IFDIR}
 _LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): UINT16_MAX}
 # All that Python's reader raises on damaged bytes, and RuntimeError where a password is needed.
 _BROKEN = (
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError,
-    OverflowError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, OSError,
+    ValueError, OverflowError,
 )  # fmt: skip
 
 
@@ -102,8 +104,8 @@ def danger(entry: zipfile.ZipInfo) -> str:
         return "is a symbolic link" if kind == stat.S_IFLNK else "is not a regular file"
     if entry.flag_bits & _ENCRYPTED:
         return "is encrypted"
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "is compressed by a method other than deflate"
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, *OTHER_METHODS):
+        return "is compressed by a method other than deflate, bzip2 and LZMA"
     return _bomb(entry.file_size, entry.compress_size)
 
 
@@ -167,7 +169,7 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     if problem := danger(entry):
         raise InputError(where, problem)
     try:
-        data = archive.read(entry)
+        data = unpack(archive, entry)
     except _BROKEN as error:
         raise InputError(where, f"damaged ({error})", remedy=REMEDY) from None
     if len(data) != entry.file_size:

@@ -138,7 +138,7 @@ def check(
 def _show_findings(archive: Path, result: "Checked") -> None:
     if result.findings:
         rows = [
-            (f.name, "ignored" if f.harmless else "rejected", f.problem, f.remedy)
+            (f.name, "accepts" if f.harmless else "rejects", f.problem, f.remedy)
             for f in result.findings[:_SHOWN]
         ]
         titles = ("file", "server", "problem", "remedy")

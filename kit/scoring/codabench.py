@@ -22,7 +22,6 @@ from kit.archive.reader import (
     open_archive,
     read_contents,
     read_image,
-    to_unit,
 )
 from kit.errors import CheckError, InputError
 from kit.files import write_json
@@ -81,7 +80,7 @@ def codabench(source: Path, output: Path, advance: Advance | None = None) -> Sco
 
         def read(name: str) -> Image:
             with _blaming_the_submission():
-                return to_unit(name, load(name))
+                return load(name)
 
         try:
             rows = {"submission": as_sent}

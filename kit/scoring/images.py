@@ -77,20 +77,21 @@ def measure_input(
         row: its name.
         sar: the input.
         truths: the truths of the input, as read.
-        images: the image [3, H, W] in [0, 1] of each submission of the input.
+        images: the image [3, H, W] of each submission of the input, as an archive holds it.
 
     Returns:
         The MSE [truths, submissions] as the server computes it, infinite where none is listed; and
         the errors of each image.
 
     Raises:
-        InputError: an image is of another size than its truth; says which.
+        InputError: an image is of another size than its truth, or not in [0, 1]; says which.
     """
     official = np.full((len(truths), len(images)), np.inf)
     scored = []
     places = {true.truth: place for place, true in enumerate(truths)}
-    for column, (name, image) in enumerate(images.items()):
-        stretched = stretch(image)
+    for column, (name, pixels) in enumerate(images.items()):
+        stretched = stretch(pixels)
+        image = to_unit(name, pixels)
         for place, true in enumerate(truths):
             if name not in true.truth.submissions:
                 continue

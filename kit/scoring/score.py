@@ -24,13 +24,17 @@ from kit.prediction.anchors import anchor
 from kit.prediction.averaging import Averaging, averaging_text
 from kit.prediction.members import Member, average_scene
 from kit.progress import Advance
-from kit.scaling import UINT16_MAX, quantize
+from kit.scaling import quantize
 from kit.scoring.images import Image, ImageScore, measure_input, read_truth
 from kit.scoring.provenance import find_provenance
 from kit.scoring.truth import load_truth
 
 Source = Callable[[str, Image], Image]
-"""From a name and the archive's image in [0, 1] of that name, to the image that a row scores."""
+"""From a name and the archive's image of that name, to the image that a row scores.
+
+Both are as an archive holds them: `kit.archive.reader.to_unit` brings them to [0, 1], and the
+server stretches them as they are.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ def compare(
     with open_archive(archive) as opened:
 
         def read(name: str) -> Image:
-            return to_unit(f"{archive}: {name}", read_image(opened, name))
+            return read_image(opened, name)
 
         report = compare_images(read, truth, sources, target, other=other, advance=advance)
     return dataclasses.replace(report, absent=absent)
@@ -202,7 +206,7 @@ def compare_images(
     """Score images against a loaded truth, a SAR input at a time.
 
     Args:
-        read: gives the image [3, H, W] in [0, 1] of a name.
+        read: gives the image [3, H, W] of a name, as an archive holds it.
         truth: the names, and their truths.
         sources: the rows, that of the images themselves last.
         target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
@@ -260,7 +264,7 @@ def as_sent(name: str, image: Image) -> Image:
 
 def _with_anchors(name: str, image: Image) -> Image:
     # Exact for uint16 and uint8, which is what archives hold.
-    return anchor(quantize(image)) / float(UINT16_MAX)
+    return anchor(quantize(to_unit(name, image)))
 
 
 def ensemble_label(variants: Sequence[str], averaging: Averaging = "mean") -> str:
@@ -274,6 +278,6 @@ def _average_of(
 ) -> Source:
     def prediction(name: str, image: Image) -> Image:
         scene = str(scene_in(scenes.get(name, name)))
-        return to_unit(name, average_scene(members, scene, averaging))
+        return average_scene(members, scene, averaging)
 
     return prediction

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from kit.archive.check import Finding, check
+from kit.archive.check import check
 from kit.archive.expected import read_expected
+from kit.archive.finding import Finding
 from kit.archive.layout import Layout, find_layout, name_images
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet

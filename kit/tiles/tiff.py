@@ -22,11 +22,13 @@ from kit.errors import InputError
 from kit.files import write_bytes
 from kit.tiles.names import TileName
 from kit.tiles.regular_file import check_regular
+from kit.tiles.tiff_header import read_tiff_header
 
 _MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would allocate whatever a header says
 
 # Far above any image of the challenge, which has 196,608 values.
 MAX_VALUES = 32 << 20
+_MAX_BANDS, _MAX_ROWS = 64, 4096
 
 # Without this, GDAL lists the whole folder whenever it opens one of its files.
 _GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -92,22 +94,38 @@ def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
 
 
 def decode_tiff(
-    where: str | Path, data: bytes, limit: int = MAX_VALUES, bands: int = 3
+    where: str | Path,
+    data: bytes,
+    limit: int = MAX_VALUES,
+    bands: int = 3,
+    *,
+    more: bool = False,
 ) -> NDArray[np.generic]:
     """Decode a TIFF in memory as [bands, H, W]; the bands may come last, as the server allows.
 
+    Args:
+        where: what an error names.
+        data: the file.
+        limit: the most values that it may hold.
+        bands: how many bands are asked for.
+        more: whether bands beyond these are returned too rather than refused.
+
     Raises:
-        InputError: `where` is not such a TIFF, or holds more than `limit` values.
+        InputError: `where` is not such a TIFF, or holds more than `limit` values or many bands.
     """
+    header = read_tiff_header(where, data)
+    size = f"{header.bands}x{header.height}x{header.width}"
+    if header.bands * header.height * header.width > limit:
+        raise InputError(where, f"has {size} pixels by its header, more than any image")
+    # GDAL takes seconds to prepare thousands of bands. Where they come last, rows are bands to it.
+    if header.bands > (_MAX_ROWS if header.width == bands else _MAX_BANDS):
+        raise InputError(where, f"is {size} by its header; expected {bands} bands")
     try:
         # Named, for GDAL puts the name into what it says of a damaged image.
         with (
             MemoryFile(data, filename="image.tiff") as memory,
             rasterio.open(memory.name, driver="GTiff") as image,
         ):
-            size = f"{image.count}x{image.height}x{image.width}"
-            if image.count * image.height * image.width > limit:
-                raise InputError(where, f"has {size} pixels by its header, more than any image")
             if "complex" in image.dtypes[0]:
                 raise InputError(where, f"pixels are {image.dtypes[0]}", remedy="write uint16")
             pixels: NDArray[np.generic] = image.read()
@@ -117,7 +135,7 @@ def decode_tiff(
         raise InputError(where, f"not readable as a TIFF ({cause})") from None
     if pixels.shape[2] == bands:
         pixels = pixels.transpose(2, 0, 1)
-    if pixels.shape[0] != bands:
+    if pixels.shape[0] < bands or (pixels.shape[0] > bands and not more):
         raise InputError(where, f"is {size}; expected {bands} bands")
     return pixels
 

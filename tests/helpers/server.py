@@ -64,18 +64,19 @@ def absolute_error(truth: NDArray, sent: NDArray) -> float:
     return math.fsum(differences) / len(differences)
 
 
-def channels(image: NDArray) -> list[list[float]]:
-    """Three lists of values; bands that come last are put first."""
+def channels(image: NDArray) -> list[list[float] | list[np.float32]]:
+    """Three lists of values; bands that come last are put first. float32 stays what it is."""
     if image.shape[2] == 3:
         image = image.transpose(2, 0, 1)
-    return [[float(value) for row in channel for value in row.tolist()] for channel in image]
+    kind = np.float32 if image.dtype == np.float32 else float
+    return [[kind(value) for row in channel for value in row.tolist()] for channel in image]
 
 
-def stretched(values: list[float]) -> list[float]:
-    """Between the own extremes, all zeros if they are the same."""
+def stretched(values: list[float] | list[np.float32]) -> list[float]:
+    """Between the own extremes, in the type of the values; all zeros if they are the same."""
     low, high = min(values), max(values)
-    divisor = high - low if high != low else 1.0
-    return [(value - low) / divisor for value in values]
+    divisor = high - low if high != low else type(low)(1)
+    return [float((value - low) / divisor) for value in values]
 
 
 def stretched_by_hand(image: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -288,6 +288,13 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def array_sha256(array: NDArray[Any]) -> str:
+    """SHA-256 of the shape and the values of an array, in hexadecimal."""
+    found = hashlib.sha256(repr(array.shape).encode())
+    found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
 def json_sha256(value: Any) -> str:
     """SHA-256 of a JSON value, in hexadecimal, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,10 +1,10 @@
 """`predictions/<variant>/<scene>.npy`: the prediction of one scene.
 
-In: RGB in [0, 1], or the file. Out: the file's bytes, or uint16 [3, H, W] in R, G, B order, whose
-values over 65535 are in [0, 1]. Refused by name: a file that is missing or holds another array.
+In: uint16 [3, H, W] in R, G, B order, whose values over 65535 are in [0, 1]; or the file. Out: the
+one from the other; integers, to be averaged exactly. Refused by name: a file that is missing, holds
+another array, or other values than when it was written.
 """
 
-import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import read_array
-from kit.scaling import quantize
+from kit.files import array_sha256, read_array
 from kit.tiles.names import SceneKey
 
 _SUFFIX = ".npy"
@@ -30,28 +29,34 @@ def image_paths(folder: Path) -> Iterator[Path]:
     return folder.glob(f"*{_SUFFIX}")
 
 
-def read_image(path: Path, remedy: str) -> NDArray[np.uint16]:
+def read_image(path: Path, sha256: str | None, remedy: str) -> NDArray[np.uint16]:
     """The prediction [3, H, W] in a file, mapped and read-only.
 
+    Args:
+        path: of the file.
+        sha256: its `digest` when it was written; not compared if None.
+        remedy: tells the user what to do where it cannot be used.
+
     Raises:
-        InputError: the file is missing, damaged or holds something else; with this remedy.
+        InputError: the file is missing, damaged or holds something else.
     """
     image = read_array(path, remedy)
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[0] != 3:
         problem = f"holds {image.dtype} {list(image.shape)} in place of uint16 [3, H, W]"
         raise InputError(path, problem, remedy=remedy)
+    if sha256 is not None and digest(image) != sha256:
+        problem = "damaged: it is not what was predicted (its checksum differs)"
+        raise InputError(path, problem, remedy=remedy)
     return image
 
 
-def encode_image(rgb: NDArray[np.float32]) -> bytes:
-    """The bytes of the file for `rgb` [3, H, W] in [0, 1]: integers, to be averaged exactly."""
+def encode_image(image: NDArray[np.uint16]) -> bytes:
+    """The bytes of the file for a prediction [3, H, W]."""
     data = io.BytesIO()
-    np.save(data, quantize(rgb), allow_pickle=False)
+    np.save(data, image, allow_pickle=False)
     return data.getvalue()
 
 
 def digest(image: NDArray[np.uint16]) -> str:
     """SHA-256 of the shape and the values of a prediction, whatever file holds them."""
-    found = hashlib.sha256(repr(image.shape).encode())
-    found.update(np.ascontiguousarray(image, "<u2").data)
-    return found.hexdigest()
+    return array_sha256(np.asarray(image, "<u2"))

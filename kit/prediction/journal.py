@@ -5,14 +5,14 @@ written, so that a killed process leaves no image that nothing describes. Out: a
 what all lines say. The files exist only while a prediction is not finished.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kit.files import append
-from kit.prediction.manifest import Manifest
+from kit.prediction.manifest import SCENE_VALUES, Manifest
+from kit.seal import decode_lines, encode_line
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 
@@ -30,9 +30,17 @@ class Journal:
         """Record an engine that is about to predict."""
         self._append({"engine": description})
 
-    def add_scene(self, scene: SceneKey, nodata: float) -> None:
-        """Record a scene that is predicted, and the share of its pixels without data."""
-        self._append({"scene": str(scene), "nodata": nodata})
+    def add_scene(self, scene: SceneKey, nodata: float, input: str, output: str) -> None:
+        """Record a scene that is predicted.
+
+        Args:
+            scene: which.
+            nodata: the share of its pixels without data.
+            input: the digest of what the network was given.
+            output: the digest of the prediction.
+        """
+        line = {"scene": str(scene), "nodata": nodata}
+        self._append(line | {"input_sha256": input, "sha256": output})
 
     def add_rejection(self, scene: SceneKey, rejection: Rejection) -> None:
         """Record a scene that is left out."""
@@ -48,7 +56,8 @@ class Journal:
             elif "rejected" in line:
                 manifest.rejected.append({"scene": line["scene"], **line["rejected"]})
             elif line["scene"] in manifest.scenes:
-                manifest.scenes[line["scene"]]["nodata"] = line["nodata"]
+                values = {name: line[name] for name in SCENE_VALUES if name in line}
+                manifest.scenes[line["scene"]] |= values
 
     def clear(self) -> None:
         """Remove the files of all processes."""
@@ -56,12 +65,9 @@ class Journal:
             path.unlink()
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        append(self._file, (json.dumps(line) + "\n").encode())
+        append(self._file, encode_line(line))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         for path in sorted(self._folder.glob(_FILES)):
-            for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    yield json.loads(text)
-                except ValueError:
-                    continue  # a kill cut it short: its image was not written
+            # A line that a kill cut short, or that is damaged, vouches for no image.
+            yield from (line for _, line in decode_lines(path.read_bytes()) if line)

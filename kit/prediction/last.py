@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.files import read_json, write_json
+from kit.seal import read_record, write_record
 from kit.tiles.rejection import Rejection
 
 _NAME = "last.json"
+_FORMAT = 2
 _REMEDY = "run: kit predict, or name the members with --ensemble"
 
 
@@ -18,7 +19,7 @@ def read_last(predictions: Path) -> tuple[str, tuple[str, ...]]:
         InputError: nothing was predicted yet, or the file is damaged.
     """
     path = predictions / _NAME
-    last = read_json(path, _REMEDY)
+    last = read_record(path, _FORMAT, _REMEDY)
     try:
         ensemble, members = str(last["ensemble"]), tuple(map(str, last["members"]))
     except (KeyError, TypeError) as error:
@@ -39,4 +40,4 @@ def write_last(
     """
     left_out = [{"name": item.name, "reason": item.reason} for item in rejected]
     last = {"ensemble": ensemble, "members": list(members), "rejected": left_out}
-    write_json(predictions / _NAME, last)
+    write_record(predictions / _NAME, _FORMAT, last)

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.files import read_json, write_json
+from kit.seal import read_record, write_record
 
 _NAME = "manifest.json"
+_FORMAT = 2
+SCENE_VALUES = ("nodata", "input_sha256", "sha256")
+"""What is known of a scene once it is predicted: the share of its pixels without data, and the
+digests of what the network was given and of the prediction."""
 
 
 @dataclass(slots=True)
@@ -39,8 +43,8 @@ class Manifest:
     rejected: list[dict[str, str]]
     """For each scene that was left out `scene`, and the fields of a `Rejection`."""
     scenes: dict[str, dict[str, Any]]
-    """For each scene `tiles`, [bytes, ns] of each band's file, and `nodata`, the share of its
-    pixels without data; None where nothing is predicted yet."""
+    """For each scene `tiles`, [bytes, ns] of each band's file, and `SCENE_VALUES`; `nodata` is None
+    where nothing is predicted yet, the digests are missing where an older kit predicted."""
 
 
 def manifest_path(folder: Path) -> Path:
@@ -60,7 +64,7 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
         InputError: it is missing or damaged, or lacks a field; with this remedy.
     """
     path = manifest_path(folder)
-    found = read_json(path, remedy)
+    found = read_record(path, _FORMAT, remedy)
     try:
         red, green, blue = map(float, found["mean_color"])
         engines = found.get("engines")
@@ -75,9 +79,9 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
             input=str(found["input"]),
             engines=None if engines is None else [dict(engine) for engine in engines],
             rejected=list(found.get("rejected", ())),
-            scenes=dict(found["scenes"]),
+            scenes={str(scene): dict(entry) for scene, entry in found["scenes"].items()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"not a manifest of predictions ({error!r})"
         raise InputError(path, problem, remedy=remedy) from None
 
@@ -89,4 +93,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         OutputError: it cannot be written.
     """
     found = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
-    write_json(manifest_path(folder), found)
+    write_record(manifest_path(folder), _FORMAT, found)

@@ -13,10 +13,11 @@ import numpy as np
 
 from kit.engines.backend import Plan, Spec
 from kit.engines.engine import Engine
-from kit.errors import BusyError, CheckError
+from kit.errors import BusyError, CheckError, InputError
 from kit.half_written import sweep
+from kit.lookahead import map_ahead
 from kit.models.infer import infer_batches
-from kit.prediction.image import image_path, image_paths
+from kit.prediction.image import image_path, image_paths, read_image
 from kit.prediction.journal import Journal
 from kit.prediction.manifest import Manifest, manifest_path, read_manifest, write_manifest
 from kit.prediction.pipeline import Reading, Writer
@@ -31,6 +32,7 @@ from kit.tiles.scenes import Scene
 from kit.variants import to_dict
 
 _REMEDY = "predict with --overwrite"
+_CHECKERS = 4  # threads that compare images with their checksums
 _UNKNOWN = {"name": "unknown"}  # an engine that an older kit did not record
 
 
@@ -58,6 +60,7 @@ class MemberJob:
         self._journal = Journal(folder, rank)
         self._report = report
         self._recorded: set[tuple[str, Spec, Plan]] = set()
+        self._intact: frozenset[SceneKey] = frozenset()
         self._waiting: list[Reading] = []
         # Tiles of a rare size are not worth building an engine.
         self._eager: Engine | None = None
@@ -99,11 +102,12 @@ class MemberJob:
                 image_path(self.folder, key).unlink(missing_ok=True)
             new.scenes[str(key)] = entry
         write_manifest(self.folder, new)
+        self._intact = self._find_intact(scenes, new)
         self._journal.clear()
 
     def is_missing(self, scene: SceneKey) -> bool:
         """Whether a scene is still to be predicted, in a folder that has been claimed."""
-        return not image_path(self.folder, scene).exists()
+        return scene not in self._intact
 
     def manifest(self) -> Manifest:
         """The folder's manifest."""
@@ -163,6 +167,27 @@ class MemberJob:
         write_manifest(self.folder, manifest)
         self._journal.clear()
 
+    def _find_intact(
+        self, scenes: Mapping[SceneKey, Scene], manifest: Manifest
+    ) -> frozenset[SceneKey]:
+        """The scenes whose images are there, as they were predicted; names those that are not."""
+
+        def look(scene: SceneKey) -> SceneKey | InputError | None:
+            path = image_path(self.folder, scene)
+            if not path.exists():
+                return None
+            try:
+                read_image(path, manifest.scenes[str(scene)].get("sha256"), _REMEDY)
+            except InputError as error:
+                return error
+            return scene
+
+        found = [*map_ahead(look, scenes, threads=_CHECKERS, depth=2 * _CHECKERS)]
+        for error in found:
+            if isinstance(error, InputError):
+                self._report(f"{error.where}: {error.problem}; it is predicted again")
+        return frozenset(each for each in found if isinstance(each, SceneKey))
+
     def _new_manifest(self, data: Path, runs: Path) -> Manifest:
         variant = self.weights.variant
         red, green, blue = map(float, self.weights.facts["mean_color"])
@@ -208,6 +233,6 @@ class MemberJob:
             self._recorded.add(what)
         for reading, image in zip(batch, rgb, strict=True):
             key = reading.scene.key
-            record = partial(self._journal.add_scene, key, reading.nodata)
+            record = partial(self._journal.add_scene, key, reading.nodata, reading.sha256)
             writer.put(image_path(self.folder, key), image, record)
         return len(batch)

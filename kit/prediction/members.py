@@ -2,7 +2,7 @@
 
 In: `predictions/<variant>/`, a folder of uint16 arrays [3, H, W] with a manifest. Out: the images
 of several members, and their average. Refused by name: a member that was never predicted, lacks a
-scene that another has, or was trained for another target space.
+scene that another has, saw other tiles of it, or was trained for another target space.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Member:
     target: str
     mean_color: tuple[float, float, float]
     input: Path
-    scenes: tuple[str, ...]
+    scenes: dict[str, dict[str, Any]]
     pairs_sha256: str | None
     engines: tuple[dict[str, Any], ...]
 
@@ -51,8 +51,9 @@ class Member:
         Raises:
             InputError: the file is missing, damaged or holds something else.
         """
-        remedy = f"run: {predict_command(self.variant)}"
-        return read_image(image_path(self.folder, scene), remedy)
+        remedy = f"run: {predict_command(self.variant)}, which predicts it again"
+        entry = self.scenes.get(scene, {})
+        return read_image(image_path(self.folder, scene), entry.get("sha256"), remedy)
 
 
 def find_member(folder: Path) -> Member | None:
@@ -80,7 +81,7 @@ def read_member(folder: Path) -> Member:
         target=manifest.target,
         mean_color=manifest.mean_color,
         input=Path(manifest.input),
-        scenes=tuple(manifest.scenes),
+        scenes=manifest.scenes,
         pairs_sha256=manifest.pairs_sha256,
         engines=tuple(manifest.engines or ()),
     )
@@ -90,7 +91,8 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
     """The members called `names`, checked for having the same scenes and target space.
 
     Raises:
-        InputError: one is missing, has other scenes than another, or another target space.
+        InputError: one is missing, has other scenes than another, saw other tiles of one, or has
+            another target space.
     """
     for name in names:
         if name not in VARIANTS and not (predictions / name).is_dir():
@@ -107,6 +109,14 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
                 member.folder,
                 f"predicts {_space(member)}, but {found[0].variant} predicts {_space(found[0])}",
                 remedy="average only variants that were trained with the same target",
+            )
+        if other := _of_other_tiles(found[0], member):
+            more = f" and {len(other) - 1} more scenes" if len(other) > 1 else ""
+            raise InputError(
+                member.folder,
+                f"{member.variant} was predicted from other tiles of {other[0]}{more} "
+                f"than {found[0].variant}",
+                remedy=f"run: {predict_command(*names)} --overwrite",
             )
         if missing := sorted(everything.difference(member.scenes)):
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -160,3 +170,17 @@ def predict_command(*members: str) -> str:
 
 def _space(member: Member) -> str:
     return f"{member.target} of DN {member.scaling.get('dn')}"
+
+
+def _of_other_tiles(first: Member, second: Member) -> list[str]:
+    """The scenes that two members saw otherwise.
+
+    By content; by size and time of the tiles where a kit before 0.3.0 predicted one of the two.
+    """
+    found = []
+    for scene, entry in first.scenes.items():
+        other = second.scenes.get(scene, entry)
+        key = "input_sha256" if "input_sha256" in entry.keys() & other.keys() else "tiles"
+        if entry.get(key) != other.get(key):
+            found.append(scene)
+    return found

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import write_bytes
+from kit.files import array_sha256, write_bytes
 from kit.lookahead import map_ahead
-from kit.prediction.image import encode_image
-from kit.scaling import radar_nodata, scale_radar
+from kit.prediction.image import digest, encode_image
+from kit.scaling import quantize, radar_nodata, scale_radar
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
 
@@ -33,11 +33,15 @@ _WRITERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A scene's radar [2, H, W] in [0, 1], and `nodata`, the share of its pixels without data."""
+    """A scene's radar [2, H, W] in [0, 1], and `nodata`, the share of its pixels without data.
+
+    `sha256` is a digest of the radar: whatever changes in the tiles and reaches the network.
+    """
 
     scene: Scene
     radar: NDArray[np.float32]
     nodata: float
+    sha256: str
 
 
 def readings(
@@ -69,10 +73,10 @@ class Writer(AbstractContextManager["Writer"]):
         self._pool = ThreadPoolExecutor(_WRITERS, "write")
         self._waiting: deque[Future[None]] = deque()
 
-    def put(self, path: Path, rgb: NDArray[np.float32], before: Callable[[], object]) -> None:
-        """Write `rgb` [3, H, W] in [0, 1] to `path`, after calling `before`, in a thread.
+    def put(self, path: Path, rgb: NDArray[np.float32], before: Callable[[str], object]) -> None:
+        """Write `rgb` [3, H, W] in [0, 1] to `path` in a thread; blocks while `ahead` images wait.
 
-        Blocks while `ahead` images wait.
+        `before` is called with the prediction's digest before the file is written.
 
         Raises:
             OutputError: this or an earlier image cannot be written.
@@ -99,10 +103,12 @@ def _read(scene: Scene) -> Reading | InputError:
     except InputError as error:
         return error
     nodata = radar_nodata(sar)
-    return Reading(scene, scale_radar(sar, nodata), float(nodata.mean()))
+    radar = scale_radar(sar, nodata)
+    return Reading(scene, radar, float(nodata.mean()), array_sha256(radar))
 
 
-def _write(path: Path, rgb: NDArray[np.float32], before: Callable[[], object]) -> None:
-    data = encode_image(rgb)
-    before()
+def _write(path: Path, rgb: NDArray[np.float32], before: Callable[[str], object]) -> None:
+    image = quantize(rgb)
+    data = encode_image(image)
+    before(digest(image))
     write_bytes(path, data)

@@ -152,7 +152,7 @@ def _plan(
         remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
         raise InputError(ascii(name)[1:-1][:_LONGEST], "not a name for an archive", remedy=remedy)
     members = read_members(predictions, variants)
-    names = _match(members[0].scenes, rules, expected)
+    names = _match([*members[0].scenes], rules, expected)
     return _Plan(name, chosen, members, names, rules, averaging, stretch)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import kit.prediction.pipeline
 from kit.errors import InputError, OutputError
+from kit.prediction.image import digest
 from kit.prediction.pipeline import AHEAD, Reading, Writer, readings
 from kit.scaling import UINT16_MAX, radar_nodata, scale_radar
 from kit.tiles.bands import read_bands
@@ -125,12 +126,12 @@ def test_a_bug_in_the_reading_is_not_swallowed(
 def test_pictures_are_written_in_levels_after_what_is_to_come_before(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     rgb = random.random((3, 8, 5), dtype=np.float32)
-    seen: list[bool] = []
+    seen: list[tuple[bool, str]] = []
     path = tmp_path / "a.npy"
     with Writer() as writer:
-        writer.put(path, rgb, lambda: seen.append(path.exists()))
+        writer.put(path, rgb, lambda sha256: seen.append((path.exists(), sha256)))
     image = np.load(path)
-    assert seen == [False] and image.dtype == np.uint16
+    assert seen == [(False, digest(image))] and image.dtype == np.uint16
     np.testing.assert_array_equal(image, np.rint(rgb * np.float32(UINT16_MAX)))
     assert [each.name for each in tmp_path.iterdir()] == ["a.npy"]
 
@@ -138,7 +139,7 @@ def test_pictures_are_written_in_levels_after_what_is_to_come_before(tmp_path: P
 def test_the_ends_of_the_range_are_the_ends_of_the_levels(tmp_path: Path) -> None:
     with Writer() as writer:
         for level in (0, 1):
-            writer.put(tmp_path / f"{level}.npy", picture(level), lambda: None)
+            writer.put(tmp_path / f"{level}.npy", picture(level), lambda _: None)
     assert np.load(tmp_path / "0.npy").max() == 0
     assert np.load(tmp_path / "1.npy").min() == UINT16_MAX
 
@@ -152,7 +153,7 @@ def test_a_slow_disk_stops_who_draws(tmp_path: Path, ahead: int) -> None:
         nonlocal put
         with Writer(ahead) as writer:
             for number in range(3 * ahead):
-                writer.put(tmp_path / f"{number}.npy", picture(), gate.wait)
+                writer.put(tmp_path / f"{number}.npy", picture(), lambda _: gate.wait())
                 put += 1
 
     drawing = threading.Thread(target=draw)
@@ -179,19 +180,19 @@ def test_a_full_disk_is_told_at_the_next_picture_or_at_the_end(
         pytest.raises(OutputError, match=r"a\.npy.*No space(.|\n)*free disk space") as caught,
         Writer() as writer,
     ):
-        writer.put(tmp_path / "a.npy", picture(), lambda: None)
+        writer.put(tmp_path / "a.npy", picture(), lambda _: None)
     assert caught.value.exit_code == 5
     puts = 0
     with pytest.raises(OutputError, match=r"0\.npy"), Writer() as writer:
         for puts in range(10_000):
-            writer.put(tmp_path / f"{puts}.npy", picture(), lambda: None)
+            writer.put(tmp_path / f"{puts}.npy", picture(), lambda _: None)
             time.sleep(0.001)
     assert puts <= AHEAD
     assert not list(tmp_path.iterdir())
 
 
 def test_a_note_that_cannot_be_made_keeps_its_picture_back(tmp_path: Path) -> None:
-    def note() -> None:
+    def note(_: str) -> None:
         raise OutputError("done-0.jsonl: cannot be written")
 
     with pytest.raises(OutputError, match="done-0"), Writer() as writer:
@@ -202,7 +203,7 @@ def test_a_note_that_cannot_be_made_keeps_its_picture_back(tmp_path: Path) -> No
 def test_what_stops_the_drawing_writes_no_more(tmp_path: Path) -> None:
     begun = threading.Semaphore(0)
 
-    def wait() -> None:
+    def wait(_: str) -> None:
         begun.release()
         while not writer._pool._shutdown:
             time.sleep(0.01)
@@ -223,7 +224,7 @@ def test_many_writers_leave_the_umask_as_it_was(tmp_path: Path) -> None:
     """It belongs to the process, so that a thread that sets it changes the others' files."""
     with Writer() as writer:
         for number in range(200):
-            writer.put(tmp_path / f"{number}.npy", picture(), lambda: None)
+            writer.put(tmp_path / f"{number}.npy", picture(), lambda _: None)
     (tmp_path / "plain").touch()
     modes = {each.stat().st_mode for each in tmp_path.iterdir()}
     assert len(modes) == 1
@@ -232,6 +233,6 @@ def test_many_writers_leave_the_umask_as_it_was(tmp_path: Path) -> None:
 def test_finished_pictures_are_not_kept(tmp_path: Path) -> None:
     with Writer(4) as writer:
         for number in range(20):
-            writer.put(tmp_path / f"{number}.npy", picture(), lambda: None)
+            writer.put(tmp_path / f"{number}.npy", picture(), lambda _: None)
             assert len(writer._waiting) <= 4
             assert all(isinstance(each, Future) for each in writer._waiting)

@@ -161,10 +161,13 @@ def test_a_member_that_changed_is_named_with_its_images(packaged: Package) -> No
 def test_the_pairs_that_a_member_was_trained_on(packaged: Package) -> None:
     table = Path("work") / "pairs.parquet"
     assert part(again(packaged.manifest), "pairs of one").problem == "pairs.parquet: no such table"
-    scene = SceneKey.parse(A)
-    pairs = (
-        Pair(scene, scene, (), (), 8, 8, 0, 0, 0, dataset1=True, dataset2=True, split="train"),
+    scene, radar, optical = (
+        SceneKey.parse(A),
+        (Path("VV"), Path("VH")),
+        map(Path, ("B4", "B3", "B2")),
     )
+    shown = Pair(scene, scene, radar, (*optical,), 8, 8, 0, 0, 0, dataset1=True, dataset2=True)
+    pairs = (shown,)
     write_pairs(table, pairs)
     found = part(again(packaged.manifest), "pairs of one")
     assert (found.state, found.remedy) == ("there", "") and "does not say" in found.problem

@@ -39,6 +39,7 @@ from kit.archive.reader import (
 from kit.archive.unpack import OTHER_METHODS
 from kit.errors import InputError
 from kit.native import cores
+from kit.plain_text import printable
 from kit.progress import Advance
 
 # A thousand bad images are enough; reading a hundred thousand more would take minutes.
@@ -258,12 +259,7 @@ def _read(
 
 
 def _printable(finding: Finding) -> Finding:
-    """The finding, with what a hostile name could do to a terminal written out."""
-    texts = (finding.name, finding.problem)
-    if all(text.isprintable() for text in texts):
-        return finding
-    name, problem = (repr(text)[1:-1] for text in texts)
-    return replace(finding, name=name, problem=problem)
+    return replace(finding, name=printable(finding.name), problem=printable(finding.problem))
 
 
 def _is_image(name: str, layout: Layout) -> bool:

@@ -118,8 +118,7 @@ def read_list(path: Path, remedy: str) -> Any:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # a path with a NUL
-        where = ascii(str(path))[1:-1]
-        raise InputError(where, f"not readable as JSON ({error})", remedy=remedy) from None
+        raise InputError(path, f"not readable as JSON ({error})", remedy=remedy) from None
 
 
 def parse_mapping(where: Path, mapping: Any, images: Sequence[str] = ()) -> tuple[SarInput, ...]:

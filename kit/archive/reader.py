@@ -57,7 +57,7 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except FileNotFoundError:
         raise InputError(path, "no such archive", remedy="make one: kit package") from None
     except (OSError, ValueError) as error:
-        raise InputError(ascii(str(path))[1:-1], f"cannot be opened ({error})") from None
+        raise InputError(path, f"cannot be opened ({error})") from None
     if file is None:
         raise InputError(path, "is not a file", remedy="give the zip itself")
     with file:

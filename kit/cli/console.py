@@ -1,6 +1,7 @@
 """Lines and progress bars on stderr; JSON on stdout.
 
-Every command prints through this module alone, so that `--quiet` and `--json` hold everywhere.
+Every command prints through this module alone, so that `--quiet` and `--json` hold everywhere, and
+nothing that came from outside controls the terminal.
 """
 
 import json
@@ -15,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from kit.cli.grid import draw
-from kit.errors import OutputError
+from kit.errors import InputError, OutputError
 from kit.files import finite
+from kit.plain_text import printable
 from kit.progress import Advance
 
 SILENCE_SECONDS = 30
@@ -53,13 +55,23 @@ def start(json: bool, quiet: bool) -> Callable[[Any], None]:
 
 
 def write(text: str) -> None:
-    """Print one line on stderr."""
-    stderr.print(text)
+    """Print one line, or several, on stderr."""
+    stderr.print(printable(text, lines=True))
+
+
+def write_error(error: Exception) -> None:
+    """Print why a command ended, even if it is quiet; the file that is at fault on one line."""
+    stderr.quiet = False
+    text = str(error)
+    if isinstance(error, InputError) and error.problem:
+        text = text.replace(error.where, printable(error.where), 1)
+    write(f"error: {text}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table that fits the terminal: text to the left, numbers to the right."""
-    stderr.print(draw(title, columns, [[*map(str, row)] for row in rows], stderr.width))
+    cells = [[*map(printable, row)] for row in rows]
+    stderr.print(draw(printable(title), [*map(printable, columns)], cells, stderr.width))
 
 
 def emit(value: Any) -> None:
@@ -122,7 +134,7 @@ def progress(title: str, waiting: str) -> Iterator[Advance]:
                 write(f"{title} {count} {detail}")
                 printed = time.monotonic()
             speed = bar.tasks[0].speed
-            detail = detail or (f"{speed:.1f}/s" if speed else "")
+            detail = printable(detail) or (f"{speed:.1f}/s" if speed else "")
             bar.update(task, completed=done, total=total or None, detail=detail, count=count)
 
         yield advance

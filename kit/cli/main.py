@@ -73,8 +73,7 @@ def main() -> None:
         with acknowledged():
             app(prog_name="kit")
     except (KitError, OSError) as error:
-        console.stderr.quiet = False
-        console.write(f"error: {error}")
+        console.write_error(error)
         sys.exit(error.exit_code if isinstance(error, KitError) else InputError.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED and console.is_first():

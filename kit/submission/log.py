@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from kit.errors import InputError
 from kit.files import write_bytes
+from kit.plain_text import from_spreadsheet_cell, spreadsheet_cell
 
 LOG = "submissions.csv"
 LOG_COLUMNS = (
@@ -46,7 +47,7 @@ class Log:
     def get(self, line: tuple[Cell, ...], title: str) -> str:
         """The value of a line in the column called `title`; empty if it has none."""
         column = self.titles.index(title) if title in self.titles else len(line)
-        return line[column].value if column < len(line) else ""
+        return from_spreadsheet_cell(line[column].value) if column < len(line) else ""
 
     def fill(self, line: tuple[Cell, ...], title: str, value: str) -> None:
         """Write `value`, a number, into one cell, and leave every other byte as it is."""
@@ -72,7 +73,7 @@ class Log:
             row.writeheader()
         elif not self.text.endswith(("\n", "\r")):
             added.write(end)
-        row.writerow(values)
+        row.writerow({title: spreadsheet_cell(value) for title, value in values.items()})
         self._write(self.text + added.getvalue())
 
     def _write(self, text: str) -> None:

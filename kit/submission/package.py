@@ -150,7 +150,7 @@ def _plan(
         name = chosen if averaging == "mean" else f"{chosen}-{suffix}"
     if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
         remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
-        raise InputError(ascii(name)[1:-1][:_LONGEST], "not a name for an archive", remedy=remedy)
+        raise InputError(name[:_LONGEST], "not a name for an archive", remedy=remedy)
     members = read_members(predictions, variants)
     names = _match([*members[0].scenes], rules, expected)
     return _Plan(name, chosen, members, names, rules, averaging, stretch)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.plain_text import printable
 from kit.progress import Advance
 from kit.tiles.names import BANDS, DTYPES, FORM, SUFFIXES, name_fields
 from kit.tiles.netcdf import SUFFIX, Plane, check_installed, read_head, read_places
@@ -109,7 +110,7 @@ class _Collector:
 
     def reject(self, name: str, kind: str, reason: str) -> None:
         """List a file or a scene as left out."""
-        self.rejected.append(Rejection(_printable(name), kind, reason))
+        self.rejected.append(Rejection(printable(name), kind, reason))
 
     def scan(self, number: int) -> list[str]:
         """Enter the TIFFs of one folder; returns its NetCDF files."""
@@ -248,8 +249,3 @@ def _names(folder: str, *, optional: bool) -> Iterator[str]:
         raise InputError(
             Path(folder), f"cannot be listed ({error.strerror})", remedy=remedy
         ) from None
-
-
-def _printable(name: str) -> str:
-    """A name that is not UTF-8 with its odd bytes spelt out, so that a table can hold it."""
-    return os.fsencode(name).decode(errors="backslashreplace")

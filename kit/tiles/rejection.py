@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.files import write_bytes
+from kit.plain_text import printable, spreadsheet_cell
 
 REJECTED = "rejected.csv"
 FAILED = "failed.csv"
@@ -42,5 +43,7 @@ def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("name", "kind", "reason"))
-    rows.writerows((item.name, item.kind, item.reason) for item in rejected)
+    for item in rejected:
+        cells = (printable(text) for text in (item.name, item.kind, item.reason))
+        rows.writerow(map(spreadsheet_cell, cells))
     write_bytes(path, text.getvalue().encode())

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kit.cli import console
+from kit.errors import InputError
 
 
 def test_json_holds_no_nan_and_no_infinity(capsys) -> None:
@@ -90,3 +91,15 @@ def test_a_stdout_that_is_closed_or_full_is_no_traceback(
 def test_a_stderr_that_nobody_reads_ends_nothing() -> None:
     ended = python("variants --json", "2> >(true) | wc -c; exit ${PIPESTATUS[0]}")
     assert ended.returncode == 0 and int(ended.stdout) > 100
+
+
+def test_nothing_from_outside_controls_the_terminal(capsys) -> None:
+    hostile = "a\x1b]0;owned\x07\u202e\udcff.tiff"
+    console.write(f"{hostile}: is odd\n  rename it")
+    console.table(hostile, (hostile, "n"), [(f"{hostile}\nforged", 1)])
+    console.write_error(InputError(f"{hostile}\nerror: forged", "is odd", remedy="rename it"))
+    console.write_error(OSError(f"{hostile}"))
+    shown = capsys.readouterr().err
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert "\nforged" not in shown and "\nerror: forged" not in shown
+    assert r"error: a\x1b]0;owned\x07\u202e\xff.tiff\nerror: forged: is odd" in shown

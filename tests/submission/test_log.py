@@ -31,6 +31,15 @@ def test_a_log_begins_with_its_titles(tmp_path: Path) -> None:
     assert lines == [HEADER, *2 * ['t,"n, m",,0.5,,,,s,']]
 
 
+def test_what_a_spreadsheet_would_run_is_written_as_text_and_read_back(tmp_path: Path) -> None:
+    read_log(tmp_path).append(LINE | {"name": "=cmd|' /C calc'!A0", "members": "@a", "psnr": -0.5})
+    line = (tmp_path / "submissions.csv").read_text().splitlines()[1]
+    assert line.startswith("t,'=cmd|' /C calc'!A0,'@a,0.5,-0.5,")
+    found = read_log(tmp_path)
+    assert found.get(found.lines[0], "name") == "=cmd|' /C calc'!A0"
+    assert found.get(found.lines[0], "members") == "@a"
+
+
 @pytest.mark.parametrize(
     ("before", "added"),
     [

@@ -5,7 +5,6 @@ always a complete file, whatever killed the process that wrote it, and nothing o
 new is there.
 """
 
-import ctypes
 import errno
 import hashlib
 import json
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError, OutputError
-from kit.half_written import new_part
+from kit.half_written import is_part, new_part
 
 AnyPath = str | os.PathLike[str]
 """What functions of the Python interface take for a path."""
@@ -41,8 +40,6 @@ _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
     errno.ENOTDIR, errno.EISDIR, errno.EIO,
 }  # fmt: skip
-
-_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 # numpy reads the header of an array as Python source, and passes on what Python's parser raises.
 # Until 3.11.8 and 3.12.2 that raises SystemError now and then when two threads parse at a time, as
@@ -82,14 +79,14 @@ def together(folder: Path) -> Iterator[Callable[[str], Path]]:
         return part / name
 
     try:
-        with _naming(folder):
+        with naming(folder):
             make_folder(folder)
             part = new_part(folder)
         try:
             yield new
         except OSError as error:
             raise _blamed(error, part, folder / ", ".join(names)) from error
-        with _naming(folder / ", ".join(names)):
+        with naming(folder / ", ".join(names)):
             _finish(part, folder, names)
     finally:
         if part != folder:
@@ -150,43 +147,8 @@ def output(path: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory() as folder:
         yield Path(folder) / "output"
-        with _naming(path), path.open("wb") as file:
+        with naming(path), path.open("wb") as file:
             file.write((Path(folder) / "output").read_bytes())
-
-
-def replace_folder(new: Path, folder: Path) -> None:
-    """Give the folder `new`, beside `folder`, its name; what had it goes when the new one is there.
-
-    Raises:
-        OutputError: it cannot be done; `folder` is what it was.
-    """
-    with _naming(folder):
-        sync_folder(new)
-        if not folder.exists():
-            new.rename(folder)
-            sync_folder(folder.parent)
-            return
-        if not _exchange(new, folder):  # then the old name is missing for an instant
-            aside = new_part(folder.parent)
-            folder.rename(aside)
-            try:
-                new.rename(folder)
-            except OSError:
-                aside.rename(folder)
-                raise
-            aside.rename(new)
-        sync_folder(folder.parent)
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names at once; False where the system or the file system cannot."""
-    try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
-        return False
-    exchanged: int = renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
-    return exchanged == 0
 
 
 def make_folder(folder: Path) -> None:
@@ -226,12 +188,29 @@ def append(path: Path, data: bytes) -> int:
     Raises:
         OutputError: the disk is full or may not be written to.
     """
-    try:
-        with path.open("ab") as file:
-            file.write(data)
-            return file.tell()
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with naming(path), path.open("ab") as file:
+        file.write(data)
+        return file.tell()
+
+
+def sync(path: Path) -> None:
+    """Have the bytes of a file on disk.
+
+    Raises:
+        OutputError: the disk fails.
+    """
+    with naming(path), path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def truncate(path: Path, length: int) -> None:
+    """Keep the first `length` bytes of a file.
+
+    Raises:
+        OutputError: the disk fails.
+    """
+    with naming(path):
+        os.truncate(path, length)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -312,7 +291,7 @@ def finite(value: Any) -> Any:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Say that `path` cannot be written, whatever the system reports of the block."""
     try:
         yield
@@ -325,17 +304,16 @@ def _naming(path: Path) -> Iterator[None]:
 def _blamed(error: OSError, part: Path, where: Path) -> OSError:
     """An error of what wrote into `part`, if it is one of writing, by the name that users know."""
     if isinstance(error, OutputError):  # of a file written into the folder in the same way
-        return OutputError(str(error).replace(f"{part}/", f"{part.parent}/"))
+        return error
     # Libraries that write for us do not always say which file it was.
     if error.filename is None:
         return unwritable(where, error) if error.errno in _DISK else error
     path = Path(os.fsdecode(error.filename))
-    if not path.is_relative_to(part):
-        return error
-    return unwritable(part.parent / path.relative_to(part), error)
+    return unwritable(path, error) if path.is_relative_to(part) else error
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:
     """What to raise where the system does not let `path` be written."""
     remedy = "free disk space or give another folder, and run the same command again"
-    return OutputError(f"{path}: cannot be written ({error.strerror or error})\n  {remedy}")
+    shown = Path(*(each for each in path.parts if not is_part(Path(each))))
+    return OutputError(f"{shown}: cannot be written ({error.strerror or error})\n  {remedy}")

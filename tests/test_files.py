@@ -192,38 +192,6 @@ def test_files_appear_together_or_not_at_all(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "sub"]
 
 
-@pytest.mark.parametrize("exchange", [True, False])
-@pytest.mark.parametrize("fails", [True, False])
-def test_a_folder_is_replaced_when_the_new_one_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool, fails: bool
-) -> None:
-    old, new = tmp_path / "set", tmp_path / "next"
-    for folder in (old, new):
-        folder.mkdir()
-        (folder / "file").write_text(folder.name)
-    if not exchange:  # as on NFS
-        monkeypatch.setattr(files, "_exchange", lambda *rest: False)
-    rename = Path.rename
-
-    def fail(path: Path, target: Path) -> Path:
-        if path == new:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return rename(path, target)
-
-    if fails:
-        if exchange:
-            monkeypatch.setattr(files, "_exchange", lambda *rest: False)
-        monkeypatch.setattr(Path, "rename", fail)
-        with pytest.raises(OutputError, match="set: cannot be written"):
-            files.replace_folder(new, old)
-        assert (old / "file").read_text() == "set"
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["next", "set"]
-    else:
-        files.replace_folder(new, old)
-        assert (old / "file").read_text() == "next"
-        assert list(tmp_path.iterdir()) == [old]
-
-
 def test_what_the_user_names_is_written_through(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_text("old")

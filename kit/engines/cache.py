@@ -16,12 +16,13 @@ from typing import Any
 from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
 from kit.errors import BusyError, InputError
-from kit.files import json_sha256, read_json, sha256, sync_folder, write_json
+from kit.files import json_sha256, read_json, sha256, write_json
+from kit.half_written import new_part
 from kit.lock import lock
 from kit.progress import Report
+from kit.replacement import replace_folder
 
 _RECORD = "engine.json"
-_PART = "part"  # the folder that an engine is built in
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,11 @@ def obtain(
     if found := find(cache, name, key, report):
         return found
     folder = _folder(cache, name, key)
-    lock_folder = _lock_folder(folder)
-    with _wait_for_lock(lock_folder, report):
+    with _wait_for_lock(_lock_folder(folder), report):
         if found := find(cache, name, key, lambda _: None):
             return found
-        part = lock_folder / _PART
-        shutil.rmtree(part, ignore_errors=True)
+        part = new_part(cache)
         try:
-            part.mkdir()
             facts = build(part)
             files = sorted(path for path in part.rglob("*") if path.is_file())
             record = {
@@ -103,9 +101,7 @@ def obtain(
                 "made": facts,
             }
             _write(part, record)
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
-            sync_folder(cache)
+            replace_folder(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return Entry(folder, facts)

@@ -30,7 +30,8 @@ PAIRS_PER_SHARD = 2048
 class PackPlan:
     """What a run is about to do: the complete pack, what of it is missing, and the free space.
 
-    `free` is in bytes, and counts what will be removed.
+    A shard that is there goes when the one for its place is complete: `bytes_needed` is what both
+    take at most, beyond what is there now.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class PackPlan:
     bytes: int
     shards_to_write: int
     bytes_to_write: int
+    bytes_needed: int
     free: int
 
 
@@ -85,17 +87,17 @@ def pack(
         tasks = tuple(_tasks(folder, pairs))
         todo = tuple(task for task in tasks if not _is_done(task))
         others = _others(folder, tasks)
-        plan = _plan(folder, tasks, todo, others)
+        plan = _plan(folder, tasks, todo)
         if announce:
             announce(plan)
-        if plan.bytes_to_write > plan.free:
+        if plan.bytes_needed > plan.free:
             raise OutputError(
-                f"{folder}: the pack needs {plan.bytes_to_write:,} bytes more, and the disk has "
+                f"{folder}: the pack needs {plan.bytes_needed:,} bytes more, and the disk has "
                 f"{plan.free:,}\n  free disk space, or put the folder on another disk"
             )
-        for path in others:
-            path.unlink()
         faults = _write_all(todo, len(pairs), advance)
+        for path in others if not faults else ():
+            path.unlink()
     if faults:
         first = faults[0]
         raise InputError(
@@ -157,11 +159,11 @@ def _others(folder: Path, tasks: Sequence[ShardTask]) -> list[Path]:
     return sorted(path for path in found if path not in wanted)
 
 
-def _plan(
-    folder: Path, tasks: Sequence[ShardTask], todo: Sequence[ShardTask], others: Sequence[Path]
-) -> PackPlan:
-    old = (path for task in todo for path in task.shard.files if path.exists())
-    freed = sum(path.stat().st_size for path in (*others, *old))
+def _plan(folder: Path, tasks: Sequence[ShardTask], todo: Sequence[ShardTask]) -> PackPlan:
+    more = needed = 0
+    for task in todo:
+        needed = max(needed, more + _size(task))
+        more += _size(task) - sum(p.stat().st_size for p in task.shard.files if p.exists())
     return PackPlan(
         folder=folder,
         pairs=sum(len(task.pairs) for task in tasks),
@@ -169,7 +171,8 @@ def _plan(
         bytes=sum(_size(task) for task in tasks),
         shards_to_write=len(todo),
         bytes_to_write=sum(_size(task) for task in todo),
-        free=shutil.disk_usage(folder).free + freed,
+        bytes_needed=needed,
+        free=shutil.disk_usage(folder).free,
     )
 
 

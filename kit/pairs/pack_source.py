@@ -6,9 +6,14 @@ pixels are not what was packed, or whose tiles have changed since.
 """
 
 import resource
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.pairs.shard import (
@@ -24,7 +29,8 @@ from kit.pairs.source import Pixels
 from kit.pairs.table import Pair
 from kit.tiles.fingerprint import digest
 
-_OTHER_FILES = 512  # that a process may open beside a pack's
+# Files that a process may open beside a pack's, and those that it always does: torch's, say.
+_OTHER_FILES, _FEWEST_OTHERS = 512, 128
 
 
 class PackSource:
@@ -48,10 +54,9 @@ class PackSource:
             problem = f"lacks {len(missing)} of the {len(pairs)} pairs needed, {missing[0]} first"
             raise InputError(folder, problem, remedy=AGAIN)
         used = {shard.number: shard for shard, _ in map(self._places.__getitem__, names)}
-        _may_open(folder, len(ARRAYS) * len(used))
-        self._arrays = {
-            number: (shard.map("radar"), shard.map("optical")) for number, shard in used.items()
-        }
+        self._maps = _Maps(_may_open(len(ARRAYS) * len(used)) // len(ARRAYS))
+        for shard in used.values():
+            self._maps.of(shard)
         self._checked: set[str] = set()
 
     @contextmanager
@@ -63,7 +68,7 @@ class PackSource:
         """
         name = name_of(pair)
         shard, row = self._places[name]
-        radar, optical = (array[row] for array in self._arrays[shard.number])
+        radar, optical = (array[row] for array in self._maps.of(shard))
         if name not in self._checked:
             self._check(pair, shard, shard.pairs[row], (radar, optical))
             self._checked.add(name)
@@ -82,14 +87,34 @@ class PackSource:
             raise InputError(shard.index, problem, remedy=AGAIN)
 
 
-def _may_open(folder: Path, files: int) -> None:
-    """Let this process keep so many more files open; systems allow 1,024 until they are asked."""
+class _Maps:
+    """The arrays of shards, mapped when they are asked for; at most `limit` shards at a time."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = Lock()
+        self._open: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
+
+    def of(self, shard: Shard) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The radar and the optical pixels; who still reads those that are closed keeps them."""
+        with self._lock:
+            if shard.number not in self._open:
+                if len(self._open) >= self._limit:
+                    self._open.popitem(last=False)
+                self._open[shard.number] = shard.map("radar"), shard.map("optical")
+            self._open.move_to_end(shard.number)
+            return self._open[shard.number]
+
+
+def _may_open(files: int) -> int:
+    """Let this process keep so many more files open, or as many as this system admits; how many.
+
+    Systems allow 1,024 until they are asked.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = files + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        if hard != resource.RLIM_INFINITY and hard < wanted:
-            problem = f"its {files} files cannot all be open: this system allows {hard}"
-            raise InputError(
-                folder, problem, remedy=f"raise the limit: ulimit -Hn {wanted}, as root"
-            )
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(2, min(files, wanted - _FEWEST_OTHERS))

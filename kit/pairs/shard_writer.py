@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import atomic
+from kit.files import together
 from kit.pairs.shard import ARRAYS, Shard
 from kit.pairs.table import Pair
 from kit.tiles.netcdf import file_of
@@ -40,32 +40,37 @@ class _Unreadable(Exception):
 
 
 def write_shard(task: ShardTask, reader: Reader, report: Callable[[int], None]) -> list[InputError]:
-    """Write one shard, unless a tile cannot be read; then the reasons are returned."""
+    """Write one shard, unless a tile cannot be read; then the reasons are returned.
+
+    A shard that is there stays until the new one is complete.
+    """
     if missing := list(_missing(task)):
         return missing
-    shard = task.shard
-    # The old one is removed first, since the disk may not have space for both.
-    for path in shard.files:
-        path.unlink(missing_ok=True)
-    checks = [0] * len(task.pairs)
     try:
-        for step, name in enumerate(ARRAYS):
-            with atomic(shard.array(name)) as temporary, temporary.open("wb") as file:
-                form = {"descr": ARRAYS[name][1].str, "fortran_order": False}
-                np.lib.format.write_array_header_1_0(file, form | {"shape": shard.shape(name)})
-                for start, pixels in _read(task, name, reader):
-                    for row, image in enumerate(pixels, start):
-                        checks[row] = zlib.crc32(image, checks[row])
-                    file.write(pixels.data)
-                    report((start + len(pixels) + step * len(task.pairs)) // len(ARRAYS))
+        with together(task.shard.folder) as new:
+            # The JSON gets its name last: what it describes is then there.
+            parts = [new(path.name) for path in reversed(task.shard.files)]
+            _write(replace(task.shard, folder=parts[0].parent), task, reader, report)
     except _Unreadable as found:
-        for path in shard.files:
-            path.unlink(missing_ok=True)
         return found.faults
+    return []
+
+
+def _write(shard: Shard, task: ShardTask, reader: Reader, report: Callable[[int], None]) -> None:
+    """Write the files of `shard`, which are those of `task.shard` in another folder."""
+    checks = [0] * len(task.pairs)
+    for step, name in enumerate(ARRAYS):
+        with shard.array(name).open("wb") as file:
+            form = {"descr": ARRAYS[name][1].str, "fortran_order": False}
+            np.lib.format.write_array_header_1_0(file, form | {"shape": shard.shape(name)})
+            for start, pixels in _read(task, name, reader):
+                for row, image in enumerate(pixels, start):
+                    checks[row] = zlib.crc32(image, checks[row])
+                file.write(pixels.data)
+                report((start + len(pixels) + step * len(task.pairs)) // len(ARRAYS))
     packed = zip(shard.pairs, checks, strict=True)
     pairs = tuple(replace(pair, crc32=check) for pair, check in packed)
     replace(shard, pairs=pairs).write_index()
-    return []
 
 
 def _missing(task: ShardTask) -> Iterator[InputError]:

@@ -5,7 +5,6 @@ record a line; and whether the run is finished.
 """
 
 import json
-import os
 import shutil
 from itertools import chain
 from pathlib import Path
@@ -141,11 +140,21 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def sync_records(folder: Path) -> None:
+    """Have the records of the metrics on disk, as far as there are any.
+
+    Raises:
+        OutputError: the disk fails.
+    """
+    if (folder / METRICS).exists():
+        files.sync(folder / METRICS)
+
+
 def truncate_metrics(folder: Path, length: int) -> None:
     """Keep the first `length` bytes of the metrics: the steps after them will be trained again."""
     path = folder / METRICS
     if path.exists() and path.stat().st_size > length:
-        os.truncate(path, length)
+        files.truncate(path, length)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

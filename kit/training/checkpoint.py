@@ -14,8 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kit.errors import InputError
-from kit.files import json_sha256, read_json, sha256, sync_folder, write_json
+from kit.files import json_sha256, make_folder, read_json, sha256, write_json
+from kit.half_written import new_part
 from kit.progress import Report
+from kit.replacement import replace_folder
 from kit.runs.folder import STATE
 from kit.runs.weights import write_tensors
 from kit.training.state import State
@@ -40,17 +42,15 @@ def save(state: State, folder: Path) -> None:
             untouched.
     """
     path = at_step(folder, state.step)
-    part = folder / f".{path.name}.part"
+    make_folder(folder)
+    part = new_part(folder)
     try:
         for name, tensors in state.tensors().items():
             write_tensors(part / f"{name}.safetensors", tensors)
         about = {"format": FORMAT, "sha256": {p.stem: sha256(p) for p in part.iterdir()}}
         about |= state.counters()
         write_json(part / STATE, about | {"check": json_sha256(about)})
-        if path.exists():
-            remove(path)
-        part.rename(path)
-        sync_folder(folder)  # before older ones are removed
+        replace_folder(part, path)  # before older ones are removed
     finally:
         shutil.rmtree(part, ignore_errors=True)
     # Later ones were damaged: this training resumed from before them.
@@ -130,12 +130,6 @@ def load_when_visible(state: State, path: Path) -> None:
     while not (path / STATE).exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     load(state, path)
-
-
-def sweep(folder: Path) -> None:
-    """Remove what a kill left of checkpoints that were being written."""
-    for path in folder.glob(".step-*.part"):
-        shutil.rmtree(path)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -98,7 +98,7 @@ def train(
             write_training_pairs(folder, ((pair.radar, pair.optical) for pair in chosen))
             sweep(folder)
             sweep(folder / folders.SAMPLES)
-            checkpoint.sweep(folder / folders.CHECKPOINTS)
+            sweep(folder / folders.CHECKPOINTS)
 
         group.on_main(claim)
         torch.manual_seed(variant.seed)

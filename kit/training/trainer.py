@@ -14,7 +14,7 @@ from kit.distributed import PeerError
 from kit.errors import CheckError, InputError
 from kit.pairs.dataset import Sample, batches, epoch_order
 from kit.pairs.source import WORKERS
-from kit.runs.folder import CHECKPOINTS
+from kit.runs.folder import CHECKPOINTS, sync_records
 from kit.training import checkpoint
 from kit.training.run_log import RunLog
 from kit.training.setup import RunSetup
@@ -143,7 +143,12 @@ class Trainer:
 
     def _save(self) -> None:
         folder = self.setup.folder / CHECKPOINTS
-        self.setup.group.on_main(lambda: checkpoint.save(self.state, folder))
+
+        def save() -> None:
+            sync_records(self.setup.folder)  # which the checkpoint counts
+            checkpoint.save(self.state, folder)
+
+        self.setup.group.on_main(save)
         self.saved = time.monotonic()
 
     def _validate(self) -> None:

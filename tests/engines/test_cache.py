@@ -13,6 +13,7 @@ from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
 from kit.engines.cache import Measurement, amend, find, measured, obtain
 from kit.errors import OutputError
+from kit.half_written import new_part
 
 KEY = {"weights_sha256": "a", "size": [32, 32]}
 
@@ -83,9 +84,7 @@ def test_an_interrupted_build_leaves_nothing_and_is_started_again(
         get(tmp_path, broken)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
     # What a process leaves that is killed at once is not taken for an engine either.
-    (folder,) = tmp_path.iterdir()
-    (folder / "part").mkdir()
-    (folder / "part" / "stray").touch()
+    (new_part(tmp_path) / "stray").touch()
     found = get(tmp_path)
     assert not (found.folder / "stray").exists()
 

@@ -1,0 +1,46 @@
+"""A folder that takes the place of another: one of them has the name at any moment."""
+
+import ctypes
+import os
+import shutil
+from pathlib import Path
+
+from kit.files import naming, sync_folder
+from kit.half_written import new_part
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Give the folder `new`, beside `folder`, its name; what had it goes when the new one is there.
+
+    Raises:
+        OutputError: it cannot be done; `folder` is what it was.
+    """
+    with naming(folder):
+        sync_folder(new)
+        if not folder.exists():
+            new.rename(folder)
+            sync_folder(folder.parent)
+            return
+        if not _exchange(new, folder):  # then the old name is missing for an instant
+            aside = new_part(folder.parent)
+            folder.rename(aside)
+            try:
+                new.rename(folder)
+            except OSError:
+                aside.rename(folder)
+                raise
+            aside.rename(new)
+        sync_folder(folder.parent)
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names at once; False where the system or the file system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    exchanged: int = renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    return exchanged == 0

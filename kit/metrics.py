@@ -7,48 +7,56 @@ its code computes the MSE of images that are stretched between their own extreme
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-RULES = {
-    "mae": "mean absolute error in [0, 1] over channels and pixels with data, mean over images",
-    "mse": "mean squared error in [0, 1] over channels and pixels with data, mean over images",
-    "psnr": "10 log10(1 / MSE) of each image in dB, mean over images",
-    "psnr_pooled": "10 log10(1 / MSE) in dB, of the mean MSE of all images",
-    "stretched_mae": "MAE of an image and the truth nearest in date, both stretched as the server "
-    "does, over all pixels, mean over images",
-    "stretched_psnr": "10 log10(1 / MSE) in dB of the same stretched images, mean over images",
-    "official_2022": "MSE of stretched images: the best submission for each truth, summed over the "
-    "truths of a SAR input, mean over inputs",
-    "official_2023": "MSE of stretched images: the best truth for each submission, summed over the "
-    "submissions of a SAR input, mean over inputs",
-}
+Image = NDArray[np.generic]
+Valid = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number of a report: the rule that it follows, and who shows it.
+
+    `of_image` gives it for one image, its truth and the pixels that count, as `mae` does; a report
+    has its mean over images. None for a number that is computed of others.
+    """
+
+    rule: str
+    of_image: Callable[[Image, Image, Valid | None], float] | None = None
+    more_is_better: bool = False
+    logged: bool = True  # in `submissions.csv`, and so on the leaderboard
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Errors of `n` images in [0, 1], each image counting alike; both PSNR in dB."""
+    """Errors of `n` images in [0, 1], each image counting alike; both PSNR in dB.
+
+    `others` are the means of what `MEASURES` has beside `mae` and `mse` for one image.
+    """
 
     mae: float
     mse: float
     psnr: float
     psnr_pooled: float
     n: int
+    others: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, float]:
+        """The numbers by their names."""
+        own = {name: getattr(self, name) for name in ("mae", "mse", "psnr", "psnr_pooled", "n")}
+        return own | self.others
 
 
-def mae(
-    image: NDArray[np.generic], truth: NDArray[np.generic], valid: NDArray[np.bool_] | None = None
-) -> float:
+def mae(image: Image, truth: Image, valid: Valid | None = None) -> float:
     """Mean absolute error over channels and the pixels [H, W] that `valid` admits; NaN if none."""
     return _mean(np.abs(_difference(image, truth)), valid)
 
 
-def mse(
-    image: NDArray[np.generic], truth: NDArray[np.generic], valid: NDArray[np.bool_] | None = None
-) -> float:
+def mse(image: Image, truth: Image, valid: Valid | None = None) -> float:
     """Mean squared error over channels and the pixels [H, W] that `valid` admits; NaN if none."""
     return _mean(np.square(_difference(image, truth)), valid)
 
@@ -58,27 +66,76 @@ def psnr(error: float) -> float:
     return math.inf if error == 0 else 10 * math.log10(1 / error)
 
 
-def scores(images: Iterable[tuple[NDArray[np.generic], NDArray[np.generic]]]) -> Scores:
+MEASURES = {
+    "mae": Measure(
+        "mean absolute error in [0, 1] over channels and pixels with data, mean over images", mae
+    ),
+    "mse": Measure(
+        "mean squared error in [0, 1] over channels and pixels with data, mean over images",
+        mse,
+        logged=False,
+    ),
+    "psnr": Measure("10 log10(1 / MSE) of each image in dB, mean over images", more_is_better=True),
+    "psnr_pooled": Measure(
+        "10 log10(1 / MSE) in dB, of the mean MSE of all images", more_is_better=True, logged=False
+    ),
+    "stretched_mae": Measure(
+        "MAE of an image and the truth nearest in date, both stretched as the server does, over "
+        "all pixels, mean over images",
+        logged=False,
+    ),
+    "stretched_psnr": Measure(
+        "10 log10(1 / MSE) in dB of the same stretched images, mean over images",
+        more_is_better=True,
+        logged=False,
+    ),
+    "official_2022": Measure(
+        "MSE of stretched images: the best submission for each truth, summed over the truths of a "
+        "SAR input, mean over inputs"
+    ),
+    "official_2023": Measure(
+        "MSE of stretched images: the best truth for each submission, summed over the submissions "
+        "of a SAR input, mean over inputs"
+    ),
+}
+"""Every number of a report; a new one with an `of_image` needs no other line."""
+
+
+def image_measures() -> tuple[str, ...]:
+    """The measures of one image."""
+    return tuple(name for name, measure in MEASURES.items() if measure.of_image)
+
+
+def errors(image: Image, truth: Image, valid: Valid | None = None) -> dict[str, float]:
+    """Every measure that `MEASURES` has for one image."""
+    return {
+        name: measure.of_image(image, truth, valid)
+        for name, measure in MEASURES.items()
+        if measure.of_image
+    }
+
+
+def scores(images: Iterable[tuple[Image, Image]]) -> Scores:
     """The scores of a set of (image, truth), both [3, H, W] in [0, 1]; read one at a time.
 
     Raises:
         ValueError: there is no image, or an image and its truth differ in shape.
     """
-    return summarise([(mae(image, truth), mse(image, truth)) for image, truth in images])
+    return summarise([errors(image, truth) for image, truth in images])
 
 
-def summarise(errors: Sequence[tuple[float, float]]) -> Scores:
-    """The scores of a set of images, given the (MAE, MSE) of each.
+def summarise(images: Sequence[Mapping[str, float]]) -> Scores:
+    """The scores of a set of images, given the `errors` of each.
 
     Raises:
         ValueError: there is no image.
     """
-    if not errors:
+    if not images:
         raise ValueError("no image to score")
-    absolute = statistics.fmean(error for error, _ in errors)
-    squared = statistics.fmean(error for _, error in errors)
-    decibels = statistics.fmean(psnr(error) for _, error in errors)
-    return Scores(absolute, squared, decibels, psnr(squared), len(errors))
+    means = {name: statistics.fmean(each[name] for each in images) for name in images[0]}
+    decibels = statistics.fmean(psnr(each["mse"]) for each in images)
+    absolute, squared = means.pop("mae"), means.pop("mse")
+    return Scores(absolute, squared, decibels, psnr(squared), len(images), means)
 
 
 def official_2022(inputs: Sequence[NDArray[np.float64]]) -> float:
@@ -96,12 +153,12 @@ def official_2023(inputs: Sequence[NDArray[np.float64]]) -> float:
     return float(np.mean([errors.min(axis=0).sum() for errors in inputs]))
 
 
-def _difference(image: NDArray[np.generic], truth: NDArray[np.generic]) -> NDArray[np.float64]:
+def _difference(image: Image, truth: Image) -> NDArray[np.float64]:
     if image.shape != truth.shape:
         raise ValueError(f"shapes differ: {image.shape} and {truth.shape}")
     return image.astype(np.float64, copy=False) - truth.astype(np.float64, copy=False)
 
 
-def _mean(errors: NDArray[np.float64], valid: NDArray[np.bool_] | None) -> float:
+def _mean(errors: NDArray[np.float64], valid: Valid | None) -> float:
     counted = errors if valid is None or valid.all() else errors[:, valid]
     return float(counted.mean()) if counted.size else math.nan

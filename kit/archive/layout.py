@@ -13,7 +13,7 @@ from kit.archive.contents import SUFFIX
 from kit.archive.reader import name_danger
 from kit.archive.records import MAX_ENTRIES
 from kit.errors import InputError, no_such
-from kit.metrics import RULES
+from kit.metrics import MEASURES
 from kit.overlay import from_toml
 
 ANY = "any"
@@ -27,7 +27,7 @@ class Layout:
     `{number}` from 1 to `images` where a radar scene has several; it serves where there is no list
     of names. Images have `bands` channels of `size` x `size` pixels, 0 for any size. `mapping` is
     the shape of the year's truth, "2022", "2023" or "any"; `measure` the official one, a key of
-    `kit.metrics.RULES`.
+    `kit.metrics.MEASURES`.
     """
 
     name: str
@@ -55,8 +55,8 @@ class Layout:
                 raise self._wrong(field, f"from {least} to {MAX_ENTRIES:,}")
         if self.mapping not in ("2022", "2023", ANY):
             raise self._wrong("mapping", f"2022, 2023 or {ANY}")
-        if self.measure not in RULES:
-            raise self._wrong("measure", f"one of {', '.join(RULES)}")
+        if self.measure not in MEASURES:
+            raise self._wrong("measure", f"one of {', '.join(MEASURES)}")
         made = self.pattern.replace("{scene}", "s").replace("{number}", "1")
         numbered = self.images == 1 or "{number}" in self.pattern
         if not numbered or "{scene}" not in self.pattern or set(made) & set("{}"):

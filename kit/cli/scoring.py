@@ -11,7 +11,7 @@ from kit.cli import console
 from kit.cli.options import Json, Predictions, Quiet, Window
 from kit.errors import InputError
 from kit.files import PREDICTIONS
-from kit.metrics import RULES
+from kit.metrics import MEASURES
 
 if TYPE_CHECKING:
     from kit.scoring.score import Report
@@ -153,12 +153,12 @@ def show_report(report: "Report") -> None:
     # A measure a line, so that all numbers stay intact on a terminal of 80 columns.
     lines = [
         (name, *("inf" if row[name] is None else f"{row[name]:.4g}" for row in values))
-        for name in RULES
+        for name in MEASURES
     ]
     titles = ("", *(row.name.partition(" (")[0] for row in rows))
     console.table(f"Scores of {report.rows[-1].scores.n} images", titles, lines)
-    for name, rule in RULES.items():
-        console.write(f"  {name}: {rule}")
+    for name, known in MEASURES.items():
+        console.write(f"  {name}: {known.rule}")
     if report.unscored:
         first = report.unscored[0]
         console.write(

@@ -11,7 +11,7 @@ from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.files import RUNS, WORK
 from kit.pairs.source import WORKERS
-from kit.variants import VARIANTS, find_variant
+from kit.variants import PAPER, find_variant
 
 if TYPE_CHECKING:
     from kit.runs.status import Status
@@ -142,7 +142,7 @@ def train_all(
     emit = console.start(json, quiet)
     flags = {"--compile": compile, "--tensorboard": tensorboard, "--quiet": quiet}
     outcomes = train_all(
-        variants or tuple(VARIANTS),
+        variants or tuple(PAPER),
         settings=settings or (),
         work=work,
         runs=runs,
@@ -227,20 +227,22 @@ def validate(
     emit = console.start(json, quiet)
     with console.progress("validating", "loading the first variant") as advance:
         rows = validate(variants or (), work=work, runs=runs, advance=advance)
-    emit([{"variant": row.variant} | asdict(row.scores) for row in rows])
+    emit([{"variant": row.variant} | row.scores.as_dict() for row in rows])
     _show_validation(rows)
 
 
 def _show_validation(rows: "Sequence[Row]") -> None:
+    others = [*rows[0].scores.others]
     console.table(
         f"Hold-out of {rows[0].scores.n} pairs",
-        ("variant", "MAE", "PSNR", "pooled PSNR", "paper's MAE", "paper's PSNR"),
+        ("variant", "MAE", "PSNR", "pooled PSNR", *others, "paper's MAE", "paper's PSNR"),
         [
             (
                 row.variant if row.target == "reflectance" else f"{row.variant} ({row.target})",
                 f"{row.scores.mae:.5f}",
                 f"{row.scores.psnr:.2f}",
                 f"{row.scores.psnr_pooled:.2f}",
+                *(f"{row.scores.others[name]:.5g}" for name in others),
                 *((f"{row.paper[0]:.5f}", f"{row.paper[1]:.2f}") if row.paper else ("", "")),
             )
             for row in rows

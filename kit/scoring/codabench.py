@@ -41,7 +41,7 @@ Load = Callable[[str], Image]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The file that was written, and the numbers in it, by the names of `metrics.RULES`.
+    """The file that was written, and the numbers in it, by the names of `metrics.MEASURES`.
 
     `passed_over` are the files of the submission that are no images.
     """

@@ -20,7 +20,7 @@ from kit.archive.mapping import SarInput, Truth, read_pixels
 from kit.archive.reader import to_unit
 from kit.errors import InputError
 from kit.files import output
-from kit.metrics import mae, mse, psnr
+from kit.metrics import errors, mae, mse, psnr
 from kit.scaling import scale_optical, stretch
 
 Image = NDArray[np.generic]
@@ -30,19 +30,29 @@ Image = NDArray[np.generic]
 class ImageScore:
     """One image against the truth nearest in date.
 
-    `row` is the line of the report: the archive, a member, or the mean colour. `mae` and `mse` are
-    in [0, 1] over the `valid` pixels that hold data, the stretched ones over all pixels.
+    `row` is the line of the report: the archive, a member, or the mean colour. `errors`, by the
+    names of `kit.metrics.MEASURES`, are in [0, 1] over the `valid` pixels that hold data; the
+    stretched ones are over all pixels.
     """
 
     row: str
     scene: str
     submission: str
     truth: str
-    mae: float
-    mse: float
+    errors: dict[str, float]
     stretched_mae: float
     stretched_mse: float
     valid: int
+
+    @property
+    def mae(self) -> float:
+        """Mean absolute error."""
+        return self.errors["mae"]
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error."""
+        return self.errors["mse"]
 
 
 class TrueImage(NamedTuple):
@@ -109,8 +119,7 @@ def measure_input(
                 scene=sar.name,
                 submission=name,
                 truth=nearest.truth.name,
-                mae=mae(image, nearest.unit, nearest.valid),
-                mse=mse(image, nearest.unit, nearest.valid),
+                errors=errors(image, nearest.unit, nearest.valid),
                 stretched_mae=mae(stretched, nearest.stretched),
                 stretched_mse=float(official[place, column]),
                 valid=int(nearest.valid.sum()),
@@ -138,6 +147,11 @@ def write_images(path: Path, images: Sequence[ImageScore]) -> None:
             "stretched_mae": pa.array([image.stretched_mae for image in images], pa.float64()),
             "stretched_mse": pa.array([image.stretched_mse for image in images], pa.float64()),
             "stretched_psnr": pa.array([psnr(i.stretched_mse) for i in images], pa.float64()),
+            **{
+                name: pa.array([image.errors[name] for image in images], pa.float64())
+                for name in (images[0].errors if images else ())
+                if name not in ("mae", "mse")
+            },
             "valid_pixels": pa.array([image.valid for image in images], pa.int64()),
         }
     )

@@ -39,7 +39,7 @@ server stretches them as they are.
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a report; `kit.metrics.RULES` says what each number is."""
+    """One line of a report; `kit.metrics.MEASURES` says what each number is."""
 
     name: str
     scores: Scores
@@ -51,8 +51,8 @@ class Row:
     def as_dict(self) -> dict[str, Any]:
         """The numbers of the row as JSON values; an infinite PSNR becomes None."""
         numbers = dataclasses.asdict(self)
-        del numbers["name"]
-        values: dict[str, Any] = finite(numbers.pop("scores") | numbers)
+        del numbers["name"], numbers["scores"]
+        values: dict[str, Any] = finite(self.scores.as_dict() | numbers)
         return values
 
 
@@ -246,10 +246,12 @@ class _Found:
     images: list[ImageScore] = dataclasses.field(default_factory=list)
 
     def row(self, name: str) -> Row:
-        stretched = summarise([(i.stretched_mae, i.stretched_mse) for i in self.images])
+        stretched = summarise(
+            [{"mae": image.stretched_mae, "mse": image.stretched_mse} for image in self.images]
+        )
         return Row(
             name=name,
-            scores=summarise([(image.mae, image.mse) for image in self.images]),
+            scores=summarise([image.errors for image in self.images]),
             official_2022=official_2022(self.official),
             official_2023=official_2023(self.official),
             stretched_mae=stretched.mae,

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.lock import lock
-from kit.submission.log import LOG, Cell, Log, read_log
+from kit.metrics import MEASURES
+from kit.submission.log import LOG, Cell, Log, logged, read_log
 
-# Whether more is better.
-LOCAL = {"mae": False, "psnr": True, "official_2022": False, "official_2023": False}
 SHOWN = 10
 MIN_SUBMISSIONS = 3
 
@@ -125,7 +124,7 @@ def leaderboard(submissions: Path) -> Standings:
     rows = [_standing(found, lines) for lines in same.values()]
     rows.sort(key=lambda row: row.time, reverse=True)
     rows.sort(key=lambda row: math.inf if row.leaderboard is None else row.leaderboard)
-    agreements = tuple(_agreement(rows, measure) for measure in LOCAL)
+    agreements = tuple(_agreement(rows, measure) for measure in logged())
     highest = max((a.tau for a in agreements if a.tau is not None), default=None)
     best = tuple(a.measure for a in agreements if a.tau is not None and a.tau == highest)
     return Standings(tuple(rows), agreements, best)
@@ -158,7 +157,7 @@ def _agreement(rows: Sequence[Standing], measure: str) -> Agreement:
         for row in rows
         if (local := row.local[measure]) is not None and row.leaderboard is not None
     ]
-    sign = -1 if LOCAL[measure] else 1
+    sign = -1 if MEASURES[measure].more_is_better else 1
     tau = kendall([sign * local for local, _ in both], [server for _, server in both])
     return Agreement(measure, len(both), tau)
 
@@ -176,7 +175,7 @@ def _standing(found: Log, lines: Sequence[tuple[Cell, ...]]) -> Standing:
         time=found.get(newest, "time").strip(),
         members=found.get(newest, "members").strip(),
         sha256=found.get(newest, "sha256").strip(),
-        local={measure: score(measure) for measure in LOCAL},
+        local={measure: score(measure) for measure in logged()},
         leaderboard=score("leaderboard"),
     )
 

@@ -15,15 +15,22 @@ from typing import NamedTuple
 
 from kit.errors import InputError
 from kit.files import write_bytes
+from kit.metrics import MEASURES
 from kit.plain_text import from_spreadsheet_cell, spreadsheet_cell
 
 LOG = "submissions.csv"
-LOG_COLUMNS = (
-    "time", "name", "members", "mae", "psnr", "official_2022", "official_2023", "sha256",
-    "leaderboard",
-)  # fmt: skip
-_NEEDED = {"time", "name", "sha256", "leaderboard"}
+_NEEDED = ("time", "name", "sha256", "leaderboard")
 _BOM = "\ufeff"
+
+
+def logged() -> tuple[str, ...]:
+    """The measures that the log and the leaderboard show."""
+    return tuple(name for name, measure in MEASURES.items() if measure.logged)
+
+
+def log_columns() -> tuple[str, ...]:
+    """The titles of a new log."""
+    return "time", "name", "members", *logged(), "sha256", "leaderboard"
 
 
 class Cell(NamedTuple):
@@ -89,17 +96,17 @@ def read_log(submissions: Path) -> Log:
     path = submissions / LOG
     data = path.read_bytes() if path.exists() else b""
     if not data.strip():
-        return Log(path, "", ",", LOG_COLUMNS, ())
+        return Log(path, "", ",", log_columns(), ())
     if b"\0" in data:
         raise InputError(path, "is not plain text", remedy="save it as CSV in UTF-8")
     text = data.decode("utf-8", "surrogateescape")
     for separator in (",", ";", "\t"):
         lines = _lines(text, separator)
         titles = tuple(cell.value.strip() for cell in lines[0]) if lines else ()
-        if set(titles) >= _NEEDED:
+        if set(titles) >= set(_NEEDED):
             return Log(path, text, separator, titles, tuple(lines[1:]))
     first = text.removeprefix(_BOM).lstrip().partition("\n")[0].strip()[:120]
-    needed = ", ".join(title for title in LOG_COLUMNS if title in _NEEDED)
+    needed = ", ".join(_NEEDED)
     remedy = f"give it the columns {needed}; or move it away, and kit package starts a new one"
     raise InputError(path, f"lacks columns of the log; its first line is {first!r}", remedy=remedy)
 

@@ -15,7 +15,7 @@ from torch import nn
 from kit.device import place
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
-from kit.metrics import Scores, mae, mse, scores, summarise
+from kit.metrics import Scores, errors, scores, summarise
 from kit.models.infer import infer
 from kit.pairs.dataset import mean_color, read_pair
 from kit.pairs.open_source import open_source
@@ -87,10 +87,10 @@ def validate(
 
 
 def evaluate(generator: nn.Module, source: Source, pairs: Sequence[Pair], target: str) -> Scores:
-    """MAE, MSE and PSNR in [0, 1] of a generator over `pairs`."""
+    """The scores in [0, 1] of a generator over `pairs`."""
     generator = place(generator)
-    errors = [batch_errors(generator, source, batch, target) for batch in batches_of_a_size(pairs)]
-    return summarise([each for batch in errors for each in batch])
+    found = [batch_errors(generator, source, batch, target) for batch in batches_of_a_size(pairs)]
+    return summarise([each for batch in found for each in batch])
 
 
 def batches_of_a_size(pairs: Sequence[Pair]) -> list[list[Pair]]:
@@ -102,11 +102,8 @@ def batches_of_a_size(pairs: Sequence[Pair]) -> list[list[Pair]]:
 
 def batch_errors(
     generator: nn.Module, source: Source, batch: Sequence[Pair], target: str
-) -> list[tuple[float, float]]:
-    """MAE and MSE in [0, 1] of each pair of a batch; the generator is on the device."""
+) -> list[dict[str, float]]:
+    """The errors in [0, 1] of each pair of a batch; the generator is on the device."""
     arrays = [read_pair(source, pair, target) for pair in batch]
     predicted = infer(generator, np.stack([radar for radar, _ in arrays]))
-    return [
-        (mae(image, truth), mse(image, truth))
-        for image, (_, truth) in zip(predicted, arrays, strict=True)
-    ]
+    return [errors(image, truth) for image, (_, truth) in zip(predicted, arrays, strict=True)]

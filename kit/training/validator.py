@@ -17,7 +17,7 @@ from torch import nn
 from kit.device import pick
 from kit.errors import CheckError, InputError
 from kit.figures.grid import write_grid
-from kit.metrics import Scores, summarise
+from kit.metrics import Scores, image_measures, summarise
 from kit.models.infer import infer
 from kit.pairs.dataset import batches, mean_color, read_pair
 from kit.progress import Report
@@ -160,12 +160,13 @@ class Validator:
         )
         rounds = self._until(signals, range(0, len(every), size))
         mine = [self.group.on_all(lambda: next(todo, [])) for _ in rounds]
-        values: list[tuple[float, float]] = []
+        names = image_measures()
+        values: list[list[float]] = []
         for number, batch in enumerate(every):
-            own = number % size == rank
-            values += mine[number // size] if own else [(0.0, 0.0)] * len(batch)
+            own = mine[number // size] if number % size == rank else [{}] * len(batch)
+            values += [[errors.get(name, 0.0) for name in names] for errors in own]
         total = self.group.sum(torch.tensor(values, dtype=torch.float64, device=pick()))
-        return summarise([(absolute, squared) for absolute, squared in total.tolist()])
+        return summarise([dict(zip(names, row, strict=True)) for row in total.tolist()])
 
     def _until(self, signals: list[int], items: Iterable[T]) -> Iterator[T]:
         """The items, until a signal comes on any rank."""
@@ -183,8 +184,9 @@ class Validator:
     def _facts(self, best: _Candidate) -> dict[str, Any]:
         if not self.setup.holdout:
             return {"weights": best.name}
-        mae, psnr = best.scores.mae, best.scores.psnr
-        return {"holdout_mae": mae, "holdout_psnr": psnr, "weights": best.name}
+        scores = best.scores
+        own = {"mae": scores.mae, "psnr": scores.psnr} | scores.others
+        return {f"holdout_{name}": value for name, value in own.items()} | {"weights": best.name}
 
     def _export(self, files: list[str], state: State, best: _Candidate) -> None:
         about = {"epoch": state.epoch, "step": state.step, "mean_color": self._color}

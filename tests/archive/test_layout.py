@@ -6,7 +6,7 @@ import pytest
 from kit.archive.expected import read_expected
 from kit.archive.layout import LAYOUTS, find_layout, name_images
 from kit.errors import InputError
-from kit.metrics import RULES
+from kit.metrics import MEASURES
 from tests.helpers.archives import A, B
 
 CH3 = LAYOUTS["2022"]
@@ -28,7 +28,7 @@ def test_the_layouts_are_the_servers() -> None:
         "2023": ("translation", ".tiff", 256, 3, "2023", "official_2023"),
         "plain": ("images", ".tiff", 0, 3, "any", "mae"),
     }
-    assert all(layout.measure in RULES for layout in LAYOUTS.values())
+    assert all(layout.measure in MEASURES for layout in LAYOUTS.values())
     assert all(find_layout(name) is layout for name, layout in LAYOUTS.items())
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kit.cli import console, scoring
-from kit.metrics import RULES, Scores
+from kit.metrics import MEASURES, Scores
 from kit.scoring.score import Report, Row
 
 
@@ -24,4 +24,6 @@ def test_no_number_of_a_report_is_cut_on_a_narrow_terminal(
     assert max(map(len, grid)) <= 80
     cells = {cell.strip() for line in grid for cell in line.split("│")}
     for row in rows:
-        assert {f"{value:.4g}" for name, value in row.as_dict().items() if name in RULES} <= cells
+        assert {
+            f"{value:.4g}" for name, value in row.as_dict().items() if name in MEASURES
+        } <= cells

@@ -12,7 +12,7 @@ import pytest
 from kit.archive.mapping_writer import write_mapping
 from kit.archive.reader import MAX_ENTRY_BYTES
 from kit.errors import CheckError, InputError
-from kit.metrics import RULES
+from kit.metrics import MEASURES
 from kit.scoring.codabench import Scored, codabench
 from kit.scoring.score import score
 from kit.scoring.truth import load_truth
@@ -67,7 +67,7 @@ def test_an_unpacked_submission_is_scored_as_the_archive_it_was(bundle: Path) ->
     assert scores == result.scores
     expected = score(bundle / "submission.zip", bundle / "data").rows[-1].as_dict()
     assert scores == expected
-    assert scores.keys() == {*RULES, "n"}
+    assert scores.keys() == {*MEASURES, "n"}
     assert [path.name for path in result.path.parent.iterdir()] == ["scores.json"]
 
 
@@ -94,7 +94,7 @@ def test_a_perfect_submission_has_no_decibels(bundle: Path) -> None:
         (truth / Path(name).name).write_bytes(data)
     scores = json.loads(run(bundle).path.read_text())
     assert scores["mae"] == scores["stretched_mae"] == 0
-    assert scores.keys() == {*RULES, "n"} - {"psnr", "psnr_pooled", "stretched_psnr"}
+    assert scores.keys() == {*MEASURES, "n"} - {"psnr", "psnr_pooled", "stretched_psnr"}
 
 
 def test_images_that_are_missing_or_misspelt_are_listed(bundle: Path) -> None:

@@ -11,7 +11,8 @@ from kit.scoring.images import ImageScore, worst, write_images
 
 
 def scored(submission: str, mae: float, mse: float = 0.01) -> ImageScore:
-    return ImageScore("mine", "sar", submission, "truth", mae, mse, 0.2, 0.1, 256)
+    errors = {"mae": mae, "mse": mse}
+    return ImageScore("mine", "sar", submission, "truth", errors, 0.2, 0.1, 256)
 
 
 def test_a_row_an_image_with_its_decibels(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter
 
 from kit.errors import InputError
 from kit.files import sha256
-from kit.metrics import RULES
+from kit.metrics import MEASURES
 from kit.prediction.anchors import anchor
 from kit.prediction.averaging import average
 from kit.scoring.score import score
@@ -109,7 +109,7 @@ def test_dict_of_a_report(tmp_path: Path) -> None:
     write_truth(tmp_path / "truth", A, digital_numbers(1, 16))
     archive = archive_of(tmp_path, {NAME: image(1, 16), OTHER: image(2, 16)})
     values = score(archive, tmp_path / "truth").as_dict()
-    numbers = {*RULES, "n"}
+    numbers = {*MEASURES, "n"}
     assert values.keys() == numbers | {"rows", "other", "unscored", "absent", "passed_over"}
     assert values["rows"] == [{"name": "archive.zip"} | {key: values[key] for key in numbers}]
     assert values["other"].keys() == numbers | {"name"}

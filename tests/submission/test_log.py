@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.submission.log import LOG_COLUMNS, _lines, read_log
+from kit.submission.log import _lines, log_columns, read_log
 
-HEADER = ",".join(LOG_COLUMNS)
+HEADER = ",".join(log_columns())
 
 
 def log_of(folder: Path, data: bytes) -> Path:

@@ -29,7 +29,7 @@ from kit.prediction.averaging import average as average_images
 from kit.prediction.image import digest
 from kit.scoring.score import score
 from kit.submission.leaderboard import leaderboard
-from kit.submission.log import LOG_COLUMNS
+from kit.submission.log import log_columns
 from kit.submission.package import Package, package
 from tests.helpers.archives import A, B, digital_numbers, image, write_member, write_truth
 
@@ -142,7 +142,7 @@ def test_every_submission_is_a_line_of_the_log_and_other_lines_are_kept(
     assert log.read_text().startswith(by_hand + "\n")
     with log.open(newline="") as file:
         first, second = csv.DictReader(file)
-    assert tuple(first) == LOG_COLUMNS
+    assert tuple(first) == log_columns()
     assert (first["members"], first["leaderboard"]) == ("one two", "0.0279459")
     assert (second["name"], second["sha256"], second["mae"]) == ("second", result.sha256, "")
 

@@ -222,7 +222,9 @@ def notes(**options: bool) -> list[str]:
 
 def test_a_restart_by_torchrun_does_not_begin_anew(trained: Path, monkeypatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert notes(overwrite=True) == ["resuming from step 12"]
+    assert notes(overwrite=True) == [
+        "finished before, at step 12; --overwrite trains it from the start"
+    ]
 
 
 def test_other_data_need_another_run(trained: Path) -> None:

@@ -54,7 +54,7 @@ def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, mo
     assert [(each.variant, each.exit_code) for each in outcomes] == [("p2phd1", 0), ("spade2", 0)]
     assert used == [("p2phd1", "4"), ("spade2", "6")]
     # The fixture has trained both.
-    assert "resuming from step" in Path("runs/p2phd1/train.log").read_text()
+    assert "finished before, at step" in Path("runs/p2phd1/train.log").read_text()
 
 
 def test_the_options_of_a_training_reach_it(trained: Path, monkeypatch) -> None:

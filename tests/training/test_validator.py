@@ -30,6 +30,8 @@ from kit.training.validator import Validator
 from tests.helpers.runs import assert_same_run
 from tests.helpers.variants import tiny
 
+FINISHED = "finished before, at step 12; --overwrite trains it from the start"
+
 
 @pytest.fixture
 def worse_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,8 +45,8 @@ def worse_later(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             worse[0] = 0.0
 
-    def erring(*rest: Any) -> list[tuple[float, float]]:
-        return [(mae + worse[0], mse) for mae, mse in errors(*rest)]
+    def erring(*rest: Any) -> list[dict[str, float]]:
+        return [each | {"mae": each["mae"] + worse[0]} for each in errors(*rest)]
 
     monkeypatch.setattr(Validator, "validate", validating)
     monkeypatch.setattr(kit.training.validator, "batch_errors", erring)
@@ -166,7 +168,7 @@ def test_a_finished_run_exports_again_what_was_lost(
     assert all(each.read_bytes() == data for each, data in others.items())
     told.clear()
     run("runs", name, told.append)
-    assert [record["note"] for record in told] == ["resuming from step 12"]
+    assert [record["note"] for record in told] == [FINISHED]
 
 
 def test_a_run_that_goes_on_mends_what_it_will_not_make_again(

@@ -112,7 +112,7 @@ def test_an_upload_is_checked_scored_reproduced_and_logged(trained: Path, kit) -
     code, out, err = kit("check submissions/mine.zip --layout plain --json")
     assert code == 0 and json.loads(out)["ok"] and "checked 2 images in" in err
     code, out, err = kit("check submissions/mine.zip --layout 2023 --json")
-    assert code == 4 and not json.loads(out)["ok"] and "rejected" in err
+    assert code == 4 and not json.loads(out)["ok"] and "rejects" in err
     line = "score submissions/mine.zip truth --sheet worst.png --worst --per-scene errors.parquet"
     code, _, err = kit(f"{line} --mapping reference/mappings.json")
     assert code == 0 and "errors.parquet" in err and Path("worst.png").exists()

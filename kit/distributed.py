@@ -60,6 +60,12 @@ class ProcessGroup:
         mine = [value if self.is_main else 0 for value in values]
         return [*map(int, self.sum(torch.tensor(mine, dtype=torch.int64, device=pick())))]
 
+    def broadcast_text(self, text: str) -> str:
+        """The `text` of rank 0; what the other ranks give is not used."""
+        data = text.encode() if self.is_main else b""
+        (length,) = self.broadcast([len(data)])
+        return bytes(self.broadcast(data.ljust(length))).decode()
+
     def on_all(self, work: Callable[[], T]) -> T:
         """Do `work` on every rank; where it fails on one, it fails on all.
 

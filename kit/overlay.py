@@ -65,6 +65,10 @@ def overlay(base: T, values: Mapping[str, Any], where: str | Path) -> T:
 
 
 def _converted(field: str, value: Any, hint: Any, where: str | Path) -> Any:
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, int) and number.bit_length() > 64:
+            problem = f"{field} is a number of {number.bit_length()} bits"
+            raise InputError(where, problem, remedy="it must fit into 64 bits")
     if get_origin(hint) is tuple:
         length = len(hint.__args__)
         numbers = isinstance(value, list) and [v for v in value if type(v) in (int, float)]

@@ -73,7 +73,7 @@ def unsealed(path: Path, value: Any, format: int, remedy: str) -> dict[str, Any]
             raise InputError(path, "damaged: it has lost its checksum", remedy=remedy)
     elif record.pop(_CHECK) != json_sha256({key: value[key] for key in value if key != _CHECK}):
         raise InputError(path, _MISMATCH, remedy=remedy)
-    _check_format(path, found, format, remedy)
+    check_format(path, found, format, remedy)
     return record
 
 
@@ -147,7 +147,7 @@ def open_table(
     try:
         with path.open("rb") as raw:
             found = _unseal_table(path, raw, damaged)
-            _check_format(path, found, format, damaged)
+            check_format(path, found, format, damaged)
             with pq.ParquetFile(raw, page_checksum_verification=True) as file:
                 _check_columns(path, file.schema_arrow, schema, damaged)
                 yield file
@@ -234,7 +234,12 @@ def _check_columns(path: Path, found: pa.Schema, wanted: pa.Schema, remedy: str)
             raise InputError(path, problem, remedy=remedy)
 
 
-def _check_format(path: Path, found: Any, newest: int, remedy: str) -> None:
+def check_format(path: Path, found: Any, newest: int, remedy: str) -> None:
+    """Refuse what the format number `found` in `path` says that this kit cannot read.
+
+    Raises:
+        InputError: it is no number, or larger than `newest`.
+    """
     if not isinstance(found, int) or isinstance(found, bool):
         raise InputError(path, f"damaged: its format is {str(found)[:20]!r}", remedy=remedy)
     if found > newest:

@@ -12,7 +12,7 @@ import re
 import shlex
 import textwrap
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +44,8 @@ class Variant:
     """Upsampling layers of SPADE's generator: 5, 6 or 7; pix2pixHD has only normal."""
     norm: Literal["batch", "sync_batch", "instance"]
     """Normalisation in the generator; sync_batch shares its statistics between GPUs."""
+    spectral_norm: Literal["published", "torch"] = "published"
+    """Rule of SPADE's spectral norms: as published, or torch's, as in kits before 0.3.0."""
     discriminator_width: int = 64
     """Channels of the discriminator's first layer, the published ndf."""
     lr: float
@@ -80,15 +82,18 @@ class Variant:
         """Epochs of the whole schedule."""
         return self.epochs + self.decay_epochs
 
+    @property
+    def _epochs_per_validation(self) -> int:
+        return math.ceil(self.total_epochs / self.validations)
+
     def validates_after(self, epoch: int) -> bool:
         """Whether the hold-out is scored after `epoch`, counted from 0."""
-        total = self.total_epochs
-        return (epoch + 1) % math.ceil(total / self.validations) == 0 or epoch + 1 == total
+        return (epoch + 1) % self._epochs_per_validation == 0 or epoch + 1 == self.total_epochs
 
     @property
     def total_validations(self) -> int:
         """How many times the hold-out is scored."""
-        return sum(map(self.validates_after, range(self.total_epochs)))
+        return math.ceil(self.total_epochs / self._epochs_per_validation)
 
     def __post_init__(self) -> None:
         """Refuse values that no training could use.
@@ -101,10 +106,12 @@ class Variant:
             if get_origin(hint) is Literal:
                 if (type(value), value) not in [(type(each), each) for each in get_args(hint)]:
                     raise self._wrong(field, f"one of {', '.join(map(repr, get_args(hint)))}")
-            elif hint in (int, float) and not math.isfinite(value):
+            elif hint is float and not math.isfinite(value):
                 raise self._wrong(field, "a finite number")
             elif hint in (int, float) and value < (0 if field in _MAY_BE_ZERO else 1e-12):
                 raise self._wrong(field, "zero or more" if field in _MAY_BE_ZERO else "above zero")
+            elif hint is int and value > (most := _AT_MOST.get(field, 10**12)):
+                raise self._wrong(field, f"at most {most:,}")
         if not re.fullmatch(r"\w[\w.-]*", self.name):
             raise self._wrong("name", "letters, digits, _, - and dots: it names a folder")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -127,6 +134,8 @@ class Variant:
 
 
 _MAY_BE_ZERO = ("gan", "l1", "decay_epochs", "seed", "clip", "ema")
+# A million epochs of a single step take days; torch takes a seed of 64 bits.
+_AT_MOST = {"epochs": 10**6, "decay_epochs": 10**6, "seed": 2**64 - 1}
 
 # Two-timescale Adam and hinge loss as SPADE's authors trained; Adam and LSGAN as pix2pixHD's did.
 SPADE1 = Variant(
@@ -270,18 +279,5 @@ def ensemble_members(ensemble: str) -> tuple[str, ...]:
 
 
 def to_dict(variant: Variant) -> dict[str, Any]:
-    """The variant as plain JSON values; `from_dict` reads them back."""
+    """The fields of a variant as plain JSON values."""
     return dataclasses.asdict(variant) | {"betas": list(variant.betas)}
-
-
-def from_dict(values: Mapping[str, Any]) -> Variant:
-    """The variant that `to_dict` wrote.
-
-    Raises:
-        InputError: a field is unknown, missing or of the wrong kind.
-    """
-    if missing := [field for field in get_type_hints(Variant) if field not in values]:
-        raise InputError(
-            "variant", f"has no {', '.join(missing)}", remedy="it was written by another version"
-        )
-    return overlay(SPADE1, values, str(values["name"]))

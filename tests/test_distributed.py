@@ -19,7 +19,8 @@ from kit.models.rewrites.spectral_norm import folded_state
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
 from kit.runs.folder import read_records
-from kit.runs.weights import load_run, load_tensors
+from kit.runs.tensors import TensorFile
+from kit.runs.weights import load_run
 from kit.screening.rule import CloudRule
 from kit.training.checkpoint import checkpoints
 from kit.training.train import _check_batch, train
@@ -53,7 +54,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weights(run: Path) -> torch.Tensor:
-    tensors, _ = load_tensors(run / "last.safetensors", "")
+    tensors = TensorFile(run / "last.safetensors", "").tensors()
     return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])
 
 

@@ -11,10 +11,12 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from kit.models.initialise import initialise_pix2pixhd, initialise_spade
 from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.layers.spectral_norm import Rule, spectral_norm
+
+Kind = Literal["spade", "pix2pixhd"]
 
 _SCALES = 2
 _WIDEST = 512
@@ -27,12 +29,13 @@ class Discriminator(nn.Module):
         kind: "spade" normalises the inner convolutions spectrally and gives them no bias,
             "pix2pixhd" has plain convolutions with bias.
         width: the published ndf: channels of the first map; later ones double it, up to 512.
+        rule: of the spectral norms.
     """
 
-    def __init__(self, kind: Literal["spade", "pix2pixhd"], width: int = 64) -> None:
+    def __init__(self, kind: Kind, width: int = 64, rule: Rule = "published") -> None:
         super().__init__()
         self.kind = kind
-        self.scales = nn.ModuleList(_patch_network(kind, width) for _ in range(_SCALES))
+        self.scales = nn.ModuleList(_patch_network(kind, width, rule) for _ in range(_SCALES))
         (initialise_spade if kind == "spade" else initialise_pix2pixhd)(self)
 
     def forward(self, sar: Tensor, rgb: Tensor) -> list[Tensor]:
@@ -45,14 +48,15 @@ class Discriminator(nn.Module):
         return maps
 
 
-def _patch_network(kind: Literal["spade", "pix2pixhd"], width: int) -> nn.Sequential:
+def _patch_network(kind: Kind, width: int, rule: Rule) -> nn.Sequential:
     """Five convolutions; their positions 0, 2, 5, 8 and 11 are pix2pixHD's."""
     layers: list[nn.Module] = [_convolution(2 + 3, width, stride=2), _activation()]
     channels = width
     for stride in (2, 2, 1):
         wider = min(2 * channels, _WIDEST)
         if kind == "spade":
-            convolution = spectral_norm(_convolution(channels, wider, stride, bias=False))
+            convolution = _convolution(channels, wider, stride, bias=False)
+            convolution = spectral_norm(convolution, rule)
         else:
             convolution = _convolution(channels, wider, stride)
         layers += [convolution, InstanceNorm(wider), _activation()]

@@ -19,7 +19,7 @@ from kit.variants import Variant
 
 
 def _spade(variant: Variant) -> nn.Module:
-    return SpadeGenerator(variant.width, variant.depth, _norm(variant))
+    return SpadeGenerator(variant.width, variant.depth, _norm(variant), variant.spectral_norm)
 
 
 def _pix2pixhd(variant: Variant) -> nn.Module:
@@ -48,7 +48,7 @@ def build_generator(variant: Variant) -> nn.Module:
 
 def build_discriminator(variant: Variant) -> nn.Module:
     """The untrained discriminator that goes with the generator of `variant`."""
-    return Discriminator(variant.model, variant.discriminator_width)
+    return Discriminator(variant.model, variant.discriminator_width, variant.spectral_norm)
 
 
 def _norm(variant: Variant) -> type[nn.Module]:

@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from kit.models.initialise import initialise_spade
 from kit.models.layers.autocast import in_float32
 from kit.models.layers.convolution import Convolution3x3, convolve3x3
 from kit.models.layers.padding import reflect_to_multiple
+from kit.models.layers.spectral_norm import Rule, spectral_norm
 
 Depth = Literal["normal", "more", "most"]
 
@@ -50,16 +50,19 @@ class Spade(nn.Module):
 class SpadeBlock(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut, which is learnt where the width changes."""
 
-    def __init__(self, channels_in: int, channels_out: int, norm: type[nn.Module]) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, norm: type[nn.Module], rule: Rule
+    ) -> None:
         super().__init__()
         middle = min(channels_in, channels_out)
-        self.conv_0 = spectral_norm(Convolution3x3(channels_in, middle, padding=1))
-        self.conv_1 = spectral_norm(Convolution3x3(middle, channels_out, padding=1))
+        self.conv_0 = spectral_norm(Convolution3x3(channels_in, middle, padding=1), rule)
+        self.conv_1 = spectral_norm(Convolution3x3(middle, channels_out, padding=1), rule)
         self.norm_0 = Spade(channels_in, norm)
         self.norm_1 = Spade(middle, norm)
         self.learns_shortcut = channels_in != channels_out
         if self.learns_shortcut:
-            self.conv_s = spectral_norm(nn.Conv2d(channels_in, channels_out, 1, bias=False))
+            shortcut = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+            self.conv_s = spectral_norm(shortcut, rule)
             self.norm_s = Spade(channels_in, norm)
 
     def forward(self, features: Tensor, sar: Tensor) -> Tensor:
@@ -79,26 +82,31 @@ class SpadeGenerator(nn.Module):
         width: the published ngf: channels at full size, half as many for the depth "most".
         depth: "normal" starts at 1/32 of the image's size, "more" at 1/64, "most" at 1/128.
         norm: the class of the norms that the SAR modulates, a batch norm or an instance norm.
+        rule: of the spectral norms; it decides how they train, and nothing in evaluation.
     """
 
     def __init__(
-        self, width: int = 64, depth: Depth = "normal", norm: type[nn.Module] = nn.BatchNorm2d
+        self,
+        width: int = 64,
+        depth: Depth = "normal",
+        norm: type[nn.Module] = nn.BatchNorm2d,
+        rule: Rule = "published",
     ) -> None:
         super().__init__()
         self.depth = depth
         self.shrink = 2 ** _DOUBLINGS[depth]
         self.fc = nn.Conv2d(2, 16 * width, 3, padding=1)
-        self.head_0 = SpadeBlock(16 * width, 16 * width, norm)
-        self.G_middle_0 = SpadeBlock(16 * width, 16 * width, norm)
-        self.G_middle_1 = SpadeBlock(16 * width, 16 * width, norm)
-        self.up_0 = SpadeBlock(16 * width, 8 * width, norm)
-        self.up_1 = SpadeBlock(8 * width, 4 * width, norm)
-        self.up_2 = SpadeBlock(4 * width, 2 * width, norm)
-        self.up_3 = SpadeBlock(2 * width, width, norm)
+        self.head_0 = SpadeBlock(16 * width, 16 * width, norm, rule)
+        self.G_middle_0 = SpadeBlock(16 * width, 16 * width, norm, rule)
+        self.G_middle_1 = SpadeBlock(16 * width, 16 * width, norm, rule)
+        self.up_0 = SpadeBlock(16 * width, 8 * width, norm, rule)
+        self.up_1 = SpadeBlock(8 * width, 4 * width, norm, rule)
+        self.up_2 = SpadeBlock(4 * width, 2 * width, norm, rule)
+        self.up_3 = SpadeBlock(2 * width, width, norm, rule)
         last = width
         if depth == "most":
             last = max(width // 2, 1)
-            self.up_4 = SpadeBlock(width, last, norm)
+            self.up_4 = SpadeBlock(width, last, norm, rule)
         self.conv_img = nn.Conv2d(last, 3, 3, padding=1)
         initialise_spade(self)
 

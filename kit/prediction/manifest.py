@@ -29,7 +29,7 @@ class Manifest:
     pairs_sha256: str | None
     """Fingerprint of the pairs that the weights were trained on; None if it is not known."""
     config: dict[str, Any]
-    """The variant, as `variants.to_dict` returns it."""
+    """The variant, as `variant_record.to_record` returns it."""
     scaling: dict[str, Any]
     """The ranges of dB and DN, `scaling.SCALING`."""
     target: str

@@ -29,7 +29,7 @@ from kit.tiles.fingerprint import sizes_and_times
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
-from kit.variants import to_dict
+from kit.variant_record import to_record
 
 _REMEDY = "predict with --overwrite"
 _CHECKERS = 4  # threads that compare images with their checksums
@@ -190,15 +190,14 @@ class MemberJob:
 
     def _new_manifest(self, data: Path, runs: Path) -> Manifest:
         variant = self.weights.variant
-        red, green, blue = map(float, self.weights.facts["mean_color"])
         return Manifest(
             variant=variant.name,
             weights_sha256=self.weights.sha256,
             pairs_sha256=read_pairs_sha256(runs / variant.name),
-            config=to_dict(variant),
+            config=to_record(variant),
             scaling=SCALING,
             target=variant.target,
-            mean_color=(red, green, blue),
+            mean_color=self.weights.mean_color,
             input=str(data.resolve()),
             engines=[],
             rejected=[],

@@ -4,16 +4,21 @@ In: a variant, or a folder. Out: `config.json`, the run's settings and data; `me
 record a line; and whether the run is finished.
 """
 
-import json
 import shutil
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from kit import files
 from kit.errors import BusyError, InputError
-from kit.files import read_json, write_json
-from kit.variants import Variant, from_dict, to_dict
+from kit.files import read_object
+from kit.seal import decode_lines, encode_line, read_record, write_record
+from kit.variant_record import from_record, to_record
+from kit.variants import Variant, to_dict
+
+FORMAT = 2
+"""Of the configuration. In 1, of kits before 0.3.0, it has no checksum."""
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -31,30 +36,40 @@ LOG = "train.log"
 
 _REMEDY = "restore it; or delete it, and train with the settings that the run was started with"
 
+# What others compute with, of a record.
+_NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "holdout_psnr")
+
 # Settings of how a run is computed, not of what: they may change when it resumes.
 _FREE = ("accumulate", "precision", "clip")
 
 
-def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) -> None:
+def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
     A run may resume with another precision, clip or accumulate, and with any other setting before
     it has saved something.
 
+    Returns:
+        The variant to train. A run that an earlier kit started goes on with what the settings that
+        it did not know were then.
+
     Raises:
         BusyError: it is the run of another configuration or of other data.
         InputError: its configuration cannot be read.
     """
-    config = {"variant": to_dict(variant), "pairs_sha256": pairs_sha256}
     if overwrite:
         _clear(folder)
+    record = to_record(variant)
     if (folder / CONFIG).exists() and saved(folder):
         old = _read_config(folder)
-        before, now = old["variant"], to_dict(variant)
+        before = to_dict(from_record(old["variant"], folder / CONFIG, _REMEDY))
+        unknown_then = before.keys() - old["variant"].keys()
+        variant = replace(variant, **{field: before[field] for field in unknown_then})
+        now = to_dict(variant)
         changed = [
-            f"{key}={before.get(key)}, not {value}"
+            f"{key}={before[key]}, not {value}"
             for key, value in now.items()
-            if key not in _FREE and before.get(key) != value
+            if key not in _FREE and before[key] != value
         ]
         if old.get("pairs_sha256") != pairs_sha256:
             changed.append("other data")
@@ -63,7 +78,10 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
                 f"{folder}: this run was started with {'; '.join(changed)}\n"
                 "  use what it was started with, or --overwrite, or another name: --set name=..."
             )
-    write_json(folder / CONFIG, config)
+        # As that kit wrote it, so that the next resumption too knows what it did not.
+        record = {key: now.get(key, value) for key, value in old["variant"].items()}
+    write_record(folder / CONFIG, FORMAT, {"variant": record, "pairs_sha256": pairs_sha256})
+    return variant
 
 
 def _clear(folder: Path) -> None:
@@ -89,7 +107,7 @@ def read_variant(folder: Path) -> Variant:
     Raises:
         InputError: there is no configuration, or it cannot be read.
     """
-    return from_dict(_read_config(folder)["variant"])
+    return from_record(_read_config(folder)["variant"], folder / CONFIG, _REMEDY)
 
 
 def read_pairs_sha256(folder: Path) -> str | None:
@@ -98,9 +116,9 @@ def read_pairs_sha256(folder: Path) -> str | None:
     Raises:
         InputError: the configuration is not readable.
     """
-    path = folder / CONFIG
-    config = read_json(path, "restore it, or delete it") if path.exists() else {}
-    found = config.get("pairs_sha256") if isinstance(config, dict) else None
+    if not (folder / CONFIG).exists():
+        return None
+    found = _read_config(folder).get("pairs_sha256")
     return found if isinstance(found, str) else None
 
 
@@ -114,30 +132,28 @@ def finished(folder: Path, variant: Variant) -> bool:
     states = sorted((folder / CHECKPOINTS).glob(f"step-*/{STATE}"))
     if not states:
         return False
-    state = read_json(states[-1], _REMEDY)
-    return isinstance(state, dict) and state.get("epoch") == variant.total_epochs
+    return read_object(states[-1], _REMEDY).get("epoch") == variant.total_epochs
 
 
 def append_record(folder: Path, record: dict[str, Any]) -> int:
     """Add a record to the metrics; returns their length in bytes."""
-    return files.append(folder / METRICS, (json.dumps(record, allow_nan=False) + "\n").encode())
+    return files.append(folder / METRICS, encode_line(record))
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """The records of the metrics; lines that a kill cut short are left out."""
+    """The records of the metrics; lines that are damaged or were cut short are left out."""
     try:
-        text = (folder / METRICS).read_text(encoding="utf-8", errors="replace")
+        data = (folder / METRICS).read_bytes()
     except FileNotFoundError:
         return []
-    found = []
-    for line in text.splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            found.append(record)
-    return found
+    records = (record for _, record in decode_lines(data) if record)
+    return [record for record in records if _is_record(record)]
+
+
+def _is_record(record: dict[str, Any]) -> bool:
+    """Whether it has a step, and numbers where one computes with them; `train` writes no other."""
+    numbers = [record[name] for name in _NUMBERS if name in record]
+    return "step" in record and all(type(value) in (int, float) for value in numbers)
 
 
 def sync_records(folder: Path) -> None:
@@ -158,7 +174,7 @@ def truncate_metrics(folder: Path, length: int) -> None:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    config = read_json(folder / CONFIG, _REMEDY)
-    if not isinstance(config, dict) or not isinstance(config.get("variant"), dict):
+    config = read_record(folder / CONFIG, FORMAT, _REMEDY)
+    if not isinstance(config.get("variant"), dict):
         raise InputError(folder / CONFIG, "not written by kit train", remedy=_REMEDY)
     return config

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.files import json_sha256, read_json, write_json
+from kit.seal import read_record, write_record
 
 TRAINING_PAIRS = "pairs.json"
-FORMAT = 1
+FORMAT = 2
 _REMEDY = "restore it, or type the command that trained the run again: it writes this file"
 
 
@@ -31,8 +31,8 @@ def write_training_pairs(folder: Path, pairs: Iterable[tuple[object, object]]) -
         OutputError: it cannot be written.
     """
     radar, optical = zip(*pairs, strict=True)
-    about = {"format": FORMAT, "radar": [*map(str, radar)], "optical": [*map(str, optical)]}
-    write_json(folder / TRAINING_PAIRS, about | {"check": json_sha256(about)})
+    record = {"radar": [*map(str, radar)], "optical": [*map(str, optical)]}
+    write_record(folder / TRAINING_PAIRS, FORMAT, record)
 
 
 def read_training_pairs(folder: Path) -> TrainingPairs | None:
@@ -47,10 +47,8 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
     path = folder / TRAINING_PAIRS
     if not path.exists():
         return None
-    about = read_json(path, _REMEDY)
-    if not isinstance(about, dict) or about.pop("check", None) != json_sha256(about):
-        problem = "damaged: it does not match its own checksum"
-        raise InputError(path, problem, remedy=_REMEDY)
-    if about["format"] > FORMAT:
-        raise InputError(path, "written by a newer kit", remedy="install that version")
-    return TrainingPairs(tuple(about["radar"]), tuple(about["optical"]))
+    record = read_record(path, FORMAT, _REMEDY)
+    scenes = [record.get(sensor) for sensor in ("radar", "optical")]
+    if not all(isinstance(each, list) and all(isinstance(s, str) for s in each) for each in scenes):
+        raise InputError(path, "damaged: it holds no pairs of scenes", remedy=_REMEDY)
+    return TrainingPairs(tuple(record["radar"]), tuple(record["optical"]))

@@ -1,32 +1,32 @@
-"""Trained weights on disk: safetensors and JSON, nothing pickled.
+"""Trained weights on disk.
 
-A weights file is complete in itself: tensors, the variant that built them, the scaling of its input
-and output, and a SHA-256 of all that, because safetensors alone does not notice a flipped bit.
+A weights file is complete in itself: the tensors of a generator, the variant that built them, the
+scaling of its input and output, facts of its training, and a checksum of all that.
 """
 
-import hashlib
-import json
-import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kit.errors import InputError, no_such
-from kit.files import atomic, sha256
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
 from kit.runs.folder import BEST, trained_runs
+from kit.runs.tensors import TensorFile, save_tensors
 from kit.scaling import SCALING
-from kit.variants import ENSEMBLES, VARIANTS, Variant, from_dict, to_dict
+from kit.seal import UNSEALED, check_format
+from kit.variant_record import from_record, to_record
+from kit.variants import ENSEMBLES, VARIANTS, Variant
+
+FORMAT = 2
+"""1, of kits before 0.3.0, has no number and does not say which file it is."""
+
+_AGAIN = "train again"
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class Weights:
     """A trained generator, and where it comes from.
 
     `facts` are of its training: epoch, step, hold-out scores, the mean colour of its targets.
+    `sha256` is of the file that `tensors` come from, even if another has taken its name since.
     """
 
     path: Path
     variant: Variant
     facts: dict[str, Any]
     sha256: str
+    tensors: Callable[[], dict[str, Tensor]]
 
     @cached_property
     def generator(self) -> nn.Module:
@@ -48,7 +50,7 @@ class Weights:
         Raises:
             InputError: the file is damaged, or of other networks than it says.
         """
-        tensors, _ = load_tensors(self.path, _remedy(self.path))
+        tensors = self.tensors()
         generator = fold(build_generator(self.variant))
         try:
             generator.load_state_dict(tensors, assign=True)
@@ -56,10 +58,39 @@ class Weights:
             raise _foreign(self.path, error) from None
         return generator.eval()
 
+    @property
+    def mean_color(self) -> tuple[float, float, float]:
+        """The mean of the training targets, in [0, 1].
+
+        Raises:
+            InputError: the facts do not say.
+        """
+        found = self.facts.get("mean_color")
+        numbers = [x for x in found if type(x) in (int, float)] if isinstance(found, list) else []
+        if len(numbers) != 3 or not all(math.isfinite(x) and 0 <= x <= 1 for x in numbers):
+            problem = "does not say the mean colour of its targets"
+            remedy = 'save it with facts={"mean_color": [B4, B3, B2]}, each in [0, 1]'
+            raise InputError(self.path, problem, remedy=remedy)
+        red, green, blue = numbers
+        return red, green, blue
+
 
 def save_weights(path: Path, generator: nn.Module, variant: Variant, facts: dict[str, Any]) -> None:
-    """Write a generator with its variant, scaling and `facts` inside; spectral norms are folded."""
-    about = {"variant": to_dict(variant), "scaling": SCALING, "facts": facts}
+    """Write a generator with its variant, scaling and `facts` inside; spectral norms are folded.
+
+    The file knows its name, so that best and last weights that change places are noticed.
+
+    Raises:
+        CheckError: a weight is not finite; nothing is written.
+        OutputError: the disk is full, or the folder may not be written.
+    """
+    about = {
+        "format": FORMAT,
+        "file": path.name,
+        "variant": to_record(variant),
+        "scaling": SCALING,
+        "facts": facts,
+    }
     save_tensors(path, folded_state(generator), about)
 
 
@@ -67,28 +98,34 @@ def read_weights(path: Path) -> Weights:
     """The description in a weights file; its tensors are read on the first use of its generator.
 
     Raises:
-        InputError: no such file, damaged, or made with another scaling.
+        InputError: no such file, damaged, of a newer format, written under another name, or made
+            with another scaling.
     """
-    with _opened(path, _remedy(path)) as (_, about):
-        pass
+    file = TensorFile(path, "train the variant first: kit train " + path.parent.name)
+    about = file.about
+    check_format(path, about.get("format", UNSEALED), FORMAT, _AGAIN)
     try:
-        variant, facts = from_dict(about["variant"]), about["facts"]
-        if about["scaling"] != SCALING:
-            raise InputError(
-                path, f"made with the scaling {about['scaling']}", remedy="train again"
-            )
-    except (KeyError, InputError) as error:
-        load_tensors(path, _remedy(path))  # a flipped bit is the more likely reason
-        raise (_foreign(path, error) if isinstance(error, KeyError) else error) from None
-    return Weights(path, variant, facts, sha256(path))
+        variant = from_record(about.get("variant"), path, _AGAIN)
+        facts = about.get("facts")
+        if not isinstance(facts, dict):
+            raise InputError(path, "not weights of this kit (it has no facts)", remedy=_AGAIN)
+        if about.get("scaling") != SCALING:
+            problem = f"made with the scaling {about.get('scaling')}"
+            raise InputError(path, problem, remedy=_AGAIN)
+        if (name := about.get("file", path.name)) != path.name:
+            remedy = f"give each its own name again, or export both: kit train {path.parent.name}"
+            raise InputError(path, f"was written as {name}", remedy=remedy)
+    except InputError:
+        file.tensors()  # a flipped bit is the more likely reason
+        raise
+    return Weights(path, variant, facts, file.sha256, file.tensors)
 
 
 def load_weights(path: Path) -> Weights:
     """Read a weights file with its generator.
 
     Raises:
-        InputError: no such file, damaged, made with another scaling, or its tensors are not of
-            its variant.
+        InputError: as `read_weights`, or its tensors are not of its variant.
     """
     weights = read_weights(path)
     _ = weights.generator
@@ -121,74 +158,6 @@ def load_run(runs: Path, name: str) -> Weights:
     return weights
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors and a JSON description into one file, with a SHA-256 over both."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    about = about | {"sha256": _digest(plain, about)}
-    write_tensors(path, plain, {"kit": json.dumps(about)})
-
-
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
-) -> None:
-    """Write a safetensors file atomically.
-
-    Raises:
-        OutputError: the disk is full, or the folder may not be written.
-    """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic(path) as part:
-        try:
-            save_file(plain, part, metadata=metadata)
-        except SafetensorError as error:
-            # The library reports the system's errors as text alone.
-            if found := re.search(r"os error (\d+)", str(error)):
-                raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
-            raise
-
-
-def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote.
-
-    Raises:
-        InputError: no such file, or damaged; `remedy` tells the user what to do.
-    """
-    with _opened(path, remedy) as (file, about):
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        expected = about.pop("sha256")
-    if _digest(tensors, about) != expected:
-        raise InputError(path, "damaged: it does not match its own checksum", remedy=remedy)
-    return tensors, about | {"sha256": expected}
-
-
-@contextmanager
-def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The file, and the description in it."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file, json.loads((file.metadata() or {})["kit"])
-    except FileNotFoundError:
-        raise InputError(path, "no such file", remedy=remedy) from None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            path, f"damaged, or not written by the kit ({error})", remedy=remedy
-        ) from None
-
-
-def _remedy(path: Path) -> str:
-    return "train the variant first: kit train " + path.parent.name
-
-
 def _foreign(path: Path, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
-    return InputError(path, f"not weights of this kit ({reason})", remedy="train again")
-
-
-def _digest(tensors: Mapping[str, Tensor], about: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return InputError(path, f"not weights of this kit ({reason})", remedy=_AGAIN)

@@ -19,7 +19,7 @@ from kit.half_written import new_part
 from kit.progress import Report
 from kit.replacement import replace_folder
 from kit.runs.folder import STATE
-from kit.runs.weights import write_tensors
+from kit.runs.tensors import write_tensors
 from kit.training.state import State
 
 FORMAT = 1

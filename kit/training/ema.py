@@ -25,12 +25,16 @@ class MovingAverage:
 
     Early on it decays faster, so that it soon forgets the initial weights: after t steps its decay
     is (1 + t) / (10 + t), at most `decay`. It has no running statistics.
+
+    Args:
+        generator: before its first step.
+        decay: the largest.
     """
 
     def __init__(self, generator: nn.Module, decay: float) -> None:
         self.decay = decay
         buffers = dict(generator.named_buffers())
-        weights = folded_state(generator)
+        weights = folded_state(generator, ahead=True)
         self.tensors = {n: weights[n].detach().clone() for n in weights if n not in buffers}
 
     @torch.no_grad()

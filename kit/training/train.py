@@ -6,6 +6,7 @@ In: a variant and the pair table. Out, in `runs/<variant>/`: `config.json`, `pai
 training, to the same end.
 """
 
+import json
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.trainer import Trainer
-from kit.variants import Variant, find_variant
+from kit.variant_record import from_record, to_record
+from kit.variants import Variant, find_variant, to_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def train(
         KeyboardInterrupt: stopped by a signal, after saving; only in the main thread.
     """
     work, runs = Path(work), Path(runs)
-    variant = find_variant(variant) if isinstance(variant, str) else variant
+    variant = asked = find_variant(variant) if isinstance(variant, str) else variant
     folder = runs / variant.name
     table = work / PAIRS
     pairs = read_pairs(table)
@@ -93,14 +95,17 @@ def train(
         _check_batch(variant, len(chosen), group)
 
         def claim() -> None:
+            nonlocal variant
             held.enter_context(lock(folder, restarted()))
-            folders.claim(folder, variant, fingerprint(pairs), overwrite and not restarted())
+            again = overwrite and not restarted()
+            variant = folders.claim(folder, asked, fingerprint(pairs), again)
             write_training_pairs(folder, ((pair.radar, pair.optical) for pair in chosen))
             sweep(folder)
             sweep(folder / folders.SAMPLES)
             sweep(folder / folders.CHECKPOINTS)
 
         group.on_main(claim)
+        variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)
         dataset = PairDataset(
             source,
@@ -112,6 +117,8 @@ def train(
         setup = RunSetup(variant, dataset, holdout, folder, group)
         state = group.on_all(lambda: _new_state(variant))
         log = RunLog(setup, state, watch)
+        if variant != asked:
+            log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
         _resume(setup, state, log)
         Trainer(setup, state, log, compile=compile, workers=workers).run()
     return Run(folder, state.step, state.mae, state.psnr, len(chosen))
@@ -128,6 +135,17 @@ def _check_batch(variant: Variant, pairs: int, group: ProcessGroup) -> None:
     if problem:
         remedy = f"use --set batch=... with a multiple of {shares}, at most {pairs}"
         raise InputError(variant.name, problem, remedy=remedy)
+
+
+def _of_main(group: ProcessGroup, variant: Variant, folder: Path) -> Variant:
+    """The variant that rank 0 trains."""
+    text = group.broadcast_text(json.dumps(to_record(variant)))
+    return from_record(json.loads(text), folder, "")
+
+
+def _differences(variant: Variant, asked: Variant) -> str:
+    before, now = to_dict(variant), to_dict(asked)
+    return ", ".join(f"{field}={before[field]}" for field in before if before[field] != now[field])
 
 
 def _crop(variant: Variant, pairs: tuple[Pair, ...]) -> int:

@@ -22,7 +22,7 @@ from kit.models.infer import infer
 from kit.pairs.dataset import batches, mean_color, read_pair
 from kit.progress import Report
 from kit.runs.folder import BEST, CHECKPOINTS, LAST, SAMPLES
-from kit.runs.weights import load_tensors, save_weights
+from kit.runs.weights import read_weights, save_weights
 from kit.training import checkpoint
 from kit.training.checkpoint import at_step
 from kit.training.ema import recalibrate
@@ -213,7 +213,7 @@ class Validator:
 def _fault(path: Path) -> str:
     """What is wrong with a weights file; "" if it is intact."""
     try:
-        load_tensors(path, "")
+        read_weights(path).tensors()
     except InputError as error:
         return error.problem
     return ""

@@ -19,7 +19,7 @@ from kit.runs.weights import Weights
 from tests.helpers.variants import tiny
 
 SIDE = 8
-WEIGHTS = Weights(Path("weights"), tiny("spade2"), {}, "")
+WEIGHTS = Weights(Path("weights"), tiny("spade2"), {}, "", dict)
 
 
 @dataclass

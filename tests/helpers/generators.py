@@ -19,7 +19,9 @@ def trained_like(name: str, width: int = 4) -> nn.Module:
     """A generator whose weights, biases and statistics are nowhere zero."""
     variant, settings = NETWORKS[name]
     torch.manual_seed(0)
-    generator = build_generator(find_variant(variant, [*settings, f"width={width}"]))
+    # torch's rule starts with an estimate as good as training leaves one.
+    settings = [*settings, f"width={width}", "spectral_norm=torch"]
+    generator = build_generator(find_variant(variant, settings))
     for module in generator.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kit.models.published import export_reference_weights
+from kit.models.rewrites.spectral_norm import normed
 from kit.models.spade import Depth, Spade, SpadeGenerator
 
 pytestmark = pytest.mark.numerical
@@ -30,6 +31,9 @@ def stirred(network: Network) -> Network:
             value.uniform_(0.5, 2)
         elif not name.endswith(("num_batches_tracked", ".original", "._u", "._v")):
             value.normal_(0, 0.5 * value[0].numel() ** -0.5)
+    for _, module, _ in normed(network.train()):
+        for _ in range(15):  # readings, after which u and v are as good as training leaves them
+            _ = module.weight
     return network.eval()
 
 
@@ -178,7 +182,8 @@ def test_training_starts_as_published() -> None:
         bound = original[0].numel() ** -0.5
         assert original.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
         assert original.abs().max() <= bound
-        assert torch.linalg.matrix_norm(convolution.weight.flatten(1), 2).item() < 1.2
+        # One iteration from a random direction finds most of the largest singular value.
+        assert 1 < torch.linalg.matrix_norm(convolution.weight.flatten(1), 2).item() < 1.6
     biases = [w for name, w in generator.named_parameters() if name.endswith("bias")]
     assert len(biases) == 70 and not any(bias.any() for bias in biases)
 

@@ -59,5 +59,5 @@ def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     about = {"format": 99, "scenes": "of another form"}
     (tmp_path / TRAINING_PAIRS).write_text(json.dumps(about | {"check": json_sha256(about)}))
-    with pytest.raises(InputError, match="newer kit"):
+    with pytest.raises(InputError, match="newer version of the kit"):
         read_training_pairs(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-import kit.runs.weights
+import kit.runs.tensors
 import kit.training.checkpoint
 from kit.distributed import ProcessGroup
 from kit.errors import InputError, OutputError
@@ -161,7 +161,7 @@ def test_a_newer_format_is_never_skipped(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch, file: str) -> None:
     state, _ = begun("spade4")
     save(state, tmp_path)
-    whole = kit.runs.weights.save_file
+    whole = kit.runs.tensors.save_file
 
     def fill(tensors, path, **rest):
         if path.name == f"{file}.safetensors":
@@ -169,7 +169,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch, f
             raise SafetensorError("I/O error: No space left on device (os error 28)")
         whole(tensors, path, **rest)
 
-    monkeypatch.setattr(kit.runs.weights, "save_file", fill)
+    monkeypatch.setattr(kit.runs.tensors, "save_file", fill)
     state.step += 1
     with pytest.raises(OutputError, match=f"{file}.*No space left") as caught:
         save(state, tmp_path)

@@ -23,17 +23,24 @@ def fold(network: N) -> N:
 
 
 @torch.no_grad()
-def folded_state(network: nn.Module) -> dict[str, Tensor]:
+def folded_state(network: nn.Module, ahead: bool = False) -> dict[str, Tensor]:
     """The tensors by the names that they have in the network once folded; it is not changed.
 
     A weight with a spectral norm is a new tensor; the others are the network's own.
+
+    Args:
+        network: with or without spectral norms.
+        ahead: give the weights as the next step of training will read them, one iteration further.
+            A norm by the published rule has no other estimate before the first step.
     """
     tensors = {k: t for k, t in network.state_dict().items() if ".parametrizations." not in k}
     for name, _, norms in normed(network):
-        training = norms.training
-        norms.eval()
+        training, before = norms.training, [buffer.clone() for buffer in norms.buffers()]
+        norms.train(ahead)
         tensors[f"{name}.weight"] = norms()
         norms.train(training)
+        for buffer, value in zip(norms.buffers(), before, strict=True):
+            buffer.copy_(value)
     return tensors
 
 

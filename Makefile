@@ -38,7 +38,7 @@ demo: setup demo/world ## the main job on a small made world, in demo/: under 5 
 
 # Made aside and renamed, so that an interrupted demo does not go on with half a world.
 demo/world: | setup
-	rm -rf demo/half && mkdir -p demo
+	mkdir -p demo
 	$(KIT) simulate demo/half $(WORLD) && mv demo/half demo/world
 
 train-all: setup ## train the five variants, one after the other; ARGS="--gpus 5 --compile --set width=32"

@@ -4,7 +4,8 @@ In: a new folder, how many places and dates, a tile's size, a seed. Out: OUT/tra
 sensors, OUT/test with the radar of other places, OUT/truth with their clear optical scenes, all as
 official tiles. Training scenes have the defects of real ones: clouds that QA60 misses, haze,
 nodata, lost bands. A scene's bytes depend on the seed, its place, its date and the tile's size
-alone. Refused: a folder with something in it, numbers that the region cannot hold.
+alone. Until all are there the folder is marked as unfinished, and the same command goes on.
+Refused: a folder with something else in it, numbers that the region cannot hold.
 """
 
 import datetime
@@ -15,10 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import BusyError, InputError
+from kit.errors import InputError
 from kit.files import AnyPath
+from kit.lock import lock
 from kit.progress import Advance
 from kit.simulation.landcover import EPOCH, Field, Land, backscatter, noise, reflectance, survey
+from kit.simulation.progress import Progress, refuse_used
 from kit.tiles.names import BANDS, SceneKey, TileName
 from kit.tiles.tiff import write_tile
 
@@ -78,7 +81,7 @@ def simulate(
     """Write a world of official tiles into the folder `out`.
 
     Args:
-        out: a folder that is empty or not there yet.
+        out: a folder that is empty or not there yet, or that the same call has not finished.
         places: how many to train on, in groups of four neighbours 0.1 degree apart.
         test_places: how many to predict, apart from those.
         dates: radar scenes of each place; about a third more optical ones for training.
@@ -87,8 +90,9 @@ def simulate(
         advance: called with the places done and their number.
 
     Raises:
-        BusyError: `out` holds something already.
+        BusyError: `out` holds something else already, or another process writes into it.
         InputError: a number is out of its range.
+        OutputError: a tile cannot be written; the same call goes on.
     """
     out = Path(out)
     _check("places", places, 1, len(_TRAIN_ROWS) * len(_COLUMNS))
@@ -96,18 +100,26 @@ def simulate(
     _check("dates", dates, 1, 1000)
     _check("size", size, 32, 4096)
     _check("seed", seed, 0, 2**63 - 1)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BusyError(f"{out}: exists already and is not an empty folder\n  give a new folder")
+    refuse_used(out)
+    numbers = {
+        "places": places,
+        "test_places": test_places,
+        "dates": dates,
+        "size": size,
+        "seed": seed,
+    }
     train, test, truth = (out / name for name in ("train", "test", "truth"))
     work = [(partial(_train_place, train), place) for place in _places(_TRAIN_ROWS)[:places]]
     work += [(partial(_test_place, test, truth), p) for p in _places(_TEST_ROWS)[:test_places]]
-    counts = np.zeros(3, dtype=int)
-    for done, (make, place) in enumerate(work, start=1):
-        land = _land(seed, place, size)
-        counts += make(place, land, dates)
-        if advance:
-            advance(done, len(work))
-    return World(train, test, truth, *counts.tolist())
+    with lock(out):
+        progress = Progress(out, numbers)
+        for make, place in work[progress.done :]:
+            land = _land(seed, place, size)
+            progress.add(make(place, land, dates))
+            if advance:
+                advance(progress.done, len(work))
+        progress.finish()
+    return World(train, test, truth, *progress.counts)
 
 
 def _check(where: str, value: int, least: int, most: int) -> None:

@@ -33,6 +33,7 @@ from kit.tiles.scenes import (
     sensor_and_place,
     spot_in,
 )
+from kit.tiles.unfinished import refuse_unfinished
 
 REPORT_EVERY = 4096  # names between two calls of `advance`
 
@@ -65,9 +66,10 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
         advance: called with (names and indices seen, 0) now and then; their number is not known.
 
     Raises:
-        InputError: the folder does not exist, cannot be listed, or holds no tile of Sentinel-1 or
-            Sentinel-2; or it has NetCDF files, and xarray is not installed.
+        InputError: the folder does not exist, cannot be listed, holds no tile of Sentinel-1 or
+            Sentinel-2, or is not finished; or it has NetCDF files, and xarray is not installed.
     """
+    refuse_unfinished(folder)
     found = _Collector(Locations([os.path.join(folder, name, "") for name in FOLDERS]), advance)
     alone = folder.suffix == SUFFIX and not folder.is_dir()
     files = (

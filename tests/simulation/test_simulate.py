@@ -1,6 +1,8 @@
 """The made world: official in form, the same for a seed, spoilt as real data are, and learnable."""
 
 import datetime
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,8 +16,10 @@ from kit.screening.rule import CloudRule
 from kit.simulation.landcover import EPOCH, reflectance, survey
 from kit.simulation.simulate import World, cirrus, cumulus, haze, simulate, speckle
 from kit.tiles.bands import read_bands
+from kit.tiles.catalog import catalog
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName
 from kit.tiles.tiff import read_tile
+from kit.tiles.unfinished import UNFINISHED
 
 pytestmark = pytest.mark.xdist_group("simulation")
 
@@ -240,6 +244,50 @@ def test_progress_is_told_and_an_empty_folder_will_do(tmp_path: Path) -> None:
     )  # fmt: skip
     assert told == [(1, 2), (2, 2)]
     assert made.train == tmp_path / "w" / "train"
+
+
+KILLED = """
+import os, sys
+from kit.simulation import simulate as module
+write, calls = module.write_tile, 0
+def killed(*rest):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[2]):
+        os._exit(9)
+    return write(*rest)
+module.write_tile = killed
+module.simulate(sys.argv[1], places=2, test_places=1, dates=2, size=32)
+"""
+
+
+def test_a_killed_simulation_goes_on_to_the_same_world(tmp_path: Path) -> None:
+    numbers = {"places": 2, "test_places": 1, "dates": 2, "size": 32}
+    whole = simulate(tmp_path / "whole", **numbers)
+    out = tmp_path / "killed"
+    for tile in (1, 9, 9):
+        subprocess.run([sys.executable, "-c", KILLED, str(out), str(tile)])
+        for folder in (out, out / "train", out / "train" / "sent1"):
+            with pytest.raises(InputError, match=r"is not finished(.|\n)*same kit simulate again"):
+                catalog(folder)
+    with pytest.raises(BusyError, match=r"other numbers(.|\n)*--places 2 --test-places 1"):
+        simulate(out, **numbers | {"seed": 1})
+    made = simulate(out, **numbers)
+    assert files(out) == files(tmp_path / "whole")
+    assert (made.s1_scenes, made.s2_scenes, made.tiles) == (
+        whole.s1_scenes, whole.s2_scenes, whole.tiles,
+    )  # fmt: skip
+    assert {path.name for path in out.iterdir()} == {".lock", "train", "test", "truth"}
+    assert not list(out.rglob("*.part"))
+    with pytest.raises(BusyError, match="exists already"):
+        simulate(out, **numbers)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"numbers": {}, "done": 1, "counts": 2}'])
+def test_a_damaged_mark_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / UNFINISHED).write_text(text)
+    with pytest.raises(InputError, match=r"unfinished\.json(.|\n)*remove the folder"):
+        simulate(tmp_path, places=1, size=32)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:

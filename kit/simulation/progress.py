@@ -1,0 +1,86 @@
+"""How far a simulated world has been written, so that the same command goes on where it stopped.
+
+In: a folder and the numbers of a world. Out: the mark of an unfinished folder, with the numbers,
+how many places are written, and what was counted in them. Refused: a folder with anything else.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kit.errors import BusyError, InputError
+from kit.files import naming, read_object, sync_folder, write_json
+from kit.half_written import is_part, sweep
+from kit.tiles.unfinished import UNFINISHED
+
+_REMEDY = "remove the folder, and simulate it again"
+
+
+def refuse_used(out: Path) -> None:
+    """Refuse a folder that holds anything but an unfinished world.
+
+    Raises:
+        BusyError: it does, or it is no folder.
+    """
+    if not out.exists() or (out / UNFINISHED).exists():
+        return
+    if not out.is_dir() or any(
+        path.name != ".lock" and not is_part(path) for path in out.iterdir()
+    ):
+        raise BusyError(f"{out}: exists already and is not an empty folder\n  give a new folder")
+
+
+class Progress:
+    """The places of a world that are written; the caller has locked its folder.
+
+    Args:
+        out: the folder of the world.
+        numbers: what the world depends on.
+
+    Raises:
+        BusyError: the folder holds an unfinished world of other numbers.
+        InputError: the mark is damaged.
+        OutputError: it cannot be written.
+
+    Attributes:
+        done: how many places are written.
+        counts: radar scenes, optical scenes and tiles in them.
+    """
+
+    def __init__(self, out: Path, numbers: Mapping[str, int]) -> None:
+        self._path = out / UNFINISHED
+        self._numbers = dict(numbers)
+        self.done, self.counts = 0, [0, 0, 0]
+        sweep(out)
+        if self._path.exists():
+            self._resume()
+        else:
+            self._write()
+
+    def add(self, counts: Sequence[int]) -> None:
+        """Record a place that is written, and what was counted in it."""
+        self.done += 1
+        self.counts = [old + new for old, new in zip(self.counts, counts, strict=True)]
+        self._write()
+
+    def finish(self) -> None:
+        """Remove the mark: all places are written."""
+        with naming(self._path):
+            self._path.unlink()
+            sync_folder(self._path.parent)
+
+    def _resume(self) -> None:
+        found = read_object(self._path, _REMEDY)
+        numbers, done, counts = found.get("numbers"), found.get("done"), found.get("counts")
+        if not (isinstance(done, int) and isinstance(counts, list) and isinstance(numbers, dict)):
+            raise InputError(self._path, "not written by kit simulate", remedy=_REMEDY)
+        if numbers != self._numbers:
+            given = " ".join(f"--{key.replace('_', '-')} {n}" for key, n in numbers.items())
+            raise BusyError(
+                f"{self._path.parent}: holds an unfinished world of other numbers\n"
+                f"  go on with {given}, or give a new folder"
+            )
+        self.done, self.counts = done, counts
+
+    def _write(self) -> None:
+        found = {"numbers": self._numbers, "done": self.done, "counts": self.counts}
+        write_json(self._path, found)

@@ -1,0 +1,21 @@
+"""The mark of a folder whose tiles are not all there yet, which nothing may be made from."""
+
+from itertools import islice
+from pathlib import Path
+
+from kit.errors import InputError
+
+UNFINISHED = "unfinished.json"
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Refuse a folder that `kit simulate` is writing, or was when it ended, or a part of one.
+
+    Raises:
+        InputError: the mark is in the folder, or in one of the two above it.
+    """
+    for above in (folder, *islice(folder.parents, 2)):
+        if (above / UNFINISHED).exists():
+            problem = f"is not finished: {above / UNFINISHED} is there"
+            remedy = "run the same kit simulate again, which goes on where it stopped"
+            raise InputError(folder, problem, remedy=remedy)

@@ -18,13 +18,14 @@ _LEASE = 120
 
 
 @contextmanager
-def lock(folder: Path, restarted: bool = False) -> Iterator[None]:
+def lock(folder: Path, restarted: bool = False, patience: float = 0) -> Iterator[None]:
     """Hold `folder` for this process; the operating system frees it when the process ends, however.
 
     Args:
         folder: made if it is not there.
         restarted: this process may follow one on a node that died, whose lock a file server keeps
             for a while; another host's is then waited for.
+        patience: seconds to wait for any other, which is about to end.
 
     Raises:
         BusyError: another living process holds it; says which, and on which host.
@@ -42,7 +43,8 @@ def lock(folder: Path, restarted: bool = False) -> Iterator[None]:
             file.seek(0)
             owner = file.read().strip() or "?"
             elsewhere = " on " in owner and not owner.endswith(f" on {host}")
-            if time.monotonic() - begun > (_LEASE if restarted and elsewhere else _GLANCE):
+            limit = max(_LEASE if restarted and elsewhere else _GLANCE, patience)
+            if time.monotonic() - begun > limit:
                 raise BusyError(f"{folder}: in use by process {owner}")
             time.sleep(0.05)
         with suppress(OSError):  # on a full disk it is held all the same

@@ -15,7 +15,7 @@ from threading import Thread
 
 from kit.cli import console
 
-RESUMING = {"screen", "prepare", "pack", "train", "train-all", "compile", "predict"}
+RESUMING = {"simulate", "screen", "prepare", "pack", "train", "train-all", "compile", "predict"}
 """Commands that keep what they have done when they are interrupted."""
 
 

@@ -57,6 +57,7 @@ def train(
     """
     emit = console.start(json, quiet)
     chosen = find_variant(variant, settings or ())
+    from kit.training.child import as_child
     from kit.training.tensorboard import tensorboard_writer
     from kit.training.train import train
 
@@ -71,15 +72,16 @@ def train(
             if curves and "step" in record:
                 curves(record)
 
-        run = train(
-            chosen,
-            work=work,
-            runs=runs,
-            overwrite=overwrite,
-            workers=workers,
-            compile=compile,
-            watch=watch,
-        )
+        with as_child(lambda line: console.write(f"{chosen.name} {line}")):
+            run = train(
+                chosen,
+                work=work,
+                runs=runs,
+                overwrite=overwrite,
+                workers=workers,
+                compile=compile,
+                watch=watch,
+            )
     emit(asdict(run))
     _show_run(run)
 

@@ -28,6 +28,7 @@ from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs,
 from kit.runs import folder as folders
 from kit.runs.training_pairs import write_training_pairs
 from kit.training import checkpoint
+from kit.training.child import patience
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
@@ -96,7 +97,7 @@ def train(
 
         def claim() -> None:
             nonlocal variant
-            held.enter_context(lock(folder, restarted()))
+            held.enter_context(lock(folder, restarted(), patience()))
             again = overwrite and not restarted()
             variant = folders.claim(folder, asked, fingerprint(pairs), again)
             write_training_pairs(folder, ((pair.radar, pair.optical) for pair in chosen))

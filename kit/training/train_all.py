@@ -1,7 +1,8 @@
 """Several variants, each trained in a process of its own.
 
 In: names of variants. Out: the exit code and duration of each. Finished ones are skipped,
-interrupted ones resume, and one that fails does not stop the others.
+interrupted ones resume, and one that fails does not stop the others. However this process ends, its
+trainings save and end too.
 """
 
 import os
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.files import make_folder, naming
 from kit.progress import Report
 from kit.runs.folder import LOG
+from kit.training.child import for_child
 from kit.training.signals import delayed_signals
 from kit.variants import Variant, find_variant
 
@@ -120,11 +123,14 @@ def _check_distinct(variants: Iterable[Variant]) -> None:
 
 def _start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
     # A process group of its own: it gets Ctrl-C once, from us; a second would interrupt its saving.
+    environment = os.environ | for_child(folder.parent, card)
     if card is None:
-        return subprocess.Popen(command, process_group=0)
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": card}
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("ab") as log:
+        return subprocess.Popen(command, process_group=0, env=environment)
+    environment |= {"CUDA_VISIBLE_DEVICES": card}
+    with naming(folder / LOG):
+        make_folder(folder)
+        log = (folder / LOG).open("ab")
+    with log:
         return subprocess.Popen(
             command, process_group=0, stdout=subprocess.DEVNULL, stderr=log, env=environment
         )

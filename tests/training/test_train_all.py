@@ -12,10 +12,13 @@ import pytest
 
 import kit.cli.console
 import kit.cli.main
+import kit.training.child
 import kit.training.train_all
 from kit.errors import InputError
+from kit.lock import holder, lock
 from kit.runs.folder import finished, read_variant
 from kit.training.checkpoint import checkpoints
+from kit.training.child import as_child, for_child
 from kit.training.train_all import train_all
 from tests.helpers.variants import TINY
 
@@ -122,3 +125,59 @@ def test_two_of_one_name_begin_nothing(tmp_path: Path) -> None:
             report=print,
         )
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.slow
+def test_trainings_end_with_it_and_the_next_one_goes_on(trained: Path) -> None:
+    settings = [part for text in (*TINY, "epochs=400") for part in ("--set", text)]
+    command = [sys.executable, "-m", "kit", "train-all", "p2phd1", "--runs", "all", *settings]
+    metrics = Path("all/p2phd1/metrics.jsonl")
+
+    def steps() -> int:
+        return len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+
+    def wait_for(steps_wanted: int) -> None:
+        deadline = time.monotonic() + 120
+        while steps() < steps_wanted:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    wait_for(3)
+    first.kill()
+    first.wait()
+    second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(steps() + 3)
+    assert holder(Path("all/p2phd1")) is not None
+    second.send_signal(signal.SIGTERM)
+    told = second.communicate(timeout=120)[1]
+    assert "resuming from step" in told and "in use" not in told.replace("device: in use", "")
+    assert second.returncode == 130
+    deadline = time.monotonic() + 60
+    while holder(Path("all/p2phd1")) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert checkpoints(Path("all/p2phd1/checkpoints"))
+
+
+def test_a_card_is_used_by_one_training_at_a_time(tmp_path: Path, monkeypatch) -> None:
+    for name, value in for_child(tmp_path, "1").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(kit.training.child, "_end_with", lambda parent: None)
+    card = Path(for_child(tmp_path, "1")["KIT_TRAIN_ALL_CARD"])
+    assert card != Path(for_child(tmp_path, "2")["KIT_TRAIN_ALL_CARD"])
+    told: list[str] = []
+    with lock(card):
+        waiting = threading.Thread(target=lambda: as_child(told.append).__enter__(), daemon=True)
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive() and "process" in told[0]
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_a_training_whose_parent_is_gone_does_not_start(tmp_path: Path, monkeypatch) -> None:
+    for name, value in for_child(tmp_path, None).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(KeyboardInterrupt), as_child(print):
+        pass

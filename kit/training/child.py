@@ -1,0 +1,77 @@
+"""A training that `kit train-all` has started: it ends with its parent, and has its card alone.
+
+In: what the parent puts into its environment. Out: a block in which this process is told to save
+and end when the parent ends, however that is, and in which no other training that a `kit train-all`
+of the same runs has started uses the card: the next such command waits for those that still save.
+"""
+
+import ctypes
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from kit.errors import BusyError
+from kit.lock import lock
+from kit.progress import Report
+
+_PARENT, _CARD = "KIT_TRAIN_ALL_PROCESS", "KIT_TRAIN_ALL_CARD"
+_TELL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of Linux
+_SAVING = 120  # seconds that a training may take to save and end
+
+
+def for_child(runs: Path, card: str | None) -> dict[str, str]:
+    """The environment of a child that trains on this card; the default device if None."""
+    device = card or os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    host = os.uname().nodename  # hosts may share a file system
+    name = hashlib.sha256(f"{host} {device}".encode()).hexdigest()[:12]
+    return {_PARENT: str(os.getpid()), _CARD: str(runs.resolve() / ".cards" / name)}
+
+
+def patience() -> float:
+    """How many seconds to wait for another process to release this run."""
+    return _SAVING if _PARENT in os.environ else 0
+
+
+@contextmanager
+def as_child(report: Report) -> Iterator[None]:
+    """Do what the module says, if `kit train-all` has started this process.
+
+    Raises:
+        KeyboardInterrupt: the parent has ended already.
+    """
+    with ExitStack() as held:
+        if parent := os.environ.get(_PARENT):
+            _end_with(int(parent))
+            held.enter_context(_wait_for_card(Path(os.environ[_CARD]), report))
+        yield
+
+
+def _end_with(parent: int) -> None:
+    """Have the system send SIGTERM to this process when its parent ends."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl:
+        prctl(_TELL_AT_PARENTS_DEATH, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _wait_for_card(folder: Path, report: Report) -> Iterator[None]:
+    """Hold the card of this name, after any other training has released it."""
+    with ExitStack() as held:
+        reported = False
+        while True:
+            try:
+                held.enter_context(lock(folder))
+                break
+            except BusyError as error:
+                if not reported:
+                    holder = str(error).partition(": ")[2]
+                    report(f"waiting for the device: {holder}")
+                reported = True
+                time.sleep(0.2)
+        yield

@@ -42,36 +42,36 @@ def write_record(path: Path, format: int, record: Mapping[str, Any]) -> None:
     write_json(path, sealed(format, record))
 
 
-def read_record(path: Path, format: int, remedy: str) -> dict[str, Any]:
-    """Read what `write_record` wrote, without its seal but with its `format`.
+def sealed(format: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with its format first and its checksum last."""
+    whole = {_FORMAT: format} | dict(record) | {_FORMAT: format}
+    return whole | {_CHECK: json_sha256(whole)}
+
+
+def read_record(
+    path: Path, format: int, remedy: str, *, sealed_from: int = UNSEALED + 1
+) -> dict[str, Any]:
+    """Read what `write_record` wrote, without its checksum but with its `format`.
 
     Args:
         path: of the file.
         format: the newest that the caller reads.
         remedy: tells the user what to do where it is missing or damaged.
+        sealed_from: the oldest format that has a checksum.
 
     Raises:
         InputError: the file is missing, damaged, not an object, or of a newer format.
     """
-    return unsealed(path, read_json(path, remedy), format, remedy)
-
-
-def sealed(format: int, record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with its format first and its checksum last."""
-    whole = {_FORMAT: format, **record}
-    return whole | {_CHECK: json_sha256(whole)}
-
-
-def unsealed(path: Path, value: Any, format: int, remedy: str) -> dict[str, Any]:
-    """The record in a JSON value that was read from `path`; raises as `read_record`."""
+    value = read_json(path, remedy)
     if not isinstance(value, dict):
         raise InputError(path, "damaged: it holds no JSON object", remedy=remedy)
-    record = dict(value)
-    found = record.setdefault(_FORMAT, UNSEALED)
-    if _CHECK not in record:
-        if _FORMAT in value and found != UNSEALED:
+    record: dict[str, Any] = {_FORMAT: UNSEALED} | value
+    check = record.pop(_CHECK, None)
+    found = record[_FORMAT]
+    if check is None:
+        if _FORMAT in value or sealed_from <= UNSEALED:
             raise InputError(path, "damaged: it has lost its checksum", remedy=remedy)
-    elif record.pop(_CHECK) != json_sha256({key: value[key] for key in value if key != _CHECK}):
+    elif check != json_sha256({key: item for key, item in value.items() if key != _CHECK}):
         raise InputError(path, _MISMATCH, remedy=remedy)
     check_format(path, found, format, remedy)
     return record

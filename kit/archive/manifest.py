@@ -16,11 +16,13 @@ from kit.archive.made_with import made_with
 from kit.archive.mapping import scene_in
 from kit.archive.reader import name_danger
 from kit.errors import InputError
-from kit.files import read_json, sha256, write_json
+from kit.files import sha256
 from kit.prediction.averaging import Averaging, averaging_text, parse_averaging
 from kit.prediction.members import Member
+from kit.seal import read_record, write_record
 from kit.tiles.names import SceneKey
 
+_FORMAT = 2
 PACKAGE_AGAIN = "make it again: kit package --overwrite"
 
 
@@ -81,9 +83,9 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         InputError: the file is missing or not a manifest.
     """
-    return _parse(
-        path, read_json(path, "give the .json beside an archive of kit package"), PACKAGE_AGAIN
-    )
+    remedy = f"give the .json beside an archive, or {PACKAGE_AGAIN}"
+    values = read_record(path, _FORMAT, remedy)
+    return _parse(path, values, PACKAGE_AGAIN)
 
 
 def find_manifest(archive: Path) -> Manifest:
@@ -96,8 +98,8 @@ def find_manifest(archive: Path) -> Manifest:
     remedy = f"{PACKAGE_AGAIN}; or move this file away"
     if not path.exists():
         return Manifest(archive)
-    values = read_json(path, remedy)
-    if isinstance(values, dict) and values.get("sha256") not in (None, sha256(archive)):
+    values = read_record(path, _FORMAT, remedy)
+    if values.get("sha256") not in (None, sha256(archive)):
         return Manifest(archive)
     return _parse(path, values, remedy)
 
@@ -212,7 +214,7 @@ def write_manifest(
             image: {"scene": scene, "sha256": entries[image]} for image, scene in scenes.items()
         },
     }
-    write_json(manifest_path(archive), values)
+    write_record(manifest_path(archive), _FORMAT, values)
 
 
 def describe(member: Member, predictions_sha256: str) -> dict[str, Any]:

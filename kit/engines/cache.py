@@ -16,13 +16,15 @@ from typing import Any
 from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
 from kit.errors import BusyError, InputError
-from kit.files import json_sha256, read_json, sha256, write_json
+from kit.files import json_sha256, sha256
 from kit.half_written import new_part
 from kit.lock import lock
 from kit.progress import Report
 from kit.replacement import replace_folder
+from kit.seal import UNSEALED, read_record, write_record
 
 _RECORD = "engine.json"
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,7 @@ def find(cache: Path, name: str, key: Mapping[str, Any], report: Report) -> Entr
         return None
     remedy = "the engine is built again"
     try:
-        record = read_json(folder / _RECORD, remedy)
-        if not isinstance(record, dict) or record.pop("check", None) != json_sha256(record):
-            raise InputError(folder / _RECORD, "damaged", remedy=remedy)
+        record = read_record(folder / _RECORD, _FORMAT, remedy, sealed_from=UNSEALED)
         if record["key"] != dict(key):
             raise InputError(folder, "belongs to another engine", remedy=remedy)
         for file, digest in record["files"].items():
@@ -100,7 +100,7 @@ def obtain(
                 "files": {str(path.relative_to(part)): sha256(path) for path in files},
                 "made": facts,
             }
-            _write(part, record)
+            write_record(part / _RECORD, _FORMAT, record)
             replace_folder(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -121,10 +121,10 @@ def amend(
     if field in entry.facts:
         return
     with _wait_for_lock(_lock_folder(entry.folder), report):
-        record = read_json(entry.folder / _RECORD, "compile the engine again")
+        record = read_record(entry.folder / _RECORD, _FORMAT, "compile the engine again")
         if field not in record["made"]:
             record["made"] |= find_out(entry.folder)
-            _write(entry.folder, record)
+            write_record(entry.folder / _RECORD, _FORMAT, record)
     entry.facts.update(record["made"])
 
 
@@ -143,11 +143,6 @@ def measured(entry: Entry, measure: Callable[[Path], Measurement], report: Repor
     amend(entry, "plan", find_out, report)
     facts = entry.facts
     return Measurement(Plan(**facts["plan"]), float(facts["rate"]), Accuracy(**facts["gate"]))
-
-
-def _write(folder: Path, record: dict[str, Any]) -> None:
-    record.pop("check", None)
-    write_json(folder / _RECORD, record | {"check": json_sha256(record)})
 
 
 def _lock_folder(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.seal import read_record, write_record
+from kit.seal import UNSEALED, read_record, write_record
 
 TRAINING_PAIRS = "pairs.json"
 FORMAT = 2
@@ -47,7 +47,7 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
     path = folder / TRAINING_PAIRS
     if not path.exists():
         return None
-    record = read_record(path, FORMAT, _REMEDY)
+    record = read_record(path, FORMAT, _REMEDY, sealed_from=UNSEALED)
     scenes = [record.get(sensor) for sensor in ("radar", "optical")]
     if not all(isinstance(each, list) and all(isinstance(s, str) for s in each) for each in scenes):
         raise InputError(path, "damaged: it holds no pairs of scenes", remedy=_REMEDY)

@@ -112,7 +112,10 @@ def test_what_is_found_out_later_is_kept_and_guarded(tmp_path: Path) -> None:
     about.write_text(about.read_text().replace("2.5", "9.5"))
     told: list[str] = []
     assert find(tmp_path, "spade2", KEY, told.append) is None
-    assert "engine.json: damaged; the engine is built again" in told[0]
+    assert (
+        "engine.json: damaged: it does not match its own checksum; the engine is built again"
+        in told[0]
+    )
 
 
 def test_an_engine_that_version_0_1_0_built_is_found(tmp_path: Path) -> None:

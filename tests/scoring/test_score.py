@@ -170,7 +170,7 @@ def test_a_manifest_of_other_bytes_is_not_used(tmp_path: Path) -> None:
     manifest_of(archive, {"one": ""}, sha256="0" * 64)
     assert [row.name for row in score(archive, tmp_path / "truth").rows] == ["archive.zip"]
     archive.with_suffix(".json").write_text("[]")
-    with pytest.raises(InputError, match="not a manifest"):
+    with pytest.raises(InputError, match="holds no JSON object"):
         score(archive, tmp_path / "truth")
 
 

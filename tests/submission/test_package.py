@@ -92,6 +92,7 @@ def test_the_manifest_says_where_it_comes_from(tmp_path: Path, run: Run) -> None
     manifest = json.loads(result.manifest.read_text())
     assert result.manifest.name == "try 1.5.json"
     assert manifest.pop("created").endswith("+00:00")
+    assert (manifest.pop("format"), len(manifest.pop("check"))) == (2, 64)
     with zipfile.ZipFile(result.archive) as archive:
         checksum = hashlib.sha256(archive.read(NAMES[0])).hexdigest()
     assert manifest == {

@@ -18,6 +18,7 @@ from kit.submission.package import Package, package
 from kit.submission.reproduce import Part, Reproduction, reproduce
 from kit.tiles.names import SceneKey
 from tests.helpers.archives import A, B, image, write_member
+from tests.helpers.sealed import rewrite
 
 ENGINE = {"name": "torch eager", "version": "2", "device": "CPU", "precision": "float32"}
 
@@ -92,14 +93,12 @@ def test_members_are_averaged_as_the_manifest_says(packaged: Package) -> None:
     median = package(**folders, ensemble="one,two,three", average="median").manifest
     mean = package(**folders, ensemble="one,two,three").manifest
     assert again(median).same and again(mean).same
-    about = json.loads(mean.read_text())
-    del about["average"]  # as the kits wrote it that knew the mean alone
-    mean.write_text(json.dumps(about))
+    rewrite(mean, without=("average",))  # as the kits wrote it that knew the mean alone
     assert again(mean).same
-    mean.write_text(json.dumps(about | {"average": "median"}))
+    rewrite(mean, {"average": "median"})
     result = again(mean)
     assert not result.same and len(result.entries) == 2
-    mean.write_text(json.dumps(about | {"average": "trimmed"}))
+    rewrite(mean, {"average": "trimmed"})
     with pytest.raises(InputError, match="unknown method 'trimmed'"):
         again(mean)
 
@@ -241,9 +240,7 @@ def test_another_version_that_changes_the_bytes_is_named(
 
 
 def test_the_manifest_of_an_older_kit(packaged: Package) -> None:
-    manifest = json.loads(packaged.manifest.read_text())
-    del manifest["entries"]
-    packaged.manifest.write_text(json.dumps(manifest))
+    rewrite(packaged.manifest, without=("entries",))
     with pytest.raises(InputError, match="does not list the images"):
         again(packaged.manifest)
     with pytest.raises(InputError, match="no such file"):

@@ -23,11 +23,14 @@ def test_the_layouts_are_the_servers() -> None:
         name: (y.root, y.suffix, y.size, y.bands, y.mapping, y.measure)
         for name, y in LAYOUTS.items()
     }
-    assert asked == {
-        "2022": ("CH3", ".tiff", 256, 3, "2022", "official_2022"),
-        "2023": ("translation", ".tiff", 256, 3, "2023", "official_2023"),
-        "plain": ("images", ".tiff", 0, 3, "any", "mae"),
-    }
+    assert (
+        asked.items()
+        >= {
+            "2022": ("CH3", ".tiff", 256, 3, "2022", "official_2022"),
+            "2023": ("translation", ".tiff", 256, 3, "2023", "official_2023"),
+            "plain": ("images", ".tiff", 0, 3, "any", "mae"),
+        }.items()
+    )
     assert all(layout.measure in MEASURES for layout in LAYOUTS.values())
     assert all(find_layout(name) is layout for name, layout in LAYOUTS.items())
 
@@ -55,7 +58,7 @@ def test_a_layout_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", 'base is None\n.*base = "...", one of 2022, 2023, plain'),
+        ("", 'base is None\n.*base = "...", one of 2022, 2023, .*plain'),
         ('base = "2021"', "base is '2021'"),
         ('base = ["2022"]', "base is"),
         ('base = "2023"\nfolder = "x"', "no field called 'folder'\n.*the fields are name, root,"),
@@ -70,7 +73,7 @@ def test_a_layout_of_ones_own(tmp_path: Path) -> None:
         ('base = "2023"\nroot = ""', "root is ''"),
         ('base = "2023"\nsuffix = ".png"', "suffix is '.png'\n.*must be .tiff"),
         ('base = "2023"\nmapping = "2021"', "mapping is '2021'\n.*2022, 2023 or any"),
-        ('base = "2023"\nmeasure = "best"', "measure is 'best'\n.*one of mae,"),
+        ('base = "2023"\nmeasure = "best"', "measure is 'best'\n.*one of .*mae,"),
         ('base = "2023"\npattern = "{scene}"', "{number} where images > 1"),
         ('base = "2023"\npattern = "{number}"', "a name with {scene}"),
         ('base = "2022"\npattern = "{scene.__class__}"', "a name with {scene}"),
@@ -85,7 +88,7 @@ def test_layouts_that_nothing_could_follow(tmp_path: Path, text: str, problem: s
         find_layout(toml(tmp_path, text))
 
 
-@pytest.mark.parametrize("name", ["2021", "", "2022.json", "nowhere.toml"])
+@pytest.mark.parametrize("name", ["1999", "", "2022.json", "nowhere.toml"])
 def test_layouts_that_are_not_there(name: str) -> None:
-    with pytest.raises(InputError, match=r"no such layout\n.*2022, 2023, plain|No such file"):
+    with pytest.raises(InputError, match=r"no such layout\n.*2022, 2023, .*plain|No such file"):
         find_layout(name)

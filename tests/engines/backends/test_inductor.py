@@ -211,7 +211,7 @@ def test_is_tried_on_a_card_and_where_openvino_is_not_installed(monkeypatch) -> 
     monkeypatch.setattr(openvino, "require", lambda: None)
     assert "inductor" not in registry.automatic()
     monkeypatch.setattr(openvino, "require", missing)
-    assert tried() == {"inductor", "eager"}
+    assert tried() >= {"inductor", "eager"}
     monkeypatch.setattr(openvino, "require", lambda: None)
     monkeypatch.setattr(registry, "pick", lambda: torch.device("cuda"))
     assert registry.automatic() == list(registry.BACKENDS)

@@ -6,8 +6,6 @@ a patch 70 pixels wide and is high where the image looks real. Both published fo
 topology: 4 x 4 convolutions padded by 2, hence odd sizes (35 and 19 for 256 pixels).
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,8 +13,7 @@ from torch import Tensor, nn
 from kit.models.initialise import initialise_pix2pixhd, initialise_spade
 from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.layers.spectral_norm import Rule, spectral_norm
-
-Kind = Literal["spade", "pix2pixhd"]
+from kit.variants import Model
 
 _SCALES = 2
 _WIDEST = 512
@@ -27,12 +24,12 @@ class Discriminator(nn.Module):
 
     Args:
         kind: "spade" normalises the inner convolutions spectrally and gives them no bias,
-            "pix2pixhd" has plain convolutions with bias.
+            "pix2pixhd", and whatever has no discriminator of its own, has plain ones with bias.
         width: the published ndf: channels of the first map; later ones double it, up to 512.
         rule: of the spectral norms.
     """
 
-    def __init__(self, kind: Kind, width: int = 64, rule: Rule = "published") -> None:
+    def __init__(self, kind: Model, width: int = 64, rule: Rule = "published") -> None:
         super().__init__()
         self.kind = kind
         self.scales = nn.ModuleList(_patch_network(kind, width, rule) for _ in range(_SCALES))
@@ -48,7 +45,7 @@ class Discriminator(nn.Module):
         return maps
 
 
-def _patch_network(kind: Kind, width: int, rule: Rule) -> nn.Sequential:
+def _patch_network(kind: Model, width: int, rule: Rule) -> nn.Sequential:
     """Five convolutions; their positions 0, 2, 5, 8 and 11 are pix2pixHD's."""
     layers: list[nn.Module] = [_convolution(2 + 3, width, stride=2), _activation()]
     channels = width

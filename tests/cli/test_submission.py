@@ -15,8 +15,8 @@ def test_no_number_of_a_report_is_cut_on_a_narrow_terminal(
     names = ("mean colour", "spade4", "spade2", "p2phd1", "ensemble (spade4, spade2, p2phd1)")
     others = dict.fromkeys(set(image_measures()) - {"mae", "mse"}, 0.1234567)
     rows = [
-        Row(name, Scores(0.023456 + i, 0.012345, 29.12345, 28.12345, 24, others), 0.0345678, 0.0234567,
-            0.0654321, 19.54321)
+        Row(name, Scores(0.023456 + i, 0.012345, 29.12345, 28.12345, 24, others), 0.0345678,
+            0.0234567, 0.0654321, 19.54321)
         for i, name in enumerate((*names, "with anchors"))
     ]  # fmt: skip
     scoring.show_report(Report(tuple(rows[:-1]), (), other=rows[-1]))

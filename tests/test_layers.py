@@ -1,6 +1,7 @@
 """The rooms of the house: which folder may import which, no circle, no long chain."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -106,7 +107,10 @@ def test_packages_are_empty() -> None:
 def test_nothing_is_pickled() -> None:
     for path in ROOT.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert "import pickle" not in text and "torch.load" not in text, path
+        # Published weights come as torch.save wrote them; tensors alone are read from those.
+        loads = re.findall(r"torch\.load\(.*", text)
+        safe = path.stem == "import_weights" and all("weights_only=True" in each for each in loads)
+        assert "import pickle" not in text and (safe or not loads), path
 
 
 def test_files_stay_comfortable() -> None:

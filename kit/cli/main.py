@@ -15,6 +15,7 @@ from kit.cli import (
     console,
     data,
     doctor,
+    exchange,
     leaderboard,
     prediction,
     reproduction,
@@ -55,6 +56,7 @@ def top(
 for part in (
     data,
     training,
+    exchange,
     prediction,
     submission,
     scoring,

@@ -1,11 +1,13 @@
 """Weights under the names that NVlabs' SPADE and NVIDIA's pix2pixHD gave them, in and out.
 
 In: one of our networks and a published state dict (`net_G.pth`, `net_D.pth`, read by the caller).
-Out: the network holding those weights, or its weights under the published names. Weights that
-are missing, unknown or of another shape are refused by name. NVlabs' weights are CC BY-NC-SA.
+Out: the network holding those weights, or its weights under the published names; and what the
+weights say of the network that they belong to. Weights that are missing, unknown or of another
+shape are refused by name. NVlabs' weights are CC BY-NC-SA.
 """
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -13,6 +15,9 @@ from torch.nn.utils import parametrize
 from kit.errors import InputError
 from kit.models.discriminator import Discriminator
 from kit.models.spade import SpadeGenerator
+
+PUBLISHED = "published weights"
+"""What errors name as the place of a state dict; the caller knows its file."""
 
 # Spectral norm as torch wrote it before parametrisations.
 _SPECTRAL = {
@@ -22,6 +27,16 @@ _SPECTRAL = {
 }
 # A discriminator's convolutions: their positions in ours, in order of the published layers.
 _LAYERS = {"0": 0, "2": 1, "5": 2, "8": 3, "11": 4}
+# A generator's first and last convolution; how many times the width the first has outputs.
+_ENDS = {
+    "spade": ("fc.weight", "conv_img.weight", 16),
+    "pix2pixhd": ("model.1.weight", "model.38.weight", 1),
+}
+# What only a generator with batch norm has, and the variant's word for that norm.
+_BATCH_NORM = {
+    "spade": ("head_0.norm_0.param_free_norm.running_mean", "sync_batch"),
+    "pix2pixhd": ("model.2.weight", "batch"),
+}
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
@@ -53,16 +68,22 @@ def import_reference_weights(model: nn.Module, state: Mapping[str, Tensor]) -> N
         },
     }
     found = "; ".join(f"{_listed(which)} {what}" for what, which in problems.items() if which)
+    if bent := min(problems["of another shape"], default=""):
+        wanted = next(own[key].shape for key, name in names.items() if name == bent)
+        found += f" ({bent} is {[*state[bent].shape]}, not {[*wanted]})"
     if found:
         remedy = "use weights of the same model, width, depth, norm and number of channels"
-        raise InputError("published weights", found, remedy=remedy)
+        raise InputError(PUBLISHED, found, remedy=remedy)
     model.load_state_dict({key: state[name] for key, name in names.items()})
 
 
-def export_reference_weights(model: nn.Module) -> dict[str, Tensor]:
+def export_reference_weights(model: nn.Module, matching: bool = True) -> dict[str, Tensor]:
     """The weights of one of our networks under the published names; the memory is shared.
 
-    pix2pixHD's discriminator is named as with feature matching, which is its published default.
+    Args:
+        model: a generator or a discriminator.
+        matching: names pix2pixHD's discriminator as with feature matching, its published default;
+            without, as its `--no_ganFeat_loss` does. Others have one form.
 
     Raises:
         InputError: a SPADE generator without spectral norms, as `kit.runs.weights` loads it.
@@ -73,7 +94,36 @@ def export_reference_weights(model: nn.Module) -> dict[str, Tensor]:
             "its spectral norms are folded into its weights",
             remedy="use generator.safetensors of one of its checkpoints",
         )
-    return {_published(key, model): value for key, value in model.state_dict().items()}
+    return {_published(key, model, matching): value for key, value in model.state_dict().items()}
+
+
+def settings_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Which generator a published state dict is of: model, width, depth and norm of a variant.
+
+    SPADE's depth "more" has the weights of "normal", which is returned for both.
+
+    Raises:
+        InputError: it is of neither generator, or of other channels than VV and VH in, RGB out.
+    """
+    kernels = {name for name, weight in state.items() if weight.dim() == 4}
+    model = next((name for name, (*ends, _) in _ENDS.items() if kernels.issuperset(ends)), "")
+    if not model:
+        problem = f"of neither generator; it holds {_listed(state.keys())}"
+        remedy = "give net_G.pth of SPADE, or of pix2pixHD's global generator with 4 halvings"
+        raise InputError(PUBLISHED, problem, remedy=remedy)
+    first, last, wider = _ENDS[model]
+    inputs, outputs = state[first].shape[1], state[last].shape[0]
+    if (inputs, outputs) != (2, 3):
+        problem = f"of a {model} generator from {inputs} to {outputs} channels"
+        remedy = "the kit's networks take 2, VV and VH, and give 3, B4, B3 and B2"
+        raise InputError(PUBLISHED, problem, remedy=remedy)
+    name, norm = _BATCH_NORM[model]
+    return {
+        "model": model,
+        "width": state[first].shape[0] // wider,
+        "depth": "most" if "up_4.conv_0.bias" in state else "normal",
+        "norm": norm if name in state else "instance",
+    }
 
 
 def _published(key: str, model: nn.Module, matching: bool = True) -> str:

@@ -59,6 +59,12 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
     """
     if overwrite:
         _clear(folder)
+    foreign = saved(folder) and not any(folder.glob(f"{CHECKPOINTS}/step-*"))
+    if foreign and not (folder / CONFIG).exists():
+        raise BusyError(
+            f"{folder}: holds weights that no training wrote, such as imported ones\n"
+            "  give --overwrite, or another name: --set name=..."
+        )
     record = to_record(variant)
     if (folder / CONFIG).exists() and saved(folder):
         old = _read_config(folder)

@@ -67,7 +67,7 @@ class TensorFile:
         if digest(found, self.about) != self._digest:
             problem = "damaged: it does not match its own checksum"
             raise InputError(self.path, problem, remedy=self.remedy)
-        if name := _not_finite(found):
+        if name := not_finite(found):
             problem = f"{name} holds a number that is not finite"
             raise InputError(self.path, problem, remedy=self.remedy)
         return found
@@ -96,7 +96,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
         CheckError: a number is not finite; nothing is written.
         OutputError: the disk is full, or the folder may not be written.
     """
-    if name := _not_finite(tensors):
+    if name := not_finite(tensors):
         raise CheckError(
             f"{path}: not written, as {name} would hold a number that is not finite\n"
             "  train again, with a smaller lr"
@@ -134,7 +134,7 @@ def digest(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
     return found.hexdigest()
 
 
-def _not_finite(tensors: Mapping[str, Tensor]) -> str:
+def not_finite(tensors: Mapping[str, Tensor]) -> str:
     """The first tensor that holds NaN or an infinity; "" if there is none."""
     floating = ((name, each) for name, each in tensors.items() if each.is_floating_point())
     return next((name for name, each in floating if not each.isfinite().all()), "")

@@ -7,14 +7,17 @@ resumes from the newest intact one; the last two and the one with the best weigh
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from kit.errors import InputError
-from kit.files import json_sha256, make_folder, read_json, sha256, write_json
+from kit.files import json_sha256, make_folder, read_object, sha256, write_json
 from kit.half_written import new_part
 from kit.progress import Report
 from kit.replacement import replace_folder
@@ -67,26 +70,35 @@ def load(state: State, path: Path) -> None:
     Raises:
         InputError: it is damaged, of other networks, or of a newer format.
     """
-    about = read_json(path / STATE, _RESTART)
-    try:
-        if about["format"] > FORMAT:
-            remedy = "install that version, or " + _RESTART
-            raise NewerFormatError(path, "written by a newer version of the kit", remedy=remedy)
-        intact = about.pop("check") == json_sha256(about)
-        if not intact or path != at_step(path.parent, about["step"]):
-            raise InputError(path / STATE, _MISMATCH, remedy=_RESTART)
+    with _foreign_named(path):
+        about = _read_state(path)
         tensors = {
             name: _read(path / f"{name}.safetensors", digest)
             for name, digest in about["sha256"].items()
         }
         state.restore(tensors, about)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError):
+
+
+def newest_tensors(folder: Path, network: str) -> dict[str, Tensor] | None:
+    """The tensors of a network in the newest intact checkpoint in `folder`; None if it has none.
+
+    Raises:
+        InputError: there are checkpoints and none is intact, or they are of a newer format.
+    """
+    fault: InputError | None = None
+    for path in checkpoints(folder):
+        try:
+            with _foreign_named(path):
+                digests = _read_state(path)["sha256"]
+                file = path / f"{network}.safetensors"
+                return _read(file, digests[network]) if network in digests else None
+        except NewerFormatError:
             raise
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            path, f"not a checkpoint of this run ({reason})", remedy=_RESTART
-        ) from None
+        except InputError as error:
+            fault = fault or error
+    if fault:
+        raise fault
+    return None
 
 
 def resume(state: State, folder: Path, report: Report) -> bool:
@@ -146,6 +158,31 @@ def remove(path: Path) -> None:
     """Remove a checkpoint so that, wherever it is interrupted, the rest is no checkpoint."""
     (path / STATE).unlink(missing_ok=True)
     shutil.rmtree(path)
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """The description of the checkpoint `path`, which matches its checksum."""
+    about = read_object(path / STATE, _RESTART)
+    if about["format"] > FORMAT:
+        remedy = "install that version, or " + _RESTART
+        raise NewerFormatError(path, "written by a newer version of the kit", remedy=remedy)
+    intact = about.pop("check") == json_sha256(about)
+    if not intact or path != at_step(path.parent, about["step"]):
+        raise InputError(path / STATE, _MISMATCH, remedy=_RESTART)
+    return about
+
+
+@contextmanager
+def _foreign_named(path: Path) -> Iterator[None]:
+    """Name the checkpoint `path` in what is raised where it is not of this run."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        problem = f"not a checkpoint of this run ({reason})"
+        raise InputError(path, problem, remedy=_RESTART) from None
 
 
 def _read(path: Path, digest: str) -> dict[str, Tensor]:

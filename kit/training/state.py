@@ -4,6 +4,7 @@ In: a variant. Out: its state at step 0; and the state as tensors and counters, 
 for `kit.training.checkpoint` to store.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -95,7 +96,10 @@ class State:
             KeyError, IndexError, TypeError, ValueError, RuntimeError: they are of other networks.
         """
         for name in self.COUNTERS:
-            setattr(self, name, counters[name])
+            value = counters[name]
+            if not _valid(name, value):
+                raise ValueError(f"{name} is {str(value)[:40]}")
+            setattr(self, name, value)
         for name, model, optimizer in self._networks():
             model.load_state_dict(tensors[name])
             optimizer.restore(_below(f"{name}/", tensors[_OPTIMIZERS]))
@@ -108,6 +112,20 @@ class State:
         yield "generator", self.generator, self.generator_optimizer
         if self.discriminator and self.discriminator_optimizer:
             yield "discriminator", self.discriminator, self.discriminator_optimizer
+
+
+def _valid(counter: str, value: Any) -> bool:
+    """Whether a counter has a value of its kind."""
+    if counter in ("mae", "psnr", "best_step"):
+        return value is None or (type(value) in (int, float) and math.isfinite(value))
+    if counter == "sums":
+        return isinstance(value, dict) and all(type(x) in (int, float) for x in value.values())
+    if counter == "norms":
+        return isinstance(value, dict) and all(
+            isinstance(pair, list) and [type(x) in (int, float) for x in pair] == [True, True]
+            for pair in value.values()
+        )
+    return type(value) is int and 0 <= value < 2**63
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -157,7 +157,7 @@ def test_a_file_that_is_written_over_while_it_is_open_is_refused(
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_a_weight_that_is_not_finite_is_neither_saved_nor_loaded(
+def test_a_weight_that_isnot_finite_is_neither_saved_nor_loaded(
     saved: Path, monkeypatch: pytest.MonkeyPatch, number: float
 ) -> None:
     generator = load_weights(saved).generator
@@ -168,7 +168,7 @@ def test_a_weight_that_is_not_finite_is_neither_saved_nor_loaded(
         save_weights(saved, generator, tiny("spade2"), FACTS)
     assert saved.read_bytes() == before
     with monkeypatch.context() as old:
-        old.setattr("kit.runs.tensors._not_finite", lambda _: "")
+        old.setattr("kit.runs.tensors.not_finite", lambda _: "")
         save_weights(saved, generator, tiny("spade2"), FACTS)
     with pytest.raises(InputError, match=r"up_0\.conv_0\.bias holds .* not finite"):
         load_weights(saved)

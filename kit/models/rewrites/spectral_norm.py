@@ -1,14 +1,20 @@
 """Spectral norms folded into the weights that they divide.
 
-In: a network. Out: the same network without them, or the tensors that it would have. In evaluation
-its outputs stay the same, bit for bit.
+In: a network. Out: the same network without them, or the tensors that it would have, and back. In
+evaluation its outputs stay the same, bit for bit when folded, to rounding when unfolded.
 """
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from kit.models.layers.spectral_norm import SpectralNorm
+
+# From random directions, after which u and v hardly change.
+_ITERATIONS = 15
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -42,6 +48,30 @@ def folded_state(network: nn.Module, ahead: bool = False) -> dict[str, Tensor]:
         for buffer, value in zip(norms.buffers(), before, strict=True):
             buffer.copy_(value)
     return tensors
+
+
+@torch.no_grad()
+def unfolded_state(network: nn.Module, folded: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by their names in `network`, whose spectral norms are to divide by 1.
+
+    u and v are as good as training leaves them, but v is scaled for that; the next step of training
+    gives it unit length again.
+
+    Args:
+        network: with spectral norms.
+        folded: the tensors of such a network once folded; they stay as they are.
+    """
+    state = dict(folded)
+    for name, _, _ in normed(network):
+        weight = state.pop(f"{name}.weight")
+        norm = SpectralNorm(weight).train()
+        for _ in range(_ITERATIONS):
+            norm(weight)
+        sigma = torch.dot(norm._u, torch.mv(weight.flatten(1), norm._v))
+        under = f"{name}.parametrizations.weight"
+        state |= {f"{under}.original": weight, f"{under}.0._u": norm._u}
+        state[f"{under}.0._v"] = norm._v / sigma
+    return state
 
 
 def normed(network: nn.Module) -> list[tuple[str, nn.Module, nn.Module]]:

@@ -1,0 +1,83 @@
+"""A run's networks -> state dicts that the published code loads.
+
+In: the folder of a run. Out: `net_G.pth` with its best weights; and, if it trains a discriminator,
+`net_D.pth` from its newest intact checkpoint. pix2pixHD's code names the layers of a discriminator
+in two ways; `net_D_no_ganFeat_loss.pth` is for training without feature matching.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kit.errors import BusyError
+from kit.files import RUNS, AnyPath, together
+from kit.models.published import export_reference_weights
+from kit.models.registry import build_discriminator, build_generator
+from kit.models.rewrites.spectral_norm import unfolded_state
+from kit.runs.folder import CHECKPOINTS
+from kit.runs.weights import read_run
+from kit.training.checkpoint import newest_tensors
+from kit.variants import Variant
+
+_GENERATOR, _DISCRIMINATOR = "net_G.pth", "net_D.pth"
+_WITHOUT_MATCHING = "net_D_no_ganFeat_loss.pth"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The files that were written."""
+
+    files: tuple[Path, ...]
+
+
+def export_weights(
+    name: str, folder: AnyPath, *, runs: AnyPath = RUNS, overwrite: bool = False
+) -> Exported:
+    """Write the networks of the run `name` under the names that the published code gave them.
+
+    A SPADE generator predicts the same there in evaluation, to rounding: its weights are exported
+    with their spectral norms folded in, beside u and v that divide them by 1.
+
+    Args:
+        name: of the run.
+        folder: to write to; made if it is not there.
+        runs: the folder of all runs.
+        overwrite: replace files that exist.
+
+    Raises:
+        InputError: the run is not trained, or its weights or every checkpoint are damaged.
+        BusyError: a file exists.
+        OutputError: one cannot be written.
+    """
+    folder, runs = Path(folder), Path(runs)
+    weights = read_run(runs, name)
+    states = {_GENERATOR: _generator(weights.variant, weights.tensors())}
+    checkpoint = newest_tensors(runs / name / CHECKPOINTS, "discriminator")
+    if checkpoint:
+        states |= _discriminator(weights.variant, checkpoint)
+    existing = [folder / file for file in states if (folder / file).exists()]
+    if existing and not overwrite:
+        raise BusyError(f"{existing[0]}: exists\n  give --overwrite, or another folder")
+    with together(folder) as new:
+        for file, state in states.items():
+            # The older format, which the torch of that code reads too.
+            torch.save(state, new(file), _use_new_zipfile_serialization=False)
+    return Exported(tuple(folder / file for file in states))
+
+
+def _generator(variant: Variant, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    generator = build_generator(variant)
+    generator.load_state_dict(unfolded_state(generator, tensors))
+    return export_reference_weights(generator)
+
+
+def _discriminator(variant: Variant, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    discriminator = build_discriminator(variant)
+    discriminator.load_state_dict(tensors)
+    states = {_DISCRIMINATOR: export_reference_weights(discriminator)}
+    if variant.model == "pix2pixhd":
+        states[_WITHOUT_MATCHING] = export_reference_weights(discriminator, matching=False)
+    return states

@@ -101,6 +101,11 @@ MEASURES = {
 """Every number of a report; a new one with an `of_image` needs no other line."""
 
 
+def better(measure: str, one: float, other: float) -> bool:
+    """Whether `one` is a better score than `other` by a measure of `MEASURES`."""
+    return one > other if MEASURES[measure].more_is_better else one < other
+
+
 def image_measures() -> tuple[str, ...]:
     """The measures of one image."""
     return tuple(name for name, measure in MEASURES.items() if measure.of_image)

@@ -16,14 +16,14 @@ import pytest
 import torch
 
 from kit import metrics, variants
-from kit.cli import scoring, training
+from kit.cli import scores, training
 from kit.cli.variants import show_variants
 from kit.engines.request import Request
 from kit.metrics import Image, Measure, Valid
 from kit.models.registry import build_discriminator
 from kit.prediction.predict import predict
 from kit.runs.folder import read_records
-from kit.scoring.images import write_images
+from kit.scoring.error_table import write_images
 from kit.submission.leaderboard import leaderboard
 from kit.submission.package import package
 from kit.training.losses import discriminator_loss, generator_loss
@@ -67,7 +67,7 @@ def test_a_new_measure_reaches_training_validation_scores_log_and_leaderboard(
     predict("mine", "test", request=Request("eager", "float32"))
     report = package(layout="plain", truth="truth").scores
     assert report and 0 < report.as_dict()["largest"] <= 1
-    scoring.show_report(report)
+    scores.show_report(report, explain=True)
     write_images(Path("images.parquet"), report.images)
     assert "largest" in pq.read_table("images.parquet").column_names
     standings = leaderboard(Path("submissions"))

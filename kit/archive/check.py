@@ -29,7 +29,7 @@ from kit.archive.contents import is_added
 from kit.archive.expected import read_expected
 from kit.archive.finding import Finding
 from kit.archive.image_check import tiff_findings
-from kit.archive.layout import Layout
+from kit.archive.layout import LAYOUTS, Layout
 from kit.archive.reader import (
     danger,
     open_archive,
@@ -145,7 +145,9 @@ def _unasked(
             continue
         if name.endswith(layout.suffix):
             problem = f"is not in the layout's folder, {layout.root}/"
-            yield Finding(name, problem, "put it there, or give another --layout")
+            other = next((o.name for o in LAYOUTS.values() if name.startswith(f"{o.root}/")), "")
+            remedy = f"give --layout {other}" if other else "put it there, or give another --layout"
+            yield Finding(name, problem, remedy)
         elif name.lower().endswith((".tif", ".tiff")):
             problem = f"ends in {PurePosixPath(name).suffix}, which the server drops"
             yield Finding(name, problem, f"rename it to end in {layout.suffix}")

@@ -56,6 +56,8 @@ class Manifest:
     scenes: dict[str, str] = field(default_factory=dict)
     entries: dict[str, str | None] = field(default_factory=dict)
     made_with: dict[str, str | None] = field(default_factory=dict)
+    layout: Layout | None = None
+    expected: Path | None = None
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -104,6 +106,20 @@ def find_manifest(archive: Path) -> Manifest:
     return _parse(path, values, remedy)
 
 
+def stated_layout(archive: Path) -> Layout | None:
+    """The layout that the manifest beside an archive states, of whatever bytes it speaks.
+
+    None where there is no manifest of the kit, or one that does not say.
+    """
+    path = manifest_path(archive)
+    if not path.is_file():
+        return None
+    try:
+        return read_manifest(path).layout
+    except InputError:  # whatever else may be called so; it is not what is checked
+        return None
+
+
 def _parse(path: Path, values: Any, remedy: str) -> Manifest:
     try:
         members = tuple(map(_member, values["members"]))
@@ -122,6 +138,8 @@ def _parse(path: Path, values: Any, remedy: str) -> Manifest:
             scenes={name: _plain(image["scene"]) for name, image in entries.items()},
             entries={name: image.get("sha256") for name, image in entries.items()},
             made_with=dict(values.get("made_with", {})),
+            layout=_layout(values.get("layout")),
+            expected=_expected(values.get("expected")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
@@ -151,6 +169,21 @@ def _averaging(
         return parse_averaging(values.get("average", "mean"), variants)
     except InputError as error:
         raise InputError(path, f"its average: {error.problem}", remedy=remedy) from None
+
+
+def _layout(values: Any) -> Layout | None:
+    """The layout that an archive was made for; fields of a newer kit are left out."""
+    if values is None:
+        return None
+    known = {field.name for field in dataclasses.fields(Layout)}
+    try:
+        return Layout(**{name: value for name, value in values.items() if name in known})
+    except InputError as error:
+        raise ValueError(f"its layout's {error.problem}") from None
+
+
+def _expected(values: Any) -> Path | None:
+    return Path(values["path"]) if values else None
 
 
 def _plain(name: object) -> str:

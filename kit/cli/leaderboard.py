@@ -10,7 +10,7 @@ from kit.cli.options import Json, Quiet, Submissions
 from kit.files import SUBMISSIONS
 
 if TYPE_CHECKING:
-    from kit.submission.leaderboard import Logged, Standings
+    from kit.submission.leaderboard import Logged, Standing, Standings
 
 app = typer.Typer()
 
@@ -23,7 +23,7 @@ def log(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Record the server's score of a submission."""
+    """Note the server's score of a submission."""
     from kit.submission.leaderboard import log
 
     emit = console.start(json, quiet)
@@ -34,7 +34,7 @@ def log(
 
 def _show_logged(logged: "Logged") -> None:
     before = f" (before: {logged.before})" if logged.before else ""
-    console.write(f"{logged.name} of {logged.time}: leaderboard {logged.score:g}{before}")
+    console.write(f"{logged.name} of {logged.time}: {logged.score:g} on the server{before}")
     console.write("next: kit leaderboard")
 
 
@@ -42,7 +42,7 @@ def _show_logged(logged: "Logged") -> None:
 def leaderboard(
     submissions: Submissions = SUBMISSIONS, json: Json = False, quiet: Quiet = False
 ) -> None:
-    """Compare local scores with the server's."""
+    """Compare local scores with those noted of the server."""
     from kit.submission.leaderboard import leaderboard
 
     emit = console.start(json, quiet)
@@ -56,13 +56,22 @@ def _show_standings(standings: "Standings") -> None:
     rows = [
         (
             row.name,
+            _short(row.time),
+            " ".join(filter(None, (row.layout, row.target, _stretch(row)))),
             row.members,
             *(_score(row.local[measure]) for measure in measures),
             _score(row.leaderboard),
         )
         for row in standings.rows
     ]
-    console.table("Submissions", ("name", "members", *measures, "leaderboard"), rows)
+    columns = ("name", "time", "settings", "members", *measures, "server")
+    console.table("Submissions: local scores, and the server's", columns, rows)
+    for row in standings.rows:
+        if row.same_as:
+            console.write(f"{row.name} holds the same bytes as {row.same_as}")
+    if all(row.leaderboard is None for row in standings.rows):
+        console.write("no score of the server is noted: kit log NAME --leaderboard SCORE")
+        return
     for agreement in standings.agreements:
         found = "too few" if agreement.tau is None else f"tau {agreement.tau:.2f}"
         console.write(
@@ -71,6 +80,16 @@ def _show_standings(standings: "Standings") -> None:
         )
     if standings.best:
         console.write(f"best agreement: {' and '.join(standings.best)}")
+
+
+def _stretch(row: "Standing") -> str:
+    return {"keep": "no anchors", "": ""}.get(row.stretch, row.stretch)
+
+
+def _short(time: str) -> str:
+    """A time of the log to the minute; one that somebody wrote otherwise as it is."""
+    date, _, clock = time.partition("T")
+    return f"{date} {clock[:5]}" if clock else time
 
 
 def _score(value: float | None) -> str:

@@ -1,6 +1,5 @@
 """kit score: an archive and its members by every measure, and what can be written of it."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Json, Predictions, Quiet, Window
-from kit.errors import InputError
+from kit.cli.options import Explain, Json, Predictions, Quiet, Window
+from kit.cli.scores import show_advice, show_passed_over, show_report
+from kit.errors import BusyError, InputError, OutputError
 from kit.files import PREDICTIONS
-from kit.metrics import MEASURES
 
 if TYPE_CHECKING:
-    from kit.scoring.score import Report
+    from kit.scoring.report import Report
+    from kit.scoring.sheet import Choice
 
 app = typer.Typer()
 
@@ -40,13 +40,25 @@ def score(
     ],
     window_days: Window = 7,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write a PNG of inputs, predictions and truth here.")
+        Path | None,
+        typer.Option(
+            help="Write inputs, predictions, their errors and the truth here: .png or .jpg."
+        ),
     ] = None,
     worst: Annotated[
-        bool, typer.Option("--worst", help="Show the images of largest MAE, worst first.")
+        bool,
+        typer.Option(
+            "--worst", help="On the sheet: the worst images by the layout's measure, worst first."
+        ),
     ] = False,
+    by_place: Annotated[
+        bool, typer.Option("--by-place", help="With --worst: one image of each place.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=1, help="On the sheet: how many images.")] = 6,
+    cell: Annotated[int, typer.Option(min=16, help="On the sheet: pixels of an image.")] = 160,
     per_scene: Annotated[
-        Path | None, typer.Option(help="Write the errors of each image here, as Parquet.")
+        Path | None,
+        typer.Option(help="Write the errors of each image here: .parquet or .csv."),
     ] = None,
     mapping: Annotated[
         Path | None,
@@ -60,6 +72,7 @@ def score(
         typer.Option("--codabench", help="ARCHIVE and TRUTH are Codabench's INPUT and OUTPUT."),
     ] = False,
     predictions: Predictions = PREDICTIONS,
+    explain: Explain = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -69,6 +82,8 @@ def score(
     """
     if worst and not sheet:
         raise InputError("--worst", "requires --sheet")
+    if by_place and not worst:
+        raise InputError("--by-place", "requires --worst")
     if year and not mapping:
         raise InputError("--year", "requires --mapping")
     if codabench and (sheet or per_scene or mapping):
@@ -77,20 +92,30 @@ def score(
     if codabench:
         emit(_score_codabench(archive, truth))
         return
+    from kit.figures.grid import check_format
+    from kit.scoring.error_table import check_table
     from kit.scoring.score import score
+    from kit.scoring.sheet import Choice
 
+    if sheet:
+        check_format(sheet)
+    if per_scene:
+        check_table(per_scene)
     with console.progress("scoring", "looking for truths") as advance:
         report = score(
             archive, truth, window_days=window_days, predictions=predictions, advance=advance
         )
     emit(report.as_dict())
-    show_report(report)
+    show_report(report, explain)
     if per_scene:
         _write_errors(report, per_scene)
     if mapping:
         _write_mapping(report, mapping, year or Year.y2022)
     if sheet:
-        _write_sheet(archive, report, sheet, predictions, worst)
+        choice = Choice(rows, cell, worst, by_place)
+        _write_sheet(archive, report, sheet, predictions, choice)
+    _record(archive, truth, report)
+    show_advice(report, predictions=predictions, submissions=archive.parent)
 
 
 def _score_codabench(source: Path, output: Path) -> dict[str, float]:
@@ -105,8 +130,20 @@ def _score_codabench(source: Path, output: Path) -> dict[str, float]:
     return result.scores
 
 
+def _record(archive: Path, truth: Path, report: "Report") -> None:
+    from kit.submission.record import record
+
+    try:
+        recorded = record(archive, truth, report)
+    except (BusyError, OutputError) as error:
+        console.write(f"not recorded: {error}")
+    else:
+        if recorded:
+            console.write(f"recorded in {recorded}: kit leaderboard compares")
+
+
 def _write_errors(report: "Report", path: Path) -> None:
-    from kit.scoring.images import write_images
+    from kit.scoring.error_table import write_images
 
     write_images(path, report.images)
     console.write(f"errors of each image: {path}")
@@ -121,52 +158,9 @@ def _write_mapping(report: "Report", path: Path, year: Year) -> None:
 
 
 def _write_sheet(
-    archive: Path, report: "Report", path: Path, predictions: Path, worst: bool
+    archive: Path, report: "Report", path: Path, predictions: Path, choice: "Choice"
 ) -> None:
     from kit.scoring.sheet import gallery
 
-    gallery(
-        archive,
-        report.inputs,
-        path,
-        predictions=predictions,
-        images=report.own_images(),
-        worst_first=worst,
-    )
+    gallery(archive, report, path, predictions=predictions, choice=choice)
     console.write(f"sheet: {path}")
-
-
-def show_passed_over(names: Sequence[str]) -> None:
-    """Print that files of an archive are no images to the server, and which."""
-    if names:
-        few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        console.write(
-            f"passed over: {len(names)} files whose names do not end in .tiff, as the server does: "
-            f"{few}"
-        )
-
-
-def show_report(report: "Report") -> None:
-    """Print the scores of the baseline, each member and the archive, and the measures' rules."""
-    rows = (*report.rows, *([report.other] if report.other else []))
-    values = [row.as_dict() for row in rows]
-    # A measure a line, so that all numbers stay intact on a terminal of 80 columns.
-    lines = [
-        (name, *("inf" if row[name] is None else f"{row[name]:.4g}" for row in values))
-        for name in MEASURES
-    ]
-    titles = ("", *(row.name.partition(" (")[0] for row in rows))
-    console.table(f"Scores of {report.rows[-1].scores.n} images", titles, lines)
-    for name, known in MEASURES.items():
-        console.write(f"  {name}: {known.rule}")
-    if report.unscored:
-        first = report.unscored[0]
-        console.write(
-            f"not scored: {len(report.unscored)} without a clear truth within --window-days or in "
-            f"the mapping, {first} first"
-        )
-    show_passed_over(report.passed_over)
-    for name in report.absent:
-        console.write(
-            f"no row for {name}: its predictions are missing, incomplete or of other weights"
-        )

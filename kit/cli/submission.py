@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Json, Overwrite, Predictions, Quiet, Submissions, Window
-from kit.cli.scoring import show_report
+from kit.cli.options import Explain, Json, Overwrite, Predictions, Quiet, Submissions, Window
+from kit.cli.scores import show_advice, show_report
 from kit.errors import CheckError
 from kit.files import PREDICTIONS, SUBMISSIONS
 
@@ -61,6 +61,7 @@ def package(
     predictions: Predictions = PREDICTIONS,
     submissions: Submissions = SUBMISSIONS,
     overwrite: Overwrite = False,
+    explain: Explain = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -69,11 +70,9 @@ def package(
     Its images are the averages of the members' predictions. A manifest beside the archive lists
     what it was made of.
     """
-    from kit.archive.layout import find_layout
     from kit.submission.package import package
 
     emit = console.start(json, quiet)
-    measure = find_layout(layout).measure
     with console.progress("packaging", "reading predictions") as advance:
         result = package(
             predictions=predictions,
@@ -91,26 +90,33 @@ def package(
         )
     scores = result.scores and result.scores.as_dict()
     emit(asdict(dataclasses.replace(result, scores=None)) | {"scores": scores})
-    _show_package(result, measure)
+    _show_package(result)
+    if result.scores:
+        show_report(result.scores, explain)
+        name, value = result.scores.measure, result.scores.own.get(result.scores.measure)
+        console.write(f"{name} here, by your truths and not by the server's: {value:.5g}")
+        if show_advice(result.scores, predictions=predictions, submissions=submissions):
+            return
+    console.write(f"next: upload it, or kit score {result.archive} TRUTH")
 
 
-def _show_package(result: "Package", measure: str) -> None:
+def _show_package(result: "Package") -> None:
     console.write(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
     console.write(f"written {_rate(result.images, result.write_seconds)}")
     console.write(f"checked {_rate(result.images, result.check_seconds)}")
     if result.left_out:
         console.write(f"left out: {result.left_out} predicted scenes that --expected does not list")
-    if result.scores:
-        show_report(result.scores)
-        score = result.scores.rows[-1].as_dict()[measure]
-        console.write(f"the leaderboard shows {measure}: {score:.5g}")
-    console.write(f"next: upload it, or kit score {result.archive} TRUTH")
 
 
 @app.command(epilog="Example: kit check submissions/submission2.zip --expected files.json")
 def check(
     archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="A zip to upload.")],
-    layout: Layout = "2022",
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="2022, 2023, plain, or a TOML file; default: that of its manifest, or 2022."
+        ),
+    ] = None,
     expected: Expected = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -121,15 +127,19 @@ def check(
     """
     from kit.archive.check import check
     from kit.archive.layout import find_layout
+    from kit.archive.manifest import stated_layout
 
     emit = console.start(json, quiet)
     started = time.perf_counter()
     with console.progress("checking", "opening the archive") as advance:
-        result = check(archive, find_layout(layout), expected, advance)
+        stated = None if layout else stated_layout(archive)
+        result = check(archive, stated or find_layout(layout or "2022"), expected, advance)
     seconds = time.perf_counter() - started
     emit(result.as_dict())
     if result.images:
         console.write(f"checked {_rate(result.images, seconds)}")
+    if stated:
+        console.write(f"layout {stated.name}, as the manifest beside it says")
     _show_findings(archive, result)
     if not result.ok:
         raise CheckError(f"{archive}: the server would reject it")

@@ -1,9 +1,9 @@
 """Images -> one labelled grid.
 
 In: rows of images in [0, 1], grey [H, W] or colour [3, H, W], the titles of the columns and the
-labels of the rows. Out: a PNG, written completely or not at all; or its pieces, for an image that
-holds more than one grid. Refused: rows and labels, or images and titles, that do not match; an
-image of another shape.
+labels of the rows. Out: an image file, written completely or not at all; or its pieces, for an
+image that holds more than one grid. Refused: rows and labels, or images and titles, that do not
+match; an image of another shape; a name of another format than PNG and JPEG.
 """
 
 import io
@@ -20,6 +20,8 @@ from kit.files import output
 BRIGHTEN = 2.0
 _GAP = 4
 _TEXT = 13
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", "": "PNG"}
+_QUALITY = 92  # of JPEG
 _PAPER, _INK = (255, 255, 255), (0, 0, 0)
 
 
@@ -38,7 +40,7 @@ def write_grid(
             [3, H, W] in colour as `display` brightens it. Values are in [0, 1]; NaN is black.
         columns: the title of each column.
         labels: the label of each row.
-        path: the PNG to write.
+        path: the PNG or JPEG to write.
         cell: pixels along the longer side of each image in the grid.
 
     Returns:
@@ -48,7 +50,7 @@ def write_grid(
         InputError: counts differ, or an image is neither [H, W] nor [3, H, W].
     """
     thumbnails = [[thumbnail(image, cell) for image in row] for row in rows]
-    return write_png(grid(thumbnails, columns, labels, cell), path)
+    return write_image(grid(thumbnails, columns, labels, cell), path)
 
 
 def grid(
@@ -78,10 +80,27 @@ def grid(
     return sheet
 
 
-def write_png(image: Image.Image, path: Path) -> Path:
-    """Write an image, completely or not at all."""
+def check_format(path: Path) -> str:
+    """The format of an image of this name, by its suffix; PNG where it has none.
+
+    Raises:
+        InputError: the suffix is of no format that is written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        known = ", ".join(filter(None, _FORMATS))
+        raise InputError(path, f"{suffix} is no format of a sheet", remedy=f"known are {known}")
+    return _FORMATS[suffix]
+
+
+def write_image(image: Image.Image, path: Path) -> Path:
+    """Write an image, completely or not at all, in the format that its name asks for.
+
+    Raises:
+        InputError: the suffix is of no format that is written.
+    """
     data = io.BytesIO()
-    image.save(data, "PNG")
+    image.save(data, check_format(path), quality=_QUALITY)
     with output(path) as part:
         part.write_bytes(data.getvalue())
     return path

@@ -6,21 +6,18 @@ of scenes fit in memory. Refused by name: an image of another size than its trut
 data.
 """
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kit.archive.mapping import SarInput, Truth, read_pixels
+from kit.archive.mapping import SarInput, Truth, read_pixels, scene_in
 from kit.archive.reader import to_unit
 from kit.errors import InputError
-from kit.files import output
-from kit.metrics import errors, mae, mse, psnr
+from kit.metrics import MEASURES, errors, mae, mse
 from kit.scaling import scale_optical, stretch
 
 Image = NDArray[np.generic]
@@ -128,36 +125,43 @@ def measure_input(
     return official, scored
 
 
-def worst(images: Iterable[ImageScore], count: int) -> tuple[ImageScore, ...]:
-    """The `count` images of largest MAE, worst first; of equal ones the first by name."""
-    return tuple(sorted(images, key=lambda image: (-image.mae, image.submission))[:count])
+def worst(
+    images: Iterable[ImageScore], count: int, measure: str = "mae", *, by_place: bool = False
+) -> tuple[ImageScore, ...]:
+    """The images of largest error by a measure, worst first; of equal ones the first by name.
+
+    Args:
+        images: to choose from.
+        count: how many at most.
+        measure: a key of `kit.metrics.MEASURES`; of an official one the error of one image counts.
+        by_place: the worst image of each place alone, places of largest mean error first.
+    """
+
+    def error(image: ImageScore) -> float:
+        return _error(image, measure)
+
+    ranked = sorted(images, key=lambda image: (-error(image), image.submission))
+    if by_place:
+        places: dict[str, list[ImageScore]] = {}
+        for image in ranked:
+            places.setdefault(_place(image), []).append(image)
+        means = {name: statistics.fmean(map(error, them)) for name, them in places.items()}
+        ranked = [places[name][0] for name in sorted(places, key=lambda name: -means[name])]
+    return tuple(ranked[:count])
 
 
-def write_images(path: Path, images: Sequence[ImageScore]) -> None:
-    """Write one row an image as Parquet; the PSNR of an image without error is infinite."""
-    table = pa.table(
-        {
-            "row": pa.array([image.row for image in images], pa.string()),
-            "scene": pa.array([image.scene for image in images], pa.string()),
-            "submission": pa.array([image.submission for image in images], pa.string()),
-            "truth": pa.array([image.truth for image in images], pa.string()),
-            "mae": pa.array([image.mae for image in images], pa.float64()),
-            "mse": pa.array([image.mse for image in images], pa.float64()),
-            "psnr": pa.array([psnr(image.mse) for image in images], pa.float64()),
-            "stretched_mae": pa.array([image.stretched_mae for image in images], pa.float64()),
-            "stretched_mse": pa.array([image.stretched_mse for image in images], pa.float64()),
-            "stretched_psnr": pa.array([psnr(i.stretched_mse) for i in images], pa.float64()),
-            **{
-                name: pa.array([image.errors[name] for image in images], pa.float64())
-                for name in (images[0].errors if images else ())
-                if name not in ("mae", "mse")
-            },
-            "valid_pixels": pa.array([image.valid for image in images], pa.int64()),
-        }
-    )
-    # Arrow does not say which file it could not write.
-    with output(path) as part, part.open("wb") as file:
-        pq.write_table(table, file)
+def _error(image: ImageScore, measure: str) -> float:
+    if measure in image.errors:
+        value = image.errors[measure]
+        return -value if MEASURES[measure].more_is_better else value
+    if measure == "stretched_mae":
+        return image.stretched_mae
+    return image.mse if measure.startswith("psnr") else image.stretched_mse
+
+
+def _place(image: ImageScore) -> str:
+    key = scene_in(image.scene) or scene_in(image.submission)
+    return f"{key.lon}_{key.lat}" if key else image.scene
 
 
 def _size(image: Image) -> str:

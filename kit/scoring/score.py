@@ -7,26 +7,26 @@ of another size than their truth, or with values that are not in [0, 1].
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.archive.mapping import SarInput, TruthSet, scene_in
+from kit.archive.mapping import TruthSet, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, to_unit
-from kit.files import PREDICTIONS, AnyPath, finite
-from kit.metrics import Scores, official_2022, official_2023, summarise
+from kit.files import PREDICTIONS, AnyPath
+from kit.metrics import official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
 from kit.prediction.averaging import Averaging, averaging_text
 from kit.prediction.members import Member, average_scene
 from kit.progress import Advance
 from kit.scaling import quantize
+from kit.scoring.advice import Packaging, advised
 from kit.scoring.images import Image, ImageScore, measure_input, read_truth
 from kit.scoring.provenance import find_provenance
+from kit.scoring.report import Report, Row, Variation
 from kit.scoring.truth import load_truth
 
 Source = Callable[[str, Image], Image]
@@ -35,59 +35,6 @@ Source = Callable[[str, Image], Image]
 Both are as an archive holds them: `kit.archive.reader.to_unit` brings them to [0, 1], and the
 server stretches them as they are.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a report; `kit.metrics.MEASURES` says what each number is."""
-
-    name: str
-    scores: Scores
-    official_2022: float
-    official_2023: float
-    stretched_mae: float = math.nan
-    stretched_psnr: float = math.nan
-
-    def as_dict(self) -> dict[str, Any]:
-        """The numbers of the row as JSON values; an infinite PSNR becomes None."""
-        numbers = dataclasses.asdict(self)
-        del numbers["name"], numbers["scores"]
-        values: dict[str, Any] = finite(self.scores.as_dict() | numbers)
-        return values
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The scores of an archive, whose own row is the last.
-
-    `unscored` are the scenes or images without a truth; `absent` are members without a row, because
-    their predictions are missing, incomplete or of other weights. `other` is the archive as it
-    would score with anchors, or without where it has them (see `kit.prediction.anchors`); None
-    where that is not known. `images` are the errors behind the rows, and `inputs` the truths that
-    they were measured by. `passed_over` are the files of the archive that are no images.
-    """
-
-    rows: tuple[Row, ...]
-    unscored: tuple[str, ...]
-    absent: tuple[str, ...] = ()
-    other: Row | None = None
-    images: tuple[ImageScore, ...] = ()
-    inputs: tuple[SarInput, ...] = ()
-    passed_over: tuple[str, ...] = ()
-
-    def own_images(self) -> tuple[ImageScore, ...]:
-        """The errors of the archive's own images."""
-        return tuple(image for image in self.images if image.row == self.rows[-1].name)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON values, with the archive's own numbers at the top."""
-        return self.rows[-1].as_dict() | {
-            "rows": [{"name": row.name} | row.as_dict() for row in self.rows],
-            "other": self.other and {"name": self.other.name} | self.other.as_dict(),
-            "unscored": list(self.unscored),
-            "absent": list(self.absent),
-            "passed_over": list(self.passed_over),
-        }
 
 
 def score(
@@ -135,7 +82,14 @@ def score(
         absent=made_from.absent,
         scenes=manifest.scenes,
     )
-    return dataclasses.replace(report, passed_over=contents.passed_over)
+    made = Packaging(
+        variants=manifest.variants,
+        averaging=manifest.averaging,
+        stretch=manifest.stretch,
+        layout=manifest.layout,
+        expected=manifest.expected,
+    )
+    return advised(dataclasses.replace(report, passed_over=contents.passed_over), made)
 
 
 def compare(
@@ -182,16 +136,28 @@ def compare(
     sources[label] = as_sent
     other: tuple[str, Source] | None = None
     if stretch == "keep":
-        other = "with anchors", _with_anchors
+        other = "with anchors", _anchored(as_sent)
     elif members and not absent:
         other = "without anchors", _average_of(members, averaging, scenes or {})
+    hidden = dict([other]) if other else {}
+    if len(members) > 1:
+        hidden |= {_anchored_name(m.variant): _anchored(sources[m.variant]) for m in members}
     with open_archive(archive) as opened:
 
         def read(name: str) -> Image:
             return read_image(opened, name)
 
-        report = compare_images(read, truth, sources, target, other=other, advance=advance)
-    return dataclasses.replace(report, absent=absent)
+        report = compare_images(read, truth, sources, target, hidden=hidden, advance=advance)
+    found = {row.name: row for row in (*report.rows, *report.hidden)}
+    row = found[other[0]] if other else None
+    variations = [Variation("", "anchors" if stretch == "keep" else "keep", row)] if row else []
+    if len(members) > 1:
+        for name in (member.variant for member in members):
+            variations.append(Variation(name, "keep", found[name]))
+            variations.append(Variation(name, "anchors", found[_anchored_name(name)]))
+    return dataclasses.replace(
+        report, absent=absent, other=row, variations=tuple(variations), hidden=()
+    )
 
 
 def compare_images(
@@ -200,7 +166,7 @@ def compare_images(
     sources: Mapping[str, Source],
     target: str,
     *,
-    other: tuple[str, Source] | None = None,
+    hidden: Mapping[str, Source] | None = None,
     advance: Advance | None = None,
 ) -> Report:
     """Score images against a loaded truth, a SAR input at a time.
@@ -210,18 +176,18 @@ def compare_images(
         truth: the names, and their truths.
         sources: the rows, that of the images themselves last.
         target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
-        other: the name and the source of `Report.other`.
+        hidden: more rows, whose images are not kept.
         advance: called with the SAR inputs scored, and their number.
 
     Raises:
         InputError: an image or a truth is not usable; says which.
     """
     found = {name: _Found(source) for name, source in sources.items()}
-    extra = _Found(other[1]) if other else None
+    extra = {name: _Found(source) for name, source in (hidden or {}).items()}
     for done, sar in enumerate(truth.inputs, 1):
         truths = [read_truth(true, target) for true in sar.truths]
         images = {name: read(name) for name in sar.submissions}
-        for row, part in [*found.items(), *([("", extra)] if extra else [])]:
+        for row, part in (*found.items(), *extra.items()):
             shown = {name: part.source(name, image) for name, image in images.items()}
             official, scored = measure_input(row, sar, truths, shown)
             part.official.append(official)
@@ -231,7 +197,7 @@ def compare_images(
     return Report(
         rows=tuple(part.row(name) for name, part in found.items()),
         unscored=truth.unscored,
-        other=extra.row(other[0]) if other and extra else None,
+        hidden=tuple(part.row(name) for name, part in extra.items()),
         images=tuple(image for part in found.values() for image in part.images),
         inputs=truth.inputs,
     )
@@ -264,9 +230,16 @@ def as_sent(name: str, image: Image) -> Image:
     return image
 
 
-def _with_anchors(name: str, image: Image) -> Image:
-    # Exact for uint16 and uint8, which is what archives hold.
-    return anchor(quantize(to_unit(name, image)))
+def _anchored(source: Source) -> Source:
+    def anchored(name: str, image: Image) -> Image:
+        # Exact for uint16 and uint8, which is what archives hold.
+        return anchor(quantize(to_unit(name, source(name, image))))
+
+    return anchored
+
+
+def _anchored_name(variant: str) -> str:
+    return f"{variant} with anchors"
 
 
 def ensemble_label(variants: Sequence[str], averaging: Averaging = "mean") -> str:

@@ -1,11 +1,13 @@
-"""An archive -> a sheet of its images: rows of VV, VH, each member, the archive and the truth.
+"""An archive -> a sheet: VV, VH, the images of members and of the archive with errors, the truth.
 
 In: an archive with its manifest, its members' predictions, and the truth, or what a report has
-loaded of it. Out: a PNG of scenes spread evenly, or of those with the largest errors. A column
-whose files are no longer there is left out.
+loaded of it. Out: an image file of scenes spread evenly, or of those with the largest errors. A
+column whose files are no longer there is left out. An error map shows, for each pixel, the mean
+absolute error of the three channels times `ERROR_GAIN`; white is 1 / `ERROR_GAIN` and more.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,82 +20,122 @@ from kit.metrics import psnr
 from kit.scaling import scale_radar
 from kit.scoring.images import ImageScore, read_truth, worst
 from kit.scoring.provenance import find_provenance
+from kit.scoring.report import Report
 from kit.scoring.truth import load_truth
 from kit.tiles.names import SceneKey
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
 
-ROWS = 6
+ROWS, CELL = 6, 160
+ERROR_GAIN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which images a sheet shows, and how large.
+
+    `worst_first` shows those of largest error by the report's measure rather than scenes spread
+    evenly; `by_place` then the worst image of each place, places of largest mean error first.
+    """
+
+    rows: int = ROWS
+    cell: int = CELL
+    worst_first: bool = False
+    by_place: bool = False
 
 
 def gallery(
     archive: Path,
-    truth: Path | Sequence[SarInput],
+    truth: Path | Report,
     path: Path,
     *,
     predictions: Path,
     window_days: int = 7,
-    images: Sequence[ImageScore] = (),
-    worst_first: bool = False,
+    choice: Choice | None = None,
 ) -> Path:
-    """Show up to `ROWS` images of an archive that have a truth.
+    """Show some images of an archive that have a truth.
 
     Args:
         archive: a zip that `kit package` wrote.
-        truth: what `kit.scoring.truth.load_truth` takes, or `Report.inputs`, so that nothing is
-            looked through for clouds twice.
-        path: the PNG to write.
+        truth: what `kit.scoring.truth.load_truth` takes; or a report, so that nothing is looked
+            through for clouds twice, and errors are in the labels.
+        path: the PNG or JPEG to write.
         predictions: where the members' predictions are.
         window_days: how far a truth may be from the radar date.
-        images: the errors of the archive's own images, for the labels: `Report.own_images()`.
-        worst_first: show those of largest MAE among `images`, worst first, rather than scenes
-            spread evenly.
+        choice: which images, and how large; `ROWS` spread evenly if None.
 
     Raises:
         InputError: the archive or the truth is not usable.
     """
+    choice = choice or Choice()
     with open_archive(archive) as opened:
         names = read_contents(opened).images
-        found = load_truth(truth, names, window_days).inputs if isinstance(truth, Path) else truth
-        chosen = _worst(found, images) if worst_first else _spread(found)
+        if isinstance(truth, Report):
+            report, inputs = truth, truth.inputs
+        else:
+            report, inputs = None, load_truth(truth, names, window_days).inputs
+        chosen = _chosen(inputs, report, choice)
         made_from = find_provenance(archive, names, predictions)
         manifest, members = made_from.manifest, made_from.members
         radars = made_from.radar_scenes()
         rows, labels = [], []
-        errors = {(image.scene, image.submission): image for image in images}
         for sar, name in chosen:
             key = manifest.scene(name)
+            true = read_truth(sar.nearest(name), manifest.target)
+            images = [to_unit(name, member.load(str(key))) for member in members]
+            images.append(to_unit(name, read_image(opened, name)))
             row = _radar(radars, key)
-            row += [to_unit(name, member.load(str(key))) for member in members]
-            row.append(to_unit(name, read_image(opened, name)))
-            row.append(read_truth(sar.nearest(name), manifest.target).unit)
-            rows.append(row)
-            labels.append(_label(sar, name, errors.get((sar.name, name))))
+            for image in images:
+                row += [image, _error_map(image, true.unit)]
+            rows.append([*row, true.unit])
+            labels.append(_label(sar, name, report))
     columns = ["VV", "VH"] if radars else []
-    columns += [member.variant for member in members]
-    columns += ["ensemble" if manifest.members else archive.stem, "truth"]
-    return write_grid(rows, columns, labels, path)
+    own = "ensemble" if manifest.members else archive.stem
+    for title in (*(member.variant for member in members), own):
+        columns += [title, f"error x {ERROR_GAIN}"]
+    return write_grid(rows, [*columns, "truth"], labels, path, cell=choice.cell)
 
 
-def _spread(inputs: Sequence[SarInput]) -> list[tuple[SarInput, str]]:
-    places = np.linspace(0, len(inputs) - 1, min(ROWS, len(inputs)), dtype=int)
-    return [(inputs[place], inputs[place].submissions[0]) for place in places]
+def _chosen(
+    inputs: Sequence[SarInput], report: Report | None, choice: Choice
+) -> list[tuple[SarInput, str]]:
+    if report is None or not choice.worst_first:
+        places = np.linspace(0, len(inputs) - 1, min(choice.rows, len(inputs)), dtype=int)
+        return [(inputs[place], inputs[place].submissions[0]) for place in places]
+    found = {(sar.name, name): sar for sar in inputs for name in sar.submissions}
+    images = worst(report.own_images(), choice.rows, report.measure, by_place=choice.by_place)
+    return [(found[image.scene, image.submission], image.submission) for image in images]
 
 
-def _worst(inputs: Sequence[SarInput], images: Sequence[ImageScore]) -> list[tuple[SarInput, str]]:
-    places = {(sar.name, name): sar for sar in inputs for name in sar.submissions}
-    chosen = worst(images, ROWS)
-    return [(places[image.scene, image.submission], image.submission) for image in chosen]
+def _error_map(image: NDArray[np.float64], truth: NDArray[np.generic]) -> NDArray[np.float64]:
+    if image.shape != truth.shape:  # of another size, which a report refuses
+        return np.zeros((1, 1))
+    errors: NDArray[np.float64] = np.abs(image - truth.astype(np.float64)).mean(axis=0)
+    return errors * ERROR_GAIN
 
 
-def _label(sar: SarInput, name: str, image: ImageScore | None) -> str:
+def _label(sar: SarInput, name: str, report: Report | None) -> str:
     key = scene_in(name)
     # Several images of one scene differ by what follows the date.
-    title = str(key) if key and len(sar.submissions) == 1 else PurePosixPath(name).stem
-    if image is None:
-        return title
-    errors = f"MAE {image.mae:.4f}\nPSNR {psnr(image.mse):.2f} dB"
-    return f"{title}\n{errors}\nstretched MSE {image.stretched_mse:.4f}"
+    lines = [str(key) if key and len(sar.submissions) == 1 else PurePosixPath(name).stem]
+    truth = scene_in(sar.nearest(name).name)
+    if truth:
+        radar = scene_in(sar.name)
+        away = f", {(truth.date - radar.date).days:+} days" if radar else ""
+        lines.append(f"truth {truth.date}{away}")
+    here = (sar.name, name)
+    errors = [i for i in report.images if (i.scene, i.submission) == here] if report else []
+    return "\n".join([*lines, *_error_lines(errors)])
+
+
+def _error_lines(errors: Sequence[ImageScore]) -> list[str]:
+    """The MAE of each member, and what the archive itself errs; its own row is the last."""
+    if not errors:
+        return []
+    *others, own = errors
+    lines = [f"MAE {image.mae:.4f} {image.row}" for image in others]
+    lines += [f"MAE {own.mae:.4f}", f"PSNR {psnr(own.mse):.2f} dB"]
+    return [*lines, f"stretched MSE {own.stretched_mse:.4f}"]
 
 
 def _radar(radars: dict[SceneKey, Scene], key: SceneKey | None) -> list[NDArray[np.generic]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from kit.figures.grid import BRIGHTEN, grid, thumbnail, write_png
+from kit.figures.grid import BRIGHTEN, grid, thumbnail, write_image
 from kit.figures.histogram import Histogram
 from kit.screening.rule import CloudRule, cloud_mask, grow
 from kit.screening.table import RATIOS, dataset1, row_groups
@@ -85,7 +85,7 @@ def write_sheet(
         image.paste(plot, (x, _HEAD))
     for x, side in zip((0, sides[0].width + _SPACE), sides, strict=True):
         image.paste(side, (x, _HEAD + _PLOT))
-    return write_png(image, path)
+    return write_image(image, path)
 
 
 @dataclass(slots=True)

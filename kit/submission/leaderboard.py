@@ -5,19 +5,20 @@ log; or all submissions in the server's order, and for each local score how well
 with the server's. Refused by name: a submission that is not in the log, a score that is not finite.
 """
 
-import datetime
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.archive.layout import LAYOUTS
+from kit.archive.manifest import manifest_path, read_manifest
 from kit.errors import InputError
 from kit.lock import lock
 from kit.metrics import MEASURES
-from kit.submission.log import LOG, Cell, Log, logged, read_log
+from kit.submission.log import LOG, SETTINGS, Cell, Log, logged, read_log
 
 SHOWN = 10
 MIN_SUBMISSIONS = 3
@@ -36,7 +37,10 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One submission; a score is None where there is none."""
+    """One submission; a score is None where there is none, a text empty where it is not known.
+
+    `truth` is what the local scores were measured by, and `same_as` another name of these bytes.
+    """
 
     name: str
     time: str
@@ -44,6 +48,11 @@ class Standing:
     sha256: str
     local: dict[str, float | None]
     leaderboard: float | None
+    layout: str = ""
+    target: str = ""
+    stretch: str = ""
+    truth: str = ""
+    same_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +70,9 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Standings:
-    """All submissions, the server's best first, those that it has not scored last, newest first.
+    """All submissions, the server's best first; then those that it has not scored.
 
+    These are ordered by layout, then by the measure of the layout, best first, then newest first.
     `best` are the local scores that agree best with the server, several if they agree equally.
     """
 
@@ -77,7 +87,7 @@ def log(submissions: Path, name: str, score: float) -> Logged:
     Args:
         submissions: the folder that `kit package` writes to.
         name: the archive's name, with or without `.zip`.
-        score: what the leaderboard shows.
+        score: what the server shows.
 
     Raises:
         InputError: there is no such submission, or the score is not a finite number.
@@ -94,7 +104,7 @@ def log(submissions: Path, name: str, score: float) -> Logged:
         if name not in names and (name := name.removesuffix(".zip")) not in names:
             raise _no_such(found, name)
         lines = [line for line in found.lines if found.get(line, "name").strip() == name]
-        line = _newest(found, lines)
+        line = lines[-1]
         result = Logged(
             name=name,
             time=found.get(line, "time"),
@@ -102,7 +112,7 @@ def log(submissions: Path, name: str, score: float) -> Logged:
             score=score,
             before=found.get(line, "leaderboard").strip(),
         )
-        found.fill(line, "leaderboard", repr(float(score)))
+        found.fill(line, {"leaderboard": float(score)})
     return result
 
 
@@ -121,9 +131,10 @@ def leaderboard(submissions: Path) -> Standings:
     for line in found.lines:
         key = found.get(line, "name").strip(), found.get(line, "sha256").strip()
         same.setdefault(key, []).append(line)
-    rows = [_standing(found, lines) for lines in same.values()]
-    rows.sort(key=lambda row: row.time, reverse=True)
-    rows.sort(key=lambda row: math.inf if row.leaderboard is None else row.leaderboard)
+    newest_first = sorted(same.values(), key=lambda lines: lines[-1][0].start, reverse=True)
+    rows = [_standing(found, lines) for lines in newest_first]
+    rows.sort(key=_rank)
+    rows = _with_equal_ones(rows)
     agreements = tuple(_agreement(rows, measure) for measure in logged())
     highest = max((a.tau for a in agreements if a.tau is not None), default=None)
     best = tuple(a.measure for a in agreements if a.tau is not None and a.tau == highest)
@@ -163,35 +174,64 @@ def _agreement(rows: Sequence[Standing], measure: str) -> Agreement:
 
 
 def _standing(found: Log, lines: Sequence[tuple[Cell, ...]]) -> Standing:
-    newest = _newest(found, lines)
-    rest = [line for line in reversed(lines) if line is not newest]
+    """One submission of the lines of its bytes, the newest last: a clock may go backwards."""
+
+    def text(title: str) -> str:
+        values = (found.get(line, title).strip() for line in reversed(lines))
+        return next(filter(None, values), "")
 
     def score(title: str) -> float | None:
-        values = (_number(found.get(line, title)) for line in [newest, *rest])
+        values = (_number(found.get(line, title)) for line in reversed(lines))
         return next((value for value in values if value is not None), None)
 
+    name, checksum = (found.get(lines[-1], title).strip() for title in ("name", "sha256"))
+    settings = {title: text(title) for title in SETTINGS}
+    if not settings["layout"]:  # a log of an older kit
+        settings |= _from_manifest(found.path.parent, name, checksum)
     return Standing(
-        name=found.get(newest, "name").strip(),
-        time=found.get(newest, "time").strip(),
-        members=found.get(newest, "members").strip(),
-        sha256=found.get(newest, "sha256").strip(),
+        name=name,
+        time=found.get(lines[-1], "time").strip(),
+        members=text("members"),
+        sha256=checksum,
         local={measure: score(measure) for measure in logged()},
         leaderboard=score("leaderboard"),
+        **settings,
     )
 
 
-def _newest(found: Log, lines: Sequence[tuple[Cell, ...]]) -> tuple[Cell, ...]:
-    """The line of the latest time, of equal ones the last; the last if a time cannot be read."""
+def _from_manifest(submissions: Path, name: str, checksum: str) -> dict[str, str]:
+    """What the manifest beside an archive says of it, if there is one of these bytes."""
+    path = manifest_path(submissions / f"{name}.zip")
+    if "/" in name or not path.is_file():
+        return {}
     try:
-        times = [_time(found.get(line, "time")) for line in lines]
-    except ValueError:
-        return lines[-1]
-    return lines[max(range(len(lines)), key=lambda index: (times[index], index))]
+        manifest = read_manifest(path)
+    except InputError:  # of no archive of the kit; the log says enough without
+        return {}
+    if manifest.sha256 != checksum:
+        return {}
+    layout = manifest.layout.name if manifest.layout else ""
+    return {"layout": layout, "target": manifest.target, "stretch": manifest.stretch}
 
 
-def _time(text: str) -> datetime.datetime:
-    time = datetime.datetime.fromisoformat(text.strip())
-    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+def _rank(row: Standing) -> tuple[float, str, float]:
+    if row.leaderboard is not None:
+        return row.leaderboard, "", 0
+    known = LAYOUTS.get(row.layout)
+    measure = known.measure if known else "mae"
+    score = row.local[measure]
+    sign = -1 if MEASURES[measure].more_is_better else 1
+    return math.inf, row.layout, math.inf if score is None else sign * score
+
+
+def _with_equal_ones(rows: Sequence[Standing]) -> list[Standing]:
+    """The rows, each of the same bytes as one before it with the name of that."""
+    first: dict[str, Standing] = {}
+    found = []
+    for row in rows:
+        other = first.setdefault(row.sha256, row) if row.sha256 else row
+        found.append(row if other is row else replace(row, same_as=other.name))
+    return found
 
 
 def _number(text: str) -> float | None:

@@ -16,10 +16,12 @@ from typing import NamedTuple
 from kit.errors import InputError
 from kit.files import write_bytes
 from kit.metrics import MEASURES
-from kit.plain_text import from_spreadsheet_cell, spreadsheet_cell
+from kit.plain_text import from_spreadsheet_cell, printable, spreadsheet_cell
 
 LOG = "submissions.csv"
 _NEEDED = ("time", "name", "sha256", "leaderboard")
+# What distinguishes archives of the same members, and by what they were scored.
+SETTINGS = ("layout", "target", "stretch", "truth")
 _BOM = "\ufeff"
 
 
@@ -30,7 +32,8 @@ def logged() -> tuple[str, ...]:
 
 def log_columns() -> tuple[str, ...]:
     """The titles of a new log."""
-    return "time", "name", "members", *logged(), "sha256", "leaderboard"
+    # The server's score is last, where it is easily added by hand.
+    return "time", "name", "members", *SETTINGS, *logged(), "sha256", "leaderboard"
 
 
 class Cell(NamedTuple):
@@ -56,17 +59,36 @@ class Log:
         column = self.titles.index(title) if title in self.titles else len(line)
         return from_spreadsheet_cell(line[column].value) if column < len(line) else ""
 
-    def fill(self, line: tuple[Cell, ...], title: str, value: str) -> None:
-        """Write `value`, a number, into one cell, and leave every other byte as it is."""
-        column = self.titles.index(title)
+    def fill(self, line: tuple[Cell, ...], values: Mapping[str, object]) -> None:
+        """Write values into cells of one line, and leave every other byte as it is.
+
+        Values without a column are left out.
+        """
+        cells = {
+            self.titles.index(title): values[title] for title in values if title in self.titles
+        }
         # A spreadsheet may have left out the empty cells at the end of a line.
-        short = self.separator * max(0, column - len(line) + 1)
-        cell = line[min(column, len(line) - 1)]
-        start = cell.end if short else cell.start
-        self._write(self.text[:start] + short + value + self.text[cell.end :])
+        ends = [""] * (max(cells, default=-1) + 1 - len(line))
+        text = self.text
+        for column, value in sorted(cells.items(), reverse=True):
+            if column >= len(line):
+                ends[column - len(line)] = self._cell(value)
+        if ends:
+            end = line[-1].end
+            text = text[:end] + "".join(self.separator + cell for cell in ends) + text[end:]
+        for column, value in sorted(cells.items(), reverse=True):
+            if column < len(line):
+                text = text[: line[column].start] + self._cell(value) + text[line[column].end :]
+        self._write(text)
+
+    def _cell(self, value: object) -> str:
+        """A value as it stands in the text."""
+        cell = io.StringIO()
+        csv.writer(cell, delimiter=self.separator, lineterminator="").writerow([_text(value)])
+        return cell.getvalue()
 
     def append(self, values: Mapping[str, object]) -> None:
-        """Add a line; values without a column are left out."""
+        """Add a line, the newest; values without a column are left out."""
         end = "\r\n" if "\r\n" in self.text else "\n"
         added = io.StringIO()
         row = csv.DictWriter(
@@ -80,11 +102,15 @@ class Log:
             row.writeheader()
         elif not self.text.endswith(("\n", "\r")):
             added.write(end)
-        row.writerow({title: spreadsheet_cell(value) for title, value in values.items()})
+        row.writerow({title: _text(value) for title, value in values.items()})
         self._write(self.text + added.getvalue())
 
     def _write(self, text: str) -> None:
         write_bytes(self.path, text.encode("utf-8", "surrogateescape"))
+
+
+def _text(value: object) -> object:
+    return spreadsheet_cell(printable(value) if isinstance(value, str) else value)
 
 
 def read_log(submissions: Path) -> Log:

@@ -28,10 +28,13 @@ from kit.errors import BusyError, CheckError, InputError
 from kit.files import PREDICTIONS, SUBMISSIONS, AnyPath, atomic, sha256
 from kit.half_written import sweep
 from kit.lock import lock
+from kit.plain_text import printable
 from kit.prediction.averaging import Averaging, averaging_text, parse_averaging
 from kit.prediction.members import Member, read_members, select
 from kit.progress import Advance
-from kit.scoring.score import Report, compare, ensemble_label
+from kit.scoring.advice import Packaging, advised
+from kit.scoring.report import Report
+from kit.scoring.score import compare, ensemble_label
 from kit.scoring.truth import load_truth
 from kit.submission.build import Built, build
 from kit.submission.log import Log, read_log
@@ -80,7 +83,7 @@ def package(
         average: "mean", "median", or weights, as `kit.prediction.averaging.parse_averaging` takes
             them.
         name: the archive's name without `.zip`; if None that of the ensemble, followed by the way
-            it is averaged where that is not the mean.
+            it is averaged where that is not the mean, and by "anchors" where it has them.
         layout: a key of `kit.archive.layout.LAYOUTS`, or a TOML file.
         expected: the server's list of names, see `kit.archive.expected`; as many images
             of each scene as the layout asks for if None.
@@ -109,8 +112,8 @@ def package(
         loaded = load_truth(truth, list(plan.names), window_days, advance) if truth else None
         with atomic(archive) as part:
             written = _write(part, plan, threads, advance)
-            scores = _score(part, loaded, plan, advance) if loaded else None
-            result = _record(archive, plan, expected, written, scores, log)
+            scores = _score(part, loaded, plan, expected, advance) if loaded else None
+            result = _record(archive, plan, expected, truth, written, scores, log)
     return result
 
 
@@ -146,14 +149,23 @@ def _plan(
     chosen, variants = select(predictions, ensemble)
     averaging = parse_averaging(average, variants)
     if name is None:
-        suffix = averaging_text(averaging).replace(",", "-")
-        name = chosen if averaging == "mean" else f"{chosen}-{suffix}"
+        name = _default_name(chosen, averaging, stretch)
     if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
         remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
-        raise InputError(name[:_LONGEST], "not a name for an archive", remedy=remedy)
+        raise InputError(printable(name)[:_LONGEST], "not a name for an archive", remedy=remedy)
     members = read_members(predictions, variants)
     names = _match([*members[0].scenes], rules, expected)
     return _Plan(name, chosen, members, names, rules, averaging, stretch)
+
+
+def _default_name(ensemble: str, averaging: Averaging, stretch: str) -> str:
+    """The ensemble, and what distinguishes its archives: how it is averaged, and the stretch."""
+    parts = [ensemble]
+    if averaging != "mean":
+        parts.append(averaging_text(averaging).replace(",", "-"))
+    if stretch != "keep":
+        parts.append(stretch)
+    return "-".join(parts)
 
 
 class _Written(NamedTuple):
@@ -187,6 +199,7 @@ def _record(
     archive: Path,
     plan: _Plan,
     expected: Path | None,
+    truth: Path | None,
     written: _Written,
     scores: Report | None,
     log: Log,
@@ -214,7 +227,13 @@ def _record(
     averaged = "" if plan.averaging == "mean" else f" ({averaging_text(plan.averaging)})"
     members = " ".join(member.variant for member in plan.members) + averaged
     line = {"time": created, "name": plan.name, "members": members, "sha256": written.sha256}
-    log.append((numbers or {}) | line)
+    settings = {
+        "layout": plan.layout.name,
+        "target": plan.members[0].target,
+        "stretch": plan.stretch,
+        "truth": str(truth) if truth else "",
+    }
+    log.append((numbers or {}) | line | settings)
     return Package(
         archive=archive,
         manifest=manifest_path(archive),
@@ -251,11 +270,14 @@ def _refuse(found: Sequence[Finding]) -> None:
         raise CheckError("\n".join([title, *lines]) + more)
 
 
-def _score(archive: Path, truth: TruthSet, plan: _Plan, advance: Advance | None) -> Report:
-    return compare(
+def _score(
+    archive: Path, truth: TruthSet, plan: _Plan, expected: Path | None, advance: Advance | None
+) -> Report:
+    variants = tuple(member.variant for member in plan.members)
+    report = compare(
         archive,
         truth,
-        ensemble_label([member.variant for member in plan.members], plan.averaging),
+        ensemble_label(variants, plan.averaging),
         plan.members[0].target,
         plan.members[0].mean_color,
         plan.members,
@@ -264,3 +286,5 @@ def _score(archive: Path, truth: TruthSet, plan: _Plan, advance: Advance | None)
         stretch=plan.stretch,
         scenes=plan.names,
     )
+    made = Packaging(variants, plan.averaging, plan.stretch, plan.layout, expected)
+    return advised(report, made)

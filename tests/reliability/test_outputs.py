@@ -13,7 +13,7 @@ from kit.archive.mapping import SarInput, Truth, TruthSet
 from kit.archive.mapping_writer import write_mapping
 from kit.errors import InputError, OutputError
 from kit.figures.grid import write_grid
-from kit.scoring.images import write_images
+from kit.scoring.error_table import write_images
 
 Write = Callable[[Path], object]
 

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kit.errors import OutputError
-from kit.scoring.images import ImageScore, worst, write_images
+from kit.scoring.error_table import write_images
+from kit.scoring.images import ImageScore, worst
 
 
 def scored(submission: str, mae: float, mse: float = 0.01) -> ImageScore:

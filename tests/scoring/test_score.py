@@ -110,7 +110,9 @@ def test_dict_of_a_report(tmp_path: Path) -> None:
     archive = archive_of(tmp_path, {NAME: image(1, 16), OTHER: image(2, 16)})
     values = score(archive, tmp_path / "truth").as_dict()
     numbers = {*MEASURES, "n"}
-    assert values.keys() == numbers | {"rows", "other", "unscored", "absent", "passed_over"}
+    assert values.keys() == numbers | {
+        "rows", "other", "unscored", "absent", "passed_over", "measure", "better_member", "advice",
+    }  # fmt: skip
     assert values["rows"] == [{"name": "archive.zip"} | {key: values[key] for key in numbers}]
     assert values["other"].keys() == numbers | {"name"}
     assert values["unscored"] == [B]

@@ -8,8 +8,10 @@ import pytest
 
 from kit.files import sha256
 from kit.scoring import sheet as module
+from kit.scoring.images import ImageScore, worst
 from kit.scoring.score import score
-from kit.scoring.sheet import ROWS, gallery
+from kit.scoring.sheet import ROWS, Choice, gallery
+from kit.submission.package import package
 from kit.tiles.tiff import encode_tiff
 from tests.helpers.archives import (
     A,
@@ -22,6 +24,7 @@ from tests.helpers.archives import (
     write_truth,
 )
 
+WORST = Choice(worst_first=True)
 DATES = [f"2019_06_{day:02}" for day in range(1, 10)]
 
 
@@ -30,8 +33,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict:
     """What the sheet was asked to show."""
     asked: dict = {}
 
-    def write_grid(rows, columns, labels, path):
-        asked.update(rows=rows, columns=columns, labels=labels)
+    def write_grid(rows, columns, labels, path, cell):
+        asked.update(rows=rows, columns=columns, labels=labels, cell=cell)
         return path
 
     monkeypatch.setattr(module, "write_grid", write_grid)
@@ -45,7 +48,7 @@ def archive(tmp_path: Path) -> Path:
     for number, day in enumerate(DATES):
         scene = f"-54.48_-3.33_{day}"
         write_truth(tmp_path / "truth", scene, digital_numbers(1, 8))
-        images[f"CH3/Sentinel2_{scene}.tiff"] = np.full((3, 8, 8), 7000 * number, np.uint16)
+        images[f"images/Sentinel2_{scene}.tiff"] = np.full((3, 8, 8), 7000 * number, np.uint16)
     path = tmp_path / "archive.zip"
     write_archive(path, ((name, encode_tiff(pixels)) for name, pixels in images.items()))
     return path
@@ -54,25 +57,32 @@ def archive(tmp_path: Path) -> Path:
 def test_the_worst_come_first_with_their_numbers(tmp_path: Path, archive: Path, drawn) -> None:
     report = score(archive, tmp_path / "truth")
     path = tmp_path / "sheet.png"
-    made = gallery(archive, report.inputs, path, predictions=tmp_path,
-                   images=report.own_images(), worst_first=True)  # fmt: skip
+    made = gallery(archive, report, path, predictions=tmp_path, choice=WORST)
     assert made == path
     assert [label.split("\n")[0][-10:] for label in drawn["labels"]] == DATES[: -ROWS - 1 : -1]
     by_name = {image.scene: image for image in report.own_images()}
     first = by_name[f"-54.48_-3.33_{DATES[-1]}"]
     assert drawn["labels"][0].split("\n")[1:] == [
+        "truth 2019-06-09, +0 days",
         f"MAE {first.mae:.4f}",
         f"PSNR {-10 * np.log10(first.mse):.2f} dB",
         f"stretched MSE {first.stretched_mse:.4f}",
     ]
     np.testing.assert_allclose(drawn["rows"][0][0], 56000 / 65535)
-    assert drawn["columns"] == ["archive", "truth"]
+    assert drawn["columns"] == ["archive", "error x 5", "truth"]
+    _, errors, true = drawn["rows"][0]
+    np.testing.assert_allclose(errors, 5 * (56000 / 65535 - true).mean(axis=0), rtol=1e-5)
+    assert errors.mean() / 5 == pytest.approx(first.mae)
 
 
 def test_scenes_spread_evenly_are_the_default(tmp_path: Path, archive: Path, drawn) -> None:
     gallery(archive, tmp_path / "truth", tmp_path / "sheet.png", predictions=tmp_path)
-    assert [label[-10:] for label in drawn["labels"]] == [DATES[i] for i in (0, 1, 3, 4, 6, 8)]
-    assert not any("\n" in label for label in drawn["labels"])
+    first = [label.split("\n")[0][-10:] for label in drawn["labels"]]
+    assert first == [DATES[i] for i in (0, 1, 3, 4, 6, 8)]
+    assert not any("MAE" in label for label in drawn["labels"])
+    gallery(archive, tmp_path / "truth", tmp_path / "sheet.png", predictions=tmp_path,
+            choice=Choice(rows=2, cell=32))  # fmt: skip
+    assert (len(drawn["labels"]), drawn["cell"]) == (2, 32)
 
 
 def test_a_loaded_truth_is_not_looked_through_again(
@@ -80,7 +90,7 @@ def test_a_loaded_truth_is_not_looked_through_again(
 ) -> None:
     report = score(archive, tmp_path / "truth")
     monkeypatch.setattr(module, "load_truth", None)
-    gallery(archive, report.inputs, tmp_path / "sheet.png", predictions=tmp_path)
+    gallery(archive, report, tmp_path / "sheet.png", predictions=tmp_path)
     assert len(drawn["labels"]) == ROWS
 
 
@@ -93,8 +103,7 @@ def test_several_images_of_a_scene_and_names_without_one(tmp_path: Path, drawn) 
     entries = [*names, "CH3/y.tiff"]
     write_archive(path, ((name, encode_tiff(image(i, 8))) for i, name in enumerate(entries)))
     report = score(path, mapping)
-    gallery(path, report.inputs, tmp_path / "sheet.png", predictions=tmp_path,
-            images=report.own_images(), worst_first=True)  # fmt: skip
+    gallery(path, report, tmp_path / "sheet.png", predictions=tmp_path, choice=WORST)
     assert {label.split("\n")[0] for label in drawn["labels"]} == {f"{A}_1", f"{A}_2", "y"}
 
 
@@ -110,6 +119,45 @@ def test_members_have_a_column_each_and_the_picture_is_written(tmp_path: Path) -
     about = {"members": members, "target": "reflectance", "sha256": sha256(path)}
     path.with_suffix(".json").write_text(json.dumps(about))
     report = score(path, tmp_path / "truth", predictions=predictions)
-    made = gallery(path, report.inputs, tmp_path / "sheet.png", predictions=predictions,
-                   images=report.own_images(), worst_first=True)  # fmt: skip
+    made = gallery(path, report, tmp_path / "sheet.png", predictions=predictions, choice=WORST)
     assert made.read_bytes().startswith(b"\x89PNG")
+
+
+def scored(scene: str, mae: float, stretched: float, row: str = "own") -> ImageScore:
+    errors = {"mae": mae, "mse": mae**2}
+    return ImageScore(row, scene, f"{scene}.tiff", "t", errors, stretched, stretched**2, 1)
+
+
+def test_the_worst_are_those_of_the_measure_that_counts_and_one_of_each_place() -> None:
+    images = [
+        scored(A, 0.3, 0.1),
+        scored(A.replace("06_08", "06_20"), 0.1, 0.4),
+        scored(B, 0.2, 0.3),
+    ]
+    assert [image.mae for image in worst(images, 3)] == [0.3, 0.2, 0.1]
+    for measure in ("official_2022", "official_2023", "stretched_mae", "stretched_psnr"):
+        assert [image.mae for image in worst(images, 3, measure)] == [0.1, 0.2, 0.3]
+    assert [image.mae for image in worst(images, 2, "psnr")] == [0.3, 0.2]
+    # The mean of the first place is the smaller one, for its other image is good.
+    found = worst(images, 3, "official_2022", by_place=True)
+    assert [image.mae for image in found] == [0.2, 0.1]
+
+
+def test_labels_have_the_truths_distance_and_the_mae_of_each_member(tmp_path: Path, drawn) -> None:
+    predictions = tmp_path / "predictions"
+    for seed, name in enumerate(("one", "two")):
+        write_member(predictions, name, {A: image(seed, 256)})
+    write_truth(tmp_path / "truth", A.replace("06_08", "06_13"), digital_numbers(1, 256))
+    made = package(predictions=predictions, submissions=tmp_path / "out", ensemble="one,two")
+    report = score(made.archive, tmp_path / "truth", predictions=predictions)
+    gallery(made.archive, report, tmp_path / "sheet.png", predictions=predictions)
+    lines = drawn["labels"][0].split("\n")
+    assert lines[:2] == [A, "truth 2019-06-13, +5 days"]
+    maes = {row.name.partition(" (")[0]: row.scores.mae for row in report.rows}
+    assert lines[3:6] == [
+        f"MAE {maes['one']:.4f} one", f"MAE {maes['two']:.4f} two", f"MAE {maes['ensemble']:.4f}",
+    ]  # fmt: skip
+    assert drawn["columns"] == [
+        "one", "error x 5", "two", "error x 5", "ensemble", "error x 5", "truth",
+    ]  # fmt: skip
+    assert len(drawn["rows"][0]) == 7

@@ -1,5 +1,8 @@
 """The server's score in its line, and how well local scores follow it."""
 
+import csv
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.archive.layout import LAYOUTS
 from kit.errors import BusyError, InputError
+from kit.files import sha256
 from kit.lock import lock
+from kit.scoring.score import score
 from kit.submission.leaderboard import Agreement, kendall, leaderboard, log
+from kit.submission.log import log_columns
+from kit.submission.record import record
+from kit.tiles.tiff import encode_tiff
+from tests.helpers.archives import A, digital_numbers, image, write_archive, write_truth
 
+# As the kit wrote them until 0.2.0.
 HEADER = "time,name,members,mae,psnr,official_2022,official_2023,sha256,leaderboard\n"
 LINES = (
     "2024-06-01T10:00:00+00:00,first,one two,0.3,20,0.05,0.06,aaa,\n"
@@ -67,11 +78,12 @@ def test_a_log_that_was_edited_survives(tmp_path: Path, before: bytes, after: by
     assert read(tmp_path) == after
 
 
-def test_lines_whose_time_cannot_be_read_count_from_top_to_bottom(tmp_path: Path) -> None:
+def test_lines_count_from_top_to_bottom_whatever_the_clock_said(tmp_path: Path) -> None:
     write(tmp_path, "time,name,sha256,leaderboard\n9/6/24,a,1,\n1/6/24,a,2,\n")
     assert log(tmp_path, "a", 0.5).sha256 == "2"
     write(tmp_path, "time,name,sha256,leaderboard\n2024-02-01,a,1,\n2024-01-01T00:00Z,a,2,\n")
-    assert log(tmp_path, "a", 0.5).sha256 == "1"
+    assert log(tmp_path, "a", 0.5).sha256 == "2"
+    assert [row.sha256 for row in leaderboard(tmp_path).rows] == ["2", "1"]
 
 
 def test_a_name_that_is_not_there(tmp_path: Path) -> None:
@@ -101,17 +113,17 @@ def test_a_log_in_use_is_left_alone(tmp_path: Path) -> None:
         log(tmp_path, "first", 0.5)
 
 
-def test_standings_are_in_the_servers_order_then_the_newest_first(tmp_path: Path) -> None:
+def test_standings_are_in_the_servers_order_then_the_best_first(tmp_path: Path) -> None:
     lines = LINES.replace("aaa,", "aaa,0.9").replace("ccc,", "ccc,0.2")
     more = "2024-06-05T10:00:00+00:00,last,one,,,,,ddd,pending\n"
     found = leaderboard(write(tmp_path, HEADER + lines + more))
     assert [(row.name, row.leaderboard) for row in found.rows] == [
-        ("with, comma", 0.2), ("first", 0.9), ("last", None), ("first", None),
+        ("with, comma", 0.2), ("first", 0.9), ("first", None), ("last", None),
     ]  # fmt: skip
     assert found.rows[0].local.items() >= {
         "mae": 0.1, "psnr": 22.0, "official_2022": 0.03, "official_2023": 0.07,
     }.items()  # fmt: skip
-    assert found.rows[2].local["mae"] is None
+    assert found.rows[3].local["mae"] is None
     assert Agreement("mae", 2, None) in found.agreements
     assert found.best == ()
 
@@ -159,6 +171,70 @@ def test_no_log_and_an_empty_one(tmp_path: Path) -> None:
         leaderboard(tmp_path)
     found = leaderboard(write(tmp_path, ""))
     assert (found.rows, found.best) == ((), ())
+
+
+def test_what_the_server_has_not_scored_is_ordered_by_the_measure_of_its_layout(
+    tmp_path: Path,
+) -> None:
+    def line(name: str, layout: str, mae: str, of22: str, of23: str) -> str:
+        values = {"name": name, "layout": layout, "mae": mae, "official_2022": of22,
+                  "official_2023": of23, "sha256": f"sha of {name}", "stretch": "keep"}  # fmt: skip
+        return ",".join(values.get(title, "") for title in log_columns()) + "\n"
+
+    lines = [
+        line("late", "2023", "0.1", "0.1", "0.3"), line("none", "2022", "", "", ""),
+        line("b", "2022", "0.1", "0.04", "0.1"), line("a", "2022", "0.2", "0.01", "0.2"),
+        line("best", "2023", "0.5", "0.4", "0.02"),
+    ]  # fmt: skip
+    found = leaderboard(write(tmp_path, ",".join(log_columns()) + "\n" + "".join(lines)))
+    assert [row.name for row in found.rows] == ["a", "b", "none", "best", "late"]
+    assert (found.rows[0].layout, found.rows[0].stretch) == ("2022", "keep")
+
+
+def test_equal_archives_are_remarked(tmp_path: Path) -> None:
+    lines = "1,a,one,0.1,,,,same,\n2,b,one,0.1,,,,same,\n3,c,one,0.1,,,,,\n4,d,one,0.1,,,,,\n"
+    found = leaderboard(write(tmp_path, HEADER + lines))
+    assert {row.name: row.same_as for row in found.rows} == {"a": "b", "b": "", "c": "", "d": ""}
+
+
+def test_what_an_older_log_does_not_say_is_in_the_manifest(tmp_path: Path) -> None:
+    write(tmp_path, HEADER + LINES)
+    member = {"variant": "one", "weights_sha256": "w"}
+    about = {"sha256": "bbb", "members": [member], "stretch": "anchors", "target": "minmax",
+             "layout": asdict(LAYOUTS["2023"]) | {"newer": 1}}  # fmt: skip
+    (tmp_path / "first.json").write_text(json.dumps(about))
+    (tmp_path / "with, comma.json").write_text("[")
+    rows = {row.sha256: row for row in leaderboard(tmp_path).rows}
+    assert (rows["bbb"].layout, rows["bbb"].target, rows["bbb"].stretch) == (
+        "2023", "minmax", "anchors",
+    )  # fmt: skip
+    assert rows["aaa"].layout == rows["ccc"].layout == ""
+
+
+@pytest.mark.parametrize("titles", [HEADER, ",".join(log_columns()) + "\n"])
+def test_scores_reach_the_newest_line_of_their_archive(tmp_path: Path, titles: str) -> None:
+    (tmp_path / "data").mkdir()
+    write_truth(tmp_path / "data", A, digital_numbers(1, 8))
+    archive = tmp_path / "mine.zip"
+    write_archive(archive, [(f"CH3/{A}.tiff", encode_tiff(image(1, 8)))])
+    report = score(archive, tmp_path / "data")
+    assert record(archive, tmp_path / "data", report) is None  # there is no log
+    columns = titles.strip().split(",")
+    ours = {"time": "1", "name": "mine", "sha256": sha256(archive), "leaderboard": "0.7"}
+    lines = [ours | {"name": "other"}, ours | {"sha256": "old"}, ours, ours]
+    text = "".join(",".join(line.get(title, "") for title in columns) + "\n" for line in lines)
+    write(tmp_path, titles + text)
+    assert record(archive, tmp_path / "data", report) == tmp_path / "submissions.csv"
+    with (tmp_path / "submissions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["mae"] for row in rows] == ["", "", "", repr(report.own.scores.mae)]
+    assert rows[3]["official_2022"] == repr(report.own.official_2022)
+    assert rows[3]["leaderboard"] == "0.7" and rows[3].get("truth", "data")[-4:] == "data"
+    assert titles + text.rpartition("1,mine")[0] == read(tmp_path).decode().rpartition("1,mine")[0]
+    mine = next(row for row in leaderboard(tmp_path).rows if row.sha256 == sha256(archive))
+    assert mine.local["mae"] == report.own.scores.mae
+    write(tmp_path, titles)
+    assert record(archive, tmp_path / "data", report) is None  # no line of it
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))

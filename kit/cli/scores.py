@@ -1,0 +1,90 @@
+"""The scores of an archive as a table, and what would have scored better."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.cli import console
+from kit.files import PREDICTIONS, SUBMISSIONS
+from kit.metrics import MEASURES
+
+if TYPE_CHECKING:
+    from kit.scoring.report import Report
+
+_FEW = 3
+
+
+def show_report(report: "Report", explain: bool) -> None:
+    """Print the scores of the baseline, each member and the archive, and what has none.
+
+    Args:
+        report: the scores.
+        explain: whether to say what each measure is.
+    """
+    rows = (*report.rows, *([report.other] if report.other else []))
+    values = [row.as_dict() for row in rows]
+    # A measure a line, so that all numbers stay intact on a terminal of 80 columns.
+    lines = [
+        (name, *("inf" if row[name] is None else f"{row[name]:.4g}" for row in values))
+        for name in MEASURES
+    ]
+    titles = ("", *(row.name.partition(" (")[0] for row in rows))
+    counts = f"; {report.measure} counts" if report.measure else ""
+    console.table(f"Scores of {report.own.scores.n} images{counts}", titles, lines)
+    if explain:
+        for name, known in MEASURES.items():
+            console.write(f"  {name}: {known.rule}")
+    else:
+        console.write("--explain says what each measure is")
+    if report.unscored:
+        first = report.unscored[0]
+        console.write(
+            f"not scored: {len(report.unscored)} without a clear truth within --window-days or in "
+            f"the mapping, {first} first"
+        )
+    show_passed_over(report.passed_over)
+    for name in report.absent:
+        console.write(
+            f"no row for {name}: its predictions are missing, incomplete or of other weights"
+        )
+
+
+def show_passed_over(names: Sequence[str]) -> None:
+    """Print that files of an archive are no images to the server, and which."""
+    if names:
+        few = ", ".join(names[:_FEW]) + (", ..." if len(names) > _FEW else "")
+        problem = "whose names do not end in .tiff, as the server does"
+        console.write(f"passed over: {len(names)} files {problem}: {few}")
+
+
+def show_advice(
+    report: "Report", *, predictions: Path = PREDICTIONS, submissions: Path = SUBMISSIONS
+) -> bool:
+    """Print what scores better than the archive, last the setting that scores best, if any does.
+
+    Args:
+        report: the scores.
+        predictions: the folder that the command is to read.
+        submissions: the folder that it is to write to.
+
+    Returns:
+        Whether there is such a setting.
+    """
+    measure, n = report.measure, report.own.scores.n
+    if member := report.better_member:
+        scores = f"{member.row.get(measure):.4g}, the ensemble {report.own.get(measure):.4g}"
+        console.write(f"{member.member} alone is better than the ensemble: {measure} {scores}")
+    if not (advice := report.advice):
+        return False
+    line = f"better {advice.setting}: {measure} {advice.score:.4g} instead of "
+    line += f"{advice.instead_of:.4g} on these {n} images"
+    command = [advice.command or "kit package --stretch anchors"]
+    folders = (
+        ("--predictions", predictions, PREDICTIONS),
+        ("--submissions", submissions, SUBMISSIONS),
+    )
+    if advice.command:
+        command += [shlex.join([name, str(f)]) for name, f, usual in folders if f != usual]
+    console.write(f"{line}; run: {' '.join(command)}")
+    return True

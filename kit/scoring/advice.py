@@ -1,0 +1,86 @@
+"""Scores of the same predictions, packaged in several ways -> the way that scores best.
+
+In: a report, and how the archive was packaged. Out: the report with the measure that counts for its
+layout, and with the setting and the command that would have scored better by it on the same truths.
+"""
+
+import dataclasses
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive.layout import LAYOUTS, Layout
+from kit.metrics import better
+from kit.prediction.averaging import Averaging, averaging_text
+from kit.scoring.report import Advice, Report, Variation
+
+ANCHORS = "anchors"
+
+
+@dataclass(frozen=True, slots=True)
+class Packaging:
+    """How an archive was packaged; without `variants` nothing but its images is known."""
+
+    variants: tuple[str, ...] = ()
+    averaging: Averaging = "mean"
+    stretch: str = "keep"
+    layout: Layout | None = None
+    expected: Path | None = None
+
+
+def advised(report: Report, made: Packaging) -> Report:
+    """The report with its measure, its better member and its advice."""
+    measure = _measure(report, made.layout)
+    alike = (v for v in report.variations if v.member and v.stretch == made.stretch)
+    best = _best(report, measure, report.variations)
+    return dataclasses.replace(
+        report,
+        measure=measure,
+        better_member=_best(report, measure, alike),
+        advice=_advice(best, report, measure, made) if best else None,
+    )
+
+
+def _measure(report: Report, layout: Layout | None) -> str:
+    """The layout's measure; without one that of the layout in whose folder all images lie."""
+    if layout:
+        return layout.measure
+    folders = {image.submission.rpartition("/")[0] for image in report.own_images()}
+    known = [layout.measure for layout in LAYOUTS.values() if {layout.root} == folders]
+    return known[0] if known else "mae"
+
+
+def _best(report: Report, measure: str, variations: Iterable[Variation]) -> Variation | None:
+    best, score = None, report.own.get(measure)
+    for one in variations:
+        if better(measure, one.row.get(measure), score):
+            best, score = one, one.row.get(measure)
+    return best
+
+
+def _advice(best: Variation, report: Report, measure: str, made: Packaging) -> Advice:
+    words = [f"{best.member} alone"] if best.member else []
+    if best.stretch != made.stretch:
+        words.append("with anchors" if best.stretch == ANCHORS else "without anchors")
+    return Advice(
+        measure=measure,
+        score=best.row.get(measure),
+        instead_of=report.own.get(measure),
+        setting=" ".join(words),
+        command=_command(best, made) if made.variants else "",
+    )
+
+
+def _command(best: Variation, made: Packaging) -> str:
+    words = ["kit", "package", "--ensemble", best.member or ",".join(made.variants)]
+    if not best.member and made.averaging != "mean":
+        words += ["--average", averaging_text(made.averaging)]
+    if best.stretch == ANCHORS:
+        words += ["--stretch", ANCHORS]
+    if made.layout and made.layout.name != "2022":
+        known = LAYOUTS.get(made.layout.name) == made.layout
+        words += ["--layout", made.layout.name if known else f"{made.layout.name}.toml"]
+    if made.expected:
+        words += ["--expected", str(made.expected)]
+    return shlex.join(words)

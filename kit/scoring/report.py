@@ -1,0 +1,121 @@
+"""The scores of an archive as values: a row for itself, its members and a baseline.
+
+In: what `kit.scoring.score` measured. Out: frozen values, which render as JSON; nothing is computed
+here.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from kit.archive.mapping import SarInput
+from kit.files import finite
+from kit.metrics import Scores
+from kit.scoring.images import ImageScore
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a report; `kit.metrics.MEASURES` says what each number is."""
+
+    name: str
+    scores: Scores
+    official_2022: float
+    official_2023: float
+    stretched_mae: float = math.nan
+    stretched_psnr: float = math.nan
+
+    def get(self, measure: str) -> float:
+        """The score by a measure, a key of `kit.metrics.MEASURES`."""
+        own = {field.name for field in dataclasses.fields(self)}
+        return float(getattr(self, measure) if measure in own else self.scores.as_dict()[measure])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers of the row as JSON values; an infinite PSNR becomes None."""
+        numbers = dataclasses.asdict(self)
+        del numbers["name"], numbers["scores"]
+        values: dict[str, Any] = finite(self.scores.as_dict() | numbers)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """The same predictions packaged otherwise: of one member alone, or with the other stretch.
+
+    `member` is empty for all members together.
+    """
+
+    member: str
+    stretch: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What would score better by `measure`, on the truths that were scored.
+
+    `setting` is what differs, in words; `command` packages it, and is empty where the archive is
+    not the kit's own.
+    """
+
+    measure: str
+    score: float
+    instead_of: float
+    setting: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The scores of an archive, whose own row is the last.
+
+    `unscored` are the scenes or images without a truth; `absent` are members without a row, because
+    their predictions are missing, incomplete or of other weights. `other` is the archive as it
+    would score with anchors, or without where it has them (see `kit.prediction.anchors`); None
+    where that is not known. `images` are the errors behind the rows, and `inputs` the truths that
+    they were measured by. `passed_over` are the files of the archive that are no images. `hidden`
+    are rows that were measured for `variations` alone.
+
+    `measure` is the one that counts for the archive's layout. By it, `better_member` alone scores
+    better than the archive, and `advice` scores best of `variations`; None where nothing does.
+    """
+
+    rows: tuple[Row, ...]
+    unscored: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    other: Row | None = None
+    images: tuple[ImageScore, ...] = ()
+    inputs: tuple[SarInput, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    hidden: tuple[Row, ...] = ()
+    variations: tuple[Variation, ...] = ()
+    measure: str = ""
+    better_member: Variation | None = None
+    advice: Advice | None = None
+
+    @property
+    def own(self) -> Row:
+        """The archive's own row."""
+        return self.rows[-1]
+
+    def own_images(self) -> tuple[ImageScore, ...]:
+        """The errors of the archive's own images."""
+        return tuple(image for image in self.images if image.row == self.own.name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values, with the archive's own numbers at the top."""
+        return self.own.as_dict() | {
+            "rows": [_named(row) for row in self.rows],
+            "other": self.other and _named(self.other),
+            "unscored": list(self.unscored),
+            "absent": list(self.absent),
+            "passed_over": list(self.passed_over),
+            "measure": self.measure,
+            "better_member": self.better_member and self.better_member.member,
+            "advice": self.advice and dataclasses.asdict(self.advice),
+        }
+
+
+def _named(row: Row) -> dict[str, Any]:
+    return {"name": row.name} | row.as_dict()

@@ -1,0 +1,94 @@
+"""What check, package, score and leaderboard say of an archive."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit.cli import console, main
+from tests.helpers.archives import A, digital_numbers, image, write_member, write_truth
+
+
+@pytest.fixture
+def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run `kit ...` beside two members' predictions and a truth: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(console.stderr, "_width", 200)
+    smooth = (image(1, 256) // 16 + 20_000).astype(np.uint16)
+    write_member(tmp_path / "predictions", "one", {A: smooth})
+    write_member(tmp_path / "predictions", "two", {A: image(2, 256)})
+    write_truth(tmp_path / "truth", A, digital_numbers(3, 256))
+
+    def run(line: str) -> tuple[int, str, str]:
+        console.stderr.quiet = False
+        monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+def test_the_last_line_names_the_better_setting_and_the_log_has_the_scores(kit) -> None:
+    code, _, err = kit("package --ensemble one,two --layout 2023")
+    assert code == 0 and err.splitlines()[-1].startswith("next: upload it")
+    code, out, err = kit("score submissions/one-two.zip truth --json")
+    assert code == 0
+    advice = json.loads(out)["advice"]
+    assert advice["measure"] == "official_2023" and "--layout 2023" in advice["command"]
+    last = err.splitlines()[-1]
+    assert last.startswith(f"better {advice['setting']}: official_2023 ")
+    assert last.endswith(f"run: {advice['command']}")
+    assert "recorded in submissions/submissions.csv" in err
+    assert "mean absolute error" not in err and "--explain" in err
+    code, out, err = kit(f"{advice['command'].removeprefix('kit ')} --truth truth --explain --json")
+    assert code == 0 and err.count("mae: mean absolute error") == 1
+    assert "leaderboard shows" not in err and "not by the server's" in err
+    assert Path(json.loads(out)["archive"]).name.endswith(".zip")
+    code, out, err = kit("leaderboard --json")
+    rows = json.loads(out)["rows"]
+    assert code == 0 and [row["local"]["official_2023"] for row in rows] == sorted(
+        row["local"]["official_2023"] for row in rows
+    )
+    assert {row["layout"] for row in rows} == {"2023"} and rows[0]["truth"] == "truth"
+    assert "no score of the server is noted" in err and "2023 reflectance" in err
+
+
+def test_anchors_are_in_the_name_and_equal_archives_are_remarked(kit) -> None:
+    code, out, _ = kit("package --ensemble one --stretch anchors --average median --json")
+    assert code == 0 and json.loads(out)["archive"] == "submissions/one-median-anchors.zip"
+    assert kit("package --ensemble one --stretch anchors --name again")[0] == 0
+    code, _, err = kit("leaderboard")
+    assert code == 0 and "one-median-anchors holds the same bytes as again" in err
+
+
+def test_check_knows_the_layout_from_the_manifest(kit, tmp_path: Path) -> None:
+    assert kit("package --ensemble one --layout 2023")[0] == 0
+    code, _, err = kit("check submissions/one.zip")
+    assert code == 0 and "layout 2023, as the manifest beside it says" in err
+    code, _, err = kit("check submissions/one.zip --layout 2022")
+    assert code == 4 and "give --layout 2023" in err
+    (tmp_path / "submissions" / "one.json").write_text("[]")
+    assert kit("check submissions/one.zip")[0] == 4
+
+
+@pytest.mark.parametrize("options", ["--sheet a.xyz", "--sheet a.gif", "--per-scene a.xls"])
+def test_a_format_that_is_not_written_is_refused_at_once(kit, options: str) -> None:
+    code, _, err = kit(f"score none.zip truth {options}")
+    assert code == 3 and "a." in err and "no such archive" not in err
+    assert not [*Path().glob("a.*")]
+
+
+def test_tables_and_sheets_are_in_the_format_of_their_name(kit) -> None:
+    assert kit("package --ensemble one,two")[0] == 0
+    line = "score submissions/one-two.zip truth"
+    code, _, _ = kit(f"{line} --sheet a.jpg --per-scene a.csv")
+    assert code == 0 and Path("a.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+    titles, first, *_ = Path("a.csv").read_text().splitlines()
+    assert titles.startswith("row,scene,submission,truth,") and first.startswith("mean colour,")
+    code, _, _ = kit(f"{line} --sheet a.PNG --per-scene a.parquet")
+    assert code == 0 and Path("a.PNG").read_bytes().startswith(b"\x89PNG")
+    assert Path("a.parquet").read_bytes().startswith(b"PAR1")

@@ -54,7 +54,7 @@ def manifest_path(folder: Path) -> Path:
 
 def predicted(predictions: Path) -> list[str]:
     """The members that have predictions, sorted."""
-    return sorted(path.parent.name for path in predictions.glob(f"*/{_NAME}"))
+    return sorted(path.parent.name for path in predictions.glob(f"[!.]*/{_NAME}"))
 
 
 def read_manifest(folder: Path, remedy: str) -> Manifest:

@@ -5,23 +5,29 @@ manifest is going to say of a scene is first a line in the journal, so that noth
 process is killed; the first process applies these lines.
 """
 
+import os
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kit.engines.backend import Plan, Spec
 from kit.engines.engine import Engine
 from kit.errors import BusyError, CheckError, InputError
+from kit.files import make_folder, naming
 from kit.half_written import sweep
 from kit.lookahead import map_ahead
 from kit.models.infer import infer_batches
 from kit.prediction.image import image_path, image_paths, read_image
 from kit.prediction.journal import Journal
 from kit.prediction.manifest import Manifest, manifest_path, read_manifest, write_manifest
+from kit.prediction.next_set import next_folder, share, would_lose
 from kit.prediction.pipeline import Reading, Writer
 from kit.progress import Report
+from kit.replacement import replace_folder
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.weights import Weights
 from kit.scaling import SCALING
@@ -48,6 +54,7 @@ class MemberJob:
     Attributes:
         engine: predicts the tiles of its size; others are predicted eagerly.
         todo: the scenes that this process has still to predict.
+        at: the folder that is written to: `folder`, or the one that takes its place.
     """
 
     def __init__(
@@ -57,7 +64,8 @@ class MemberJob:
         self.weights = weights
         self.engine: Engine | None = None
         self.todo: set[SceneKey] = set()
-        self._journal = Journal(folder, rank)
+        self._rank = rank
+        self.stage(False)
         self._report = report
         self._recorded: set[tuple[str, Spec, Plan]] = set()
         self._intact: frozenset[SceneKey] = frozenset()
@@ -71,39 +79,84 @@ class MemberJob:
     ) -> None:
         """Make the folder, which the caller has locked, that of these weights and scenes.
 
-        Predictions of the same tiles are kept, those of others deleted.
+        Images of the same tiles are kept. Where others or a complete manifest would have to go, the
+        set is made beside the folder, whose place it takes when it is complete.
 
         Raises:
             BusyError: it holds predictions by other weights or of other tiles.
             InputError: its manifest, or the configuration of the run, cannot be read.
         """
-        old: Manifest | None = None
-        # If the weights could not be read, a manifest may be there without any image.
-        if overwrite or not any(image_paths(self.folder)):
-            self._journal.clear()
-        elif manifest_path(self.folder).exists():
-            old = read_manifest(self.folder, _REMEDY)
+        stage = next_folder(self.folder)
+        for folder in (self.folder, stage):
+            sweep(folder)
         new = self._new_manifest(data, runs)
-        if old:
-            self._check_same(old, new)
-            self._journal.apply(old)
-            unknown = [_UNKNOWN] if old.scenes else []
-            new.engines = unknown if old.engines is None else old.engines
-        sweep(self.folder)
-        before = old.scenes if old else {}
-        for key, scene in scenes.items():
-            entry = {"tiles": sizes_and_times(scene.files), "nodata": None}
-            known = before.get(str(key), entry)
-            # Nodata is unknown where nothing is predicted, and where the journal's line was lost.
-            if known.get("tiles") == entry["tiles"] and known.get("nodata") is not None:
-                entry = known
-            else:
-                # An image of other tiles must be gone before the manifest claims it for these.
-                image_path(self.folder, key).unlink(missing_ok=True)
-            new.scenes[str(key)] = entry
-        write_manifest(self.folder, new)
+        tiles = {str(key): sizes_and_times(scene.files) for key, scene in scenes.items()}
+        source, known = stage, self._known(stage, new, damaged=True)
+        self.stage(known is not None)
+        if not known:
+            shutil.rmtree(stage, ignore_errors=True)
+            source, known = self.folder, None if overwrite else self._known(self.folder, new)
+            if not (known or overwrite):
+                self._check_same(new)
+            if any(image_paths(self.folder)) and (not known or would_lose(known, tiles)):
+                self._report(f"{self.folder}: stays as it is until the new set is complete")
+                self.stage(True)
+                make_folder(stage)
+        if known:
+            new.engines = _engines(known)
+        else:
+            self._journal.clear()
+        for name, now in tiles.items():
+            entry = self._take(name, now, known, source)
+            new.scenes[name] = entry or {"tiles": now, "nodata": None}
+        write_manifest(self.at, new)
         self._intact = self._find_intact(scenes, new)
         self._journal.clear()
+
+    def stage(self, staged: bool) -> None:
+        """Make the set beside its folder, or in it."""
+        self.at = next_folder(self.folder) if staged else self.folder
+        self._journal = Journal(self.at, self._rank)
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether the set is made beside its folder."""
+        return self.at != self.folder
+
+    def _known(self, folder: Path, new: Manifest, *, damaged: bool = False) -> Manifest | None:
+        """What is known of the images in a folder, if the weights and the input are the same.
+
+        Where `damaged` is true, a manifest that cannot be read is as none.
+        """
+        # If the weights could not be read, a manifest may be there without any image.
+        if not manifest_path(folder).exists() or not any(image_paths(folder)):
+            return None
+        try:
+            found = read_manifest(folder, _REMEDY)
+        except InputError:
+            if damaged:
+                return None
+            raise
+        if _difference(found, new):
+            return None
+        Journal(folder, self._rank).apply(found)
+        return found
+
+    def _take(
+        self, name: str, tiles: Any, known: Manifest | None, source: Path
+    ) -> dict[str, Any] | None:
+        """Have the image of a scene from `source`, if it is by the same tiles; its entry there."""
+        entry = known.scenes.get(name, {}) if known else {}
+        # Nodata is unknown where nothing is predicted, and where the journal's line was lost.
+        if entry.get("tiles") != tiles or entry.get("nodata") is None:
+            # An image of other tiles must be gone before the manifest claims it for these.
+            image_path(self.at, name).unlink(missing_ok=True)
+            return None
+        image = image_path(source, name)
+        if source != self.at and image.exists():
+            with naming(image_path(self.at, name)):
+                share(image, self.at)
+        return entry
 
     def is_missing(self, scene: SceneKey) -> bool:
         """Whether a scene is still to be predicted, in a folder that has been claimed."""
@@ -111,7 +164,7 @@ class MemberJob:
 
     def manifest(self) -> Manifest:
         """The folder's manifest."""
-        return read_manifest(self.folder, _REMEDY)
+        return read_manifest(self.at, _REMEDY)
 
     def add(self, reading: Reading, writer: Writer) -> int:
         """Predict a scene, or keep it until a batch is full; returns how many were predicted."""
@@ -146,6 +199,8 @@ class MemberJob:
     def finish(self) -> None:
         """Enter what every process did into the manifest, and check that nothing is missing.
 
+        A set that was made beside its folder takes its place.
+
         Raises:
             CheckError: a scene is neither predicted nor left out.
         """
@@ -157,15 +212,17 @@ class MemberJob:
         missing = [
             scene
             for scene, entry in scenes.items()
-            if entry["nodata"] is None or not image_path(self.folder, scene).exists()
+            if entry["nodata"] is None or not image_path(self.at, scene).exists()
         ]
         if missing:
             raise CheckError(
                 f"{self.folder}: {len(missing)} of {len(scenes)} scenes are missing, "
                 f"{missing[0]} first\n  predict again; existing images are kept"
             )
-        write_manifest(self.folder, manifest)
+        write_manifest(self.at, manifest)
         self._journal.clear()
+        if self.is_staged:
+            replace_folder(self.at, Path(os.path.realpath(self.folder)))
 
     def _find_intact(
         self, scenes: Mapping[SceneKey, Scene], manifest: Manifest
@@ -173,7 +230,7 @@ class MemberJob:
         """The scenes whose images are there, as they were predicted; names those that are not."""
 
         def look(scene: SceneKey) -> SceneKey | InputError | None:
-            path = image_path(self.folder, scene)
+            path = image_path(self.at, scene)
             if not path.exists():
                 return None
             try:
@@ -204,13 +261,11 @@ class MemberJob:
             scenes={},
         )
 
-    def _check_same(self, old: Manifest, new: Manifest) -> None:
-        problem = ""
-        if old.weights_sha256 != new.weights_sha256:
-            problem = "holds predictions by other weights"
-        elif old.input != new.input:
-            problem = f"holds predictions of {old.input}"
-        if problem:
+    def _check_same(self, new: Manifest) -> None:
+        """Refuse a folder with images of another set."""
+        if not manifest_path(self.folder).exists() or not any(image_paths(self.folder)):
+            return
+        if problem := _difference(read_manifest(self.folder, _REMEDY), new):
             remedy = "give --overwrite, or another folder with --predictions"
             raise BusyError(f"{self.folder}: {problem}\n  {remedy}")
 
@@ -233,5 +288,18 @@ class MemberJob:
         for reading, image in zip(batch, rgb, strict=True):
             key = reading.scene.key
             record = partial(self._journal.add_scene, key, reading.nodata, reading.sha256)
-            writer.put(image_path(self.folder, key), image, record)
+            writer.put(image_path(self.at, key), image, record)
         return len(batch)
+
+
+def _difference(old: Manifest, new: Manifest) -> str:
+    """Why images of one manifest cannot be used for the other; "" if they can."""
+    if old.weights_sha256 != new.weights_sha256:
+        return "holds predictions by other weights"
+    return f"holds predictions of {old.input}" if old.input != new.input else ""
+
+
+def _engines(manifest: Manifest) -> list[dict[str, Any]]:
+    if manifest.engines is None:
+        return [_UNKNOWN] if manifest.scenes else []
+    return manifest.engines

@@ -85,7 +85,7 @@ def predict(
         work: the folder of the table of pairs; engines are checked on its hold-out.
         engines: the folder of built engines.
         request: which engine to use.
-        overwrite: replace predictions by other weights or of other tiles.
+        overwrite: replace predictions by other weights or of other tiles, when all are made.
         advance: called with (done, total) over all members, for this process's share.
         report: takes a line about the engines.
         on_size: called with the height and width of the first tile, before anything is predicted.
@@ -118,6 +118,8 @@ def predict(
             for job in jobs:
                 locks.enter_context(lock(job.folder, restarted()))
                 job.claim(scenes, data, runs, overwrite and not restarted())
+                if job.is_staged:  # with this lock it takes its place
+                    locks.enter_context(lock(job.at))
 
         def choose_engine(job: MemberJob, size: tuple[int, int]) -> Engine:
             return choose(
@@ -132,12 +134,15 @@ def predict(
             )
 
         group.on_main(claim)
+        for job, staged in zip(jobs, group.broadcast([job.is_staged for job in jobs]), strict=True):
+            job.stage(bool(staged))
         missing = _share(group, jobs, scenes)
         unfinished = [job for job, count in zip(jobs, missing, strict=True) if count]
         _set_engines(group, unfinished, scenes, choose_engine)
         group.on_all(lambda: _infer(jobs, scenes, advance))
         for job in jobs:
             group.on_main(job.finish)
+            job.stage(False)
         result = _result(names, jobs, rejected, sum(missing))
         if not result.scenes:
             raise _nothing(data, result.rejected)

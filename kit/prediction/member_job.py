@@ -75,7 +75,12 @@ class MemberJob:
         self._waiting_eager: list[Reading] = []
 
     def claim(
-        self, scenes: Mapping[SceneKey, Scene], data: Path, runs: Path, overwrite: bool
+        self,
+        scenes: Mapping[SceneKey, Scene],
+        data: Path,
+        runs: Path,
+        overwrite: bool,
+        restarted: bool = False,
     ) -> None:
         """Make the folder, which the caller has locked, that of these weights and scenes.
 
@@ -91,11 +96,13 @@ class MemberJob:
             sweep(folder)
         new = self._new_manifest(data, runs)
         tiles = {str(key): sizes_and_times(scene.files) for key, scene in scenes.items()}
-        source, known = stage, self._known(stage, new, damaged=True)
+        source, known = stage, self._known(stage, new, begun=True)
         self.stage(known is not None)
         if not known:
             shutil.rmtree(stage, ignore_errors=True)
-            source, known = self.folder, None if overwrite else self._known(self.folder, new)
+            source = self.folder
+            # torchrun starts a process again with the same options: what it has made stays.
+            known = None if overwrite and not restarted else self._known(self.folder, new)
             if not (known or overwrite):
                 self._check_same(new)
             if any(image_paths(self.folder)) and (not known or would_lose(known, tiles)):
@@ -123,18 +130,20 @@ class MemberJob:
         """Whether the set is made beside its folder."""
         return self.at != self.folder
 
-    def _known(self, folder: Path, new: Manifest, *, damaged: bool = False) -> Manifest | None:
+    def _known(self, folder: Path, new: Manifest, *, begun: bool = False) -> Manifest | None:
         """What is known of the images in a folder, if the weights and the input are the same.
 
-        Where `damaged` is true, a manifest that cannot be read is as none.
+        Where `begun` is true, it is one of a next set: damaged, it is as none.
         """
+        if not manifest_path(folder).exists():
+            return None
         # If the weights could not be read, a manifest may be there without any image.
-        if not manifest_path(folder).exists() or not any(image_paths(folder)):
+        if not begun and not any(image_paths(folder)):
             return None
         try:
             found = read_manifest(folder, _REMEDY)
         except InputError:
-            if damaged:
+            if begun:
                 return None
             raise
         if _difference(found, new):

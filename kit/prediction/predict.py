@@ -117,7 +117,7 @@ def predict(
         def claim() -> None:
             for job in jobs:
                 locks.enter_context(lock(job.folder, restarted()))
-                job.claim(scenes, data, runs, overwrite and not restarted())
+                job.claim(scenes, data, runs, overwrite, restarted())
                 if job.is_staged:  # with this lock it takes its place
                     locks.enter_context(lock(job.at))
 

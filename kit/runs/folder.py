@@ -4,7 +4,6 @@ In: a variant, or a folder. Out: `config.json`, the run's settings and data; `me
 record a line; and whether the run is finished.
 """
 
-import shutil
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -43,7 +42,7 @@ _NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "hol
 _FREE = ("accumulate", "precision", "clip")
 
 
-def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) -> Variant:
+def claim(folder: Path, variant: Variant, pairs_sha256: str) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
     A run may resume with another precision, clip or accumulate, and with any other setting before
@@ -57,8 +56,6 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
         BusyError: it is the run of another configuration or of other data.
         InputError: its configuration cannot be read.
     """
-    if overwrite:
-        _clear(folder)
     foreign = saved(folder) and not any(folder.glob(f"{CHECKPOINTS}/step-*"))
     if foreign and not (folder / CONFIG).exists():
         raise BusyError(
@@ -88,17 +85,6 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str, overwrite: bool) ->
         record = {key: now.get(key, value) for key, value in old["variant"].items()}
     write_record(folder / CONFIG, FORMAT, {"variant": record, "pairs_sha256": pairs_sha256})
     return variant
-
-
-def _clear(folder: Path) -> None:
-    """Remove all but the lock, checkpoints first, so that none is resumed from afterwards."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.is_symlink():  # to a larger disk: keep the link
-            _clear(path)
-        elif path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != ".lock":
-            path.unlink()
 
 
 def saved(folder: Path) -> bool:

@@ -25,6 +25,7 @@ from kit.pairs.open_source import open_source
 from kit.pairs.source import WORKERS
 from kit.pairs.summary import SUMMARY
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
+from kit.runs import earlier
 from kit.runs import folder as folders
 from kit.runs.training_pairs import write_training_pairs
 from kit.training import checkpoint
@@ -66,7 +67,8 @@ def train(
         variant: model, losses, data set and schedule; or its name, as for `find_variant`.
         work: the folder that `prepare` wrote.
         runs: the folder of all runs; this one is `runs/<variant.name>`.
-        overwrite: train from the start even if the run exists.
+        overwrite: train from the start even if the run exists, which goes when the new one has
+            weights; if that ends before it has saved anything, it is there again.
         workers: threads that prepare batches ahead; 0 prepares each when it is needed.
         compile: compile the generator with torch.compile.
         watch: called with each record of `metrics.jsonl`.
@@ -98,8 +100,12 @@ def train(
         def claim() -> None:
             nonlocal variant
             held.enter_context(lock(folder, restarted(), patience()))
-            again = overwrite and not restarted()
-            variant = folders.claim(folder, asked, fingerprint(pairs), again)
+            held.callback(earlier.settle, folder)
+            if not restarted():
+                earlier.settle(folder)
+                if overwrite:
+                    earlier.set_aside(folder)
+            variant = folders.claim(folder, asked, fingerprint(pairs))
             write_training_pairs(folder, ((pair.radar, pair.optical) for pair in chosen))
             sweep(folder)
             sweep(folder / folders.SAMPLES)

@@ -14,6 +14,7 @@ from kit.distributed import PeerError
 from kit.errors import CheckError, InputError
 from kit.pairs.dataset import Sample, batches, epoch_order
 from kit.pairs.source import WORKERS
+from kit.runs import earlier
 from kit.runs.folder import CHECKPOINTS, sync_records
 from kit.training import checkpoint
 from kit.training.run_log import RunLog
@@ -162,6 +163,7 @@ class Trainer:
         if scores := self.validator.validate(self.state, self.signals):
             self.log.validation(scores, time.monotonic() - started)
         self._save()
+        self.setup.group.on_main(lambda: earlier.settle(self.setup.folder))
         self.log.validation_ended(time.monotonic() - started)
 
     def _not_finite(self, error: NotFiniteError) -> CheckError:

@@ -8,6 +8,7 @@ import pytest
 
 from kit.errors import BusyError, InputError
 from kit.files import write_json
+from kit.runs.earlier import set_aside
 from kit.runs.folder import (
     CONFIG,
     FORMAT,
@@ -35,7 +36,7 @@ def begin(folder: Path) -> None:
 
 
 def test_a_run_is_what_was_claimed(tmp_path: Path) -> None:
-    assert claim(tmp_path, SPADE, "abc", overwrite=False) == SPADE
+    assert claim(tmp_path, SPADE, "abc") == SPADE
     assert read_variant(tmp_path) == SPADE
     assert read_pairs_sha256(tmp_path) == "abc"
     assert json.loads((tmp_path / CONFIG).read_text())["format"] == FORMAT
@@ -46,26 +47,27 @@ def test_a_run_of_an_earlier_kit_goes_on_with_its_own_spectral_norm(tmp_path: Pa
     own = replace(SPADE, spectral_norm="torch")
     assert read_variant(tmp_path) == own
     for _ in range(2):  # the second time from a configuration of today's format
-        assert claim(tmp_path, own, "abc", overwrite=False) == own
+        assert claim(tmp_path, own, "abc") == own
     begin(tmp_path)
-    assert claim(tmp_path, SPADE, "abc", overwrite=False) == own
+    assert claim(tmp_path, SPADE, "abc") == own
 
 
 def test_typed_again_it_still_goes_on_with_its_own(tmp_path: Path) -> None:
     begin(tmp_path)
-    own = claim(tmp_path, SPADE, "abc", overwrite=False)
-    assert claim(tmp_path, SPADE, "abc", overwrite=False) == own
+    own = claim(tmp_path, SPADE, "abc")
+    assert claim(tmp_path, SPADE, "abc") == own
 
 
 def test_from_the_start_it_takes_todays(tmp_path: Path) -> None:
     begin(tmp_path)
-    assert claim(tmp_path, SPADE, "abc", overwrite=True) == SPADE
+    set_aside(tmp_path)
+    assert claim(tmp_path, SPADE, "abc") == SPADE
 
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:
     begin(tmp_path)
     with pytest.raises(BusyError, match="started with width=2, not 8; other data"):
-        claim(tmp_path, replace(SPADE, width=8), "def", overwrite=False)
+        claim(tmp_path, replace(SPADE, width=8), "def")
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "{", "{}", '{"variant": []}', "[" * 10**5])
@@ -78,7 +80,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, content: str) -> No
 
 
 def test_a_changed_configuration_is_noticed(tmp_path: Path) -> None:
-    claim(tmp_path, SPADE, "abc", overwrite=False)
+    claim(tmp_path, SPADE, "abc")
     path = tmp_path / CONFIG
     path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 2'))
     with pytest.raises(InputError, match=r"config\.json: damaged"):

@@ -16,7 +16,7 @@ from tests.helpers.variants import tiny
 def begin(runs: Path, name: str, *settings: str) -> Path:
     folder = runs / name
     folder.mkdir(parents=True)
-    claim(folder, tiny("p2phd1", f"name={name}", *settings), "x", False)
+    claim(folder, tiny("p2phd1", f"name={name}", *settings), "x")
     return folder
 
 

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 
+import kit.training.checkpoint
 import kit.training.train_step
 import kit.training.trainer
 import kit.training.validate
 import kit.training.validator
-from kit.errors import BusyError, CheckError, InputError
+from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.lock import lock
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
@@ -391,3 +392,20 @@ def test_the_gan_trains_a_discriminator(trained: Path) -> None:
     assert not (
         checkpoints(Path("runs/spade2/checkpoints"))[0] / "discriminator.safetensors"
     ).exists()
+
+
+def test_what_ends_before_it_has_saved_leaves_the_run_of_before(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def contents() -> dict[Path, bytes]:
+        found = [path for path in Path("runs/p2phd1").rglob("*") if path.is_file()]
+        return {path: path.read_bytes() for path in found if path.name != ".lock"}
+
+    def full(*rest: object) -> None:
+        raise OutputError("no space")
+
+    before = contents()
+    monkeypatch.setattr(kit.training.checkpoint, "write_tensors", full)
+    with pytest.raises(OutputError):
+        train(tiny("p2phd1", "seed=7"), work=Path("work"), runs=Path("runs"), overwrite=True)
+    assert contents() == before

@@ -279,12 +279,14 @@ KIT_EXPORT int kit_count(const Scenes* scenes, const Rule* rule, int64_t threads
 
 namespace {
 
-KIT_CLONES int64_t count_missing(const float* vv, const float* vh, int64_t pixels, bool& varied) {
+KIT_CLONES int64_t count_missing(const float* vv, const float* vh, int64_t pixels, float floor,
+                                 bool& varied) {
   int64_t missing = 0;
   uint8_t vv_varied = 0, vh_varied = 0;
   for (int64_t i = 0; i < pixels; ++i) {
     // x - x is 0 for a finite x alone.
-    missing += (vv[i] - vv[i] != 0) | (vh[i] - vh[i] != 0) | (vv[i] == 0) | (vh[i] == 0);
+    missing += (vv[i] - vv[i] != 0) | (vh[i] - vh[i] != 0) | (vv[i] == 0) | (vh[i] == 0) |
+               (vv[i] < floor) | (vh[i] < floor);
     vv_varied |= vv[i] != vv[0];
     vh_varied |= vh[i] != vh[0];
   }
@@ -294,14 +296,14 @@ KIT_CLONES int64_t count_missing(const float* vv, const float* vh, int64_t pixel
 
 }  // namespace
 
-// Pixels of radar scenes [N, 2, H, W] without a measurement in either polarisation; all, if one of
-// the polarisations is constant.
-KIT_EXPORT void kit_radar_nodata(const float* sar, int64_t scenes, int64_t pixels, int64_t threads,
-                                 int64_t* nodata) {
+// Pixels of radar scenes [N, 2, H, W] without a measurement in either polarisation, which is none
+// below `floor`; all, if one of the polarisations is constant.
+KIT_EXPORT void kit_radar_missing(const float* sar, int64_t scenes, int64_t pixels, float floor,
+                                  int64_t threads, int64_t* nodata) {
   parallel(scenes, threads, [&](int64_t scene) {
     const float* vv = sar + scene * 2 * pixels;
     bool varied = false;
-    const int64_t missing = count_missing(vv, vv + pixels, pixels, varied);
+    const int64_t missing = count_missing(vv, vv + pixels, pixels, floor, varied);
     nodata[scene] = varied ? missing : pixels;
   });
 }

@@ -12,10 +12,10 @@
 #include <vector>
 
 struct Tile {
-  std::int32_t status, height, width;
+  std::int32_t status, height, width, grid;
 };
 
-extern "C" void kit_read_tiles(const char* paths, std::int64_t count, std::int32_t kind,
+extern "C" void kit_read_plain(const char* paths, std::int64_t count, std::int32_t kind,
                                std::int64_t height, std::int64_t width, std::int64_t threads,
                                void* pixels, Tile* tiles);
 
@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       Tile tiles[2] = {};
       for (const int i : {0, 1}) {
         planes[i].assign(bytes + 2 * kGuard, 0xA5 + i);
-        kit_read_tiles(path.c_str(), 1, kind, height, width, 1, planes[i].data() + kGuard,
+        kit_read_plain(path.c_str(), 1, kind, height, width, 1, planes[i].data() + kGuard,
                        &tiles[i]);
         for (std::size_t k = 0; k < kGuard; ++k) {
           check(planes[i][k] == 0xA5 + i && planes[i][kGuard + bytes + k] == 0xA5 + i);

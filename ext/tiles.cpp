@@ -1,7 +1,7 @@
 // Reads plain TIFF tiles into planes; whatever is not plain is left to the caller, who has GDAL.
 //
 // In: paths, and the pixel type and size wanted. Out: packed planes, and a status for each path.
-// Taken are little-endian classic TIFFs with one uncompressed image of one sample in strips, and no
+// What declares a mask, a nodata value, a scale or an offset is not plain. Taken are little-endian classic TIFFs with one uncompressed image of one sample in strips, and no
 // tag but those below. What a header says is checked against the file's real size before use.
 
 #include <fcntl.h>
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <string>
 #include <vector>
 
 #include "compiler.hpp"
@@ -23,8 +24,9 @@ using std::int32_t;
 using std::int64_t;
 using std::uint8_t;
 
+// `grid` is a digest of what the file says of where it lies; 0 if that is nothing.
 struct Tile {
-  int32_t status, height, width;
+  int32_t status, height, width, grid;
 };
 
 namespace {
@@ -142,6 +144,7 @@ class File {
 
 struct Image {
   int64_t height = 0, width = 0, bits = 0, rows_per_strip = 0, format = 1;
+  uint32_t grid = 0;
   bool uncompressed = false, black_is_zero = false;
   Entry offsets, counts;
 
@@ -162,13 +165,37 @@ struct Image {
       case 274:                      // Orientation: the first row on top
       case 277:                      // SamplesPerPixel
       case 284: return number == 1;  // PlanarConfiguration
-      // Nothing about pixels: resolution, software, date, GeoTIFF's tags, GDAL's metadata. The
-      // description (270) is not among them: GDAL takes ImageJ's as an account of the pixels.
-      case 282: case 283: case 296: case 305: case 306:
-      case 33550: case 33922: case 34264: case 34735: case 34736: case 34737: case 42112:
-        return file.holds(entry);
+      // Nothing about pixels: resolution, software, date. The description (270) is not among them:
+      // GDAL takes ImageJ's as an account of the pixels.
+      case 282: case 283: case 296: case 305: case 306: return file.holds(entry);
+      // GeoTIFF's tags of a raster with north up. Another one has a matrix (34264).
+      case 33550: case 33922: case 34735: case 34736: case 34737: return place(entry, file);
+      case 42112: return plain_metadata(entry, file);
       default: return false;
     }
+  }
+  bool place(const Entry& entry, const File& file) {
+    std::vector<uint8_t> room;
+    const uint8_t* values = file.holds(entry) ? file.values(entry, room) : nullptr;
+    if (!values) return false;
+    constexpr uint32_t kPrime = 16777619;  // FNV-1a
+    grid = (grid ? grid : 2166136261u) ^ entry.tag;
+    for (int64_t i = 0; i < entry.bytes(); ++i) grid = (grid ^ values[i]) * kPrime;
+    grid |= 1;  // never 0
+    return true;
+  }
+  // Whether GDAL's metadata, which are XML, say nothing of what a number means. Reading them is
+  // GDAL's affair: whatever looks like it is not plain.
+  static bool plain_metadata(const Entry& entry, const File& file) {
+    std::vector<uint8_t> room;
+    const uint8_t* values = file.holds(entry) ? file.values(entry, room) : nullptr;
+    if (!values) return false;
+    std::string text(reinterpret_cast<const char*>(values), entry.bytes());
+    for (char& letter : text) letter |= 0x20;  // as if in small letters
+    for (const char* word : {"scale", "offset", "palette", "&"}) {
+      if (text.find(word) != text.npos) return false;
+    }
+    return true;
   }
   bool complete(int32_t kind) const {
     const bool typed = kind == kUint16 ? bits == 16 && format == 1 : bits == 32 && format == 3;
@@ -223,12 +250,13 @@ bool read_strips(const File& file, const Wanted& wanted, const Image& image, uin
 }
 
 Tile read_tile(const char* path, const Wanted& wanted, uint8_t* plane) {
-  constexpr Tile kNone{kNotRead, 0, 0};
+  constexpr Tile kNone{kNotRead, 0, 0, 0};
   File file(path);
   Image image;
   if (!file.read_head(plane, wanted.plane_bytes())) return kNone;
   if (!parse(file, wanted.kind, image)) return kNone;
-  Tile found{kOtherSize, static_cast<int32_t>(image.height), static_cast<int32_t>(image.width)};
+  Tile found{kOtherSize, static_cast<int32_t>(image.height), static_cast<int32_t>(image.width),
+             static_cast<int32_t>(image.grid)};
   if (image.height != wanted.height || image.width != wanted.width) {
     // The caller will make room for a tile of that size, so the file must have as many bytes.
     return image.height * image.width * wanted.pixel_bytes() < file.size() ? found : kNone;
@@ -242,7 +270,7 @@ Tile read_tile(const char* path, const Wanted& wanted, uint8_t* plane) {
 
 // Reads `count` tiles, each into its plane of [height, width] pixels. `paths` are joined,
 // each with its own NUL. Only a plane whose tile has status 0 holds pixels.
-KIT_EXPORT void kit_read_tiles(const char* paths, int64_t count, int32_t kind, int64_t height,
+KIT_EXPORT void kit_read_plain(const char* paths, int64_t count, int32_t kind, int64_t height,
                                int64_t width, int64_t threads, void* pixels, Tile* tiles) {
   const Wanted wanted{kind, height, width};
   std::vector<const char*> starts;

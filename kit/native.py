@@ -59,13 +59,34 @@ class RuleStruct(ctypes.Structure):
     )
 
 
+class LimitsStruct(ctypes.Structure):
+    """`struct Limits` of ext/values.cpp."""
+
+    _fields_ = (
+        ("floor", ctypes.c_float),
+        ("low", ctypes.c_float * 2),
+        ("strong", ctypes.c_float),
+        ("high", ctypes.c_uint16),
+        ("dark", ctypes.c_uint16),
+    )
+
+
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 _scenes, _rule = ctypes.POINTER(ScenesStruct), ctypes.POINTER(RuleStruct)
+_limits = ctypes.POINTER(LimitsStruct)
 _SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
     "kit_core": {
         "kit_count": (ctypes.c_int, [_scenes, _rule, _int64, _pointer, _pointer]),
-        "kit_radar_nodata": (None, [_pointer, _int64, _int64, _int64, _pointer]),
-        "kit_read_tiles": (
+        "kit_radar_missing": (
+            None,
+            [_pointer, _int64, _int64, ctypes.c_float, _int64, _pointer],
+        ),
+        "kit_radar_values": (None, [_pointer, _int64, _int64, _int64, _limits, _pointer]),
+        "kit_optical_values": (
+            None,
+            [_pointer, _int64, _int64, _int64, _int64, _limits, _pointer],
+        ),
+        "kit_read_plain": (
             None,
             [ctypes.c_char_p, _int64, _int32, _int64, _int64, _int64, _pointer, _pointer],
         ),

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 VV_RANGE = (-25.0, 0.0)
 VH_RANGE = (-32.5, 0.0)
 DN_RANGE = (0.0, 3000.0)
+# No radar measures less: below are fills such as -99, -9999, -32768 and the lowest float.
+BACKSCATTER_FLOOR = -90.0
 SCALING = {"vv_db": list(VV_RANGE), "vh_db": list(VH_RANGE), "dn": list(DN_RANGE)}
 UINT16_MAX = 65535  # is 1 where an image in [0, 1] is stored as uint16
 
@@ -25,9 +27,10 @@ Array = TypeVar("Array", NDArray[np.float32], "torch.Tensor")
 def radar_nodata(sar: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where a radar scene [2, H, W] in dB holds no measurement, as [H, W].
 
-    That is where a polarisation is NaN, infinite or exactly 0, and everywhere if one is constant.
+    That is where a polarisation is NaN, infinite, exactly 0 or below `BACKSCATTER_FLOOR`, and
+    everywhere if one is constant.
     """
-    missing = ~np.isfinite(sar) | (sar == 0)
+    missing = ~np.isfinite(sar) | (sar == 0) | (sar < BACKSCATTER_FLOOR)
     constant = sar.min(axis=(1, 2)) == sar.max(axis=(1, 2))
     result: NDArray[np.bool_] = (missing | constant[:, None, None]).any(axis=0)
     return result

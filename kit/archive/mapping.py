@@ -20,10 +20,11 @@ from kit.archive.layout import LAYOUTS
 from kit.archive.reader import name_danger
 from kit.errors import InputError
 from kit.files import read_json
+from kit.tiles.bands import read_stored
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
 from kit.tiles.netcdf import Plane
 from kit.tiles.reader import read_scene
-from kit.tiles.tiff import decode_tiff
+from kit.tiles.tiff import decode_tiff, honour_declared
 
 # The server of 2023 puts this folder before the names of submissions and of truths by itself.
 ROOT_2023 = LAYOUTS["2023"].root
@@ -153,11 +154,23 @@ def mapping_year(mapping: Any) -> str | None:
 
 
 def read_pixels(truth: Truth) -> NDArray[np.generic]:
-    """The pixels [3, H, W] of a truth as its files hold them."""
+    """The pixels [3, H, W] of a truth as its files hold them, which is what the server sees."""
+    return read_stored_and_meant(truth)[0]
+
+
+def read_stored_and_meant(truth: Truth) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """`read_pixels` of a truth, and red, green and blue by what its files declare of them.
+
+    In the latter, pixels that they declare invalid are 0 in all bands.
+    """
     first, *others = truth.paths
     if isinstance(first, Path) and not others:
-        return decode_tiff(first, first.read_bytes())
-    return read_scene("Sentinel2", truth.paths)
+        stored = decode_tiff(first, first.read_bytes())
+        return stored, honour_declared(first, stored)
+    meant = read_scene("Sentinel2", truth.paths)
+    # Where nothing is blank, nothing was declared to be.
+    whole = meant.any(axis=0).all()
+    return (meant if whole else read_stored("Sentinel2", truth.paths)), meant
 
 
 def _count_names(mapping: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Json, Quiet, Seed, Window, Work
+from kit.cli.options import AnyUnits, Json, Quiet, Seed, Strict, Window, Work, units_of
 from kit.files import WORK
 from kit.screening.rule import CloudRule
 from kit.tiles.rejection import REJECTED, tally
@@ -113,6 +113,8 @@ def screen(
         str | None,
         typer.Option(metavar="ADDRESS", help="A dask scheduler whose workers read the tiles."),
     ] = None,
+    strict: Strict = False,
+    any_units: AnyUnits = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -126,11 +128,19 @@ def screen(
     from kit.screening.table import SCENES
 
     emit = console.start(json, quiet)
-    rule = CloudRule(scale, threshold, min_area, dilate)
+    rule, units = CloudRule(scale, threshold, min_area, dilate), units_of(strict, any_units)
     with console.progress("screening", "looking for tiles") as advance:
         result = screen(
-            data, work, rule=rule, max_cloud=max_cloud, scheduler=scheduler, advance=advance
+            data,
+            work,
+            rule=rule,
+            max_cloud=max_cloud,
+            units=units,
+            scheduler=scheduler,
+            advance=advance,
         )
+    for line in result.doubts:
+        console.write(f"warning: {line}")
     tried = None
     if json or not quiet:
         with console.progress("trying other rules", "reading the table of scenes") as advance:
@@ -200,6 +210,8 @@ def prepare(
     dilate: Dilate = _RULE.dilate,
     max_cloud: MaxCloud = 0.0,
     seed: Seed = 0,
+    strict: Strict = False,
+    any_units: AnyUnits = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -207,7 +219,7 @@ def prepare(
     from kit.pairs.prepare import prepare
 
     emit = console.start(json, quiet)
-    rule = CloudRule(scale, threshold, min_area, dilate)
+    rule, units = CloudRule(scale, threshold, min_area, dilate), units_of(strict, any_units)
     with console.progress("screening", "looking for tiles") as advance:
         summary = prepare(
             data,
@@ -218,6 +230,7 @@ def prepare(
             holdout=holdout,
             split_by=split.value,
             seed=seed,
+            units=units,
             advance=advance,
             report=lambda line: console.write(f"warning: {line}"),
         )
@@ -238,6 +251,7 @@ def _show_summary(summary: "Summary", work: Path) -> None:
     ]
     console.table("Data", ("", "number"), rows)
     _show_rejected(summary.dropped, work)
+    console.write(_clipped_text(summary.clipped))
     from kit.archive.layout import size_warning
 
     for size in summary.sizes:
@@ -248,6 +262,14 @@ def _show_summary(summary: "Summary", work: Path) -> None:
             "no hold-out: a fifth of Dataset-2 is less than one pair; no variant can be validated"
         )
     console.write("next: kit train spade2; or kit pack first, to train from a few large files")
+
+
+def _clipped_text(shares: Mapping[str, float]) -> str:
+    """How much of the values networks do not tell apart."""
+    from kit.tiles.units import RANGES
+
+    clipped = " and ".join(f"{share:.1%} of {kind} values" for kind, share in shares.items())
+    return f"networks see {RANGES}: that clips {clipped}"
 
 
 def _show_rejected(reasons: Mapping[str, int], work: Path) -> None:

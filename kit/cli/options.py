@@ -1,9 +1,12 @@
 """The options that several files of commands share, each with its one help text."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from kit.tiles.units import Units
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
@@ -14,4 +17,17 @@ Predictions = Annotated[Path, typer.Option(help="The folder of predictions.")]
 Submissions = Annotated[Path, typer.Option(help="The folder of archives.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Say what each measure is.")]
 Window = Annotated[int, typer.Option(min=0, help="Most days between radar and optical scene.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop at anything that speaks against dB or DN.")
+]
+AnyUnits = Annotated[
+    bool, typer.Option("--any-units", help="Take pixels for dB and DN, whatever their values are.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
+
+
+def units_of(strict: bool, any_units: bool) -> "Units":
+    """What is to become of doubts about units, by two options of which one may be given."""
+    if strict and any_units:
+        raise typer.BadParameter("--strict and --any-units cannot be combined")
+    return "strict" if strict else "any" if any_units else "check"

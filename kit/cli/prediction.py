@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli import console
-from kit.cli.options import Json, Overwrite, Predictions, Quiet, Runs, Work
+from kit.cli.options import (
+    AnyUnits,
+    Json,
+    Overwrite,
+    Predictions,
+    Quiet,
+    Runs,
+    Strict,
+    Work,
+    units_of,
+)
 from kit.engines.request import Request
 from kit.files import ENGINES, PREDICTIONS, RUNS, WORK
 
@@ -118,6 +128,8 @@ def predict(
     tolerance: Tolerance = _REQUEST.tolerance,
     fallback: Fallback = False,
     overwrite: Overwrite = False,
+    strict: Strict = False,
+    any_units: AnyUnits = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -138,6 +150,7 @@ def predict(
             work=work,
             engines=engines,
             request=Request(backend, precision, tolerance, fallback),
+            units=units_of(strict, any_units),
             overwrite=overwrite,
             advance=advance,
             report=console.write,
@@ -159,6 +172,8 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
         f"{folder}: {result.scenes} scenes by {', '.join(result.members)}; "
         f"{result.done} images predicted, {result.skipped} already there"
     )
+    for line in result.doubts:
+        console.write(f"warning: {line}")
     for variant, engines in result.engines.items():
         console.write(f"{variant}: predicted by {' and '.join(map(_engine, engines))}")
     for scene, share in result.nodata.items():

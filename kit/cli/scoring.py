@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Explain, Json, Predictions, Quiet, Window
+from kit.cli.options import (
+    AnyUnits,
+    Explain,
+    Json,
+    Predictions,
+    Quiet,
+    Strict,
+    Window,
+    units_of,
+)
 from kit.cli.scores import show_advice, show_passed_over, show_report
 from kit.errors import BusyError, InputError, OutputError
 from kit.files import PREDICTIONS
@@ -73,6 +82,8 @@ def score(
     ] = False,
     predictions: Predictions = PREDICTIONS,
     explain: Explain = False,
+    strict: Strict = False,
+    any_units: AnyUnits = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -103,8 +114,15 @@ def score(
         check_table(per_scene)
     with console.progress("scoring", "looking for truths") as advance:
         report = score(
-            archive, truth, window_days=window_days, predictions=predictions, advance=advance
+            archive,
+            truth,
+            window_days=window_days,
+            units=units_of(strict, any_units),
+            predictions=predictions,
+            advance=advance,
         )
+    for doubt in report.doubts:
+        console.write(f"warning: {doubt}")
     emit(report.as_dict())
     show_report(report, explain)
     if per_scene:

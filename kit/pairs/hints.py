@@ -60,8 +60,9 @@ def _missing(sensor: str, found: Measured) -> tuple[str, str]:
         problem = f"no {name} scene is complete: {count} of {len(lost)} have no {band}"
         return problem, f"export {band} too: a scene needs {', '.join(BANDS[sensor])}"
     if lost:
-        problem = f"no {name} scene can be read ({tally_text(kinds)}): {lost[0].reason}"
-        return problem, "fetch its tiles again"
+        first = next(item for item in lost if item.kind == next(iter(kinds)))
+        problem = f"no {name} scene can be read ({tally_text(kinds)}): {first.reason}"
+        return problem, "fetch its tiles again, or mend them"
     if alike := difflib.get_close_matches(sensor, found.others, cutoff=0.75):
         count = found.others[alike[0]]
         return f"no tile of {sensor}, but {count} of {alike[0]}", f"rename them to {sensor}_..."
@@ -74,7 +75,13 @@ def _missing(sensor: str, found: Measured) -> tuple[str, str]:
 
 def _unpaired(screened: Sequence[Screened], rejected: Sequence[Rejection]) -> str:
     """What would help where no optical scene has a radar scene."""
-    kinds = ("no radar in the window", "no radar at the place", "sizes differ", "radar nodata")
+    kinds = (
+        "no radar in the window",
+        "no radar at the place",
+        "sizes differ",
+        "grids differ",
+        "radar nodata",
+    )
     counts = Counter(item.kind for item in rejected if item.kind in kinds)
     kind = counts.most_common(1)[0][0] if counts else ""
     if kind == "no radar in the window":
@@ -83,6 +90,8 @@ def _unpaired(screened: Sequence[Screened], rejected: Sequence[Rejection]) -> st
         return f"the nearest are {days} days apart: --window-days {days} or more" if days else ""
     if kind == "sizes differ":
         return "export the tiles of both sensors at one size"
+    if kind == "grids differ":
+        return "warp the tiles of both sensors onto one grid"
     if kind == "radar nodata":
         return "add radar scenes that cover their tiles: those with nodata make no pair"
     place = {row.scene.sensor: row.scene.key for row in screened}

@@ -60,6 +60,8 @@ def pair(
         elif (radar.height, radar.width) != (row.height, row.width):
             reason = f"{row.height}x{row.width}, its radar {radar.height}x{radar.width}"
             rejected.append(Rejection(name, "sizes differ", reason))
+        elif reason := _apart(row, radar):
+            rejected.append(Rejection(name, "grids differ", reason))
         else:
             pairs.append(_join(radar, row, max_cloud))
     return tuple(pairs), tuple(rejected)
@@ -112,6 +114,13 @@ def _nearest(row: Screened, radars: list[Screened]) -> Screened | None:
     after = bisect.bisect_left(radars, _date(row), key=_date)
     around = radars[max(after - 1, 0) : after + 1]
     return min(around, key=lambda radar: abs(_date(radar) - _date(row)))
+
+
+def _apart(row: Screened, radar: Screened) -> str:
+    """How the grid of a scene differs from that of its radar; "" if it does not, or is unknown."""
+    if row.grid is None or radar.grid is None:
+        return ""
+    return row.grid.mismatch(radar.grid, row.height, row.width)
 
 
 def _join(radar: Screened, optical: Screened, max_cloud: float) -> Pair:

@@ -20,6 +20,7 @@ from kit.screening.rule import CloudRule
 from kit.screening.screen import measure_all
 from kit.screening.table import SCENES, read_screened
 from kit.tiles.rejection import FAILED, REJECTED, write_rejected
+from kit.tiles.units import Units
 
 _RULE = CloudRule()
 
@@ -34,17 +35,19 @@ def prepare(
     holdout: int = 1000,
     split_by: Literal["blocks", "random"] = "blocks",
     seed: int = 0,
+    units: Units = "check",
     advance: Advance | None = None,
     report: Report = lambda _: None,
 ) -> Summary:
     """Index and screen the tiles, make pairs, set the hold-out aside, and write the tables.
 
     All tables are replaced, or none. `report` takes a line about a data set or a hold-out that is
-    empty.
+    empty, and about units that are doubtful; `units` says what becomes of those.
 
     Raises:
         InputError: no tiles, no readable scene or no pair within the window, where `failed.csv`
-            lists what was left out; or a hold-out that leaves none to train on.
+            lists what was left out; a hold-out that leaves none to train on; or values that are
+            not dB and DN.
         BusyError: another process prepares into the same folder.
         OutputError: a table cannot be written.
     """
@@ -58,7 +61,7 @@ def prepare(
     with lock(work):
         found = measure_all(data, work, rule, None, advance)
         with together(work) as new:
-            screening = found.write(new, max_cloud)
+            screening = found.write(new, max_cloud, units)
             screened = tuple(read_screened(new(SCENES)))
             pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
             rejected = (*found.rejected, *lonely)
@@ -71,6 +74,8 @@ def prepare(
             write_pairs(new(PAIRS), pairs)
             write_summary(new(SUMMARY), summary, pairs, data, settings)
         found.finish()
+    for line in screening.doubts:
+        report(line)
     for line in warnings(pairs, outside_dataset2(pairs), rule, holdout):
         report(line)
     return summary

@@ -20,7 +20,8 @@ class Summary:
     """How many scenes and pairs there are, and how many were dropped, by reason.
 
     `train1` and `train2` are the pairs of Dataset-1 and Dataset-2 that training may see; `sizes`
-    counts the pairs by height and width, such as "256x256".
+    counts the pairs by height and width, such as "256x256"; `clipped` is that of
+    `kit.screening.screen.Screening`.
     """
 
     scenes_s1: int
@@ -32,6 +33,7 @@ class Summary:
     train1: int
     train2: int
     sizes: dict[str, int]
+    clipped: dict[str, float]
     dropped: dict[str, int]
 
 
@@ -49,6 +51,7 @@ def summarise(
         train1=sum(pair.dataset1 and pair.split == "train" for pair in pairs),
         train2=sum(pair.dataset2 and pair.split == "train" for pair in pairs),
         sizes=dict(Counter(f"{pair.height}x{pair.width}" for pair in pairs)),
+        clipped=screening.clipped,
         dropped=tally(rejected) | outside_dataset2(pairs) | _buffer(pairs),
     )
 

@@ -24,6 +24,7 @@ from kit.prediction.image import digest, encode_image
 from kit.scaling import quantize, radar_nodata, scale_radar
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
+from kit.tiles.values import count_values
 
 AHEAD = 16
 # More than two gain little where files are cached, and much where a file has a long latency.
@@ -36,12 +37,14 @@ class Reading:
     """A scene's radar [2, H, W] in [0, 1], and `nodata`, the share of its pixels without data.
 
     `sha256` is a digest of the radar: whatever changes in the tiles and reaches the network.
+    `values` are its counts [7] by `kit.tiles.values`.
     """
 
     scene: Scene
     radar: NDArray[np.float32]
     nodata: float
     sha256: str
+    values: NDArray[np.int64]
 
 
 def readings(
@@ -104,7 +107,8 @@ def _read(scene: Scene) -> Reading | InputError:
         return error
     nodata = radar_nodata(sar)
     radar = scale_radar(sar, nodata)
-    return Reading(scene, radar, float(nodata.mean()), array_sha256(radar))
+    values = count_values("Sentinel1", sar[None])[0]
+    return Reading(scene, radar, float(nodata.mean()), array_sha256(radar), values)
 
 
 def _write(path: Path, rgb: NDArray[np.float32], before: Callable[[str], object]) -> None:

@@ -9,7 +9,7 @@ each process predicts its share of the scenes.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
+from kit.tiles.units import RadarWatch, Units
 from kit.variants import ensemble_members
 
 # A process may wait long for the one that has most scenes to predict.
@@ -59,6 +60,8 @@ class Prediction:
     """Tiles and scenes that were left out."""
     engines: dict[str, list[dict[str, Any]]]
     """For each member `Engine.describe` of every engine that predicted a scene of it."""
+    doubts: tuple[str, ...] = ()
+    """Lines about the units of the scenes that this process has read."""
 
 
 def predict(
@@ -70,6 +73,7 @@ def predict(
     work: AnyPath = WORK,
     engines: AnyPath = ENGINES,
     request: Request = _ANY,
+    units: Units = "check",
     overwrite: bool = False,
     advance: Advance | None = None,
     report: Report = lambda _: None,
@@ -85,14 +89,15 @@ def predict(
         work: the folder of the table of pairs; engines are checked on its hold-out.
         engines: the folder of built engines.
         request: which engine to use.
+        units: what becomes of doubts about the units of tiles.
         overwrite: replace predictions by other weights or of other tiles, when all are made.
         advance: called with (done, total) over all members, for this process's share.
         report: takes a line about the engines.
         on_size: called with the height and width of the first tile, before anything is predicted.
 
     Raises:
-        InputError: a member is not trained, `data` holds no complete and readable radar scene, or
-            no engine meets the request.
+        InputError: a member is not trained, `data` holds no complete and readable radar scene, no
+            engine meets the request, or tiles do not hold dB.
         CheckError: an engine changes the MAE too much, or an output is not finite.
         BusyError: the folder holds predictions by other weights or of other tiles.
     """
@@ -139,7 +144,9 @@ def predict(
         missing = _share(group, jobs, scenes)
         unfinished = [job for job, count in zip(jobs, missing, strict=True) if count]
         _set_engines(group, unfinished, scenes, choose_engine)
-        group.on_all(lambda: _infer(jobs, scenes, advance))
+        watch = RadarWatch(data, units)
+        group.on_all(lambda: _infer(jobs, scenes, watch, advance))
+        doubts = group.on_all(watch.finish)
         for job in jobs:
             group.on_main(job.finish)
             job.stage(False)
@@ -147,7 +154,7 @@ def predict(
         if not result.scenes:
             raise _nothing(data, result.rejected)
         group.on_main(lambda: write_last(predictions, ensemble, names, result.rejected))
-    return result
+    return replace(result, doubts=doubts)
 
 
 def _share(
@@ -186,7 +193,10 @@ def _set_engines(
 
 
 def _infer(
-    jobs: Sequence[MemberJob], scenes: Mapping[SceneKey, Scene], advance: Advance | None
+    jobs: Sequence[MemberJob],
+    scenes: Mapping[SceneKey, Scene],
+    watch: RadarWatch,
+    advance: Advance | None,
 ) -> None:
     """Predict this process's share: each scene is read once, for all members."""
     todo = [scene for key, scene in scenes.items() if any(key in job.todo for job in jobs)]
@@ -196,6 +206,8 @@ def _infer(
     ahead = max([AHEAD, *(2 * job.engine.batch for job in jobs if job.engine)])
     with Writer(ahead) as writer, closing(readings(todo, ahead)) as found_scenes:
         for scene, found in found_scenes:
+            if not isinstance(found, InputError):
+                watch.add(found.values)
             for job in jobs:
                 if isinstance(found, InputError):
                     job.reject(scene, scene.unreadable(found.brief))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.archive.mapping import SarInput, Truth, read_pixels, scene_in
+from kit.archive.mapping import SarInput, Truth, read_stored_and_meant, scene_in
 from kit.archive.reader import to_unit
 from kit.errors import InputError
 from kit.metrics import MEASURES, errors, mae, mse
@@ -53,17 +53,22 @@ class ImageScore:
 
 
 class TrueImage(NamedTuple):
-    """A truth: in [0, 1], where it holds data, and as the server stretches it."""
+    """A truth: in [0, 1], where it holds data, as the server stretches it, and in its own unit."""
 
     truth: Truth
     unit: Image
     valid: NDArray[np.bool_]
     stretched: Image
+    pixels: Image
 
 
 def read_truth(truth: Truth, target: str) -> TrueImage:
-    """Read a truth; tiles and uint16 images hold DN, other images are in [0, 1] or 0 to 255."""
-    pixels = read_pixels(truth)
+    """Read a truth; tiles and uint16 images hold DN, other images are in [0, 1] or 0 to 255.
+
+    What its files declare of nodata and of colours holds for the kit's own measures; the server
+    looks at the numbers alone.
+    """
+    stored, pixels = read_stored_and_meant(truth)
     if pixels.dtype == np.uint16:
         unit: Image = scale_optical(pixels.astype(np.uint16, copy=False), target)
     else:
@@ -72,7 +77,7 @@ def read_truth(truth: Truth, target: str) -> TrueImage:
     valid = (pixels != 0).any(axis=0)
     if not valid.any():
         raise InputError(str(truth.paths[0]), "is nodata everywhere", remedy="leave this truth out")
-    return TrueImage(truth, unit, valid, stretch(pixels))
+    return TrueImage(truth, unit, valid, stretch(stored), pixels)
 
 
 def measure_input(

@@ -24,10 +24,12 @@ from kit.prediction.members import Member, average_scene
 from kit.progress import Advance
 from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
+from kit.scoring.doubts import Values
 from kit.scoring.images import Image, ImageScore, measure_input, read_truth
 from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report, Row, Variation
 from kit.scoring.truth import load_truth
+from kit.tiles.units import Units, settle
 
 Source = Callable[[str, Image], Image]
 """From a name and the archive's image of that name, to the image that a row scores.
@@ -42,6 +44,7 @@ def score(
     truth: AnyPath,
     *,
     window_days: int = 7,
+    units: Units = "check",
     predictions: AnyPath | None = PREDICTIONS,
     advance: Advance | None = None,
 ) -> Report:
@@ -55,11 +58,13 @@ def score(
         truth: Sentinel-2 tiles or the server's mapping, as `kit.scoring.truth.load_truth` takes
             them.
         window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
+        units: what becomes of doubts about units.
         predictions: where to look for the members' predictions; None for no rows of members.
         advance: called with the truths examined, then the SAR inputs scored, and their number.
 
     Raises:
-        InputError: the archive, the truth or an image is not usable; says which.
+        InputError: the archive, the truth or an image is not usable; says which. Or `units` is
+            "strict", and there is a doubt.
     """
     archive, truth = Path(archive), Path(truth)
     predictions = Path(predictions) if predictions else None
@@ -82,6 +87,8 @@ def score(
         absent=made_from.absent,
         scenes=manifest.scenes,
     )
+    doubts = () if units == "any" else report.doubts
+    settle(truth, doubts, units)
     made = Packaging(
         variants=manifest.variants,
         averaging=manifest.averaging,
@@ -89,7 +96,8 @@ def score(
         layout=manifest.layout,
         expected=manifest.expected,
     )
-    return advised(dataclasses.replace(report, passed_over=contents.passed_over), made)
+    report = dataclasses.replace(report, passed_over=contents.passed_over, doubts=doubts)
+    return advised(report, made)
 
 
 def compare(
@@ -182,11 +190,16 @@ def compare_images(
     Raises:
         InputError: an image or a truth is not usable; says which.
     """
+    values = Values()
     found = {name: _Found(source) for name, source in sources.items()}
     extra = {name: _Found(source) for name, source in (hidden or {}).items()}
     for done, sar in enumerate(truth.inputs, 1):
         truths = [read_truth(true, target) for true in sar.truths]
         images = {name: read(name) for name in sar.submissions}
+        for true in truths:
+            values.add_truth(true.pixels)
+        for image in images.values():
+            values.add_image(image)
         for row, part in (*found.items(), *extra.items()):
             shown = {name: part.source(name, image) for name, image in images.items()}
             official, scored = measure_input(row, sar, truths, shown)
@@ -200,6 +213,7 @@ def compare_images(
         hidden=tuple(part.row(name) for name, part in extra.items()),
         images=tuple(image for part in found.values() for image in part.images),
         inputs=truth.inputs,
+        doubts=values.doubts(),
     )
 
 

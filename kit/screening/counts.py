@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kit import native
 from kit.errors import InputError
-from kit.scaling import radar_nodata
+from kit.scaling import BACKSCATTER_FLOOR, radar_nodata
 from kit.screening.rule import NO_PEAK, CloudRule, cloud_mask, peak
 
 if TYPE_CHECKING:
@@ -294,8 +294,8 @@ def count_radar_nodata(
         return np.array([np.count_nonzero(radar_nodata(scene)) for scene in sar], np.int64)
     sar = np.require(sar, requirements=("C", "A"))
     nodata = np.empty(len(sar), np.int64)
-    pixels = sar.shape[2] * sar.shape[3]
-    library.kit_radar_nodata(
-        sar.ctypes.data, len(sar), pixels, threads or native.cores(), nodata.ctypes.data
+    pixels, threads = sar.shape[2] * sar.shape[3], threads or native.cores()
+    library.kit_radar_missing(
+        sar.ctypes.data, len(sar), pixels, BACKSCATTER_FLOOR, threads, nodata.ctypes.data
     )
     return nodata

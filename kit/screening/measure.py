@@ -14,12 +14,15 @@ import kit
 from kit.errors import InputError
 from kit.screening.counts import COLUMNS, count_radar_nodata, count_with_peaks
 from kit.screening.rule import NO_PEAK, CloudRule
+from kit.tiles.bands import scene_grid
 from kit.tiles.netcdf import Plane
 from kit.tiles.reader import Batch, Reader
+from kit.tiles.values import VALUES, count_values
 
-_INTEGERS = ("height", "width", *COLUMNS, "peak")
+_INTEGERS = ("height", "width", *COLUMNS, "peak", *VALUES)
 _FIELDS: dict[str, pa.DataType] = dict.fromkeys(_INTEGERS, pa.int64())
-SCHEMA = pa.schema(_FIELDS | {"problem": pa.string()})
+SCHEMA = pa.schema(_FIELDS | {"grid": pa.string(), "problem": pa.string()})
+_VALID, _NODATA, _PEAK = (_INTEGERS.index(name) for name in ("valid", "nodata", "peak"))
 
 
 def measure(
@@ -39,9 +42,10 @@ def measure(
         version: of the kit that asks; a worker with another one refuses.
 
     Returns:
-        A table of `SCHEMA`, pixels in each column but the last. `peak` is that of
-        `kit.screening.counts.count_with_peaks`. A radar scene has nodata alone; the rest is 0 and
-        `NO_PEAK`.
+        A table of `SCHEMA`, pixels in its first columns. `peak` is that of
+        `kit.screening.counts.count_with_peaks`; after it come the counts of `kit.tiles.values`, and
+        `grid`, where the scene says that it lies. A radar scene has no clouds: these are 0, and
+        `peak` is `NO_PEAK`.
 
     Raises:
         InputError: this worker's kit has another version.
@@ -51,16 +55,25 @@ def measure(
         raise InputError("kit", problem, remedy="install the same version everywhere")
     values = np.zeros((len(files), len(_INTEGERS)), np.int64)
     problems: list[str | None] = [None] * len(files)
+    grids: list[str | None] = [None] * len(files)
     reader = Reader(threads)
     for start, batches, errors in reader.read_all(sensor, files):
         for batch in batches:
             rows = np.array(batch.indices) + start
             values[rows] = _count(sensor, batch, rule, threads)
+            for index in np.array(batch.indices)[np.array(batch.placed)].tolist():
+                try:
+                    grid = scene_grid(files[start + index])
+                except InputError as failed:  # replaced since its pixels were read
+                    errors[index] = failed
+                else:
+                    grids[start + index] = str(grid) if grid else None
         for index, error in errors.items():
             problems[start + index] = error.brief
     unread = np.array([problem is not None for problem in problems], dtype=bool)
     columns = [pa.array(values[:, i], mask=unread) for i in range(len(_INTEGERS))]
-    return pa.table([*columns, pa.array(problems, pa.string())], schema=SCHEMA)
+    texts = [pa.array(column, pa.string()) for column in (grids, problems)]
+    return pa.table([*columns, *texts], schema=SCHEMA)
 
 
 def _count(sensor: str, batch: Batch, rule: CloudRule, threads: int) -> NDArray[np.int64]:
@@ -69,12 +82,12 @@ def _count(sensor: str, batch: Batch, rule: CloudRule, threads: int) -> NDArray[
     n, _, height, width = pixels.shape
     rows = np.zeros((n, len(_INTEGERS)), np.int64)
     rows[:, 0], rows[:, 1] = height, width
-    valid, nodata = (_INTEGERS.index(name) for name in ("valid", "nodata"))
+    rows[:, _PEAK + 1 :] = count_values(sensor, pixels, threads=threads)
     if sensor == "Sentinel1":
-        rows[:, nodata] = count_radar_nodata(pixels, threads=threads)
-        rows[:, valid] = height * width - rows[:, nodata]
-        rows[:, -1] = NO_PEAK
+        rows[:, _NODATA] = count_radar_nodata(pixels, threads=threads)
+        rows[:, _VALID] = height * width - rows[:, _NODATA]
+        rows[:, _PEAK] = NO_PEAK
         return rows
     rgb, qa60 = pixels[:, :3], pixels[:, 3]
-    rows[:, 2:-1], rows[:, -1] = count_with_peaks(rgb, qa60, rule, threads=threads)
+    rows[:, 2:_PEAK], rows[:, _PEAK] = count_with_peaks(rgb, qa60, rule, threads=threads)
     return rows

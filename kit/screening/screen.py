@@ -27,12 +27,14 @@ from kit.screening.executor import Workers, workers
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.measure import measure
 from kit.screening.rule import CloudRule
+from kit.screening.seen import Seen
 from kit.screening.store import Part, Store
 from kit.screening.table import RATIOS, SCENES, dataset1, row_groups, write_screened
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
 from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, tally_text, write_rejected
 from kit.tiles.scenes import Scene
+from kit.tiles.units import Units, settle
 
 PART = 2048
 _RULE = CloudRule()
@@ -46,7 +48,9 @@ class Screening:
     """What a run found: readable scenes of each sensor, how many of them it read, what it left out.
 
     `dataset1` are the optical scenes without nodata and QA60 cloud, `dataset2` those of them that
-    the heuristic keeps; pairs are not counted here.
+    the heuristic keeps; pairs are not counted here. `clipped` is the share of the values of radar,
+    and of cloudless optical scenes, that lie outside the ranges of networks; `doubts` are lines
+    about units (see `kit.tiles.units`).
     """
 
     scenes_s1: int
@@ -56,6 +60,8 @@ class Screening:
     measured: int
     parts: int
     rejected: tuple[Rejection, ...]
+    clipped: dict[str, float]
+    doubts: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: what was left out as a number for each kind of reason."""
@@ -69,6 +75,7 @@ def screen(
     *,
     rule: CloudRule = _RULE,
     max_cloud: float = 0.0,
+    units: Units = "check",
     scheduler: str | None = None,
     advance: Advance | None = None,
 ) -> Screening:
@@ -81,12 +88,14 @@ def screen(
         work: the folder of tables.
         rule: the cloud rule.
         max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
+        units: what becomes of doubts about units.
         scheduler: the address of a dask.distributed scheduler whose workers see the same paths;
             threads of this process if None.
         advance: called with (done, total) during the work; total is 0 while the folder is listed.
 
     Raises:
-        InputError: no tiles, an address where no workers are, or workers without the tiles.
+        InputError: no tiles, an address where no workers are, or workers without the tiles; or
+            values that are not dB and DN.
         BusyError: another process screens into the same folder.
         OutputError: a table cannot be written.
     """
@@ -94,7 +103,7 @@ def screen(
     with lock(work):
         measured = measure_all(data, work, rule, scheduler, advance)
         with together(work) as new:
-            result = measured.write(new, max_cloud)
+            result = measured.write(new, max_cloud, units)
         measured.finish()
     return result
 
@@ -115,16 +124,18 @@ class Measured:
     others: Mapping[str, int]
     measured: int
 
-    def write(self, new: Callable[[str], Path], max_cloud: float) -> Screening:
+    def write(self, new: Callable[[str], Path], max_cloud: float, units: Units) -> Screening:
         """Write the tables; `new` gives the place of each, as `kit.files.together` does.
 
         Raises:
-            InputError: no scene could be read; `failed.csv` says why.
+            InputError: no scene could be read, and `failed.csv` says why; or the units are wrong.
             OutputError: a table cannot be written.
         """
         write_screened(new(SCENES), self.parts)
         write_rejected(new(REJECTED), self.rejected)
-        result = _result(new(SCENES), max_cloud, self)
+        seen = Seen.of(self.parts)
+        doubts = settle(self.data, seen.doubts(), units)
+        result = _result(new(SCENES), max_cloud, self, seen, doubts)
         if not result.scenes_s1 + result.scenes_s2:
             write_rejected(self.work / FAILED, self.rejected)
             problem = f"no scene could be read ({tally_text(tally(self.rejected))})"
@@ -260,7 +271,9 @@ def _merge(known: _Rows, fresh: pa.Table) -> pa.Table:
     return pa.concat_tables([fresh, pa.Table.from_pylist(held, MEASURES)]).take(order)
 
 
-def _result(table: Path, max_cloud: float, found: Measured) -> Screening:
+def _result(
+    table: Path, max_cloud: float, found: Measured, seen: Seen, doubts: tuple[str, ...]
+) -> Screening:
     scenes = dataset1_size = dataset2_size = optical = 0
     for group in row_groups(table, [*RATIOS, "cloud_ratio"]):
         clear = dataset1(group)
@@ -276,4 +289,6 @@ def _result(table: Path, max_cloud: float, found: Measured) -> Screening:
         measured=found.measured,
         parts=len(found.parts),
         rejected=found.rejected,
+        clipped=seen.clipped(),
+        doubts=doubts,
     )

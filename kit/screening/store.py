@@ -2,8 +2,8 @@
 
 In: the scenes of a part, what their tiles are on disk now, and the rule. Out: the part's
 file, and which rows of earlier files still hold: those whose tiles have the same paths, sizes and
-times, and whose counts the rule would not change. A row with a problem never holds. A damaged file
-is treated as missing.
+times (of their content, and of their status), and whose counts the rule would not change. A row
+with a problem never holds. A damaged file is treated as missing.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from kit.half_written import sweep
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.rule import CloudRule
 from kit.seal import open_table, write_table
-from kit.tiles.fingerprint import sizes_and_times
+from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
 from kit.tiles.scenes import Scene
 
-_FORMAT = "1"  # of what is measured: with another one, all is measured again
+_FORMAT = "2"  # of what is measured: with another one, all is measured again
 _SEALED = 2
 _FACTS = {"state", "rule", "problems", "first", "last"}
 _SCENES = {
@@ -40,7 +40,9 @@ _SCENES = {
     "paths": pa.list_(pa.string()),
     "sizes": pa.list_(pa.int64()),
     "modified_ns": pa.list_(pa.int64()),
+    "changed_ns": pa.list_(pa.int64()),
 }
+_TILES = ("paths", "sizes", "modified_ns", "changed_ns")
 _SCHEMA = pa.schema([*_SCENES.items(), *MEASURES])
 
 
@@ -48,16 +50,15 @@ _SCHEMA = pa.schema([*_SCENES.items(), *MEASURES])
 class Part:
     """Consecutive scenes of one sensor, with their tiles as they are on disk now.
 
-    `sizes` and `times` are [scenes, bands], in bytes and in nanoseconds since 1970, `ABSENT` both
-    where there is no file. `name` is that of the part's file: its number and a digest of its
-    scenes. `state` is a digest of all that its rows follow from, but for the rule.
+    `states` are those of `kit.tiles.fingerprint`, [scenes, bands, 3]. `name` is that of the part's
+    file: its number and a digest of its scenes. `state` is a digest of all that its rows follow
+    from, but for the rule.
     """
 
     number: int
     scenes: Sequence[Scene]
     keys: list[str]
-    sizes: NDArray[np.int64]
-    times: NDArray[np.int64]
+    states: NDArray[np.int64]
     name: str
     state: str
 
@@ -66,26 +67,23 @@ class Part:
         """The part of these scenes, with what the file system says of their tiles."""
         keys = [f"{scene.sensor} {scene.key}" for scene in scenes]
         files = [file for scene in scenes for file in scene.files]
-        found = np.array(sizes_and_times(files), np.int64).reshape(len(scenes), -1, 2)
-        sizes, times = found[..., 0], found[..., 1]
+        found = np.array(states(files), np.int64).reshape(len(scenes), -1, 3)
         name = f"{number:06d}-{_digest(*keys)[:8]}.parquet"
-        state = _digest(_FORMAT, sizes.tobytes().hex(), times.tobytes().hex(), *map(str, files))
-        return cls(number, scenes, keys, sizes, times, name, state)
+        state = _digest(_FORMAT, found.tobytes().hex(), *map(str, files))
+        return cls(number, scenes, keys, found, name, state)
 
     def table(self, measures: pa.Table) -> pa.Table:
         """The scenes beside what was measured of them."""
         keys = [scene.key for scene in self.scenes]
         files = pa.array([str(file) for scene in self.scenes for file in scene.files], pa.string())
-        starts = pa.array(range(0, len(files) + 1, self.sizes.shape[1]), pa.int32())
+        starts = pa.array(range(0, len(files) + 1, self.states.shape[1]), pa.int32())
+        numbers: list[pa.Array[Any]] = [pa.array(each) for each in self.states.reshape(-1, 3).T]
         columns = (
             pa.array([scene.sensor for scene in self.scenes]),
             pa.array([key.lon for key in keys]),
             pa.array([key.lat for key in keys]),
             pa.array([key.date for key in keys], pa.date32()),
-            *(
-                pa.ListArray.from_arrays(starts, values)
-                for values in (files, pa.array(self.sizes.ravel()), pa.array(self.times.ravel()))
-            ),
+            *(pa.ListArray.from_arrays(starts, values) for values in (files, *numbers)),
         )
         names = [*_SCENES, *measures.column_names]
         return pa.table([*columns, *measures.columns], names=names)
@@ -123,10 +121,11 @@ class Store:
                 rows |= self._rows(name)
         if not rows:
             return [None] * len(part.scenes)
-        tiles = zip(part.scenes, part.sizes.tolist(), part.times.tolist(), strict=True)
+        # Of each scene its sizes, its times and its times of status.
+        numbers = part.states.transpose(0, 2, 1).tolist()
         return [
-            self._still_valid(rows.get(key), ([*map(str, scene.files)], sizes, times))
-            for key, (scene, sizes, times) in zip(part.keys, tiles, strict=True)
+            self._still_valid(rows.get(key), ([*map(str, scene.files)], *now))
+            for key, scene, now in zip(part.keys, part.scenes, numbers, strict=True)
         ]
 
     def write(self, part: Part, table: pa.Table) -> None:
@@ -175,7 +174,7 @@ class Store:
         self, row: dict[str, Any] | None, now: tuple[Any, ...]
     ) -> dict[str, Any] | None:
         """The measures of an earlier row, if this run's would be the same or follow from them."""
-        if row is None or (row["paths"], row["sizes"], row["modified_ns"]) != now:
+        if row is None or tuple(row[name] for name in _TILES) != now:
             return None
         measures = {name: row[name] for name in MEASURES.names}
         if row["sensor"] == "Sentinel1" or row["rule"] == self._noted:
@@ -186,14 +185,14 @@ class Store:
         return None
 
 
-def read_part(path: Path) -> pa.Table:
-    """The rows of a part.
+def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """The rows of a part, or some of their columns.
 
     Raises:
         InputError: the part is missing or damaged.
     """
     with _opened(path) as file:
-        return file.read()
+        return file.read(columns)
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from kit.screening.store import read_part
 from kit.seal import open_table, table_writer
 from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.netcdf import parse_file
+from kit.tiles.raster import Grid
 from kit.tiles.scenes import Scene
 
 SCENES = "scenes.parquet"
@@ -30,6 +31,7 @@ FIELDS: dict[str, pa.DataType] = {
     "qa60_ratio": pa.float64(),
     "cloud_ratio": pa.float64(),
     "peak": pa.int16(),
+    "grid": pa.string(),
 }
 RATIOS = ["sensor", "nodata_ratio", "qa60_ratio"]  # what `dataset1` looks at
 
@@ -38,7 +40,8 @@ RATIOS = ["sensor", "nodata_ratio", "qa60_ratio"]  # what `dataset1` looks at
 class Screened:
     """A readable scene with its size in pixels and its ratios, each a share of all pixels.
 
-    A radar scene has no clouds: its two cloud ratios are 0.
+    A radar scene has no clouds: its two cloud ratios are 0. `grid` is None where its files do not
+    say where it lies.
     """
 
     scene: Scene
@@ -47,6 +50,7 @@ class Screened:
     nodata: float
     qa60: float
     cloud: float
+    grid: Grid | None = None
 
 
 def read_screened(path: Path) -> Iterator[Screened]:
@@ -62,21 +66,29 @@ def read_screened(path: Path) -> Iterator[Screened]:
                 SceneKey(row["lon"], row["lat"], row["date"]),
                 tuple(map(parse_file, row["paths"])),
             )
-            ratios = (row[f"{name}_ratio"] for name in ("nodata", "qa60", "cloud"))
-            yield Screened(scene, row["height"], row["width"], *ratios)
+            yield Screened(
+                scene,
+                height=row["height"],
+                width=row["width"],
+                nodata=row["nodata_ratio"],
+                qa60=row["qa60_ratio"],
+                cloud=row["cloud_ratio"],
+                grid=Grid.parse(row["grid"]) if row.get("grid") else None,
+            )
 
 
 def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
-    """Some columns of `scenes.parquet`, one row group after the other.
+    """Some columns of `scenes.parquet`, one row group after the other; earlier kits had no `grid`.
 
     Raises:
         InputError: there is no such table, or it is damaged.
     """
-    schema = pa.schema([(name, FIELDS[name]) for name in columns])
+    schema = pa.schema([(name, FIELDS[name]) for name in columns if name != "grid"])
     missing, damaged = "run kit screen DATA first", "run kit screen DATA again"
     with open_table(path, _FORMAT, schema, missing=missing, damaged=damaged) as file:
         for number in range(file.num_row_groups):
-            yield file.read_row_group(number, columns)
+            names = file.schema_arrow.names
+            yield file.read_row_group(number, [name for name in columns if name in names])
 
 
 def write_screened(path: Path, parts: Iterable[Path]) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.tiles.names import DTYPES
+from kit.tiles.names import DTYPES, RGB_BANDS
 from kit.tiles.netcdf import Plane, plane_size, read_planes
-from kit.tiles.tiff import read_tile, tile_size
+from kit.tiles.raster import Grid, Raster
+from kit.tiles.tiff import read_raster, tile_grid, tile_size
 
 File = str | Path | Plane
 """Where the pixels of a band are: the path of a TIFF, or a plane of a NetCDF file."""
@@ -29,29 +30,78 @@ def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]: ...
 def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:
     """Read the bands of one scene, in the order given, as [bands, H, W].
 
+    A pixel that its file declares invalid is NaN in that band of a radar scene. In an optical one
+    it is 0 in all three colours, though it be invalid in one of them alone.
+
     Returns:
         float32 dB for Sentinel1, uint16 DN for Sentinel2.
 
     Raises:
         InputError: a band is unreadable, has another pixel type than its sensor's, or another size
-            than the first band's.
+            or declared grid than the first band's.
     """
+    bands = _read(sensor, files)
+    scene = np.stack([band.blanked() for band in bands])
+    if sensor == "Sentinel1":
+        return scene.astype(np.float32, copy=False)
+    colors = bands[: len(RGB_BANDS)]
+    invalid = [band.invalid for band in colors if band.invalid is not None]
+    if invalid:
+        scene[: len(RGB_BANDS), np.logical_or.reduce(invalid)] = 0
+    return scene
+
+
+def read_stored(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:
+    """Read the bands of one scene as its files hold them, whatever they declare to be nodata.
+
+    Raises as `read_bands`.
+    """
+    return np.stack([band.pixels for band in _read(sensor, files)])
+
+
+def _read(sensor: str, files: Sequence[File]) -> list[Raster]:
     planes = [file for file in files if isinstance(file, Plane)]
     # The bands of a scene share a chunk: asked for together, it is inflated once.
     inflated = iter(read_planes(planes))
-    bands = [next(inflated) if isinstance(file, Plane) else read_tile(Path(file)) for file in files]
+    bands = [
+        next(inflated) if isinstance(file, Plane) else read_raster(Path(file)) for file in files
+    ]
     for file, band in zip(files, bands, strict=True):
-        if band.dtype.name not in DTYPES[sensor]:
-            expected = " or ".join(DTYPES[sensor])
-            problem = f"pixels are {band.dtype}"
-            raise InputError(str(file), problem, remedy=f"{sensor} tiles hold {expected}")
-        if band.shape != bands[0].shape:
-            height, width = band.shape
-            first = "x".join(map(str, bands[0].shape))
-            name = Path(str(files[0])).name
-            raise InputError(str(file), f"is {height}x{width} where {name} is {first}")
-    scene = np.stack(bands)
-    return scene.astype(np.float32, copy=False) if sensor == "Sentinel1" else scene
+        _check(sensor, file, band, files[0], bands[0])
+    placed = [(file, band) for file, band in zip(files, bands, strict=True) if band.grid]
+    for file, band in placed[1:]:
+        _check_grid(file, band, *placed[0])
+    return bands
+
+
+def scene_grid(files: Sequence[File]) -> Grid | None:
+    """Where a scene says that it lies, by the header of the first TIFF that says so.
+
+    Raises:
+        InputError: a band is unreadable.
+    """
+    paths = (Path(file) for file in files if not isinstance(file, Plane))
+    return next((grid for path in paths if (grid := tile_grid(path))), None)
+
+
+def _check(sensor: str, file: File, band: Raster, first: File, reference: Raster) -> None:
+    """Refuse a band that is not its sensor's, or does not fit upon the first."""
+    if band.pixels.dtype.name not in DTYPES[sensor]:
+        expected = " or ".join(DTYPES[sensor])
+        problem = f"pixels are {band.pixels.dtype}"
+        raise InputError(str(file), problem, remedy=f"{sensor} tiles hold {expected}")
+    (height, width), name = band.pixels.shape, Path(str(first)).name
+    if band.pixels.shape != reference.pixels.shape:
+        size = "x".join(map(str, reference.pixels.shape))
+        raise InputError(str(file), f"is {height}x{width} where {name} is {size}")
+
+
+def _check_grid(file: File, band: Raster, first: File, reference: Raster) -> None:
+    assert band.grid and reference.grid
+    problem, name = band.grid.mismatch(reference.grid, *band.pixels.shape), Path(str(first)).name
+    if problem:
+        remedy = f"warp it onto the grid of {name}"
+        raise InputError(str(file), f"{problem} ({name})", remedy=remedy)
 
 
 def first_size(files: Iterable[File]) -> tuple[int, int] | None:

@@ -1,28 +1,45 @@
-"""What tiles are like on disk, to say whether they are still those that were read."""
+"""What tiles are like on disk, to say whether they are still those that were read.
+
+A tile is its file and the sidecars beside it (see `kit.tiles.sidecars`).
+"""
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from kit.tiles.netcdf import Plane, file_of
+from kit.tiles.sidecars import sidecars_of, with_sidecars
 
 ABSENT = -1
+File = str | Path | Plane
 
 
-def sizes_and_times(files: Iterable[str | Path | Plane]) -> list[list[int]]:
-    """Of each tile's file the size in bytes and the time in ns; `ABSENT` both if it is gone."""
-    return [_size_and_time(file) for file in files]
+def states(files: Iterable[File]) -> list[list[int]]:
+    """Of each tile the size in bytes, and in ns the times of its content and of its status.
+
+    The latter, ctime, also changes where a file is replaced by another one of the same size and
+    time; and, with the content as it was, where it is renamed or its permissions change. All three
+    are `ABSENT` if the file is gone.
+    """
+    paths = [file_of(file) for file in files]
+    beside = with_sidecars(paths)
+    return [_state(path, beside) for path in paths]
 
 
-def digest(files: Iterable[str | Path | Plane]) -> str | None:
+def sizes_and_times(files: Iterable[File]) -> list[list[int]]:
+    """The first two of `states`, which a copy keeps if it keeps times."""
+    return [state[:2] for state in states(files)]
+
+
+def digest(files: Iterable[File]) -> str | None:
     """A digest of tiles on disk, by name, size and time; None if one is not there.
 
     The folders that they lie in are no part of it: moved, they are the same.
     """
+    listed = list(files)
     lines = []
-    for file in files:
-        size, time = _size_and_time(file)
+    for file, (size, time) in zip(listed, sizes_and_times(listed), strict=True):
         if size == ABSENT:
             return None
         lines.append(f"{Path(str(file)).name} {size} {time}")
@@ -30,9 +47,15 @@ def digest(files: Iterable[str | Path | Plane]) -> str | None:
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
-def _size_and_time(file: str | Path | Plane) -> list[int]:
+def _state(path: str, beside: Collection[str]) -> list[int]:
     try:
-        found = os.stat(file_of(file))
-    except OSError:
-        return [ABSENT, ABSENT]
-    return [found.st_size, found.st_mtime_ns]
+        found = [os.stat(path)]
+        if path in beside:
+            found += [os.stat(sidecar) for sidecar in sidecars_of(path)]
+    except (OSError, ValueError):
+        return [ABSENT, ABSENT, ABSENT]
+    return [
+        sum(status.st_size for status in found),
+        max(status.st_mtime_ns for status in found),
+        max(status.st_ctime_ns for status in found),
+    ]

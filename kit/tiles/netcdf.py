@@ -21,7 +21,8 @@ from pathlib import Path
 
 from kit.errors import InputError
 from kit.tiles.names import FIELDS
-from kit.tiles.netcdf_file import Head, NcFile, Pixels, Place, damaged, libraries
+from kit.tiles.netcdf_file import Head, NcFile, Place, damaged, libraries
+from kit.tiles.raster import Raster
 from kit.tiles.regular_file import check_regular
 
 SUFFIX = ".nc"
@@ -29,16 +30,25 @@ _MOST_OPEN = 16
 _AT_ONCE = 4096  # HDF5 needs 7 KB for each chunk of a request, and each centre is a chunk
 _NAME = re.compile(rf"(.+{re.escape(SUFFIX)})::{FIELDS}::(\d{{1,9}})", re.ASCII | re.DOTALL)
 _SECONDS = 20  # of work, not of waiting for a disk; the largest files take 3
+_BYTES = 2**30  # of memory beside what the libraries take; the largest files take 60 MB
 _TRIAL = """
 import json, resource, sys
-seconds = int(sys.argv[2])
+seconds, room = map(int, sys.argv[2:])
 resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # a signal for each
-from kit.tiles.netcdf_file import InputError, NcFile
+from kit.tiles.netcdf_file import InputError, NcFile, libraries
+libraries(sys.argv[1])
+if sys.platform == "linux":
+    pages = int(open("/proc/self/statm").read().split()[5])
+    limit = pages * resource.getpagesize() + room
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 try:
     NcFile(sys.argv[1]).walk()
 except InputError as error:
     print(json.dumps([error.problem, error.remedy]))
     sys.exit(error.exit_code)
+except MemoryError:
+    print(json.dumps([f"opening it takes more than {room >> 20} MiB", "fetch it again"]))
+    sys.exit(InputError.exit_code)
 """
 _REPLACED = "the file has been replaced: run kit prepare DATA again"
 
@@ -88,14 +98,9 @@ def check_installed(file: str) -> None:
 def read_head(file: str) -> Head:
     """What kind of scenes a file holds.
 
-    Another process opens it first: there are damaged files that HDF5 never finishes opening, or
-    that crash it.
-
     Raises:
         InputError: the file cannot be read or has another form, or xarray is not installed.
     """
-    _identity(file)
-    _try(file)
     with _LOCK:
         return _opened(file).head
 
@@ -119,27 +124,27 @@ def read_places(file: str) -> Iterator[Place | InputError]:
         yield from places
 
 
-def read_planes(planes: Sequence[Plane]) -> list[Pixels]:
-    """Read planes, [H, W] each, of the file's own pixel type.
+def read_planes(planes: Sequence[Plane]) -> list[Raster]:
+    """Read planes, of the file's own pixel type.
 
     A scene is inflated once, however many of its bands are asked for. Threads may read side by
-    side. A pixel equal to a declared fill value becomes NaN, or 0 where pixels are integers.
+    side.
 
     Raises:
         InputError: a file cannot be read, or has another scene at the index.
     """
-    scenes: dict[tuple[str, str, Place, int], tuple[Head, Pixels]] = {}
+    scenes: dict[tuple[str, str, Place, int], tuple[Head, list[Raster]]] = {}
     result = []
     for plane in planes:
         key = plane.file, plane.sensor, plane.place, plane.index
         if key not in scenes:
             scenes[key] = _read_scene(plane)
-        head, pixels = scenes[key]
+        head, bands = scenes[key]
         if plane.band not in head.bands:
             raise InputError(
                 str(plane), f"the file holds {', '.join(head.bands)}", remedy=_REPLACED
             )
-        result.append(pixels[head.bands.index(plane.band)])
+        result.append(bands[head.bands.index(plane.band)])
     return result
 
 
@@ -155,7 +160,11 @@ def plane_size(plane: Plane) -> tuple[int, int]:
 
 
 def _try(file: str) -> None:
-    command = [sys.executable, "-P", "-c", _TRIAL, file, str(_SECONDS)]
+    """Let another process open a file first.
+
+    There are damaged files that HDF5 never finishes opening, that crash it, or fill the memory.
+    """
+    command = [sys.executable, "-P", "-c", _TRIAL, file, str(_SECONDS), str(_BYTES)]
     trial = subprocess.run(command, capture_output=True)
     if trial.returncode == InputError.exit_code:
         problem, remedy = json.loads(trial.stdout)
@@ -168,7 +177,7 @@ def _try(file: str) -> None:
         raise InputError(file, problem, remedy="fetch it again")
 
 
-def _read_scene(plane: Plane) -> tuple[Head, Pixels]:
+def _read_scene(plane: Plane) -> tuple[Head, list[Raster]]:
     """All bands of the scene that a plane is of, as the file has them, and what they are."""
     with _LOCK:
         file = _opened(plane.file)
@@ -194,6 +203,7 @@ def _read_scene(plane: Plane) -> tuple[Head, Pixels]:
 # HDF5 lets one thread in at a time; xarray neither more, nor a fork while it is at work.
 _LOCK = threading.RLock()
 _OPEN: dict[str, tuple[tuple[int, ...], NcFile]] = {}
+_TRIED: dict[str, tuple[int, ...]] = {}
 
 
 def _opened(path: str) -> NcFile:
@@ -205,6 +215,9 @@ def _opened(path: str) -> NcFile:
     if file is None or before != identity:
         if file is not None:
             file.close()
+        if _TRIED.get(path) != identity:
+            _try(path)
+            _TRIED[path] = identity
         file = NcFile(path)
     _OPEN[path] = identity, file
     if len(_OPEN) > _MOST_OPEN:
@@ -216,7 +229,7 @@ def _opened(path: str) -> NcFile:
 def _identity(path: str) -> tuple[int, ...]:
     """What changes when a file is replaced."""
     found = check_regular(path, "a NetCDF file")
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _in_child() -> None:

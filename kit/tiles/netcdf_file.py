@@ -3,7 +3,8 @@
 In: a file with `images(index, data_band, channel=1, row, col)`, `collection_dates(index)`,
 `center_lat_lons(index, 2)` and the texts `data_band`, in any order of axes. Out: sensor, bands, the
 place and date of each index, and pixels. Refused by name: a file that is damaged, lacks one of
-these, or scales its numbers by attributes; a missing xarray, h5netcdf or h5py.
+these, scales its numbers by attributes, or refers to other files; a missing xarray, h5netcdf or
+h5py.
 
 xarray finds everything by name. It needs 7 ms to index a large file, so that single scenes are read
 through h5py where they are stored as the edition stores them.
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.tiles.hdf5_chunks import Chunks
+from kit.tiles.hdf5_links import reference
+from kit.tiles.raster import Raster
 
 # Limits, because memory is allocated for whatever a header claims.
 _MOST_SCENES = 10_000_000
@@ -33,6 +36,7 @@ _SECONDS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 _MIDNIGHT = r"(?:[T ]+0?0:00(?::00(?:\.0+)?)?)?(?: ?(?:Z|UTC))?"
 _UNITS = re.compile(rf"({'|'.join(_SECONDS)}) since (\d{{1,4}})-(\d\d?)-(\d\d?){_MIDNIGHT}")
 _CALENDARS = ("", "standard", "gregorian", "proleptic_gregorian")
+_VALID = {"range": 2, "min": 1, "max": 1}  # attributes valid_*, and how many numbers each holds
 _SOURCE = re.compile(r"([A-Za-z]+)[-_ ]?(\d)\w*")
 _FORM = "expected images(index, data_band, channel=1, row, col)"
 
@@ -70,6 +74,9 @@ class NcFile:
         except Exception as error:
             raise damaged(path, error) from None
         try:
+            if problem := reference(self._file):
+                remedy = "fetch the file again, or copy what it refers to into it"
+                raise InputError(path, problem, remedy=remedy)
             # Numbers as they are: DN and dB need no scaling, and days no rounding.
             self._data = xarray.open_dataset(
                 path, engine="h5netcdf", mask_and_scale=False, decode_times=False,
@@ -77,7 +84,7 @@ class NcFile:
             )  # fmt: skip
         except Exception as error:
             self._file.close()
-            raise damaged(path, error) from None
+            raise error if isinstance(error, InputError) else damaged(path, error) from None
         try:
             self._look()
         except Exception as error:
@@ -111,10 +118,10 @@ class NcFile:
             centres = centres.T
         return [*map(self._place, centres.tolist(), dates.tolist())]
 
-    def fetch(self, index: int) -> Callable[[], Pixels]:
-        """What makes [bands, H, W] of bytes that are read by now; it may raise ValueError.
+    def fetch(self, index: int) -> Callable[[], list[Raster]]:
+        """What makes the bands of bytes that are read by now; it may raise ValueError.
 
-        A pixel equal to a declared fill value becomes NaN in a float scene and 0 in an integer one.
+        A pixel equal to a declared fill value, or outside a declared range, is not valid.
 
         Raises:
             ValueError: they cannot be read.
@@ -129,14 +136,19 @@ class NcFile:
             raise ValueError(_cause(error)) from None
         return lambda: self._finish(pixels)
 
-    def _finish(self, pixels: Pixels) -> Pixels:
+    def _finish(self, pixels: Pixels) -> list[Raster]:
         axes = [self._dims.index(dim) for dim in ("data_band", "row", "col")]
         rest = [axis for axis in range(pixels.ndim) if axis not in axes]
         ordered = pixels.transpose(*axes, *rest)
         scene = ordered.reshape(ordered.shape[:3]).astype(self.head.dtype)
-        for fill in self._fills:
-            scene[scene == fill] = np.nan if scene.dtype.kind == "f" else 0
-        return scene
+        low, high = self._range
+        tests = [scene == fill for fill in self._fills]
+        tests += [scene < low] if low is not None else []
+        tests += [scene > high] if high is not None else []
+        if not tests:
+            return [Raster(band) for band in scene]
+        invalid = np.logical_or.reduce(tests)
+        return [Raster(band, gaps) for band, gaps in zip(scene, invalid, strict=True)]
 
     def _look(self) -> None:
         """Find everything by its name, and refuse what is not as it should be."""
@@ -166,6 +178,7 @@ class NcFile:
             raise InputError(where, f"has a band twice: {', '.join(names)}", remedy=_FORM)
         self._dims = tuple(sizes)
         self._fills = _fills(where, images)
+        self._range = _valid_range(where, images)
         self._no_date = _fills(where, data["collection_dates"])
         self._start, self._step = _calendar(where, data["collection_dates"])
         self._centre_dims, self._lat, self._lon = _centres(where, data, n)
@@ -251,6 +264,16 @@ def _fills(where: str, variable: Any) -> list[Any]:
             )
     values = [np.ravel(found[name]) for name in ("_FillValue", "missing_value") if name in found]
     return [value for array in values for value in array.tolist()]
+
+
+def _valid_range(where: str, variable: Any) -> tuple[Any, Any]:
+    """The least and the largest valid value that a variable declares, by CF; None for neither."""
+    found = {name: np.ravel(variable.attrs.get(f"valid_{name}", [])) for name in _VALID}
+    if any(found[name].size not in (0, size) for name, size in _VALID.items()):
+        listed = ", ".join(f"valid_{name} of {len(values)}" for name, values in found.items())
+        raise InputError(where, f"{variable.name} has {listed} numbers", remedy=_FORM)
+    low, high = found["range"].tolist() or (None, None)
+    return (*found["min"].tolist(), low)[0], (*found["max"].tolist(), high)[0]
 
 
 def _calendar(where: str, dates: Any) -> tuple[int, int]:

@@ -2,8 +2,9 @@
 
 In: the files of each scene's bands. Out: the pixels, the same as `kit.tiles.bands.read_bands`
 gives, and the errors that it raises, scene by scene. The compiled core reads plain tiles; whatever
-is damaged or not plain goes through rasterio, and scenes in NetCDF files are inflated by threads.
-`KIT_TILES` picks rasterio for all tiles, or insists on the core.
+is damaged, or declares more of its pixels than their type and place, goes through rasterio, and
+scenes in NetCDF files are inflated by threads. `KIT_TILES` picks rasterio for all tiles, or insists
+on the core.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from kit.errors import InputError
 from kit.native import REMEDIES, load, pick_backend
 from kit.tiles.bands import File, read_bands
 from kit.tiles.netcdf import Plane
+from kit.tiles.sidecars import with_sidecars
 
 VARIABLE = "KIT_TILES"
 _KINDS: dict[str, tuple[int, np.dtype[Any]]] = {
@@ -29,15 +31,21 @@ _OFFICIAL = (256, 256)
 _LARGEST_BATCH = 2**28  # bytes; a larger scene is a batch of its own
 _CACHED = 2**24  # bytes of pixels that are still in the cache when they are counted
 _MOST = 512
+_FIELDS = 4
 _READ, _OTHER_SIZE, _NOT_READ = range(3)  # the status in ext/tiles.cpp
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Scenes of one size: which of those asked for, and their pixels [n, bands, H, W]."""
+    """Scenes of one size: which of those asked for, and their pixels [n, bands, H, W].
+
+    `placed` says of each whether its files may declare where they lie (see
+    `kit.tiles.bands.scene_grid`).
+    """
 
     indices: tuple[int, ...]
     pixels: NDArray[Any]
+    placed: tuple[bool, ...]
 
 
 class Reader:
@@ -78,6 +86,9 @@ class Reader:
         left = sorted({*range(len(scenes))}.difference(planes))
         if self._core and scenes:
             plain = [i for i in left if len(scenes[i]) == len(scenes[0])]
+            declared = with_sidecars([str(file) for i in plain for file in scenes[i]])
+            if declared:
+                plain = [i for i in plain if declared.isdisjoint(map(str, scenes[i]))]
             sizes = self._read_group(sensor, scenes, plain, self._size, batches)
             for size in sorted(set(sizes.values())):
                 group = [i for i, other in sizes.items() if other == size]
@@ -130,21 +141,33 @@ class Reader:
             # Only one batch can have the buffer.
             pixels = np.empty(shape, dtype) if batches else self._view(shape, dtype)
             tiles = self._call(kind, [str(file) for i in part for file in scenes[i]], pixels)
-            rows = tiles.reshape(len(part), -1, 3)
-            read = np.flatnonzero((rows[..., 0] == _READ).all(axis=1)).tolist()
+            rows = tiles.reshape(len(part), -1, _FIELDS)
+            complete = (rows[..., 0] == _READ).all(axis=1)
+            placed = (False,) * len(part)
+            if rows[..., 3].any():
+                # Whether grids that are not the same bytes agree, rasterio knows.
+                complete &= (rows[..., 3] == rows[:, :1, 3]).all(axis=1)
+                placed = tuple((rows[:, 0, 3] != 0).tolist())
+            read = np.flatnonzero(complete).tolist()
             for new, old in enumerate(read):
                 if new != old:
                     pixels[new] = pixels[old]
             if read:
-                batches.append(Batch(tuple(part[k] for k in read), pixels[: len(read)]))
+                batches.append(
+                    Batch(
+                        tuple(part[k] for k in read),
+                        pixels[: len(read)],
+                        tuple(placed[k] for k in read),
+                    )
+                )
             same = (rows == rows[:, :1]).all(axis=(1, 2)) & (rows[:, 0, 0] == _OTHER_SIZE)
             for k in np.flatnonzero(same).tolist():
                 others[part[k]] = (int(rows[k, 0, 1]), int(rows[k, 0, 2]))
         return others
 
     def _call(self, kind: int, paths: list[str], pixels: NDArray[Any]) -> NDArray[np.int32]:
-        """Status, height and width of each tile."""
-        tiles = np.full((len(paths), 3), _NOT_READ, np.int32)
+        """Status, height, width and grid of each tile, as `struct Tile` of ext/tiles.cpp."""
+        tiles = np.full((len(paths), _FIELDS), _NOT_READ, np.int32)
         try:
             names = "\0".join([*paths, ""]).encode()
         except UnicodeEncodeError:
@@ -152,7 +175,7 @@ class Reader:
         if names.count(0) == len(paths):
             height, width = pixels.shape[2:]
             n, threads = len(paths), self._threads
-            self._core.kit_read_tiles(
+            self._core.kit_read_plain(
                 names, n, kind, height, width, threads, pixels.ctypes.data, tiles.ctypes.data
             )
         return tiles
@@ -226,7 +249,7 @@ def _batches(scenes: dict[int, NDArray[np.generic]]) -> list[Batch]:
     for i, pixels in scenes.items():
         groups.setdefault(pixels.shape, []).append(i)
     return [
-        Batch(tuple(part), np.stack([scenes.pop(i) for i in part]))
+        Batch(tuple(part), np.stack([scenes.pop(i) for i in part]), (True,) * len(part))
         for group in groups.values()
         for part in _slices(group, scenes[group[0]].nbytes)
     ]

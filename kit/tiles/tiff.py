@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
 from kit.errors import InputError
 from kit.files import write_bytes
 from kit.tiles.names import TileName
+from kit.tiles.raster import Grid, Raster
 from kit.tiles.regular_file import check_regular
 from kit.tiles.tiff_header import read_tiff_header
 
@@ -30,25 +32,56 @@ _MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would allocate whatever a hea
 MAX_VALUES = 32 << 20
 _MAX_BANDS, _MAX_ROWS = 64, 4096
 
-# Without this, GDAL lists the whole folder whenever it opens one of its files.
-_GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+# What the environment says of GDAL must not change what a tile is. It looks for the files beside a
+# tile by their names: else it would list the whole folder whenever it opens one of its files.
+_GDAL = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "GDAL_GEOREF_SOURCES": "PAM,INTERNAL",
+    "GDAL_PAM_ENABLED": "YES",
+    "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "GTIFF_POINT_GEO_IGNORE": "NO",
+}
+_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+_UNSCALE = "write dB and DN as they are: gdal_translate -unscale IN OUT"
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 def read_tile(path: Path) -> NDArray[np.generic]:
     """Read a single-band TIFF as an array [H, W] of its own pixel type.
 
-    A pixel equal to a declared nodata value becomes NaN in a float tile and 0 in an integer one.
+    Pixels that are not valid are NaN in a float tile, and 0 in an integer one. Raises as
+    `read_raster`.
+    """
+    return read_raster(path).blanked()
+
+
+def read_raster(path: Path) -> Raster:
+    """Read a single-band TIFF with what it declares of its pixels.
+
+    Which are valid is GDAL's own answer: by a mask inside or beside the file, an alpha band, or a
+    nodata value.
 
     Raises:
         InputError: it is missing, empty, no regular file, damaged, no TIFF, has several bands, or
-            far more pixels than any tile.
+            far more pixels than any tile; it declares a scale, an offset or a table of colours, or
+            lies with its first row in the south.
     """
     with _opened(path) as tile:
         pixels: NDArray[np.generic] = tile.read(1)
-        if tile.nodata is not None:
-            pixels[pixels == tile.nodata] = np.nan if pixels.dtype.kind == "f" else 0
-    return pixels
+        grid = _grid(path, tile)
+        if tile.mask_flag_enums[0] == [MaskFlags.all_valid]:
+            return Raster(pixels, None, grid)
+        return Raster(pixels, tile.read_masks(1) == 0, grid)
+
+
+def tile_grid(path: Path) -> Grid | None:
+    """Where a single-band TIFF says that it lies, by its header.
+
+    Raises:
+        InputError: as `read_raster`, but for pixels that are damaged.
+    """
+    with _opened(path) as tile:
+        return _grid(path, tile)
 
 
 def tile_size(path: Path) -> tuple[int, int]:
@@ -63,20 +96,56 @@ def tile_size(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
+    with _gdal(path) as tile:
+        _check_bands(path, tile)
+        if tile.height * tile.width > _MAX_PIXELS:
+            problem = f"is {tile.height}x{tile.width} by its header"
+            raise InputError(path, problem, remedy=f"a tile has at most {_MAX_PIXELS:,} pixels")
+        yield tile
+
+
+@contextmanager
+def _gdal(path: Path) -> Iterator[Any]:
     check_regular(path, "a TIFF")
     try:
-        with rasterio.Env(**_GDAL), rasterio.open(path, driver="GTiff") as tile:
-            if tile.count != 1:
-                raise InputError(path, f"has {tile.count} bands", remedy="a tile holds exactly one")
-            if tile.height * tile.width > _MAX_PIXELS:
-                problem = f"is {tile.height}x{tile.width} by its header"
-                raise InputError(path, problem, remedy=f"a tile has at most {_MAX_PIXELS:,} pixels")
-            yield tile
+        with rasterio.Env(**_GDAL), rasterio.open(path, driver="GTiff") as opened:
+            yield opened
     except RasterioError as error:
         cause = str(error.__cause__ or error).replace("\n", " ")
         raise InputError(
             path, f"not readable as a TIFF ({cause})", remedy="fetch it again"
         ) from None
+
+
+def _check_bands(path: Path, tile: Any) -> None:
+    """Refuse a tile whose numbers are not what its band measures."""
+    with_alpha = tile.count == 2 and tile.colorinterp[1] == ColorInterp.alpha
+    if tile.count != 1 and not with_alpha:
+        raise InputError(path, f"has {tile.count} bands", remedy="a tile holds exactly one")
+    check_unscaled(path, tile)
+    if tile.colorinterp[0] == ColorInterp.palette:
+        problem = "holds the indices of a table of colours"
+        raise InputError(path, problem, remedy="write dB or DN as they are")
+
+
+def _grid(path: Path, tile: Any) -> Grid | None:
+    grid = Grid.of(tile)
+    if grid and grid.south_up:
+        problem = "is south-up: its first row lies in the south"
+        raise InputError(path, problem, remedy="turn it with gdalwarp IN OUT")
+    return grid
+
+
+def check_unscaled(where: str | Path, tile: Any) -> None:
+    """Refuse an open data set whose numbers are to be scaled.
+
+    Raises:
+        InputError: a band of it declares a scale other than 1, or an offset other than 0.
+    """
+    for scale, offset in zip(tile.scales, tile.offsets, strict=True):
+        if (scale, offset) != (1, 0):
+            problem = f"declares the scale {scale:g} and the offset {offset:g}"
+            raise InputError(where, problem, remedy=_UNSCALE)
 
 
 def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
@@ -87,7 +156,12 @@ def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
     count, height, width = pixels.shape
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", count=count, height=height, width=width, dtype=pixels.dtype.name
+            driver="GTiff",
+            count=count,
+            height=height,
+            width=width,
+            dtype=pixels.dtype.name,
+            ENDIANNESS="LITTLE",  # whatever the environment says
         ) as tile:
             tile.write(pixels)
         return bytes(memory.read())
@@ -138,6 +212,29 @@ def decode_tiff(
     if pixels.shape[0] < bands or (pixels.shape[0] > bands and not more):
         raise InputError(where, f"is {size}; expected {bands} bands")
     return pixels
+
+
+def honour_declared(path: Path, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """What the pixels [3, H, W] of an image mean, by what its file declares of them.
+
+    Returns:
+        The bands in the order red, green, blue, and 0 in all of them where one is not valid.
+
+    Raises:
+        InputError: it declares a scale or an offset, or cannot be read.
+    """
+    with _gdal(path) as image:
+        check_unscaled(path, image)
+        if image.count != len(pixels):  # its bands come last
+            return pixels
+        colors = image.colorinterp
+        if set(colors) == set(_RGB):
+            pixels = pixels[[colors.index(color) for color in _RGB]]
+        if all(flags == [MaskFlags.all_valid] for flags in image.mask_flag_enums):
+            return pixels
+        invalid = (image.read_masks() == 0).any(axis=0)
+    result: NDArray[np.generic] = np.where(invalid, pixels.dtype.type(0), pixels)
+    return result
 
 
 def write_tile(folder: Path, name: TileName, pixels: NDArray[np.generic]) -> Path:

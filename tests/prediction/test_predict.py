@@ -1,12 +1,14 @@
 """Member predictions: complete, finite, made once, never mixed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import kit.prediction.pipeline
 from kit.engines.engine import Engine
@@ -19,8 +21,8 @@ from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
 from kit.tiles.bands import read_bands
-from kit.tiles.names import TileName
-from kit.tiles.tiff import write_tile
+from kit.tiles.names import SceneKey, TileName
+from kit.tiles.tiff import read_tile, write_tile
 from kit.training.train import train
 from tests.helpers.tiles import key, radar
 from tests.helpers.variants import tiny
@@ -304,3 +306,28 @@ def test_the_same_tiles_elsewhere_are_the_same(trained: Path) -> None:
     Path("test").rename("moved")
     run("p2phd1", data="moved")
     assert len(read_members(Path("predictions"), ["spade2", "p2phd1"])) == 2
+
+
+def _rewritten(change: Callable[[NDArray[np.float32]], NDArray[np.float32]], *scenes: str) -> None:
+    for scene in scenes:
+        for band in ("VV", "VH"):
+            name = TileName("Sentinel1", band, SceneKey.parse(scene))
+            sar = read_tile(Path("test/sent1") / str(name))
+            write_tile(Path("test/sent1"), name, change(sar).astype(np.float32))
+
+
+def test_tiles_in_linear_power_are_refused_before_anything_is_predicted(trained: Path) -> None:
+    _rewritten(lambda db: 10 ** (db / 10), str(key(40)), str(key(41)))
+    with pytest.raises(InputError, match=r"test: no radar value is negative(.|\n)*--any-units"):
+        run("spade2")
+    assert not images()
+    assert run("spade2", units="any").doubts == ()
+
+
+def test_a_scene_that_is_doubtful_is_warned_of(trained: Path) -> None:
+    _rewritten(lambda db: db / 10, str(key(41)))
+    result = run("spade2")
+    assert result.done == 2
+    (line,) = result.doubts
+    assert line.startswith("1 of 2 radar scenes lie mostly above -3 dB")
+    assert run("spade2").doubts == ()  # nothing is read again

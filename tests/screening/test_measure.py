@@ -14,6 +14,7 @@ from kit.screening.measure import measure as measure_as
 from kit.screening.rule import NO_PEAK, CloudRule
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
+from kit.tiles.values import count_values
 from tests.helpers.tiles import key, optical, radar
 
 
@@ -37,7 +38,9 @@ def test_optical_rows_are_in_order_whatever_the_sizes(tmp_path: Path) -> None:
         scene = read_bands("Sentinel2", [Path(path) for path in paths])[None]
         rgb, qa60 = scene[:, :3], scene[:, 3]
         counts, peaks = count_with_peaks(rgb, qa60, CloudRule(), backend="reference")
-        assert [*row.values()][2:-1] == [*counts[0].tolist(), *peaks.tolist()]
+        values = count_values("Sentinel2", scene, backend="reference")
+        expected = [*counts[0].tolist(), *peaks.tolist(), *values[0].tolist()]
+        assert [*row.values()][2:-2] == expected
         assert row["problem"] is None
 
 

@@ -24,7 +24,8 @@ def test_the_count_is_that_of_the_mask(backend: str) -> None:
     for _ in range(300):
         n, h, w = random.integers([0, 1, 1], [4, 9, 9])
         sar = noise(n, 2, h, w)
-        odd = random.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -10.0], sar.shape)
+        values = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -10.0, -90.0, -90.1, -99.0]
+        odd = random.choice(values, sar.shape)
         sar = np.where(random.random(sar.shape) < random.random(), odd, sar).astype(np.float32)
         expected = [radar_nodata(scene).sum() for scene in sar]
         assert count_radar_nodata(sar, backend=backend).tolist() == expected

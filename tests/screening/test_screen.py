@@ -8,8 +8,10 @@ import sys
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 
 from kit.errors import BusyError, InputError, OutputError
 from kit.lock import lock
@@ -21,6 +23,7 @@ from kit.screening.table import read_screened
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import TileName
+from kit.tiles.tiff import write_tile
 from tests.helpers.tiles import SHARED, key, optical, radar, world
 
 
@@ -403,3 +406,34 @@ def test_the_official_sample(tmp_path: Path) -> None:
     peaks = [row["peak"] for row in rows if row["sensor"] == "Sentinel2"]
     assert sum(peak > 430 for peak in peaks) == 8
     assert max(peak for peak in peaks if peak <= 430) == 395
+
+
+def test_a_tile_of_the_same_size_and_time_is_read_again(tmp_path: Path) -> None:
+    data, work = world(tmp_path / "data", places=2, dates=1), tmp_path / "work"
+    assert screen(data, work).dataset2 == 2
+    path = data / "sent2" / f"Sentinel2_B4_{key(0, 2)}.tiff"
+    times = path.stat()
+    bright = np.full((32, 32), 6000, np.uint16)
+    bright[0, 0] = 6001
+    path.unlink()
+    write_tile(path.parent, TileName.parse(path.name), bright)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
+    assert screen(data, work).measured == 1
+    moved = data.rename(tmp_path / "moved")
+    assert screen(moved, work).measured == 4
+    assert screen(moved.rename(data), work).measured == 4  # by path: a folder may be another one
+
+
+def test_a_mask_that_comes_later_is_noticed(tmp_path: Path) -> None:
+    data, work = world(tmp_path / "data", places=2, dates=1), tmp_path / "work"
+    assert screen(data, work).dataset1 == 2
+    path = data / "sent2" / f"Sentinel2_B4_{key(0, 2)}.tiff"
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as tile:
+        tile.write_mask(np.tile(np.arange(32) < 16, (32, 1)))
+    assert path.with_name(f"{path.name}.msk").exists()
+    result = screen(data, work)
+    assert (result.measured, result.dataset1) == (1, 1)
+    path.with_name(f"{path.name}.msk").unlink()
+    result = screen(data, work)
+    assert (result.measured, result.dataset1) == (1, 2)

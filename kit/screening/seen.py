@@ -1,0 +1,57 @@
+"""What values the screening has seen: whether they are dB and DN, and how many networks clip."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kit.screening.store import read_part
+from kit.tiles.units import Counts, Doubt, optical_doubts, radar_doubts, stack
+from kit.tiles.values import VALUES
+
+_CLOUDS = ("qa60", "cloud")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The counts of `kit.tiles.values`, [N, 7], of radar scenes and of cloudless optical ones."""
+
+    radar: Counts
+    optical: Counts
+
+    @classmethod
+    def of(cls, parts: Iterable[Path]) -> "Seen":
+        """What is in parts of `kit.screening.store`.
+
+        Raises:
+            InputError: a part is damaged.
+        """
+        radar, optical = [], []
+        for path in parts:
+            part = read_part(path, ["sensor", "problem", *_CLOUDS, *VALUES])
+            part = part.filter(pc.is_null(part["problem"]))
+            is_radar = np.asarray(part["sensor"]) == "Sentinel1"
+            cloudy = sum(np.asarray(part[name]) for name in _CLOUDS) > 0
+            counts = _counts(part)
+            radar.append(counts[is_radar])
+            optical.append(counts[~is_radar & ~cloudy])
+        return cls(stack(radar), stack(optical))
+
+    def doubts(self) -> list[Doubt]:
+        """What speaks against dB and DN."""
+        return [*radar_doubts(self.radar), *optical_doubts(self.optical)]
+
+    def clipped(self) -> dict[str, float]:
+        """The share of the values of each kind that lie outside the ranges of networks."""
+        return {
+            kind: float((totals["low"] + totals["high"]) / max(totals["values"], 1))
+            for kind, rows in (("radar", self.radar), ("optical", self.optical))
+            for totals in [dict(zip(VALUES, rows.sum(axis=0).tolist(), strict=True))]
+        }
+
+
+def _counts(part: pa.Table) -> Counts:
+    return np.stack([np.asarray(part[name]) for name in VALUES], axis=1)

@@ -1,0 +1,163 @@
+"""Whether pixels are what they are taken for: dB of backscatter, and DN of surface reflectance.
+
+In: counts of `kit.tiles.values`. Out: doubts, each a line that says what was seen and what may be
+the cause. Refused: what is impossible, unless units are not to be checked; every doubt, if that is
+asked for.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import InputError
+from kit.scaling import BACKSCATTER_FLOOR, DN_RANGE, VH_RANGE, VV_RANGE
+from kit.tiles.values import DARK, STRONG, VALUES
+
+Units = Literal["check", "strict", "any"]
+"""What becomes of a doubt: a warning, or an error if it is impossible; always an error; nothing."""
+
+RANGES = "VV {:g}..{:g} dB, VH {:g}..{:g} dB, DN {:g}..{:g}".format(*VV_RANGE, *VH_RANGE, *DN_RANGE)
+ADMIT = "or give --any-units, if they are dB and DN all the same"
+_EIGHT_BITS = 255
+_MOST = 0.9  # no city sends back so many values above 0 dB
+_SOME = 0.05  # of scenes: fewer may be deserts, or cities
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What speaks against the units of some pixels, and what to do; or that they are impossible."""
+
+    problem: str
+    remedy: str
+    impossible: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.remedy}"
+
+
+def settle(where: str | Path, doubts: Iterable[Doubt], units: Units) -> tuple[str, ...]:
+    """The doubts as lines to warn with.
+
+    Raises:
+        InputError: one is impossible, or there is one and `units` is "strict".
+    """
+    found = [] if units == "any" else sorted(doubts, key=lambda doubt: not doubt.impossible)
+    for doubt in found:
+        if doubt.impossible or units == "strict":
+            raise InputError(where, doubt.problem, remedy=f"{doubt.remedy}; {ADMIT}")
+    return tuple(map(str, found))
+
+
+class RadarWatch:
+    """Looks at radar scenes as they come, so that impossible ones cost no more work.
+
+    Args:
+        where: what an error names.
+        units: what becomes of doubts.
+    """
+
+    def __init__(self, where: str | Path, units: Units) -> None:
+        self._where = where
+        self._units = units
+        self._rows: list[Counts] = []
+
+    def add(self, row: Counts) -> None:
+        """Take the counts [7] of one more scene in.
+
+        Raises:
+            InputError: what was seen so far is impossible.
+        """
+        self._rows.append(row)
+        if len(self._rows).bit_count() == 1:  # 1, 2, 4, 8, ...
+            impossible = [doubt for doubt in self._doubts() if doubt.impossible]
+            settle(self._where, impossible, self._units)
+
+    def finish(self) -> tuple[str, ...]:
+        """The doubts about all scenes, as lines to warn with; raises as `settle`."""
+        return settle(self._where, self._doubts(), self._units)
+
+    def _doubts(self) -> list[Doubt]:
+        return radar_doubts(stack([row[None] for row in self._rows]))
+
+
+def radar_doubts(rows: Counts) -> list[Doubt]:
+    """What speaks against dB in the counts [N, 7] of radar scenes."""
+    values, low, high, strong, far = (_column(rows, name) for name in VALUES[:5])
+    seen, total = int((values + far > 0).sum()), int((values + far).sum())
+    if not total:
+        return []
+    if high.sum() > _MOST * total:
+        negative = total - high.sum()
+        share = (
+            f"{negative / total:.1%} of the radar values are" if negative else "no radar value is"
+        )
+        problem = f"{share} negative, as dB of backscatter are"
+        remedy = "convert linear power to dB, 10 * log10(power)"
+        return [Doubt(problem, remedy, impossible=True)]
+    if far.sum() > total / 4:
+        problem = f"{far.sum() / total:.0%} of the radar values lie below {BACKSCATTER_FLOOR:g} dB"
+        return [Doubt(problem, "divide dB that were multiplied by 10 or 100", impossible=True)]
+    return [
+        *_scenes(strong * 2 > values, seen, "radar", f"lie mostly above {STRONG:g} dB", "use dB"),
+        *_scenes(
+            far * 100 > values + far,
+            seen,
+            "radar",
+            f"have values of many kinds below {BACKSCATTER_FLOOR:g} dB",
+            "divide dB that were multiplied; declare fills as nodata",
+        ),
+        *_clipped(int(low.sum() + high.sum()), int(values.sum()), "radar"),
+    ]
+
+
+def optical_doubts(rows: Counts) -> list[Doubt]:
+    """What speaks against DN in the counts [N, 7] of optical scenes that are free of clouds."""
+    values, high, dark, brightest = (
+        _column(rows, name) for name in ("values", "high", "dark", "brightest")
+    )
+    seen = int((values > 0).sum())
+    if not seen:
+        return []
+    if brightest.max() <= _EIGHT_BITS:
+        problem = f"no optical value is above {_EIGHT_BITS}: DN of reflectance are up to 10000"
+        return [Doubt(problem, "write DN, reflectance * 10000")]
+    moved = (values > 0) & (dark * 3000 < values)  # in fewer than 1 of 1000 pixels
+    offset = _scenes(
+        moved,
+        seen,
+        "cloudless optical",
+        f"have no DN below {DARK}",
+        "take off the offset of processing baseline 04.00, DN - 1000",
+    )
+    if moved.sum() <= seen * _SOME:
+        offset = []
+    return [*offset, *_clipped(int(high.sum()), int(values.sum()), "optical")]
+
+
+def _column(rows: Counts, name: str) -> Counts:
+    column: Counts = rows[:, VALUES.index(name)]
+    return column
+
+
+def _scenes(
+    mask: NDArray[np.bool_], seen: int, kind: str, problem: str, remedy: str
+) -> list[Doubt]:
+    number = int(mask.sum())
+    return [Doubt(f"{number} of {seen} {kind} scenes {problem}", remedy)] if number else []
+
+
+def _clipped(outside: int, values: int, kind: str) -> list[Doubt]:
+    if outside * 2 <= values:
+        return []
+    problem = f"{outside / values:.0%} of the {kind} values lie outside what networks see"
+    return [Doubt(problem, f"they see {RANGES}")]
+
+
+def stack(rows: Sequence[Counts]) -> Counts:
+    """Counts of some calls as one array [N, 7]."""
+    return np.concatenate([np.zeros((0, len(VALUES)), np.int64), *rows])

@@ -15,6 +15,7 @@ though the server would score it: as black, whatever was predicted, and an uploa
 
 import os
 import zipfile
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -175,12 +176,11 @@ def _entry_findings(entries: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
             yield Finding(name, f"occurs {times} times", "keep one")
     for name, other in same_but_for_case(names):
         yield Finding(other, f"differs from {name} only in case", "keep one")
-    folders: set[str] = set()
-    for name in names:
-        while (name := name.rpartition("/")[0]) and name not in folders:
-            folders.add(name)
+    ordered = sorted(entry.filename for entry in entries)
     for entry in entries:
-        if entry.filename in folders:
+        below = f"{entry.filename}/"
+        place = bisect_left(ordered, below)
+        if ordered[place : place + 1] and ordered[place].startswith(below):
             yield Finding(entry.filename, "is a file and a folder", "leave the file out")
         elif entry.filename.lower().endswith(_ARCHIVES):
             yield Finding(entry.filename, "is an archive in the archive", "leave it out")

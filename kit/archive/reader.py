@@ -30,7 +30,8 @@ from kit.tiles.tiff import decode_tiff
 MAX_ENTRY_BYTES = 64 << 20
 # Deflate packs an image of one colour a thousandfold; what is as large as this is no such image.
 _LARGE_BYTES, _MAX_RATIO = 4 << 20, 200
-_LONGEST_NAME = 255
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096
+_SHOWN = 200  # characters of a name in an error
 _BACKSLASH = r"has \ in its name where folders are separated by /"
 _POWERSHELL = " (Windows PowerShell 5 writes such zips: zip with another program)"
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
@@ -81,7 +82,7 @@ def read_contents(archive: zipfile.ZipFile) -> Contents:
     where = archive.filename or "archive"
     for entry in archive.infolist():
         if problem := danger(entry):
-            raise InputError(where, f"{entry.orig_filename!r} {problem}")
+            raise InputError(where, f"{entry.orig_filename[:_SHOWN]!r} {problem}")
     name, times = next(iter(Counter(archive.namelist()).most_common(1)), ("", 0))
     if times > 1:
         raise InputError(where, f"{name!r} occurs {times} times", remedy="keep one")
@@ -123,6 +124,8 @@ def name_danger(name: str) -> str:
         return "has a name with control characters"
     if "" in parts or "." in parts:
         return "is not a plain path"
+    if len(name.encode()) > _LONGEST_PATH:
+        return f"has a path of more than {_LONGEST_PATH} bytes"
     if max(len(part.encode()) for part in parts) > _LONGEST_NAME:
         return f"has a name of more than {_LONGEST_NAME} bytes"
     return ""

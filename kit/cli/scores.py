@@ -71,14 +71,16 @@ def show_advice(
     Returns:
         Whether there is such a setting.
     """
-    measure, n = report.measure, report.own.scores.n
-    if member := report.better_member:
-        scores = f"{member.row.get(measure):.4g}, the ensemble {report.own.get(measure):.4g}"
-        console.write(f"{member.member} alone is better than the ensemble: {measure} {scores}")
-    if not (advice := report.advice):
+    measure, advice = report.measure, report.advice
+    own = f"instead of {report.own.get(measure):.4g}"
+    if not advice:
         return False
-    line = f"better {advice.setting}: {measure} {advice.score:.4g} instead of "
-    line += f"{advice.instead_of:.4g} on these {n} images"
+    member = report.better_member
+    if member and advice.setting != f"{member.member} alone":
+        score = member.row.get(measure)
+        console.write(f"better than all members together: {member.member} alone, {score:.4g} {own}")
+    line = f"better: {advice.setting}, {measure} {advice.score:.4g} {own}"
+    line += f" on these {report.own.scores.n} images"
     command = [advice.command or "kit package --stretch anchors"]
     folders = (
         ("--predictions", predictions, PREDICTIONS),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_SHOWN = 20
+_SHOWN, _LONG = 20, 200
 
 
 class Stretch(StrEnum):
@@ -148,7 +148,7 @@ def check(
 def _show_findings(archive: Path, result: "Checked") -> None:
     if result.findings:
         rows = [
-            (f.name, "accepts" if f.harmless else "rejects", f.problem, f.remedy)
+            (_short(f.name), "accepts" if f.harmless else "rejects", f.problem, f.remedy)
             for f in result.findings[:_SHOWN]
         ]
         titles = ("file", "server", "problem", "remedy")
@@ -157,6 +157,11 @@ def _show_findings(archive: Path, result: "Checked") -> None:
             console.write(f"and {len(result.findings) - _SHOWN} more; --json lists them all")
     if result.ok:
         console.write(f"{archive}: {result.images} images; nothing that the server would reject")
+
+
+def _short(name: str) -> str:
+    """A name as a table shows it: of a very long one its ends."""
+    return name if len(name) <= _LONG else f"{name[: _LONG // 2]} ... {name[-_LONG // 2 :]}"
 
 
 def _rate(images: int, seconds: float) -> str:

@@ -363,6 +363,19 @@ def test_damaged_entries(tmp_path: Path, entry: Entry, problem: str) -> None:
     assert not found.ok and NAMES[1] in said(found)[-1] and problem in said(found)[-1]
 
 
+def test_long_paths_cost_no_more_than_their_length(tmp_path: Path) -> None:
+    """All folders of 20 such names, spelt out, would fill 18 GB."""
+    deep = [Entry(b"%d/" % number + b"a/" * 30_000 + b"x.tiff") for number in range(20)]
+    tracemalloc.start()
+    try:
+        found = look(tmp_path, make_zip([Entry(ONE, GOOD), *deep, Entry(b"0/a", b"")]))
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+    assert "has a path of more than 4096 bytes" in "".join(said(found))
+    assert "0/a is a file and a folder" in said(found)
+
+
 def test_a_second_name_of_an_entry_is_refused(tmp_path: Path) -> None:
     """Some readers believe Info-ZIP's field of a second name, in Unicode, and some do not."""
     other = struct.pack("<BL", 1, 0) + b"CH3/other.tiff"

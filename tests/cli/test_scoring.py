@@ -40,7 +40,7 @@ def test_the_last_line_names_the_better_setting_and_the_log_has_the_scores(kit) 
     advice = json.loads(out)["advice"]
     assert advice["measure"] == "official_2023" and "--layout 2023" in advice["command"]
     last = err.splitlines()[-1]
-    assert last.startswith(f"better {advice['setting']}: official_2023 ")
+    assert last.startswith(f"better: {advice['setting']}, official_2023 ")
     assert last.endswith(f"run: {advice['command']}")
     assert "recorded in submissions/submissions.csv" in err
     assert "mean absolute error" not in err and "--explain" in err

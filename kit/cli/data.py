@@ -106,9 +106,13 @@ def screen(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            dir_okay=False, help="Write a PNG of the scenes nearest to the cloud limit here."
+            dir_okay=False,
+            help="Write the scenes nearest to the cloud limit here: .png or .jpg.",
         ),
     ] = None,
+    rows: Annotated[
+        int, typer.Option(min=1, help="On the sheet: scenes on each side of the limit.")
+    ] = 6,
     scheduler: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="A dask scheduler whose workers read the tiles."),
@@ -123,11 +127,14 @@ def screen(
     A table shows what each cloud option would change. Only tiles that have changed are read again,
     so that thresholds can be tried one after the other.
     """
+    from kit.figures.grid import check_format
     from kit.screening.screen import screen
     from kit.screening.sensitivity import effects
     from kit.screening.table import SCENES
 
     emit = console.start(json, quiet)
+    if sheet:
+        check_format(sheet)
     rule, units = CloudRule(scale, threshold, min_area, dilate), units_of(strict, any_units)
     with console.progress("screening", "looking for tiles") as advance:
         result = screen(
@@ -149,7 +156,7 @@ def screen(
     if sheet:
         from kit.screening.sheet import write_sheet
 
-        write_sheet(work / SCENES, rule, max_cloud, sheet)
+        write_sheet(work / SCENES, rule, max_cloud, sheet, rows=rows)
         console.write(f"sheet: {sheet}")
     if tried:
         _show_screening(result, tried, work)

@@ -30,7 +30,11 @@ TINT = (255, 0, 255)
 PEAK = (255, 225, 0)
 _TINTED = 0.5
 _WHITE = 3000  # DN
-_HEAD, _PLOT, _SPACE = 32, 250, 16
+_HEAD, _PLOT, _SPACE = 56, 250, 16
+_WHAT = (
+    "a pixel is cloud where v - s exceeds the threshold: brightness v is the largest of red, green "
+    "and blue over the scale, saturation s is (largest - smallest) / largest"
+)
 _KINDS = ("kept", "dropped")
 # The ratios in a histogram: three bars a decade, and one for 0 left of them.
 _DECADES, _BARS = 5, 3
@@ -51,7 +55,7 @@ def write_sheet(
         table: `scenes.parquet`.
         rule: by which the table was screened.
         max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
-        path: the PNG to write.
+        path: the PNG or JPEG to write.
         rows: scenes on each side.
 
     Returns:
@@ -80,7 +84,9 @@ def write_sheet(
     words += f"{rule.threshold:g}, scale {rule.scale}, min area {rule.min_area}, "
     words += f"dilate {rule.dilate}, max cloud {max_cloud:g}"
     font = ImageFont.load_default(size=15)
-    ImageDraw.Draw(image).text((8, _HEAD / 2), words, (0, 0, 0), font, anchor="lm")
+    for line, text in enumerate((words, _WHAT)):
+        place = (8, _HEAD * (1 + 2 * line) / 4)
+        ImageDraw.Draw(image).text(place, text, (0, 0, 0), font, anchor="lm")
     for x, plot in zip((0, width // 2), plots, strict=True):
         image.paste(plot, (x, _HEAD))
     for x, side in zip((0, sides[0].width + _SPACE), sides, strict=True):

@@ -17,7 +17,7 @@ from torch import nn
 from kit.device import pick
 from kit.errors import CheckError, InputError
 from kit.figures.grid import write_grid
-from kit.metrics import Scores, image_measures, summarise
+from kit.metrics import Scores, image_measures, mae, summarise
 from kit.models.infer import infer
 from kit.pairs.dataset import batches, mean_color, read_pair
 from kit.progress import Report
@@ -201,13 +201,15 @@ class Validator:
 
     def _write_samples(self, generator: nn.Module, epoch: int) -> None:
         chosen = (self.setup.holdout or tuple(self.setup.dataset.pairs))[:_SAMPLED]
-        rows = []
+        rows, labels = [], []
         for pair in chosen:
             radar, optical = read_pair(self._source, pair, self.variant.target)
-            rows.append([*radar, infer(generator, radar[None])[0], optical])
+            predicted = infer(generator, radar[None])[0]
+            rows.append([*radar, predicted, optical])
+            labels.append(f"{pair.optical}\nMAE {mae(predicted, optical):.4f}")
         path = self.folder / SAMPLES / f"epoch-{epoch:04d}.png"
-        labels = [str(pair.optical) for pair in chosen]
-        write_grid(rows, ["VV", "VH", self.variant.name, "truth"], labels, path)
+        columns = ["VV", "VH", f"{self.variant.name}, epoch {epoch}", "truth"]
+        write_grid(rows, columns, labels, path)
 
 
 def _fault(path: Path) -> str:

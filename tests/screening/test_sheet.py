@@ -19,7 +19,7 @@ from kit.screening.table import SCENES
 from tests.helpers.clouds import paint_square, table_of
 from tests.helpers.tiles import SHARED, key, optical, radar
 
-HEAD = 32 + 250 + 21
+HEAD = 56 + 250 + 21
 STEP = CELL + 4
 
 

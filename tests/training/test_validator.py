@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -113,6 +114,25 @@ def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, si
     )
     assert shared(size, judged, dataset, state) == [expected] * size
     assert sum(drawn) == len(judged) == 24
+
+
+def test_samples_say_their_epoch_and_their_errors(trained: Path, monkeypatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def write_grid(rows, columns, labels, path):
+        asked.update(rows=rows, columns=columns, labels=labels, path=path)
+
+    monkeypatch.setattr(kit.training.validator, "write_grid", write_grid)
+    judged, dataset = table(Path("work"))
+    judged = judged[:2]
+    state = State.new(tiny("p2phd1"))
+    setup = RunSetup(tiny("p2phd1"), dataset, judged, Path("run"), ProcessGroup(0, 1))
+    Validator(setup)._write_samples(state.generator, 7)
+    assert asked["path"] == Path("run/samples/epoch-0007.png")
+    assert asked["columns"] == ["VV", "VH", "p2phd1, epoch 7", "truth"]
+    for label, row, pair in zip(asked["labels"], asked["rows"], judged, strict=True):
+        error = np.abs(row[2] - row[3]).mean(dtype=np.float64)
+        assert label == f"{pair.optical}\nMAE {error:.4f}"
 
 
 def test_a_tile_that_one_of_them_cannot_read_ends_all(trained: Path, monkeypatch) -> None:

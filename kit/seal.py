@@ -77,6 +77,18 @@ def read_record(
     return record
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether a record, or a table if its name ends with .parquet, has a checksum."""
+    try:
+        if path.suffix == ".parquet":
+            with path.open("rb") as file:
+                return _check_position(file) is not None
+        value = read_json(path, "")
+    except (OSError, InputError):
+        return False
+    return isinstance(value, dict) and _CHECK in value
+
+
 def encode_line(record: Mapping[str, Any]) -> bytes:
     """A line of a JSON Lines file, with a checksum."""
     return (json.dumps({**record, _CHECK: _crc(record)}, allow_nan=False) + "\n").encode()

@@ -27,6 +27,17 @@ RULES: dict[str, set[str]] = {
     "archive": {"prediction", "tiles"},
     "scoring": {"archive", "prediction", "screening", "tiles", "figures"},
     "submission": {"scoring", "archive", "prediction", "runs", "pairs", "tiles"},
+    "verification": {
+        "submission",
+        "training",
+        "engines",
+        "archive",
+        "prediction",
+        "runs",
+        "pairs",
+        "screening",
+        "tiles",
+    },
     "cli": {"*"},
 }
 LONGEST_CHAIN = 14

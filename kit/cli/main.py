@@ -23,6 +23,7 @@ from kit.cli import (
     submission,
     training,
     variants,
+    verification,
 )
 from kit.cli.interrupt import acknowledged, resume_line
 from kit.errors import InputError, KitError
@@ -62,6 +63,7 @@ for part in (
     scoring,
     reproduction,
     leaderboard,
+    verification,
     variants,
     doctor,
 ):

@@ -25,6 +25,7 @@ from kit.seal import UNSEALED, read_record, write_record
 
 _RECORD = "engine.json"
 _FORMAT = 2
+_BUILT_AGAIN = "the engine is built again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +50,30 @@ def find(cache: Path, name: str, key: Mapping[str, Any], report: Report) -> Entr
     folder = _folder(cache, name, key)
     if not folder.exists():
         return None
-    remedy = "the engine is built again"
     try:
-        record = read_record(folder / _RECORD, _FORMAT, remedy, sealed_from=UNSEALED)
+        record = check(folder)
         if record["key"] != dict(key):
-            raise InputError(folder, "belongs to another engine", remedy=remedy)
-        for file, digest in record["files"].items():
-            if not (folder / file).is_file() or sha256(folder / file) != digest:
-                raise InputError(folder / file, "missing or damaged", remedy=remedy)
+            raise InputError(folder, "belongs to another engine", remedy=_BUILT_AGAIN)
     except InputError as error:
-        report(f"{error.where}: {error.problem}; {remedy}")
+        report(f"{error.where}: {error.problem}; {_BUILT_AGAIN}")
         return None
     except OSError as error:  # another process is replacing it, or the disk fails
-        report(f"{folder}: not readable ({error.strerror}); {remedy}")
+        report(f"{folder}: not readable ({error.strerror}); {_BUILT_AGAIN}")
         return None
     return Entry(folder, record["made"])
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The record of the engine in `folder`, whose files are as they were built.
+
+    Raises:
+        InputError: the record or a file is missing or damaged.
+    """
+    record = read_record(folder / _RECORD, _FORMAT, _BUILT_AGAIN, sealed_from=UNSEALED)
+    for file, digest in record["files"].items():
+        if not (folder / file).is_file() or sha256(folder / file) != digest:
+            raise InputError(folder / file, "missing or damaged", remedy=_BUILT_AGAIN)
+    return record
 
 
 def obtain(

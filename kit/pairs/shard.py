@@ -111,6 +111,20 @@ class Shard:
         return pixels
 
 
+def check_shard(path: Path) -> Iterator[InputError]:
+    """What is wrong with a shard, but for its pixels.
+
+    Raises:
+        InputError: its JSON is missing, damaged or of another format.
+    """
+    shard = read_shard(path)
+    for name in ARRAYS:
+        try:
+            shard.map(name)
+        except InputError as error:
+            yield error
+
+
 def read_shards(folder: Path) -> Iterator[Shard]:
     """The shards of a pack, in order.
 

@@ -195,6 +195,17 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
         return file.read(columns)
 
 
+def read_rule(path: Path) -> CloudRule:
+    """The cloud rule that a part was measured by.
+
+    Raises:
+        InputError: the part is missing or damaged.
+    """
+    with _opened(path):
+        rule = _facts(path)["rule"]
+    return CloudRule(**rule | {"threshold": rule["threshold"] / 1000})
+
+
 def _facts(path: Path) -> dict[str, Any]:
     """What `Store.write` noted in a part's footer; nothing if there is no such part, intact."""
     try:

@@ -7,7 +7,7 @@ resumes from the newest intact one; the last two and the one with the best weigh
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,17 @@ def load(state: State, path: Path) -> None:
     """
     with _foreign_named(path):
         about = _read_state(path)
-        tensors = {
-            name: _read(path / f"{name}.safetensors", digest)
-            for name, digest in about["sha256"].items()
-        }
-        state.restore(tensors, about)
+        state.restore(_read_all(path, about), about)
+
+
+def check(path: Path) -> None:
+    """Read the checkpoint `path` and compare every file with its checksum.
+
+    Raises:
+        InputError: it is damaged or of a newer format.
+    """
+    with _foreign_named(path):
+        _read_all(path, _read_state(path))
 
 
 def newest_tensors(folder: Path, network: str) -> dict[str, Tensor] | None:
@@ -170,6 +176,12 @@ def _read_state(path: Path) -> dict[str, Any]:
     if not intact or path != at_step(path.parent, about["step"]):
         raise InputError(path / STATE, _MISMATCH, remedy=_RESTART)
     return about
+
+
+def _read_all(path: Path, about: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of the checkpoint `path` by file."""
+    digests = about["sha256"].items()
+    return {name: _read(path / f"{name}.safetensors", digest) for name, digest in digests}
 
 
 @contextmanager

@@ -322,7 +322,7 @@ def test_every_command_has_help_with_an_example(kit, monkeypatch) -> None:
     path = [
         "simulate", "screen", "prepare", "pack", "train", "train-all", "status", "validate",
         "compile", "predict", "package", "check", "score", "reproduce", "log", "leaderboard",
-        "variants", "doctor",
+        "verify", "variants", "doctor",
     ]  # fmt: skip
     assert [name for name in names if name in path] == path
     monkeypatch.setenv("COLUMNS", "80")

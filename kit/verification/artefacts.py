@@ -1,0 +1,176 @@
+"""What lies in the folders of the kit, by the names of the files, and how each is checked.
+
+In: a file. Out: what is wrong with it and with the files that it describes. Each check reads what
+its command would read, by the function that the command uses.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive.manifest import PACKAGE_AGAIN, manifest_path, read_manifest
+from kit.engines import cache
+from kit.errors import InputError
+from kit.files import sha256
+from kit.pairs.shard import check_shard
+from kit.pairs.summary import read_summary
+from kit.pairs.table import PAIRS, fingerprint, read_pairs
+from kit.prediction.last import read_last
+from kit.prediction.members import read_member
+from kit.runs.folder import METRICS, read_variant
+from kit.runs.training_pairs import read_training_pairs
+from kit.runs.weights import load_weights
+from kit.screening.store import read_part
+from kit.screening.table import read_screened
+from kit.seal import decode_lines
+from kit.submission.log import LOG, read_log
+from kit.training import checkpoint
+
+Check = Callable[[Path], Iterator[InputError]]
+"""Yields what is wrong; may raise an InputError or an OSError as its last finding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A kind of file: the pattern of its path, and its check.
+
+    `sealed` are those that carry a checksum of their own since version 0.3.0.
+    """
+
+    name: str
+    pattern: str
+    check: Check
+    sealed: bool = False
+
+
+def find_artefact(path: Path) -> Artefact | None:
+    """The kind of a file; None for what the kit does not read back."""
+    for artefact in ARTEFACTS:
+        if path.match(artefact.pattern):
+            return artefact
+    # An archive, and so its manifest, has any name.
+    if path.suffix == ".zip" and manifest_path(path).exists():
+        return _ARCHIVE
+    if path.suffix == ".json" and (path.parent / LOG).exists():
+        return _MANIFEST
+    return None
+
+
+def _scenes(path: Path) -> Iterator[InputError]:
+    for _ in read_screened(path):
+        pass
+    yield from ()
+
+
+def _part(path: Path) -> Iterator[InputError]:
+    read_part(path)
+    yield from ()
+
+
+def _pairs(path: Path) -> Iterator[InputError]:
+    read_pairs(path)
+    yield from ()
+
+
+def _summary(path: Path) -> Iterator[InputError]:
+    noted = read_summary(path).get("pairs_sha256")
+    table = path.with_name(PAIRS)
+    if noted is not None and noted != fingerprint(read_pairs(table)):
+        problem = f"is not the summary of {table.name} beside it"
+        yield InputError(path, problem, remedy="run kit prepare DATA again")
+
+
+def _shard(path: Path) -> Iterator[InputError]:
+    yield from check_shard(path)
+
+
+def _config(path: Path) -> Iterator[InputError]:
+    read_variant(path.parent)
+    yield from ()
+
+
+def _metrics(path: Path) -> Iterator[InputError]:
+    data = path.read_bytes()
+    lines = [*decode_lines(data)]
+    damaged = [number for number, record in lines if record is None]
+    last = data.splitlines()[-1:]
+    if damaged and not data.endswith(b"\n") and last[0].startswith(b"{"):
+        damaged.remove(len(lines))  # a kill cut it short; its step is trained again
+    if damaged:
+        problem = f"{len(damaged)} of its {len(lines)} lines are damaged, line {damaged[0]} first"
+        remedy = "they are left out wherever the metrics are shown; the training is not affected"
+        yield InputError(path, problem, remedy=remedy)
+
+
+def _training_pairs(path: Path) -> Iterator[InputError]:
+    read_training_pairs(path.parent)
+    yield from ()
+
+
+def _weights(path: Path) -> Iterator[InputError]:
+    load_weights(path)
+    yield from ()
+
+
+def _checkpoint(path: Path) -> Iterator[InputError]:
+    checkpoint.check(path.parent)
+    yield from ()
+
+
+def _member(path: Path) -> Iterator[InputError]:
+    member = read_member(path.parent)
+    for scene, entry in member.scenes.items():
+        if entry.get("nodata") is None and not member.has(scene):
+            continue  # the prediction has not come to it yet
+        try:
+            member.load(scene)
+        except InputError as error:
+            yield error
+
+
+def _last(path: Path) -> Iterator[InputError]:
+    read_last(path.parent)
+    yield from ()
+
+
+def _engine(path: Path) -> Iterator[InputError]:
+    cache.check(path.parent)
+    yield from ()
+
+
+def _archive(path: Path) -> Iterator[InputError]:
+    about = read_manifest(manifest_path(path))
+    if sha256(path) != about.sha256:
+        problem = f"is not the archive that {manifest_path(path).name} describes"
+        yield InputError(path, problem, remedy=PACKAGE_AGAIN)
+
+
+def _manifest(path: Path) -> Iterator[InputError]:
+    read_manifest(path)
+    yield from ()
+
+
+def _log(path: Path) -> Iterator[InputError]:
+    read_log(path.parent)
+    yield from ()
+
+
+ARTEFACTS = (
+    Artefact("table of scenes", "scenes.parquet", _scenes, sealed=True),
+    Artefact("part of the screening", "screen/*.parquet", _part, sealed=True),
+    Artefact("table of pairs", PAIRS, _pairs, sealed=True),
+    Artefact("summary", "summary.json", _summary, sealed=True),
+    Artefact("shard of a pack", "pack/*.json", _shard),
+    Artefact("configuration of a run", "config.json", _config, sealed=True),
+    Artefact("metrics of a run", METRICS, _metrics),
+    Artefact("training pairs of a run", "pairs.json", _training_pairs, sealed=True),
+    Artefact("weights", "weights.safetensors", _weights),
+    Artefact("weights", "last.safetensors", _weights),
+    Artefact("checkpoint", "checkpoints/step-*/state.json", _checkpoint),
+    Artefact("predictions of a member", "manifest.json", _member, sealed=True),
+    Artefact("last prediction", "last.json", _last, sealed=True),
+    Artefact("engine", "engine.json", _engine),
+    Artefact("log of submissions", LOG, _log),
+)
+_ARCHIVE = Artefact("archive", "*.zip", _archive)
+_MANIFEST = Artefact("manifest of an archive", "*.json", _manifest, sealed=True)

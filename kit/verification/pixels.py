@@ -1,0 +1,78 @@
+"""The pixels of packs and tiles, read again and compared with what was noted of them.
+
+In: a folder in which `kit prepare` or `kit pack` wrote. Out: what is not as it was. Packed pixels
+have a checksum for each pair. Tiles have none: they are counted again, and the counts compared with
+those of the screening, which notice any change of a nodata pixel, a cloud or a size.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kit import __version__, native
+from kit.errors import InputError
+from kit.pairs.shard import Shard, checksum, read_shard
+from kit.progress import Advance
+from kit.screening.measure import SCHEMA, measure
+from kit.screening.store import read_part, read_rule
+from kit.tiles.fingerprint import ABSENT, sizes_and_times
+from kit.tiles.netcdf import parse_file
+
+_TOGETHER = 256
+_AGAIN = "run kit prepare DATA again; if the tile is not meant to have changed, fetch it again"
+
+
+def check_pixels(folder: Path, advance: Advance | None = None) -> Iterator[InputError]:
+    """What is wrong with the packs and the tiles of the screenings in a folder and below.
+
+    A damaged index or part has been found by its own check, and is left out here.
+
+    Args:
+        folder: which.
+        advance: called with the files read through, and their number.
+    """
+    shards = sorted(folder.rglob("pack/*.json"))
+    parts = sorted(folder.rglob("screen/*.parquet"))
+    for done, path in enumerate((*shards, *parts), start=1):
+        try:
+            yield from _shard(read_shard(path)) if path in shards else _tiles(path)
+        except InputError:
+            continue
+        finally:
+            if advance:
+                advance(done, len(shards) + len(parts))
+
+
+def _shard(shard: Shard) -> Iterator[InputError]:
+    radar, optical = shard.map("radar"), shard.map("optical")
+    for row, packed in enumerate(shard.pairs):
+        if checksum(radar[row], optical[row]) != packed.crc32:
+            problem = f"the pixels of pair {packed.pair} are damaged: their checksum does not match"
+            yield InputError(shard.array("radar"), problem, remedy=shard.remedy)
+
+
+def _tiles(path: Path) -> Iterator[InputError]:
+    """The tiles of a part of the screening that are not what was measured."""
+    rule = read_rule(path)
+    rows = [row for row in read_part(path).to_pylist() if row["problem"] is None]
+    for start in range(0, len(rows), _TOGETHER):
+        some = rows[start : start + _TOGETHER]
+        files = [[*map(parse_file, row["paths"])] for row in some]
+        found = measure(some[0]["sensor"], files, rule, native.cores(), __version__).to_pylist()
+        for row, paths, now in zip(some, files, found, strict=True):
+            if problem := _problem(row, sizes_and_times(paths), now):
+                yield InputError(row["paths"][0], problem, remedy=_AGAIN)
+
+
+def _problem(row: dict[str, Any], disk: list[list[int]], now: dict[str, Any]) -> str:
+    if [ABSENT, ABSENT] in disk:
+        gone = row["paths"][disk.index([ABSENT, ABSENT])]
+        return f"its scene cannot be read any more: {Path(gone).name} is gone"
+    if now["problem"] is not None:
+        return f"its scene cannot be read any more: {now['problem']}"
+    changed = [name for name in SCHEMA.names if row[name] != now[name]]
+    if changed:
+        return f"its scene is not what was screened: {', '.join(changed)} differ"
+    if disk != [*map(list, zip(row["sizes"], row["modified_ns"], strict=True))]:
+        return "its scene was written again since it was screened"
+    return ""

@@ -1,0 +1,206 @@
+"""kit verify finds every damage in whatever the kit has written."""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit.engines.cache import obtain
+from kit.errors import InputError
+from kit.files import write_bytes
+from kit.pairs.pack import pack
+from kit.screening.screen import screen
+from kit.submission.package import package
+from kit.verification.verify import Verification, verify
+from tests.helpers.predictions import predict_eager
+from tests.helpers.sealed import rewrite
+from tests.helpers.tiles import world
+
+FLIPS = int(os.environ.get("KIT_FLIPS", "6"))
+"""Bits that are flipped in each file, one after the other."""
+
+ALL = ("work", "runs", "predictions", "engines", "submissions")
+
+
+@pytest.fixture(scope="module")
+def written(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one artefact of every kind."""
+    root = tmp_path_factory.mktemp("written")
+    before = Path.cwd()
+    for name in ("data", "test", "work", "runs/p2phd1"):
+        shutil.copytree(trained_once / name, root / name)
+    os.chdir(root)
+    try:
+        pack(Path("work"))
+        predict_eager(data="test")
+        package(ensemble="p2phd1", layout="plain")
+        key = {"of": "nothing"}
+        obtain(Path("engines"), "p2phd1", key, _build, lambda _: None)
+    finally:
+        os.chdir(before)
+    return root
+
+
+def _build(folder: Path) -> dict[str, object]:
+    write_bytes(folder / "engine.bin", bytes(range(256)))
+    return {"rate": 1.0}
+
+
+@pytest.fixture
+def here(written: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(written)
+    return written
+
+
+def test_what_is_whole_is_whole(here: Path) -> None:
+    found = verify(data=True)
+    assert found.damaged == () and found.unsealed == ()
+    assert found.folders == tuple(map(Path, ALL))
+    assert found.checked == {
+        "table of scenes": 1,
+        "part of the screening": 2,
+        "table of pairs": 1,
+        "summary": 1,
+        "shard of a pack": 1,
+        "configuration of a run": 1,
+        "metrics of a run": 1,
+        "training pairs of a run": 1,
+        "weights": 2,
+        "checkpoint": found.checked["checkpoint"],
+        "predictions of a member": 1,
+        "last prediction": 1,
+        "engine": 2,
+        "archive": 1,
+        "manifest of an archive": 1,
+        "log of submissions": 1,
+    }
+
+
+def _sealed_files() -> list[Path]:
+    """Every file below the folders that the kit reads back and that is its own alone."""
+    skipped = {"rejected.csv", "submissions.csv", "train.log", ".lock"}
+    found = [path for name in ALL for path in Path(name).rglob("*") if path.is_file()]
+    return [
+        path
+        for path in found
+        if path.name not in skipped and "samples" not in path.parts and path.suffix != ".png"
+    ]
+
+
+def test_flipped_bits_are_found_in_every_file(here: Path) -> None:
+    chance = random.Random(0)
+    silent = []
+    for path in _sealed_files():
+        whole = path.read_bytes()
+        assert whole, path
+        for bit in (chance.randrange(8 * len(whole)) for _ in range(FLIPS)):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            if not _verify_around(path).damaged and not _same_content(path, whole, damaged):
+                silent.append(f"{path} bit {bit}")
+            path.write_bytes(whole)
+    assert silent == []
+
+
+def _verify_around(path: Path) -> Verification:
+    """Verify the least folder whose files belong together."""
+    top = Path(*path.parts[:2]) if path.parts[0] in ("runs", "engines") else Path(path.parts[0])
+    if "pack" in path.parts:
+        return verify([Path("work")], data=True)
+    return verify([top])
+
+
+def _same_content(path: Path, whole: bytes, damaged: bytes) -> bool:
+    """Whether a flip left the values of a JSON file as they were: in a space, or a last digit."""
+    try:
+        if path.suffix == ".jsonl":
+            before, after = ([*map(json.loads, text.splitlines())] for text in (whole, damaged))
+            del before[0]["check"]
+            return all(new.items() >= old.items() for old, new in zip(before, after, strict=True))
+        return path.suffix == ".json" and json.loads(whole) == json.loads(damaged)
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("how", ["cut", "emptied", "zeroed"])
+def test_cut_and_zeroed_files_are_found(here: Path, how: str) -> None:
+    for path in _sealed_files():
+        whole = path.read_bytes()
+        middle = len(whole) // 2
+        damaged = {"cut": whole[:middle], "emptied": b"", "zeroed": bytes(len(whole))}[how]
+        path.write_bytes(damaged)
+        # Lines of metrics that a kill cut short are not damage.
+        if path.suffix != ".jsonl" or how == "zeroed":
+            assert _verify_around(path).damaged, path
+        path.write_bytes(whole)
+
+
+def test_swapped_files_are_found(here: Path) -> None:
+    best, last = (Path("runs/p2phd1") / f"{name}.safetensors" for name in ("weights", "last"))
+    one, two = sorted(Path("predictions/p2phd1").glob("*.npy"))
+    for first, second in ((best, last), (one, two)):
+        _swap(first, second)
+        assert _verify_around(first).damaged, first
+        _swap(first, second)
+    assert not verify().damaged
+
+
+def _swap(first: Path, second: Path) -> None:
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+
+
+def test_missing_files_are_found_and_the_command_that_mends_is_named(here: Path) -> None:
+    for path, command in (
+        (next(Path("predictions/p2phd1").glob("*.npy")), "kit predict --ensemble p2phd1"),
+        (next(Path("work/pack").glob("*.npy")), "kit pack"),
+        (next(Path("engines").glob("*/engine.bin")), "built again"),
+        (next(Path("runs/p2phd1/checkpoints").glob("*/generator.safetensors")), "train"),
+    ):
+        aside = path.rename(path.with_name("aside"))
+        (damage,) = verify().damaged
+        assert path.name in damage.path and command in damage.remedy
+        aside.rename(path)
+
+
+def test_tiles_are_compared_with_what_was_screened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(Path("data"), places=2, dates=1)
+    screen("data", "work")
+    path = next(Path("data").rglob("Sentinel2_B4*.tiff"))
+    whole, times = path.read_bytes(), path.stat()
+    path.write_bytes(whole[:200])
+    assert not verify(["work"]).damaged
+    (damage,) = verify(["work"], data=True).damaged
+    assert "cannot be read any more" in damage.problem and "kit prepare" in damage.remedy
+    path.unlink()
+    (damage,) = verify(["work"], data=True).damaged
+    assert f"{path.name} is gone" in damage.problem
+    path.write_bytes(whole)
+    (damage,) = verify(["work"], data=True).damaged
+    assert "written again" in damage.problem
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not verify(["work"], data=True).damaged
+
+
+def test_a_summary_of_other_pairs_is_found(here: Path) -> None:
+    path = Path("work/summary.json")
+    whole = path.read_bytes()
+    rewrite(path, {"pairs_sha256": "0" * 64})
+    (damage,) = verify(["work"]).damaged
+    assert "not the summary of pairs.parquet" in damage.problem
+    path.write_bytes(whole)
+
+
+def test_folders_that_are_not_there_or_not_the_kit_s(here: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        verify([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="holds nothing that the kit wrote"):
+        verify([tmp_path])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kit.training.train import train as train
     from kit.training.validate import validate as validate
     from kit.variants import variant as variant
+    from kit.verification.verify import verify as verify
 
 __version__ = "0.2.0"
 
@@ -35,6 +36,7 @@ _HOMES = {
     "train": "kit.training.train",
     "validate": "kit.training.validate",
     "variant": "kit.variants",
+    "verify": "kit.verification.verify",
 }
 
 

@@ -28,9 +28,9 @@ def verify(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every table, run, prediction, engine and archive against its checksums.
+    """Find damage in tables, runs, predictions and archives.
 
-    Nothing is changed. What is damaged is listed with the command that mends it; exit code 4.
+    Every file that the kit reads back is compared with its checksums; nothing is changed. What is damaged is listed with the command that mends it; exit code 4.
     """
     from kit.verification.verify import verify
 

@@ -28,7 +28,7 @@ from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.measure import measure
 from kit.screening.rule import CloudRule
 from kit.screening.seen import Seen
-from kit.screening.store import Part, Store
+from kit.screening.store import Part, Store, read_part
 from kit.screening.table import RATIOS, SCENES, dataset1, row_groups, write_screened
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
@@ -131,7 +131,7 @@ class Measured:
             InputError: no scene could be read, and `failed.csv` says why; or the units are wrong.
             OutputError: a table cannot be written.
         """
-        write_screened(new(SCENES), self.parts)
+        write_screened(new(SCENES), map(read_part, self.parts))
         write_rejected(new(REJECTED), self.rejected)
         seen = Seen.of(self.parts)
         doubts = settle(self.data, seen.doubts(), units)

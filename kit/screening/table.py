@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kit.screening.store import read_part
 from kit.seal import open_table, table_writer
 from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.netcdf import parse_file
@@ -91,17 +90,16 @@ def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
             yield file.read_row_group(number, [name for name in columns if name in names])
 
 
-def write_screened(path: Path, parts: Iterable[Path]) -> None:
+def write_screened(path: Path, parts: Iterable[pa.Table]) -> None:
     """Write the readable scenes of all parts of `kit.screening.store` as one table, part by part.
 
     Raises:
-        InputError: a part is damaged.
         OutputError: the table cannot be written.
     """
     schema = pa.schema(FIELDS)
     with table_writer(path, _FORMAT, schema) as writer:
         for part in parts:
-            writer.write_table(_ratios(read_part(part)).cast(schema))
+            writer.write_table(_ratios(part).cast(schema))
 
 
 def dataset1(group: pa.Table) -> NDArray[np.bool_]:

@@ -30,7 +30,8 @@ def verify(
 ) -> None:
     """Find damage in tables, runs, predictions and archives.
 
-    Every file that the kit reads back is compared with its checksums; nothing is changed. What is damaged is listed with the command that mends it; exit code 4.
+    Every file that the kit reads back is compared with its checksums; nothing is changed. What is
+    damaged is listed with the command that mends it, and the exit code is 4.
     """
     from kit.verification.verify import verify
 

@@ -109,7 +109,7 @@ def warnings(
 
     Args:
         pairs: all, split already.
-        removed: why some are outside Dataset-2, as `kit.pairs.summary.outside_dataset2` counts.
+        removed: how many are outside Dataset-2, by reason.
         rule: the cloud rule.
         holdout: how many pairs the hold-out was to have at most.
     """

@@ -5,6 +5,8 @@ In: official tiles. Out, in the work folder: what `kit.screening.screen` writes,
 its reason) and `summary.json` (the paper's numbers for this data).
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -13,13 +15,13 @@ from kit.files import WORK, AnyPath, together
 from kit.lock import lock
 from kit.pairs.hints import no_pairs, warnings
 from kit.pairs.pairing import pair, split
-from kit.pairs.summary import SUMMARY, Summary, outside_dataset2, summarise, write_summary
-from kit.pairs.table import PAIRS, write_pairs
+from kit.pairs.summary import SUMMARY, Summary, write_summary
+from kit.pairs.table import PAIRS, Pair, write_pairs
 from kit.progress import Advance, Report
 from kit.screening.rule import CloudRule
-from kit.screening.screen import measure_all
+from kit.screening.screen import Screening, measure_all
 from kit.screening.table import SCENES, read_screened
-from kit.tiles.rejection import FAILED, REJECTED, write_rejected
+from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, write_rejected
 from kit.tiles.units import Units
 
 _RULE = CloudRule()
@@ -69,13 +71,47 @@ def prepare(
                 write_rejected(work / FAILED, rejected)
                 raise no_pairs(found, screened, rejected, window_days, work / FAILED)
             pairs = split(pairs, holdout=holdout, by=split_by, seed=seed)
-            summary = summarise(screening, pairs, rejected)
+            summary = _summarise(screening, pairs, rejected)
             write_rejected(new(REJECTED), rejected)
             write_pairs(new(PAIRS), pairs)
             write_summary(new(SUMMARY), summary, pairs, data, settings)
         found.finish()
     for line in screening.doubts:
         report(line)
-    for line in warnings(pairs, outside_dataset2(pairs), rule, holdout):
+    for line in warnings(pairs, _outside_dataset2(pairs), rule, holdout):
         report(line)
     return summary
+
+
+def _summarise(
+    screening: Screening, pairs: Sequence[Pair], rejected: Sequence[Rejection]
+) -> Summary:
+    """The numbers of pairs that are split already, and of all that was rejected before."""
+    return Summary(
+        scenes_s1=screening.scenes_s1,
+        scenes_s2=screening.scenes_s2,
+        pairs=len(pairs),
+        dataset1=sum(pair.dataset1 for pair in pairs),
+        dataset2=sum(pair.dataset2 for pair in pairs),
+        holdout=sum(pair.split == "holdout" for pair in pairs),
+        train1=sum(pair.dataset1 and pair.split == "train" for pair in pairs),
+        train2=sum(pair.dataset2 and pair.split == "train" for pair in pairs),
+        sizes=dict(Counter(f"{pair.height}x{pair.width}" for pair in pairs)),
+        clipped=screening.clipped,
+        dropped=tally(rejected) | _outside_dataset2(pairs) | _buffer(pairs),
+    )
+
+
+def _outside_dataset2(pairs: Sequence[Pair]) -> dict[str, int]:
+    """Why pairs are outside Dataset-2, each counted once, at the first test that it fails."""
+    counts = {
+        "optical nodata": sum(pair.nodata > 0 for pair in pairs),
+        "QA60 cloud": sum(pair.nodata == 0 and pair.qa60 > 0 for pair in pairs),
+        "heuristic cloud": sum(pair.dataset1 and not pair.dataset2 for pair in pairs),
+    }
+    return {kind: n for kind, n in counts.items() if n}
+
+
+def _buffer(pairs: Sequence[Pair]) -> dict[str, int]:
+    n = sum(pair.dataset1 and pair.split == "buffer" for pair in pairs)
+    return {"overlaps the hold-out": n} if n else {}

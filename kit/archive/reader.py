@@ -149,17 +149,17 @@ def _bomb(size: int, packed: int) -> str:
 
 
 def read_image(archive: zipfile.ZipFile, entry: str | zipfile.ZipInfo) -> NDArray[np.generic]:
-    """Read one image [3, H, W] of an archive, in its own pixel type.
+    """Read one image [3 or more, H, W] of an archive, in its own pixel type.
 
     Raises:
-        InputError: the entry is missing, a danger, damaged, or not an image of three bands.
+        InputError: the entry is missing, a danger, damaged, or an image of less than three bands.
     """
     where = f"{archive.filename}: {entry if isinstance(entry, str) else entry.filename}"
     try:
         info = archive.getinfo(entry) if isinstance(entry, str) else entry
     except KeyError:
         raise InputError(where, "no such entry") from None
-    return decode_tiff(where, read_entry(archive, info))
+    return decode_tiff(where, read_entry(archive, info), more=True)
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -19,7 +19,7 @@ from kit.files import output
 
 BRIGHTEN = 2.0
 _GAP = 4
-_TEXT = 13
+_TEXT, _LINE = 13, 17
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", "": "PNG"}
 _QUALITY = 92  # of JPEG
 _PAPER, _INK = (255, 255, 255), (0, 0, 0)
@@ -69,14 +69,17 @@ def grid(
     left = _GAP + round(max(map(font.getlength, lines), default=0)) + _GAP
     top = _TEXT + 2 * _GAP
     step = cell + _GAP
-    sheet = Image.new("RGB", (left + step * len(columns), top + step * len(rows)), _PAPER)
+    # A label of many lines needs more room than a small image.
+    most = max((label.count("\n") for label in labels), default=0)
+    down = max(cell, _LINE * (most + 1) * (most > 0)) + _GAP
+    sheet = Image.new("RGB", (left + step * len(columns), top + down * len(rows)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for x, title in enumerate(columns):
         draw.text((left + step * x + cell / 2, top / 2), title, _INK, font, anchor="mm")
     for y, (label, row) in enumerate(zip(labels, rows, strict=True)):
-        draw.text((_GAP, top + step * y + cell / 2), label, _INK, font, anchor="lm")
+        draw.text((_GAP, top + down * y + (down - _GAP) / 2), label, _INK, font, anchor="lm")
         for x, image in enumerate(row):
-            sheet.paste(image, (left + step * x, top + step * y))
+            sheet.paste(image, (left + step * x, top + down * y))
     return sheet
 
 

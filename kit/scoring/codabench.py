@@ -147,7 +147,7 @@ def _unpacked(folder: Path) -> Load:
         path = folder / name
         if path.stat().st_size > MAX_ENTRY_BYTES:
             raise InputError(name, f"is larger than {MAX_ENTRY_BYTES >> 20} MiB")
-        return decode_tiff(name, path.read_bytes())
+        return decode_tiff(name, path.read_bytes(), more=True)
 
     return load
 

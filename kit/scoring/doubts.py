@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kit.scoring.images import Image
+from kit.scoring.images import CHANNELS, Image
 from kit.tiles.units import Counts, Doubt, optical_doubts, stack
 from kit.tiles.values import count_values
 
@@ -19,6 +19,7 @@ class Values:
     rows: list[Counts] = field(default_factory=list)
     float_truth: float | None = None
     uint16_image: int | None = None
+    many_bands: int = 0
 
     def add_truth(self, pixels: Image) -> None:
         """Look at a truth [3, H, W], as its file holds it."""
@@ -28,7 +29,8 @@ class Values:
             self.float_truth = max(self.float_truth or 0.0, float(pixels.max()))
 
     def add_image(self, pixels: Image) -> None:
-        """Look at an image [3, H, W], as an archive holds it."""
+        """Look at an image [3 or more, H, W], as an archive holds it."""
+        self.many_bands += len(pixels) > CHANNELS
         if pixels.dtype == np.uint16:
             self.uint16_image = max(self.uint16_image or 0, int(pixels.max()))
 
@@ -44,4 +46,7 @@ class Values:
         if self.uint16_image is not None and self.uint16_image <= _DN:
             problem = f"images: no value is above {self.uint16_image} of 65535, as if of DN"
             found.append(Doubt(problem, "write DN / 3000 * 65535"))
+        if self.many_bands:
+            problem = f"images: {self.many_bands} have more than three bands; the first three count"
+            found.append(Doubt(problem, "write red, green and blue alone"))
         return tuple(found)

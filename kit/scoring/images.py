@@ -21,6 +21,7 @@ from kit.metrics import MEASURES, errors, mae, mse
 from kit.scaling import scale_optical, stretch
 
 Image = NDArray[np.generic]
+CHANNELS = 3  # red, green and blue, which the server reads of any number of bands
 
 
 @dataclass(frozen=True, slots=True)

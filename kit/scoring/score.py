@@ -25,7 +25,7 @@ from kit.progress import Advance
 from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
 from kit.scoring.doubts import Values
-from kit.scoring.images import Image, ImageScore, measure_input, read_truth
+from kit.scoring.images import CHANNELS, Image, ImageScore, measure_input, read_truth
 from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report, Row, Variation
 from kit.scoring.truth import load_truth
@@ -180,7 +180,7 @@ def compare_images(
     """Score images against a loaded truth, a SAR input at a time.
 
     Args:
-        read: gives the image [3, H, W] of a name, as an archive holds it.
+        read: gives the image [3 or more, H, W] of a name, as an archive holds it.
         truth: the names, and their truths.
         sources: the rows, that of the images themselves last.
         target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
@@ -200,6 +200,7 @@ def compare_images(
             values.add_truth(true.pixels)
         for image in images.values():
             values.add_image(image)
+        images = {name: image[:CHANNELS] for name, image in images.items()}
         for row, part in (*found.items(), *extra.items()):
             shown = {name: part.source(name, image) for name, image in images.items()}
             official, scored = measure_input(row, sar, truths, shown)

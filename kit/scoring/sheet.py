@@ -18,7 +18,7 @@ from kit.archive.reader import open_archive, read_contents, read_image, to_unit
 from kit.figures.grid import write_grid
 from kit.metrics import psnr
 from kit.scaling import scale_radar
-from kit.scoring.images import ImageScore, read_truth, worst
+from kit.scoring.images import CHANNELS, ImageScore, read_truth, worst
 from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report
 from kit.scoring.truth import load_truth
@@ -83,7 +83,7 @@ def gallery(
             key = manifest.scene(name)
             true = read_truth(sar.nearest(name), manifest.target)
             images = [to_unit(name, member.load(str(key))) for member in members]
-            images.append(to_unit(name, read_image(opened, name)))
+            images.append(to_unit(name, read_image(opened, name)[:CHANNELS]))
             row = _radar(radars, key)
             for image in images:
                 row += [image, _error_map(image, true.unit)]
@@ -134,7 +134,8 @@ def _error_lines(errors: Sequence[ImageScore]) -> list[str]:
         return []
     *others, own = errors
     lines = [f"MAE {image.mae:.4f} {image.row}" for image in others]
-    lines += [f"MAE {own.mae:.4f}", f"PSNR {psnr(own.mse):.2f} dB"]
+    title = f" {own.row.partition(' (')[0]}" if others else ""
+    lines += [f"MAE {own.mae:.4f}{title}", f"PSNR {psnr(own.mse):.2f} dB"]
     return [*lines, f"stretched MSE {own.stretched_mse:.4f}"]
 
 

@@ -96,3 +96,11 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
     with pytest.raises(InputError):
         write_grid(rows, columns, labels, tmp_path / "s.png")
     assert not any(tmp_path.iterdir())
+
+
+def test_labels_of_many_lines_do_not_run_into_each_other(tmp_path: Path) -> None:
+    image = np.zeros((4, 4))
+    tall = write_grid([[image]] * 2, ["a"], ["x\n" * 8] * 2, tmp_path / "tall.png", cell=16)
+    plain = write_grid([[image]] * 2, ["a"], ["x"] * 2, tmp_path / "plain.png", cell=16)
+    heights = [Image.open(path).height for path in (tall, plain)]
+    assert heights[0] - heights[1] == 2 * (9 * 17 - 16)

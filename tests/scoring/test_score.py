@@ -220,6 +220,14 @@ def test_masked_truth_pixels_do_not_count_in_our_own_terms(tmp_path: Path) -> No
         score(archive_of(tmp_path, {"CH3/a.tiff": sent}), mapping)
 
 
+def test_the_first_three_of_more_bands_are_scored_as_on_the_server(tmp_path: Path) -> None:
+    truth, four = digital_numbers(1, 16), np.concatenate([image(1, 16), image(2, 16)[:1]])
+    write_truth(tmp_path / "truth", A, truth)
+    report = score(archive_of(tmp_path, {NAME: four}), tmp_path / "truth")
+    assert report.own.official_2022 == pytest.approx(official(truth, four[:3]))
+    assert any("1 have more than three bands" in str(doubt) for doubt in report.doubts)
+
+
 def test_images_of_another_size_or_range(tmp_path: Path) -> None:
     write_truth(tmp_path / "truth", A, digital_numbers(1, 16))
     with pytest.raises(InputError, match=r"is 8x8 where its truth .* is 16x16") as raised:

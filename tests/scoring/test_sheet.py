@@ -154,9 +154,7 @@ def test_labels_have_the_truths_distance_and_the_mae_of_each_member(tmp_path: Pa
     lines = drawn["labels"][0].split("\n")
     assert lines[:2] == [A, "truth 2019-06-13, +5 days"]
     maes = {row.name.partition(" (")[0]: row.scores.mae for row in report.rows}
-    assert lines[3:6] == [
-        f"MAE {maes['one']:.4f} one", f"MAE {maes['two']:.4f} two", f"MAE {maes['ensemble']:.4f}",
-    ]  # fmt: skip
+    assert lines[3:6] == [f"MAE {maes[name]:.4f} {name}" for name in ("one", "two", "ensemble")]
     assert drawn["columns"] == [
         "one", "error x 5", "two", "error x 5", "ensemble", "error x 5", "truth",
     ]  # fmt: skip

@@ -55,7 +55,7 @@ def from_record(values: Any, path: Path, remedy: str) -> Variant:
     try:
         return overlay(SPADE1, complete, str(name))
     except InputError as error:
-        problem = f"its variant is not valid ({error.where}: {error.problem})"
+        problem = f"its variant is not valid ({error.where[:40]}: {error.problem[:200]})"
         raise InputError(path, problem, remedy=remedy) from None
 
 

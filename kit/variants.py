@@ -112,8 +112,8 @@ class Variant:
                 raise self._wrong(field, "zero or more" if field in _MAY_BE_ZERO else "above zero")
             elif hint is int and value > (most := _AT_MOST.get(field, 10**12)):
                 raise self._wrong(field, f"at most {most:,}")
-        if not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise self._wrong("name", "letters, digits, _, - and dots: it names a folder")
+        if not re.fullmatch(r"\w[\w.-]{,99}", self.name):
+            raise self._wrong("name", "1 to 100 letters, digits, _, - and dots: it names a folder")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise self._wrong("betas", "two numbers from 0 to below 1")
         if not self.gan and not self.l1:

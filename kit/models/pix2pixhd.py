@@ -68,7 +68,8 @@ class GlobalGenerator(nn.Module):
 
     def forward(self, sar: Tensor) -> Tensor:
         """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
-        features = reflect_to_multiple(sar, 2**_HALVINGS)
+        # A map of one pixel has nothing to reflect.
+        features = reflect_to_multiple(sar, 2**_HALVINGS, least=2)
         *layers, convolution, tanh = self.model
         for layer in layers:
             features = layer(features)

@@ -95,6 +95,7 @@ class SpadeGenerator(nn.Module):
         super().__init__()
         self.depth = depth
         self.shrink = 2 ** _DOUBLINGS[depth]
+        self.norms_images = issubclass(norm, nn.InstanceNorm2d)
         self.fc = nn.Conv2d(2, 16 * width, 3, padding=1)
         self.head_0 = SpadeBlock(16 * width, 16 * width, norm, rule)
         self.G_middle_0 = SpadeBlock(16 * width, 16 * width, norm, rule)
@@ -113,7 +114,7 @@ class SpadeGenerator(nn.Module):
     def forward(self, sar: Tensor) -> Tensor:
         """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
         height, width = sar.shape[-2:]
-        sar = reflect_to_multiple(sar, self.shrink)
+        sar = reflect_to_multiple(sar, self.shrink, self._least_cells(sar))
         start = (sar.shape[-2] // self.shrink, sar.shape[-1] // self.shrink)
         x = self.fc(F.interpolate(sar, size=start, mode="nearest"))
         x = self.head_0(x, sar)
@@ -127,6 +128,15 @@ class SpadeGenerator(nn.Module):
             x = self.up_4(_doubled(x), sar)
         rgb = in_float32(self.conv_img, F.leaky_relu(x, _SLOPE, inplace=True)).tanh()
         return rgb[..., :height, :width]
+
+    def _least_cells(self, sar: Tensor) -> int:
+        """Cells that each side of the first map needs, for its norms to have two values to norm.
+
+        The published network takes one cell with batch norm, unless it trains on a single image.
+        """
+        one_cell = max(sar.shape[-2:]) <= self.shrink
+        alone = self.norms_images or (self.training and len(sar) == 1)
+        return 2 if one_cell and alone else 1
 
 
 def _doubled(features: Tensor) -> Tensor:

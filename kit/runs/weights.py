@@ -4,13 +4,13 @@ A weights file is complete in itself: the tensors of a generator, the variant th
 scaling of its input and output, facts of its training, and a checksum of all that.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kit.errors import InputError, no_such
@@ -51,10 +51,14 @@ class Weights:
             InputError: the file is damaged, or of other networks than it says.
         """
         tensors = self.tensors()
-        generator = fold(build_generator(self.variant))
         try:
+            with torch.device("meta"):  # no memory, and no start that would be overwritten
+                generator = fold(build_generator(self.variant))
+            for name, wanted in generator.state_dict().items():
+                if name in tensors and tensors[name].dtype != wanted.dtype:
+                    raise RuntimeError(f"{name} is {tensors[name].dtype}, not {wanted.dtype}")
             generator.load_state_dict(tensors, assign=True)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             raise _foreign(self.path, error) from None
         return generator.eval()
 
@@ -67,7 +71,7 @@ class Weights:
         """
         found = self.facts.get("mean_color")
         numbers = [x for x in found if type(x) in (int, float)] if isinstance(found, list) else []
-        if len(numbers) != 3 or not all(math.isfinite(x) and 0 <= x <= 1 for x in numbers):
+        if len(numbers) != 3 or not all(0 <= x <= 1 for x in numbers):
             problem = "does not say the mean colour of its targets"
             remedy = 'save it with facts={"mean_color": [B4, B3, B2]}, each in [0, 1]'
             raise InputError(self.path, problem, remedy=remedy)
@@ -110,11 +114,11 @@ def read_weights(path: Path) -> Weights:
         if not isinstance(facts, dict):
             raise InputError(path, "not weights of this kit (it has no facts)", remedy=_AGAIN)
         if about.get("scaling") != SCALING:
-            problem = f"made with the scaling {about.get('scaling')}"
+            problem = f"made with the scaling {str(about.get('scaling'))[:200]}"
             raise InputError(path, problem, remedy=_AGAIN)
         if (name := about.get("file", path.name)) != path.name:
             remedy = f"give each its own name again, or export both: kit train {path.parent.name}"
-            raise InputError(path, f"was written as {name}", remedy=remedy)
+            raise InputError(path, f"was written as {str(name)[:40]}", remedy=remedy)
     except InputError:
         file.tensors()  # a flipped bit is the more likely reason
         raise

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from kit.device import keep_memory
 from kit.distributed import ProcessGroup, process_group, restarted
@@ -123,6 +124,7 @@ def train(
         )
         setup = RunSetup(variant, dataset, holdout, folder, group)
         state = group.on_all(lambda: _new_state(variant))
+        group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
         if variant != asked:
             log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
@@ -168,6 +170,17 @@ def _new_state(variant: Variant) -> State:
         reason = " ".join(str(error).split())[:200]
         problem = f"its networks cannot be created ({reason})"
         raise InputError(variant.name, problem, remedy="reduce its width") from None
+
+
+def _check_cells(setup: RunSetup, generator: nn.Module) -> None:
+    """Refuse a batch norm of a single value, for which the network would have to pad its input."""
+    variant, ranks = setup.variant, setup.group.world_size
+    images = min(variant.batch, len(setup.dataset)) // variant.accumulate // ranks
+    crop = setup.dataset.crop
+    if variant.norm != "instance" and images == 1 and crop <= getattr(generator, "shrink", 0):
+        problem = f"a crop of {crop} is one cell, and one image at a time gives one value to norm"
+        remedy = "compute two images or more at a time, or use --set norm=instance"
+        raise InputError(variant.name, problem, remedy=remedy)
 
 
 def _resume(setup: RunSetup, state: State, log: RunLog) -> None:

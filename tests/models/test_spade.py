@@ -99,6 +99,32 @@ def test_the_network_equals_its_description(depth: Depth) -> None:
     assert torch.allclose(drawn, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_tile_of_one_cell_is_taken_as_published(depth: Depth) -> None:
+    generator = stirred(SpadeGenerator(1, depth))
+    sar = torch.rand(2, 2, generator.shrink, generator.shrink, dtype=torch.float64) * 2 - 1
+    with torch.no_grad():
+        expected = by_hand(export_reference_weights(generator), sar, depth)
+        drawn = generator(sar)
+    assert expected.std() > 0.01
+    assert torch.allclose(drawn, expected, rtol=0, atol=1e-12)
+    # Two images have two values to norm in training; one has not, and an instance norm never has.
+    with torch.no_grad():
+        assert generator.train()(sar).isfinite().all()
+        assert generator(sar[:1]).isfinite().all()
+        for mode in (True, False):
+            instance = SpadeGenerator(1, depth, nn.InstanceNorm2d).double().train(mode)
+            assert instance(sar).isfinite().all()
+
+
+def test_a_row_of_cells_is_taken_as_published() -> None:
+    generator = stirred(SpadeGenerator(1))
+    sar = torch.rand(1, 2, 32, 96, dtype=torch.float64) * 2 - 1
+    with torch.no_grad():
+        expected = by_hand(export_reference_weights(generator), sar, "normal")
+        assert torch.allclose(generator(sar), expected, rtol=0, atol=1e-12)
+
+
 def test_one_instance_norm_equals_its_formula() -> None:
     spade = stirred(Spade(3, nn.InstanceNorm2d))
     features, sar = torch.randn(2, 3, 5, 6).double() * 3 + 1, torch.randn(2, 2, 5, 6).double()

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 
-def reflect_to_multiple(image: Tensor, multiple: int) -> Tensor:
+def reflect_to_multiple(image: Tensor, multiple: int, least: int) -> Tensor:
     """Pad `image` [B, C, H, W] by reflection until H and W are multiples of `multiple`.
 
-    At least two multiples, because no network can normalise or reflect a map of one pixel. An image
-    of such a size is returned unchanged.
+    They are at least `least` multiples. An image of such a size is returned unchanged.
     """
-    height, width = (max(2, -(-size // multiple)) * multiple for size in image.shape[-2:])
+    height, width = (max(least, -(-size // multiple)) * multiple for size in image.shape[-2:])
     if (height, width) == image.shape[-2:]:
         return image
     rows = _reflected_indices(image.shape[-2], height, image.device)

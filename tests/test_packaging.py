@@ -69,6 +69,7 @@ def backend_inside(wheel: Path) -> str:
 def test_wheel_carries_the_core_and_serves_every_python(tmp_path) -> None:
     wheel = build_wheel(tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
+    assert "kit/py.typed" in names  # else type checkers pass over the annotations
     assert wheel.name.startswith(f"sar_to_optical_kit-{kit.__version__}-py3-none-")
     assert not wheel.name.endswith("-any.whl")
     assert {"kit/libkit_core.so", "kit/libkit_norms.so"} <= set(names)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _RULE = CloudRule()
+_FEW = 5  # pairs
 
 
 class Split(StrEnum):
@@ -264,6 +265,9 @@ def _show_summary(summary: "Summary", work: Path) -> None:
     for size in summary.sizes:
         if warning := size_warning(*map(int, size.split("x"))):
             console.write(warning)
+    if 0 < summary.holdout < _FEW:
+        pairs = "one pair" if summary.holdout == 1 else f"{summary.holdout} pairs"
+        console.write(f"a hold-out of {pairs}: what is scored on it depends on chance")
     if not summary.holdout:
         console.write(
             "no hold-out: a fifth of Dataset-2 is less than one pair; no variant can be validated"

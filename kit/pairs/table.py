@@ -73,8 +73,10 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
         "dataset1": [pair.dataset1 for pair in pairs],
         "dataset2": [pair.dataset2 for pair in pairs],
         "split": [pair.split for pair in pairs],
+        "longitude": [float(pair.optical.lon) for pair in pairs],
+        "latitude": [float(pair.optical.lat) for pair in pairs],
     }
-    write_table(path, _FORMAT, pa.table(columns, _SCHEMA))
+    write_table(path, _FORMAT, pa.table(columns, _WRITTEN))
 
 
 def read_pairs(path: Path) -> tuple[Pair, ...]:
@@ -85,9 +87,14 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
     """
     missing, damaged = "run kit prepare DATA first", "run kit prepare DATA again"
     rows = read_table(path, _FORMAT, _SCHEMA, missing=missing, damaged=damaged).to_pylist()
+    seen = set()
     for number, row in enumerate(rows, start=1):
         if problem := _problem(row):
             raise InputError(path, f"its row {number} has {problem}", remedy=damaged)
+        if (optical := (row["lon"], row["lat"], row["optical_date"])) in seen:
+            problem = f"its row {number} repeats the optical scene of an earlier one"
+            raise InputError(path, problem, remedy=damaged)
+        seen.add(optical)
     return tuple(
         Pair(
             radar=SceneKey(row["lon"], row["lat"], row["radar_date"]),
@@ -170,4 +177,8 @@ _SCHEMA = pa.schema(
             "split": pa.string(),
         }.items()
     ]
+)
+# Numbers for whoever opens the table; the kit compares places as texts.
+_WRITTEN = pa.schema(
+    [*_SCHEMA, *(pa.field(n, pa.float64(), nullable=False) for n in ("longitude", "latitude"))]
 )

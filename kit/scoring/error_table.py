@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kit.archive.mapping import scene_in
 from kit.errors import InputError
 from kit.files import output
 from kit.metrics import psnr
@@ -53,6 +54,7 @@ _TEXTS, _COUNT = ("row", "scene", "submission", "truth"), "valid_pixels"
 
 def _columns(images: Sequence[ImageScore]) -> dict[str, list[Any]]:
     measured = images[0].errors if images else {}
+    scenes = [scene_in(image.scene) for image in images]
     return {
         **{name: [getattr(image, name) for image in images] for name in _TEXTS},
         "mae": [image.mae for image in images],
@@ -67,6 +69,8 @@ def _columns(images: Sequence[ImageScore]) -> dict[str, list[Any]]:
             if name not in ("mae", "mse")
         },
         _COUNT: [image.valid for image in images],
+        "longitude": [float(scene.lon) if scene else None for scene in scenes],
+        "latitude": [float(scene.lat) if scene else None for scene in scenes],
     }
 
 

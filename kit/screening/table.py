@@ -32,6 +32,8 @@ FIELDS: dict[str, pa.DataType] = {
     "peak": pa.int16(),
     "grid": pa.string(),
 }
+# Numbers for whoever opens the table; the kit compares places as texts.
+_WRITTEN = FIELDS | {"longitude": pa.float64(), "latitude": pa.float64()}
 RATIOS = ["sensor", "nodata_ratio", "qa60_ratio"]  # what `dataset1` looks at
 
 
@@ -96,7 +98,7 @@ def write_screened(path: Path, parts: Iterable[pa.Table]) -> None:
     Raises:
         OutputError: the table cannot be written.
     """
-    schema = pa.schema(FIELDS)
+    schema = pa.schema(_WRITTEN)
     with table_writer(path, _FORMAT, schema) as writer:
         for part in parts:
             writer.write_table(_ratios(part).cast(schema))
@@ -120,5 +122,6 @@ def _ratios(part: pa.Table) -> pa.Table:
     }
     for name in ("nodata", "qa60", "cloud"):
         made[f"{name}_ratio"] = pa.array(np.asarray(part[name]) / area)
-    columns = [made[name] if name in made else part[name] for name in FIELDS]
-    return pa.table(columns, names=[*FIELDS])
+    made["longitude"], made["latitude"] = (pc.cast(part[n], pa.float64()) for n in ("lon", "lat"))
+    columns = [made[name] if name in made else part[name] for name in _WRITTEN]
+    return pa.table(columns, names=[*_WRITTEN])

@@ -32,13 +32,17 @@ _MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would allocate whatever a hea
 MAX_VALUES = 32 << 20
 _MAX_BANDS, _MAX_ROWS = 64, 4096
 
-# What the environment says of GDAL must not change what a tile is. It looks for the files beside a
-# tile by their names: else it would list the whole folder whenever it opens one of its files.
+# What the environment says of GDAL must not change what a tile is, or which bytes are written. It
+# looks for the files beside a tile by their names: else it would list the whole folder whenever it
+# opens one of its files.
 _GDAL = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_GEOREF_SOURCES": "PAM,INTERNAL",
     "GDAL_PAM_ENABLED": "YES",
+    "GDAL_TIFF_ENDIANNESS": "LITTLE",
+    "GTIFF_DONT_WRITE_BLOCKS": "NO",
     "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "GTIFF_MAX_CUMULATED_MEM_USAGE": "0",
     "GTIFF_POINT_GEO_IGNORE": "NO",
 }
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -154,7 +158,7 @@ def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
     GDAL reports a full disk only in its log, so the bytes are made here and written by `kit.files`.
     """
     count, height, width = pixels.shape
-    with MemoryFile() as memory:
+    with rasterio.Env(**_GDAL), MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             count=count,
@@ -197,6 +201,7 @@ def decode_tiff(
     try:
         # Named, for GDAL puts the name into what it says of a damaged image.
         with (
+            rasterio.Env(**_GDAL),
             MemoryFile(data, filename="image.tiff") as memory,
             rasterio.open(memory.name, driver="GTiff") as image,
         ):

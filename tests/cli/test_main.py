@@ -166,6 +166,12 @@ def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> No
     assert Path("runs/mine/weights.safetensors").exists()
 
 
+def test_a_hold_out_of_one_pair_draws_a_warning(trained: Path, kit) -> None:
+    words = "a hold-out of one pair: what is scored on it depends on chance"
+    assert words in kit("prepare data --work fresh --holdout 1")[2]
+    assert "depends on chance" not in kit("prepare data --work fresh")[2]
+
+
 def test_a_finished_training_says_so(trained: Path, kit) -> None:
     settings = " ".join(f"--set {text}" for text in TINY)
     code, _, err = kit(f"train spade2 {settings}")

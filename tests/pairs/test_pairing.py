@@ -1,5 +1,7 @@
 """Who is paired with whom, and which ground the hold-out keeps to itself."""
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,3 +109,33 @@ def test_few_pairs_give_no_hold_out() -> None:
 def test_a_hold_out_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="random"):
         split(grid(1, dates=10), holdout=1000, by="blocks", seed=0)
+
+
+def ground(lon: float, lat: float) -> tuple[float, float]:
+    """Metres to the east, at this latitude, and to the north."""
+    return lon * 111_320 * math.cos(math.radians(lat)), lat * 110_574
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [(10 + 0.04 * i, 60 + 0.02 * j) for i in range(6) for j in range(8)],
+        [(lon, -16.5 + 0.02 * j) for j in range(8) for lon in
+         (179.96, 179.98, -180.0, -179.98, -179.96, -179.94)],
+        [(lon, 78 + 0.02 * j) for j in range(8) for lon in (179.9, -179.98, -179.9, 0.1, 0.2, 0.3)],
+    ],
+    ids=["60 degrees north", "antimeridian", "Svalbard and the antimeridian"],
+)  # fmt: skip
+def test_tiles_of_metres_do_not_overlap_the_hold_out_anywhere(places) -> None:
+    date = key().date
+    keys = [SceneKey(f"{lon:.2f}", f"{lat:.2f}", date) for lon, lat in places]
+    pairs = split(made([s1(k) for k in keys] + [s2(k) for k in keys]), holdout=2, by="blocks",
+                  seed=0)  # fmt: skip
+    held, trained = holdout_pairs(pairs), train_pairs(pairs, 1)
+    assert held and trained
+    for one in held:
+        for other in trained:
+            (lon, lat), (their_lon, their_lat) = (map(float, p.place) for p in (one, other))
+            turn = (lon - their_lon + 180) % 360 - 180
+            east, north = ground(turn, (lat + their_lat) / 2)[0], ground(0, lat - their_lat)[1]
+            assert abs(east) >= 2560 or abs(north) >= 2560, (one.place, other.place)

@@ -22,6 +22,20 @@ def test_the_table_survives_the_round_trip(tmp_path: Path) -> None:
     assert pairs[0].radar.date == datetime.date(2020, 6, 1)
 
 
+def test_places_are_numbers_too(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs.parquet", grid(2))
+    row = pq.read_table(tmp_path / "pairs.parquet").to_pylist()[-1]
+    assert (row["longitude"], row["latitude"]) == (float(row["lon"]), float(row["lat"]))
+
+
+def test_a_pair_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    pairs = split(grid(30), holdout=5, by="blocks", seed=0)
+    held = next(pair for pair in pairs if pair.split == "holdout")
+    write_pairs(tmp_path / "pairs.parquet", [*pairs, replace(held, split="train")])
+    with pytest.raises(InputError, match=f"its row {len(pairs) + 1} repeats"):
+        read_pairs(tmp_path / "pairs.parquet")
+
+
 def test_planes_of_a_netcdf_file_are_planes_again(tmp_path: Path) -> None:
     place = ("-55.20", "-4.39", "2020_06_01")
     planes = tuple(Plane("/data/a.nc", "Sentinel1", band, place, 7) for band in ("VV", "VH"))

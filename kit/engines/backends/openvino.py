@@ -3,6 +3,8 @@
 `pip install 'sar-to-optical-kit[openvino]'` installs it, and NNCF, which quantises to int8.
 """
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version as version_of
@@ -75,8 +77,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
             "no tile of this size to calibrate on",
             remedy="prepare training tiles (kit prepare), or name some with --tiles",
         )
-    import openvino
-
+    openvino = _library()
     # Two, because torch makes a constant of a batch of one.
     example = torch.zeros(2, 2, spec.height, spec.width)
     batch = torch.export.Dim(_BATCH, min=1, max=1024)
@@ -91,9 +92,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
 
 def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """Compile the representation for the processor, with the plan's number of streams."""
-    import openvino
-
-    core = _core()
+    openvino, core = _library(), _core()
     model = core.read_model(folder / _MODEL)
     part = plan.batch // plan.streams
     model.reshape([part, 2, spec.height, spec.width])
@@ -121,8 +120,20 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
 
 
 @cache
-def _core() -> Any:
+def _library() -> Any:
+    """The package; it looks for a home folder, which a user without a name may lack."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
     import openvino
+
+    return openvino
+
+
+@cache
+def _core() -> Any:
+    openvino = _library()
 
     return openvino.Core()
 

@@ -1,6 +1,8 @@
 """OpenVINO's engines: the same function, in streams and batches, quantised where asked."""
 
 import copy
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -156,3 +158,16 @@ def test_precisions_are_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert openvino.precisions() == ("int8", "float32")
     able = ["BF16"]
     assert openvino.precisions() == ("int8", "bfloat16", "float32")
+
+
+def test_a_user_without_a_name_and_a_home_has_engines() -> None:
+    """As in a container that runs as a number: the package looks for a home when it is imported."""
+    code = (
+        "import os, pwd\n"
+        "def nameless(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = nameless; os.environ.pop('HOME', None)\n"
+        "from kit.engines.backends import openvino\n"
+        "assert 'cores' in openvino.device()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

@@ -28,7 +28,10 @@ PACKAGE_AGAIN = "make it again: kit package --overwrite"
 
 @dataclass(frozen=True, slots=True)
 class MemberRecord:
-    """One member of an archive, as its manifest describes it; None where it does not say."""
+    """One member of an archive, as its manifest describes it; None where it does not say.
+
+    `trained_on` are scenes of the archive, or more, that its weights were trained on.
+    """
 
     variant: str
     weights_sha256: str
@@ -37,6 +40,7 @@ class MemberRecord:
     predictions_sha256: str | None = None
     engines: tuple[dict[str, Any], ...] = ()
     input: Path | None = None
+    trained_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,11 @@ class Manifest:
     def mean_color(self) -> tuple[float, ...] | None:
         """The mean red, green and blue of the training, in [0, 1]."""
         return self.members[0].mean_color if self.members else None
+
+    @property
+    def trained_on(self) -> dict[str, tuple[str, ...]]:
+        """For each member scenes that its weights were trained on."""
+        return {member.variant: member.trained_on for member in self.members}
 
     def scene(self, image: str) -> SceneKey | None:
         """The scene that an image shows; a list of names may call it by another date."""
@@ -158,6 +167,7 @@ def _member(values: Mapping[str, Any]) -> MemberRecord:
         predictions_sha256=values.get("predictions_sha256"),
         engines=tuple(map(dict, values.get("engines", ()))),
         input=None if tiles is None else Path(tiles),
+        trained_on=tuple(map(str, values.get("trained_on", ()))),
     )
 
 
@@ -257,6 +267,7 @@ def describe(member: Member, predictions_sha256: str) -> dict[str, Any]:
         "input": str(member.input),
         "engines": list(member.engines),
         "predictions_sha256": predictions_sha256,
+        "trained_on": list(member.trained_on),
     }
 
 

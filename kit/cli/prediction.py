@@ -19,6 +19,7 @@ from kit.cli.options import (
     Work,
     units_of,
 )
+from kit.cli.scores import show_trained_on
 from kit.engines.request import Request
 from kit.files import ENGINES, PREDICTIONS, RUNS, WORK
 
@@ -174,6 +175,7 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
     )
     for line in result.doubts:
         console.write(f"warning: {line}")
+    show_trained_on(result.trained_on, result.scenes)
     for variant, engines in result.engines.items():
         console.write(f"{variant}: predicted by {' and '.join(map(_engine, engines))}")
     for scene, share in result.nodata.items():

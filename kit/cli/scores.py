@@ -1,7 +1,7 @@
 """The scores of an archive as a table, and what would have scored better."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ def show_report(report: "Report", explain: bool) -> None:
             console.write(f"  {name}: {known.rule}")
     else:
         console.write("--explain says what each measure is")
+    show_trained_on(report.trained_on, report.own.scores.n)
     if report.unscored:
         first = report.unscored[0]
         console.write(
@@ -47,6 +48,15 @@ def show_report(report: "Report", explain: bool) -> None:
     for name in report.absent:
         console.write(
             f"no row for {name}: its predictions are missing, incomplete or of other weights"
+        )
+
+
+def show_trained_on(trained_on: Mapping[str, Sequence[str]], scenes: int) -> None:
+    """Print which members have seen how many of the scenes in training, one line each."""
+    for name, seen in trained_on.items():
+        console.write(
+            f"warning: {name} was trained on {len(seen)} of {scenes} scenes, {seen[0]} first: what "
+            "it scores there says nothing about unseen ones"
         )
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Explain, Json, Overwrite, Predictions, Quiet, Submissions, Window
-from kit.cli.scores import show_advice, show_report
+from kit.cli.options import Explain, Json, Overwrite, Predictions, Quiet, Runs, Submissions, Window
+from kit.cli.scores import show_advice, show_report, show_trained_on
 from kit.errors import CheckError
-from kit.files import PREDICTIONS, SUBMISSIONS
+from kit.files import PREDICTIONS, RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
     from kit.archive.check import Checked
@@ -59,6 +59,7 @@ def package(
     ] = None,
     window_days: Window = 7,
     predictions: Predictions = PREDICTIONS,
+    runs: Runs = RUNS,
     submissions: Submissions = SUBMISSIONS,
     overwrite: Overwrite = False,
     explain: Explain = False,
@@ -76,6 +77,7 @@ def package(
     with console.progress("packaging", "reading predictions") as advance:
         result = package(
             predictions=predictions,
+            runs=runs,
             submissions=submissions,
             ensemble=ensemble,
             average=average,
@@ -104,6 +106,12 @@ def _show_package(result: "Package") -> None:
     console.write(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
     console.write(f"written {_rate(result.images, result.write_seconds)}")
     console.write(f"checked {_rate(result.images, result.check_seconds)}")
+    show_trained_on(result.trained_on, result.images)
+    for variant in result.retrained:
+        console.write(
+            f"warning: runs of {variant} have other weights by now than those that predicted; for "
+            f"these, run: kit predict --ensemble {variant} --input TEST --overwrite"
+        )
     if result.left_out:
         console.write(f"left out: {result.left_out} predicted scenes that --expected does not list")
 

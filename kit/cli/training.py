@@ -250,6 +250,9 @@ def _show_validation(rows: "Sequence[Row]") -> None:
             for row in rows
         ],
     )
+    for row in rows:
+        if row.warning:
+            console.write(f"warning: {row.variant} {row.warning}")
     ranked = sorted(rows[1:], key=lambda row: row.scores.mae)
     best = [row.variant for row in ranked if row.target == ranked[0].target][:3]
     console.write(f"next: kit predict --ensemble {','.join(best)} --input TEST")

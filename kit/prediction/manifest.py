@@ -45,6 +45,8 @@ class Manifest:
     scenes: dict[str, dict[str, Any]]
     """For each scene `tiles`, [bytes, ns] of each band's file, and `SCENE_VALUES`; `nodata` is None
     where nothing is predicted yet, the digests are missing where an older kit predicted."""
+    trained_on: list[str] | None
+    """Those of the scenes that the weights were trained on; None if the run does not say."""
 
 
 def manifest_path(folder: Path) -> Path:
@@ -80,6 +82,7 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
             engines=None if engines is None else [dict(engine) for engine in engines],
             rejected=list(found.get("rejected", ())),
             scenes={str(scene): dict(entry) for scene, entry in found["scenes"].items()},
+            trained_on=None if found.get("trained_on") is None else [*found["trained_on"]],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"not a manifest of predictions ({error!r})"

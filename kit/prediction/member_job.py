@@ -29,6 +29,7 @@ from kit.prediction.pipeline import Reading, Writer
 from kit.progress import Report
 from kit.replacement import replace_folder
 from kit.runs.folder import read_pairs_sha256
+from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import Weights
 from kit.scaling import SCALING
 from kit.tiles.fingerprint import sizes_and_times
@@ -116,6 +117,8 @@ class MemberJob:
         for name, now in tiles.items():
             entry = self._take(name, now, known, source)
             new.scenes[name] = entry or {"tiles": now, "nodata": None}
+        trained = read_training_pairs(runs / self.weights.variant.name)
+        new.trained_on = None if trained is None else trained.among(tiles)
         write_manifest(self.at, new)
         self._intact = self._find_intact(scenes, new)
         self._journal.clear()
@@ -268,6 +271,7 @@ class MemberJob:
             engines=[],
             rejected=[],
             scenes={},
+            trained_on=None,
         )
 
     def _check_same(self, new: Manifest) -> None:

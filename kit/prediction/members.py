@@ -5,7 +5,7 @@ of several members, and their average. Refused by name: a member that was never 
 scene that another has, saw other tiles of it, or was trained for another target space.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from kit.variants import ENSEMBLES, VARIANTS, ensemble_members
 class Member:
     """One variant's predictions, as its manifest describes them.
 
-    The fields are those of `kit.prediction.manifest.Manifest`; `engines` is empty where a manifest
-    of an older kit does not name them.
+    The fields are those of `kit.prediction.manifest.Manifest`; `engines` and `trained_on` are
+    empty where a manifest does not name them.
     """
 
     folder: Path
@@ -40,6 +40,7 @@ class Member:
     scenes: dict[str, dict[str, Any]]
     pairs_sha256: str | None
     engines: tuple[dict[str, Any], ...]
+    trained_on: tuple[str, ...]
 
     def has(self, scene: str) -> bool:
         """Whether there is a file with the prediction for a scene."""
@@ -84,6 +85,7 @@ def read_member(folder: Path) -> Member:
         scenes=manifest.scenes,
         pairs_sha256=manifest.pairs_sha256,
         engines=tuple(manifest.engines or ()),
+        trained_on=tuple(manifest.trained_on or ()),
     )
 
 
@@ -123,6 +125,21 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
             problem = f"{member.variant} has no prediction for {missing[0]}{others}"
             raise InputError(member.folder, problem, remedy=f"run: {predict_command(*names)}")
     return found
+
+
+def seen_in_training(
+    trained_on: Mapping[str, Iterable[str]], scenes: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Which scenes members have seen in training, where a member has seen any.
+
+    Args:
+        trained_on: for each member scenes that its weights were trained on.
+        scenes: those that are asked about.
+    """
+    asked = dict.fromkeys(scenes)
+    seen = {name: set(trained) for name, trained in trained_on.items()}
+    found = {name: tuple(scene for scene in asked if scene in seen[name]) for name in seen}
+    return {name: those for name, those in found.items() if those}
 
 
 def select(predictions: Path, ensemble: str | None = None) -> tuple[str, tuple[str, ...]]:

@@ -60,6 +60,8 @@ class Prediction:
     """Tiles and scenes that were left out."""
     engines: dict[str, list[dict[str, Any]]]
     """For each member `Engine.describe` of every engine that predicted a scene of it."""
+    trained_on: dict[str, tuple[str, ...]]
+    """For each member that has seen some of the scenes in training, which."""
     doubts: tuple[str, ...] = ()
     """Lines about the units of the scenes that this process has read."""
 
@@ -249,6 +251,11 @@ def _result(
         ),
         engines={
             name: manifest.engines or [] for name, manifest in zip(names, manifests, strict=True)
+        },
+        trained_on={
+            name: tuple(manifest.trained_on)
+            for name, manifest in zip(names, manifests, strict=True)
+            if manifest.trained_on
         },
     )
 

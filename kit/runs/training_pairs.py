@@ -23,6 +23,11 @@ class TrainingPairs:
     radar: tuple[str, ...]
     optical: tuple[str, ...]
 
+    def among(self, scenes: Iterable[str]) -> list[str]:
+        """Which of some radar scenes were trained on, in their order."""
+        seen = set(self.radar)
+        return [scene for scene in scenes if scene in seen]
+
 
 def write_training_pairs(folder: Path, pairs: Iterable[tuple[object, object]]) -> None:
     """Write the pairs that the run in `folder` is trained on, each as its radar and optical scene.

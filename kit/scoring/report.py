@@ -6,7 +6,7 @@ here.
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kit.archive.mapping import SarInput
@@ -81,6 +81,7 @@ class Report:
 
     `measure` is the one that counts for the archive's layout. By it, `better_member` alone scores
     better than the archive, and `advice` scores best of `variations`; None where nothing does.
+    `trained_on` are, for each member that has seen some in training, scenes of the archive.
     """
 
     rows: tuple[Row, ...]
@@ -96,6 +97,7 @@ class Report:
     better_member: Variation | None = None
     advice: Advice | None = None
     doubts: tuple[Doubt, ...] = ()
+    trained_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def own(self) -> Row:
@@ -117,6 +119,7 @@ class Report:
             "measure": self.measure,
             "better_member": self.better_member and self.better_member.member,
             "advice": self.advice and dataclasses.asdict(self.advice),
+            "trained_on": {name: list(scenes) for name, scenes in self.trained_on.items()},
             "doubts": [str(doubt) for doubt in self.doubts],
         }
 

@@ -20,7 +20,7 @@ from kit.files import PREDICTIONS, AnyPath
 from kit.metrics import official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
 from kit.prediction.averaging import Averaging, averaging_text
-from kit.prediction.members import Member, average_scene
+from kit.prediction.members import Member, average_scene, seen_in_training
 from kit.progress import Advance
 from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
@@ -96,7 +96,12 @@ def score(
         layout=manifest.layout,
         expected=manifest.expected,
     )
-    report = dataclasses.replace(report, passed_over=contents.passed_over, doubts=doubts)
+    report = dataclasses.replace(
+        report,
+        passed_over=contents.passed_over,
+        doubts=doubts,
+        trained_on=seen_in_training(manifest.trained_on, manifest.scenes.values()),
+    )
     return advised(report, made)
 
 

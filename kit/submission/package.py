@@ -13,7 +13,7 @@ first.
 import datetime
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,13 +25,14 @@ from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.archive.reader import name_danger
 from kit.errors import BusyError, CheckError, InputError
-from kit.files import PREDICTIONS, SUBMISSIONS, AnyPath, atomic, sha256
+from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, atomic, sha256
 from kit.half_written import sweep
 from kit.lock import lock
 from kit.plain_text import printable
 from kit.prediction.averaging import Averaging, averaging_text, parse_averaging
-from kit.prediction.members import Member, read_members, select
+from kit.prediction.members import Member, read_members, seen_in_training, select
 from kit.progress import Advance
+from kit.runs.folder import BEST
 from kit.scoring.advice import Packaging, advised
 from kit.scoring.report import Report
 from kit.scoring.score import compare, ensemble_label
@@ -46,7 +47,12 @@ _LONGEST = 200  # of the 255 bytes of a file's name; the rest distinguishes half
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What was written. `left_out` are predictions that the expected names do not ask for."""
+    """What was written.
+
+    `left_out` are predictions that the expected names do not ask for; `trained_on`, for each member
+    that has seen some in training, scenes of the archive; `retrained` the members whose run has
+    other weights by now than those that predicted.
+    """
 
     archive: Path
     manifest: Path
@@ -56,11 +62,14 @@ class Package:
     scores: Report | None
     write_seconds: float
     check_seconds: float
+    trained_on: dict[str, tuple[str, ...]]
+    retrained: tuple[str, ...]
 
 
 def package(
     *,
     predictions: AnyPath = PREDICTIONS,
+    runs: AnyPath = RUNS,
     submissions: AnyPath = SUBMISSIONS,
     ensemble: str | None = None,
     average: str = "mean",
@@ -78,6 +87,7 @@ def package(
 
     Args:
         predictions: the folder that `kit predict` wrote.
+        runs: the folder of trained runs, to say whether they have other weights by now.
         submissions: the folder to write to.
         ensemble: an ensemble's name, or variants with commas; what was predicted last if None.
         average: "mean", "median", or weights, as `kit.prediction.averaging.parse_averaging` takes
@@ -114,7 +124,13 @@ def package(
             written = _write(part, plan, threads, advance)
             scores = _score(part, loaded, plan, expected, advance) if loaded else None
             result = _record(archive, plan, expected, truth, written, scores, log)
-    return result
+    return replace(result, retrained=_retrained(Path(runs), plan.members))
+
+
+def _retrained(runs: Path, members: Sequence[Member]) -> tuple[str, ...]:
+    found = {member.variant: runs / member.variant / BEST for member in members}
+    predicted = {member.variant: member.weights_sha256 for member in members}
+    return tuple(n for n, path in found.items() if path.exists() and sha256(path) != predicted[n])
 
 
 class _Plan(NamedTuple):
@@ -127,6 +143,12 @@ class _Plan(NamedTuple):
     layout: Layout
     averaging: Averaging
     stretch: str
+
+    @property
+    def trained_on(self) -> dict[str, tuple[str, ...]]:
+        """The scenes of the archive that members have seen in training."""
+        trained_on = {member.variant: member.trained_on for member in self.members}
+        return seen_in_training(trained_on, self.names.values())
 
     @property
     def left_out(self) -> int:
@@ -243,6 +265,8 @@ def _record(
         scores=scores,
         write_seconds=written.write_seconds,
         check_seconds=written.check_seconds,
+        trained_on=plan.trained_on,
+        retrained=(),
     )
 
 
@@ -287,4 +311,4 @@ def _score(
         scenes=plan.names,
     )
     made = Packaging(variants, plan.averaging, plan.stretch, plan.layout, expected)
-    return advised(report, made)
+    return advised(replace(report, trained_on=plan.trained_on), made)

@@ -13,7 +13,7 @@ from tests.helpers.archives import A, image, write_member
 
 def test_a_member_is_described_with_all_that_is_known(tmp_path: Path) -> None:
     engine = {"name": "torch eager", "device": "CPU"}
-    facts = {"pairs_sha256": "pairs", "engines": [engine]}
+    facts = {"pairs_sha256": "pairs", "engines": [engine], "trained_on": [A]}
     member = read_member(write_member(tmp_path, "one", {A: image(1, 8)}, **facts))
     found = describe(member, "digest")
     assert json.loads(json.dumps(found)) == {
@@ -26,6 +26,7 @@ def test_a_member_is_described_with_all_that_is_known(tmp_path: Path) -> None:
         "input": "TEST",
         "engines": [engine],
         "predictions_sha256": "digest",
+        "trained_on": [A],
     }
 
 

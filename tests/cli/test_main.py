@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 import typer
 
 from kit import __version__
 from kit.cli import console, main
+from kit.pairs.table import read_pairs, train_pairs
+from kit.runs.weights import load_run, save_weights
 from tests.helpers.tiles import key, optical, radar, world
 from tests.helpers.variants import TINY
 
@@ -349,3 +352,30 @@ def test_the_next_step_is_one_that_can_be_taken(trained: Path, kit) -> None:
 
 def test_the_version_is_the_package_s(kit) -> None:
     assert kit("--version") == (0, f"{__version__}\n", "")
+
+
+def test_scenes_that_were_trained_on_are_told_at_every_step(trained: Path, kit) -> None:
+    pair = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)[0]
+    for path in pair.radar_paths:
+        shutil.copy(path, Path("test/sent1"))
+    told = "warning: spade2 was trained on 1 of 3 scenes"
+    code, out, err = kit("predict --ensemble spade2 --input test --json")
+    assert code == 0 and told in err
+    assert json.loads(out)["trained_on"] == {"spade2": [str(pair.radar)]}
+    code, out, err = kit("package --layout plain --name mine --json")
+    assert code == 0 and told in err and "other weights" not in err
+    assert json.loads(out)["trained_on"] == {"spade2": [str(pair.radar)]}
+    code, out, err = kit("score submissions/mine.zip data --json")
+    assert code == 0 and "was trained on 1 of" in err
+    assert json.loads(out)["trained_on"] == {"spade2": [str(pair.radar)]}
+
+
+def test_predictions_of_weights_that_were_trained_again_are_told(trained: Path, kit) -> None:
+    assert kit("predict --ensemble spade2 --input test -q")[0] == 0
+    weights = load_run(Path("runs"), "spade2")
+    with torch.no_grad():
+        next(weights.generator.parameters()).mul_(1.01)
+    save_weights(weights.path, weights.generator, weights.variant, weights.facts)
+    code, out, err = kit("package --layout plain --json")
+    assert code == 0 and "spade2 have other weights by now" in err
+    assert json.loads(out)["retrained"] == ["spade2"]

@@ -36,8 +36,8 @@ def test_a_manifest_of_version_0_1_0_comes_back_as_it_was(tmp_path: Path) -> Non
     assert manifest_path(tmp_path).name == "manifest.json"
     write_manifest(tmp_path, read_manifest(tmp_path, "predict again"))
     found = json.loads(manifest_path(tmp_path).read_text())
-    assert found == WRITTEN | {"format": 2, "check": found["check"]}
-    assert list(found) == ["format", *WRITTEN, "check"]
+    assert found == WRITTEN | {"format": 2, "trained_on": None, "check": found["check"]}
+    assert list(found) == ["format", *WRITTEN, "trained_on", "check"]
 
 
 def test_engines_that_are_not_recorded_are_unknown(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_dict_of_a_report(tmp_path: Path) -> None:
     numbers = {*MEASURES, "n"}
     assert values.keys() == numbers | {
         "rows", "other", "unscored", "absent", "passed_over", "measure", "better_member", "advice",
-        "doubts",
+        "doubts", "trained_on",
     }  # fmt: skip
     assert values["rows"] == [{"name": "archive.zip"} | {key: values[key] for key in numbers}]
     assert values["other"].keys() == numbers | {"name"}

@@ -117,6 +117,7 @@ def test_the_manifest_says_where_it_comes_from(tmp_path: Path, run: Run) -> None
                 "input": "TEST",
                 "engines": [engine],
                 "predictions_sha256": predictions_digest({A: digest(image(3))}),
+                "trained_on": [],
             }
         ],
         "made_with": made_with(),

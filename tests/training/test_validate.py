@@ -10,8 +10,10 @@ from torch import nn
 from kit.errors import InputError
 from kit.models.infer import infer
 from kit.pairs.dataset import read_pair
+from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.pairs.tile_source import TileSource
+from kit.runs.training_pairs import TRAINING_PAIRS
 from kit.training.validate import evaluate, validate
 from kit.variants import PAPER
 
@@ -55,7 +57,6 @@ def test_a_perfect_generator_has_no_error(trained: Path) -> None:
 def test_tiles_of_several_sizes_are_scored_one_size_at_a_time(
     trained: Path, tmp_path: Path
 ) -> None:
-    from kit.pairs.prepare import prepare
     from kit.screening.counts import CloudRule
     from tests.helpers.tiles import key, optical, radar
 
@@ -87,3 +88,18 @@ def test_an_empty_hold_out_is_said(trained: Path) -> None:
     prepare(Path("data"), Path("work"), rule=CloudRule(), holdout=0)
     with pytest.raises(InputError, match="hold-out is empty"):
         validate((), work=Path("work"), runs=Path("runs"))
+
+
+def test_a_run_is_not_scored_on_pairs_that_it_was_trained_on(trained: Path) -> None:
+    prepare(Path("data"), Path("work"), holdout=6, seed=3)
+    with pytest.raises(
+        InputError, match=r"trained on pairs of this hold-out of \d+: spade2 on \d+"
+    ):
+        validate(["spade2"], work=Path("work"), runs=Path("runs"))
+
+
+def test_a_run_that_does_not_keep_its_pairs_is_scored_with_a_warning(trained: Path) -> None:
+    (Path("runs/spade2") / TRAINING_PAIRS).unlink()
+    assert [row.warning for row in validate(["spade2"])] == ["", ""]
+    prepare(Path("data"), Path("work"), holdout=6, seed=3)
+    assert "another table of pairs" in validate(["spade2"])[1].warning

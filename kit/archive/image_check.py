@@ -25,7 +25,7 @@ _READ_BY_SERVER = {1, 2, 3, 4, 5, 7, 8, 32946, 32773, 34887, 50001}
 _METHODS = {34925: "LZMA", 50000: "ZSTD", 50002: "JPEG XL", 34887: "LERC with ZSTD"}
 _LERC, _WITH_ZSTD = 34887, 2
 _COMMON_TYPES = ("uint8", "uint16", "float32", "float64")
-_OTHER_TYPES = ("int16", "uint32", "int32")
+_OTHER_TYPES = ("int8", "int16", "uint32", "int32")
 _REPACK = "package again"
 
 
@@ -73,6 +73,10 @@ def _type_findings(name: str, pixels: NDArray[np.generic]) -> Iterator[Finding]:
     if kind in _COMMON_TYPES:
         return
     remedy = "write uint16; uint8, float32 and float64 are read too"
+    if kind == "int8" and pixels.min() < 0:
+        problem = "pixels are int8 and negative, which the server's GDAL 2.4 reads as positive"
+        yield Finding(name, problem, remedy)
+        return
     if kind not in _OTHER_TYPES:
         yield Finding(name, f"pixels are {kind}, which the server's GDAL 2.4 cannot read", remedy)
         return
@@ -95,7 +99,13 @@ def _value_findings(name: str, pixels: NDArray[np.generic]) -> list[Finding]:
                         "predict it again")]  # fmt: skip
     constant = np.flatnonzero(span == 0) + 1
     if len(constant) == len(span):
-        return [Finding(name, "has one colour only", "check its radar tiles and the training")]
+        return [
+            Finding(
+                name,
+                "has one colour only, which the server scores as black",
+                "check its radar tiles and the training",
+            )
+        ]
     if len(constant):
         problem = f"channel {constant[0]} of {len(span)} is constant"
         return [Finding(name, problem, "the server sets it to zero", harmless=True)]

@@ -15,6 +15,7 @@ from kit.errors import InputError, OutputError
 from kit.half_written import sweep
 from kit.lock import lock
 from kit.native import cores
+from kit.pairs.pack_source import holds
 from kit.pairs.shard import ARRAYS, FOLDER, PackedPair, Shard, name_of, read_shard
 from kit.pairs.shard_writer import ShardTask, write_shard
 from kit.pairs.summary import SUMMARY
@@ -129,9 +130,15 @@ def _tasks(folder: Path, pairs: Sequence[Pair]) -> Iterator[ShardTask]:
     for size, same in sizes.items():
         for start in range(0, len(same), PAIRS_PER_SHARD):
             part = tuple(same[start : start + PAIRS_PER_SHARD])
-            packed = tuple(PackedPair(name_of(p), digest(p.paths) or "", 0) for p in part)
+            packed = tuple(_packed(pair) for pair in part)
             yield ShardTask(Shard(folder, number, *size, packed), part)
             number += 1
+
+
+def _packed(pair: Pair) -> PackedPair:
+    """What a shard notes of a pair before its pixels are read."""
+    tiles, changed = digest(pair.paths) or ("", 0)
+    return PackedPair(name_of(pair), tiles, 0, changed)
 
 
 def _is_done(task: ShardTask) -> bool:
@@ -145,8 +152,8 @@ def _is_done(task: ShardTask) -> bool:
         (found.height, found.width, len(found.pairs))
         == (wanted.height, wanted.width, len(wanted.pairs))
         and all(
-            old.pair == new.pair and new.tiles in ("", old.tiles)
-            for old, new in zip(found.pairs, wanted.pairs, strict=True)
+            old.pair == new.pair and holds(old, pair)
+            for old, new, pair in zip(found.pairs, wanted.pairs, task.pairs, strict=True)
         )
         and found.is_complete()
     )

@@ -28,6 +28,7 @@ from kit.pairs.shard import (
 from kit.pairs.source import Pixels
 from kit.pairs.table import Pair
 from kit.tiles.fingerprint import digest
+from kit.tiles.reader import read_scene
 
 # Files that a process may open beside a pack's, and those that it always does: torch's, say.
 _OTHER_FILES, _FEWEST_OTHERS = 512, 128
@@ -82,9 +83,29 @@ class PackSource:
             problem = f"the pixels of pair {packed.pair} are damaged: their checksum does not match"
             raise InputError(shard.array("radar"), problem, remedy=shard.remedy)
         # Without the tiles, on another machine say, the pack stands for itself.
-        if digest(pair.paths) not in (None, packed.tiles):
+        if not holds(packed, pair):
             problem = f"the tiles of pair {packed.pair} are not those that were packed"
             raise InputError(shard.index, problem, remedy=AGAIN)
+
+
+def holds(packed: PackedPair, pair: Pair) -> bool:
+    """Whether the tiles of a pair are those that were packed, or are gone.
+
+    Size and time of each say so, and its ctime says that it was not replaced by another one of
+    both. Where ctime alone differs, after a copy say, the pixels are compared.
+    """
+    found = digest(pair.paths)
+    if found is None:
+        return True
+    tiles, changed = found
+    if tiles != packed.tiles or packed.changed in (0, changed):
+        return tiles == packed.tiles
+    try:
+        radar = read_scene("Sentinel1", pair.radar_paths)
+        optical = read_scene("Sentinel2", pair.optical_paths)
+    except InputError:
+        return False
+    return checksum(radar, optical) == packed.crc32
 
 
 class _Maps:

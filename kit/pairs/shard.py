@@ -23,7 +23,8 @@ from kit.tiles.names import RGB_BANDS, S1_BANDS
 
 FOLDER = "pack"
 AGAIN = "run kit pack again, or remove the folder to read the tiles"
-_FORMAT = 1
+_FORMAT = 2
+_OLDEST = 1  # without `changed`
 _HEADER = 128  # what numpy writes before the pixels of an array of this kind
 ARRAYS: dict[str, tuple[int, np.dtype[Any]]] = {
     "radar": (len(S1_BANDS), np.dtype("<f4")),
@@ -33,11 +34,15 @@ ARRAYS: dict[str, tuple[int, np.dtype[Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class PackedPair:
-    """A pair in a shard: its name, the digest of its tiles, the CRC-32 of its pixels."""
+    """A pair in a shard: its name, the digest of its tiles, the CRC-32 of its pixels.
+
+    `changed` is when its tiles changed last, by `kit.tiles.fingerprint.digest`; 0 if not known.
+    """
 
     pair: str
     tiles: str
     crc32: int
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,8 @@ def read_shard(path: Path) -> Shard:
     noted = read_json(path, remedy)
     if not isinstance(noted, dict) or "format" not in noted:
         raise InputError(path, "was not written by kit pack", remedy=remedy)
-    if noted["format"] != _FORMAT:
-        problem = f"has format {noted['format']!r}, and this kit reads {_FORMAT}"
+    if noted["format"] not in range(_OLDEST, _FORMAT + 1):
+        problem = f"has format {noted['format']!r}, and this kit reads {_OLDEST} to {_FORMAT}"
         raise InputError(path, problem, remedy="install the kit that packed it, or " + AGAIN)
     about: Any = noted.get("about")
     if not path.stem.isdigit() or noted.get("crc32") != _checksum(about):

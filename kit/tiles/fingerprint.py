@@ -32,19 +32,23 @@ def sizes_and_times(files: Iterable[File]) -> list[list[int]]:
     return [state[:2] for state in states(files)]
 
 
-def digest(files: Iterable[File]) -> str | None:
-    """A digest of tiles on disk, by name, size and time; None if one is not there.
+def digest(files: Iterable[File]) -> tuple[str, int] | None:
+    """A digest of tiles on disk, and when one of them changed last; None if one is not there.
 
-    The folders that they lie in are no part of it: moved, they are the same.
+    The digest is by name, size and time. The folders that they lie in are no part of it: moved, or
+    copied with their times, they are the same. When they changed is the latest ctime, in ns.
     """
     listed = list(files)
-    lines = []
-    for file, (size, time) in zip(listed, sizes_and_times(listed), strict=True):
-        if size == ABSENT:
-            return None
-        lines.append(f"{Path(str(file)).name} {size} {time}")
-    text = "\n".join(lines).encode(errors="surrogateescape")
-    return hashlib.blake2b(text, digest_size=8).hexdigest()
+    found = states(listed)
+    if any(size == ABSENT for size, *_ in found):
+        return None
+    text = "\n".join(
+        f"{Path(str(file)).name} {size} {time}"
+        for file, (size, time, _) in zip(listed, found, strict=True)
+    )
+    encoded = text.encode(errors="surrogateescape")
+    changed = max(changed for *_, changed in found)
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest(), changed
 
 
 def _state(path: str, beside: Collection[str]) -> list[int]:

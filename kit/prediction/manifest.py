@@ -43,8 +43,9 @@ class Manifest:
     rejected: list[dict[str, str]]
     """For each scene that was left out `scene`, and the fields of a `Rejection`."""
     scenes: dict[str, dict[str, Any]]
-    """For each scene `tiles`, [bytes, ns] of each band's file, and `SCENE_VALUES`; `nodata` is None
-    where nothing is predicted yet, the digests are missing where an older kit predicted."""
+    """For each scene `tiles`, [bytes, ns] of each band's file, `changed`, the latest of their
+    ctimes in ns, and `SCENE_VALUES`; `nodata` is None where nothing is predicted yet, `changed` and
+    the digests are missing where an older kit predicted."""
     trained_on: list[str] | None
     """Those of the scenes that the weights were trained on; None if the run does not say."""
 

@@ -26,13 +26,14 @@ from kit.prediction.journal import Journal
 from kit.prediction.manifest import Manifest, manifest_path, read_manifest, write_manifest
 from kit.prediction.next_set import next_folder, share, would_lose
 from kit.prediction.pipeline import Reading, Writer
+from kit.prediction.replaced import forget_replaced
 from kit.progress import Report
 from kit.replacement import replace_folder
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import Weights
 from kit.scaling import SCALING
-from kit.tiles.fingerprint import sizes_and_times
+from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
@@ -96,14 +97,20 @@ class MemberJob:
         for folder in (self.folder, stage):
             sweep(folder)
         new = self._new_manifest(data, runs)
-        tiles = {str(key): sizes_and_times(scene.files) for key, scene in scenes.items()}
+        found = {str(key): states(scene.files) for key, scene in scenes.items()}
+        tiles = {name: [state[:2] for state in each] for name, each in found.items()}
+        changed = {name: max(state[2] for state in each) for name, each in found.items()}
         source, known = stage, self._known(stage, new, begun=True)
         self.stage(known is not None)
+        if known:
+            forget_replaced(known, scenes, changed)
         if not known:
             shutil.rmtree(stage, ignore_errors=True)
             source = self.folder
             # torchrun starts a process again with the same options: what it has made stays.
             known = None if overwrite and not restarted else self._known(self.folder, new)
+            if known:
+                forget_replaced(known, scenes, changed)
             if not (known or overwrite):
                 self._check_same(new)
             if any(image_paths(self.folder)) and (not known or would_lose(known, tiles)):
@@ -116,7 +123,8 @@ class MemberJob:
             self._journal.clear()
         for name, now in tiles.items():
             entry = self._take(name, now, known, source)
-            new.scenes[name] = entry or {"tiles": now, "nodata": None}
+            entry = entry or {"tiles": now, "nodata": None}
+            new.scenes[name] = entry | {"changed": changed[name]}
         trained = read_training_pairs(runs / self.weights.variant.name)
         new.trained_on = None if trained is None else trained.among(tiles)
         write_manifest(self.at, new)

@@ -60,7 +60,7 @@ def readings(
     """
 
     def read(scene: Scene) -> tuple[Scene, Reading | InputError]:
-        return scene, _read(scene)
+        return scene, read_radar(scene)
 
     return map_ahead(read, scenes, threads=_READERS, depth=ahead, name="read")
 
@@ -100,7 +100,8 @@ class Writer(AbstractContextManager["Writer"]):
                 future.result()
 
 
-def _read(scene: Scene) -> Reading | InputError:
+def read_radar(scene: Scene) -> Reading | InputError:
+    """The reading of a scene, or the error that reading it raised."""
     try:
         sar = read_scene("Sentinel1", scene.files)
     except InputError as error:

@@ -71,7 +71,7 @@ def test_order_does_not_depend_on_who_is_faster(
         time.sleep(0.02 if scenes.index(scene) % 3 == 0 else 0)
         return InputError(str(scene.key))
 
-    monkeypatch.setattr(kit.prediction.pipeline, "_read", uneven)
+    monkeypatch.setattr(kit.prediction.pipeline, "read_radar", uneven)
     assert [scene for scene, _ in readings(scenes)] == scenes
 
 
@@ -86,7 +86,7 @@ def test_a_slow_consumer_stops_the_reading(
         read += 1
         return InputError(str(scene.key))
 
-    monkeypatch.setattr(kit.prediction.pipeline, "_read", counted)
+    monkeypatch.setattr(kit.prediction.pipeline, "read_radar", counted)
     with closing(readings(scenes, ahead)) as found:
         for taken, _ in enumerate(found, 1):
             most = min(taken + ahead, SCENES)

@@ -1,6 +1,7 @@
 """Member predictions: complete, finite, made once, never mixed."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,24 @@ def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
+
+
+def test_tiles_of_the_same_size_and_time_are_told_by_their_content(trained: Path) -> None:
+    run("spade2")
+    before = images()
+    paths = [Path(f"test/sent1/Sentinel1_VV_{key(place)}.tiff") for place in (40, 41)]
+    times = paths[0].stat()
+
+    def replace_by(data: bytes) -> Prediction:
+        paths[0].unlink()
+        paths[0].write_bytes(data)
+        os.utime(paths[0], ns=(times.st_atime_ns, times.st_mtime_ns))
+        return run("spade2")
+
+    assert replace_by(paths[0].read_bytes()).done == 0
+    assert images() == before
+    assert replace_by(paths[1].read_bytes()).done == 1
+    assert run("spade2").done == 0
 
 
 def test_a_damaged_prediction_is_named_and_predicted_again(trained: Path) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _RULE = CloudRule()
-_FEW = 5  # pairs
 
 
 class Split(StrEnum):
@@ -129,6 +128,7 @@ def screen(
     so that thresholds can be tried one after the other.
     """
     from kit.figures.grid import check_format
+    from kit.pairs.same_tiles import check_same_tiles
     from kit.screening.screen import screen
     from kit.screening.sensitivity import effects
     from kit.screening.table import SCENES
@@ -137,6 +137,7 @@ def screen(
     if sheet:
         check_format(sheet)
     rule, units = CloudRule(scale, threshold, min_area, dilate), units_of(strict, any_units)
+    check_same_tiles(data, work)
     with console.progress("screening", "looking for tiles") as advance:
         result = screen(
             data,
@@ -265,13 +266,6 @@ def _show_summary(summary: "Summary", work: Path) -> None:
     for size in summary.sizes:
         if warning := size_warning(*map(int, size.split("x"))):
             console.write(warning)
-    if 0 < summary.holdout < _FEW:
-        pairs = "one pair" if summary.holdout == 1 else f"{summary.holdout} pairs"
-        console.write(f"a hold-out of {pairs}: what is scored on it depends on chance")
-    if not summary.holdout:
-        console.write(
-            "no hold-out: a fifth of Dataset-2 is less than one pair; no variant can be validated"
-        )
     console.write("next: kit train spade2; or kit pack first, to train from a few large files")
 
 

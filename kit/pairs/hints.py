@@ -20,6 +20,7 @@ from kit.tiles.rejection import Rejection, tally, tally_text
 
 _NAMES = {"Sentinel1": "Sentinel-1", "Sentinel2": "Sentinel-2"}
 _ANY_DAYS = 10**6
+_FEW = 5  # pairs
 _DATASET2 = {
     "optical nodata": "scenes at the edge of a swath make no pairs of Dataset-1 or Dataset-2: add "
     "scenes without nodata",
@@ -105,7 +106,7 @@ def _unpaired(screened: Sequence[Screened], rejected: Sequence[Rejection]) -> st
 def warnings(
     pairs: Sequence[Pair], removed: Mapping[str, int], rule: CloudRule, holdout: int
 ) -> list[str]:
-    """A line where Dataset-2 or the hold-out is empty, with what would help.
+    """A line where Dataset-2 or the hold-out is empty or small, with what would help.
 
     Args:
         pairs: all, split already.
@@ -122,8 +123,10 @@ def warnings(
             f"Dataset-2 is empty: {len(pairs)} pairs, less {tally_text(removed)}; Dataset-1 has "
             f"{kept}. {remedy[0].upper()}{remedy[1:]}"
         ]
-    if any(pair.split == "holdout" for pair in pairs):
-        return []
+    if held := sum(pair.split == "holdout" for pair in pairs):
+        few = "one pair" if held == 1 else f"{held} pairs"
+        line = f"a hold-out of {few}: what is scored on it depends on chance; add tiles of places"
+        return [line] if held < _FEW else []
     reason = "--holdout is 0" if not holdout else f"a fifth of {dataset2} pairs is less than one"
     remedy = "give --holdout 1 or more" if not holdout else "add tiles"
     return [f"no hold-out: {reason}, so trainings cannot be compared or stop at the best; {remedy}"]

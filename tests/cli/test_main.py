@@ -169,9 +169,20 @@ def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> No
     assert Path("runs/mine/weights.safetensors").exists()
 
 
+def test_tables_of_several_folders_do_not_mix(trained: Path, kit) -> None:
+    radar(Path("others"), key(90))
+    optical(Path("others"), key(90))
+    before = {path: path.read_bytes() for path in Path("work").glob("*.*")}
+    code, _, err = kit("screen others")
+    assert code == 5 and "holds pairs of other tiles" in err and "--work" in err
+    assert {path: path.read_bytes() for path in Path("work").glob("*.*")} == before
+    assert kit("screen others --work elsewhere -q")[0] == 0
+    assert kit("screen data -q")[0] == 0
+
+
 def test_a_hold_out_of_one_pair_draws_a_warning(trained: Path, kit) -> None:
     words = "a hold-out of one pair: what is scored on it depends on chance"
-    assert words in kit("prepare data --work fresh --holdout 1")[2]
+    assert kit("prepare data --work fresh --holdout 1")[2].count(words) == 1
     assert "depends on chance" not in kit("prepare data --work fresh")[2]
 
 

@@ -167,7 +167,12 @@ def test_an_empty_dataset_2_is_a_warning_with_what_removed_most(
 
 @pytest.mark.parametrize(
     ("places", "holdout", "expected"),
-    [(6, 0, "--holdout is 0"), (3, 9, "a fifth of 3 pairs is less than one"), (30, 1, "")],
+    [
+        (6, 0, "--holdout is 0"),
+        (3, 9, "a fifth of 3 pairs is less than one"),
+        (30, 1, "one pair"),
+        (30, 9, ""),
+    ],
 )
 def test_a_missing_holdout_is_a_warning(
     tmp_path: Path, places: int, holdout: int, expected: str

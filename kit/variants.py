@@ -26,7 +26,11 @@ Model = Literal["spade", "pix2pixhd"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """Everything that decides a training run; `fields` lists what each field means."""
+    """Everything that decides a training run; `fields` lists what each field means.
+
+    A new field has a default. Files of earlier kits, which lack it, are read with what they did
+    then: with that default, or with another that `kit.variant_record` lists.
+    """
 
     name: str
     """Name of the run, and of its folder."""

@@ -67,6 +67,12 @@ def test_a_run_is_validated_from_its_pack_and_resumed(earlier: str) -> None:
     assert steps == sorted(steps) and steps[-1] == 6
 
 
+def test_a_run_of_spade_has_the_spectral_norm_that_it_was_trained_with(earlier: str) -> None:
+    found = [read_variant(path.parent) for path in Path("runs").glob("*/config.json")]
+    assert len(found) == (1 if earlier == "0.1.0" else 2)
+    assert {variant.spectral_norm for variant in found} == {"torch"}
+
+
 def test_a_damaged_checkpoint_of_it_gives_way_to_the_one_before(earlier: str) -> None:
     newest, *before = checkpoints(RUN / "checkpoints")
     (newest / "generator.safetensors").write_bytes(b"")

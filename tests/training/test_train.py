@@ -22,6 +22,7 @@ import kit.training.trainer
 import kit.training.validate
 import kit.training.validator
 from kit.errors import BusyError, CheckError, InputError, OutputError
+from kit.files import write_json
 from kit.lock import lock
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
@@ -29,7 +30,8 @@ from kit.runs.folder import finished
 from kit.runs.weights import load_run, load_weights
 from kit.screening.rule import CloudRule
 from kit.training.checkpoint import checkpoints
-from kit.training.train import train
+from kit.training.run_log import Watch
+from kit.training.train import Run, train
 from kit.training.train_step import TrainStep
 from tests.helpers.runs import assert_same_run, records
 from tests.helpers.tiles import key, optical, radar
@@ -88,6 +90,38 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
             train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
     resumed = train(tiny(name, "name=straight"), work=Path("work"), runs=Path("b"))
     assert taken == resumed.steps == straight.steps
+    assert_same_run(straight.folder, resumed.folder)
+
+
+@pytest.mark.slow
+def test_a_run_that_an_earlier_kit_began_ends_with_its_own_spectral_norm(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(runs: str, *settings: str, watch: Watch | None = None) -> Run:
+        variant = tiny("spade4", "name=own", "epochs=2", *settings)
+        return train(variant, work=Path("work"), runs=Path(runs), watch=watch)
+
+    straight = run("a", "spectral_norm=torch")
+    whole = TrainStep.__call__
+
+    def take(self, sample):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self, sample)
+
+    with monkeypatch.context() as first, pytest.raises(KeyboardInterrupt):
+        first.setattr(TrainStep, "__call__", take)
+        run("b", "spectral_norm=torch")
+    path = Path("b/own/config.json")
+    config = json.loads(path.read_text())
+    for field in ("format", "spectral_norm"):
+        del config["variant"][field]
+    write_json(
+        path, {field: config[field] for field in ("variant", "pairs_sha256")}
+    )  # as 0.2.0 did
+    told: list[dict] = []
+    resumed = run("b", watch=told.append)
+    note = "b/own: spectral_norm=torch, as an earlier kit started it"
+    assert note in [record.get("note") for record in told]
     assert_same_run(straight.folder, resumed.folder)
 
 

@@ -10,9 +10,11 @@ from kit.cli.options import Json, Quiet, Submissions
 from kit.files import SUBMISSIONS
 
 if TYPE_CHECKING:
-    from kit.submission.leaderboard import Logged, Standing, Standings
+    from kit.submission.leaderboard import Logged, Standings
 
 app = typer.Typer()
+
+_ANCHORS = {"keep": "no", "anchors": "yes"}
 
 
 @app.command(epilog="Example: kit log submission2 --leaderboard 0.0279")
@@ -53,19 +55,25 @@ def leaderboard(
 
 def _show_standings(standings: "Standings") -> None:
     measures = [agreement.measure for agreement in standings.agreements]
-    rows = [
+    # Two tables, for one of all columns would not fit on 80 characters.
+    made = [
         (
             row.name,
             _short(row.time),
-            " ".join(filter(None, (row.layout, row.target, _stretch(row)))),
+            row.layout,
+            row.target,
+            _ANCHORS.get(row.stretch, row.stretch),
             row.members,
-            *(_score(row.local[measure]) for measure in measures),
-            _score(row.leaderboard),
         )
         for row in standings.rows
     ]
-    columns = ("name", "time", "settings", "members", *measures, "server")
-    console.table("Submissions: local scores, and the server's", columns, rows)
+    titles = ("name", "time", "layout", "target", "anchors", "members")
+    console.table("Submissions", titles, made)
+    scores = [
+        (row.name, *(_score(row.local[measure]) for measure in measures), _score(row.leaderboard))
+        for row in standings.rows
+    ]
+    console.table("Local scores, and the server's", ("name", *measures, "server"), scores)
     for row in standings.rows:
         if row.same_as:
             console.write(f"{row.name} holds the same bytes as {row.same_as}")
@@ -80,10 +88,6 @@ def _show_standings(standings: "Standings") -> None:
         )
     if standings.best:
         console.write(f"best agreement: {' and '.join(standings.best)}")
-
-
-def _stretch(row: "Standing") -> str:
-    return {"keep": "no anchors", "": ""}.get(row.stretch, row.stretch)
 
 
 def _short(time: str) -> str:

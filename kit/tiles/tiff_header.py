@@ -60,7 +60,7 @@ def read_tiff_header(where: str | Path, data: bytes) -> TiffHeader:
             compression=fields.get(_COMPRESSION, (1,))[0],
             lerc=fields.get(_LERC, (0, 0))[1],
         )
-    except (struct.error, KeyError, IndexError):
+    except (struct.error, OverflowError, KeyError, IndexError):
         raise InputError(where, "not readable as a TIFF (its header is damaged)") from None
 
 

@@ -36,7 +36,8 @@ def multiplies_bfloat16() -> bool:
 def place(item: T) -> T:
     """Move a network or a batch [B, C, H, W] to the device, channels last.
 
-    Convolutions are faster so: a step of a narrow SPADE takes 0.6 to 0.8 of the time on a CPU.
+    Convolutions are faster so: on a CPU a step of a narrow SPADE takes 0.6 to 0.8 of the time, and
+    one of pix2pixHD 0.90 to 0.96 (widths 16, 32 and 64, one core with AVX-512).
     """
     untyped: Any = item  # torch declares no memory format for modules
     placed: T = untyped.to(pick(), memory_format=torch.channels_last)

@@ -145,7 +145,8 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 def _is_record(record: dict[str, Any]) -> bool:
     """Whether it has a step, and numbers where one computes with them; `train` writes no other."""
     numbers = [record[name] for name in _NUMBERS if name in record]
-    return "step" in record and all(type(value) in (int, float) for value in numbers)
+    countable = (type(value) in (int, float) and abs(value) < 2**63 for value in numbers)
+    return "step" in record and all(countable)
 
 
 def sync_records(folder: Path) -> None:

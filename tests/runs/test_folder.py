@@ -106,6 +106,7 @@ def test_damaged_records_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / METRICS
     first, second, third, fourth = path.read_bytes().splitlines(keepends=True)
     odd = b'{"step": "5"}\n{"step": 6, "steps": []}\n{"step": 7, "images_per_s": null}\n[]\n'
+    odd += b'{"step": 8, "images_per_s": NaN}\n{"step": %d}\n' % 10**400
     path.write_bytes(first + second.replace(b"0.5", b"0.7") + odd + third + fourth[:-9])
     assert [record["step"] for record in read_records(tmp_path)] == [0, 2]
 

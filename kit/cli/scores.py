@@ -52,11 +52,12 @@ def show_report(report: "Report", explain: bool) -> None:
 
 
 def show_trained_on(trained_on: Mapping[str, Sequence[str]], scenes: int) -> None:
-    """Print which members have seen how many of the scenes in training, one line each."""
+    """Print which members have seen the ground of how many scenes in training, one line each."""
     for name, seen in trained_on.items():
         console.write(
-            f"warning: {name} was trained on {len(seen)} of {scenes} scenes, {seen[0]} first: what "
-            "it scores there says nothing about unseen ones"
+            f"warning: {name} was trained on the ground of {len(seen)} of {scenes} scenes, "
+            f"{seen[0]} first, at the same dates or others: its scores there say little of places "
+            "that it has not seen"
         )
 
 

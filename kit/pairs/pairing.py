@@ -12,15 +12,13 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.errors import InputError
+from kit.ground import Place, sharing_ground
 from kit.pairs.table import Pair, Split
 from kit.screening.table import Screened
 from kit.tiles.rejection import Rejection
 
-# A pixel of 10 m spans this many degrees of latitude, and of longitude on the equator.
-DEGREES_PER_PIXEL = 8.98315e-5
 BLOCK_DEGREES = 0.1
 
 
@@ -161,33 +159,7 @@ def _by_block(
     ]
 
 
-def _overlapping(pairs: Sequence[Pair], held: set[int]) -> set[tuple[str, str]]:
+def _overlapping(pairs: Sequence[Pair], held: set[int]) -> set[Place]:
     """The places whose tiles share ground with a held-out place, that place included."""
-    places = sorted({pair.place for pair in pairs})
-    span = max(max(pair.height, pair.width) for pair in pairs) * DEGREES_PER_PIXEL
-    lon, lat = np.array(places, dtype=np.float64).T
-    near = np.zeros(len(places), dtype=bool)
-    for place in {pairs[index].place for index in held}:
-        near |= overlap(lon, lat, float(place[0]), float(place[1]), span)
-    return {place for place, is_near in zip(places, near, strict=True) if is_near}
-
-
-def overlap(
-    lon: NDArray[np.float64], lat: NDArray[np.float64], at_lon: float, at_lat: float, span: float
-) -> NDArray[np.bool_]:
-    """Which places have tiles that share ground with the tile of another.
-
-    Tiles are squares in metres or in degrees: by its name one cannot tell, so each is taken for as
-    wide in degrees of longitude as it would be in metres.
-
-    Args:
-        lon: longitudes [N] in degrees, of any turn.
-        lat: latitudes [N] in degrees.
-        at_lon: longitude of the other.
-        at_lat: latitude of the other.
-        span: side of a tile in degrees of latitude.
-    """
-    east = np.abs((lon - at_lon + 180) % 360 - 180)
-    narrowest = np.cos(np.radians(np.maximum(np.abs(lat), abs(at_lat))))
-    near: NDArray[np.bool_] = (np.abs(lat - at_lat) < span) & (east * narrowest < span)
-    return near
+    pixels = max(max(pair.height, pair.width) for pair in pairs)
+    return sharing_ground([pair.place for pair in pairs], [pairs[i].place for i in held], pixels)

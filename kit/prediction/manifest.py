@@ -47,7 +47,7 @@ class Manifest:
     ctimes in ns, and `SCENE_VALUES`; `nodata` is None where nothing is predicted yet, `changed` and
     the digests are missing where an older kit predicted."""
     trained_on: list[str] | None
-    """Those of the scenes that the weights were trained on; None if the run does not say."""
+    """Those of the scenes whose ground was trained on; None if the run does not say."""
 
 
 def manifest_path(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.ground import Place, sharing_ground
 from kit.seal import UNSEALED, read_record, write_record
 
 TRAINING_PAIRS = "pairs.json"
@@ -23,10 +24,16 @@ class TrainingPairs:
     radar: tuple[str, ...]
     optical: tuple[str, ...]
 
-    def among(self, scenes: Iterable[str]) -> list[str]:
-        """Which of some radar scenes were trained on, in their order."""
-        seen = set(self.radar)
-        return [scene for scene in scenes if scene in seen]
+    def among(self, scenes: Iterable[str], pixels: int) -> list[str]:
+        """Which of some scenes show ground that was trained on, at any date, in their order.
+
+        Args:
+            scenes: texts like those of the pairs.
+            pixels: the side of their tiles.
+        """
+        places = {scene: _place(scene) for scene in scenes}
+        seen = sharing_ground(places.values(), map(_place, self.radar), pixels)
+        return [scene for scene, place in places.items() if place in seen]
 
 
 def write_training_pairs(folder: Path, pairs: Iterable[tuple[object, object]]) -> None:
@@ -57,3 +64,8 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
     if not all(isinstance(each, list) and all(isinstance(s, str) for s in each) for each in scenes):
         raise InputError(path, "damaged: it holds no pairs of scenes", remedy=_REMEDY)
     return TrainingPairs(tuple(record["radar"]), tuple(record["optical"]))
+
+
+def _place(scene: str) -> Place:
+    lon, lat, _ = scene.split("_", 2)
+    return lon, lat

@@ -369,7 +369,7 @@ def test_scenes_that_were_trained_on_are_told_at_every_step(trained: Path, kit) 
     pair = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)[0]
     for path in pair.radar_paths:
         shutil.copy(path, Path("test/sent1"))
-    told = "warning: spade2 was trained on 1 of 3 scenes"
+    told = "warning: spade2 was trained on the ground of 1 of 3 scenes"
     code, out, err = kit("predict --ensemble spade2 --input test --json")
     assert code == 0 and told in err
     assert json.loads(out)["trained_on"] == {"spade2": [str(pair.radar)]}
@@ -377,7 +377,7 @@ def test_scenes_that_were_trained_on_are_told_at_every_step(trained: Path, kit) 
     assert code == 0 and told in err and "other weights" not in err
     assert json.loads(out)["trained_on"] == {"spade2": [str(pair.radar)]}
     code, out, err = kit("score submissions/mine.zip data --json")
-    assert code == 0 and "was trained on 1 of" in err
+    assert code == 0 and "was trained on the ground of 1 of" in err
     assert json.loads(out)["trained_on"] == {"spade2": [str(pair.radar)]}
 
 

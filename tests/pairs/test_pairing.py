@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.pairs.pairing import DEGREES_PER_PIXEL, pair, split
+from kit.ground import DEGREES_PER_PIXEL
+from kit.pairs.pairing import pair, split
 from kit.pairs.table import holdout_pairs, train_pairs
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import tally

@@ -61,3 +61,14 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / TRAINING_PAIRS).write_text(json.dumps(about | {"check": json_sha256(about)}))
     with pytest.raises(InputError, match="newer version of the kit"):
         read_training_pairs(tmp_path)
+
+
+def test_scenes_of_ground_that_was_trained_on_are_found_at_any_date() -> None:
+    trained = TrainingPairs(("10.00_60.00_2020_06_01", "179.99_0.00_2020_06_01"), ("", ""))
+    same, later = "10.00_60.00_2020_06_01", "10.00_60.00_2021_07_02"
+    beside, across = "10.04_60.00_2020_06_01", "-180.00_0.01_2020_06_01"  # 2,230 m and 1,570 m off
+    far, farther = "10.05_60.00_2020_06_01", "10.00_60.03_2020_06_01"
+    found = trained.among([far, same, later, beside, across, farther], 256)
+    assert found == [same, later, beside, across]
+    assert trained.among([], 256) == []
+    assert trained.among([beside], 128) == []

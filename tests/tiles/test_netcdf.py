@@ -771,7 +771,7 @@ from kit.errors import InputError
 from kit.tiles.reader import Reader
 good, bad = (Path(name) for name in sys.argv[1:3])
 data = good.read_bytes()
-module.read_head = lambda file: netcdf._opened(file).head
+netcdf._try = lambda file: None
 for seed in range(int(sys.argv[3]), int(sys.argv[4])):
     r = random.Random(seed)
     mutant = bytearray(data)
@@ -795,8 +795,9 @@ for seed in range(int(sys.argv[3]), int(sys.argv[4])):
 def test_a_mutated_file_never_gets_past_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[str], None]
 ) -> None:
+    """`KIT_MUTANTS` says how many, as for the mutants of other files; each takes 40 ms."""
     good = written(tmp_path / "good.nc", dataset("Sentinel1", keys(4)))
-    bad, seed, last = tmp_path / "bad.nc", 0, 200
+    bad, seed, last = tmp_path / "bad.nc", 0, int(os.environ.get("KIT_MUTANTS", "200"))
     monkeypatch.setattr(netcdf, "_SECONDS", 5)
     while seed < last:
         command = [sys.executable, "-W", "ignore", "-c", MUTANTS, good, bad, str(seed), str(last)]

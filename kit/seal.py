@@ -189,6 +189,19 @@ def read_table(
     return table
 
 
+def to_rows(path: Path, table: pa.Table, remedy: str) -> list[dict[str, Any]]:
+    """The rows of a table that was read from `path`.
+
+    Raises:
+        InputError: a value of a table without a seal is no text or no date.
+    """
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except (ValueError, OverflowError) as error:
+        raise InputError(path, f"damaged ({error})", remedy=remedy) from None
+    return rows
+
+
 def _unseal_table(path: Path, file: BinaryIO, remedy: str) -> int:
     """The format of a table, whose bytes match its seal."""
     place = _check_position(file)

@@ -70,6 +70,8 @@ def check(folder: Path) -> dict[str, Any]:
         InputError: the record or a file is missing or damaged.
     """
     record = read_record(folder / _RECORD, _FORMAT, _BUILT_AGAIN, sealed_from=UNSEALED)
+    if not all(isinstance(record.get(field), dict) for field in ("key", "files", "made")):
+        raise InputError(folder / _RECORD, "not the record of an engine", remedy=_BUILT_AGAIN)
     for file, digest in record["files"].items():
         if not (folder / file).is_file() or sha256(folder / file) != digest:
             raise InputError(folder / file, "missing or damaged", remedy=_BUILT_AGAIN)

@@ -151,7 +151,8 @@ def read_shard(path: Path) -> Shard:
     if not isinstance(noted, dict) or "format" not in noted:
         raise InputError(path, "was not written by kit pack", remedy=remedy)
     if noted["format"] not in range(_OLDEST, _FORMAT + 1):
-        problem = f"has format {noted['format']!r}, and this kit reads {_OLDEST} to {_FORMAT}"
+        found = ascii(noted["format"])[:20]
+        problem = f"has format {found}, and this kit reads {_OLDEST} to {_FORMAT}"
         raise InputError(path, problem, remedy="install the kit that packed it, or " + AGAIN)
     about: Any = noted.get("about")
     if not path.stem.isdigit() or noted.get("crc32") != _checksum(about):

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from kit.errors import InputError
-from kit.seal import read_table, write_table
+from kit.seal import read_table, to_rows, write_table
 from kit.tiles.names import RGB_BANDS, S1_BANDS, SceneKey
 from kit.tiles.netcdf import Plane
 
@@ -86,7 +86,8 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
         InputError: there is no such table, or it is damaged, or a value in it is impossible.
     """
     missing, damaged = "run kit prepare DATA first", "run kit prepare DATA again"
-    rows = read_table(path, _FORMAT, _SCHEMA, missing=missing, damaged=damaged).to_pylist()
+    table = read_table(path, _FORMAT, _SCHEMA, missing=missing, damaged=damaged)
+    rows = to_rows(path, table, damaged)
     seen = set()
     for number, row in enumerate(rows, start=1):
         if problem := _problem(row):

@@ -24,7 +24,7 @@ from kit.errors import InputError
 from kit.half_written import sweep
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.rule import CloudRule
-from kit.seal import open_table, write_table
+from kit.seal import open_table, to_rows, write_table
 from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
 from kit.tiles.scenes import Scene
@@ -161,7 +161,7 @@ class Store:
         path = self._folder / name
         rule = _facts(path).get("rule")
         try:
-            rows = read_part(path).to_pylist()
+            rows = to_rows(path, read_part(path), "")
         except InputError:
             return {}
         return {

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kit.seal import open_table, table_writer
+from kit.seal import open_table, table_writer, to_rows
 from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.netcdf import parse_file
 from kit.tiles.raster import Grid
@@ -17,6 +17,7 @@ from kit.tiles.scenes import Scene
 
 SCENES = "scenes.parquet"
 _FORMAT = 2
+_AGAIN = "run kit screen DATA again"
 FIELDS: dict[str, pa.DataType] = {
     "sensor": pa.string(),
     "lon": pa.string(),
@@ -61,7 +62,7 @@ def read_screened(path: Path) -> Iterator[Screened]:
         InputError: there is no such table, or it is damaged.
     """
     for group in row_groups(path, [*FIELDS]):
-        for row in group.to_pylist():
+        for row in to_rows(path, group, _AGAIN):
             scene = Scene(
                 row["sensor"],
                 SceneKey(row["lon"], row["lat"], row["date"]),
@@ -85,8 +86,8 @@ def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
         InputError: there is no such table, or it is damaged.
     """
     schema = pa.schema([(name, FIELDS[name]) for name in columns if name != "grid"])
-    missing, damaged = "run kit screen DATA first", "run kit screen DATA again"
-    with open_table(path, _FORMAT, schema, missing=missing, damaged=damaged) as file:
+    missing = "run kit screen DATA first"
+    with open_table(path, _FORMAT, schema, missing=missing, damaged=_AGAIN) as file:
         for number in range(file.num_row_groups):
             names = file.schema_arrow.names
             yield file.read_row_group(number, [name for name in columns if name in names])

@@ -15,6 +15,7 @@ from kit.pairs.shard import Shard, checksum, read_shard
 from kit.progress import Advance
 from kit.screening.measure import SCHEMA, measure
 from kit.screening.store import read_part, read_rule
+from kit.seal import to_rows
 from kit.tiles.fingerprint import ABSENT, sizes_and_times
 from kit.tiles.netcdf import parse_file
 
@@ -54,7 +55,7 @@ def _shard(shard: Shard) -> Iterator[InputError]:
 def _tiles(path: Path) -> Iterator[InputError]:
     """The tiles of a part of the screening that are not what was measured."""
     rule = read_rule(path)
-    rows = [row for row in read_part(path).to_pylist() if row["problem"] is None]
+    rows = [row for row in to_rows(path, read_part(path), _AGAIN) if row["problem"] is None]
     for start in range(0, len(rows), _TOGETHER):
         some = rows[start : start + _TOGETHER]
         files = [[*map(parse_file, row["paths"])] for row in some]

@@ -1,0 +1,133 @@
+"""Thousands of damaged and odd tables and records: each is refused by name, or read as it was."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from kit.archive.manifest import read_manifest as read_archive_manifest
+from kit.engines import cache
+from kit.errors import InputError
+from kit.files import json_sha256
+from kit.pairs.pack import pack
+from kit.pairs.shard import read_shard
+from kit.pairs.summary import read_summary
+from kit.pairs.table import read_pairs
+from kit.prediction.last import read_last
+from kit.prediction.members import read_member
+from kit.runs.folder import read_variant
+from kit.runs.training_pairs import read_training_pairs
+from kit.screening.store import read_part
+from kit.screening.table import read_screened
+from kit.submission.package import package
+from tests.helpers.mutants import COUNT, VALUES, mutants
+from tests.helpers.predictions import predict_eager
+
+TABLES: dict[str, Callable[[Path], Any]] = {
+    "work/pairs.parquet": read_pairs,
+    "work/scenes.parquet": lambda path: [*read_screened(path)],
+    "work/screen/*.parquet": read_part,
+}
+RECORDS: dict[str, Callable[[Path], Any]] = {
+    "work/summary.json": read_summary,
+    "work/pack/*.json": read_shard,
+    "runs/p2phd1/config.json": lambda path: read_variant(path.parent),
+    "runs/p2phd1/pairs.json": lambda path: read_training_pairs(path.parent),
+    "predictions/p2phd1/manifest.json": lambda path: read_member(path.parent),
+    "predictions/last.json": lambda path: read_last(path.parent),
+    "engines/*/engine.json": lambda path: cache.check(path.parent),
+    "submissions/p2phd1.json": read_archive_manifest,
+}
+
+
+@pytest.fixture(scope="module")
+def written(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with one artefact of every kind, as the current one."""
+    root = tmp_path_factory.mktemp("written")
+    for name in ("test", "work", "runs/p2phd1"):
+        shutil.copytree(trained_once / name, root / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        pack(Path("work"))
+        predict_eager(data="test")
+        package(ensemble="p2phd1", layout="plain")
+        yield root
+
+
+def outcome(read: Callable[[Path], Any], path: Path) -> Any:
+    """What was read, or None where the file is refused by name."""
+    try:
+        return read(path)
+    except InputError as refusal:
+        assert refusal.exit_code == 3 and str(path.parent) in refusal.where, refusal
+        assert len(str(refusal)) < 1000, refusal
+        return None
+
+
+@pytest.mark.parametrize("pattern", [*TABLES, *RECORDS])
+def test_damaged_files_are_refused_or_read_as_they_were(written: Path, pattern: str) -> None:
+    read = (TABLES | RECORDS)[pattern]
+    path = next(Path().glob(pattern))
+    whole, expected = path.read_bytes(), read(path)
+    refused = 0
+    for what, data in mutants(whole, COUNT // 4):
+        path.write_bytes(data)
+        if (found := outcome(read, path)) is None:
+            refused += 1
+        else:
+            assert found == expected, what
+    path.write_bytes(whole)
+    assert refused > 0.6 * (COUNT // 4)
+
+
+@pytest.mark.parametrize("pattern", [*TABLES])
+def test_damaged_tables_without_a_seal_crash_nothing(written: Path, pattern: str) -> None:
+    path = next(Path().glob(pattern))
+    whole = path.read_bytes()
+    pq.write_table(pq.read_table(path), path)
+    for _, data in mutants(path.read_bytes(), COUNT // 4):
+        path.write_bytes(data)
+        outcome(TABLES[pattern], path)
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("pattern", [*RECORDS])
+@pytest.mark.parametrize("seal", ["sealed", "unsealed"])
+def test_odd_values_are_refused_by_name_or_taken(written: Path, pattern: str, seal: str) -> None:
+    """As from a hand that edits, or a newer kit; the seal is right, or there is none."""
+    path = next(Path().glob(pattern))
+    whole = path.read_bytes()
+    record = json.loads(whole)
+    random = np.random.default_rng(0)
+    for _ in range(COUNT // 4):
+        odd = {key: value for key, value in _odd(record, random).items() if key != "check"}
+        if seal == "sealed":
+            odd["check"] = json_sha256(odd)
+        else:
+            odd.pop("format", None)
+        path.write_text(json.dumps(odd))
+        outcome(RECORDS[pattern], path)
+    path.write_bytes(whole)
+
+
+def _odd(record: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
+    """A copy with one field, at any depth, of another value or lost."""
+    made: dict[str, Any] = json.loads(json.dumps(record))
+    at: Any = made
+    while True:
+        keys = [*at] if isinstance(at, dict) else [*range(len(at))]
+        key = keys[int(random.integers(len(keys)))]
+        inner = at[key]
+        if isinstance(inner, dict | list) and inner and random.random() < 0.7:
+            at = inner
+            continue
+        if random.random() < 0.2:
+            del at[key]
+        else:
+            at[key] = VALUES[int(random.integers(len(VALUES)))]
+        return made

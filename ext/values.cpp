@@ -34,43 +34,42 @@ struct Band {
 };
 
 KIT_CLONES void count_radar(const float* band, int64_t pixels, float floor, float low, float strong,
-                            Band& counts, float& least) {
+                            Band& counts) {
   int32_t negative = 0, positive = 0, below = 0, bright = 0, far = 0;
-  float smallest = 0;
   for (int64_t i = 0; i < pixels; ++i) {
     const float x = band[i];
-    const bool finite = x - x == 0;
-    const bool measured = finite & (x >= floor);
+    const int32_t finite = x - x == 0;  // infinite and NaN are not
+    const int32_t measured = finite & (x >= floor);
     negative += measured & (x < 0);
     positive += measured & (x > 0);
     below += measured & (x < low);
     bright += measured & (x > strong) & (x != 0);
     far += finite & (x < floor);
-    smallest = finite & (x < smallest) ? x : smallest;
   }
   counts.negative += negative;
   counts.positive += positive;
   counts.low += below;
   counts.strong += bright;
   counts.far += far;
-  least = std::min(least, smallest);
 }
 
-KIT_CLONES int64_t count_equal(const float* band, int64_t pixels, float value) {
-  int64_t equal = 0;
-  for (int64_t i = 0; i < pixels; ++i) equal += band[i] == value;
-  return equal;
+// How many values equal the least one that is finite.
+int64_t count_least(const float* band, int64_t pixels) {
+  float least = 0;
+  for (int64_t i = 0; i < pixels; ++i) {
+    if (band[i] - band[i] == 0) least = std::min(least, band[i]);
+  }
+  return std::count(band, band + pixels, least);
 }
 
 Band radar_band(const float* band, int64_t pixels, const Limits& limits, float low) {
   Band counts;
-  float least = 0;
   for (int64_t begin = 0; begin < pixels; begin += kBlock) {
     const int64_t part = std::min(kBlock, pixels - begin);
-    count_radar(band + begin, part, limits.floor, low, limits.strong, counts, least);
+    count_radar(band + begin, part, limits.floor, low, limits.strong, counts);
   }
   // One value far below all others is a fill, and says nothing of the unit.
-  if (counts.far) counts.far -= count_equal(band, pixels, least);
+  if (counts.far) counts.far -= count_least(band, pixels);
   return counts;
 }
 

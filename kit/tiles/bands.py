@@ -17,6 +17,7 @@ from kit.tiles.netcdf import Plane, plane_size, read_planes
 from kit.tiles.raster import Grid, Raster
 from kit.tiles.tiff import read_raster, tile_grid, tile_size
 
+_AS_DN = "reflectance in 0 to 1 becomes DN by gdal_translate -ot UInt16 -scale 0 1 0 10000 IN OUT"
 File = str | Path | Plane
 """Where the pixels of a band are: the path of a TIFF, or a plane of a NetCDF file."""
 
@@ -88,8 +89,10 @@ def _check(sensor: str, file: File, band: Raster, first: File, reference: Raster
     """Refuse a band that is not its sensor's, or does not fit upon the first."""
     if band.pixels.dtype.name not in DTYPES[sensor]:
         expected = " or ".join(DTYPES[sensor])
-        problem = f"pixels are {band.pixels.dtype}"
-        raise InputError(str(file), problem, remedy=f"{sensor} tiles hold {expected}")
+        problem, remedy = f"pixels are {band.pixels.dtype}", f"{sensor} tiles hold {expected}"
+        if sensor == "Sentinel2" and band.pixels.dtype.kind == "f":
+            remedy += f"; {_AS_DN}"
+        raise InputError(str(file), problem, remedy=remedy)
     (height, width), name = band.pixels.shape, Path(str(first)).name
     if band.pixels.shape != reference.pixels.shape:
         size = "x".join(map(str, reference.pixels.shape))

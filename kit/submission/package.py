@@ -25,7 +25,7 @@ from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.archive.reader import name_danger
 from kit.errors import BusyError, CheckError, InputError
-from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, atomic, sha256
+from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, together
 from kit.half_written import sweep
 from kit.lock import lock
 from kit.plain_text import printable
@@ -120,11 +120,26 @@ def package(
             raise BusyError(f"{archive} exists\n  give --overwrite, or another --name")
         log = read_log(submissions)
         loaded = load_truth(truth, list(plan.names), window_days, advance) if truth else None
-        with atomic(archive) as part:
+        with together(submissions) as new:
+            # An archive that lies there has its manifest and its line: it gets its name last.
+            new(manifest_path(archive).name)
+            log = replace(log, path=new(log.path.name))
+            part = new(archive.name)
             written = _write(part, plan, threads, advance)
             scores = _score(part, loaded, plan, expected, advance) if loaded else None
-            result = _record(archive, plan, expected, truth, written, scores, log)
-    return replace(result, retrained=_retrained(Path(runs), plan.members))
+            _record(part, plan, expected, truth, written, scores, log)
+    return Package(
+        archive=archive,
+        manifest=manifest_path(archive),
+        images=len(plan.names),
+        left_out=plan.left_out,
+        sha256=written.sha256,
+        scores=scores,
+        write_seconds=written.write_seconds,
+        check_seconds=written.check_seconds,
+        trained_on=plan.trained_on,
+        retrained=_retrained(Path(runs), plan.members),
+    )
 
 
 def _retrained(runs: Path, members: Sequence[Member]) -> tuple[str, ...]:
@@ -225,8 +240,8 @@ def _record(
     written: _Written,
     scores: Report | None,
     log: Log,
-) -> Package:
-    """Write the manifest, and the line in the log."""
+) -> None:
+    """Write the manifest beside `archive`, and the line in the log."""
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     numbers = scores.as_dict() if scores else None
     write_manifest(
@@ -256,18 +271,6 @@ def _record(
         "truth": str(truth) if truth else "",
     }
     log.append((numbers or {}) | line | settings)
-    return Package(
-        archive=archive,
-        manifest=manifest_path(archive),
-        images=len(plan.names),
-        left_out=plan.left_out,
-        sha256=written.sha256,
-        scores=scores,
-        write_seconds=written.write_seconds,
-        check_seconds=written.check_seconds,
-        trained_on=plan.trained_on,
-        retrained=(),
-    )
 
 
 def _match(scenes: Sequence[str], layout: Layout, expected: Path | None) -> dict[str, str]:

@@ -76,7 +76,10 @@ bench-train: setup ## measure training beside a plain implementation, and its lo
 bench-predict: setup ## measure drawing: every engine, and kit predict around the fastest; about ten minutes
 	$(BIN)/python bench/predict.py
 
-soak: setup ## kill a training a hundred times at random moments, and compare its end
+SOAK := tests/reliability/test_faults.py tests/reliability/test_heavy_kills.py
+
+soak: setup ## fail and kill every command at every operation: hours; goes on where it was stopped
+	KIT_SOAK=1 $(BIN)/python -m pytest --capture=no --quiet $(SOAK)
 	KIT_KILLS=100 $(BIN)/python -m pytest tests/reliability/test_resume.py
 
 FUZZ_SECONDS := 300

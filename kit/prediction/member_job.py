@@ -222,8 +222,6 @@ class MemberJob:
     def finish(self) -> None:
         """Enter what every process did into the manifest, and check that nothing is missing.
 
-        A set that was made beside its folder takes its place.
-
         Raises:
             CheckError: a scene is neither predicted nor left out.
         """
@@ -244,8 +242,16 @@ class MemberJob:
             )
         write_manifest(self.at, manifest)
         self._journal.clear()
+
+    def take_place(self) -> None:
+        """Give a finished set that was made beside its folder that folder's place."""
         if self.is_staged:
             replace_folder(self.at, Path(os.path.realpath(self.folder)))
+
+    def discard(self) -> None:
+        """Remove a set that was made beside its folder."""
+        if self.is_staged:
+            shutil.rmtree(self.at)
 
     def _find_intact(
         self, scenes: Mapping[SceneKey, Scene], manifest: Manifest

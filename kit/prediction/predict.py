@@ -151,8 +151,10 @@ def predict(
         doubts = group.on_all(watch.finish)
         for job in jobs:
             group.on_main(job.finish)
-            job.stage(False)
         result = _result(names, jobs, rejected, sum(missing))
+        for job in jobs:
+            group.on_main(job.take_place if result.scenes else job.discard)
+            job.stage(False)
         if not result.scenes:
             raise _nothing(data, result.rejected)
         group.on_main(lambda: write_last(predictions, ensemble, names, result.rejected))

@@ -5,6 +5,7 @@ In: the folder of a run. Out: `net_G.pth` with its best weights; and, if it trai
 in two ways; `net_D_no_ganFeat_loss.pth` is for training without feature matching.
 """
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,9 @@ def export_weights(
     with together(folder) as new:
         for file, state in states.items():
             # The older format, which the torch of that code reads too.
-            torch.save(state, new(file), _use_new_zipfile_serialization=False)
+            data = io.BytesIO()  # torch would not say as the system does what it cannot write
+            torch.save(state, data, _use_new_zipfile_serialization=False)
+            new(file).write_bytes(data.getvalue())
     return Exported(tuple(folder / file for file in states))
 
 

@@ -1,0 +1,180 @@
+"""Commands of the kit on a system that fails on demand, each in a process of its own.
+
+A server with the modules imported and `faults.c` preloaded forks a process for each run, which
+takes milliseconds where starting Python and torch takes seconds.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.variants import TINY
+
+KILL = -1
+"""In place of an error: the process is killed before the operation."""
+SHIM = Path(__file__).with_name("faults.c")
+# What differs from run to run: times of the clock and durations.
+_TIMES = re.compile(
+    rb"\d{4}-\d\d-\d\dT[\d:.+]+|\"(?:images_per_s|rate|\w+_s)\": [\d.]+|\"check\": \"\w+\""
+)
+_SERVER = """
+import ctypes, json, os, sys, traceback
+import torch
+torch.set_num_threads(1)
+import kit.cli.main, kit.cli.console
+import kit.engines.choose, kit.pairs.pack, kit.pairs.prepare, kit.prediction.predict
+import kit.scoring.codabench, kit.scoring.score, kit.screening.sheet, kit.scoring.sheet
+import kit.simulation.simulate, kit.submission.package, kit.submission.reproduce
+import kit.training.train, kit.training.tensorboard, torch._dynamo
+
+shim = ctypes.CDLL(sys.argv[1])
+shim.faults_failed.restype = ctypes.c_char_p
+shim.faults_count.restype = ctypes.c_long
+
+def run(job):
+    os.chdir(job["folder"])
+    sys.argv = ["kit", *job["arguments"]]
+    with open(job["told"], "wb") as told:
+        os.dup2(told.fileno(), 1)
+        os.dup2(told.fileno(), 2)
+    shim.faults_arm(job["root"].encode(), ctypes.c_long(job["at"]), job["error"])
+    try:
+        kit.cli.main.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    try:
+        sys.stdout.flush()
+    except OSError:
+        pass
+    result = {"code": code, "count": shim.faults_count(), "failed": shim.faults_failed().decode()}
+    shim.faults_arm(b"", ctypes.c_long(0), 0)
+    with open(job["result"], "w") as file:
+        json.dump(result, file)
+    os._exit(0)
+
+print("ready", flush=True)
+for line in sys.stdin:
+    job = json.loads(line)
+    child = os.fork()
+    if not child:
+        run(job)
+    os.waitpid(child, 0)
+    print("done", flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, what it printed, and which of how many operations failed."""
+
+    code: int
+    told: str
+    count: int
+    failed: str
+
+
+class Commands:
+    """Runs commands of the kit on a system that fails."""
+
+    def __init__(self, server: "subprocess.Popen[str]", scratch: Path) -> None:
+        self._server = server
+        self._scratch = scratch
+
+    def run(self, folder: Path, arguments: Sequence[str], at: int = 0, error: int = 0) -> Ended:
+        """Run `kit` in a folder; its operation number `at` below that folder fails."""
+        told, result = self._scratch / "told", self._scratch / "result"
+        result.unlink(missing_ok=True)
+        job = {
+            "folder": str(folder),
+            "root": os.path.realpath(folder),
+            "arguments": [*arguments],
+            "at": at,
+            "error": error,
+            "told": str(told),
+            "result": str(result),
+        }
+        assert self._server.stdin and self._server.stdout
+        self._server.stdin.write(json.dumps(job) + "\n")
+        self._server.stdin.flush()
+        assert self._server.stdout.readline() == "done\n"
+        text = told.read_text(errors="replace")
+        if error == KILL and not result.exists():
+            return Ended(-signal.SIGKILL, text, 0, "")
+        assert result.exists(), f"kit {' '.join(arguments)} crashed: {text}"
+        return Ended(told=text, **json.loads(result.read_text()))
+
+
+@contextmanager
+def failing_system(scratch: Path) -> Iterator[Commands]:
+    """The server; skips the test where there is no C compiler or no preloading."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs a C compiler and Linux")
+    library = scratch / "faults.so"
+    command = [compiler, "-shared", "-fPIC", "-O1", str(SHIM), "-o", str(library), "-ldl"]
+    subprocess.run(command, check=True)
+    server = subprocess.Popen(
+        [sys.executable, "-c", _SERVER, str(library)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        assert server.stdout and server.stdout.readline() == "ready\n"
+        yield Commands(server, scratch)
+    finally:
+        assert server.stdin
+        server.stdin.close()
+        server.wait()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a folder, but for locks, with what differs from run to run left out."""
+    return {
+        str(path.relative_to(folder)): _lasting(path)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock" and not path.is_symlink()
+    }
+
+
+def _lasting(path: Path) -> bytes:
+    if path.name in ("metrics.jsonl", "state.json"):  # the rates of training, and their length
+        return b""
+    data = _TIMES.sub(b"", path.read_bytes())
+    # A repeated command adds a line of the same archive, which counts as one with the first.
+    return b"\n".join(sorted({*data.splitlines()})) if path.name == "submissions.csv" else data
+
+
+SCORED = "submissions/mine.zip truth --sheet s.png --per-scene s.parquet --mapping m.json"
+SETTINGS = tuple(part for text in TINY for part in ("--set", text))
+EAGER = ("--backend", "eager", "--precision", "float32")
+# Every command that writes, over results of before; `other` holds tiles of other places.
+COMMANDS = {
+    "simulate": "simulate made --places 1 --test-places 1 --dates 1 --size 32",
+    "screen": "screen other --sheet screen.png",
+    "prepare": "prepare other --holdout 2",
+    "pack": "pack",
+    "train": f"train p2phd1 --overwrite {' '.join(SETTINGS)} --set seed=3",
+    "predict": f"predict --ensemble p2phd1 --input other --overwrite {' '.join(EAGER)}",
+    "package": "package --name mine --layout plain --overwrite",
+    "score": f"score {SCORED}",
+    "log": "log mine --leaderboard 0.05",
+    "reproduce": "reproduce submissions/mine.json --out again.zip",
+    "export": "export p2phd1 exported --overwrite",
+}

@@ -37,7 +37,7 @@ def show_report(report: "Report", explain: bool) -> None:
             console.write(f"  {name}: {known.rule}")
     else:
         console.write("--explain says what each measure is")
-    show_trained_on(report.trained_on, report.own.scores.n)
+    show_trained_on(report.trained_on, report.scenes)
     if report.unscored:
         first = report.unscored[0]
         console.write(

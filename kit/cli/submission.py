@@ -106,7 +106,8 @@ def _show_package(result: "Package") -> None:
     console.write(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
     console.write(f"written {_rate(result.images, result.write_seconds)}")
     console.write(f"checked {_rate(result.images, result.check_seconds)}")
-    show_trained_on(result.trained_on, result.images)
+    if not result.scores:  # which tell it of the scenes that were scored
+        show_trained_on(result.trained_on, result.scenes)
     for variant in result.retrained:
         console.write(
             f"warning: runs of {variant} have other weights by now than those that predicted; for "

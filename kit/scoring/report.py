@@ -108,6 +108,11 @@ class Report:
         """The errors of the archive's own images."""
         return tuple(image for image in self.images if image.row == self.own.name)
 
+    @property
+    def scenes(self) -> int:
+        """How many radar scenes the archive was scored on."""
+        return len({image.scene for image in self.own_images()})
+
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values, with the archive's own numbers at the top."""
         return self.own.as_dict() | {

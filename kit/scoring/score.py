@@ -100,9 +100,14 @@ def score(
         report,
         passed_over=contents.passed_over,
         doubts=doubts,
-        trained_on=seen_in_training(manifest.trained_on, manifest.scenes.values()),
+        trained_on=seen_in_training(manifest.trained_on, scored_scenes(report, manifest.scenes)),
     )
     return advised(report, made)
+
+
+def scored_scenes(report: Report, scenes: Mapping[str, str]) -> list[str]:
+    """The scenes that an archive was scored on, where `scenes` has that of each of its images."""
+    return [scenes.get(image.submission, image.submission) for image in report.own_images()]
 
 
 def compare(

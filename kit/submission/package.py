@@ -35,7 +35,7 @@ from kit.progress import Advance
 from kit.runs.folder import BEST
 from kit.scoring.advice import Packaging, advised
 from kit.scoring.report import Report
-from kit.scoring.score import compare, ensemble_label
+from kit.scoring.score import compare, ensemble_label, scored_scenes
 from kit.scoring.truth import load_truth
 from kit.submission.build import Built, build
 from kit.submission.log import Log, read_log
@@ -57,6 +57,7 @@ class Package:
     archive: Path
     manifest: Path
     images: int
+    scenes: int
     left_out: int
     sha256: str
     scores: Report | None
@@ -132,6 +133,7 @@ def package(
         archive=archive,
         manifest=manifest_path(archive),
         images=len(plan.names),
+        scenes=len(set(plan.names.values())),
         left_out=plan.left_out,
         sha256=written.sha256,
         scores=scores,
@@ -314,4 +316,5 @@ def _score(
         scenes=plan.names,
     )
     made = Packaging(variants, plan.averaging, plan.stretch, plan.layout, expected)
-    return advised(replace(report, trained_on=plan.trained_on), made)
+    seen = seen_in_training(plan.trained_on, scored_scenes(report, plan.names))
+    return advised(replace(report, trained_on=seen), made)

@@ -376,8 +376,10 @@ def test_scenes_that_were_trained_on_are_told_at_every_step(trained: Path, kit) 
     code, out, err = kit("package --layout plain --name mine --json")
     assert code == 0 and told in err and "other weights" not in err
     assert json.loads(out)["trained_on"] == {"spade2": [str(pair.radar)]}
+    assert not kit("score submissions/mine.zip truth -q")[0]
+    assert "trained" not in kit("score submissions/mine.zip truth")[2]  # of those that it scores
     code, out, err = kit("score submissions/mine.zip data --json")
-    assert code == 0 and "was trained on the ground of 1 of" in err
+    assert code == 0 and "was trained on the ground of 1 of 1 scenes" in err
     assert json.loads(out)["trained_on"] == {"spade2": [str(pair.radar)]}
 
 

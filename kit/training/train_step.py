@@ -222,11 +222,13 @@ class TrainStep:
 
     @contextmanager
     def _forward(self, model: nn.Module) -> Iterator[None]:
-        """Run `model` in the precision of the variant, its spectral norms in float32."""
+        """Run `model` in the precision of the variant, its spectral norms in float32.
+
+        They are computed ahead, so that neither autocast nor torch.compile sees more than weights.
+        """
         with parametrize.cached():
-            if self.half:
-                for _, module, _ in normed(model):
-                    _ = module.weight
+            for _, module, _ in normed(model):
+                _ = module.weight
             with torch.autocast(pick().type, torch.bfloat16, enabled=self.half):
                 yield
 

@@ -1,6 +1,8 @@
 """One step: parts of a batch, long gradients, numbers that are none, what does not fit."""
 
+import functools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -160,3 +162,20 @@ def test_half_precision_trains_too() -> None:
             last = step(random_sample(0))["l1"]
         assert last < first
         assert all(w.dtype == torch.float32 for w in state.generator.parameters())
+
+
+@pytest.mark.slow
+def test_spade_is_compiled_once_without_its_spectral_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable:
+        graphs.append(graph.code)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    variant = tiny("spade4")
+    step = TrainStep(variant, State.new(variant), ProcessGroup(), compile=True)
+    for number in range(3):
+        step(random_sample(number))
+        assert len(graphs) == 2  # to learn from, and without gradients
+    assert not any("mv" in code for code in graphs)

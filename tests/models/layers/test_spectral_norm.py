@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from kit.engines.backends import inductor
+from kit.errors import InputError
 from kit.models.layers.spectral_norm import SpectralNorm, spectral_norm
 from kit.models.registry import build_discriminator, build_generator
 from tests.helpers.variants import tiny
@@ -140,3 +142,20 @@ def test_either_reads_the_weights_of_the_other() -> None:
     with torch.no_grad():
         assert torch.equal(old.eval()(sar), new.eval()(sar))
     assert not F.mse_loss(old.train()(sar), new.train()(sar)).isnan()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+def test_a_compiled_convolution_learns_as_it_does_uncompiled() -> None:
+    try:
+        inductor.require()
+    except InputError as missing:
+        pytest.skip(missing.problem)
+    gradients = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        module = spectral_norm(nn.Conv2d(2, 4, 3), "published")
+        call = torch.compile(module) if compiled else module
+        call(torch.rand(2, 2, 8, 8)).square().mean().backward()
+        gradients.append(module.parametrizations.weight.original.grad)
+    torch.testing.assert_close(*gradients)

@@ -16,6 +16,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.env import get_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
@@ -24,6 +25,7 @@ from kit.files import write_bytes
 from kit.tiles.names import TileName
 from kit.tiles.raster import Grid, Raster
 from kit.tiles.regular_file import check_regular
+from kit.tiles.sidecars import sidecars_of
 from kit.tiles.tiff_header import read_tiff_header
 
 _MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would allocate whatever a header says
@@ -32,11 +34,8 @@ _MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would allocate whatever a hea
 MAX_VALUES = 32 << 20
 _MAX_BANDS, _MAX_ROWS = 64, 4096
 
-# What the environment says of GDAL must not change what a tile is, or which bytes are written. It
-# looks for the files beside a tile by their names: else it would list the whole folder whenever it
-# opens one of its files.
-_GDAL = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+# What the environment says of GDAL must not change what a tile is, or which bytes are written.
+_FIXED = {
     "GDAL_GEOREF_SOURCES": "PAM,INTERNAL",
     "GDAL_PAM_ENABLED": "YES",
     "GDAL_TIFF_ENDIANNESS": "LITTLE",
@@ -112,13 +111,28 @@ def _opened(path: Path) -> Iterator[Any]:
 def _gdal(path: Path) -> Iterator[Any]:
     check_regular(path, "a TIFF")
     try:
-        with rasterio.Env(**_GDAL), rasterio.open(path, driver="GTiff") as opened:
+        with (
+            rasterio.Env(**_settings(sidecars=bool(sidecars_of(str(path))))),
+            rasterio.open(path, driver="GTiff") as opened,
+        ):
             yield opened
     except RasterioError as error:
         cause = str(error.__cause__ or error).replace("\n", " ")
         raise InputError(
             path, f"not readable as a TIFF ({cause})", remedy="fetch it again"
         ) from None
+
+
+def _settings(*, sidecars: bool = False) -> dict[str, str]:
+    """GDAL's settings for a file. Each takes time: those that nobody has changed are left out.
+
+    GDAL would list the whole folder whenever it opens one of its files. Where there are `sidecars`,
+    it is to look for them by their names.
+    """
+    if sidecars:
+        return {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"} | _FIXED
+    odd = {name: value for name, value in _FIXED.items() if get_gdal_config(name) is not None}
+    return {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} | odd
 
 
 def _check_bands(path: Path, tile: Any) -> None:
@@ -158,7 +172,7 @@ def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
     GDAL reports a full disk only in its log, so the bytes are made here and written by `kit.files`.
     """
     count, height, width = pixels.shape
-    with rasterio.Env(**_GDAL), MemoryFile() as memory:
+    with rasterio.Env(**_settings()), MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             count=count,
@@ -201,7 +215,7 @@ def decode_tiff(
     try:
         # Named, for GDAL puts the name into what it says of a damaged image.
         with (
-            rasterio.Env(**_GDAL),
+            rasterio.Env(**_settings()),
             MemoryFile(data, filename="image.tiff") as memory,
             rasterio.open(memory.name, driver="GTiff") as image,
         ):

@@ -16,6 +16,7 @@ from kit.tiles import reader, sidecars
 from kit.tiles.bands import read_bands, scene_grid
 from kit.tiles.reader import Reader, read_scene
 from kit.tiles.tiff import read_raster, read_tile
+from tests.helpers.gdal import gdal_environment
 
 needs_core = pytest.mark.skipif(
     native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]
@@ -257,16 +258,14 @@ def test_a_folder_is_listed_once_and_again_asked_when_it_changes(tmp_path: Path)
         ("GDAL_GEOREF_SOURCES", "NONE"),
     ],
 )
-def test_the_environment_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
-) -> None:
+def test_the_environment_changes_nothing(tmp_path: Path, variable: str, value: str) -> None:
     path = by_sidecar(tmp_path / "a.tiff")
     placed = tile(tmp_path / "b.tiff", transform=NORTH_UP, crs="EPSG:4326", nodata=311)
     before = [read_raster(path), read_raster(placed)]
     with rasterio.Env(**{variable: value}):
         after = [read_raster(path), read_raster(placed)]
-    monkeypatch.setenv(variable, value)
-    after += [read_raster(path), read_raster(placed)]
+    with gdal_environment(variable, value):
+        after += [read_raster(path), read_raster(placed)]
     for raster, other in zip(before * 2, after, strict=True):
         assert other.pixels.tobytes() == raster.pixels.tobytes()
         assert other.grid == raster.grid

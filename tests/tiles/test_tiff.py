@@ -10,6 +10,7 @@ import rasterio
 from kit.errors import InputError
 from kit.tiles.names import TileName
 from kit.tiles.tiff import decode_tiff, encode_tiff, read_tile, write_tile
+from tests.helpers.gdal import gdal_environment
 from tests.helpers.tiles import key
 
 
@@ -102,17 +103,20 @@ def test_a_declared_nodata_value_becomes_nan_or_zero(tmp_path: Path) -> None:
     "setting",
     ["GDAL_TIFF_ENDIANNESS=BIG", "GTIFF_DONT_WRITE_BLOCKS=YES", "GTIFF_MAX_CUMULATED_MEM_USAGE=1"],
 )
-def test_gdals_settings_in_the_environment_change_no_byte(monkeypatch, setting: str) -> None:
+def test_gdals_settings_in_the_environment_change_no_byte(setting: str) -> None:
     pixels = np.random.default_rng(0).integers(1, 9999, (3, 32, 32)).astype(np.uint16)
     before = encode_tiff(pixels)
-    monkeypatch.setenv(*setting.split("="))
-    assert encode_tiff(pixels) == before
-    assert (decode_tiff("x", before) == pixels).all()
+    name, value = setting.split("=")
+    with gdal_environment(name, value):
+        assert encode_tiff(pixels) == before
+        assert (decode_tiff("x", before) == pixels).all()
 
 
-def test_a_damaged_tile_is_none_whatever_the_environment_says(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("GTIFF_IGNORE_READ_ERRORS", "YES")
+def test_a_damaged_tile_is_none_whatever_the_environment_says(tmp_path: Path) -> None:
     path = tmp_path / "cut.tiff"
     path.write_bytes(encode_tiff(np.ones((1, 64, 64), np.float32))[:-4000])
-    with pytest.raises(InputError, match="not readable"):
+    with (
+        gdal_environment("GTIFF_IGNORE_READ_ERRORS", "YES"),
+        pytest.raises(InputError, match="not readable"),
+    ):
         read_tile(path)

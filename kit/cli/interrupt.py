@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 from kit.cli import console
+from kit.training.child import is_child
 
 RESUMING = {"simulate", "screen", "prepare", "pack", "train", "train-all", "compile", "predict"}
 """Commands that keep what they have done when they are interrupted."""
@@ -21,7 +22,13 @@ RESUMING = {"simulate", "screen", "prepare", "pack", "train", "train-all", "comp
 
 @contextmanager
 def acknowledged() -> Iterator[None]:
-    """Answer the first SIGINT or SIGTERM of the block at once; in the main thread only."""
+    """Answer the first SIGINT or SIGTERM of the block at once; in the main thread only.
+
+    What `kit train-all` has started leaves the answer to it.
+    """
+    if is_child():
+        yield
+        return
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)

@@ -27,6 +27,7 @@ from kit.cli import (
 )
 from kit.cli.interrupt import acknowledged, resume_line
 from kit.errors import InputError, KitError
+from kit.training.child import is_child
 
 INTERRUPTED = 130
 
@@ -80,7 +81,7 @@ def main() -> None:
         console.write_error(error)
         sys.exit(error.exit_code if isinstance(error, KitError) else InputError.exit_code)
     except SystemExit as end:
-        if end.code == INTERRUPTED and console.is_first():
+        if end.code == INTERRUPTED and console.is_first() and not is_child():
             console.stderr.quiet = False
             console.write(resume_line(sys.argv[1:]))
         raise

@@ -31,9 +31,14 @@ def for_child(runs: Path, card: str | None) -> dict[str, str]:
     return {_PARENT: str(os.getpid()), _CARD: str(runs.resolve() / ".cards" / name)}
 
 
+def is_child() -> bool:
+    """Whether a `kit train-all` has started this process."""
+    return _PARENT in os.environ
+
+
 def patience() -> float:
     """How many seconds to wait for another process to release this run."""
-    return _SAVING if _PARENT in os.environ else 0
+    return _SAVING if is_child() else 0
 
 
 @contextmanager

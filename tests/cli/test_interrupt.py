@@ -3,10 +3,13 @@
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
 from kit.cli.interrupt import acknowledged, resume_line
+from kit.training.child import for_child
 
 
 @pytest.mark.parametrize(
@@ -61,3 +64,11 @@ def test_what_waited_for_signals_before_does_so_afterwards() -> None:
         pass
     after = signal.set_wakeup_fd(before)
     assert after == before
+
+
+def test_what_train_all_has_started_leaves_the_answer_to_it(monkeypatch) -> None:
+    for name, value in for_child(Path("runs"), None).items():
+        monkeypatch.setenv(name, value)
+    threads = threading.active_count()
+    with acknowledged():
+        assert threading.active_count() == threads

@@ -26,6 +26,7 @@ from kit.cli import (
     verification,
 )
 from kit.cli.interrupt import acknowledged, resume_line
+from kit.cli.shortage import shortage
 from kit.errors import InputError, KitError
 from kit.training.child import is_child
 
@@ -77,9 +78,12 @@ def main() -> None:
     try:
         with acknowledged():
             app(prog_name="kit")
-    except (KitError, OSError) as error:
-        console.write_error(error)
-        sys.exit(error.exit_code if isinstance(error, KitError) else InputError.exit_code)
+    except (KitError, OSError, MemoryError, RuntimeError) as error:
+        told = shortage(error, sys.argv[1:]) or error
+        if not isinstance(told, KitError | OSError):
+            raise
+        console.write_error(told)
+        sys.exit(told.exit_code if isinstance(told, KitError) else InputError.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED and console.is_first() and not is_child():
             console.stderr.quiet = False

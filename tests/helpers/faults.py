@@ -161,7 +161,7 @@ def _lasting(path: Path) -> bytes:
     return b"\n".join(sorted({*data.splitlines()})) if path.name == "submissions.csv" else data
 
 
-SCORED = "submissions/mine.zip truth --sheet s.png --per-scene s.parquet --mapping m.json"
+SCORED = "submissions/mine.zip truth --sheet s.png --per-scene s.parquet --mapping map/m.json"
 SETTINGS = tuple(part for text in TINY for part in ("--set", text))
 EAGER = ("--backend", "eager", "--precision", "float32")
 # Every command that writes, over results of before; `other` holds tiles of other places.

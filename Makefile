@@ -78,7 +78,10 @@ bench-predict: setup ## measure drawing: every engine, and kit predict around th
 
 SOAK := tests/reliability/test_faults.py tests/reliability/test_heavy_kills.py
 
-soak: setup ## fail and kill every command at every operation: hours; goes on where it was stopped
+DAMAGED := tests/runs/test_mutants.py tests/verification tests/tiles/test_netcdf.py
+
+soak: setup ## damage every file, fail and kill every command, at length: hours; goes on where it stopped
+	KIT_MUTANTS=10000 KIT_FLIPS=1000 $(BIN)/python -m pytest --quiet $(DAMAGED)
 	KIT_SOAK=1 $(BIN)/python -m pytest --capture=no --quiet $(SOAK)
 	KIT_KILLS=100 $(BIN)/python -m pytest tests/reliability/test_resume.py
 

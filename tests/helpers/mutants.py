@@ -1,6 +1,6 @@
 """Damaged and odd versions of a file, for readers that must name what is wrong or change nothing.
 
-`KIT_MUTANTS=10000` makes more of them than the few hundred of a short test.
+`KIT_MUTANTS=10000` makes more of them than the hundred of a short test.
 """
 
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-COUNT = int(os.environ.get("KIT_MUTANTS", "300"))
+COUNT = int(os.environ.get("KIT_MUTANTS", "100"))
 
 # Values of every kind, for a field of a JSON object.
 VALUES = (

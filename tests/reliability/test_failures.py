@@ -115,16 +115,8 @@ def base(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     sys.argv = arguments
 
 
-QUICK = ("prepare", "package", "log", "simulate")
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        pytest.param(name, marks=() if name.startswith(QUICK) else pytest.mark.slow)
-        for name in FAILURES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("failure", FAILURES)
 def test_nothing_of_before_is_touched(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:

@@ -94,6 +94,7 @@ def drew(rank: int) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_pictures_of_one(straight: Path) -> None:
     done = torchrun("two", "--json")
     assert done.returncode == 0, done.stderr

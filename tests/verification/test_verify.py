@@ -19,7 +19,7 @@ from tests.helpers.predictions import predict_eager
 from tests.helpers.sealed import rewrite
 from tests.helpers.tiles import world
 
-FLIPS = int(os.environ.get("KIT_FLIPS", "6"))
+FLIPS = int(os.environ.get("KIT_FLIPS", "3"))
 """Bits that are flipped in each file, one after the other."""
 
 ALL = ("work", "runs", "predictions", "engines", "submissions")

@@ -82,6 +82,7 @@ def test_the_same_call_gives_the_same_bytes(
         assert torch.equal(load(tmp_path, spec, plan)(sar), first)
 
 
+@pytest.mark.slow
 def test_int8_is_near_and_smaller(
     generators: dict[str, nn.Module], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +161,7 @@ def test_precisions_are_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert openvino.precisions() == ("int8", "bfloat16", "float32")
 
 
+@pytest.mark.slow
 def test_a_user_without_a_name_and_a_home_has_engines() -> None:
     """As in a container that runs as a number: the package looks for a home when it is imported."""
     code = (

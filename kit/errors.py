@@ -9,12 +9,19 @@ from difflib import get_close_matches
 from pathlib import Path
 
 _LISTED = 20
+_LONGEST = 600  # characters of a problem: a list of a few names fits
 
 
 class KitError(Exception):
     """Root of every error that the kit raises on purpose."""
 
     exit_code = 1
+
+
+def shorten(text: str) -> str:
+    """A text that fits a message: of a longer one the beginning and the end."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 class InputError(KitError, ValueError):
@@ -31,7 +38,8 @@ class InputError(KitError, ValueError):
     def __init__(self, where: str | Path, problem: str = "", *, remedy: str = "") -> None:
         # A process that reads tiles hands its error over as one finished text.
         self.where = str(where)
-        self.problem = problem
+        # It may quote a damaged file, whose values have any length.
+        self.problem = problem = shorten(problem)
         self.remedy = remedy
         message = f"{where}: {problem}" if problem else str(where)
         super().__init__(message + (f"\n  {remedy}" if remedy else ""))

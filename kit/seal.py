@@ -167,7 +167,7 @@ def open_table(
         raise InputError(path, "no such table", remedy=missing) from None
     except InputError:
         raise
-    except (OSError, pa.ArrowException, ValueError) as error:
+    except (OSError, OverflowError, pa.ArrowException, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(path, f"damaged ({reason})", remedy=damaged) from None
 

@@ -150,7 +150,7 @@ def _parse(path: Path, values: Any, remedy: str) -> Manifest:
             layout=_layout(values.get("layout")),
             expected=_expected(values.get("expected")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         problem = f"not a manifest of an archive ({error!r})"

@@ -85,7 +85,7 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
             scenes={str(scene): dict(entry) for scene, entry in found["scenes"].items()},
             trained_on=None if found.get("trained_on") is None else [*found["trained_on"]],
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"not a manifest of predictions ({error!r})"
         raise InputError(path, problem, remedy=remedy) from None
 

@@ -53,9 +53,10 @@ def digest(files: Iterable[File]) -> tuple[str, int] | None:
 
 def _state(path: str, beside: Collection[str]) -> list[int]:
     try:
-        found = [os.stat(path)]
-        if path in beside:
-            found += [os.stat(sidecar) for sidecar in sidecars_of(path)]
+        tile = os.stat(path)
+        if path not in beside:  # almost always, and there may be millions
+            return [tile.st_size, tile.st_mtime_ns, tile.st_ctime_ns]
+        found = [tile, *map(os.stat, sidecars_of(path))]
     except (OSError, ValueError):
         return [ABSENT, ABSENT, ABSENT]
     return [

@@ -189,7 +189,7 @@ def _foreign_named(path: Path) -> Iterator[None]:
     """Name the checkpoint `path` in what is raised where it is not of this run."""
     try:
         yield
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
         reason = " ".join(str(error).split())[:200]

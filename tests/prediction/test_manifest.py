@@ -47,6 +47,13 @@ def test_engines_that_are_not_recorded_are_unknown(tmp_path: Path) -> None:
     assert found.engines is None and found.rejected == []
 
 
+def test_a_number_that_no_float_holds_is_refused_by_name(tmp_path: Path) -> None:
+    odd = WRITTEN | {"mean_color": [10**400, 0.1, 0.2]}
+    manifest_path(tmp_path).write_text(json.dumps(odd))
+    with pytest.raises(InputError, match=r"manifest\.json: not a manifest of predictions"):
+        read_manifest(tmp_path, "predict again")
+
+
 @pytest.mark.parametrize("name", ["variant", "weights_sha256", "mean_color", "input", "scenes"])
 def test_a_field_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
     less = {field: value for field, value in WRITTEN.items() if field != name}

@@ -97,13 +97,16 @@ def encode_line(record: Mapping[str, Any]) -> bytes:
 def decode_lines(data: bytes) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """The number and the record of each line, from 1; None for one that is damaged or cut short.
 
-    A line without a checksum, of an earlier kit, is taken as it is.
+    A line without a checksum, of an earlier kit, is taken as it is, unless it follows one that has.
     """
+    sealed = False
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             record = json.loads(line)
-            whole = isinstance(record, dict)
-            whole = whole and (_CHECK not in record or record.pop(_CHECK) == _crc(record))
+            whole = isinstance(record, dict) and (_CHECK in record or not sealed)
+            if whole and _CHECK in record:
+                sealed = True
+                whole = record.pop(_CHECK) == _crc(record)
         except (ValueError, RecursionError):
             whole = False
         yield number, record if whole else None

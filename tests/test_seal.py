@@ -83,6 +83,8 @@ def test_lines_come_back_and_damaged_ones_are_named() -> None:
     lines = [*decode_lines(good + other.replace(b"0.25", b"0.35") + other[:9])]
     assert lines == [(1, {"step": 1, "mae": 0.5}), (2, None), (3, None)]
     assert [*decode_lines(b'{"step": 3}\n')] == [(1, {"step": 3})]
+    assert [*decode_lines(b'{"step": 0}\n' + good)][1] == (2, {"step": 1, "mae": 0.5})
+    assert [*decode_lines(good + b'{"step": 3}\n')][1] == (2, None)
 
 
 def test_no_flipped_bit_of_a_line_changes_what_is_read() -> None:

@@ -117,6 +117,7 @@ def test_a_group_stops_together_and_goes_on_with_another_number(
     assert notes == [f"resuming from step {state['step']}"]
 
 
+@pytest.mark.slow
 def test_what_stops_the_first_stops_all(trained: Path, environment: None) -> None:
     (trained / "two" / "shared").mkdir(parents=True)
     (trained / "two" / "shared" / "config.json").write_text("[]")

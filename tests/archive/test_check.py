@@ -510,6 +510,7 @@ def set_field(data: bytearray, chance: random.Random) -> None:
     data[at : at + width] = (chance.choice(values) & most).to_bytes(width, "little")
 
 
+@pytest.mark.slow
 def test_no_changed_archive_passes_for_the_good_one(tmp_path: Path) -> None:
     chance, goods, taken = random.Random(6), good_archives(), 0
     assert all(look(tmp_path, data) == Checked(2, ()) for data in goods)
@@ -530,6 +531,7 @@ def test_no_changed_archive_passes_for_the_good_one(tmp_path: Path) -> None:
     assert ARCHIVES * 0.01 < taken < ARCHIVES * 0.25
 
 
+@pytest.mark.slow
 def test_no_changed_list_passes_for_another(tmp_path: Path) -> None:
     chance, taken = random.Random(7), 0
     archive = tmp_path / "a.zip"

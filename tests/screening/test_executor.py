@@ -34,6 +34,7 @@ def cluster():
 
 
 @pytest.mark.xdist_group("cluster")
+@pytest.mark.slow
 def test_a_cluster_makes_the_same_table_though_a_worker_dies(
     cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -382,6 +382,7 @@ package(predictions=root / "predictions", submissions=root / "submissions",
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("target", ["mine.json", "submissions.csv", "mine.zip"])
+@pytest.mark.slow
 def test_killed_anywhere_the_same_command_finishes_the_work(
     tmp_path: Path, run: Run, target: str, moment: str
 ) -> None:

@@ -216,6 +216,7 @@ def test_scenes_are_sorted_and_cut_like_a_tuple(tmp_path: Path) -> None:
     assert not found.of("Landsat8")
 
 
+@pytest.mark.slow
 def test_a_large_folder_costs_its_names_alone(tmp_path: Path) -> None:
     days = [str(key(0, day)).split("_", 2)[2] for day in range(125)]
     places = [f"{-55 + 0.02 * place:.2f}_-4.00" for place in range(40)]

@@ -587,6 +587,7 @@ def sparse(path: Path, shape: tuple[int, ...], chunk: tuple[int, ...]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_long_file_costs_its_names_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     n = 20_000
     file = sparse(tmp_path / "long.nc", (n, 2, 1, 256, 256), (1, 2, 1, 256, 256))

@@ -43,6 +43,7 @@ def published(network: nn.Module, **change: Tensor) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.slow
 def test_an_imported_generator_is_the_published_one(trained: Path, name: str) -> None:
     network = NETWORKS[name]()
     with torch.no_grad():

@@ -52,6 +52,7 @@ def test_a_run_folder_holds_everything(trained: Path) -> None:
         assert list((run / "samples").glob("epoch-*.png"))
 
 
+@pytest.mark.slow
 def test_learning_shows(trained: Path) -> None:
     run = train(
         tiny("p2phd1", "name=longer", "epochs=12", "width=4"), work=Path("work"), runs=Path("runs")
@@ -213,6 +214,7 @@ def test_a_run_may_go_on_in_other_parts(trained: Path) -> None:
     assert config["variant"]["accumulate"] == 2
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> None:
     settings = ("name=straight", "gan=1")
     straight = train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("a"))
@@ -390,6 +392,7 @@ def test_where_the_tiles_lie_does_not_matter(trained: Path) -> None:
     assert train(tiny("p2phd1"), work=Path("work"), runs=Path("runs")).steps == 12
 
 
+@pytest.mark.slow
 def test_only_steps_are_compiled(trained: Path, monkeypatch) -> None:
     graphs: list[str] = []
 

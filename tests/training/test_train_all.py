@@ -90,6 +90,7 @@ def test_a_wrong_name_begins_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_is_handed_on_and_what_runs_has_saved(trained: Path) -> None:
     metrics = Path("all/p2phd1/metrics.jsonl")
 

@@ -116,6 +116,7 @@ def test_the_export_draws_what_torch_draws(name: str, tmp_path) -> None:
     np.testing.assert_allclose(model(sar.numpy())[0], expected, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_folder_holds_the_engine_and_nothing_else(tmp_path) -> None:
     rtx.build(ready("pix2pixhd-batch"), Spec("float16", 64, 64, "sm89"), tmp_path, NO_TILES)
     (engine,) = tmp_path.iterdir()

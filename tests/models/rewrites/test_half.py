@@ -25,6 +25,7 @@ EACH = [
 
 @pytest.mark.parametrize("kind", HALVES)
 @pytest.mark.parametrize("name", EACH)
+@pytest.mark.slow
 def test_rounds_no_more_than_autocast_does(name: str, kind: torch.dtype) -> None:
     generator = fuse._rewrite(fold(trained_like(name)))
     before = copy.deepcopy(generator.state_dict())

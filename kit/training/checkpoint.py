@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kit.errors import InputError
-from kit.files import json_sha256, make_folder, read_object, sha256, write_json
+from kit.files import json_sha256, make_folder, read_object, sha256
 from kit.half_written import new_part
 from kit.progress import Report
 from kit.replacement import replace_folder
 from kit.runs.folder import STATE
 from kit.runs.tensors import write_tensors
+from kit.seal import write_record
 from kit.training.state import State
 
 FORMAT = 1
@@ -50,9 +51,8 @@ def save(state: State, folder: Path) -> None:
     try:
         for name, tensors in state.tensors().items():
             write_tensors(part / f"{name}.safetensors", tensors)
-        about = {"format": FORMAT, "sha256": {p.stem: sha256(p) for p in part.iterdir()}}
-        about |= state.counters()
-        write_json(part / STATE, about | {"check": json_sha256(about)})
+        digests = {path.stem: sha256(path) for path in part.iterdir()}
+        write_record(part / STATE, FORMAT, {"sha256": digests, **state.counters()})
         replace_folder(part, path)  # before older ones are removed
     finally:
         shutil.rmtree(part, ignore_errors=True)

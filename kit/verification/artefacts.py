@@ -4,6 +4,7 @@ In: a file. Out: what is wrong with it and with the files that it describes. Eac
 its command would read, by the function that the command uses.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,20 +57,19 @@ def find_artefact(path: Path) -> Artefact | None:
     return None
 
 
-def _scenes(path: Path) -> Iterator[InputError]:
-    for _ in read_screened(path):
-        pass
-    yield from ()
+def _readable(read: Callable[[Path], object]) -> Check:
+    """The check of a file that is whole if the function that commands use can read it."""
+
+    def check(path: Path) -> Iterator[InputError]:
+        read(path)
+        yield from ()
+
+    return check
 
 
-def _part(path: Path) -> Iterator[InputError]:
-    read_part(path)
-    yield from ()
-
-
-def _pairs(path: Path) -> Iterator[InputError]:
-    read_pairs(path)
-    yield from ()
+def _readable_in(read: Callable[[Path], object]) -> Check:
+    """As `_readable`, for a function that takes the folder that the file lies in."""
+    return _readable(lambda path: read(path.parent))
 
 
 def _summary(path: Path) -> Iterator[InputError]:
@@ -78,15 +78,6 @@ def _summary(path: Path) -> Iterator[InputError]:
     if noted is not None and noted != fingerprint(read_pairs(table)):
         problem = f"is not the summary of {table.name} beside it"
         yield InputError(path, problem, remedy="run kit prepare DATA again")
-
-
-def _shard(path: Path) -> Iterator[InputError]:
-    yield from check_shard(path)
-
-
-def _config(path: Path) -> Iterator[InputError]:
-    read_variant(path.parent)
-    yield from ()
 
 
 def _metrics(path: Path) -> Iterator[InputError]:
@@ -102,21 +93,6 @@ def _metrics(path: Path) -> Iterator[InputError]:
         yield InputError(path, problem, remedy=remedy)
 
 
-def _training_pairs(path: Path) -> Iterator[InputError]:
-    read_training_pairs(path.parent)
-    yield from ()
-
-
-def _weights(path: Path) -> Iterator[InputError]:
-    load_weights(path)
-    yield from ()
-
-
-def _checkpoint(path: Path) -> Iterator[InputError]:
-    checkpoint.check(path.parent)
-    yield from ()
-
-
 def _member(path: Path) -> Iterator[InputError]:
     member = read_member(path.parent)
     for scene, entry in member.scenes.items():
@@ -128,16 +104,6 @@ def _member(path: Path) -> Iterator[InputError]:
             yield error
 
 
-def _last(path: Path) -> Iterator[InputError]:
-    read_last(path.parent)
-    yield from ()
-
-
-def _engine(path: Path) -> Iterator[InputError]:
-    cache.check(path.parent)
-    yield from ()
-
-
 def _archive(path: Path) -> Iterator[InputError]:
     about = read_manifest(manifest_path(path))
     if sha256(path) != about.sha256:
@@ -145,32 +111,29 @@ def _archive(path: Path) -> Iterator[InputError]:
         yield InputError(path, problem, remedy=PACKAGE_AGAIN)
 
 
-def _manifest(path: Path) -> Iterator[InputError]:
-    read_manifest(path)
-    yield from ()
-
-
-def _log(path: Path) -> Iterator[InputError]:
-    read_log(path.parent)
-    yield from ()
-
-
 ARTEFACTS = (
-    Artefact("table of scenes", "scenes.parquet", _scenes, sealed=True),
-    Artefact("part of the screening", "screen/*.parquet", _part, sealed=True),
-    Artefact("table of pairs", PAIRS, _pairs, sealed=True),
+    Artefact(
+        "table of scenes",
+        "scenes.parquet",
+        _readable(lambda path: deque(read_screened(path), maxlen=0)),
+        sealed=True,
+    ),
+    Artefact("part of the screening", "screen/*.parquet", _readable(read_part), sealed=True),
+    Artefact("table of pairs", PAIRS, _readable(read_pairs), sealed=True),
     Artefact("summary", "summary.json", _summary, sealed=True),
-    Artefact("shard of a pack", "pack/*.json", _shard),
-    Artefact("configuration of a run", "config.json", _config, sealed=True),
+    Artefact("shard of a pack", "pack/*.json", check_shard),
+    Artefact("configuration of a run", "config.json", _readable_in(read_variant), sealed=True),
     Artefact("metrics of a run", METRICS, _metrics),
-    Artefact("training pairs of a run", "pairs.json", _training_pairs, sealed=True),
-    Artefact("weights", "weights.safetensors", _weights),
-    Artefact("weights", "last.safetensors", _weights),
-    Artefact("checkpoint", "checkpoints/step-*/state.json", _checkpoint),
+    Artefact(
+        "training pairs of a run", "pairs.json", _readable_in(read_training_pairs), sealed=True
+    ),
+    Artefact("weights", "weights.safetensors", _readable(load_weights)),
+    Artefact("weights", "last.safetensors", _readable(load_weights)),
+    Artefact("checkpoint", "checkpoints/step-*/state.json", _readable_in(checkpoint.check)),
     Artefact("predictions of a member", "manifest.json", _member, sealed=True),
-    Artefact("last prediction", "last.json", _last, sealed=True),
-    Artefact("engine", "engine.json", _engine),
-    Artefact("log of submissions", LOG, _log),
+    Artefact("last prediction", "last.json", _readable_in(read_last), sealed=True),
+    Artefact("engine", "engine.json", _readable_in(cache.check)),
+    Artefact("log of submissions", LOG, _readable_in(read_log)),
 )
 _ARCHIVE = Artefact("archive", "*.zip", _archive)
-_MANIFEST = Artefact("manifest of an archive", "*.json", _manifest, sealed=True)
+_MANIFEST = Artefact("manifest of an archive", "*.json", _readable(read_manifest), sealed=True)

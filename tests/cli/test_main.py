@@ -15,33 +15,11 @@ import torch
 import typer
 
 from kit import __version__
-from kit.cli import console, main
+from kit.cli import main
 from kit.pairs.table import read_pairs, train_pairs
 from kit.runs.weights import load_run, save_weights
 from tests.helpers.tiles import key, optical, radar, world
 from tests.helpers.variants import TINY
-
-
-@pytest.fixture(autouse=True)
-def loud():
-    yield
-    console.stderr.quiet = False
-
-
-@pytest.fixture
-def kit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run `kit ...` in this process; returns (exit code, stdout, stderr)."""
-    # Tables are wrapped to the width of the terminal, which a test does not have.
-    monkeypatch.setattr(console.stderr, "_width", 200)
-
-    def run(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
-        with pytest.raises(SystemExit) as end:
-            main.main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
 
 
 def test_engines_are_built_ahead_and_what_cannot_be_had_is_exit_3(trained: Path, kit) -> None:

@@ -15,9 +15,9 @@ from kit.archive.layout import Layout
 from kit.archive.made_with import made_with
 from kit.archive.mapping import scene_in
 from kit.archive.reader import name_danger
+from kit.averaging import Averaging, averaging_text, parse_averaging
 from kit.errors import InputError
 from kit.files import sha256
-from kit.prediction.averaging import Averaging, averaging_text, parse_averaging
 from kit.prediction.members import Member
 from kit.seal import read_record, write_record
 from kit.tiles.names import SceneKey

@@ -19,9 +19,9 @@ from kit.engines.engine import Engine
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import make_folder, naming
 from kit.half_written import sweep
+from kit.image_file import image_path, image_paths, read_image
 from kit.lookahead import map_ahead
 from kit.models.infer import infer_batches
-from kit.prediction.image import image_path, image_paths, read_image
 from kit.prediction.journal import Journal
 from kit.prediction.manifest import Manifest, manifest_path, read_manifest, write_manifest
 from kit.prediction.next_set import next_folder, share, would_lose

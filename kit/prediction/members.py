@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.averaging import Averaging, average
 from kit.errors import InputError, no_such
-from kit.prediction.averaging import Averaging, average
-from kit.prediction.image import image_path, read_image
+from kit.image_file import image_path, read_image
 from kit.prediction.last import read_last
 from kit.prediction.manifest import manifest_path, predicted, read_manifest
 from kit.variants import ENSEMBLES, VARIANTS, ensemble_members

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.files import array_sha256, write_bytes
+from kit.image_file import digest, encode_image
 from kit.lookahead import map_ahead
-from kit.prediction.image import digest, encode_image
 from kit.scaling import quantize, radar_nodata, scale_radar
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive.layout import LAYOUTS, Layout
+from kit.averaging import Averaging, averaging_text
 from kit.metrics import better
-from kit.prediction.averaging import Averaging, averaging_text
 from kit.scoring.report import Advice, Report, Variation
 
 ANCHORS = "anchors"

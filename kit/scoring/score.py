@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from kit.archive.mapping import TruthSet, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, to_unit
+from kit.averaging import Averaging, averaging_text
 from kit.files import PREDICTIONS, AnyPath
 from kit.metrics import official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
-from kit.prediction.averaging import Averaging, averaging_text
 from kit.prediction.members import Member, average_scene, seen_in_training
 from kit.progress import Advance
 from kit.scaling import quantize

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from kit.archive.manifest import predictions_digest
 from kit.archive.writer import Entry, Sink, write_zip
+from kit.averaging import Averaging, average
+from kit.image_file import digest
 from kit.native import cores
 from kit.prediction.anchors import anchor
-from kit.prediction.averaging import Averaging, average
-from kit.prediction.image import digest
 from kit.prediction.members import Member, load_scene
 from kit.progress import Advance
 from kit.tiles.tiff import encode_tiff
@@ -42,7 +42,7 @@ def build(
         sink: the open file, or whatever else takes the bytes of the archive.
         members: whose predictions are averaged.
         names: each image's name with its scene; images of one scene are made once.
-        averaging: as `kit.prediction.averaging.average` takes it.
+        averaging: as `kit.averaging.average` takes it.
         stretch: "anchors" to add what `kit.prediction.anchors` explains, "keep" for none.
         threads: how many average and deflate; one for each core if None.
         advance: called with the images made, and their number.

@@ -24,12 +24,12 @@ from kit.archive.layout import Layout, find_layout, name_images
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.archive.reader import name_danger
+from kit.averaging import Averaging, averaging_text, parse_averaging
 from kit.errors import BusyError, CheckError, InputError
 from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, together
 from kit.half_written import sweep
 from kit.lock import lock
 from kit.plain_text import printable
-from kit.prediction.averaging import Averaging, averaging_text, parse_averaging
 from kit.prediction.members import Member, read_members, seen_in_training, select
 from kit.progress import Advance
 from kit.runs.folder import BEST
@@ -91,7 +91,7 @@ def package(
         runs: the folder of trained runs, to say whether they have other weights by now.
         submissions: the folder to write to.
         ensemble: an ensemble's name, or variants with commas; what was predicted last if None.
-        average: "mean", "median", or weights, as `kit.prediction.averaging.parse_averaging` takes
+        average: "mean", "median", or weights, as `kit.averaging.parse_averaging` takes
             them.
         name: the archive's name without `.zip`; if None that of the ensemble, followed by the way
             it is averaged where that is not the mean, and by "anchors" where it has them.

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kit
+from kit.averaging import average, averaging_text, parse_averaging
 from kit.errors import InputError
-from kit.prediction.averaging import average, averaging_text, parse_averaging
-from kit.prediction.image import digest
+from kit.image_file import digest
 from kit.prediction.members import average_scene, read_member, read_members, select
 from tests.helpers.archives import A, B, image, write_member
 

@@ -13,7 +13,7 @@ import pytest
 
 import kit.prediction.pipeline
 from kit.errors import InputError, OutputError
-from kit.prediction.image import digest
+from kit.image_file import digest
 from kit.prediction.pipeline import AHEAD, Reading, Writer, readings
 from kit.scaling import UINT16_MAX, radar_nodata, scale_radar
 from kit.tiles.bands import read_bands

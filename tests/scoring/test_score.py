@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from kit.averaging import average
 from kit.errors import InputError
 from kit.files import sha256
 from kit.metrics import MEASURES
 from kit.prediction.anchors import anchor
-from kit.prediction.averaging import average
 from kit.scoring.score import score
 from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName

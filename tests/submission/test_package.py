@@ -21,12 +21,12 @@ from kit.archive.check import check
 from kit.archive.layout import LAYOUTS
 from kit.archive.made_with import made_with
 from kit.archive.manifest import predictions_digest, read_manifest
+from kit.averaging import Averaging
+from kit.averaging import average as average_images
 from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import sha256
+from kit.image_file import digest
 from kit.lock import lock
-from kit.prediction.averaging import Averaging
-from kit.prediction.averaging import average as average_images
-from kit.prediction.image import digest
 from kit.scoring.score import score
 from kit.submission.leaderboard import leaderboard
 from kit.submission.log import log_columns

@@ -1,4 +1,4 @@
-"""`predictions/<variant>/<scene>.npy`: the prediction of one scene.
+"""`<scene>.npy`: the prediction of one scene.
 
 In: uint16 [3, H, W] in R, G, B order, whose values over 65535 are in [0, 1]; or the file. Out: the
 one from the other; integers, to be averaged exactly. Refused by name: a file that is missing, holds
@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.files import array_sha256, read_array
-from kit.tiles.names import SceneKey
 
 _SUFFIX = ".npy"
 
 
-def image_path(folder: Path, scene: SceneKey | str) -> Path:
-    """The file of a scene in the folder of a member's predictions, whether it exists or not."""
+def image_path(folder: Path, scene: object) -> Path:
+    """The file of a scene in a folder of predictions, whether it exists or not.
+
+    Args:
+        folder: with the predictions of one member.
+        scene: its text is the name, `<lon>_<lat>_<YYYY>_<MM>_<DD>`.
+    """
     return folder / f"{scene}{_SUFFIX}"
 
 

@@ -60,7 +60,14 @@ def simulate(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder for the tiles.")],
     places: Annotated[int, typer.Option(min=1, help="Places to train on.")] = 24,
     test_places: Annotated[int, typer.Option(min=1, help="Places to predict.")] = 6,
+    seen_test_places: Annotated[
+        int, typer.Option(min=0, help="Places to train on that are to predict too, at other dates.")
+    ] = 0,
     dates: Annotated[int, typer.Option(min=1, help="Radar scenes of each place.")] = 4,
+    changing: Annotated[
+        bool,
+        typer.Option("--changing", help="Let crops come and go, rivers rise, forest fall faster."),
+    ] = False,
     size: Annotated[int, typer.Option(min=32, help="Side of a tile in pixels.")] = 256,
     seed: Seed = 0,
     json: Json = False,
@@ -79,7 +86,9 @@ def simulate(
             out,
             places=places,
             test_places=test_places,
+            seen_test_places=seen_test_places,
             dates=dates,
+            changing=changing,
             size=size,
             seed=seed,
             advance=advance,

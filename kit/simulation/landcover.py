@@ -3,11 +3,12 @@
 In: a seed, a window of global pixels (10 m each), a day. Out: for that window, the class of cover,
 the reflectance of B4, B3, B2 as DN, and the backscatter of VV, VH as power. Every value is a
 function of the seed, the global pixel and the day alone, so windows that overlap agree where they
-do. Clouds and speckle are not here: they belong to a scene, not to the ground. Refused: nothing.
+do. Clouds and speckle are not here: they belong to a scene, not to the ground. Ground changes
+slowly, with the seasons and the frontier; in a changing world crops come and go too, rivers rise
+and fall, and the frontier moves fast. Refused: nothing.
 """
 
 import datetime
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,11 +16,9 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Field = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Positions = Integers | Field
+from kit.simulation.noise import Field, Integers, noise, uniform
+
 Draw = Callable[..., Field]
 
 
@@ -66,8 +65,13 @@ EPOCH = datetime.date(2019, 5, 27).toordinal()  # the first radar date of the of
 _WETTEST = datetime.date(2019, 3, 15).toordinal()
 _NEVER = 1e7  # days, or more
 _FRONTIER_DAYS = 4500  # over which the frontier passes through a region
+_FASTER = 4  # times as fast the frontier moves in a changing world
 _SOIL_DAYS = 240  # from felling or ploughing to grass
 _PASTURE_DAYS = 3500  # from one ploughing to the next
+_CROP_DAYS = 365.25 / 2  # from one sowing to the next
+_SOWING_DAYS = 80  # from the first lot that is sown to the last
+_CROP_SHARE = 0.5  # of the pastures, in a changing world
+_FLOOD = 6  # pixels, about, that rivers are wider on either side in the wettest month
 _TURN = 0.38  # radians from east to a spine: no edge follows the rows
 _SPINES = 700  # pixels between spines
 _ROADS = 190  # pixels between side roads
@@ -85,8 +89,10 @@ class Land:
 
     `cut` and `fallow` are the days on which forest falls and on which pasture is left to itself.
     `kept`, `crown` and `moist` vary about 0: how well people, canopy and soil do. `grain` is fine
-    texture. `shade` and `tilt` are the slope as the sun and the radar see it. `water`, `road` and
-    `roof` are shares of the pixel.
+    texture. `shade` and `tilt` are the slope as the sun and the radar see it. `shore` is how many
+    pixels the water of a river would have to fall to bare the pixel, `plain` how far a flood goes
+    there, relative to others; `road` and `roof` are shares of the pixel. `sown` is the day in a
+    cycle of crops on which a field is sown, NaN where none is. `changing`: see the module.
     """
 
     seed: int
@@ -100,27 +106,33 @@ class Land:
     grain: Field
     shade: Field
     tilt: Field
-    water: Field
+    shore: Field
+    plain: Field
     road: Field
     roof: Field
+    sown: Field
+    changing: bool
 
 
-def survey(seed: int, top: int, left: int, size: int) -> Land:
+def survey(seed: int, top: int, left: int, size: int, changing: bool = False) -> Land:
     """The land of `size` x `size` pixels from (top, left) to the south and to the east."""
     lattice = partial(noise, seed, *_window(top, left, size))
     river = _distance_to_river(seed, top, left, size)
-    water = np.clip(3 + 1.2 * lattice("banks", 60) - river, 0, 1)
+    shore = 3 + 1.2 * lattice("banks", 60) - river
     grove = lattice("grove", 40)
     stream = np.abs(lattice("stream", 120) + 0.25 * lattice("stream", 30))
     wooded = (river < 9 + 6 * grove) | (stream < 0.04 + 0.05 * grove)
     wooded |= lattice("tree", 2.2) + 0.6 * grove > 2.6
     south, east = _slopes(seed, top, left, size)
     people = _settle(seed, top, left, size)
+    late = people.cut > EPOCH
+    sooner = EPOCH + (people.cut - EPOCH) / _FASTER
+    cut = np.where(late, sooner, people.cut) if changing else people.cut
     return Land(
         seed=seed,
         top=top,
         left=left,
-        cut=np.where(wooded, _NEVER, people.cut),
+        cut=np.where(wooded, _NEVER, cut),
         fallow=people.fallow,
         kept=people.kept,
         crown=0.7 * lattice("crown", 9) + 0.7 * lattice("crown", 35),
@@ -128,16 +140,19 @@ def survey(seed: int, top: int, left: int, size: int) -> Land:
         grain=0.9 * lattice("grain", 1.3) + 0.4 * lattice("grain", 6),
         shade=np.clip(0.06 * (south - east), -0.15, 0.15),
         tilt=np.clip(east, -3, 3),
-        water=water,
+        shore=shore,
+        plain=np.clip(1 + 0.5 * lattice("plain", 80), 0, 2),
         road=people.road,
-        roof=people.roof * (water == 0),
+        roof=people.roof * (shore <= 0),
+        sown=people.sown,
+        changing=changing,
     )
 
 
 def cover(land: Land, day: int) -> Integers:
     """The class [H, W] of each pixel, a `Cover`, on a day counted as `date.toordinal` does."""
     result = _vegetation(land, day)
-    for kind, share in _overlays(land):
+    for kind, share in _overlays(land, day):
         result[share > 0.5] = kind
     return result
 
@@ -146,10 +161,10 @@ def reflectance(land: Land, day: int) -> Field:
     """The surface reflectance of B4, B3, B2 as DN [3, H, W], under a clear sky."""
     kind, rich = _vegetation(land, day), _richness(land, day)
     ground = _POOR_DN[:, kind] + (_RICH_DN - _POOR_DN)[:, kind] * rich
-    ground = _cover_up(land, ground, _POOR_DN, _RICH_DN)
+    ground = _cover_up(land, day, ground, _POOR_DN, _RICH_DN)
     # The canopy glitters differently each day, so two clear images of a place are never the same.
     glitter = noise(land.seed, *_window(land.top, land.left, len(kind)), f"glitter {day}", 1.3)
-    air = 0.06 * (_uniform(land.seed, "air", np.array(day)) - 0.5)
+    air = 0.06 * (uniform(land.seed, "air", np.array(day)) - 0.5)
     band = np.array([1.1, 1.0, 0.85])[:, None, None]
     grain = band * _GRAIN[cover(land, day)] * (0.8 * land.grain + 0.6 * glitter)
     gain: Field = (1 + land.shade) * np.exp(air + grain)
@@ -163,25 +178,7 @@ def backscatter(land: Land, day: int) -> Field:
     # What is rough is bright to the radar and, by its shadows, dark to the eye. The radar looks to
     # the east, up the slopes that rise there; the morning sun lights the others.
     db += 1.4 * land.tilt - 2 * _GRAIN[kind] * land.grain
-    return _cover_up(land, _power(db), _power(_POOR_DB), _power(_RICH_DB))
-
-
-def noise(seed: int, rows: Positions, columns: Positions, name: str, pitch: float) -> Field:
-    """Smooth noise [H, W] of mean 0 and variance 1: random lattice values, joined by B-splines.
-
-    Args:
-        seed: the world's.
-        rows: rising global rows [H].
-        columns: rising global columns [W].
-        name: noises of different names, or pitches, are independent.
-        pitch: pixels between the points of the lattice.
-    """
-    i, down = _spline(rows, pitch)
-    j, right = _spline(columns, pitch)
-    values = _uniform(seed, f"{name} {pitch}", i[:, None], j) - 0.5
-    # A uniform variable has variance 1/12; a spline's squared weights sum to 0.479 on average.
-    result: Field = down @ values @ right.T * (np.sqrt(12) / 0.479)
-    return result
+    return _cover_up(land, day, _power(db), _power(_POOR_DB), _power(_RICH_DB))
 
 
 class _People(NamedTuple):
@@ -192,6 +189,7 @@ class _People(NamedTuple):
     kept: Field
     road: Field
     roof: Field
+    sown: Field
 
 
 def _settle(seed: int, top: int, left: int, size: int) -> _People:
@@ -202,7 +200,7 @@ def _settle(seed: int, top: int, left: int, size: int) -> _People:
     number from the spine and its part; each of its traits follows from that name.
     """
     rows, columns = _window(top, left, size)
-    lattice, draw = partial(noise, seed, rows, columns), partial(_uniform, seed)
+    lattice, draw = partial(noise, seed, rows, columns), partial(uniform, seed)
     y, x = rows[:, None], columns
     along = np.cos(_TURN) * x + np.sin(_TURN) * y + 13 * lattice("bend along", 200)
     across = np.cos(_TURN) * y - np.sin(_TURN) * x + 13 * lattice("bend across", 200)
@@ -233,6 +231,11 @@ def _settle(seed: int, top: int, left: int, size: int) -> _People:
         kept=draw("kept", *lot) - 0.5,
         road=worn * np.maximum(np.clip(1.6 - from_spine, 0, 1), lane),
         roof=_roofs(draw, along, across, np.minimum(from_spine, from_road)) * (cut < EPOCH),
+        sown=np.where(
+            (lots < plots) & (draw("crop", *lot) < _CROP_SHARE),
+            _SOWING_DAYS * draw("sown", *lot),
+            np.nan,
+        ),
     )
 
 
@@ -257,29 +260,53 @@ def _roofs(draw: Draw, along: Field, across: Field, from_road: Field) -> Field:
 def _vegetation(land: Land, day: int) -> Integers:
     """The class of what grows, or does not, beneath water, roads and roofs."""
     age = day - land.cut
-    used = np.where(age % _PASTURE_DAYS < _SOIL_DAYS, Cover.SOIL, Cover.PASTURE)
+    bare = age % _PASTURE_DAYS < _SOIL_DAYS
+    if land.changing:
+        bare = np.where(np.isnan(land.sown), bare, _canopy(land, day) == 0)
+    used = np.where(bare, Cover.SOIL, Cover.PASTURE)
     used = np.where(day > land.fallow, Cover.REGROWTH, used)
     return np.where(age < 0, Cover.FOREST, used)
 
 
 def _richness(land: Land, day: int) -> Field:
     """Where each pixel is between its cover's poor and rich looks, 0 to 1; see `Look`."""
-    rain = np.cos(2 * np.pi * (day - _WETTEST) / 365.25)
-    forest = 0.5 + 0.05 * rain + 0.22 * land.crown
+    rain = _rain(day)
+    forest = 0.5 + (0.15 if land.changing else 0.05) * rain + 0.22 * land.crown
     regrowth = np.clip((day - land.fallow) / 4000, 0, 1) + 0.15 * land.crown
     pasture = 0.55 + 0.25 * rain + 0.6 * land.kept + 0.18 * land.moist
+    if land.changing:
+        crop = _canopy(land, day) + 0.18 * land.moist
+        pasture = np.where(np.isnan(land.sown), pasture, crop)
     soil = 0.45 + 0.3 * rain + 0.22 * land.moist
     rich: Field = np.choose(_vegetation(land, day), [forest, regrowth, pasture, soil]).clip(0, 1)
     return rich
 
 
-def _overlays(land: Land) -> tuple[tuple[Cover, Field], ...]:
-    return (Cover.WATER, land.water), (Cover.ROAD, land.road), (Cover.ROOF, land.roof)
+def _rain(day: float) -> float:
+    """The season: 1 on the wettest day of a year, -1 half a year later."""
+    return float(np.cos(2 * np.pi * (day - _WETTEST) / 365.25))
 
 
-def _cover_up(land: Land, ground: Field, poor: Field, rich: Field) -> Field:
+def _canopy(land: Land, day: int) -> Field:
+    """How green a crop is, 0 while the field is bare: it sprouts, stands, ripens, is harvested."""
+    age = (day - _WETTEST - land.sown) % _CROP_DAYS
+    return np.interp(age, (35, 80, 125, 160, 161), (0, 1, 1, 0.2, 0))
+
+
+def _water(land: Land, day: int) -> Field:
+    """The share of water in each pixel; a river is highest a month after the wettest day."""
+    rise = _FLOOD * (1 + _rain(day - 30)) / 2 * land.plain if land.changing else 0
+    water: Field = np.clip(land.shore + rise, 0, 1)
+    return water
+
+
+def _overlays(land: Land, day: int) -> tuple[tuple[Cover, Field], ...]:
+    return (Cover.WATER, _water(land, day)), (Cover.ROAD, land.road), (Cover.ROOF, land.roof)
+
+
+def _cover_up(land: Land, day: int, ground: Field, poor: Field, rich: Field) -> Field:
     """Blend water, roads and roofs, between their two looks, into `ground` [bands, H, W]."""
-    for kind, share in _overlays(land):
+    for kind, share in _overlays(land, day):
         middle = (poor[:, kind] + rich[:, kind])[:, None, None] / 2
         ground = ground + share * (middle - ground)
     return ground
@@ -318,31 +345,3 @@ def _window(top: int, left: int, size: int) -> tuple[Integers, Integers]:
 def _power(db: Field) -> Field:
     power: Field = 10 ** (db / 10)
     return power
-
-
-def _spline(positions: Positions, pitch: float) -> tuple[Integers, Field]:
-    """The lattice points that reach `positions`, and their cubic B-spline weights [N, points]."""
-    at = positions / pitch
-    points = np.arange(np.floor(at[0]) - 1, np.floor(at[-1]) + 3)
-    near = np.abs(at[:, None] - points)
-    weights: Field = np.maximum(2 - near, 0) ** 3 / 6 - np.maximum(1 - near, 0) ** 3 * (4 / 6)
-    return points.astype(np.int64), weights
-
-
-def _uniform(seed: int, name: str, *ids: NDArray[np.generic]) -> Field:
-    """A number in [0, 1) for each combination of integers, the same wherever it is computed."""
-    digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
-    state = np.array(int.from_bytes(digest, "little"), dtype=np.uint64)
-    for part in ids:
-        state = _mix(state ^ part.astype(np.int64).astype(np.uint64))
-    number: Field = (_mix(state) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return number
-
-
-def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scramble 64 bits with the finalizer of splitmix64, whose products are meant to overflow."""
-    with np.errstate(over="ignore"):
-        state = state + np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return state ^ (state >> np.uint64(31))

@@ -74,7 +74,7 @@ class Progress:
         if not (isinstance(done, int) and isinstance(counts, list) and isinstance(numbers, dict)):
             raise InputError(self._path, "not written by kit simulate", remedy=_REMEDY)
         if numbers != self._numbers:
-            given = " ".join(f"--{key.replace('_', '-')} {n}" for key, n in numbers.items())
+            given = " ".join(_option(key, n) for key, n in numbers.items())
             raise BusyError(
                 f"{self._path.parent}: holds an unfinished world of other numbers\n"
                 f"  go on with {given}, or give a new folder"
@@ -84,3 +84,8 @@ class Progress:
     def _write(self) -> None:
         found = {"numbers": self._numbers, "done": self.done, "counts": self.counts}
         write_json(self._path, found)
+
+
+def _option(name: str, number: object) -> str:
+    """The option that gives a number; a mark stands for itself."""
+    return f"--{name.replace('_', '-')}" + ("" if number is True else f" {number}")

@@ -1,11 +1,12 @@
 """A simulated world in the official layout, for the demo, the tests and the benchmarks.
 
 In: a new folder, how many places and dates, a tile's size, a seed. Out: OUT/train with both
-sensors, OUT/test with the radar of other places, OUT/truth with their clear optical scenes, all as
-official tiles. Training scenes have the defects of real ones: clouds that QA60 misses, haze,
-nodata, lost bands. A scene's bytes depend on the seed, its place, its date and the tile's size
-alone. Until all are there the folder is marked as unfinished, and the same command goes on.
-Refused: a folder with something else in it, numbers that the region cannot hold.
+sensors, OUT/test with the radar of other places, or of the same at other dates, OUT/truth with
+their clear optical scenes, all as official tiles. Training scenes have the defects of real ones:
+clouds that QA60 misses, haze, nodata, lost bands. A scene's bytes depend on the seed, its place,
+its date, the tile's size and whether the world is a changing one, alone. Until all are there the
+folder is marked as unfinished, and the same command goes on. Refused: a folder with something else
+in it, numbers that the region cannot hold.
 """
 
 import datetime
@@ -20,8 +21,10 @@ from kit.errors import InputError
 from kit.files import AnyPath
 from kit.lock import lock
 from kit.progress import Advance
-from kit.simulation.landcover import EPOCH, Field, Land, backscatter, noise, reflectance, survey
+from kit.simulation.landcover import EPOCH, Land, backscatter, reflectance, survey
+from kit.simulation.noise import Field
 from kit.simulation.progress import Progress, refuse_used
+from kit.simulation.weather import cirrus, cumulus, haze, speckle
 from kit.tiles.names import BANDS, SceneKey, TileName
 from kit.tiles.tiff import write_tile
 
@@ -37,23 +40,14 @@ _S1_DAYS, _S2_DAYS, _S2_OVERLAP = 12, 5, 3
 _S2_CLOSE, _S2_REACH, _TRUTH_REACH = 6, 20, 3  # days from the radar date, at most
 _EXTRA_SHARE = 0.45  # of radar scenes with a second optical one
 _TRUTH_SHARES = (0.75, 0.15, 0.1)  # of radar scenes with one, two and three truths
+_BETWEEN = 48  # days from the radar scenes of training to those to predict at the same places
 
 _LOST_SHARE, _NODATA_SHARE, _MARKED_SHARE = 0.025, 0.04, 0.45
 _WEATHER_SHARES = (0.5, 0.3, 0.1, 0.1)  # clear, cumulus, haze, cirrus
-_HEAPS = (64, 32, 16, 8, 4, 2)  # pixels: the sizes of a cumulus and of its lumps
-_SHADOW = 32  # pixels that a shadow falls to the south and to the west, at most
-_LOOKS = 5  # of the speckle
 _QA60_PIXELS = 6  # QA60 is made at 60 m
-_OPAQUE, _CIRRUS = 1 << 10, 1 << 11
 
 Place = tuple[int, int]  # row and column in the grid
 Pixels = NDArray[np.uint16]
-Marks = NDArray[np.int64]
-
-_WHITE, _HAZE, _ICE = (  # DN of B4, B3, B2 where nothing is seen through
-    np.array(color, float)[:, None, None]
-    for color in ((7200, 7350, 7500), (1100, 1300, 1750), (3600, 3700, 3900))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +67,9 @@ def simulate(
     *,
     places: int = 24,
     test_places: int = 6,
+    seen_test_places: int = 0,
     dates: int = 4,
+    changing: bool = False,
     size: int = 256,
     seed: int = 0,
     advance: Advance | None = None,
@@ -84,7 +80,10 @@ def simulate(
         out: a folder that is empty or not there yet, or that the same call has not finished.
         places: how many to train on, in groups of four neighbours 0.1 degree apart.
         test_places: how many to predict, apart from those.
+        seen_test_places: how many of those to train on are to predict too, at dates in between.
         dates: radar scenes of each place; about a third more optical ones for training.
+        changing: let crops come and go, rivers rise and fall, and forest fall faster, so that
+            another date of a place tells much of it, but not all.
         size: pixels along a tile's side.
         seed: the same seed makes the same bytes.
         advance: called with the places done and their number.
@@ -97,6 +96,7 @@ def simulate(
     out = Path(out)
     _check("places", places, 1, len(_TRAIN_ROWS) * len(_COLUMNS))
     _check("test_places", test_places, 0, len(_TEST_ROWS) * len(_COLUMNS))
+    _check("seen_test_places", seen_test_places, 0, places)
     _check("dates", dates, 1, 1000)
     _check("size", size, 32, 4096)
     _check("seed", seed, 0, 2**63 - 1)
@@ -108,14 +108,23 @@ def simulate(
         "size": size,
         "seed": seed,
     }
+    # Worlds that earlier kits began lack these.
+    numbers |= {"seen_test_places": seen_test_places} if seen_test_places else {}
+    numbers |= {"changing": changing} if changing else {}
     train, test, truth = (out / name for name in ("train", "test", "truth"))
-    work = [(partial(_train_place, train), place) for place in _places(_TRAIN_ROWS)[:places]]
-    work += [(partial(_test_place, test, truth), p) for p in _places(_TEST_ROWS)[:test_places]]
+    known = _places(_TRAIN_ROWS)[:places]
+    make_train, make_test = partial(_train_place, train), partial(_test_place, test, truth)
+    work = [(partial(make_train, _radar_days(dates)), place) for place in known]
+    work += [(partial(make_test, _radar_days(dates)), p) for p in _places(_TEST_ROWS)[:test_places]]
+    work += [
+        (partial(make_test, _radar_days(dates, _BETWEEN)), place)
+        for place in _spread(known)[:seen_test_places]
+    ]
     with lock(out):
         progress = Progress(out, numbers)
         for make, place in work[progress.done :]:
-            land = _land(seed, place, size)
-            progress.add(make(place, land, dates))
+            land = _land(seed, place, size, changing)
+            progress.add(make(place, land))
             if advance:
                 advance(progress.done, len(work))
         progress.finish()
@@ -144,9 +153,14 @@ def _places(rows: range) -> list[Place]:
     return sorted(((row, column) for row in rows for column in _COLUMNS), key=order)
 
 
-def _land(seed: int, place: Place, size: int) -> Land:
+def _spread(places: list[Place]) -> list[Place]:
+    """The same places, the first of each four neighbours first."""
+    return [place for first in range(4) for place in places[first::4]]
+
+
+def _land(seed: int, place: Place, size: int, changing: bool) -> Land:
     step = round(size * 223 / 256)  # neighbouring tiles of 256 pixels start 223 pixels apart
-    return survey(seed, step * place[0], step * place[1], size)
+    return survey(seed, step * place[0], step * place[1], size, changing)
 
 
 def _scene(place: Place, day: int) -> SceneKey:
@@ -160,9 +174,9 @@ def _random(land: Land, day: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([land.seed, land.top, land.left, day, *purpose.encode()])
 
 
-def _radar_days(dates: int) -> list[int]:
+def _radar_days(dates: int, after: int = 0) -> list[int]:
     """Two passes in a row, then a pause of twelve weeks: revisits and seasons in a few dates."""
-    return [EPOCH + _S1_DAYS * (n + 6 * (n // 2)) for n in range(dates)]
+    return [EPOCH + after + _S1_DAYS * (n + 6 * (n // 2)) for n in range(dates)]
 
 
 def _optical_days(land: Land, near: int) -> set[int]:
@@ -187,9 +201,10 @@ def _passes(near: int, reach: int, *orbits: int) -> list[int]:
     return [day for day in days if (day - EPOCH) % _S2_DAYS in orbits]
 
 
-def _train_place(folder: Path, place: Place, land: Land, dates: int) -> tuple[int, int, int]:
+def _train_place(
+    folder: Path, radar_days: list[int], place: Place, land: Land
+) -> tuple[int, int, int]:
     """Write the scenes of a training place; return how many of S1 and S2, and how many tiles."""
-    radar_days = _radar_days(dates)
     optical_days = sorted({day for near in radar_days for day in _optical_days(land, near)})
     tiles = 0
     for day in radar_days:
@@ -208,10 +223,9 @@ def _train_place(folder: Path, place: Place, land: Land, dates: int) -> tuple[in
 
 
 def _test_place(
-    test: Path, truth: Path, place: Place, land: Land, dates: int
+    test: Path, truth: Path, radar_days: list[int], place: Place, land: Land
 ) -> tuple[int, int, int]:
     """Write the radar scenes of a test place and their truths; return the numbers as above."""
-    radar_days = _radar_days(dates)
     truth_days = sorted({day for near in radar_days for day in _truth_days(land, near)})
     tiles = 0
     for day in radar_days:
@@ -253,19 +267,6 @@ def _radar(land: Land, day: int, random: np.random.Generator) -> NDArray[np.floa
     return np.round(10 * np.log10(power * speckle(random, power.shape[1])), 4).astype(np.float32)
 
 
-def speckle(random: np.random.Generator, size: int) -> Field:
-    """Factors [2, size, size] of mean 1: gamma of `_LOOKS` looks, alike in neighbouring pixels."""
-    white = random.standard_normal((2, size + 3, size + 3))
-    # Thrice the sum of two neighbours is the binomial 1 3 3 1: correlations of 0.75, 0.3, 0.05.
-    for _ in range(3):
-        white = white[:, 1:] + white[:, :-1]
-        white = white[:, :, 1:] + white[:, :, :-1]
-    # Wilson and Hilferty: the cube root of a gamma variable is very nearly normal.
-    ninth = 1 / (9 * _LOOKS)
-    factors: Field = np.maximum(1 - ninth + np.sqrt(ninth) * white / 20, 0.05) ** 3
-    return factors
-
-
 def _digital(dn: Field, qa60: Pixels | None = None) -> Pixels:
     """DN [3, H, W], never 0, and QA60 [H, W] or no mark at all, as the tiles hold them."""
     marks = np.zeros(dn.shape[1:], np.uint16) if qa60 is None else qa60
@@ -283,47 +284,3 @@ def _through_weather(random: np.random.Generator, dn: Field) -> Pixels:
     marks = marks[::_QA60_PIXELS, ::_QA60_PIXELS].repeat(_QA60_PIXELS, 0).repeat(_QA60_PIXELS, 1)
     marks = marks[: dn.shape[1], : dn.shape[2]] * (random.random() < _MARKED_SHARE)
     return _digital(seen, marks.astype(np.uint16))
-
-
-def cumulus(random: np.random.Generator, dn: Field) -> tuple[Field, Marks]:
-    """White heaps with fractal edges, and their shadows; QA60 knows the hearts of large ones."""
-    size = dn.shape[1]
-    key = int(random.integers(2**63))
-    # The sun stands in the north-east, so shadows come from clouds beyond the top and the right.
-    rows, columns = np.arange(-_SHADOW, size), np.arange(size + _SHADOW)
-    layers = [pitch**0.7 * noise(key, rows, columns, "cumulus", pitch) for pitch in _HEAPS]
-    heaps = np.sum(layers, axis=0)
-    above = heaps[_SHADOW:, :size]
-    edge = np.quantile(above, 1 - random.uniform(0.02, 0.5))
-    depth = (heaps - edge) / (above.max() - edge)  # 1 at the top
-    opacity = np.clip(3 * depth, 0, 1)
-    down, left = random.integers(_SHADOW // 4, _SHADOW, 2)
-    shadow = opacity[_SHADOW - down : _SHADOW - down + size, left : left + size]
-    depth, opacity = depth[_SHADOW:, :size], opacity[_SHADOW:, :size]
-    white = _WHITE * (0.4 + 0.6 * np.sqrt(depth.clip(0, 1)))
-    return _blend(dn * (1 - 0.7 * shadow), white, opacity), _OPAQUE * (depth > 0.35)
-
-
-def haze(random: np.random.Generator, dn: Field) -> tuple[Field, Marks]:
-    """A bluish veil, thicker here and thinner there; QA60 knows nothing of it."""
-    pixels = np.arange(dn.shape[1])
-    uneven = noise(int(random.integers(2**63)), pixels, pixels, "haze", 110)
-    veil = random.uniform(0.04, 0.16) * (1 + 0.25 * uneven).clip(0.2, 2)
-    return _blend(dn, _HAZE, veil), np.zeros(veil.shape, int)
-
-
-def cirrus(random: np.random.Generator, dn: Field) -> tuple[Field, Marks]:
-    """Thin streaks at a slant; QA60 knows the thicker parts."""
-    size = dn.shape[1]
-    key, slope = int(random.integers(2**63)), random.uniform(-0.9, 0.9)
-    y, x = np.indices((size, size))
-    # Noise that is stretched along the rows, and then sheared.
-    rows, columns = np.arange(-size, 2 * size), np.arange(size) / 7
-    smooth = noise(key, rows, columns, "broad", 20) + 0.4 * noise(key, rows, columns, "fine", 6)
-    streaks = smooth[(y + slope * x).astype(int) + size, x]
-    veil = random.uniform(0.15, 0.4) * (0.5 + 0.5 * streaks).clip(0, 1.8)
-    return _blend(dn, _ICE, veil), _CIRRUS * (veil > 0.2)
-
-
-def _blend(ground: Field, cloud: Field, opacity: Field) -> Field:
-    return ground + opacity * (cloud - ground)

@@ -9,10 +9,10 @@ from kit.simulation.landcover import (
     Cover,
     backscatter,
     cover,
-    noise,
     reflectance,
     survey,
 )
+from kit.simulation.noise import noise
 from kit.tiles.names import RGB_BANDS, S1_BANDS
 from kit.tiles.tiff import read_tile
 from tests.helpers.tiles import SHARED
@@ -87,6 +87,51 @@ def test_the_dry_season_browns_pasture_and_dims_its_echo(lands) -> None:
     red, green = (median(reflectance, dry, i) / median(reflectance, wet, i) for i in (0, 1))
     assert red > 1.1 * green
     assert median(backscatter, wet, 1) > 1.1 * median(backscatter, dry, 1)
+
+
+@pytest.fixture(scope="module")
+def changing() -> list:
+    return [survey(0, *window, SIZE, changing=True) for window in WINDOWS]
+
+
+def test_a_changing_world_is_the_same_land(lands, changing) -> None:
+    for still, moving in zip(lands[:3], changing[:3], strict=True):
+        for field in ("kept", "crown", "moist", "grain", "tilt", "shore", "road", "roof"):
+            assert np.array_equal(getattr(still, field), getattr(moving, field)), field
+
+
+def test_fields_are_bare_and_green_twice_a_year_where_the_world_changes(changing) -> None:
+    days = range(EPOCH, EPOCH + 365, 15)
+    land = max(changing, key=lambda land: (~np.isnan(land.sown) & (land.cut < EPOCH)).sum())
+    kinds = np.stack([cover(land, day) for day in days])
+    field = ~np.isnan(land.sown) & np.isin(kinds, (Cover.SOIL, Cover.PASTURE)).all(axis=0)
+    assert field.mean() > 0.1
+    bare = (kinds[:, field] == Cover.SOIL).astype(int)
+    assert 0.2 < bare.mean() < 0.5
+    assert (np.abs(np.diff(bare, axis=0)).sum(axis=0) >= 3).all()
+    red = np.stack([reflectance(land, day)[0][field] for day in days])
+    assert np.median(red.max(axis=0) / red.min(axis=0)) > 2
+
+
+def test_rivers_rise_after_the_rains_where_the_world_changes(lands, changing) -> None:
+    wet, dry = EPOCH - 40, EPOCH + 143  # the middles of April and of October
+    for world, grows in ((lands, False), (changing, True)):
+        high, low = (
+            np.stack([cover(land, day) == Cover.WATER for land in world]) for day in (wet, dry)
+        )
+        assert not (low & ~high).any()
+        assert (high.sum() > 1.2 * low.sum()) == grows
+
+
+def test_forest_falls_faster_where_the_world_changes(lands, changing) -> None:
+    def felled(world) -> float:
+        before, after = (
+            np.stack([cover(land, day) == Cover.FOREST for land in world])
+            for day in (EPOCH, EPOCH + 365)
+        )
+        return float((before & ~after).mean())
+
+    assert 2 * felled(lands) < felled(changing) < 0.25
 
 
 def test_two_clear_days_differ_in_the_canopy_alone(lands) -> None:

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from kit.errors import BusyError, InputError
+from kit.files import write_json
 from kit.pairs.prepare import prepare
 from kit.screening.counts import COLUMNS, count
 from kit.screening.rule import CloudRule
 from kit.simulation.landcover import EPOCH, reflectance, survey
-from kit.simulation.simulate import World, cirrus, cumulus, haze, simulate, speckle
+from kit.simulation.simulate import World, simulate
+from kit.simulation.weather import cirrus, cumulus, haze, speckle
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName
@@ -235,6 +237,61 @@ def test_radar_tells_colour(world: World) -> None:
     assert np.mean(ridge) < 0.85 * np.mean(mean_color)
 
 
+@pytest.fixture(scope="module")
+def revisited(tmp_path_factory: pytest.TempPathFactory) -> World:
+    out = tmp_path_factory.mktemp("made") / "changing"
+    return simulate(out, places=6, test_places=1, seen_test_places=4, changing=True, size=SIZE)
+
+
+def places(folder: Path) -> dict[tuple[str, str], set[datetime.date]]:
+    found: dict[tuple[str, str], set[datetime.date]] = defaultdict(set)
+    for scene in scenes(folder):
+        found[scene.lon, scene.lat].add(scene.date)
+    return found
+
+
+def test_places_to_train_on_can_be_to_predict_at_other_dates(revisited: World) -> None:
+    test, truths = places(revisited.test / "sent1"), places(revisited.truth / "sent2")
+    radars, opticals = (places(revisited.train / sensor) for sensor in ("sent1", "sent2"))
+    seen = test.keys() & radars.keys()
+    assert len(seen) == 4 and len(test) == 5 and truths.keys() == test.keys()
+    for place in seen:
+        assert len(test[place]) == len(radars[place]) == 4
+        assert not test[place] & radars[place]
+        assert not truths[place] & opticals[place]
+        # Dates to predict lie between those to train on, none of which is a few days away.
+        away = {abs((truth - known).days) for truth in truths[place] for known in opticals[place]}
+        assert 10 < min(away) < 60
+
+
+def test_other_dates_tell_much_of_a_changing_place_but_not_all(revisited: World) -> None:
+    known: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+    for scene, tiles in scenes(revisited.train / "sent2").items():
+        counts = clouds(optical(tiles), read_tile(tiles["QA60"])) if len(tiles) == 4 else {}
+        if counts and counts["cloud"] == counts["qa60"] == counts["nodata"] == 0:
+            known[scene.lon, scene.lat].append(optical(tiles) / 3000)
+    every = np.concatenate([image for images in known.values() for image in images], axis=1)
+    color = np.median(every, axis=(1, 2))[:, None, None]
+    prior, one_color = [], []
+    for scene, tiles in scenes(revisited.truth / "sent2").items():
+        if others := known.get((scene.lon, scene.lat)):
+            truth = optical(tiles) / 3000
+            prior.append(abs(np.median(others, axis=0) - truth).mean())
+            one_color.append(abs(color - truth).mean())
+    assert len(prior) > 12
+    assert 0.25 < np.mean(prior) / np.mean(one_color) < 0.8
+
+
+def test_only_a_changing_world_has_other_bytes(world: World, tmp_path: Path) -> None:
+    numbers = {"places": 1, "test_places": 1, "dates": 1, "size": 32}
+    still = simulate(tmp_path / "still", **numbers)
+    seen = simulate(tmp_path / "seen", **numbers, seen_test_places=1)
+    moving = simulate(tmp_path / "moving", **numbers, changing=True)
+    assert files(still.train) == files(seen.train)
+    assert files(still.train).keys() == files(moving.train).keys()
+    assert files(still.train) != files(moving.train)
+
+
 def test_progress_is_told_and_an_empty_folder_will_do(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     (tmp_path / "w").mkdir()
@@ -270,8 +327,9 @@ def test_a_killed_simulation_goes_on_to_the_same_world(tmp_path: Path) -> None:
         for folder in (out, out / "train", out / "train" / "sent1"):
             with pytest.raises(InputError, match=r"is not finished(.|\n)*same kit simulate again"):
                 catalog(folder)
-    with pytest.raises(BusyError, match=r"other numbers(.|\n)*--places 2 --test-places 1"):
-        simulate(out, **numbers | {"seed": 1})
+    for other in ({"seed": 1}, {"seen_test_places": 1}, {"changing": True}):
+        with pytest.raises(BusyError, match=r"other numbers(.|\n)*--places 2 --test-places 1"):
+            simulate(out, **numbers | other)
     made = simulate(out, **numbers)
     assert files(out) == files(tmp_path / "whole")
     assert (made.s1_scenes, made.s2_scenes, made.tiles) == (
@@ -281,6 +339,13 @@ def test_a_killed_simulation_goes_on_to_the_same_world(tmp_path: Path) -> None:
     assert not list(out.rglob("*.part"))
     with pytest.raises(BusyError, match="exists already"):
         simulate(out, **numbers)
+
+
+def test_what_to_go_on_with_is_as_typed(tmp_path: Path) -> None:
+    numbers = {"places": 2, "seen_test_places": 1, "changing": True, "size": 32}
+    write_json(tmp_path / UNFINISHED, {"numbers": numbers, "done": 0, "counts": [0, 0, 0]})
+    with pytest.raises(BusyError, match=r"--places 2 --seen-test-places 1 --changing --size 32,"):
+        simulate(tmp_path, places=1, size=32)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"numbers": {}, "done": 1, "counts": 2}'])
@@ -304,6 +369,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
         ("places", 0),
         ("places", 10**4),
         ("test_places", 400),
+        ("seen_test_places", 25),
         ("dates", 0),
         ("size", 8),
         ("seed", -1),

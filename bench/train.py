@@ -28,7 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from kit.cli import console
 from kit.device import LARGE_PAGES, keep_memory, multiplies_bfloat16, pick
 from kit.distributed import ProcessGroup
-from kit.pairs.dataset import PairDataset, Sample, batches
+from kit.inputs.dataset import PairDataset, Sample, batches
+from kit.inputs.planes import InputPlanes
 from kit.pairs.open_source import open_source
 from kit.pairs.pack import pack
 from kit.pairs.prepare import prepare
@@ -107,7 +108,9 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
     step = TrainStep(variant, State.new(variant), ProcessGroup())
     rows = []
     for name, source in sources.items():
-        dataset = PairDataset(source, pairs, crop=variant.crop, target=variant.target, seed=0)
+        dataset = PairDataset(
+            InputPlanes(replace(variant, seed=0)), source, pairs, crop=variant.crop
+        )
         rows += together(f"{variant.name}, {name}", step, dataset, variant.batch, rounds)
     return rows
 
@@ -125,7 +128,7 @@ def together(
             step(sample)
 
     held = list(load())
-    images = sum(len(sample.radar) for sample in held)
+    images = sum(len(sample.inputs) for sample in held)
     calls: dict[str, Callable[[], object]] = {
         "loader alone": lambda: list(load()),
         "step alone": lambda: learn(held),

@@ -78,6 +78,7 @@ def _converted(field: str, value: Any, hint: Any, where: str | Path) -> Any:
         return tuple(map(float, value))
     if hint is float and type(value) is int:
         return float(value)
-    if hint in (int, float, str) and type(value) is not hint:
-        raise InputError(where, f"{field} is {value!r}", remedy=f"it must be {hint.__name__}")
+    if hint in (bool, int, float, str) and type(value) is not hint:
+        allowed = "true or false" if hint is bool else hint.__name__
+        raise InputError(where, f"{field} is {value!r}", remedy=f"it must be {allowed}")
     return value

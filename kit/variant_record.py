@@ -14,7 +14,7 @@ from kit.overlay import overlay
 from kit.seal import UNSEALED, check_format
 from kit.variants import SPADE1, Variant, to_dict
 
-FORMAT = 2
+FORMAT = 3
 """1 has no number: kits before 0.3.0 wrote it."""
 
 _FORMAT = "format"

@@ -76,10 +76,17 @@ class Variant:
     """Precision of training; auto is bfloat16 where the device computes faster with it."""
     crop: int = 256
     """Pixels along a side of the random crops to train on, a multiple of 32."""
+    date: bool = False
+    """Whether the network is given the radar's day of the year, as a sine and a cosine."""
     target: Literal["reflectance", "minmax"] = "reflectance"
     """What is learnt and scored: reflectance, or each channel stretched between its extremes."""
     seed: int = 0
     """Random seed."""
+
+    @property
+    def input_channels(self) -> int:
+        """Planes that the network is given: VV, VH, and what `date` adds."""
+        return 2 + 2 * self.date
 
     @property
     def total_epochs(self) -> int:
@@ -110,6 +117,8 @@ class Variant:
             if get_origin(hint) is Literal:
                 if (type(value), value) not in [(type(each), each) for each in get_args(hint)]:
                     raise self._wrong(field, f"one of {', '.join(map(repr, get_args(hint)))}")
+            elif hint is bool and type(value) is not bool:
+                raise self._wrong(field, "true or false")
             elif hint is float and not math.isfinite(value):
                 raise self._wrong(field, "a finite number")
             elif hint in (int, float) and value < (0 if field in _MAY_BE_ZERO else 1e-12):
@@ -126,6 +135,9 @@ class Variant:
             )
         if self.crop % 32:
             raise self._wrong("crop", "a multiple of 32")
+        if self.date and (self.model, self.norm) == ("pix2pixhd", "instance"):
+            problem = "date is true, and pix2pixHD's instance norm removes a plane of one value"
+            raise InputError(self.name, problem, remedy="use norm=batch, or leave date out")
         if self.batch % self.accumulate:
             raise self._wrong("accumulate", f"a divisor of the batch of {self.batch}")
         if self.ema >= 1:
@@ -258,7 +270,11 @@ def train_command(variant: Variant) -> str:
 
     def settings(base: Variant) -> list[str]:
         ours, theirs = to_dict(variant), to_dict(base)
-        return [f"{field}={value}" for field, value in ours.items() if value != theirs[field]]
+        return [
+            f"{field}={str(value).lower() if isinstance(value, bool) else value}"
+            for field, value in ours.items()
+            if value != theirs[field]
+        ]
 
     base = min(VARIANTS.values(), key=lambda each: len(settings(each)))
     every = [part for setting in settings(base) for part in ("--set", setting)]

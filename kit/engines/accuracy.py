@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 class Samples:
     """Tiles to check and to calibrate an engine with.
 
-    `radar` [N, 2, H, W] in [0, 1] is the input of the check, and `optical` [N, 3, H, W] in [0, 1]
-    its truth if there is one. `calibration` [M, 2, H, W] in [0, 1] is like the training data.
+    `inputs` [N, C, H, W] in [0, 1] are what the check predicts from, and `optical` [N, 3, H, W] in
+    [0, 1] the truth if there is one. `calibration` [M, C, H, W] is like the training data.
     `known_mae` is the MAE of the weights on their hold-out, `source` says where the tiles are from.
     """
 
-    radar: NDArray[np.float32]
+    inputs: NDArray[np.float32]
     optical: NDArray[np.float32] | None
     calibration: NDArray[np.float32]
     known_mae: float | None

@@ -24,13 +24,15 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 class Spec:
     """What an engine is built for: the precision of most of its layers, and the size of a tile.
 
-    `target` is one of the backend's `targets`, or "" for this machine.
+    `target` is one of the backend's `targets`, or "" for this machine; `channels` are the planes of
+    the generator's input.
     """
 
     precision: Precision
     height: int
     width: int
     target: str = ""
+    channels: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Backend(Protocol):
             generator: from SAR to RGB, as `kit.models.rewrites.fuse.for_inference` rewrites it.
             spec: what to build for.
             folder: where to write.
-            tiles: SAR [N, 2, H, W] in [-1, 1] like the later input, to calibrate with.
+            tiles: inputs [N, C, H, W] in [-1, 1] like the later ones, to calibrate with.
 
         Raises:
             InputError: the backend does not support the network, the precision or the target.

@@ -60,7 +60,7 @@ class Builder:
 
     def engine(self, name: str, precision: Precision) -> Engine:
         """The engine, from the cache or built, measured and checked."""
-        spec = Spec(precision, *self.size)
+        spec = self._spec(precision)
         entry = self.build(name, spec)
         measurement = measured(entry, partial(self._measure, name, spec), self.report)
         return Engine(
@@ -77,7 +77,7 @@ class Builder:
 
     def is_built(self, name: str, precision: Precision) -> bool:
         """Whether the engine is in the cache."""
-        spec = Spec(precision, *self.size)
+        spec = self._spec(precision)
         entry = self._entries.get((name, spec)) or find(
             self.cache, self._label(name, spec), self._key(name, spec), lambda _: None
         )
@@ -139,7 +139,7 @@ class Builder:
             self.cache,
             f"{self.weights.variant.name}-rates-{height}x{width}",
             {"engines": [self._key(each.name, each.spec) for each in near]},
-            lambda _: {"rates": side_by_side(runs, self._samples.radar, self.clock)},
+            lambda _: {"rates": side_by_side(runs, self._samples.inputs, self.clock)},
             self.report,
         )
         rates: list[float] = entry.facts["rates"]
@@ -155,7 +155,7 @@ class Builder:
         source = self._samples.source
         self.report(f"{self.weights.variant.name}: predicting {source} with eager float32")
         eager = Engine.eager(self.weights, self.size)
-        return infer_batches(eager, self._samples.radar, eager.batch)
+        return infer_batches(eager, self._samples.inputs, eager.batch)
 
     def _build(self, name: str, spec: Spec, folder: Path) -> dict[str, Any]:
         if name == "eager":
@@ -164,7 +164,7 @@ class Builder:
         self.report(f"{what}: building for tiles of {spec.height}x{spec.width}")
         start = time.monotonic()
         calibration = to_signed(torch.from_numpy(self._samples.calibration))
-        generator = for_inference(self.weights.generator)
+        generator = for_inference(self.weights.generator, self.weights.variant.input_channels)
         BACKENDS[name].build(generator, spec, folder, calibration)
         return {"build_s": round(time.monotonic() - start, 1)}
 
@@ -174,15 +174,18 @@ class Builder:
         def load(plan: Plan) -> Forward:
             return backend.load(folder, spec, plan, lambda: self.weights.generator)
 
-        radar = self._samples.radar
-        plan, rate = fastest_plan(load, backend.plans(), radar, self.clock)
+        inputs = self._samples.inputs
+        plan, rate = fastest_plan(load, backend.plans(), inputs, self.clock)
         if (name, spec.precision) == ("eager", "float32"):
             return Measurement(plan, rate, REFERENCE)
-        found = infer_batches(load(plan), radar, plan.batch)
+        found = infer_batches(load(plan), inputs, plan.batch)
         accuracy = compare(self._samples, self._expected, found)
         what = self._what(name, spec.precision)
         self.report(f"{what}: {rate:.3g} images/s in batches of {plan.batch}; {accuracy}")
         return Measurement(plan, rate, accuracy)
+
+    def _spec(self, precision: Precision) -> Spec:
+        return Spec(precision, *self.size, channels=self.weights.variant.input_channels)
 
     def _what(self, name: str, precision: Precision) -> str:
         return f"{self.weights.variant.name}: {name} in {precision}"

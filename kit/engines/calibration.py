@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from kit.engines.accuracy import Samples
 from kit.errors import InputError
-from kit.pairs.dataset import read_pair
+from kit.inputs.planes import InputPlanes, read_pair
 from kit.pairs.open_source import open_source
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.weights import Weights
-from kit.scaling import scale_radar
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
 
@@ -48,11 +47,12 @@ def samples(
         if not scenes:
             raise
         held, trained, unread = [], [], f" (pairs cannot be read: {error.brief})"
-    calibration = _stack([radar for radar, _ in trained], size)
+    channels = weights.variant.input_channels
+    calibration = _stack([inputs for inputs, _ in trained], channels, size)
     if held:
-        radar, optical = map(np.stack, zip(*held, strict=True))
-        return Samples(radar, optical, calibration, known, f"{len(held)} tiles of the hold-out")
-    found = _unlabelled(scenes, size)
+        inputs, optical = map(np.stack, zip(*held, strict=True))
+        return Samples(inputs, optical, calibration, known, f"{len(held)} tiles of the hold-out")
+    found = _unlabelled(InputPlanes(weights.variant), scenes, size)
     if not len(found):
         problem = f"no tile of {size[0]}x{size[1]} to check an engine with"
         remedy = "prepare tiles of that size (kit prepare), or predict with --backend eager"
@@ -62,14 +62,14 @@ def samples(
 
 
 def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_Pixels], ...]:
-    """Radar and optical pixels of some pairs of the hold-out, and of some training pairs."""
+    """Inputs and optical images of some pairs of the hold-out, and of some training pairs."""
     path = work / PAIRS
     pairs = [pair for pair in (read_pairs(path) if path.exists() else ())
              if (pair.height, pair.width) == size]  # fmt: skip
     chosen = _spread(holdout_pairs(pairs)), _spread(train_pairs(pairs, weights.variant.dataset))
     source = open_source(work, [pair for part in chosen for pair in part])
-    target = weights.variant.target
-    return tuple([read_pair(source, pair, target) for pair in part] for part in chosen)
+    planes = InputPlanes(weights.variant)
+    return tuple([read_pair(planes, source, pair) for pair in part] for part in chosen)
 
 
 def _spread(pairs: Sequence[Pair]) -> list[Pair]:
@@ -77,8 +77,10 @@ def _spread(pairs: Sequence[Pair]) -> list[Pair]:
     return [pairs[at * len(pairs) // count] for at in range(count)]
 
 
-def _unlabelled(scenes: Sequence[Scene], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Radar of the first scenes that are readable and have the size."""
+def _unlabelled(
+    planes: InputPlanes, scenes: Sequence[Scene], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Inputs of the first scenes that are readable and have the size."""
     found: list[NDArray[np.float32]] = []
     for scene in scenes[: 4 * TILES]:
         try:
@@ -86,9 +88,11 @@ def _unlabelled(scenes: Sequence[Scene], size: tuple[int, int]) -> NDArray[np.fl
         except InputError:
             continue  # kit.prediction.predict reports it
         if sar.shape[1:] == size:
-            found.append(scale_radar(sar))
-    return _stack(found[:TILES], size)
+            found.append(planes.of(scene.key, sar))
+    return _stack(found[:TILES], planes.variant.input_channels, size)
 
 
-def _stack(tiles: Sequence[NDArray[np.float32]], size: tuple[int, int]) -> NDArray[np.float32]:
-    return np.stack(tiles) if tiles else np.empty((0, 2, *size), np.float32)
+def _stack(
+    tiles: Sequence[NDArray[np.float32]], channels: int, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    return np.stack(tiles) if tiles else np.empty((0, channels, *size), np.float32)

@@ -118,7 +118,9 @@ def build_for(
         )
     find_backend(request.backend, target)
     builder = Builder(weights, size, request, cache, samples, report)
-    return builder.build(request.backend, Spec(request.precision, *size, target)).folder
+    return builder.build(
+        request.backend, Spec(request.precision, *size, target, weights.variant.input_channels)
+    ).folder
 
 
 def candidates(request: Request) -> list[tuple[str, Precision]]:

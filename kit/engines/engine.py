@@ -56,21 +56,22 @@ class Engine:
     ) -> "Engine":
         """The generator as it was trained, which needs no build."""
         measurement = Measurement(eager.plans()[0], 0, REFERENCE)
-        return cls("eager", eager, Spec("float32", *size), Path(), measurement, weights, report)
+        spec = Spec("float32", *size, channels=weights.variant.input_channels)
+        return cls("eager", eager, spec, Path(), measurement, weights, report)
 
     def fits(self, height: int, width: int) -> bool:
         """Whether it accepts tiles of this size."""
         return (height, width) == (self.spec.height, self.spec.width)
 
     def __call__(self, sar: Tensor) -> Tensor:
-        """SAR [batch, 2, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], on the CPU.
+        """Inputs [batch, C, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], on the CPU.
 
         Where the device's memory no longer holds a batch, the batch is run in equal parts.
 
         Raises:
             InputError: the batch has another shape, or the memory does not hold a single tile.
         """
-        shape = (self.batch, 2, self.spec.height, self.spec.width)
+        shape = (self.batch, self.spec.channels, self.spec.height, self.spec.width)
         if sar.shape != shape:
             problem = f"accepts batches of {[*shape]}, not of {[*sar.shape]}"
             raise InputError(f"the engine of {self._weights.variant.name}", problem)

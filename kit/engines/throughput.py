@@ -24,7 +24,7 @@ _LONG = 5  # seconds of a call that need no second measurement
 def fastest_plan(
     load: Callable[[Plan], Forward],
     plans: Sequence[Plan],
-    radar: NDArray[np.float32],
+    inputs: NDArray[np.float32],
     clock: Clock = CLOCK,
 ) -> tuple[Plan, float]:
     """The plan with the highest rate, and that rate in images/s.
@@ -34,7 +34,7 @@ def fastest_plan(
     Args:
         load: makes the function that a plan runs.
         plans: which to measure.
-        radar: tiles [N, 2, H, W] in [0, 1], repeated to fill a batch.
+        inputs: tiles [N, C, H, W] in [0, 1], repeated to fill a batch.
         clock: what is measured with.
 
     Raises:
@@ -42,7 +42,7 @@ def fastest_plan(
     """
     rates: dict[Plan, float] = {}
     for plan in plans:
-        tiles = np.resize(radar, (plan.batch, *radar.shape[1:]))
+        tiles = np.resize(inputs, (plan.batch, *inputs.shape[1:]))
         seconds: list[float] = []
         try:
             run = load(plan)
@@ -56,7 +56,7 @@ def fastest_plan(
     if not rates:
         raise InputError(
             "the device",
-            f"has too little memory for one tile of {radar.shape[2]}x{radar.shape[3]}",
+            f"has too little memory for one tile of {inputs.shape[2]}x{inputs.shape[3]}",
             remedy="end other programs that use it, or predict with --backend eager",
         )
     best = max(rates, key=lambda plan: rates[plan])
@@ -64,19 +64,19 @@ def fastest_plan(
 
 
 def side_by_side(
-    engines: Sequence[tuple[Forward, int]], radar: NDArray[np.float32], clock: Clock = CLOCK
+    engines: Sequence[tuple[Forward, int]], inputs: NDArray[np.float32], clock: Clock = CLOCK
 ) -> list[float]:
     """Images/s of each engine, measured in turns, so that other work on the machine slows all.
 
     Args:
         engines: functions from SAR to RGB, each with the batch that it takes.
-        radar: tiles [N, 2, H, W] in [0, 1], repeated to fill a batch.
+        inputs: tiles [N, C, H, W] in [0, 1], repeated to fill a batch.
         clock: what is measured with.
     """
     seconds: list[list[float]] = [[] for _ in engines]
     for _ in range(1 + _ROUNDS):
         for (run, batch), times in zip(engines, seconds, strict=True):
-            tiles = np.resize(radar, (batch, *radar.shape[1:]))
+            tiles = np.resize(inputs, (batch, *inputs.shape[1:]))
             times.append(_seconds(run, tiles, clock))
     return [batch / min(times[1:]) for (_, batch), times in zip(engines, seconds, strict=True)]
 

@@ -1,8 +1,8 @@
 """The multi-scale patch discriminator, in the form of SPADE or of pix2pixHD.
 
-In: SAR [B, 2, H, W] and RGB [B, 3, H, W], both in [-1, 1], from 3 x 3 pixels on. Out: a list with
-one prediction map per scale, the full resolution first, then the halved one. A cell of a map rates
-a patch 70 pixels wide and is high where the image looks real. Both published forms have this
+In: inputs [B, C, H, W] and RGB [B, 3, H, W], both in [-1, 1], from 3 x 3 pixels on. Out: a list
+with one prediction map per scale, the full resolution first, then the halved one. A cell of a map
+rates a patch 70 pixels wide and is high where the image looks real. Both published forms have this
 topology: 4 x 4 convolutions padded by 2, hence odd sizes (35 and 19 for 256 pixels).
 """
 
@@ -27,12 +27,17 @@ class Discriminator(nn.Module):
             "pix2pixhd", and whatever has no discriminator of its own, has plain ones with bias.
         width: the published ndf: channels of the first map; later ones double it, up to 512.
         rule: of the spectral norms.
+        inputs: channels of what the image was predicted from.
     """
 
-    def __init__(self, kind: Model, width: int = 64, rule: Rule = "published") -> None:
+    def __init__(
+        self, kind: Model, width: int = 64, rule: Rule = "published", inputs: int = 2
+    ) -> None:
         super().__init__()
         self.kind = kind
-        self.scales = nn.ModuleList(_patch_network(kind, width, rule) for _ in range(_SCALES))
+        self.scales = nn.ModuleList(
+            _patch_network(kind, inputs + 3, width, rule) for _ in range(_SCALES)
+        )
         (initialise_spade if kind == "spade" else initialise_pix2pixhd)(self)
 
     def forward(self, sar: Tensor, rgb: Tensor) -> list[Tensor]:
@@ -45,9 +50,9 @@ class Discriminator(nn.Module):
         return maps
 
 
-def _patch_network(kind: Model, width: int, rule: Rule) -> nn.Sequential:
+def _patch_network(kind: Model, channels: int, width: int, rule: Rule) -> nn.Sequential:
     """Five convolutions; their positions 0, 2, 5, 8 and 11 are pix2pixHD's."""
-    layers: list[nn.Module] = [_convolution(2 + 3, width, stride=2), _activation()]
+    layers: list[nn.Module] = [_convolution(channels, width, stride=2), _activation()]
     channels = width
     for stride in (2, 2, 1):
         wider = min(2 * channels, _WIDEST)

@@ -1,6 +1,7 @@
 """pix2pixHD's global generator: four halvings, nine residual blocks, four doublings.
 
-In: SAR [B, 2, H, W] in [-1, 1]. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W from 1 on work.
+In: inputs [B, C, H, W] in [-1, 1], VV and VH first. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W
+from 1 on work.
 After Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs"
 (CVPR 2018), written from the paper. Positions in `model` are the published ones. Every convolution
 keeps its bias, as published, though in all but the last a norm cancels it.
@@ -49,12 +50,15 @@ class GlobalGenerator(nn.Module):
     Args:
         width: the published ngf: channels at full size; at 1/16 there are 16 times as many.
         norm: the class of the norms; batch norms have a gain and a bias, instance norms none.
+        inputs: channels of the input.
     """
 
-    def __init__(self, width: int = 64, norm: type[nn.Module] = InstanceNorm) -> None:
+    def __init__(
+        self, width: int = 64, norm: type[nn.Module] = InstanceNorm, inputs: int = 2
+    ) -> None:
         super().__init__()
         widths = [width * 2**halving for halving in range(_HALVINGS + 1)]
-        layers = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(2, width, 7), norm)]
+        layers = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(inputs, width, 7), norm)]
         for narrow, wide in pairwise(widths):
             layers += _normalised(nn.Conv2d(narrow, wide, 3, stride=2, padding=1), norm)
         layers += [ResidualBlock(widths[-1], norm) for _ in range(_BLOCKS)]
@@ -67,7 +71,7 @@ class GlobalGenerator(nn.Module):
         initialise_pix2pixhd(self)
 
     def forward(self, sar: Tensor) -> Tensor:
-        """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
+        """Inputs [B, C, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
         # A map of one pixel has nothing to reflect.
         features = reflect_to_multiple(sar, 2**_HALVINGS, least=2)
         *layers, convolution, tanh = self.model

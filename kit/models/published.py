@@ -37,6 +37,8 @@ _BATCH_NORM = {
     "spade": ("head_0.norm_0.param_free_norm.running_mean", "sync_batch"),
     "pix2pixhd": ("model.2.weight", "batch"),
 }
+# Channels that a variant can be given; the settings of an import say which.
+_INPUTS = (2, 4)
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
@@ -103,7 +105,7 @@ def settings_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
     SPADE's depth "more" has the weights of "normal", which is returned for both.
 
     Raises:
-        InputError: it is of neither generator, or of other channels than VV and VH in, RGB out.
+        InputError: it is of neither generator, or of channels that no variant has.
     """
     kernels = {name for name, weight in state.items() if weight.dim() == 4}
     model = next((name for name, (*ends, _) in _ENDS.items() if kernels.issuperset(ends)), "")
@@ -113,9 +115,11 @@ def settings_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
         raise InputError(PUBLISHED, problem, remedy=remedy)
     first, last, wider = _ENDS[model]
     inputs, outputs = state[first].shape[1], state[last].shape[0]
-    if (inputs, outputs) != (2, 3):
+    if inputs not in _INPUTS or outputs != 3:
         problem = f"of a {model} generator from {inputs} to {outputs} channels"
-        remedy = "the kit's networks take 2, VV and VH, and give 3, B4, B3 and B2"
+        remedy = (
+            "the kit's networks take 2, VV and VH, or 4 with date=true, and give 3, B4, B3 and B2"
+        )
         raise InputError(PUBLISHED, problem, remedy=remedy)
     name, norm = _BATCH_NORM[model]
     return {

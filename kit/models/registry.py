@@ -1,8 +1,8 @@
 """The networks of a variant: a generator predicts RGB from SAR, a discriminator rates the two.
 
-Every generator maps SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1], at any size. Every
-discriminator takes SAR and RGB and returns a list of maps, one per scale. Their initial weights
-depend on `torch.manual_seed` alone.
+Every generator maps inputs [B, C, H, W] in [-1, 1], C being the variant's `input_channels`, to RGB
+[B, 3, H, W] in [-1, 1], at any size. Every discriminator takes both and returns a list of maps,
+one per scale. Their initial weights depend on `torch.manual_seed` alone.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,8 @@ from kit.variants import Variant
 
 
 def _spade(variant: Variant) -> nn.Module:
-    return SpadeGenerator(variant.width, variant.depth, _norm(variant), variant.spectral_norm)
+    norm, rule = _norm(variant), variant.spectral_norm
+    return SpadeGenerator(variant.width, variant.depth, norm, rule, variant.input_channels)
 
 
 def _pix2pixhd(variant: Variant) -> nn.Module:
@@ -27,7 +28,7 @@ def _pix2pixhd(variant: Variant) -> nn.Module:
         raise InputError(
             variant.name, f"depth is {variant.depth!r}", remedy="it must be normal for pix2pixhd"
         )
-    return GlobalGenerator(variant.width, _norm(variant))
+    return GlobalGenerator(variant.width, _norm(variant), variant.input_channels)
 
 
 MODELS: dict[str, Callable[[Variant], nn.Module]] = {"spade": _spade, "pix2pixhd": _pix2pixhd}
@@ -48,7 +49,8 @@ def build_generator(variant: Variant) -> nn.Module:
 
 def build_discriminator(variant: Variant) -> nn.Module:
     """The untrained discriminator that goes with the generator of `variant`."""
-    return Discriminator(variant.model, variant.discriminator_width, variant.spectral_norm)
+    width, rule = variant.discriminator_width, variant.spectral_norm
+    return Discriminator(variant.model, width, rule, variant.input_channels)
 
 
 def _norm(variant: Variant) -> type[nn.Module]:

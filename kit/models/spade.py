@@ -1,6 +1,7 @@
 """SPADE's generator: an image upsampled from 1/32 of its size, modulated by the SAR in every norm.
 
-In: SAR [B, 2, H, W] in [-1, 1]. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W from 1 on work.
+In: inputs [B, C, H, W] in [-1, 1], VV and VH first. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W
+from 1 on work.
 After Park et al., "Semantic Image Synthesis with Spatially-Adaptive Normalization" (CVPR 2019),
 written from the paper. Modules carry the published names, so that `kit.models.published` has little
 to translate; only the number of input channels differs from the published network.
@@ -28,15 +29,16 @@ _SLOPE = 0.2
 class Spade(nn.Module):
     """Normalises features, then scales and shifts every pixel as convolutions of the SAR say."""
 
-    def __init__(self, channels: int, norm: type[nn.Module]) -> None:
+    def __init__(self, channels: int, norm: type[nn.Module], inputs: int = 2) -> None:
         super().__init__()
         self.param_free_norm = norm(channels, affine=False)
-        self.mlp_shared = nn.Sequential(nn.Conv2d(2, _HIDDEN, 3, padding=1), nn.ReLU(inplace=True))
+        shared = nn.Conv2d(inputs, _HIDDEN, 3, padding=1)
+        self.mlp_shared = nn.Sequential(shared, nn.ReLU(inplace=True))
         self.mlp_gamma = nn.Conv2d(_HIDDEN, channels, 3, padding=1)
         self.mlp_beta = nn.Conv2d(_HIDDEN, channels, 3, padding=1)
 
     def forward(self, features: Tensor, sar: Tensor) -> Tensor:
-        """Features [B, C, h, w] and SAR [B, 2, h, w] to features of the same shape."""
+        """Features [B, C, h, w] and inputs [B, C', h, w] to features of the same shape."""
         hidden = self.mlp_shared(sar)
         # As one convolution, which is faster than two with few outputs each.
         both = (self.mlp_gamma, self.mlp_beta)
@@ -51,22 +53,27 @@ class SpadeBlock(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut, which is learnt where the width changes."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, norm: type[nn.Module], rule: Rule
+        self,
+        channels_in: int,
+        channels_out: int,
+        norm: type[nn.Module],
+        rule: Rule,
+        inputs: int = 2,
     ) -> None:
         super().__init__()
         middle = min(channels_in, channels_out)
         self.conv_0 = spectral_norm(Convolution3x3(channels_in, middle, padding=1), rule)
         self.conv_1 = spectral_norm(Convolution3x3(middle, channels_out, padding=1), rule)
-        self.norm_0 = Spade(channels_in, norm)
-        self.norm_1 = Spade(middle, norm)
+        self.norm_0 = Spade(channels_in, norm, inputs)
+        self.norm_1 = Spade(middle, norm, inputs)
         self.learns_shortcut = channels_in != channels_out
         if self.learns_shortcut:
             shortcut = nn.Conv2d(channels_in, channels_out, 1, bias=False)
             self.conv_s = spectral_norm(shortcut, rule)
-            self.norm_s = Spade(channels_in, norm)
+            self.norm_s = Spade(channels_in, norm, inputs)
 
     def forward(self, features: Tensor, sar: Tensor) -> Tensor:
-        """Features [B, C, h, w] and SAR [B, 2, H, W] to features [B, C', h, w]."""
+        """Features [B, C, h, w] and inputs [B, C', H, W] to features [B, D, h, w]."""
         sar = F.interpolate(sar, size=features.shape[-2:], mode="nearest")
         change: Tensor = self.conv_0(F.leaky_relu(self.norm_0(features, sar), _SLOPE, inplace=True))
         change = self.conv_1(F.leaky_relu(self.norm_1(change, sar), _SLOPE, inplace=True))
@@ -83,6 +90,7 @@ class SpadeGenerator(nn.Module):
         depth: "normal" starts at 1/32 of the image's size, "more" at 1/64, "most" at 1/128.
         norm: the class of the norms that the SAR modulates, a batch norm or an instance norm.
         rule: of the spectral norms; it decides how they train, and nothing in evaluation.
+        inputs: channels of the input.
     """
 
     def __init__(
@@ -91,28 +99,29 @@ class SpadeGenerator(nn.Module):
         depth: Depth = "normal",
         norm: type[nn.Module] = nn.BatchNorm2d,
         rule: Rule = "published",
+        inputs: int = 2,
     ) -> None:
         super().__init__()
         self.depth = depth
         self.shrink = 2 ** _DOUBLINGS[depth]
         self.norms_images = issubclass(norm, nn.InstanceNorm2d)
-        self.fc = nn.Conv2d(2, 16 * width, 3, padding=1)
-        self.head_0 = SpadeBlock(16 * width, 16 * width, norm, rule)
-        self.G_middle_0 = SpadeBlock(16 * width, 16 * width, norm, rule)
-        self.G_middle_1 = SpadeBlock(16 * width, 16 * width, norm, rule)
-        self.up_0 = SpadeBlock(16 * width, 8 * width, norm, rule)
-        self.up_1 = SpadeBlock(8 * width, 4 * width, norm, rule)
-        self.up_2 = SpadeBlock(4 * width, 2 * width, norm, rule)
-        self.up_3 = SpadeBlock(2 * width, width, norm, rule)
+        self.fc = nn.Conv2d(inputs, 16 * width, 3, padding=1)
+        self.head_0 = SpadeBlock(16 * width, 16 * width, norm, rule, inputs)
+        self.G_middle_0 = SpadeBlock(16 * width, 16 * width, norm, rule, inputs)
+        self.G_middle_1 = SpadeBlock(16 * width, 16 * width, norm, rule, inputs)
+        self.up_0 = SpadeBlock(16 * width, 8 * width, norm, rule, inputs)
+        self.up_1 = SpadeBlock(8 * width, 4 * width, norm, rule, inputs)
+        self.up_2 = SpadeBlock(4 * width, 2 * width, norm, rule, inputs)
+        self.up_3 = SpadeBlock(2 * width, width, norm, rule, inputs)
         last = width
         if depth == "most":
             last = max(width // 2, 1)
-            self.up_4 = SpadeBlock(width, last, norm, rule)
+            self.up_4 = SpadeBlock(width, last, norm, rule, inputs)
         self.conv_img = nn.Conv2d(last, 3, 3, padding=1)
         initialise_spade(self)
 
     def forward(self, sar: Tensor) -> Tensor:
-        """SAR [B, 2, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
+        """Inputs [B, C, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
         height, width = sar.shape[-2:]
         sar = reflect_to_multiple(sar, self.shrink, self._least_cells(sar))
         start = (sar.shape[-2] // self.shrink, sar.shape[-1] // self.shrink)

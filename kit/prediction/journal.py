@@ -30,17 +30,21 @@ class Journal:
         """Record an engine that is about to predict."""
         self._append({"engine": description})
 
-    def add_scene(self, scene: SceneKey, nodata: float, input: str, output: str) -> None:
+    def add_scene(
+        self, scene: SceneKey, nodata: float, radar: str, input: str, output: str
+    ) -> None:
         """Record a scene that is predicted.
 
         Args:
             scene: which.
             nodata: the share of its pixels without data.
-            input: the digest of what the network was given.
+            radar: the digest of its VV and VH.
+            input: the digest of all that the network was given.
             output: the digest of the prediction.
         """
         line = {"scene": str(scene), "nodata": nodata}
-        self._append(line | {"input_sha256": input, "sha256": output})
+        digests = {"radar_sha256": radar} if radar != input else {}
+        self._append(line | digests | {"input_sha256": input, "sha256": output})
 
     def add_rejection(self, scene: SceneKey, rejection: Rejection) -> None:
         """Record a scene that is left out."""

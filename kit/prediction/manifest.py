@@ -4,6 +4,7 @@ In: the folder of a member's predictions. Out: its manifest, and the other way r
 name: a file that is missing, damaged or no such manifest.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from kit.seal import read_record, write_record
 
 _NAME = "manifest.json"
 _FORMAT = 2
-SCENE_VALUES = ("nodata", "input_sha256", "sha256")
+SCENE_VALUES = ("nodata", "radar_sha256", "input_sha256", "sha256")
 """What is known of a scene once it is predicted: the share of its pixels without data, and the
-digests of what the network was given and of the prediction."""
+digests of its radar, of all that the network was given, and of the prediction. Where these are one,
+the digest of the radar is left out."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,12 @@ class Manifest:
     the digests are missing where an older kit predicted."""
     trained_on: list[str] | None
     """Those of the scenes whose ground was trained on; None if the run does not say."""
+
+
+def radar_digest(scene: Mapping[str, Any]) -> str | None:
+    """The digest of the radar of a scene, by its entry; None where an older kit predicted it."""
+    found = scene.get("radar_sha256", scene.get("input_sha256"))
+    return None if found is None else str(found)
 
 
 def manifest_path(folder: Path) -> Path:

@@ -20,12 +20,13 @@ from kit.errors import BusyError, CheckError, InputError
 from kit.files import make_folder, naming
 from kit.half_written import sweep
 from kit.image_file import image_path, image_paths, read_image
+from kit.inputs.planes import InputPlanes
 from kit.lookahead import map_ahead
 from kit.models.infer import infer_batches
 from kit.prediction.journal import Journal
 from kit.prediction.manifest import Manifest, manifest_path, read_manifest, write_manifest
 from kit.prediction.next_set import next_folder, share, would_lose
-from kit.prediction.pipeline import Reading, Writer
+from kit.prediction.pipeline import Input, Reading, Writer
 from kit.prediction.replaced import forget_replaced
 from kit.progress import Report
 from kit.replacement import replace_folder
@@ -55,6 +56,7 @@ class MemberJob:
         report: takes a line about the engines.
 
     Attributes:
+        planes: make what its network is given.
         engine: predicts the tiles of its size; others are predicted eagerly.
         todo: the scenes that this process has still to predict.
         at: the folder that is written to: `folder`, or the one that takes its place.
@@ -65,6 +67,7 @@ class MemberJob:
     ) -> None:
         self.folder = folder
         self.weights = weights
+        self.planes = InputPlanes(weights.variant)
         self.engine: Engine | None = None
         self.todo: set[SceneKey] = set()
         self._rank = rank
@@ -72,10 +75,10 @@ class MemberJob:
         self._report = report
         self._recorded: set[tuple[str, Spec, Plan]] = set()
         self._intact: frozenset[SceneKey] = frozenset()
-        self._waiting: list[Reading] = []
+        self._waiting: list[tuple[Reading, Input]] = []
         # Tiles of a rare size are not worth building an engine.
         self._eager: Engine | None = None
-        self._waiting_eager: list[Reading] = []
+        self._waiting_eager: list[tuple[Reading, Input]] = []
 
     def claim(
         self,
@@ -189,8 +192,14 @@ class MemberJob:
         """The folder's manifest."""
         return read_manifest(self.at, _REMEDY)
 
-    def add(self, reading: Reading, writer: Writer) -> int:
-        """Predict a scene, or keep it until a batch is full; returns how many were predicted."""
+    def add(self, reading: Reading, given: Input, writer: Writer) -> int:
+        """Predict a scene, or keep it until a batch is full; returns how many were predicted.
+
+        Args:
+            reading: of the scene.
+            given: what this job's `planes` made of it.
+            writer: writes its image.
+        """
         if reading.scene.key not in self.todo:
             return 0
         self.todo.discard(reading.scene.key)
@@ -203,7 +212,7 @@ class MemberJob:
                 done = self._predict(self._waiting_eager, self._eager, writer)
                 self._eager = Engine.eager(self.weights, (height, width), self._report)
             engine, waiting = self._eager, self._waiting_eager
-        waiting.append(reading)
+        waiting.append((reading, given))
         if len(waiting) < engine.batch:
             return done
         return done + self._predict(waiting, engine, writer)
@@ -299,12 +308,14 @@ class MemberJob:
             remedy = "give --overwrite, or another folder with --predictions"
             raise BusyError(f"{self.folder}: {problem}\n  {remedy}")
 
-    def _predict(self, waiting: list[Reading], engine: Engine | None, writer: Writer) -> int:
+    def _predict(
+        self, waiting: list[tuple[Reading, Input]], engine: Engine | None, writer: Writer
+    ) -> int:
         batch = waiting.copy()
         waiting.clear()
         if not (batch and engine):
             return 0
-        rgb = infer_batches(engine, np.stack([reading.radar for reading in batch]), engine.batch)
+        rgb = infer_batches(engine, np.stack([given.planes for _, given in batch]), engine.batch)
         if not np.isfinite(rgb).all():
             raise CheckError(
                 f"{self.folder}: the generator's output is not finite\n"
@@ -315,9 +326,9 @@ class MemberJob:
         if what not in self._recorded:
             self._journal.add_engine(engine.describe())
             self._recorded.add(what)
-        for reading, image in zip(batch, rgb, strict=True):
-            key = reading.scene.key
-            record = partial(self._journal.add_scene, key, reading.nodata, reading.sha256)
+        for (reading, given), image in zip(batch, rgb, strict=True):
+            key, digests = reading.scene.key, (reading.sha256, given.sha256)
+            record = partial(self._journal.add_scene, key, reading.nodata, *digests)
             writer.put(image_path(self.at, key), image, record)
         return len(batch)
 

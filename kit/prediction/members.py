@@ -17,7 +17,7 @@ from kit.averaging import Averaging, average
 from kit.errors import InputError, no_such
 from kit.image_file import image_path, read_image
 from kit.prediction.last import read_last
-from kit.prediction.manifest import manifest_path, predicted, read_manifest
+from kit.prediction.manifest import manifest_path, predicted, radar_digest, read_manifest
 from kit.variants import ENSEMBLES, VARIANTS, ensemble_members
 
 
@@ -197,7 +197,9 @@ def _of_other_tiles(first: Member, second: Member) -> list[str]:
     found = []
     for scene, entry in first.scenes.items():
         other = second.scenes.get(scene, entry)
-        key = "input_sha256" if "input_sha256" in entry.keys() & other.keys() else "tiles"
-        if entry.get(key) != other.get(key):
+        digests: tuple[Any, Any] = radar_digest(entry), radar_digest(other)
+        if None in digests:
+            digests = entry.get("tiles"), other.get("tiles")
+        if digests[0] != digests[1]:
             found.append(scene)
     return found

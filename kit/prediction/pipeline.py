@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.files import array_sha256, write_bytes
 from kit.image_file import digest, encode_image
+from kit.inputs.planes import InputPlanes
 from kit.lookahead import map_ahead
 from kit.scaling import quantize, radar_nodata, scale_radar
 from kit.tiles.reader import read_scene
@@ -37,7 +38,8 @@ class Reading:
     """A scene's radar [2, H, W] in [0, 1], and `nodata`, the share of its pixels without data.
 
     `sha256` is a digest of the radar: whatever changes in the tiles and reaches the network.
-    `values` are its counts [7] by `kit.tiles.values`.
+    `values` are its counts [7] by `kit.tiles.values`. `inputs` are what the networks are given, one
+    for each of the `InputPlanes` that were asked for.
     """
 
     scene: Scene
@@ -45,10 +47,19 @@ class Reading:
     nodata: float
     sha256: str
     values: NDArray[np.int64]
+    inputs: tuple["Input", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What one network is given of a scene, planes [C, H, W] in [0, 1], and their digest."""
+
+    planes: NDArray[np.float32]
+    sha256: str
 
 
 def readings(
-    scenes: Sequence[Scene], ahead: int = AHEAD
+    scenes: Sequence[Scene], ahead: int = AHEAD, planes: Sequence[InputPlanes] = ()
 ) -> Generator[tuple[Scene, Reading | InputError], None, None]:
     """Each scene, in order, with its reading or the error that reading it raised.
 
@@ -57,10 +68,11 @@ def readings(
     Args:
         scenes: which to read.
         ahead: how many are read before they are asked for.
+        planes: of each network that predicts them.
     """
 
     def read(scene: Scene) -> tuple[Scene, Reading | InputError]:
-        return scene, read_radar(scene)
+        return scene, read_radar(scene, planes)
 
     return map_ahead(read, scenes, threads=_READERS, depth=ahead, name="read")
 
@@ -100,8 +112,8 @@ class Writer(AbstractContextManager["Writer"]):
                 future.result()
 
 
-def read_radar(scene: Scene) -> Reading | InputError:
-    """The reading of a scene, or the error that reading it raised."""
+def read_radar(scene: Scene, planes: Sequence[InputPlanes] = ()) -> Reading | InputError:
+    """The reading of a scene for these planes, or the error that reading it raised."""
     try:
         sar = read_scene("Sentinel1", scene.files)
     except InputError as error:
@@ -109,7 +121,15 @@ def read_radar(scene: Scene) -> Reading | InputError:
     nodata = radar_nodata(sar)
     radar = scale_radar(sar, nodata)
     values = count_values("Sentinel1", sar[None])[0]
-    return Reading(scene, radar, float(nodata.mean()), array_sha256(radar), values)
+    alone = Input(radar, array_sha256(radar))
+    inputs = tuple(
+        alone if each.is_radar_alone else _input(each.of(scene.key, sar, nodata)) for each in planes
+    )
+    return Reading(scene, radar, float(nodata.mean()), alone.sha256, values, inputs)
+
+
+def _input(planes: NDArray[np.float32]) -> Input:
+    return Input(planes, array_sha256(planes))
 
 
 def _write(path: Path, rgb: NDArray[np.float32], before: Callable[[str], object]) -> None:

@@ -208,15 +208,16 @@ def _infer(
     done = 0
     # While a batch is predicted, the next is read and the one before is written.
     ahead = max([AHEAD, *(2 * job.engine.batch for job in jobs if job.engine)])
-    with Writer(ahead) as writer, closing(readings(todo, ahead)) as found_scenes:
+    planes = [job.planes for job in jobs]
+    with Writer(ahead) as writer, closing(readings(todo, ahead, planes)) as found_scenes:
         for scene, found in found_scenes:
             if not isinstance(found, InputError):
                 watch.add(found.values)
-            for job in jobs:
+            for number, job in enumerate(jobs):
                 if isinstance(found, InputError):
                     job.reject(scene, scene.unreadable(found.brief))
                 else:
-                    done += job.add(found, writer)
+                    done += job.add(found, found.inputs[number], writer)
             if advance:
                 advance(done, total)
         for job in jobs:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from kit.errors import InputError
-from kit.prediction.manifest import Manifest
+from kit.prediction.manifest import Manifest, radar_digest
 from kit.prediction.pipeline import read_radar
 from kit.tiles.names import SceneKey
 from kit.tiles.scenes import Scene
@@ -27,5 +27,5 @@ def forget_replaced(
             continue
         reading = read_radar(scene)
         # What cannot be read any more is no other scene: the prediction is of what could be.
-        if not isinstance(reading, InputError) and reading.sha256 != entry["input_sha256"]:
+        if not isinstance(reading, InputError) and reading.sha256 != radar_digest(entry):
             entry["tiles"] = None

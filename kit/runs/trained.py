@@ -1,9 +1,12 @@
 """A trained run as a function: radar in dB -> an optical image.
 
-In: the folder of a run, and VV and VH as arrays. Out: B4, B3, B2 in [0, 1]. Refused by name: a run
-without weights, arrays of another shape.
+In: the folder of a run, and VV and VH as arrays, with their dates where the variant was trained
+with them. Out: B4, B3, B2 in [0, 1]. Refused by name: a run without weights, arrays of another
+shape, dates that are missing.
 """
 
+import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from kit.device import place
 from kit.errors import InputError
 from kit.files import AnyPath
+from kit.inputs.planes import season_planes
 from kit.models.infer import infer
 from kit.runs.weights import Weights, load_run
 from kit.scaling import scale_radar
 from kit.variants import Variant
 
 _BATCH = 8
+
+Dates = str | datetime.date | Sequence[str | datetime.date]
+"""Dates of radar scenes, such as "2020-07-14" or a `datetime.date`; one, or one for each scene."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,13 @@ class Trained:
         """What was trained."""
         return self.weights.variant
 
-    def predict(self, radar: ArrayLike) -> NDArray[np.float32]:
+    def predict(self, radar: ArrayLike, *, dates: Dates | None = None) -> NDArray[np.float32]:
         """Predict the optical image of a radar scene, or of several.
 
         Args:
             radar: sigma nought in dB, [2, H, W] as VV and VH, or [N, 2, H, W]; of any size. NaN,
                 infinite and 0 are nodata, and are taken for the lowest backscatter.
+            dates: of each scene, or one for all; needed where the variant has `date`.
 
         Returns:
             [3, H, W] or [N, 3, H, W] as B4, B3, B2 in [0, 1]: reflectance over 0 to 0.3 (DN 0 to
@@ -45,7 +53,7 @@ class Trained:
             where it is "minmax".
 
         Raises:
-            InputError: an array of another shape.
+            InputError: an array of another shape, or dates that are missing, too many or none.
         """
         scenes = np.asarray(radar, dtype=np.float32)
         single = scenes.ndim == 3
@@ -56,11 +64,31 @@ class Trained:
                 f"has the shape {np.shape(radar)}",
                 remedy="give VV and VH in dB as [2, H, W] or [N, 2, H, W]",
             )
-        scaled = np.stack([scale_radar(scene) for scene in scenes])
+        inputs = np.stack([scale_radar(scene) for scene in scenes])
+        if self.variant.date:
+            size = scenes.shape[2], scenes.shape[3]
+            seasons = [season_planes(each, size) for each in self._dates(dates, len(scenes))]
+            inputs = np.concatenate([inputs, np.stack(seasons)], axis=1)
         generator = place(self.weights.generator)
-        parts = [infer(generator, scaled[at : at + _BATCH]) for at in range(0, len(scaled), _BATCH)]
+        parts = [infer(generator, inputs[at : at + _BATCH]) for at in range(0, len(inputs), _BATCH)]
         images: NDArray[np.float32] = np.concatenate(parts)
         return images[0] if single else images
+
+    def _dates(self, dates: Dates | None, scenes: int) -> list[datetime.date]:
+        """One date for each scene."""
+        remedy = "give a date for each scene, such as dates=['2020-07-14'], or one for all"
+        if dates is None:
+            problem = f"are missing: {self.variant.name} was trained with the date of the radar"
+            raise InputError("dates", problem, remedy=remedy)
+        given = [dates] if isinstance(dates, str | datetime.date) else list(dates)
+        try:
+            found = [datetime.date.fromisoformat(str(each)[:10]) for each in given]
+        except ValueError as error:
+            raise InputError("dates", f"are no dates ({error})", remedy=remedy) from None
+        if len(found) not in (1, scenes):
+            problem = f"are {len(found)}, for {scenes} scenes"
+            raise InputError("dates", problem, remedy=remedy)
+        return found * scenes if len(found) == 1 else found
 
 
 def load(folder: AnyPath) -> Trained:

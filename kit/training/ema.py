@@ -55,7 +55,7 @@ class MovingAverage:
 
 
 @torch.no_grad()
-def recalibrate(generator: nn.Module, radars: Iterable[Tensor]) -> None:
+def recalibrate(generator: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Replace the running statistics of batch norms by their mean over some training batches.
 
     The running statistics of training are of earlier weights, and averaged weights have none. The
@@ -63,7 +63,7 @@ def recalibrate(generator: nn.Module, radars: Iterable[Tensor]) -> None:
 
     Args:
         generator: on the device.
-        radars: batches [B, 2, H, W] in [-1, 1], of which the first 16 are used.
+        inputs: batches [B, C, H, W] in [-1, 1], of which the first 16 are used.
     """
     generator.eval()
     norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -74,8 +74,8 @@ def recalibrate(generator: nn.Module, radars: Iterable[Tensor]) -> None:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    for radar in itertools.islice(radars, RECALIBRATION_BATCHES):
-        generator(place(radar))
+    for batch in itertools.islice(inputs, RECALIBRATION_BATCHES):
+        generator(place(batch))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     generator.eval()

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from kit.errors import BusyError, InputError
 from kit.files import RUNS, WORK, AnyPath
+from kit.inputs.dataset import mean_color
 from kit.lock import lock
 from kit.models.published import PUBLISHED, import_reference_weights, settings_of
 from kit.models.registry import build_generator
-from kit.pairs.dataset import mean_color
 from kit.pairs.open_source import open_source
 from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.runs.folder import BEST

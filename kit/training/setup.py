@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.distributed import ProcessGroup
-from kit.pairs.dataset import PairDataset, steps_per_epoch
+from kit.inputs.dataset import PairDataset, steps_per_epoch
 from kit.pairs.table import Pair
 from kit.variants import Variant
 

@@ -20,8 +20,9 @@ from kit.distributed import ProcessGroup, process_group, restarted
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
+from kit.inputs.dataset import PairDataset
+from kit.inputs.planes import InputPlanes
 from kit.lock import lock
-from kit.pairs.dataset import PairDataset
 from kit.pairs.open_source import open_source
 from kit.pairs.source import WORKERS
 from kit.pairs.summary import SUMMARY
@@ -115,13 +116,7 @@ def train(
         group.on_main(claim)
         variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)
-        dataset = PairDataset(
-            source,
-            chosen,
-            crop=_crop(variant, chosen),
-            target=variant.target,
-            seed=variant.seed,
-        )
+        dataset = PairDataset(InputPlanes(variant), source, chosen, crop=_crop(variant, chosen))
         setup = RunSetup(variant, dataset, holdout, folder, group)
         state = group.on_all(lambda: _new_state(variant))
         group.on_all(lambda: _check_cells(setup, state.generator))

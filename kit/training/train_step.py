@@ -18,8 +18,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm, parametrize
 
 from kit.device import multiplies_bfloat16, pick, place
 from kit.distributed import ProcessGroup
+from kit.inputs.dataset import Sample
 from kit.models.rewrites.spectral_norm import normed
-from kit.pairs.dataset import Sample
 from kit.training.adam import Adam
 from kit.training.losses import discriminator_loss, generator_loss, l1
 from kit.training.state import State
@@ -94,7 +94,7 @@ class TrainStep:
 
         No training should continue with the networks afterwards.
         """
-        fits, too_many = 0, len(sample.radar) // self.variant.accumulate
+        fits, too_many = 0, len(sample.inputs) // self.variant.accumulate
         while too_many - fits > 1:
             count = (fits + too_many) // 2
             if self._fits(Sample(*(tensor[:count] for tensor in sample))):
@@ -125,12 +125,12 @@ class TrainStep:
         """The generator's images, and its losses: L1 and, with a discriminator, GAN."""
         discriminator = self.state.discriminator
         with self._forward(self.state.generator):
-            fake: Tensor = self._generator(part.radar)
+            fake: Tensor = self._generator(part.inputs)
         losses = [l1(fake.to(part.target.dtype), part.target, part.mask) * share]
         if discriminator:
             discriminator.requires_grad_(False)
             with self._forward(discriminator):
-                maps = _to_precision_of(part.target, discriminator(part.radar, fake))
+                maps = _to_precision_of(part.target, discriminator(part.inputs, fake))
             losses.append(generator_loss(self.variant.model, maps) / parts)
         return fake, torch.stack(losses)
 
@@ -148,7 +148,7 @@ class TrainStep:
             if self.variant.model == "spade":
                 # SPADE's authors use the images of the generator after its own step.
                 with torch.no_grad(), self._forward(self.state.generator):
-                    fake = self._local(part.radar)
+                    fake = self._local(part.inputs)
             with self._synchronise_last(self._discriminator, number == len(parts)):
                 loss = self._discriminator_loss(self._discriminator, part, fake) / len(parts)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -157,9 +157,9 @@ class TrainStep:
 
     def _discriminator_loss(self, discriminator: nn.Module, part: Sample, fake: Tensor) -> Tensor:
         assert self.state.discriminator is not None
-        radar = torch.cat([part.radar, part.radar])
+        inputs = torch.cat([part.inputs, part.inputs])
         with self._forward(self.state.discriminator):
-            both = discriminator(radar, torch.cat([fake.to(part.target.dtype), part.target]))
+            both = discriminator(inputs, torch.cat([fake.to(part.target.dtype), part.target]))
         fakes, reals = zip(
             *(scale.chunk(2) for scale in _to_precision_of(part.target, both)), strict=True
         )

@@ -12,7 +12,7 @@ import torch
 from kit.device import pick
 from kit.distributed import PeerError
 from kit.errors import CheckError, InputError
-from kit.pairs.dataset import Sample, batches, epoch_order
+from kit.inputs.dataset import Sample, batches, epoch_order
 from kit.pairs.source import WORKERS
 from kit.runs import earlier
 from kit.runs.folder import CHECKPOINTS, sync_records
@@ -75,7 +75,7 @@ class Trainer:
                     # A single training step.
                     losses = self._train_step(sample)
                     state.batch, state.step = state.batch + 1, state.step + 1
-                    self.log.step(losses, len(sample.radar) * group.world_size)
+                    self.log.step(losses, len(sample.inputs) * group.world_size)
 
                     # Once in a while, and on a signal: save a checkpoint.
                     stop, due = self._stop_or_due()
@@ -178,7 +178,7 @@ class Trainer:
         )
 
     def _out_of_memory(self, sample: Sample) -> InputError:
-        pairs, group = len(sample.radar), self.setup.group
+        pairs, group = len(sample.inputs), self.setup.group
         # With several ranks the others wait in a step that this one will never finish.
         fits = self.train_step.largest(sample) if group.world_size == 1 else 0
         remedy = "compute the batch in parts, --set accumulate=2 or more, or reduce the crop"

@@ -15,9 +15,10 @@ from torch import nn
 from kit.device import place
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
+from kit.inputs.dataset import mean_color
+from kit.inputs.planes import InputPlanes, read_optical, read_pair
 from kit.metrics import Scores, errors, scores, summarise
 from kit.models.infer import infer
-from kit.pairs.dataset import mean_color, read_pair
 from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
@@ -77,14 +78,14 @@ def validate(
     trained = train_pairs(pairs, 1)
     source = open_source(work, (*trained, *held))
     color = np.array(mean_color(source, trained, "reflectance"), dtype=np.float32)
-    truths = (read_pair(source, pair, "reflectance")[1] for pair in held)
+    truths = (read_optical(source, pair, "reflectance") for pair in held)
     baseline = scores(
         (np.broadcast_to(color[:, None, None], truth.shape), truth) for truth in truths
     )
     rows = [Row("mean colour", "reflectance", baseline, None)]
     for done, name in enumerate(names, start=1):
         weights = load_run(runs, name)
-        result = evaluate(weights.generator, source, held, weights.variant.target)
+        result = evaluate(weights.generator, InputPlanes(weights.variant), source, held)
         warning = _warning(runs / name, pairs)
         rows.append(Row(name, weights.variant.target, result, PAPER.get(name), warning))
         if advance:
@@ -119,10 +120,12 @@ def _warning(folder: Path, pairs: Sequence[Pair]) -> str:
     return "was trained on another table of pairs, and may have seen this hold-out"
 
 
-def evaluate(generator: nn.Module, source: Source, pairs: Sequence[Pair], target: str) -> Scores:
+def evaluate(
+    generator: nn.Module, planes: InputPlanes, source: Source, pairs: Sequence[Pair]
+) -> Scores:
     """The scores in [0, 1] of a generator over `pairs`."""
     generator = place(generator)
-    found = [batch_errors(generator, source, batch, target) for batch in batches_of_a_size(pairs)]
+    found = [batch_errors(generator, planes, source, batch) for batch in batches_of_a_size(pairs)]
     return summarise([each for batch in found for each in batch])
 
 
@@ -134,9 +137,9 @@ def batches_of_a_size(pairs: Sequence[Pair]) -> list[list[Pair]]:
 
 
 def batch_errors(
-    generator: nn.Module, source: Source, batch: Sequence[Pair], target: str
+    generator: nn.Module, planes: InputPlanes, source: Source, batch: Sequence[Pair]
 ) -> list[dict[str, float]]:
     """The errors in [0, 1] of each pair of a batch; the generator is on the device."""
-    arrays = [read_pair(source, pair, target) for pair in batch]
-    predicted = infer(generator, np.stack([radar for radar, _ in arrays]))
+    arrays = [read_pair(planes, source, pair) for pair in batch]
+    predicted = infer(generator, np.stack([inputs for inputs, _ in arrays]))
     return [errors(image, truth) for image, (_, truth) in zip(predicted, arrays, strict=True)]

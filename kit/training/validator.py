@@ -17,9 +17,10 @@ from torch import nn
 from kit.device import pick
 from kit.errors import CheckError, InputError
 from kit.figures.grid import write_grid
+from kit.inputs.dataset import batches, mean_color
+from kit.inputs.planes import read_pair
 from kit.metrics import Scores, image_measures, mae, summarise
 from kit.models.infer import infer
-from kit.pairs.dataset import batches, mean_color, read_pair
 from kit.progress import Report
 from kit.runs.folder import BEST, CHECKPOINTS, LAST, SAMPLES
 from kit.runs.weights import read_weights, save_weights
@@ -55,6 +56,7 @@ class Validator:
         self.variant = setup.variant
         self.folder = setup.folder
         self.group = setup.group
+        self._planes = setup.dataset.planes
         self._source = setup.dataset.source
 
     def validate(self, state: State, signals: list[int]) -> dict[str, Any]:
@@ -135,7 +137,7 @@ class Validator:
         candidates = []
         for name, generator in generators.items():
             samples = self._until(signals, batches(self.setup.dataset, epoch=0, batch=size))
-            recalibrate(generator, (sample.radar for sample in samples))
+            recalibrate(generator, (sample.inputs for sample in samples))
             scores = self._scores(generator, signals)
             if not math.isfinite(scores.mae):
                 raise CheckError(
@@ -155,7 +157,7 @@ class Validator:
         rank, size = self.group.rank, self.group.world_size
         every = batches_of_a_size(self.setup.scored)
         todo = (
-            batch_errors(generator, self._source, batch, self.variant.target)
+            batch_errors(generator, self._planes, self._source, batch)
             for batch in every[rank::size]
         )
         rounds = self._until(signals, range(0, len(every), size))
@@ -203,9 +205,9 @@ class Validator:
         chosen = (self.setup.holdout or tuple(self.setup.dataset.pairs))[:_SAMPLED]
         rows, labels = [], []
         for pair in chosen:
-            radar, optical = read_pair(self._source, pair, self.variant.target)
-            predicted = infer(generator, radar[None])[0]
-            rows.append([*radar, predicted, optical])
+            inputs, optical = read_pair(self._planes, self._source, pair)
+            predicted = infer(generator, inputs[None])[0]
+            rows.append([*inputs[:2], predicted, optical])
             labels.append(f"{pair.optical}\nMAE {mae(predicted, optical):.4f}")
         path = self.folder / SAMPLES / f"epoch-{epoch:04d}.png"
         columns = ["VV", "VH", f"{self.variant.name}, epoch {epoch}", "truth"]

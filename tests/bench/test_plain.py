@@ -5,8 +5,8 @@ import torch
 from plain import Plain
 
 from kit.distributed import ProcessGroup
+from kit.inputs.dataset import Sample
 from kit.models.registry import build_discriminator, build_generator
-from kit.pairs.dataset import Sample
 from kit.training.losses import generator_loss, l1
 from kit.training.state import State
 from kit.training.train_step import TrainStep

@@ -24,20 +24,20 @@ def test_the_hold_out_is_compared_on_and_the_training_pairs_calibrate(weights: W
     pairs = read_pairs(Path("work/pairs.parquet"))
     held, trained = holdout_pairs(pairs), train_pairs(pairs, 1)
     found = samples(Path("work"), weights, (32, 32))
-    assert found.radar.shape == (len(held), 2, 32, 32) and found.optical is not None
+    assert found.inputs.shape == (len(held), 2, 32, 32) and found.optical is not None
     assert found.optical.shape == (len(held), 3, 32, 32)
     assert found.calibration.shape == (min(len(trained), module.TILES), 2, 32, 32)
     assert found.source == f"{len(held)} tiles of the hold-out"
     assert found.known_mae == weights.facts["holdout_mae"]
-    for tiles in (found.radar, found.optical, found.calibration):
+    for tiles in (found.inputs, found.optical, found.calibration):
         assert 0 <= tiles.min() < tiles.max() <= 1
 
 
 def test_many_pairs_are_spread_over(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TILES", 2)
     found = samples(Path("work"), weights, (32, 32))
-    assert len(found.radar) == len(found.calibration) == 2
-    assert not np.array_equal(found.radar[0], found.radar[1])
+    assert len(found.inputs) == len(found.calibration) == 2
+    assert not np.array_equal(found.inputs[0], found.inputs[1])
 
 
 def test_without_pairs_of_the_size_the_scenes_take_their_place(weights: Weights) -> None:
@@ -47,10 +47,10 @@ def test_without_pairs_of_the_size_the_scenes_take_their_place(weights: Weights)
     assert first_size(scene.files[0] for scene in scenes) == (48, 48)
     found = samples(Path("work"), weights, (48, 48), scenes)
     assert found.optical is None and found.source == "1 tiles of the input"
-    np.testing.assert_array_equal(found.radar, found.calibration)
+    np.testing.assert_array_equal(found.inputs, found.calibration)
     with pytest.raises(InputError, match="no tile of 64x64"):
         samples(Path("work"), weights, (64, 64), scenes)
-    assert len(samples(Path("nowhere"), weights, (32, 32), scenes).radar) == 1
+    assert len(samples(Path("nowhere"), weights, (32, 32), scenes).inputs) == 1
 
 
 def test_a_hold_out_that_is_gone_is_named_where_scenes_take_its_place(
@@ -64,7 +64,7 @@ def test_a_hold_out_that_is_gone_is_named_where_scenes_take_its_place(
         samples(Path("work"), weights, (32, 32))
     scenes = catalog(Path("test").resolve()).of("Sentinel1")
     found = samples(Path("work"), weights, (32, 32), scenes)
-    assert "pairs cannot be read: a.tiff: no such file" in found.source and len(found.radar) == 2
+    assert "pairs cannot be read: a.tiff: no such file" in found.source and len(found.inputs) == 2
 
 
 def test_no_scene_has_no_size() -> None:

@@ -285,10 +285,10 @@ def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, bac
     backends["fast"].errors = {"int8": 0.002, "float32": 0.0}
     weights = read_run(Path("runs"), "p2phd1")
     found = samples(Path("work"), weights, SIZE)
-    bare = type(found)(found.radar, None, found.calibration, 0.05, "given")
+    bare = type(found)(found.inputs, None, found.calibration, 0.05, "given")
     with pytest.raises(CheckError, match=r"at most 1\.\d\d %|at most 2\.00 %"):
         pick(Request("fast", "int8"), samples=lambda: bare)
-    unknown = type(found)(found.radar, None, found.calibration, None, "given")
+    unknown = type(found)(found.inputs, None, found.calibration, None, "given")
     with pytest.raises(CheckError, match="without truth or a known MAE"):
         pick(Request("slow", "float32"), samples=lambda: unknown)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from kit.pairs.dataset import Sample
+from kit.inputs.dataset import Sample
 
 
 def random_sample(seed: int) -> Sample:

@@ -67,7 +67,7 @@ def test_scenes_come_in_order_as_a_network_sees_them(scenes: list[Scene]) -> Non
 def test_order_does_not_depend_on_who_is_faster(
     scenes: list[Scene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def uneven(scene: Scene) -> InputError:
+    def uneven(scene: Scene, planes: object) -> InputError:
         time.sleep(0.02 if scenes.index(scene) % 3 == 0 else 0)
         return InputError(str(scene.key))
 
@@ -81,7 +81,7 @@ def test_a_slow_consumer_stops_the_reading(
 ) -> None:
     read = 0
 
-    def counted(scene: Scene) -> InputError:
+    def counted(scene: Scene, planes: object) -> InputError:
         nonlocal read
         read += 1
         return InputError(str(scene.key))

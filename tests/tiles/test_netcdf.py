@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.pairs.dataset import PairDataset, batches
+from kit.inputs.dataset import PairDataset, batches
 from kit.pairs.prepare import prepare
 from kit.pairs.table import fingerprint, read_pairs
 from kit.pairs.tile_source import TileSource
@@ -38,6 +38,7 @@ from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.netcdf import Plane, file_of, parse_file, read_places
 from kit.tiles.netcdf_file import NcFile
 from kit.tiles.reader import Reader
+from tests.helpers.inputs import planes
 from tests.helpers.tiles import SHARED, optical, radar
 from tests.helpers.tiles import key as place
 
@@ -712,10 +713,10 @@ def test_from_files_to_batches_and_predictions(trained: Path) -> None:
         prepare(trained / form, trained / form / "work", rule=CloudRule(), holdout=0)
         pairs = read_pairs(trained / form / "work" / "pairs.parquet")
         assert len(pairs) == 2
-        samples = PairDataset(TileSource(), pairs, crop=32, target="reflectance", seed=0)
+        samples = PairDataset(planes(), TileSource(), pairs, crop=32)
         read = [*batches(samples, epoch=0, batch=1, workers=2)]
         again = [*batches(samples, epoch=0, batch=1)]
-        assert all(a.radar.equal(b.radar) for a, b in zip(read, again, strict=True))
+        assert all(a.inputs.equal(b.inputs) for a, b in zip(read, again, strict=True))
         predictions = trained / form / "predictions"
         run = predict("spade2", trained / form, runs=Path("runs"), predictions=predictions)
         assert (run.scenes, run.done) == (2, 2)

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from kit.inputs.dataset import PairDataset, batches
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
-from kit.pairs.dataset import PairDataset, batches
 from kit.pairs.table import read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
 from kit.training.ema import MovingAverage, recalibrate
+from tests.helpers.inputs import planes
 from tests.helpers.variants import tiny
 
 
@@ -55,10 +56,10 @@ def test_the_average_is_of_folded_weights() -> None:
 
 def test_running_statistics_are_those_of_training_batches(trained: Path) -> None:
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
-    data = PairDataset(TileSource(), pairs, crop=32, target="reflectance", seed=0)
+    data = PairDataset(planes(), TileSource(), pairs, crop=32)
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(2, affine=False)
-    radars = [sample.radar for sample in batches(data, epoch=0, batch=4)]
+    radars = [sample.inputs for sample in batches(data, epoch=0, batch=4)]
     recalibrate(nn.Sequential(norm), radars)
     # The mean over batches of what a batch norm sees: of one size, so of all their pixels.
     torch.testing.assert_close(

@@ -10,7 +10,7 @@ from torch import nn
 
 import kit.training.train_step
 from kit.distributed import ProcessGroup
-from kit.pairs.dataset import Sample
+from kit.inputs.dataset import Sample
 from kit.training.state import State
 from kit.training.train_step import NotFiniteError, TrainStep
 from kit.variants import Variant
@@ -126,7 +126,7 @@ def test_what_would_fit_is_found(monkeypatch) -> None:
     whole = TrainStep._generator_losses
 
     def small_card(self, part, *rest):
-        if len(part.radar) > 3:
+        if len(part.inputs) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, part, *rest)
 

@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from kit.errors import InputError
+from kit.inputs.planes import read_optical
 from kit.models.infer import infer
-from kit.pairs.dataset import read_pair
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.pairs.tile_source import TileSource
 from kit.runs.training_pairs import TRAINING_PAIRS
 from kit.training.validate import evaluate, validate
 from kit.variants import PAPER
+from tests.helpers.inputs import planes
 
 
 class Oracle(nn.Module):
@@ -36,7 +37,7 @@ def test_all_trained_runs_are_scored_beside_baseline_and_paper(trained: Path) ->
     assert [row.paper for row in rows] == [None, *(PAPER[row.variant] for row in rows[1:])]
     held = holdout_pairs(read_pairs(Path("work/pairs.parquet")))
     assert {row.scores.n for row in rows} == {len(held)} == {6}
-    images = np.stack([read_pair(TileSource(), pair, "reflectance")[1] for pair in held])
+    images = np.stack([read_optical(TileSource(), pair, "reflectance") for pair in held])
     spread = np.abs(images - images.mean((0, 2, 3))[None, :, None, None]).mean()
     assert rows[0].scores.mae == pytest.approx(spread, rel=0.02)
 
@@ -48,9 +49,8 @@ def test_runs_can_be_named(trained: Path) -> None:
 
 def test_a_perfect_generator_has_no_error(trained: Path) -> None:
     pair = holdout_pairs(read_pairs(Path("work/pairs.parquet")))[0]
-    found = evaluate(
-        Oracle(read_pair(TileSource(), pair, "reflectance")[1]), TileSource(), [pair], "reflectance"
-    )
+    oracle = Oracle(read_optical(TileSource(), pair, "reflectance"))
+    found = evaluate(oracle, planes(), TileSource(), [pair])
     assert found.mae < 1e-6 and found.psnr > 100
 
 
@@ -65,7 +65,7 @@ def test_tiles_of_several_sizes_are_scored_one_size_at_a_time(
         optical(tmp_path / "mixed", key(place), size=size)
     prepare(tmp_path / "mixed", tmp_path / "work", rule=CloudRule())
     pairs = read_pairs(tmp_path / "work" / "pairs.parquet")
-    assert evaluate(nn.Conv2d(2, 3, 1), TileSource(), pairs, "reflectance").n == 3
+    assert evaluate(nn.Conv2d(2, 3, 1), planes(), TileSource(), pairs).n == 3
 
 
 def test_inference_is_in_unit_range() -> None:

@@ -16,8 +16,8 @@ import kit.training.validate
 import kit.training.validator
 from kit.distributed import PeerError, ProcessGroup
 from kit.errors import InputError
+from kit.inputs.dataset import PairDataset
 from kit.metrics import Scores
-from kit.pairs.dataset import PairDataset
 from kit.pairs.table import Pair, read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
 from kit.runs.weights import load_weights
@@ -28,6 +28,7 @@ from kit.training.state import State
 from kit.training.train import train
 from kit.training.validate import evaluate
 from kit.training.validator import Validator
+from tests.helpers.inputs import planes
 from tests.helpers.runs import assert_same_run
 from tests.helpers.variants import tiny
 
@@ -78,7 +79,7 @@ class Threads(ProcessGroup):
 def table(work: Path) -> tuple[tuple[Pair, ...], PairDataset]:
     pairs = read_pairs(work / "pairs.parquet")
     chosen = train_pairs(pairs, 1)
-    return chosen, PairDataset(TileSource(), chosen, crop=32, target="reflectance", seed=0)
+    return chosen, PairDataset(planes(), TileSource(), chosen, crop=32)
 
 
 def shared(
@@ -104,13 +105,13 @@ def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, si
     monkeypatch.setattr(kit.training.validate, "BATCH", 5)
     judged, dataset = table(Path("work"))
     state = State.new(tiny("p2phd1"))
-    expected = evaluate(state.generator, TileSource(), judged, "reflectance")
+    expected = evaluate(state.generator, dataset.planes, TileSource(), judged)
     drawn = []
     whole = kit.training.validator.batch_errors
     monkeypatch.setattr(
         kit.training.validator,
         "batch_errors",
-        lambda *rest: (drawn.append(len(rest[2])), whole(*rest))[1],
+        lambda *rest: (drawn.append(len(rest[3])), whole(*rest))[1],
     )
     assert shared(size, judged, dataset, state) == [expected] * size
     assert sum(drawn) == len(judged) == 24
@@ -140,10 +141,10 @@ def test_a_tile_that_one_of_them_cannot_read_ends_all(trained: Path, monkeypatch
     judged, dataset = table(Path("work"))
     whole = kit.training.validator.batch_errors
 
-    def errors(generator, source, part, target):
+    def errors(generator, planes, source, part):
         if judged[7] in part:
             raise InputError("tile.tiff", "is gone")
-        return whole(generator, source, part, target)
+        return whole(generator, planes, source, part)
 
     monkeypatch.setattr(kit.training.validator, "batch_errors", errors)
     ends = shared(2, judged, dataset, State.new(tiny("p2phd1")))

@@ -91,7 +91,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
         network = InHalf(generator, HALF[spec.precision])
     network = place(copy.deepcopy(network).eval())
     # Two, because torch makes a constant of a batch of one.
-    example = torch.zeros(2, 2, spec.height, spec.width, device=pick())
+    example = torch.zeros(2, spec.channels, spec.height, spec.width, device=pick())
     batch = torch.export.Dim("batch", min=1, max=max(map(max, _BATCHES.values())))
     # The intermediate files hold the weights too, and would stay in torch's own cache.
     with silenced(), torch.no_grad(), TemporaryDirectory() as aside:

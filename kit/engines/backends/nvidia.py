@@ -177,7 +177,7 @@ class Execution:
                     f"{torch.cuda.get_device_name()}: too little memory for {path}: {reason}"
                 )
             raise self._fault(f"TensorRT cannot load it: {reason}")
-        self._prepare(trt, (plan.batch, 2, spec.height, spec.width))
+        self._prepare(trt, (plan.batch, spec.channels, spec.height, spec.width))
 
     def _prepare(self, trt: Any, shape: tuple[int, ...]) -> None:
         config = self.engine.create_runtime_config()

@@ -79,12 +79,12 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
         )
     openvino = _library()
     # Two, because torch makes a constant of a batch of one.
-    example = torch.zeros(2, 2, spec.height, spec.width)
+    example = torch.zeros(2, spec.channels, spec.height, spec.width)
     batch = torch.export.Dim(_BATCH, min=1, max=1024)
     with silenced():
         program = torch.export.export(generator, (example,), dynamic_shapes=({0: batch},))
         model = openvino.convert_model(program)
-    model.reshape([-1, 2, spec.height, spec.width])
+    model.reshape([-1, spec.channels, spec.height, spec.width])
     if spec.precision == "int8":
         model = _quantised(model, _names(program, model), sensitive_layers(generator), tiles)
     openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
@@ -95,7 +95,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
     openvino, core = _library(), _core()
     model = core.read_model(folder / _MODEL)
     part = plan.batch // plan.streams
-    model.reshape([part, 2, spec.height, spec.width])
+    model.reshape([part, spec.channels, spec.height, spec.width])
     half = spec.precision == "bfloat16" or (spec.precision == "int8" and "bfloat16" in precisions())
     compiled = core.compile_model(model, "CPU", {
         "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",

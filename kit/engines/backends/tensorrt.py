@@ -66,7 +66,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     torch_tensorrt = _library()
     network = copy.deepcopy(nvidia.typed(generator, spec.precision)).to(pick())
     least, usual, most = (
-        (batch, 2, spec.height, spec.width)
+        (batch, spec.channels, spec.height, spec.width)
         for batch in (min(nvidia.BATCHES), nvidia.USUAL, max(nvidia.BATCHES))
     )
     example = torch.zeros(usual, device=pick())

@@ -86,7 +86,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
 def export(network: nn.Module, spec: Spec, path: Path) -> None:
     """Write `network` as ONNX, for any batch at the size of `spec`; its weights lie beside it."""
     # Two, because torch makes a constant of a batch of one.
-    example = torch.zeros(2, 2, spec.height, spec.width)
+    example = torch.zeros(2, spec.channels, spec.height, spec.width)
     batch = torch.export.Dim("batch", min=1, max=max(nvidia.BATCHES))
     with silenced():
         program = torch.onnx.export(
@@ -121,7 +121,8 @@ def compile_for(target: str, model: Path, spec: Spec) -> bytes:
         config.clear_flag(trt.BuilderFlag.TF32)
     profile = builder.create_optimization_profile()
     batches = (min(nvidia.BATCHES), nvidia.USUAL, max(nvidia.BATCHES))
-    profile.set_shape(nvidia.INPUT, *((batch, 2, spec.height, spec.width) for batch in batches))
+    size = spec.channels, spec.height, spec.width
+    profile.set_shape(nvidia.INPUT, *((batch, *size) for batch in batches))
     config.add_optimization_profile(profile)
     serialised = builder.build_serialized_network(network, config)
     if serialised is None:

@@ -62,14 +62,14 @@ class Modulation(nn.Module):
             self.both.bias.copy_(bias)  # type: ignore[union-attr]
 
     def forward(self, features: Tensor, sar: Tensor) -> Tensor:
-        """Features [B, C, h, w] and SAR [B, 2, h, w] to features of the same shape."""
+        """Features [B, C, h, w] and inputs [B, C', h, w] to features of the same shape."""
         factor, summand = self.both(self.shared(sar)).chunk(2, dim=1)
         modulated: Tensor = self.norm(features) * factor + summand
         return modulated
 
 
 @torch.no_grad()
-def for_inference(generator: nn.Module) -> nn.Module:
+def for_inference(generator: nn.Module, channels: int = 2) -> nn.Module:
     """A rewritten copy of `generator`, in evaluation mode and without gradients.
 
     Its outputs are compared with those of `generator`, in float32 and in float64: on noise, a
@@ -77,11 +77,15 @@ def for_inference(generator: nn.Module) -> nn.Module:
     Tiles on which `generator` itself differs between the two are left out: instance norms amplify
     the rounding of a constant tile to a whole image.
 
+    Args:
+        generator: as it was trained.
+        channels: planes of its input.
+
     Raises:
         CheckError: the copy does not compute the same, or no tile shows whether it does; nothing
             should be built from it.
     """
-    tiles = _tiles()
+    tiles = _tiles(channels)
     exact = copy.deepcopy(generator).eval().double()
     network = copy.deepcopy(generator).eval()
     expected, rounded = exact(tiles.double()), network(tiles)
@@ -100,8 +104,9 @@ def for_inference(generator: nn.Module) -> nn.Module:
     return network
 
 
-def _tiles() -> Tensor:
-    noise = torch.rand(2, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+def _tiles(channels: int) -> Tensor:
+    noise = torch.rand(channels, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    noise = noise * 2 - 1
     ramp = torch.linspace(-1, 1, _SIDE).expand_as(noise)
     shore = torch.where(ramp > 0.2, ramp, torch.full_like(ramp, -0.9)) * 0.9 + noise * 0.1
     return torch.stack([noise, torch.full_like(noise, 0.3), torch.full_like(noise, -1), shore])

@@ -31,7 +31,7 @@ class InHalf(nn.Module):
                 self.network.set_submodule(name, _InFloat32(module, kind))
 
     def forward(self, sar: Tensor) -> Tensor:
-        """SAR [B, 2, H, W] to RGB [B, 3, H, W], both float32 in [-1, 1]."""
+        """Inputs [B, C, H, W] to RGB [B, 3, H, W], both float32 in [-1, 1]."""
         rgb: Tensor = self.network(sar.to(self.kind))
         return rgb
 

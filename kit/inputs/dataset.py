@@ -1,7 +1,7 @@
 """Pairs -> tensors.
 
-In: pairs, a source of their pixels, and the target space. Out: batches of samples: radar
-[B, 2, H, W] and target [B, 3, H, W], both in [-1, 1], and a mask [B, 1, H, W] of the pixels that
+In: pairs, a source of their pixels, and the planes of a variant. Out: batches of samples: inputs
+[B, C, H, W] and target [B, 3, H, W], both in [-1, 1], and a mask [B, 1, H, W] of the pixels that
 count.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kit.device import pick
+from kit.inputs.planes import InputPlanes, read_optical
 from kit.lookahead import map_ahead
 from kit.pairs.source import Source
 from kit.pairs.table import Pair
@@ -27,21 +28,9 @@ _UNKNOWN, _MEASURED, _GAPS, _EMPTY = range(4)  # what is known of a radar scene'
 class Sample(NamedTuple):
     """A batch of B pairs, all float32."""
 
-    radar: Tensor
+    inputs: Tensor
     target: Tensor
     mask: Tensor
-
-
-def read_pair(
-    source: Source, pair: Pair, target: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read one pair as radar [2, H, W] and optical [3, H, W], both in [0, 1].
-
-    Raises:
-        InputError: `source` cannot give its pixels.
-    """
-    with source.pixels(pair) as (radar, optical):
-        return scale_radar(radar), scale_optical(optical, target)
 
 
 def mean_color(
@@ -55,9 +44,8 @@ def mean_color(
         InputError: `source` cannot give the pixels of a pair.
     """
     chosen = pairs[:: max(1, -(-len(pairs) // limit))]
-    means = [
-        read_pair(source, pair, target)[1].mean(axis=(1, 2), dtype=np.float64) for pair in chosen
-    ]
+    images = (read_optical(source, pair, target) for pair in chosen)
+    means = [image.mean(axis=(1, 2), dtype=np.float64) for image in images]
     return tuple(np.mean(means, axis=0).tolist())
 
 
@@ -69,17 +57,18 @@ class PairDataset:
     """
 
     def __init__(
-        self, source: Source, pairs: Sequence[Pair], *, crop: int, target: str, seed: int
+        self, planes: InputPlanes, source: Source, pairs: Sequence[Pair], *, crop: int
     ) -> None:
+        self.planes = planes
         self.source = source
         self.pairs = pairs
         self.crop = crop
-        self.target = target
-        self.seed = seed
+        self.target = planes.variant.target
+        self.seed = planes.variant.seed
         # What a crop does not show of its tile; determined once for each, since that takes as long
         # as the scaling.
         self._nodata = np.full(len(pairs), _UNKNOWN, np.uint8)
-        self._extremes = np.empty((len(pairs) if target == "minmax" else 0, 2, 3), np.uint16)
+        self._extremes = np.empty((len(pairs) if self.target == "minmax" else 0, 2, 3), np.uint16)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -95,23 +84,23 @@ class PairDataset:
         made = Sample(
             *(
                 torch.empty(shape[0], channels, *shape[1:], pin_memory=pinned)
-                for channels in (2, 3, 1)
+                for channels in (self.planes.variant.input_channels, 3, 1)
             )
         )
-        radar, target, mask = (tensor.numpy() for tensor in made)
+        inputs, target, mask = (tensor.numpy() for tensor in made)
         for row, index in enumerate(indices):
-            self._fill(epoch, index, radar[row], target[row], mask[row])
+            self._fill(epoch, index, inputs[row], target[row], mask[row])
         return made
 
     def _fill(
         self,
         epoch: int,
         index: int,
-        radar: NDArray[np.float32],
+        inputs: NDArray[np.float32],
         target: NDArray[np.float32],
         mask: NDArray[np.float32],
     ) -> None:
-        """Write a sample: radar [2, crop, crop], target [3, crop, crop], mask [1, crop, crop]."""
+        """Write a sample: inputs [C, crop, crop], target [3, crop, crop], mask [1, crop, crop]."""
         pair = self.pairs[index]
         random = np.random.default_rng((self.seed, epoch, index))
         window = [slice(None)]
@@ -125,7 +114,10 @@ class PairDataset:
             scaled = scale_radar(cropped, self._nodata_of(index, cropped))
             extremes = self._extremes[index] if self.target == "minmax" else None
             rgb = scale_optical(dn[tuple(window)], self.target, extremes)
-        _place(radar, scaled, flips)
+        beside = self.planes.beside(pair.radar, (pair.height, pair.width))
+        if beside is not None:
+            scaled = np.concatenate([scaled, beside[tuple(window)]])
+        _place(inputs, scaled, flips)
         _place(target, rgb, flips)
         mask[:] = 0
         mask[:, : rgb.shape[1], : rgb.shape[2]] = 1

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.pairs.dataset import (
+from kit.inputs.dataset import (
     PairDataset,
     Sample,
     batches,
     mean_color,
-    read_pair,
     steps_per_epoch,
 )
+from kit.inputs.planes import read_optical
 from kit.pairs.open_source import open_source
 from kit.pairs.pack import pack
 from kit.pairs.pairing import pair
@@ -34,6 +34,7 @@ from kit.screening.table import read_screened
 from kit.tiles.bands import read_bands
 from kit.tiles.names import S1_BANDS, TileName
 from kit.tiles.tiff import write_tile
+from tests.helpers.inputs import planes
 from tests.helpers.tiles import key, optical, radar, world
 
 
@@ -57,7 +58,8 @@ def dataset(
     target: str = "reflectance",
     source: Source | None = None,
 ) -> PairDataset:
-    return PairDataset(source or TileSource(), pairs, crop=crop, target=target, seed=5)
+    made = planes(f"target={target}", "seed=5")
+    return PairDataset(made, source or TileSource(), pairs, crop=crop)
 
 
 def plain(pair: Pair, crop: int, target: str, draw: tuple[int, int, int]) -> list[NDArray]:
@@ -205,7 +207,7 @@ def test_threads_are_a_few_batches_ahead_and_end_with_the_loop(pairs: tuple[Pair
             made.append(indices)
             return super().batch(epoch, indices)
 
-    data = Counted(TileSource(), pairs, crop=16, target="reflectance", seed=5)
+    data = Counted(planes("seed=5"), TileSource(), pairs, crop=16)
     before = set(threading.enumerate())
     todo = batches(data, epoch=0, batch=1, workers=2)
     next(todo)
@@ -226,21 +228,21 @@ def test_batches_can_be_skipped_exactly(pairs: tuple[Pair, ...]) -> None:
 
 
 def test_fewer_pairs_than_a_batch_still_make_one(pairs: tuple[Pair, ...]) -> None:
-    assert [len(sample.radar) for sample in batches(dataset(pairs), epoch=0, batch=64)] == [10]
+    assert [len(sample.inputs) for sample in batches(dataset(pairs), epoch=0, batch=64)] == [10]
     assert steps_per_epoch(len(pairs), 64) == 1
 
 
 def test_small_tiles_are_padded_and_the_padding_does_not_count(pairs: tuple[Pair, ...]) -> None:
     sample = dataset(pairs, crop=64).batch(0, [0])
-    assert sample.radar.shape == (1, 2, 64, 64) and sample.target.shape == (1, 3, 64, 64)
+    assert sample.inputs.shape == (1, 2, 64, 64) and sample.target.shape == (1, 3, 64, 64)
     assert sample.mask.shape == (1, 1, 64, 64) and int(sample.mask.sum()) == 32 * 32
-    assert torch.isfinite(sample.radar).all()
-    assert float(sample.radar.abs().max()) <= 1 and float(sample.target.abs().max()) <= 1
+    assert torch.isfinite(sample.inputs).all()
+    assert float(sample.inputs.abs().max()) <= 1 and float(sample.target.abs().max()) <= 1
 
 
 def test_mean_color_is_the_mean_of_the_targets(pairs: tuple[Pair, ...]) -> None:
     source = TileSource()
-    images = np.stack([read_pair(source, pair, "reflectance")[1] for pair in pairs])
+    images = np.stack([read_optical(source, pair, "reflectance") for pair in pairs])
     found = mean_color(source, pairs, "reflectance")
     np.testing.assert_allclose(found, images.mean((0, 2, 3)), rtol=1e-5)
     assert len(mean_color(source, pairs, "reflectance", limit=3)) == 3

@@ -176,15 +176,31 @@ def open_table(
 
 
 def read_table(
-    path: Path, format: int, schema: pa.Schema, *, missing: str, damaged: str
+    path: Path,
+    format: int,
+    schema: pa.Schema,
+    *,
+    optional: pa.Schema | None = None,
+    missing: str,
+    damaged: str,
 ) -> pa.Table:
     """The columns of `schema` of a Parquet table; arguments and errors are those of `open_table`.
+
+    Args:
+        path: of the file.
+        format: the newest that the caller reads.
+        schema: columns that it has to have.
+        optional: columns that earlier kits did not write; they are read where they are there.
+        missing: as `open_table` takes it.
+        damaged: as `open_table` takes it.
 
     Raises:
         InputError: as `open_table`, or a column that may not be null has a null.
     """
     with open_table(path, format, schema, missing=missing, damaged=damaged) as file:
-        table = file.read(schema.names)
+        more = pa.schema([f for f in optional or () if f.name in file.schema_arrow.names])
+        _check_columns(path, file.schema_arrow, more, damaged)
+        table = file.read([*schema.names, *more.names])
     for field in schema:
         if not field.nullable and table[field.name].null_count:
             problem = f"damaged: its column {field.name} has a row without a value"

@@ -82,6 +82,15 @@ class Variant:
     """What is learnt and scored: reflectance, or each channel stretched between its extremes."""
     seed: int = 0
     """Random seed."""
+    folds: int = 1
+    """Parts of the training pairs, each held out by a run of its own; set by --folds and --fold."""
+    fold: int = 1
+    """Which of them this run holds out, from 1."""
+
+    @property
+    def base_name(self) -> str:
+        """The name that all folds of a variant share; its own where it has none."""
+        return self.name.removesuffix(_fold_suffix(self.fold)) if self.folds > 1 else self.name
 
     @property
     def input_channels(self) -> int:
@@ -142,6 +151,10 @@ class Variant:
             raise self._wrong("accumulate", f"a divisor of the batch of {self.batch}")
         if self.ema >= 1:
             raise self._wrong("ema", "from 0 to below 1")
+        if self.fold > self.folds:
+            raise self._wrong("fold", f"from 1 to folds, which is {self.folds}")
+        if self.folds > 1 and not self.name.endswith(_fold_suffix(self.fold)):
+            raise self._wrong("folds", f"given as --fold {self.fold}/{self.folds}")
 
     def _wrong(self, field: str, allowed: str) -> InputError:
         return InputError(
@@ -151,7 +164,7 @@ class Variant:
 
 _MAY_BE_ZERO = ("gan", "l1", "decay_epochs", "seed", "clip", "ema")
 # A million epochs of a single step take days; torch takes a seed of 64 bits.
-_AT_MOST = {"epochs": 10**6, "decay_epochs": 10**6, "seed": 2**64 - 1}
+_AT_MOST = {"epochs": 10**6, "decay_epochs": 10**6, "seed": 2**64 - 1, "folds": 100}
 
 # Two-timescale Adam and hinge loss as SPADE's authors trained; Adam and LSGAN as pix2pixHD's did.
 SPADE1 = Variant(
@@ -227,6 +240,31 @@ def variant(base: str, **fields: Any) -> Variant:
     return overlay(found, fields, found.name)
 
 
+def as_fold(variant: Variant, fold: int, folds: int) -> Variant:
+    """The run of `variant` that holds out one of several folds, such as `spade2.fold2`.
+
+    Args:
+        variant: of one fold.
+        fold: which, from 1.
+        folds: how many; 1 is the variant itself.
+
+    Raises:
+        InputError: there is no such fold, or the variant is one already.
+    """
+    if variant.folds > 1:
+        raise InputError(variant.name, "is a fold already", remedy=f"use {variant.base_name}")
+    if not 1 <= fold <= folds:
+        problem = f"there is no fold {fold} of {folds}"
+        raise InputError(variant.name, problem, remedy="write the second of five as 2/5")
+    if folds == 1:
+        return variant
+    return replace(variant, name=variant.name + _fold_suffix(fold), folds=folds, fold=fold)
+
+
+def _fold_suffix(fold: int) -> str:
+    return f".fold{fold}"
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of `Variant`, for a user who sets it; `default` is None where there is none."""
@@ -267,6 +305,8 @@ def _described(hint: Any) -> str:
 
 def train_command(variant: Variant) -> str:
     """The command that trains `variant`: `kit train`, the closest of `VARIANTS`, and settings."""
+    fold = ["--fold", f"{variant.fold}/{variant.folds}"] if variant.folds > 1 else []
+    variant = replace(variant, name=variant.base_name, folds=1, fold=1)
 
     def settings(base: Variant) -> list[str]:
         ours, theirs = to_dict(variant), to_dict(base)
@@ -278,7 +318,7 @@ def train_command(variant: Variant) -> str:
 
     base = min(VARIANTS.values(), key=lambda each: len(settings(each)))
     every = [part for setting in settings(base) for part in ("--set", setting)]
-    return shlex.join(["kit", "train", base.name, *every])
+    return shlex.join(["kit", "train", base.name, *every, *fold])
 
 
 def ensemble_members(ensemble: str) -> tuple[str, ...]:

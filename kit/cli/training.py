@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.files import RUNS, WORK
 from kit.pairs.source import WORKERS
-from kit.variants import PAPER, find_variant
+from kit.variants import PAPER, as_fold, find_variant
 
 if TYPE_CHECKING:
     from kit.runs.status import Status
@@ -34,6 +35,13 @@ Compile = Annotated[
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Write curves to RUNS/VARIANT/tensorboard too.")
 ]
+Groups = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="TABLE",
+        help="CSV with lon, lat and group: folds divide no group; default: blocks of places.",
+    ),
+]
 
 
 @app.command(epilog="Example: kit train spade2 --set width=32 --set batch=4")
@@ -42,6 +50,11 @@ def train(
         str, typer.Argument(metavar="VARIANT", help="A variant, or a TOML file with a base.")
     ],
     settings: Settings = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Hold out part K of N of the pairs: VARIANT.foldK."),
+    ] = None,
+    groups: Groups = None,
     work: Work = WORK,
     runs: Runs = RUNS,
     workers: Workers = WORKERS,
@@ -57,6 +70,8 @@ def train(
     """
     emit = console.start(json, quiet)
     chosen = find_variant(variant, settings or ())
+    if fold:
+        chosen = as_fold(chosen, *_fold(fold))
     from kit.training.child import as_child
     from kit.training.tensorboard import tensorboard_writer
     from kit.training.train import train
@@ -77,6 +92,7 @@ def train(
                 chosen,
                 work=work,
                 runs=runs,
+                groups=groups,
                 overwrite=overwrite,
                 workers=workers,
                 compile=compile,
@@ -84,6 +100,14 @@ def train(
             )
     emit(asdict(run))
     _show_run(run)
+
+
+def _fold(text: str) -> tuple[int, int]:
+    """The numbers of a fold that is written as 2/5."""
+    fold, _, folds = text.partition("/")
+    if not (fold.isdecimal() and folds.isdecimal()):
+        raise typer.BadParameter(f"--fold {text} is not written as 2/5")
+    return int(fold), int(folds)
 
 
 def _event(record: dict[str, Any]) -> str:
@@ -123,6 +147,11 @@ def train_all(
         typer.Argument(metavar="VARIANT...", help="Default: the paper's five."),
     ] = None,
     settings: Settings = None,
+    folds: Annotated[
+        int,
+        typer.Option(min=1, help="Runs of each variant; each holds out another part of the pairs."),
+    ] = 1,
+    groups: Groups = None,
     work: Work = WORK,
     runs: Runs = RUNS,
     gpus: Annotated[
@@ -146,6 +175,8 @@ def train_all(
     outcomes = train_all(
         variants or tuple(PAPER),
         settings=settings or (),
+        folds=folds,
+        groups=groups,
         work=work,
         runs=runs,
         gpus=gpus,

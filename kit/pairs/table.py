@@ -19,6 +19,8 @@ from kit.tiles.netcdf import Plane
 
 PAIRS = "pairs.parquet"
 Split = Literal["train", "holdout", "buffer"]
+Color = tuple[float, float, float]
+"""Mean red, green and blue in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Pair:
     """A Sentinel-1 and a Sentinel-2 scene of one place; paths are VV, VH and B4, B3, B2.
 
     `split` is "buffer" for pairs that training must not see: they show ground of the hold-out.
+    `color` is None where it was not measured, as in tables of kits before 0.4.0.
     """
 
     radar: SceneKey
@@ -40,6 +43,7 @@ class Pair:
     dataset1: bool
     dataset2: bool
     split: Split = "train"
+    color: Color | None = None
 
     @property
     def paths(self) -> tuple[Path | Plane, ...]:
@@ -75,6 +79,7 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
         "split": [pair.split for pair in pairs],
         "longitude": [float(pair.optical.lon) for pair in pairs],
         "latitude": [float(pair.optical.lat) for pair in pairs],
+        "color": [pair.color and [*pair.color] for pair in pairs],
     }
     write_table(path, _FORMAT, pa.table(columns, _WRITTEN))
 
@@ -86,7 +91,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
         InputError: there is no such table, or it is damaged, or a value in it is impossible.
     """
     missing, damaged = "run kit prepare DATA first", "run kit prepare DATA again"
-    table = read_table(path, _FORMAT, _SCHEMA, missing=missing, damaged=damaged)
+    table = read_table(path, _FORMAT, _SCHEMA, optional=_OPTIONAL, missing=missing, damaged=damaged)
     rows = to_rows(path, table, damaged)
     seen = set()
     for number, row in enumerate(rows, start=1):
@@ -110,6 +115,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
             dataset1=row["dataset1"],
             dataset2=row["dataset2"],
             split=row["split"],
+            color=_color(row.get("color")),
         )
         for row in rows
     )
@@ -129,6 +135,8 @@ def _problem(row: dict[str, Any]) -> str:
     for name, bands in (("radar_paths", S1_BANDS), ("optical_paths", RGB_BANDS)):
         if len(row[name]) != len(bands) or not all(row[name]):
             return f"other {name} than those of {', '.join(bands)}"
+    if row.get("color") is not None and _color(row["color"]) is None:
+        return f"the colour {row['color']}, which is not three numbers in [0, 1]"
     return ""
 
 
@@ -150,6 +158,12 @@ def fingerprint(pairs: Iterable[Pair]) -> str:
         parts = (pair.radar, pair.optical, pair.dataset1, pair.dataset2, pair.split)
         digest.update((" ".join(map(str, parts)) + "\n").encode())
     return digest.hexdigest()
+
+
+def _color(values: Sequence[float] | None) -> Color | None:
+    """Red, green and blue of a row; None where there are none, or they cannot be."""
+    numbers = [value for value in values or () if value is not None and 0 <= value <= 1]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == len(values or ()) == 3 else None
 
 
 def _files(texts: Iterable[str]) -> tuple[Path | Plane, ...]:
@@ -179,7 +193,7 @@ _SCHEMA = pa.schema(
         }.items()
     ]
 )
+_OPTIONAL = pa.schema([pa.field("color", pa.list_(pa.float64()))])
 # Numbers for whoever opens the table; the kit compares places as texts.
-_WRITTEN = pa.schema(
-    [*_SCHEMA, *(pa.field(n, pa.float64(), nullable=False) for n in ("longitude", "latitude"))]
-)
+_NUMBERS = [pa.field(name, pa.float64(), nullable=False) for name in ("longitude", "latitude")]
+_WRITTEN = pa.schema([*_SCHEMA, *_NUMBERS, *_OPTIONAL])

@@ -4,7 +4,7 @@ In: a variant, or a folder. Out: `config.json`, the run's settings and data; `me
 record a line; and whether the run is finished.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ LOG = "train.log"
 
 _REMEDY = "restore it; or delete it, and train with the settings that the run was started with"
 
+_DIVISION = "division"
+
 # What others compute with, of a record.
 _NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "holdout_psnr")
 
@@ -42,11 +44,32 @@ _NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "hol
 _FREE = ("accumulate", "precision", "clip")
 
 
-def claim(folder: Path, variant: Variant, pairs_sha256: str) -> Variant:
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How the pairs of a run of one fold were divided into folds.
+
+    `sha256` is that of the assignment of pairs to folds, the same for all runs of one division;
+    `groups` the table that said what belongs together, and `groups_sha256` that of what it says.
+    """
+
+    sha256: str
+    groups: str | None = None
+    groups_sha256: str | None = None
+
+
+def claim(
+    folder: Path, variant: Variant, pairs_sha256: str, division: Division | None = None
+) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
     A run may resume with another precision, clip or accumulate, and with any other setting before
     it has saved something.
+
+    Args:
+        folder: of the run.
+        variant: what is to be trained.
+        pairs_sha256: the fingerprint of the table of pairs.
+        division: how its pairs were divided, if it is one of several folds.
 
     Returns:
         The variant to train. A run that an earlier kit started goes on with what the settings that
@@ -76,6 +99,7 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str) -> Variant:
         ]
         if old.get("pairs_sha256") != pairs_sha256:
             changed.append("other data")
+        changed += _other_division(_division(old, folder / CONFIG), division)
         if changed:
             raise BusyError(
                 f"{folder}: this run was started with {'; '.join(changed)}\n"
@@ -83,8 +107,20 @@ def claim(folder: Path, variant: Variant, pairs_sha256: str) -> Variant:
             )
         # As that kit wrote it, so that the next resumption too knows what it did not.
         record = {key: now.get(key, value) for key, value in old["variant"].items()}
-    write_record(folder / CONFIG, FORMAT, {"variant": record, "pairs_sha256": pairs_sha256})
+    config: dict[str, Any] = {"variant": record, "pairs_sha256": pairs_sha256}
+    if division:
+        config[_DIVISION] = asdict(division)
+    write_record(folder / CONFIG, FORMAT, config)
     return variant
+
+
+def read_division(folder: Path) -> Division | None:
+    """How the pairs of the run in `folder` were divided; None if it is not one of several folds.
+
+    Raises:
+        InputError: the configuration is not readable.
+    """
+    return _division(_read_config(folder), folder / CONFIG)
 
 
 def saved(folder: Path) -> bool:
@@ -164,6 +200,27 @@ def truncate_metrics(folder: Path, length: int) -> None:
     path = folder / METRICS
     if path.exists() and path.stat().st_size > length:
         files.truncate(path, length)
+
+
+def _division(config: dict[str, Any], path: Path) -> Division | None:
+    if _DIVISION not in config:
+        return None
+    try:
+        return Division(**config[_DIVISION])
+    except TypeError as error:
+        problem = f"does not say how pairs were divided ({error})"
+        raise InputError(path, problem, remedy=_REMEDY) from None
+
+
+def _other_division(before: Division | None, now: Division | None) -> list[str]:
+    """What differs between two divisions, in words."""
+    if before is None or now is None or before.sha256 == now.sha256:
+        return []  # that one has folds and the other has none is seen in the variants
+    if before.groups_sha256 == now.groups_sha256:
+        return ["another division into folds"]
+    if now.groups is None:
+        return [f"the groups of {before.groups}"]
+    return [f"other groups than those of {now.groups}" if before.groups else "no groups"]
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ In: the folder of runs, whether they are being trained or not. Out: step, rate, 
 hold-out MAE of each.
 """
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,14 @@ from typing import Any
 from kit.errors import InputError
 from kit.files import RUNS
 from kit.lock import holder
-from kit.runs.folder import CONFIG, finished, read_records, read_variant, saved
+from kit.runs.folder import (
+    CONFIG,
+    finished,
+    read_division,
+    read_records,
+    read_variant,
+    saved,
+)
 from kit.variants import train_command
 
 
@@ -42,10 +50,16 @@ def status(runs: Path) -> tuple[Status, ...]:
     Raises:
         InputError: there is no run.
     """
-    folders = sorted(path.parent for path in runs.glob(f"*/{CONFIG}"))
+    folders = sorted((path.parent for path in runs.glob(f"*/{CONFIG}")), key=_natural)
     if not folders:
         raise InputError(runs, "holds no run", remedy="train one: kit train spade2")
     return tuple(map(_status, folders))
+
+
+def _natural(folder: Path) -> list[tuple[bool, int, str]]:
+    """What sorts the second fold before the tenth."""
+    parts = re.split(r"(\d+)", folder.name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _status(folder: Path) -> Status:
@@ -68,6 +82,9 @@ def _status(folder: Path) -> Status:
     stopped = "stopped" if saved(folder) else "stopped, nothing saved"
     state = f"training (process {owner})" if owner else "finished" if done else stopped
     resume = "" if owner or done else train_command(variant)
+    division = read_division(folder) if resume else None
+    if division and division.groups:
+        resume += f" --groups {shlex.quote(division.groups)}"
     if resume and folder.parent != RUNS:
         resume += f" --runs {shlex.quote(str(folder.parent))}"
     mae, mae_step = best.get("holdout_mae"), best.get("step")

@@ -19,10 +19,14 @@ _REMEDY = "restore it, or type the command that trained the run again: it writes
 
 @dataclass(frozen=True, slots=True)
 class TrainingPairs:
-    """Pairs of scenes, each `<lon>_<lat>_<YYYY>_<MM>_<DD>`; the two of a pair have one index."""
+    """Pairs of scenes, each `<lon>_<lat>_<YYYY>_<MM>_<DD>`; the two of a pair have one index.
+
+    `held` are the optical scenes that a run of one fold holds out of the pairs of its training set.
+    """
 
     radar: tuple[str, ...]
     optical: tuple[str, ...]
+    held: tuple[str, ...] = ()
 
     def among(self, scenes: Iterable[str], pixels: int) -> list[str]:
         """Which of some scenes show ground that was trained on, at any date, in their order.
@@ -36,14 +40,23 @@ class TrainingPairs:
         return [scene for scene, place in places.items() if place in seen]
 
 
-def write_training_pairs(folder: Path, pairs: Iterable[tuple[object, object]]) -> None:
+def write_training_pairs(
+    folder: Path, pairs: Iterable[tuple[object, object]], held: Iterable[object] = ()
+) -> None:
     """Write the pairs that the run in `folder` is trained on, each as its radar and optical scene.
+
+    Args:
+        folder: of the run.
+        pairs: what it is trained on.
+        held: the optical scenes that it holds out, if it is one of several folds.
 
     Raises:
         OutputError: it cannot be written.
     """
     radar, optical = zip(*pairs, strict=True)
     record = {"radar": [*map(str, radar)], "optical": [*map(str, optical)]}
+    if out := [*map(str, held)]:
+        record["held"] = out
     write_record(folder / TRAINING_PAIRS, FORMAT, record)
 
 
@@ -60,10 +73,11 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
     if not path.exists():
         return None
     record = read_record(path, FORMAT, _REMEDY, sealed_from=UNSEALED)
-    scenes = [record.get(sensor) for sensor in ("radar", "optical")]
+    scenes = [record.get("radar"), record.get("optical"), record.get("held", [])]
     if not all(isinstance(each, list) and all(isinstance(s, str) for s in each) for each in scenes):
         raise InputError(path, "damaged: it holds no pairs of scenes", remedy=_REMEDY)
-    return TrainingPairs(tuple(record["radar"]), tuple(record["optical"]))
+    radar, optical, held = (tuple(each) for each in scenes if each is not None)
+    return TrainingPairs(radar, optical, held)
 
 
 def _place(scene: str) -> Place:

@@ -8,6 +8,7 @@ training, to the same end.
 
 import json
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,15 @@ from kit.half_written import sweep
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes
 from kit.lock import lock
+from kit.pairs.folds import Fold, take_fold
+from kit.pairs.groups import read_groups
 from kit.pairs.open_source import open_source
 from kit.pairs.source import WORKERS
 from kit.pairs.summary import SUMMARY
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.runs import earlier
 from kit.runs import folder as folders
+from kit.runs.folder import Division
 from kit.runs.training_pairs import write_training_pairs
 from kit.training import checkpoint
 from kit.training.child import patience
@@ -56,6 +60,7 @@ def train(
     *,
     work: AnyPath = WORK,
     runs: AnyPath = RUNS,
+    groups: AnyPath | None = None,
     overwrite: bool = False,
     workers: int = WORKERS,
     compile: bool = False,
@@ -69,6 +74,8 @@ def train(
         variant: model, losses, data set and schedule; or its name, as for `find_variant`.
         work: the folder that `prepare` wrote.
         runs: the folder of all runs; this one is `runs/<variant.name>`.
+        groups: for one of several folds, a table of what is to be held out together, as
+            `kit.pairs.groups` reads it; None for blocks of places.
         overwrite: train from the start even if the run exists, which goes when the new one has
             weights; if that ends before it has saved anything, it is there again.
         workers: threads that prepare batches ahead; 0 prepares each when it is needed.
@@ -77,7 +84,8 @@ def train(
 
     Raises:
         InputError: no pair table, no pair to train on, a pack that lacks one or is damaged, no
-            intact checkpoint, or a batch that cannot be shared or is too large for the device.
+            intact checkpoint, or a batch that cannot be shared or is too large for the device; or
+            pairs that cannot be divided into so many folds.
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not finite; the last checkpoint is kept.
         OutputError: the disk is full; the last checkpoint is kept.
@@ -88,27 +96,32 @@ def train(
     folder = runs / variant.name
     table = work / PAIRS
     pairs = read_pairs(table)
-    chosen = train_pairs(pairs, variant.dataset)
+    fold, division = _fold(variant, pairs, groups)
+    chosen = train_pairs(fold.train if fold else pairs, variant.dataset)
     if not chosen:
         problem = f"no pair of Dataset-{variant.dataset} to train on"
         remedy = f"{work / SUMMARY} lists what was left out"
         raise InputError(table, problem, remedy=remedy)
-    holdout = holdout_pairs(pairs)
+    held = fold.held if fold else ()
+    # What decides which weights are best is not what is scored out of the folds, where there is
+    # anything else.
+    holdout = holdout_pairs(pairs) or tuple(pair for pair in held if pair.dataset2)
     source = open_source(work, (*chosen, *holdout))
     keep_memory()
-    with process_group() as group, ExitStack() as held:
+    with process_group() as group, ExitStack() as locks:
         _check_batch(variant, len(chosen), group)
 
         def claim() -> None:
             nonlocal variant
-            held.enter_context(lock(folder, restarted(), patience()))
-            held.callback(earlier.settle, folder)
+            locks.enter_context(lock(folder, restarted(), patience()))
+            locks.callback(earlier.settle, folder)
             if not restarted():
                 earlier.settle(folder)
                 if overwrite:
                     earlier.set_aside(folder)
-            variant = folders.claim(folder, asked, fingerprint(pairs))
-            write_training_pairs(folder, ((pair.radar, pair.optical) for pair in chosen))
+            variant = folders.claim(folder, asked, fingerprint(pairs), division)
+            seen = ((pair.radar, pair.optical) for pair in chosen)
+            write_training_pairs(folder, seen, (pair.optical for pair in held))
             sweep(folder)
             sweep(folder / folders.SAMPLES)
             sweep(folder / folders.CHECKPOINTS)
@@ -126,6 +139,21 @@ def train(
         _resume(setup, state, log)
         Trainer(setup, state, log, compile=compile, workers=workers).run()
     return Run(folder, state.step, state.mae, state.psnr, len(chosen))
+
+
+def _fold(
+    variant: Variant, pairs: Sequence[Pair], groups: AnyPath | None
+) -> tuple[Fold | None, Division | None]:
+    """What a run of one of several folds trains on; None for a run of one."""
+    if variant.folds == 1:
+        if groups is not None:
+            remedy = "give the fold that is to be held out too: --fold 1/5"
+            raise InputError(str(groups), "groups are for several folds", remedy=remedy)
+        return None, None
+    table = read_groups(Path(groups)) if groups is not None else None
+    fold = take_fold(pairs, variant.fold, variant.folds, table)
+    told = (str(table.path), table.sha256) if table else ()
+    return fold, Division(fold.sha256, *told)
 
 
 def _check_batch(variant: Variant, pairs: int, group: ProcessGroup) -> None:

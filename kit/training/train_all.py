@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from kit.progress import Report
 from kit.runs.folder import LOG
 from kit.training.child import for_child
 from kit.training.signals import delayed_signals
-from kit.variants import Variant, find_variant
+from kit.variants import as_fold, find_variant
 
 _POLL_SECONDS = 0.2
 
@@ -39,6 +39,8 @@ def train_all(
     names: Sequence[str],
     *,
     settings: Sequence[str] = (),
+    folds: int = 1,
+    groups: Path | None = None,
     work: Path,
     runs: Path,
     gpus: int = 0,
@@ -50,6 +52,8 @@ def train_all(
     Args:
         names: variants or TOML files, as for `kit train`.
         settings: texts such as `width=16`, for all of them.
+        folds: how many runs of each; every one of these holds out another part of the pairs.
+        groups: what must not be divided between folds, as `kit.training.train.train` takes it.
         work: the folder that `prepare` wrote.
         runs: the folder of all runs; with GPUs each run's messages go to its `train.log`.
         gpus: how many to use; 0 for one training at a time, on torch's default device.
@@ -60,10 +64,13 @@ def train_all(
         InputError: a name or a setting is wrong, or there are fewer GPUs; nothing is started.
         KeyboardInterrupt: stopped by a signal; running trainings have saved.
     """
-    variants = {name: find_variant(name, settings) for name in names}
-    _check_distinct(variants.values())
+    common = ["--work", str(work), "--runs", str(runs)]
+    common += [part for setting in settings for part in ("--set", setting)]
+    jobs = {job.run: job for name in names for job in _jobs(name, settings, folds, groups, common)}
+    if len(jobs) < len(names) * folds:
+        raise _twice([find_variant(name, settings).name for name in names])
     cards = _cards(gpus)
-    waiting = list(variants)
+    waiting = list(jobs.values())
     running: list[_Running] = []
     outcomes: dict[str, Outcome] = {}
 
@@ -77,48 +84,64 @@ def train_all(
     ):
         while running or (waiting and not signals):
             while waiting and not signals and len(running) < max(1, gpus):
-                name = waiting.pop(0)
+                job = waiting.pop(0)
                 gpu = min(set(range(max(1, gpus))) - {each.gpu for each in running})
-                report(f"{variants[name].name}: starting" + (f" on GPU {gpu}" if gpus else ""))
-                command = [sys.executable, "-m", "kit", "train", name, *options]
-                command += ["--work", str(work), "--runs", str(runs)]
-                command += [part for setting in settings for part in ("--set", setting)]
+                report(f"{job.run}: starting" + (f" on GPU {gpu}" if gpus else ""))
+                command = [sys.executable, "-m", "kit", "train", *options, *job.options]
                 card = cards[gpu] if gpus else None
-                process = _start(command, runs / variants[name].name, card)
-                running.append(_Running(name, process, gpu, time.monotonic()))
+                process = _start(command, runs / job.run, card)
+                running.append(_Running(job.run, process, gpu, time.monotonic()))
                 if signals:  # one came between the start and the append
                     process.send_signal(signal.SIGTERM)
             time.sleep(_POLL_SECONDS)
             for each in [each for each in running if each.process.poll() is not None]:
                 running.remove(each)
-                outcome = each.outcome(variants[each.name].name)
-                outcomes[each.name] = outcome
+                outcome = outcomes[each.run] = each.outcome()
                 if outcome.exit_code:
                     failed = f"failed with exit code {outcome.exit_code}"
                     report(f"{outcome.variant}: {'stopped' if signals else failed}")
         if signals:
             raise KeyboardInterrupt
-    return tuple(outcomes[name] for name in variants)
+    return tuple(outcomes[run] for run in jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A run, and what `kit train` is told to train it."""
+
+    run: str
+    options: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    name: str
+    run: str
     process: subprocess.Popen[bytes]
     gpu: int
     started: float
 
-    def outcome(self, variant: str) -> Outcome:
+    def outcome(self) -> Outcome:
         code = self.process.returncode
         code = 128 - code if code < 0 else code  # ended by a signal: the code that a shell gives
-        return Outcome(variant, code, round(time.monotonic() - self.started, 1))
+        return Outcome(self.run, code, round(time.monotonic() - self.started, 1))
 
 
-def _check_distinct(variants: Iterable[Variant]) -> None:
-    names = [variant.name for variant in variants]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        problem = "two of these variants have this name"
-        raise InputError(twice, problem, remedy="give each a name of its own")
+def _jobs(
+    name: str, settings: Sequence[str], folds: int, groups: Path | None, common: Sequence[str]
+) -> Iterator[_Job]:
+    """The trainings of a variant, one for each fold."""
+    variant = find_variant(name, settings)
+    for fold in range(1, folds + 1):
+        chosen = ["--fold", f"{fold}/{folds}"] if folds > 1 else []
+        if groups:
+            chosen += ["--groups", str(groups)]
+        yield _Job(as_fold(variant, fold, folds).name, (name, *common, *chosen))
+
+
+def _twice(names: Sequence[str]) -> InputError:
+    twice = next(name for name in names if names.count(name) > 1)
+    problem = "two of these variants have this name"
+    return InputError(twice, problem, remedy="give each a name of its own")
 
 
 def _start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:

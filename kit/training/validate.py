@@ -6,29 +6,23 @@ image of the mean colour and beside the paper's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
-from kit.device import place
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.inputs.dataset import mean_color
-from kit.inputs.planes import InputPlanes, read_optical, read_pair
-from kit.metrics import Scores, errors, scores, summarise
-from kit.models.infer import infer
+from kit.inputs.planes import InputPlanes, read_optical
+from kit.metrics import Scores, scores
 from kit.pairs.open_source import open_source
-from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance
 from kit.runs.folder import read_pairs_sha256, trained_runs
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_run
+from kit.training.evaluate import evaluate
 from kit.variants import PAPER
-
-BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +112,3 @@ def _warning(folder: Path, pairs: Sequence[Pair]) -> str:
     if read_training_pairs(folder) or read_pairs_sha256(folder) in (None, fingerprint(pairs)):
         return ""
     return "was trained on another table of pairs, and may have seen this hold-out"
-
-
-def evaluate(
-    generator: nn.Module, planes: InputPlanes, source: Source, pairs: Sequence[Pair]
-) -> Scores:
-    """The scores in [0, 1] of a generator over `pairs`."""
-    generator = place(generator)
-    found = [batch_errors(generator, planes, source, batch) for batch in batches_of_a_size(pairs)]
-    return summarise([each for batch in found for each in batch])
-
-
-def batches_of_a_size(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """`pairs` in batches of at most `BATCH`, each of images of one size."""
-    groups = groupby(pairs, key=lambda pair: (pair.height, pair.width))
-    sized = [list(group) for _, group in groups]
-    return [group[at : at + BATCH] for group in sized for at in range(0, len(group), BATCH)]
-
-
-def batch_errors(
-    generator: nn.Module, planes: InputPlanes, source: Source, batch: Sequence[Pair]
-) -> list[dict[str, float]]:
-    """The errors in [0, 1] of each pair of a batch; the generator is on the device."""
-    arrays = [read_pair(planes, source, pair) for pair in batch]
-    predicted = infer(generator, np.stack([inputs for inputs, _ in arrays]))
-    return [errors(image, truth) for image, (_, truth) in zip(predicted, arrays, strict=True)]

@@ -27,9 +27,9 @@ from kit.runs.weights import read_weights, save_weights
 from kit.training import checkpoint
 from kit.training.checkpoint import at_step
 from kit.training.ema import recalibrate
+from kit.training.evaluate import batch_errors, batches_of_a_size
 from kit.training.setup import RunSetup
 from kit.training.state import State
-from kit.training.validate import batch_errors, batches_of_a_size
 
 _SAMPLED = 4
 

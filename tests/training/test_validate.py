@@ -14,7 +14,8 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.pairs.tile_source import TileSource
 from kit.runs.training_pairs import TRAINING_PAIRS
-from kit.training.validate import evaluate, validate
+from kit.training.evaluate import evaluate
+from kit.training.validate import validate
 from kit.variants import PAPER
 from tests.helpers.inputs import planes
 

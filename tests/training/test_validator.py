@@ -22,11 +22,11 @@ from kit.pairs.table import Pair, read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
 from kit.runs.weights import load_weights
 from kit.training.checkpoint import at_step
+from kit.training.evaluate import evaluate
 from kit.training.run_log import Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.train import train
-from kit.training.validate import evaluate
 from kit.training.validator import Validator
 from tests.helpers.inputs import planes
 from tests.helpers.runs import assert_same_run

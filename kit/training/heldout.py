@@ -1,0 +1,248 @@
+"""Predictions of pairs that a variant has not seen: what it is scored by, and fitted on.
+
+In: a run, or all folds of a variant, and the pairs. Out: an image for each pair of the hold-out
+and, if it was trained in folds, for each clear pair of the training set, by the fold that held it
+out; in `runs/NAME/heldout/`, a file a scene beside a sealed `manifest.json`. What is there already
+is read; what other weights made is made again. Refused by name: folds that together leave out a
+pair, and runs that were trained on other pairs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.averaging import average
+from kit.device import place
+from kit.errors import InputError
+from kit.files import write_bytes
+from kit.image_file import digest, encode_image, image_path, read_image
+from kit.lock import lock
+from kit.inputs.planes import InputPlanes, read_optical
+from kit.pairs.open_source import open_source
+from kit.pairs.source import Source
+from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
+from kit.progress import Advance, Report
+from kit.runs.ensemble import expand
+from kit.runs.folder import read_pairs_sha256
+from kit.runs.training_pairs import read_training_pairs
+from kit.runs.weights import Weights, read_run
+from kit.scaling import quantize
+from kit.seal import read_record, write_record
+from kit.training.evaluate import batches_of_a_size, predict_batch
+
+HELDOUT = "heldout"
+_MANIFEST = "manifest.json"
+_FORMAT = 2
+_REMEDY = "remove this folder: what is in it is made again"
+_SAVE_EVERY = 8  # batches
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Images of pairs by weights that have not seen them, of one variant.
+
+    `runs` are its run or its folds, and `weights` the SHA-256 of the weights of each; `pairs` the
+    pairs by optical scene, in the order of the table; `files` those of a scene, with their digests.
+    """
+
+    name: str
+    target: str
+    runs: tuple[str, ...]
+    weights: dict[str, str]
+    pairs: dict[str, Pair]
+    source: Source
+    files: dict[str, tuple[tuple[Path, str], ...]]
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """The optical scenes that are predicted."""
+        return tuple(self.pairs)
+
+    def image(self, scene: str) -> NDArray[np.uint16]:
+        """The prediction [3, H, W] of a scene; its values over 65535 are in [0, 1].
+
+        A scene that no fold was trained on has the mean of all of them, as in a prediction.
+
+        Raises:
+            InputError: a file is gone or damaged since.
+        """
+        images = [read_image(path, sha256, _REMEDY) for path, sha256 in self.files[scene]]
+        return images[0] if len(images) == 1 else average(images)
+
+    def truth(self, scene: str, target: str) -> NDArray[np.float32]:
+        """What the optical scene shows, [3, H, W] in [0, 1], in the space of `target`."""
+        return read_optical(self.source, self.pairs[scene], target)
+
+
+def heldout(
+    runs: Path,
+    name: str,
+    work: Path,
+    *,
+    advance: Advance | None = None,
+    report: Report = lambda _: None,
+) -> HeldOut:
+    """The predictions of `name` for pairs that it has not seen; those that are missing are made.
+
+    Args:
+        runs: the folder of all runs.
+        name: of a run, or of a variant that was trained in folds.
+        work: the folder of the table of pairs.
+        advance: called with the scenes done and their number.
+        report: takes a line about what is made again, and why.
+
+    Raises:
+        InputError: it is not trained, or on other pairs; a fold is missing; no pair is held out, or
+            one that the folds should hold out by none; or a tile or a pack cannot be read.
+        BusyError: another process makes them.
+    """
+    pairs = read_pairs(work / PAIRS)
+    names = expand(runs, name, report)
+    weights = {run: read_run(runs, run) for run in names}
+    unseen = {run: _unseen(runs / run, weights[run], pairs, work) for run in names}
+    _check_complete(runs, name, weights, unseen, pairs)
+    asked = {scene for found in unseen.values() for scene in found}
+    scenes = {str(pair.optical): pair for pair in pairs if str(pair.optical) in asked}
+    if not scenes:
+        problem = "no pair is held out, of those without clouds"
+        remedy = "prepare more data, or train in folds: kit train-all --folds 5"
+        raise InputError(work / PAIRS, problem, remedy=remedy)
+    source = open_source(work, [*scenes.values()])
+    total, done = sum(map(len, unseen.values())), 0
+    files: dict[str, list[tuple[Path, str]]] = {scene: [] for scene in scenes}
+    for run in names:
+        mine = [pair for scene, pair in scenes.items() if scene in unseen[run]]
+        found = _predict(runs / run, weights[run], mine, source, report)
+        for scene, sha256 in found.items():
+            files[scene].append((image_path(runs / run / HELDOUT, scene), sha256))
+        done += len(mine)
+        if advance:
+            advance(done, total)
+    return HeldOut(
+        name=name,
+        target=weights[names[0]].variant.target,
+        runs=names,
+        weights={run: weights[run].sha256 for run in names},
+        pairs=scenes,
+        source=source,
+        files={scene: tuple(each) for scene, each in files.items()},
+    )
+
+
+def check(folder: Path) -> None:
+    """Refuse predictions in `folder` that are damaged.
+
+    Raises:
+        InputError: the manifest or an image is not as it was written.
+    """
+    for scene, sha256 in _read(folder)[1].items():
+        read_image(image_path(folder, scene), sha256, _REMEDY)
+
+
+def _unseen(folder: Path, weights: Weights, pairs: Sequence[Pair], work: Path) -> frozenset[str]:
+    """The clear scenes that a run has not been trained on: the hold-out, and that of its fold."""
+    trained = read_training_pairs(folder)
+    held = frozenset(trained.held if trained else ())
+    found = held.intersection(str(pair.optical) for pair in train_pairs(pairs, 2))
+    found |= {str(pair.optical) for pair in holdout_pairs(pairs)}
+    if weights.variant.folds > 1:
+        known = read_pairs_sha256(folder)
+        if trained is None or known != fingerprint(pairs):
+            problem = f"was divided into folds of other pairs than those of {work / PAIRS}"
+            remedy = "prepare with the options that it was trained with, or train it again"
+            raise InputError(folder, problem, remedy=f"{remedy} with --overwrite")
+    if trained and (seen := found.intersection(trained.optical)):
+        problem = f"was trained on {len(seen)} of {len(found)} pairs that it should not have seen"
+        remedy = "prepare with the --seed, --holdout and --split that it was trained with, or"
+        raise InputError(folder, problem, remedy=f"{remedy} train it again with --overwrite")
+    return found
+
+
+def _check_complete(
+    runs: Path,
+    name: str,
+    weights: Mapping[str, Weights],
+    unseen: Mapping[str, frozenset[str]],
+    pairs: Sequence[Pair],
+) -> None:
+    """Refuse folds of which none holds out some pair, or several do."""
+    if all(each.variant.folds == 1 for each in weights.values()):
+        return
+    for pair in train_pairs(pairs, 2):
+        holders = [run for run, found in unseen.items() if str(pair.optical) in found]
+        if len(holders) != 1:
+            problem = f"{pair.optical} is held out by {len(holders)} folds of {name}, not by one"
+            remedy = "train them again with --overwrite, all with the same --groups"
+            raise InputError(runs / name, problem, remedy=remedy)
+
+
+def _predict(
+    folder: Path, weights: Weights, pairs: Sequence[Pair], source: Source, report: Report
+) -> dict[str, str]:
+    """Make what is missing of a run's predictions; the digests of all."""
+    at, planes = folder / HELDOUT, InputPlanes(weights.variant)
+    with lock(at):
+        wanted = [str(pair.optical) for pair in pairs]
+        known = _known(at, weights, report)
+        done = {scene: known[scene] for scene in wanted if scene in known}
+        todo = [
+            batch
+            for batch in batches_of_a_size(pairs)
+            if any(str(pair.optical) not in done for pair in batch)
+        ]
+        for number, batch in enumerate(todo):
+            if number % _SAVE_EVERY == 0:
+                _write(at, weights, folder, done)
+            predicted, _ = predict_batch(place(weights.generator), planes, source, batch)
+            for pair, rgb in zip(batch, predicted, strict=True):
+                image = quantize(rgb)
+                write_bytes(image_path(at, pair.optical), encode_image(image))
+                done[str(pair.optical)] = digest(image)
+        if todo:
+            _write(at, weights, folder, done)
+    return done
+
+
+def _known(at: Path, weights: Weights, report: Report) -> dict[str, str]:
+    """The digests of the images in a folder that these weights made and that are intact."""
+    if not (at / _MANIFEST).exists():
+        return {}
+    try:
+        made_by, found = _read(at)
+    except InputError as error:
+        report(f"{error.where}: {error.problem}; what it describes is made again")
+        return {}
+    if made_by != weights.sha256:
+        report(f"{at}: by other weights than {weights.path.name} has now; it is made again")
+        for scene in found:
+            image_path(at, scene).unlink(missing_ok=True)
+        return {}
+    intact = {}
+    for scene, sha256 in found.items():
+        try:
+            read_image(image_path(at, scene), sha256, _REMEDY)
+            intact[scene] = sha256
+        except InputError as error:
+            report(f"{error.where}: {error.problem}; it is made again")
+    return intact
+
+
+def _read(at: Path) -> tuple[str, dict[str, str]]:
+    """The digest of the weights that made a folder's images, and those of the images."""
+    record = read_record(at / _MANIFEST, _FORMAT, _REMEDY)
+    weights, scenes = record.get("weights_sha256"), record.get("scenes")
+    if not (isinstance(weights, str) and isinstance(scenes, dict)):
+        raise InputError(at / _MANIFEST, "damaged: it lists no scenes", remedy=_REMEDY)
+    return weights, {str(scene): str(sha256) for scene, sha256 in scenes.items()}
+
+
+def _write(at: Path, weights: Weights, folder: Path, scenes: Mapping[str, str]) -> None:
+    record = {
+        "weights_sha256": weights.sha256,
+        "pairs_sha256": read_pairs_sha256(folder),
+        "scenes": dict(scenes),
+    }
+    write_record(at / _MANIFEST, _FORMAT, record)

@@ -1,0 +1,287 @@
+"""Runs of folds: what they hold out, how they resume, and what they predict of it."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kit.training.heldout
+from kit.averaging import average
+from kit.errors import BusyError, InputError
+from kit.files import sha256
+from kit.inputs.planes import InputPlanes
+from kit.metrics import mae
+from kit.pairs.prepare import prepare
+from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
+from kit.pairs.tile_source import TileSource
+from kit.runs.ensemble import expand, expand_all
+from kit.runs.folder import read_division
+from kit.runs.status import status
+from kit.runs.training_pairs import read_training_pairs, write_training_pairs
+from kit.runs.weights import load_run
+from kit.scaling import quantize
+from kit.training.evaluate import predict_batch
+from kit.training.heldout import HELDOUT, check, heldout
+from kit.training.train import train
+from kit.training.train_all import train_all
+from kit.variants import Variant, as_fold, find_variant
+from tests.helpers.variants import tiny
+
+WORK, RUNS = Path("work"), Path("runs")
+FOLDS = 2
+
+
+def fold(number: int, *settings: str) -> Variant:
+    return as_fold(tiny("p2phd1", "epochs=1", "decay_epochs=0", *settings), number, FOLDS)
+
+
+@pytest.fixture(scope="module")
+def folds_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with work/ and runs/ of both folds of p2phd1."""
+    root = tmp_path_factory.mktemp("folds")
+    shutil.copytree(trained_once / "work", root / "work")
+    for number in range(1, FOLDS + 1):
+        train(fold(number), work=root / "work", runs=root / "runs")
+    return root
+
+
+@pytest.fixture
+def folds(folds_once: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of `folds_once` to work in, as the current folder."""
+    root = tmp_path / "folds"
+    shutil.copytree(folds_once, root)
+    before = Path.cwd()
+    os.chdir(root)
+    yield root
+    os.chdir(before)
+
+
+def test_every_training_pair_is_held_out_by_one_run_that_names_it(folds: Path) -> None:
+    pairs = read_pairs(WORK / "pairs.parquet")
+    known = [read_training_pairs(RUNS / f"p2phd1.fold{number}") for number in (1, 2)]
+    held = [scene for each in known if each for scene in each.held]
+    assert sorted(held) == sorted(str(pair.optical) for pair in train_pairs(pairs, 1))
+    outside = {str(pair.optical) for pair in holdout_pairs(pairs)}
+    for each in known:
+        assert each and not {*each.held, *outside}.intersection(each.optical)
+
+
+def test_a_run_of_one_fold_is_as_before(trained_once: Path) -> None:
+    run = trained_once / "runs" / "p2phd1"
+    assert set(json.loads((run / "config.json").read_text())) == {
+        "format", "variant", "pairs_sha256", "check",
+    }  # fmt: skip
+    assert set(json.loads((run / "pairs.json").read_text())) == {
+        "format", "radar", "optical", "check",
+    }  # fmt: skip
+    known = read_training_pairs(run)
+    assert known and known.held == ()
+
+
+def test_a_name_means_its_folds_or_else_its_own_run(folds: Path, trained_once: Path) -> None:
+    told: list[str] = []
+    names = ("p2phd1.fold1", "p2phd1.fold2")
+    assert expand(RUNS, "p2phd1", told.append) == names
+    assert expand(RUNS, "p2phd1.fold2", told.append) == names[1:]
+    assert expand_all(RUNS, ["spade2", "p2phd1"]) == ("spade2", *names)
+    assert not told
+    shutil.copytree(trained_once / "runs" / "p2phd1", RUNS / "p2phd1")
+    assert expand(RUNS, "p2phd1", told.append) == ("p2phd1",)
+    assert told == ["p2phd1: the run of this name is used, and not its 2 folds"]
+
+
+def test_a_fold_that_is_missing_is_named_with_its_command(folds: Path) -> None:
+    shutil.rmtree(RUNS / "p2phd1.fold1")
+    with pytest.raises(InputError, match="lacks 1 of 2 folds of p2phd1: 1") as error:
+        expand(RUNS, "p2phd1")
+    assert "kit train p2phd1 --fold 1/2" in error.value.remedy
+
+
+def test_folds_of_two_divisions_are_not_mixed(folds: Path) -> None:
+    groups = group_table(Path("groups.csv"))
+    shutil.rmtree(RUNS / "p2phd1.fold2")
+    train(fold(2), work=WORK, runs=RUNS, groups=groups)
+    with pytest.raises(
+        InputError, match=r"fold2: was trained in folds otherwise than p2phd1.fold1"
+    ):
+        expand(RUNS, "p2phd1")
+    shutil.rmtree(RUNS / "p2phd1.fold2")
+    train(as_fold(tiny("p2phd1"), 3, 3), work=WORK, runs=RUNS)
+    with pytest.raises(InputError, match="some are of 2 and 3"):
+        expand(RUNS, "p2phd1")
+
+
+def test_a_fold_resumes_with_its_own_groups_only(folds: Path) -> None:
+    groups = group_table(Path("groups.csv"))
+    with pytest.raises(BusyError, match="started with no groups"):
+        train(fold(1), work=WORK, runs=RUNS, groups=groups)
+    other = fold(1, "name=other")
+    train(other, work=WORK, runs=RUNS, groups=groups)
+    division = read_division(RUNS / "other.fold1")
+    assert division and division.groups == "groups.csv" and division.groups_sha256
+    with pytest.raises(BusyError, match=r"started with the groups of groups.csv"):
+        train(other, work=WORK, runs=RUNS)
+    again = Path("again.csv")
+    title, *lines = groups.read_text().splitlines()
+    again.write_text("\n".join([title, *reversed(lines)]))
+    train(other, work=WORK, runs=RUNS, groups=again)
+    again.write_text(groups.read_text().replace(",a\n", ",b\n", 1))
+    with pytest.raises(BusyError, match=r"other groups than those of again.csv"):
+        train(other, work=WORK, runs=RUNS, groups=again)
+
+
+def test_groups_without_a_fold_are_refused(folds: Path) -> None:
+    with pytest.raises(InputError, match="groups are for several folds"):
+        train(tiny("p2phd1"), work=WORK, runs=RUNS, groups=group_table(Path("groups.csv")))
+
+
+def test_status_says_how_a_fold_goes_on(folds: Path) -> None:
+    shutil.rmtree(RUNS / "p2phd1.fold1/checkpoints")
+    shutil.copytree(RUNS / "p2phd1.fold2", RUNS / "p2phd1.fold10")
+    found = status(RUNS)
+    assert [run.variant for run in found] == ["p2phd1.fold1", "p2phd1.fold2", "p2phd1.fold10"]
+    assert found[0].command.startswith("kit train p2phd1 --set width=2 ")
+    assert found[0].command.endswith(" --fold 1/2")
+
+
+def test_train_all_trains_each_fold_of_each_variant(tmp_path: Path, monkeypatch) -> None:
+    begun: list[tuple[list[str], str]] = []
+
+    def start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
+        begun.append((command, folder.name))
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(kit.training.train_all, "_start", start)
+    outcomes = train_all(
+        ("spade2", "p2phd1"), folds=2, groups=Path("groups.csv"), work=tmp_path, runs=tmp_path,
+        report=lambda _: None,
+    )  # fmt: skip
+    names = ["spade2.fold1", "spade2.fold2", "p2phd1.fold1", "p2phd1.fold2"]
+    assert [each.variant for each in outcomes] == names == [name for _, name in begun]
+    for (command, _), number in zip(begun, "1212", strict=True):
+        at = command.index("--fold")
+        assert command[at : at + 4] == ["--fold", f"{number}/2", "--groups", "groups.csv"]
+
+
+def test_a_fold_is_one_of_its_number() -> None:
+    spade2 = find_variant("spade2")
+    assert as_fold(spade2, 1, 1) == spade2
+    fifth = as_fold(spade2, 5, 5)
+    assert (fifth.name, fifth.folds, fifth.fold, fifth.base_name) == (
+        "spade2.fold5",
+        5,
+        5,
+        "spade2",
+    )
+    for wrong in ((0, 5), (6, 5), (1, 0)):
+        with pytest.raises(InputError, match="there is no fold"):
+            as_fold(spade2, *wrong)
+    with pytest.raises(InputError, match="is a fold already"):
+        as_fold(fifth, 1, 5)
+    with pytest.raises(InputError, match="--fold 2/5"):
+        find_variant("spade2", ["folds=5", "fold=2"])
+
+
+def test_each_pair_is_predicted_by_the_fold_that_held_it_out(folds: Path) -> None:
+    found = heldout(RUNS, "p2phd1", WORK)
+    pairs = read_pairs(WORK / "pairs.parquet")
+    held = {str(pair.optical) for pair in holdout_pairs(pairs)}
+    clear = [pair for pair in pairs if pair.dataset2 and pair.split in ("train", "holdout")]
+    assert found.scenes == tuple(str(pair.optical) for pair in clear)
+    assert found.runs == ("p2phd1.fold1", "p2phd1.fold2") and found.target == "reflectance"
+    planes = InputPlanes(tiny("p2phd1"))
+    generators = {name: load_run(RUNS, name).generator for name in found.runs}
+    known = {name: read_training_pairs(RUNS / name) for name in found.runs}
+    for pair in clear:
+        scene = str(pair.optical)
+        own = [name for name, each in known.items() if scene not in each.optical]
+        if scene not in held:
+            own = [name for name in own if scene in known[name].held]
+        assert len(own) == (FOLDS if scene in held else 1)
+        images = [
+            quantize(predict_batch(generators[name], planes, TileSource(), [pair])[0][0])
+            for name in own
+        ]
+        # Batches of another size change the last digits.
+        assert np.abs(found.image(scene).astype(int) - average(images)).max() <= 2
+    truth = found.truth(found.scenes[0], "reflectance")
+    assert truth.shape == found.image(found.scenes[0]).shape
+    assert mae(found.image(found.scenes[0]) / 65535, truth) < 1
+
+
+def test_a_run_without_folds_has_the_hold_out_alone(trained: Path) -> None:
+    found = heldout(RUNS, "spade2", WORK)
+    assert len(found.scenes) == 6 and found.runs == ("spade2",)
+    check(RUNS / "spade2" / HELDOUT)
+
+
+def test_what_is_there_is_read_and_what_is_not_is_made(folds: Path, monkeypatch) -> None:
+    first = heldout(RUNS, "p2phd1", WORK)
+    before = {scene: first.image(scene).copy() for scene in first.scenes}
+    made: list[int] = []
+
+    def counted(generator, planes, source, batch):
+        made.append(len(batch))
+        return predict_batch(generator, planes, source, batch)
+
+    monkeypatch.setattr(kit.training.heldout, "predict_batch", counted)
+    heldout(RUNS, "p2phd1", WORK)
+    assert not made
+    told: list[str] = []
+    path = first.files[first.scenes[0]][0][0]
+    path.write_bytes(path.read_bytes()[:-8] + b"damaged!")
+    with pytest.raises(InputError, match="checksum"):
+        first.image(first.scenes[0])
+    with pytest.raises(InputError, match="checksum"):
+        check(path.parent)
+    again = heldout(RUNS, "p2phd1", WORK, report=told.append)
+    assert len(made) == 1 and "made again" in told[0]
+    assert all(np.array_equal(again.image(scene), before[scene]) for scene in before)
+
+
+def test_other_weights_make_all_again(folds: Path) -> None:
+    told: list[str] = []
+    before = heldout(RUNS, "p2phd1", WORK)
+    images = [before.image(scene).copy() for scene in before.scenes]
+    shutil.move(RUNS / "p2phd1.fold1" / HELDOUT, "kept")
+    train(fold(1, "lr=0.01"), work=WORK, runs=RUNS, overwrite=True)
+    shutil.move("kept", RUNS / "p2phd1.fold1" / HELDOUT)
+    after = heldout(RUNS, "p2phd1", WORK, report=told.append)
+    assert "by other weights" in told[0] and len(told) == 1
+    assert after.weights["p2phd1.fold1"] == sha256(RUNS / "p2phd1.fold1/weights.safetensors")
+    assert after.weights["p2phd1.fold2"] == before.weights["p2phd1.fold2"]
+    same = [np.array_equal(after.image(s), i) for s, i in zip(after.scenes, images, strict=True)]
+    assert any(same) and not all(same)
+
+
+def test_a_pair_that_no_fold_held_out_is_named(folds: Path) -> None:
+    path = RUNS / "p2phd1.fold1" / "pairs.json"
+    known = read_training_pairs(path.parent)
+    assert known
+    write_training_pairs(path.parent, zip(known.radar, known.optical, strict=True), known.held[1:])
+    with pytest.raises(InputError, match=f"{known.held[0]} is held out by 0 folds of p2phd1"):
+        heldout(RUNS, "p2phd1", WORK)
+
+
+def test_folds_of_another_table_are_refused(folds: Path, trained_once: Path) -> None:
+    prepare(trained_once / "data", WORK, seed=3)
+    with pytest.raises(InputError, match="folds of other pairs"):
+        heldout(RUNS, "p2phd1", WORK)
+
+
+def test_without_a_hold_out_each_fold_validates_on_its_own(trained: Path) -> None:
+    prepare(Path("data"), WORK, holdout=0)
+    done = train(fold(1, "name=own"), work=WORK, runs=RUNS)
+    assert done.mae is not None
+
+
+def group_table(path: Path) -> Path:
+    places = sorted({pair.place for pair in read_pairs(WORK / "pairs.parquet")})
+    lines = [f"{lon},{lat},{'ab'[number % 2]}" for number, (lon, lat) in enumerate(places)]
+    path.write_text("\n".join(["lon,lat,group", *lines]) + "\n")
+    return path

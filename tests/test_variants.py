@@ -48,7 +48,8 @@ def test_published_optimisers() -> None:
 
 def test_every_field_can_be_set() -> None:
     texts = {
-        "name": "mine", "model": "pix2pixhd", "dataset": "2", "gan": "0.5", "l1": "7", "width": "8",
+        "name": "mine.fold2", "folds": "5", "fold": "2",
+        "model": "pix2pixhd", "dataset": "2", "gan": "0.5", "l1": "7", "width": "8",
         "depth": "more", "norm": "batch", "discriminator_width": "4", "lr": "1e-3",
         "discriminator_lr": "2e-3", "betas": "[0.5, 0.9]", "epochs": "3", "decay_epochs": "0",
         "validations": "2", "batch": "2", "crop": "64", "target": "minmax", "seed": "9",

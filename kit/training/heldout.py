@@ -19,8 +19,8 @@ from kit.device import place
 from kit.errors import InputError
 from kit.files import write_bytes
 from kit.image_file import digest, encode_image, image_path, read_image
-from kit.lock import lock
 from kit.inputs.planes import InputPlanes, read_optical
+from kit.lock import lock
 from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs

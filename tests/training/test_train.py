@@ -17,9 +17,9 @@ import pytest
 import torch
 
 import kit.training.checkpoint
+import kit.training.evaluate
 import kit.training.train_step
 import kit.training.trainer
-import kit.training.validate
 import kit.training.validator
 from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import write_json
@@ -136,7 +136,7 @@ def test_a_run_that_an_earlier_kit_began_ends_with_its_own_spectral_norm(
 def test_a_validation_that_is_interrupted_is_made_again(
     trained: Path, monkeypatch, name: str, where: str, each: int
 ) -> None:
-    monkeypatch.setattr(kit.training.validate, "BATCH", 1)
+    monkeypatch.setattr(kit.training.evaluate, "BATCH", 1)
     variant = tiny(name, "name=straight", "validations=2")
     straight = train(variant, work=Path("work"), runs=Path("a"))
     whole = getattr(kit.training.validator, where)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-import kit.training.validate
+import kit.training.evaluate
 import kit.training.validator
 from kit.distributed import PeerError, ProcessGroup
 from kit.errors import InputError
@@ -102,7 +102,7 @@ def shared(
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, size: int) -> None:
-    monkeypatch.setattr(kit.training.validate, "BATCH", 5)
+    monkeypatch.setattr(kit.training.evaluate, "BATCH", 5)
     judged, dataset = table(Path("work"))
     state = State.new(tiny("p2phd1"))
     expected = evaluate(state.generator, dataset.planes, TileSource(), judged)
@@ -137,7 +137,7 @@ def test_samples_say_their_epoch_and_their_errors(trained: Path, monkeypatch) ->
 
 
 def test_a_tile_that_one_of_them_cannot_read_ends_all(trained: Path, monkeypatch) -> None:
-    monkeypatch.setattr(kit.training.validate, "BATCH", 5)
+    monkeypatch.setattr(kit.training.evaluate, "BATCH", 5)
     judged, dataset = table(Path("work"))
     whole = kit.training.validator.batch_errors
 

@@ -12,7 +12,8 @@ import typer
 
 import kit
 from kit.archive.layout import LAYOUTS, Layout
-from kit.variants import VARIANTS, fields
+from kit.variant_fields import fields
+from kit.variants import VARIANTS
 
 ROOT = Path(__file__).parents[1]
 

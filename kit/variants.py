@@ -4,17 +4,13 @@ Paper: Gou et al., "SAR-to-optical image translation" for MultiEarth 2022 (arXiv
 A new idea is one more row here, or a TOML file with `base = "spade2"` and the fields that differ.
 """
 
-import ast
 import dataclasses
-import inspect
 import math
 import re
 import shlex
-import textwrap
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -22,11 +18,12 @@ from kit.errors import InputError, no_such
 from kit.overlay import from_toml, overlay
 
 Model = Literal["spade", "pix2pixhd"]
+PixelLoss = Literal["l1", "charbonnier", "mse"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """Everything that decides a training run; `fields` lists what each field means.
+    """Everything that decides a training run; `kit.variant_fields` lists what each field means.
 
     A new field has a default. Files of earlier kits, which lack it, are read with what they did
     then: with that default, or with another that `kit.variant_record` lists.
@@ -41,7 +38,9 @@ class Variant:
     gan: float
     """Weight of the GAN loss; 0 trains no discriminator."""
     l1: float
-    """Weight of the L1 loss over the valid pixels."""
+    """Weight of the pixel loss over the valid pixels, which is L1 unless `pixel_loss` differs."""
+    pixel_loss: PixelLoss = "l1"
+    """Loss of a pixel: its absolute error, that rounded off at zero, or the squared error."""
     width: int = 64
     """Channels of the generator at full size, the published ngf."""
     depth: Literal["normal", "more", "most"] = "normal"
@@ -59,9 +58,13 @@ class Variant:
     betas: tuple[float, float]
     """Adam's decay rates of the mean gradient and of the mean squared gradient."""
     epochs: int = 50
-    """Epochs at the full learning rate."""
+    """Epochs at the full learning rate, where the schedule is linear."""
     decay_epochs: int = 50
-    """Epochs after these, while the learning rate falls linearly to zero."""
+    """Epochs after these, while a linear schedule lets the learning rate fall to zero."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    """Learning rate: constant, then linear to zero; or a warm-up, then half a cosine to zero."""
+    weight_decay: float = 0.0
+    """Decay of the weights in a step, times the learning rate, as AdamW has it; 0 is Adam."""
     validations: int = 10
     """How often the hold-out is scored during the training, at equal distances."""
     batch: int = 8
@@ -76,6 +79,8 @@ class Variant:
     """Precision of training; auto is bfloat16 where the device computes faster with it."""
     crop: int = 256
     """Pixels along a side of the random crops to train on, a multiple of 32."""
+    turns: bool = False
+    """Whether crops are turned by 90 degrees at random, and not only flipped."""
     date: bool = False
     """Whether the network is given the radar's day of the year, as a sine and a cosine."""
     target: Literal["reflectance", "minmax"] = "reflectance"
@@ -162,7 +167,7 @@ class Variant:
         )
 
 
-_MAY_BE_ZERO = ("gan", "l1", "decay_epochs", "seed", "clip", "ema")
+_MAY_BE_ZERO = ("gan", "l1", "decay_epochs", "weight_decay", "seed", "clip", "ema")
 # A million epochs of a single step take days; torch takes a seed of 64 bits.
 _AT_MOST = {"epochs": 10**6, "decay_epochs": 10**6, "seed": 2**64 - 1, "folds": 100}
 
@@ -263,44 +268,6 @@ def as_fold(variant: Variant, fold: int, folds: int) -> Variant:
 
 def _fold_suffix(fold: int) -> str:
     return f".fold{fold}"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of `Variant`, for a user who sets it; `default` is None where there is none."""
-
-    name: str
-    type: str
-    default: Any
-    doc: str
-
-
-def fields() -> tuple[Field, ...]:
-    """The fields of `Variant` in order, each with the line that documents it there."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(Variant))).body
-    assert isinstance(body, ast.ClassDef)
-    docs = {
-        field.target.id: line.value.value
-        for field, line in pairwise(body.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        and isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
-    }  # fmt: skip
-    hints = get_type_hints(Variant)
-    return tuple(
-        Field(
-            each.name,
-            _described(hints[each.name]),
-            None if each.default is dataclasses.MISSING else each.default,
-            str(docs[each.name]),
-        )
-        for each in dataclasses.fields(Variant)
-    )
-
-
-def _described(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return " or ".join(map(str, get_args(hint)))
-    return f"{len(get_args(hint))} numbers" if get_args(hint) else str(hint.__name__)
 
 
 def train_command(variant: Variant) -> str:

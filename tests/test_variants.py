@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
+from kit.variant_fields import fields
 from kit.variants import (
     ENSEMBLES,
     PAPER,
@@ -14,7 +15,6 @@ from kit.variants import (
     VARIANTS,
     Variant,
     ensemble_members,
-    fields,
     find_variant,
     train_command,
 )
@@ -54,7 +54,8 @@ def test_every_field_can_be_set() -> None:
         "discriminator_lr": "2e-3", "betas": "[0.5, 0.9]", "epochs": "3", "decay_epochs": "0",
         "validations": "2", "batch": "2", "crop": "64", "target": "minmax", "seed": "9",
         "accumulate": "2", "clip": "3", "ema": "0", "precision": "bfloat16",
-        "spectral_norm": "torch", "date": "true",
+        "spectral_norm": "torch", "date": "true", "turns": "true", "schedule": "cosine",
+        "pixel_loss": "mse", "weight_decay": "0.01",
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -12,7 +12,7 @@ from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.files import RUNS, WORK
 from kit.pairs.source import WORKERS
-from kit.variants import PAPER, as_fold, find_variant
+from kit.variants import PAPER, PixelLoss, as_fold, find_variant
 
 if TYPE_CHECKING:
     from kit.runs.status import Status
@@ -130,7 +130,9 @@ def _event(record: dict[str, Any]) -> str:
 
 
 def _losses(record: dict[str, Any]) -> str:
-    values = [f"{name} {record[name]:.4f}" for name in ("l1", "gan") if name in record]
+    values = [
+        f"{name} {record[name]:.4f}" for name in (*get_args(PixelLoss), "gan") if name in record
+    ]
     return f"{' '.join(values)} {record['images_per_s']} images/s"
 
 

@@ -7,7 +7,8 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Quiet
-from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant, fields, to_dict
+from kit.variant_fields import fields
+from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant, to_dict
 
 app = typer.Typer()
 

@@ -121,6 +121,10 @@ class PairDataset:
         _place(target, rgb, flips)
         mask[:] = 0
         mask[:, : rgb.shape[1], : rgb.shape[2]] = 1
+        # With the flips, a transposition half of the time makes all eight positions of a square.
+        if self.planes.variant.turns and random.integers(2):
+            for made in (inputs, target, mask):
+                made[:] = made.transpose(0, 2, 1).copy()
 
     def _inspect(self, index: int, sar: NDArray[np.float32], dn: NDArray[np.uint16]) -> None:
         """Note what only the complete tile shows, the first time that it is read."""

@@ -12,18 +12,33 @@ from torch import Tensor
 
 
 class Adam(torch.optim.Adam):
-    """torch's fused Adam for `weights`.
+    """torch's fused Adam, or AdamW, for `weights`.
 
     Args:
         weights: parameters, whose memory must not move.
         rate: the learning rate.
         betas: the decay rates of the mean gradient and of the mean squared gradient.
+        weight_decay: the share of every weight that a step removes, times the learning rate, apart
+            from its gradient: AdamW.
     """
 
-    def __init__(self, weights: Iterable[Tensor], rate: float, betas: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        weights: Iterable[Tensor],
+        rate: float,
+        betas: tuple[float, float],
+        weight_decay: float = 0.0,
+    ) -> None:
         self._weights = list(weights)
         views = [_as_stored(weight.detach(), weight) for weight in self._weights]
-        super().__init__(views, rate, betas=betas, fused=True)
+        super().__init__(
+            views,
+            rate,
+            betas=betas,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=True,
+            fused=True,
+        )
 
     def step(self) -> None:  # type: ignore[override]
         """Take one step along the gradients of the weights; no closure, unlike torch's."""

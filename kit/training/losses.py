@@ -1,28 +1,44 @@
-"""The losses of the paper's variants: masked L1, and the GAN loss each model was published with.
+"""The losses of a variant: one over pixels, and the GAN loss each model was published with.
 
 In: images [B, 3, H, W] and a mask, or a discriminator's maps, one per scale. Out: a scalar.
 "spade" is the hinge loss, averaged over scales; its discriminator adds those of fakes and reals.
 "pix2pixhd" is the least-squares loss, summed over scales; its discriminator averages the two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kit.variants import Model
+from kit.variants import Model, PixelLoss
 
 
-def l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute error over the pixels where the mask [B, 1, H, W] is 1; 0 if there are none.
+def pixel_loss(prediction: Tensor, target: Tensor, mask: Tensor, kind: PixelLoss = "l1") -> Tensor:
+    """The mean loss over the pixels where the mask [B, 1, H, W] is 1; 0 if there are none.
 
-    Values of prediction and target [B, C, H, W] elsewhere have no effect, not even NaN.
+    Of a difference d "l1" is |d|, "mse" d**2, and "charbonnier" sqrt(d**2 + e**2) - e with an e of
+    0.001: L1 with a gradient that does not jump (Charbonnier et al., "Two deterministic
+    half-quadratic regularization algorithms for computed imaging", ICIP 1994). All three are 0
+    where d is. Values of prediction and target [B, C, H, W] elsewhere have no effect, not even NaN.
     """
     valid = mask > 0
     # Masked ahead of abs, whose gradient at NaN would stay NaN after a multiplication by 0.
     difference = (prediction - target).where(valid, 0.0)
-    return difference.abs().sum() / (valid.sum() * prediction.shape[1]).clamp(min=1)
+    total = _PIXEL_LOSSES[kind](difference).sum()
+    return total / (valid.sum() * prediction.shape[1]).clamp(min=1)
+
+
+def _charbonnier(difference: Tensor) -> Tensor:
+    return (difference.square() + _ROUNDED**2).sqrt() - _ROUNDED
+
+
+_ROUNDED = 1e-3
+_PIXEL_LOSSES: dict[PixelLoss, Callable[[Tensor], Tensor]] = {
+    "l1": torch.abs,
+    "charbonnier": _charbonnier,
+    "mse": torch.square,
+}
 
 
 def generator_loss(kind: Model, fake: Sequence[Tensor]) -> Tensor:

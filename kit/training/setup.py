@@ -30,8 +30,12 @@ class RunSetup:
     @property
     def total_steps(self) -> int:
         """Steps of the whole schedule."""
-        each = steps_per_epoch(len(self.dataset), self.variant.batch)
-        return self.variant.total_epochs * each
+        return self.variant.total_epochs * self.steps_per_epoch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of each epoch."""
+        return steps_per_epoch(len(self.dataset), self.variant.batch)
 
     @property
     def scored(self) -> tuple[Pair, ...]:

@@ -56,7 +56,7 @@ class State:
         """Fresh networks and optimisers on the device; a discriminator only for a GAN loss."""
 
         def adam(model: nn.Module, rate: float) -> Adam:
-            return Adam(model.parameters(), rate, variant.betas)
+            return Adam(model.parameters(), rate, variant.betas, variant.weight_decay)
 
         generator = place(build_generator(variant))
         discriminator = place(build_discriminator(variant)) if variant.gan else None

@@ -21,7 +21,7 @@ from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
 from kit.models.rewrites.spectral_norm import normed
 from kit.training.adam import Adam
-from kit.training.losses import discriminator_loss, generator_loss, l1
+from kit.training.losses import discriminator_loss, generator_loss, pixel_loss
 from kit.training.state import State
 from kit.variants import Variant
 
@@ -82,7 +82,9 @@ class TrainStep:
                 self._weighted(losses).backward()  # type: ignore[no-untyped-call]
             fakes.append(fake.detach())
             sums += losses.detach()
-        values = self._update("generator", dict(zip(("l1", "gan"), sums, strict=False)))
+        values = self._update(
+            "generator", dict(zip((self.variant.pixel_loss, "gan"), sums, strict=False))
+        )
         if state.discriminator:
             values |= self._train_discriminator([part for part, _ in parts], fakes)
         if state.average:
@@ -122,11 +124,12 @@ class TrainStep:
         return True
 
     def _generator_losses(self, part: Sample, share: Tensor, parts: int) -> tuple[Tensor, Tensor]:
-        """The generator's images, and its losses: L1 and, with a discriminator, GAN."""
+        """The generator's images, and its losses: of pixels and, with a discriminator, GAN."""
         discriminator = self.state.discriminator
         with self._forward(self.state.generator):
             fake: Tensor = self._generator(part.inputs)
-        losses = [l1(fake.to(part.target.dtype), part.target, part.mask) * share]
+        images = fake.to(part.target.dtype), part.target
+        losses = [pixel_loss(*images, part.mask, self.variant.pixel_loss) * share]
         if discriminator:
             discriminator.requires_grad_(False)
             with self._forward(discriminator):
@@ -195,7 +198,7 @@ class TrainStep:
     def _parts(self, sample: Sample) -> list[tuple[Sample, Tensor]]:
         """The parts of a batch, each with its share of the valid pixels.
 
-        The L1 loss is a mean over the valid pixels, of which parts and ranks may have different
+        The pixel loss is a mean over the valid pixels, of which parts and ranks may have different
         numbers; gradients are averaged over ranks, hence the world size.
         """
         count = self.variant.accumulate

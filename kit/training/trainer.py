@@ -18,6 +18,7 @@ from kit.runs import earlier
 from kit.runs.folder import CHECKPOINTS, sync_records
 from kit.training import checkpoint
 from kit.training.run_log import RunLog
+from kit.training.schedule import rate_share
 from kit.training.setup import RunSetup
 from kit.training.signals import delayed_signals
 from kit.training.state import State
@@ -70,9 +71,9 @@ class Trainer:
             self.log.start()
             self.saved = time.monotonic()
             while state.epoch < variant.total_epochs:
-                self._set_learning_rates()
                 for sample in self._batches():
                     # A single training step.
+                    self._set_learning_rates()
                     losses = self._train_step(sample)
                     state.batch, state.step = state.batch + 1, state.step + 1
                     self.log.step(losses, len(sample.inputs) * group.world_size)
@@ -92,12 +93,12 @@ class Trainer:
                     state.epoch, state.batch = state.epoch + 1, 0
 
     def _set_learning_rates(self) -> None:
-        """Hold the rates for `epochs`, then decay them linearly to zero."""
+        """Set those of the next step."""
         state, variant = self.state, self.setup.variant
-        decay = max(0, state.epoch - variant.epochs) / max(1, variant.decay_epochs)
-        _set_rate(state.generator_optimizer, variant.lr * (1 - decay))
+        share = rate_share(variant, state.epoch, state.batch, self.setup.steps_per_epoch)
+        _set_rate(state.generator_optimizer, variant.lr * share)
         if state.discriminator_optimizer:
-            _set_rate(state.discriminator_optimizer, variant.discriminator_lr * (1 - decay))
+            _set_rate(state.discriminator_optimizer, variant.discriminator_lr * share)
 
     def _batches(self) -> Iterator[Sample]:
         """This rank's shares of the epoch's remaining batches.

@@ -227,6 +227,24 @@ def test_batches_can_be_skipped_exactly(pairs: tuple[Pair, ...]) -> None:
     assert len(rest) == 1 and torch.equal(rest[0].target, everything[2].target)
 
 
+def test_turns_make_all_positions_of_a_square_on_all_planes_together(
+    pairs: tuple[Pair, ...],
+) -> None:
+    made = planes("seed=5", "turns=true", "date=true")
+    turned = PairDataset(made, TileSource(), pairs, crop=48)
+    seen = set()
+    plain = None
+    for epoch in range(60):
+        sample = turned.batch(epoch, [0])
+        image = torch.cat([*sample], dim=1)[0]
+        valid = image[:, sample.mask[0, 0].bool()].view(len(image), 32, 32)
+        plain = valid if plain is None else plain
+        seen.add(valid[0].numpy().tobytes())
+        positions = [torch.rot90(p, k, (1, 2)) for p in (plain, plain.mT) for k in range(4)]
+        assert any(torch.equal(valid, each) for each in positions)
+    assert len(seen) == 8
+
+
 def test_fewer_pairs_than_a_batch_still_make_one(pairs: tuple[Pair, ...]) -> None:
     assert [len(sample.inputs) for sample in batches(dataset(pairs), epoch=0, batch=64)] == [10]
     assert steps_per_epoch(len(pairs), 64) == 1

@@ -1,5 +1,7 @@
 """Adam over views is torch's Adam, however weights and gradients lie."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -27,10 +29,16 @@ def gradients(step: int, of: list[nn.Parameter], layout: torch.memory_format) ->
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("other_layout", LAYOUTS)
-def test_steps_are_torchs(layout: torch.memory_format, other_layout: torch.memory_format) -> None:
+@pytest.mark.parametrize("decay", [0, 0.3])
+def test_steps_are_torchs(
+    layout: torch.memory_format, other_layout: torch.memory_format, decay: float
+) -> None:
     ours, torchs = weights(layout), weights(LAYOUTS[0])
-    adam = Adam(ours, RATE, BETAS)
-    reference = torch.optim.Adam(torchs, RATE, betas=BETAS, fused=False, foreach=False)
+    adam = Adam(ours, RATE, BETAS, decay)
+    plain: dict[str, Any] = {"lr": RATE, "betas": BETAS, "fused": False, "foreach": False}
+    reference = torch.optim.Adam(torchs, **plain)
+    if decay:
+        reference = torch.optim.AdamW(torchs, **plain, weight_decay=decay)
     for number in range(5):
         for of, kind in ((ours, other_layout), (torchs, LAYOUTS[0])):
             for weight, gradient in zip(of, gradients(number, of, kind), strict=True):
@@ -43,6 +51,17 @@ def test_steps_are_torchs(layout: torch.memory_format, other_layout: torch.memor
         assert all(weight.grad is None for weight in ours)
     for one, other in zip(ours, torchs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_without_decay_it_is_torchs_fused_adam_to_the_last_bit() -> None:
+    ours, torchs = weights(LAYOUTS[0]), weights(LAYOUTS[0])
+    adam, reference = Adam(ours, RATE, BETAS), torch.optim.Adam(torchs, RATE, BETAS, fused=True)
+    for number in range(5):
+        step(adam, ours, number)
+        for weight, gradient in zip(torchs, gradients(number, torchs, LAYOUTS[0]), strict=True):
+            weight.grad = gradient
+        reference.step()
+    assert all(torch.equal(one, other) for one, other in zip(ours, torchs, strict=True))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

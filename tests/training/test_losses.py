@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from kit.training.losses import discriminator_loss, generator_loss, l1
-from kit.variants import Model
+from kit.training.losses import discriminator_loss, generator_loss, pixel_loss
+from kit.variants import Model, PixelLoss
 
 pytestmark = pytest.mark.numerical
 
@@ -50,9 +50,9 @@ def test_l1_counts_masked_in_pixels_and_channels_alone() -> None:
     mask = (torch.rand(2, 1, 8, 8) > 0.3).float()
     kept = mask.bool().expand_as(prediction)
     expected = (prediction[kept] - target[kept]).abs().mean()
-    assert torch.allclose(l1(prediction, target, mask), expected)
+    assert torch.allclose(pixel_loss(prediction, target, mask), expected)
     assert torch.allclose(
-        l1(prediction, target, torch.ones_like(mask)),
+        pixel_loss(prediction, target, torch.ones_like(mask)),
         torch.nn.functional.l1_loss(prediction, target),
     )
 
@@ -63,7 +63,7 @@ def test_l1_ignores_nan_where_the_mask_is_0() -> None:
     mask = torch.ones(1, 1, 4, 4)
     mask[..., 0, 0] = 0
     target[..., 0, 0] = torch.nan
-    loss = l1(prediction, target, mask)
+    loss = pixel_loss(prediction, target, mask)
     loss.backward()
     assert prediction.grad is not None
     assert torch.isfinite(loss)
@@ -73,7 +73,41 @@ def test_l1_ignores_nan_where_the_mask_is_0() -> None:
 
 def test_l1_of_nothing_is_0_and_moves_nothing() -> None:
     prediction = torch.rand(1, 3, 4, 4, requires_grad=True)
-    loss = l1(prediction, torch.full((1, 3, 4, 4), torch.nan), torch.zeros(1, 1, 4, 4))
+    loss = pixel_loss(prediction, torch.full((1, 3, 4, 4), torch.nan), torch.zeros(1, 1, 4, 4))
     loss.backward()
     assert loss.item() == 0
     assert prediction.grad is not None and not prediction.grad.any()
+
+
+KINDS: tuple[PixelLoss, ...] = ("l1", "charbonnier", "mse")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_pixel_loss_is_0_for_the_truth_and_of_valid_pixels_alone(kind: PixelLoss) -> None:
+    target = torch.rand(2, 3, 8, 8)
+    prediction = target.clone().requires_grad_()
+    mask = torch.ones(2, 1, 8, 8)
+    mask[0, :, 2] = 0
+    spoilt = target.clone()
+    spoilt[0, :, 2] = torch.nan
+    loss = pixel_loss(prediction, spoilt, mask, kind)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-9)
+    assert prediction.grad is not None and not prediction.grad.any()
+
+
+def test_mse_and_charbonnier_are_their_formulas() -> None:
+    prediction, target, mask = (
+        torch.rand(2, 3, 8, 8),
+        torch.rand(2, 3, 8, 8),
+        torch.ones(2, 1, 8, 8),
+    )
+    error = prediction - target
+    mse = torch.nn.functional.mse_loss(prediction, target)
+    assert torch.allclose(pixel_loss(prediction, target, mask, "mse"), mse)
+    expected = ((error**2 + 1e-6).sqrt() - 1e-3).mean()
+    assert torch.allclose(pixel_loss(prediction, target, mask, "charbonnier"), expected)
+    # Far from zero it is L1 but for that constant.
+    far, near = torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 2, 2)
+    found = pixel_loss(far, near, torch.ones(1, 1, 2, 2), "charbonnier")
+    assert found.item() == pytest.approx(0.5 - 1e-3, abs=1e-5)

@@ -278,7 +278,7 @@ def test_a_run_has_one_owner(trained: Path) -> None:
 def test_a_loss_that_is_no_number_stops_before_any_weight_changes(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = kit.training.train_step.l1
+    whole = kit.training.train_step.pixel_loss
     calls = 0
 
     def spoilt(*images):
@@ -286,7 +286,7 @@ def test_a_loss_that_is_no_number_stops_before_any_weight_changes(
         calls += 1
         return whole(*images) * (float("nan") if calls == 9 else 1)
 
-    monkeypatch.setattr(kit.training.train_step, "l1", spoilt)
+    monkeypatch.setattr(kit.training.train_step, "pixel_loss", spoilt)
     with pytest.raises(CheckError, match="nan at step 8") as caught:
         train(tiny("spade2", "name=spoilt", "epochs=3"), work=Path("work"), runs=Path("runs"))
     assert caught.value.exit_code == 4
@@ -318,7 +318,8 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
     variant = tiny("p2phd1", "name=rates", "epochs=2", "decay_epochs=4")
     train(dataclasses.replace(variant, lr=1.0e-3), work=Path("work"), runs=Path("runs"))
     # As published: the first lower rate comes one epoch after the held ones.
-    np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
+    each = len(rates) // variant.total_epochs
+    np.testing.assert_allclose(rates[::each], [1e-3, 1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
 def test_weights_are_recalibrated_before_they_are_scored(trained: Path, monkeypatch) -> None:

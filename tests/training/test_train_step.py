@@ -84,8 +84,10 @@ def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
         values = step(random_sample(number % 3))
         lengths.append(state.norms["generator"][0])
         assert not any(name.endswith("_spike") for name in values)
-    whole = kit.training.train_step.l1
-    monkeypatch.setattr(kit.training.train_step, "l1", lambda *images: 1000 * whole(*images))
+    whole = kit.training.train_step.pixel_loss
+    monkeypatch.setattr(
+        kit.training.train_step, "pixel_loss", lambda *images: 1000 * whole(*images)
+    )
     usual = state.norms["generator"][0]
     values = step(random_sample(0))
     assert 100 < values["generator_spike"] < 10000
@@ -96,8 +98,10 @@ def test_clip_0_never_shortens(monkeypatch) -> None:
     _, step = begin(tiny("p2phd1", "clip=0"))
     for number in range(25):
         step(random_sample(number))
-    whole = kit.training.train_step.l1
-    monkeypatch.setattr(kit.training.train_step, "l1", lambda *images: 1000 * whole(*images))
+    whole = kit.training.train_step.pixel_loss
+    monkeypatch.setattr(
+        kit.training.train_step, "pixel_loss", lambda *images: 1000 * whole(*images)
+    )
     assert "generator_spike" not in step(random_sample(0))
 
 

@@ -34,6 +34,7 @@ RUNS = Path("runs")
 PREDICTIONS = Path("predictions")
 ENGINES = Path("engines")
 SUBMISSIONS = Path("submissions")
+FITTED = Path("ensembles")
 
 # The errors of the system where a file cannot be written.
 _DISK = {

@@ -25,6 +25,7 @@ RULES: dict[str, set[str]] = {
     "training": {"runs", "inputs", "pairs", "models", "figures"},
     "engines": {"runs", "inputs", "pairs", "models", "tiles"},
     "prediction": {"engines", "runs", "inputs", "models", "pairs", "tiles"},
+    "fitting": {"prediction", "training", "runs", "pairs"},
     "archive": {"prediction", "tiles"},
     "scoring": {"archive", "prediction", "screening", "tiles", "figures"},
     "submission": {"scoring", "archive", "prediction", "runs", "pairs", "tiles"},

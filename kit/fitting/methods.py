@@ -1,0 +1,188 @@
+"""The ways to make one image of several members', from the least free to the freest.
+
+In: observations, and the scenes to fit on. Out: a combination in exact integers. A method that is
+freer than another fits more closely what it has seen; which pays is for `kit.fitting.selection` to
+say, on scenes that it has not.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.averaging import Averaging
+from kit.fitting.objectives import objective
+from kit.fitting.observations import Moments, Observations
+from kit.fitting.shrinkage import fit_line
+from kit.prediction.affine import ONE, Affine
+from kit.prediction.combination import Combination
+from kit.scaling import UINT16_MAX
+
+Floats = NDArray[np.float64]
+
+PICKS = 30
+SUBSETS = 512
+PARTS = 1000
+"""Weights are whole multiples of one of so many parts."""
+_STEEPEST = 200.0
+
+PLAIN, COLOR = "plain mean", "one colour"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way: its name, and what it fits by a measure on some scenes.
+
+    `needs` is the least number of members that it makes a difference for. What has an `affine` is
+    an average that is still to be brought to the server's space, by `with_affine`.
+    """
+
+    name: str
+    fit: Callable[[str, Observations, Sequence[int]], Combination]
+    needs: int = 1
+    affine: bool = False
+
+
+def methods(measure: str, members: int) -> tuple[Method, ...]:
+    """The methods for a measure and a number of members, the least free first.
+
+    The first two are one colour and the plain mean.
+    """
+    stretched = measure.startswith("official")
+    chosen = [
+        Method("median", _median, 3),
+        Method("mean of the best subset", _subset, 2),
+        Method("best single", _single, 2),
+        Method("greedy, with replacement", _greedy, 2),
+        Method(_simplex_name(measure), _simplex, 2),
+    ]
+    if stretched:
+        chosen = [
+            Method(f"{PLAIN}, anchors", _plain_anchored),
+            Method(f"{PLAIN}, affine, anchors", _plain, affine=True),
+            *(Method(f"{m.name}, affine, anchors", m.fit, m.needs, affine=True) for m in chosen),
+        ]
+    color = Method(f"{COLOR}, anchors" if stretched else COLOR, _color)
+    every = (color, Method(PLAIN, _plain), *chosen)
+    return tuple(method for method in every if method.needs <= members)
+
+
+def _color(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+    red, green, blue = (
+        (0, 0, round(level * UINT16_MAX)) for level in objective(measure, observed, rows).color()
+    )
+    stretched = measure.startswith("official")
+    return Combination("mean", Affine((red, green, blue)), "anchors" if stretched else "keep")
+
+
+def _plain(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+    """The mean of the members that beat one colour; of all where none does."""
+    costs = objective(measure, observed, rows)
+    limit, single = costs.color_loss(), np.eye(observed.sources)
+    better = [member for member in range(observed.members) if costs.loss(single[member]) < limit]
+    return Combination(_equal(better or range(observed.members), observed.members))
+
+
+def _plain_anchored(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+    return Combination(_plain(measure, observed, rows).averaging, stretch="anchors")
+
+
+def _median(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+    return Combination("median")
+
+
+def _single(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+    costs, every = objective(measure, observed, rows), np.eye(observed.sources)
+    best = min(range(observed.members), key=lambda member: costs.loss(every[member]))
+    return Combination(_equal([best], observed.members))
+
+
+def _subset(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+    costs = objective(measure, observed, rows)
+    found = islice(_subsets(observed.members), SUBSETS)
+    best = min(found, key=lambda members: costs.loss(_equal_floats(members, observed)))
+    return Combination(_equal(best, observed.members))
+
+
+def _subsets(members: int) -> Iterator[tuple[int, ...]]:
+    """All of them, the smallest first after that of all members."""
+    yield tuple(range(members))
+    for size in range(1, members):
+        yield from combinations(range(members), size)
+
+
+def _greedy(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+    """The member that helps most is picked again and again; Caruana et al., ICML 2004."""
+    costs = objective(measure, observed, rows)
+    counts = np.zeros(observed.sources)
+    best, lowest = counts, math.inf
+    for _ in range(PICKS):
+        options = [_with(counts, member) for member in range(observed.members)]
+        losses = [costs.loss(option / option.sum()) for option in options]
+        counts = options[int(np.argmin(losses))]
+        if min(losses) < lowest - 1e-12:
+            best, lowest = counts, min(losses)
+    return Combination(_integers(best[: observed.members]))
+
+
+def _simplex(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+    weights = objective(measure, observed, rows).simplex()
+    return Combination(_integers(np.rint(weights * PARTS)))
+
+
+def _simplex_name(measure: str) -> str:
+    return "least absolute deviations" if measure == "mae" else "least squares"
+
+
+def with_affine(
+    averaging: Averaging, moments: Moments, observed: Observations, rows: Sequence[int]
+) -> Combination:
+    """An average that is brought to the server's space, by an affine that is fitted on `rows`."""
+    chosen = [*rows]
+    line = fit_line(
+        moments.mean[chosen],
+        moments.variance[chosen],
+        moments.covariance[chosen],
+        observed.means[chosen][..., -1],
+        observed.covariances[chosen][..., -1, -1],
+        [observed.places[row] for row in chosen],
+    )
+    return Combination(averaging, _to_integers(line.channels), "anchors")
+
+
+def _to_integers(channels: Sequence[tuple[float, float, float]]) -> Affine:
+    def slope(number: float) -> int:
+        return round(max(-_STEEPEST, min(_STEEPEST, number)) * ONE)
+
+    red, green, blue = (
+        (slope(within), slope(between), round(max(-2.0, min(2.0, offset)) * UINT16_MAX))
+        for within, between, offset in channels
+    )
+    return Affine((red, green, blue))
+
+
+def _equal(members: Sequence[int], count: int) -> Averaging:
+    return _integers(np.isin(np.arange(count), [*members]).astype(float))
+
+
+def _equal_floats(members: Sequence[int], observed: Observations) -> Floats:
+    weights = np.zeros(observed.sources)
+    weights[[*members]] = 1 / len(members)
+    return weights
+
+
+def _with(counts: Floats, member: int) -> Floats:
+    more = counts.copy()
+    more[member] += 1
+    return more
+
+
+def _integers(weights: Floats) -> Averaging:
+    """Whole numbers without a common divisor; equal ones are the mean."""
+    whole = [int(weight) for weight in weights]
+    divisor = math.gcd(*whole)
+    weights_ = tuple(number // divisor for number in whole)
+    return "mean" if set(weights_) == {1} else weights_

@@ -1,0 +1,133 @@
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from kit.fitting import selection
+from kit.fitting.bootstrap import interval
+from kit.fitting.methods import COLOR, PLAIN, Method, methods
+from kit.fitting.observations import Image, Observations
+from kit.fitting.selection import GROUPS, Selection, groups_of, select
+from kit.prediction.affine import Affine
+from kit.prediction.combination import Combination
+from tests.helpers.heldout import Made
+
+
+def chosen(measure: str, made: Made) -> Selection:
+    return select(measure, made.observed, made.found)
+
+
+def score_of(selection: Selection, name: str) -> float:
+    (found,) = [each.score for each in selection.candidates if each.name == name]
+    return found
+
+
+def test_members_alike_are_averaged_plainly() -> None:
+    """What freer methods fit of such members is noise, of which none wins elsewhere."""
+    for measure in ("mae", "psnr"):
+        found = chosen(measure, Made([0.1, 0.1, 0.1]))
+        assert found.chosen.name in (PLAIN, "median")
+        assert found.chosen.combination.averaging in ("mean", "median")
+        assert "not fitted on" in found.why or "better than" in found.why
+        assert not found.doubts
+
+
+def test_a_bad_member_loses_its_weight() -> None:
+    for measure in ("mae", "psnr", "official_2022"):
+        made = Made([0.03, 0.03, 0.1], stretched=measure.startswith("official"))
+        found = chosen(measure, made)
+        averaging = found.chosen.combination.averaging
+        assert isinstance(averaging, tuple), found.chosen.name
+        assert averaging[2] < min(averaging[:2]) and "better than" in found.why
+
+
+def test_members_that_no_colour_is_worse_than_are_left_out_of_the_plain_mean() -> None:
+    found = chosen("mae", Made([0.05, 0.05, 0.5]))
+    (plain,) = [each for each in found.candidates if each.name == PLAIN]
+    assert plain.combination.averaging == (1, 1, 0)
+
+
+def test_where_no_member_beats_one_colour_it_is_told() -> None:
+    made = Made([0.4, 0.4], signal=0.02)
+    found = chosen("mae", made)
+    assert found.chosen.name != COLOR and any("one colour" in doubt for doubt in found.doubts)
+
+
+def test_no_official_fit_is_worse_than_one_colour_with_anchors() -> None:
+    """Of noise alone, of which the best affine is the one without a slope."""
+    for seed in range(3):
+        made = Made([0.4, 0.4], stretched=True, signal=0.02, seed=seed)
+        found = chosen("official_2022", made)
+        color = score_of(found, f"{COLOR}, anchors")
+        assert found.chosen.score <= color and found.chosen.combination.stretch == "anchors"
+
+
+def test_an_official_fit_beats_the_mean_as_it_is() -> None:
+    made = Made([0.1, 0.12], stretched=True, scenes=20)
+    found = chosen("official_2022", made)
+    assert found.chosen.combination.affine and found.chosen.combination.stretch == "anchors"
+    assert found.chosen.score < 0.9 * score_of(found, PLAIN)
+    assert found.chosen.gain == pytest.approx(score_of(found, PLAIN) - found.chosen.score)
+    assert found.chosen.gain_interval[0] > 0
+
+
+def test_few_places_decide_nothing() -> None:
+    found = chosen("mae", Made([0.03, 0.1], scenes=5))
+    assert found.chosen.name == PLAIN and "5 places" in found.doubts[0]
+
+
+def test_a_scene_is_scored_by_what_was_not_fitted_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fit gives one colour, by which its image tells on which scenes it was fitted."""
+    made, fitted, scored = Made([0.1]), list[list[int]](), list[int]()
+
+    def fit(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
+        fitted.append([*rows])
+        level = (0, 0, len(fitted) - 1)
+        return Combination("mean", Affine((level, level, level)))
+
+    def score(measure: str, image: Image, truth: object) -> float:
+        scored.append(int(image[0, 0, 0]))
+        return 0.0
+
+    monkeypatch.setattr(selection, "methods", lambda *_: (Method(COLOR, fit), Method(PLAIN, fit)))
+    monkeypatch.setattr(selection, "score_image", score)
+    chosen("mae", made)
+    assert len(scored) == 2 * len(made.scenes)
+    for number, which in enumerate(scored):
+        rows = fitted[which]
+        assert number // 2 not in rows and len(rows) >= len(made.scenes) - 3
+
+
+def test_places_are_divided_evenly_and_not_in_two() -> None:
+    places = [(str(number // 2), "0") for number in range(26)]
+    groups = groups_of(places)
+    assert groups[::2] == groups[1::2] == groups_of(places)[::2]
+    assert sorted(Counter(groups[::2]).values()) == [2, 2, 3, 3, 3]
+    assert len(set(groups_of(places[:6]))) == 3 < GROUPS
+
+
+def test_methods_are_ordered_and_those_that_make_no_difference_left_out() -> None:
+    assert [each.name for each in methods("mae", 1)] == [COLOR, PLAIN]
+    names = [each.name for each in methods("official_2023", 3)]
+    assert names[:2] == [f"{COLOR}, anchors", PLAIN] and len(names) == len(set(names)) == 9
+    assert all(
+        each.affine == name.endswith("affine, anchors")
+        for each, name in zip(methods("official_2023", 3), names, strict=True)
+    )
+
+
+def test_an_interval_is_of_places() -> None:
+    values = np.array([0.0, 0.0, 1.0, 1.0, 0.4, 0.6])
+    low, high = interval(values, "aabbcc")
+    assert 0 <= low < 0.5 < high <= 1
+    assert interval(np.full(6, 0.3), "aabbcc") == (pytest.approx(0.3), pytest.approx(0.3))
+    # Six scenes of six places tell more than six of three.
+    wide, narrow = interval(values, "aabbcc"), interval(values, "abcdef")
+    assert narrow[1] - narrow[0] < wide[1] - wide[0]
+
+
+def test_the_same_predictions_give_the_same_fit() -> None:
+    made = Made([0.1, 0.2, 0.15])
+    assert chosen("mae", made) == chosen("mae", made)
+    assert isinstance(chosen("mae", made).chosen.combination, Combination)

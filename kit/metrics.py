@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.errors import no_such
+
 Image = NDArray[np.generic]
 Valid = NDArray[np.bool_]
 
@@ -99,6 +101,16 @@ MEASURES = {
     ),
 }
 """Every number of a report; a new one with an `of_image` needs no other line."""
+
+
+def check_measure(measure: str | None) -> None:
+    """Refuse a name that `MEASURES` lacks; None is no name.
+
+    Raises:
+        InputError: says which there are.
+    """
+    if measure is not None and measure not in MEASURES:
+        raise no_such("measure", measure, MEASURES)
 
 
 def better(measure: str, one: float, other: float) -> bool:

@@ -9,15 +9,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from kit.archive.layout import Layout
 from kit.archive.made_with import made_with
 from kit.archive.mapping import scene_in
 from kit.archive.reader import name_danger
-from kit.averaging import Averaging, averaging_text, parse_averaging
+from kit.averaging import averaging_text, parse_averaging
 from kit.errors import InputError
 from kit.files import sha256
+from kit.prediction.affine import parse_affine
+from kit.prediction.combination import PLAIN, Combination, Stretch
 from kit.prediction.members import Member
 from kit.seal import read_record, write_record
 from kit.tiles.names import SceneKey
@@ -47,15 +49,17 @@ class MemberRecord:
 class Manifest:
     """What a manifest says of its archive.
 
-    `scenes` and `entries` are by the name of an image: the scene that it shows, and the SHA-256 of
-    its TIFF. Without members nothing is known of the archive.
+    `combination` made its images of those of its members, and `fitted` says whether `ensemble` is
+    the name of one that was fitted. `scenes` and `entries` are by the name of an image: the scene
+    that it shows, and the SHA-256 of its TIFF. Without members nothing is known of the archive.
     """
 
     archive: Path
     sha256: str = ""
     target: str = "reflectance"
-    averaging: Averaging = "mean"
-    stretch: str = "keep"
+    ensemble: str = ""
+    combination: Combination = PLAIN
+    fitted: bool = False
     members: tuple[MemberRecord, ...] = ()
     scenes: dict[str, str] = field(default_factory=dict)
     entries: dict[str, str | None] = field(default_factory=dict)
@@ -141,8 +145,9 @@ def _parse(path: Path, values: Any, remedy: str) -> Manifest:
             archive=path.with_suffix(".zip"),
             sha256=str(values["sha256"]),
             target=str(values.get("target", "reflectance")),
-            averaging=_averaging(path, values, [member.variant for member in members], remedy),
-            stretch=str(values.get("stretch", "keep")),
+            ensemble=str(values.get("ensemble", "")),
+            combination=_combination(path, values, [m.variant for m in members], remedy),
+            fitted=values.get("fitted") is not None,
             members=members,
             scenes={name: _plain(image["scene"]) for name, image in entries.items()},
             entries={name: image.get("sha256") for name, image in entries.items()},
@@ -171,14 +176,18 @@ def _member(values: Mapping[str, Any]) -> MemberRecord:
     )
 
 
-def _averaging(
+def _combination(
     path: Path, values: Mapping[str, Any], variants: Sequence[str], remedy: str
-) -> Averaging:
+) -> Combination:
     try:
         # Kits whose manifests do not say took the mean.
-        return parse_averaging(values.get("average", "mean"), variants)
+        averaging = parse_averaging(values.get("average", "mean"), variants)
     except InputError as error:
         raise InputError(path, f"its average: {error.problem}", remedy=remedy) from None
+    stretch = values.get("stretch", "keep")
+    if stretch not in get_args(Stretch):
+        raise ValueError(f"stretch {stretch!r}")
+    return Combination(averaging, parse_affine(values.get("affine")), stretch)
 
 
 def _layout(values: Any) -> Layout | None:
@@ -210,8 +219,8 @@ def write_manifest(
     created: str,
     left_out: int,
     checksum: str,
-    averaging: Averaging,
-    stretch: str,
+    combination: Combination,
+    fitted: Mapping[str, Any] | None,
     layout: Layout,
     expected: Path | None,
     members: Sequence[Member],
@@ -228,8 +237,8 @@ def write_manifest(
         created: the time, as text.
         left_out: how many predicted scenes are not in the archive.
         checksum: the SHA-256 of the zip.
-        averaging: how the members were averaged.
-        stretch: "keep" or "anchors".
+        combination: how the images of the members became one.
+        fitted: by what the ensemble was fitted, as JSON values; None where it was not.
         layout: the layout of the archive.
         expected: the server's list of names, if one was given.
         members: whose predictions were averaged.
@@ -238,6 +247,7 @@ def write_manifest(
         scenes: the scene that each image shows.
         entries: the SHA-256 of each image's TIFF.
     """
+    affine = combination.affine
     values = {
         "name": archive.stem,
         "ensemble": ensemble,
@@ -246,8 +256,9 @@ def write_manifest(
         "left_out": left_out,
         "sha256": checksum,
         "target": members[0].target,
-        "average": averaging_text(averaging),
-        "stretch": stretch,
+        "average": averaging_text(combination.averaging),
+        "stretch": combination.stretch,
+        **({"affine": affine and affine.as_json(), "fitted": fitted} if fitted else {}),
         "layout": dataclasses.asdict(layout),
         "expected": expected and {"path": str(expected.resolve()), "sha256": sha256(expected)},
         "members": [describe(member, predictions[member.variant]) for member in members],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Json, Quiet, Submissions
+from kit.cli.options import Json, Measure, Quiet, Submissions
 from kit.files import SUBMISSIONS
 
 if TYPE_CHECKING:
@@ -40,15 +40,18 @@ def _show_logged(logged: "Logged") -> None:
     console.write("next: kit leaderboard")
 
 
-@app.command(epilog="Example: kit leaderboard --json")
+@app.command(epilog="Example: kit leaderboard --measure mae")
 def leaderboard(
-    submissions: Submissions = SUBMISSIONS, json: Json = False, quiet: Quiet = False
+    measure: Measure = None,
+    submissions: Submissions = SUBMISSIONS,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare local scores with those noted of the server."""
     from kit.submission.leaderboard import leaderboard
 
     emit = console.start(json, quiet)
-    standings = leaderboard(submissions)
+    standings = leaderboard(submissions, measure)
     emit(asdict(standings))
     _show_standings(standings)
 

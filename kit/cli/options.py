@@ -15,6 +15,11 @@ Work = Annotated[Path, typer.Option(help="The folder of tables.")]
 Runs = Annotated[Path, typer.Option(help="The folder of trained variants.")]
 Predictions = Annotated[Path, typer.Option(help="The folder of predictions.")]
 Submissions = Annotated[Path, typer.Option(help="The folder of archives.")]
+Ensembles = Annotated[Path, typer.Option(help="The folder of fitted ensembles.")]
+Measure = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The measure that counts; default: that of the layout."),
+]
 Explain = Annotated[bool, typer.Option("--explain", help="Say what each measure is.")]
 Window = Annotated[int, typer.Option(min=0, help="Most days between radar and optical scene.")]
 Strict = Annotated[

@@ -10,6 +10,7 @@ import typer
 from kit.cli import console
 from kit.cli.options import (
     AnyUnits,
+    Ensembles,
     Json,
     Overwrite,
     Predictions,
@@ -21,7 +22,7 @@ from kit.cli.options import (
 )
 from kit.cli.scores import show_trained_on
 from kit.engines.request import Request
-from kit.files import ENGINES, PREDICTIONS, RUNS, WORK
+from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.engines.compile import Built
@@ -116,7 +117,9 @@ def _show_engines(built: "Sequence[Built]") -> None:
 
 @app.command(epilog="Example: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")
 def predict(
-    ensemble: Annotated[str, typer.Option(help="Variants with commas, or an ensemble's name.")],
+    ensemble: Annotated[
+        str, typer.Option(help="Variants with commas, or the name of an ensemble.")
+    ],
     data: Annotated[
         Path, typer.Option("--input", help="A folder with Sentinel-1 tiles, or one .nc file.")
     ],
@@ -124,6 +127,7 @@ def predict(
     predictions: Predictions = PREDICTIONS,
     work: Work = WORK,
     engines: Engines = ENGINES,
+    ensembles: Ensembles = FITTED,
     backend: Backend = _REQUEST.backend,
     precision: Precision = _REQUEST.precision,
     tolerance: Tolerance = _REQUEST.tolerance,
@@ -150,6 +154,7 @@ def predict(
             predictions=predictions,
             work=work,
             engines=engines,
+            ensembles=ensembles,
             request=Request(backend, precision, tolerance, fallback),
             units=units_of(strict, any_units),
             overwrite=overwrite,

@@ -11,6 +11,7 @@ from kit.cli.options import (
     AnyUnits,
     Explain,
     Json,
+    Measure,
     Predictions,
     Quiet,
     Strict,
@@ -48,6 +49,7 @@ def score(
         ),
     ],
     window_days: Window = 7,
+    measure: Measure = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -119,6 +121,7 @@ def score(
             window_days=window_days,
             units=units_of(strict, any_units),
             predictions=predictions,
+            measure=measure,
             advance=advance,
         )
     for doubt in report.doubts:

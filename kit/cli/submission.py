@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Explain, Json, Overwrite, Predictions, Quiet, Runs, Submissions, Window
+from kit.cli.options import (
+    Ensembles,
+    Explain,
+    Json,
+    Measure,
+    Overwrite,
+    Predictions,
+    Quiet,
+    Runs,
+    Submissions,
+    Window,
+)
 from kit.cli.scores import show_advice, show_report, show_trained_on
 from kit.errors import CheckError
-from kit.files import PREDICTIONS, RUNS, SUBMISSIONS
+from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
     from kit.archive.check import Checked
@@ -42,23 +53,29 @@ def package(
         typer.Option(help="Variants, or an ensemble's name; default: the last that was predicted."),
     ] = None,
     average: Annotated[
-        str, typer.Option(help="mean, median, or a weight for each member, in order: 4,2,1.")
-    ] = "mean",
+        str | None,
+        typer.Option(
+            help="mean, median, or a weight for each member, in order: 4,2,1; default: mean, or "
+            "what was fitted."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The archive's name without .zip.")] = None,
     layout: Layout = "2022",
     expected: Expected = None,
     stretch: Annotated[
-        Stretch,
+        Stretch | None,
         typer.Option(
             help="anchors: set a pixel of each channel to 0 and one to 1, so that the server's own "
-            "stretch changes nothing."
+            "stretch changes nothing; default: keep, or what was fitted."
         ),
-    ] = Stretch.keep,
+    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Score against this, as kit score does.")
     ] = None,
     window_days: Window = 7,
+    measure: Measure = None,
     predictions: Predictions = PREDICTIONS,
+    ensembles: Ensembles = FITTED,
     runs: Runs = RUNS,
     submissions: Submissions = SUBMISSIONS,
     overwrite: Overwrite = False,
@@ -68,7 +85,8 @@ def package(
 ) -> None:
     """Write and check the upload archive of an ensemble.
 
-    Its images are the averages of the members' predictions. A manifest beside the archive lists
+    Its images are the averages of the members' predictions; those of a fitted ensemble follow its
+    weights, affine and anchors. A manifest beside the archive lists
     what it was made of.
     """
     from kit.submission.package import package
@@ -84,9 +102,11 @@ def package(
             name=name,
             layout=layout,
             expected=expected,
-            stretch=stretch.value,
+            stretch=stretch and stretch.value,
             truth=truth,
+            measure=measure,
             window_days=window_days,
+            ensembles=ensembles,
             overwrite=overwrite,
             advance=advance,
         )
@@ -108,6 +128,14 @@ def _show_package(result: "Package") -> None:
     console.write(f"checked {_rate(result.images, result.check_seconds)}")
     if not result.scores:  # which tell it of the scenes that were scored
         show_trained_on(result.trained_on, result.scenes)
+    if result.ensemble and result.stretch == Stretch.anchors:
+        console.write(f"{result.ensemble}: with anchors, as its fit says that they win")
+    if result.refitted:
+        console.write(
+            f"warning: {result.ensemble} was fitted to other weights of "
+            f"{', '.join(result.refitted)}; fit it again: kit fit --name {result.ensemble} "
+            "--overwrite"
+        )
     for variant in result.retrained:
         console.write(
             f"warning: runs of {variant} have other weights by now than those that predicted; for "

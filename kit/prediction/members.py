@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.averaging import Averaging, average
 from kit.errors import InputError, no_such
 from kit.image_file import image_path, read_image
-from kit.prediction.last import read_last
+from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.manifest import manifest_path, predicted, radar_digest, read_manifest
-from kit.variants import ENSEMBLES, VARIANTS, ensemble_members
+from kit.variants import ENSEMBLES, VARIANTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,19 +141,6 @@ def seen_in_training(
     return {name: those for name, those in found.items() if those}
 
 
-def select(predictions: Path, ensemble: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """The name and the members of an ensemble; by default of the one predicted last.
-
-    Raises:
-        InputError: nothing was predicted yet, or `ensemble` is not a list of distinct variants.
-    """
-    if ensemble is None:
-        ensemble, names = read_last(predictions)
-    else:
-        names = ensemble_members(ensemble)
-    return "-".join(names) if "," in ensemble else ensemble, names
-
-
 def load_scene(members: Sequence[Member], scene: str) -> tuple[NDArray[np.uint16], ...]:
     """The members' predictions [3, H, W] for one scene, all of one size.
 
@@ -173,11 +159,11 @@ def load_scene(members: Sequence[Member], scene: str) -> tuple[NDArray[np.uint16
     return images
 
 
-def average_scene(
-    members: Sequence[Member], scene: str, averaging: Averaging = "mean"
+def combine_scene(
+    members: Sequence[Member], scene: str, combination: Combination = PLAIN
 ) -> NDArray[np.uint16]:
-    """The average [3, H, W] of the members' predictions for one scene; raises as `load_scene`."""
-    return average(load_scene(members, scene), averaging)
+    """The image [3, H, W] that the members' predictions of a scene make; raises as `load_scene`."""
+    return combination.apply(load_scene(members, scene))
 
 
 def predict_command(*members: str) -> str:

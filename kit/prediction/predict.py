@@ -21,8 +21,9 @@ from kit.engines.choose import candidates, choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import InputError
-from kit.files import ENGINES, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256
+from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256
 from kit.lock import lock
+from kit.prediction.ensembles import find_ensemble
 from kit.prediction.last import write_last
 from kit.prediction.member_job import MemberJob
 from kit.prediction.pipeline import AHEAD, Writer, readings
@@ -34,7 +35,6 @@ from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
 from kit.tiles.units import RadarWatch, Units
-from kit.variants import ensemble_members
 
 # A process may wait long for the one that has most scenes to predict.
 _PATIENCE = timedelta(days=7)
@@ -74,6 +74,7 @@ def predict(
     predictions: AnyPath = PREDICTIONS,
     work: AnyPath = WORK,
     engines: AnyPath = ENGINES,
+    ensembles: AnyPath = FITTED,
     request: Request = _ANY,
     units: Units = "check",
     overwrite: bool = False,
@@ -84,12 +85,14 @@ def predict(
     """Predict every radar scene under `data` with each member of the ensemble.
 
     Args:
-        ensemble: a name of `variants.ENSEMBLES`, or runs as `spade4,spade2,p2phd1`.
+        ensemble: a name of `variants.ENSEMBLES`, one that was fitted, or runs as
+            `spade4,spade2,p2phd1`.
         data: a folder with Sentinel-1 tiles.
         runs: the folder of trained runs.
         predictions: the folder to write to.
         work: the folder of the table of pairs; engines are checked on its hold-out.
         engines: the folder of built engines.
+        ensembles: the folder of fitted ensembles.
         request: which engine to use.
         units: what becomes of doubts about the units of tiles.
         overwrite: replace predictions by other weights or of other tiles, when all are made.
@@ -104,9 +107,12 @@ def predict(
         BusyError: the folder holds predictions by other weights or of other tiles.
     """
     data, runs, predictions, work, engines = map(Path, (data, runs, predictions, work, engines))
-    names = ensemble_members(ensemble)
+    chosen = find_ensemble(ensemble, Path(ensembles))
+    names = chosen.members
     candidates(request)  # refuse an impossible request even if every scene is predicted already
     weights = [read_run(runs, name) for name in names]
+    for name in chosen.changed({each.variant.name: each.sha256 for each in weights}):
+        report(f"{ensemble} was fitted to other weights of {name}: fit it again, by kit fit")
     found = catalog(data.resolve())
     scenes = {scene.key: scene for scene in found.of("Sentinel1")}
     rejected = [item for item in found.rejected if not item.name.startswith("Sentinel2")]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive.layout import LAYOUTS, Layout
-from kit.averaging import Averaging, averaging_text
+from kit.averaging import averaging_text
 from kit.metrics import better
+from kit.prediction.combination import PLAIN, Combination
 from kit.scoring.report import Advice, Report, Variation
 
 ANCHORS = "anchors"
@@ -20,19 +21,28 @@ ANCHORS = "anchors"
 
 @dataclass(frozen=True, slots=True)
 class Packaging:
-    """How an archive was packaged; without `variants` nothing but its images is known."""
+    """How an archive was packaged; without `variants` nothing but its images is known.
+
+    `fitted` is the name of the ensemble, where it is one that was fitted.
+    """
 
     variants: tuple[str, ...] = ()
-    averaging: Averaging = "mean"
-    stretch: str = "keep"
+    combination: Combination = PLAIN
     layout: Layout | None = None
     expected: Path | None = None
+    fitted: str = ""
 
 
-def advised(report: Report, made: Packaging) -> Report:
-    """The report with its measure, its better member and its advice."""
-    measure = _measure(report, made.layout)
-    alike = (v for v in report.variations if v.member and v.stretch == made.stretch)
+def advised(report: Report, made: Packaging, measure: str | None = None) -> Report:
+    """The report with its measure, its better member and its advice.
+
+    Args:
+        report: the scores.
+        made: how the archive was packaged.
+        measure: the one that counts; that of the layout if None.
+    """
+    measure = measure or _measure(report, made.layout)
+    alike = (v for v in report.variations if v.member and v.stretch == made.combination.stretch)
     best = _best(report, measure, report.variations)
     return dataclasses.replace(
         report,
@@ -61,7 +71,7 @@ def _best(report: Report, measure: str, variations: Iterable[Variation]) -> Vari
 
 def _advice(best: Variation, report: Report, measure: str, made: Packaging) -> Advice:
     words = [f"{best.member} alone"] if best.member else []
-    if best.stretch != made.stretch:
+    if best.stretch != made.combination.stretch:
         words.append("with anchors" if best.stretch == ANCHORS else "without anchors")
     return Advice(
         measure=measure,
@@ -73,10 +83,14 @@ def _advice(best: Variation, report: Report, measure: str, made: Packaging) -> A
 
 
 def _command(best: Variation, made: Packaging) -> str:
-    words = ["kit", "package", "--ensemble", best.member or ",".join(made.variants)]
-    if not best.member and made.averaging != "mean":
-        words += ["--average", averaging_text(made.averaging)]
-    if best.stretch == ANCHORS:
+    ensemble = best.member or made.fitted or ",".join(made.variants)
+    words = ["kit", "package", "--ensemble", ensemble]
+    if ensemble == made.fitted:
+        # Which brings its average, and its stretch unless another is asked for.
+        words += ["--stretch", best.stretch]
+    elif not best.member and made.combination.averaging != "mean":
+        words += ["--average", averaging_text(made.combination.averaging)]
+    if best.stretch == ANCHORS and ensemble != made.fitted:
         words += ["--stretch", ANCHORS]
     if made.layout and made.layout.name != "2022":
         known = LAYOUTS.get(made.layout.name) == made.layout

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from kit.archive.mapping import TruthSet, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, to_unit
-from kit.averaging import Averaging, averaging_text
 from kit.files import PREDICTIONS, AnyPath
-from kit.metrics import official_2022, official_2023, summarise
+from kit.metrics import check_measure, official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
-from kit.prediction.members import Member, average_scene, seen_in_training
+from kit.prediction.combination import PLAIN, Combination
+from kit.prediction.members import Member, combine_scene, seen_in_training
 from kit.progress import Advance
 from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
@@ -46,6 +46,7 @@ def score(
     window_days: int = 7,
     units: Units = "check",
     predictions: AnyPath | None = PREDICTIONS,
+    measure: str | None = None,
     advance: Advance | None = None,
 ) -> Report:
     """Score an archive: uint16 over 65535, uint8 over 255, or floats in [0, 1].
@@ -60,6 +61,7 @@ def score(
         window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
         units: what becomes of doubts about units.
         predictions: where to look for the members' predictions; None for no rows of members.
+        measure: a key of `kit.metrics.MEASURES` that advice goes by; the layout's if None.
         advance: called with the truths examined, then the SAR inputs scored, and their number.
 
     Raises:
@@ -67,6 +69,7 @@ def score(
             "strict", and there is a doubt.
     """
     archive, truth = Path(archive), Path(truth)
+    check_measure(measure)
     predictions = Path(predictions) if predictions else None
     with open_archive(archive) as opened:
         contents = read_contents(opened)
@@ -77,13 +80,12 @@ def score(
     report = compare(
         archive,
         found,
-        ensemble_label(manifest.variants, manifest.averaging) or archive.name,
+        ensemble_label(manifest.variants, manifest.combination) or archive.name,
         manifest.target,
         manifest.mean_color,
         made_from.members,
         advance,
-        averaging=manifest.averaging,
-        stretch=manifest.stretch,
+        combination=manifest.combination,
         absent=made_from.absent,
         scenes=manifest.scenes,
     )
@@ -91,10 +93,10 @@ def score(
     settle(truth, doubts, units)
     made = Packaging(
         variants=manifest.variants,
-        averaging=manifest.averaging,
-        stretch=manifest.stretch,
+        combination=manifest.combination,
         layout=manifest.layout,
         expected=manifest.expected,
+        fitted=manifest.ensemble if manifest.fitted else "",
     )
     report = dataclasses.replace(
         report,
@@ -102,7 +104,7 @@ def score(
         doubts=doubts,
         trained_on=seen_in_training(manifest.trained_on, scored_scenes(report, manifest.scenes)),
     )
-    return advised(report, made)
+    return advised(report, made, measure)
 
 
 def scored_scenes(report: Report, scenes: Mapping[str, str]) -> list[str]:
@@ -119,8 +121,7 @@ def compare(
     members: Sequence[Member],
     advance: Advance | None = None,
     *,
-    averaging: Averaging = "mean",
-    stretch: str = "keep",
+    combination: Combination = PLAIN,
     absent: tuple[str, ...] = (),
     scenes: Mapping[str, str] | None = None,
 ) -> Report:
@@ -134,9 +135,8 @@ def compare(
         color: mean red, green and blue in [0, 1]; None for no such row.
         members: whose predictions get a row each; one alone gets none, for it is the archive.
         advance: called with the SAR inputs scored, and their number.
-        averaging: how the archive's images were made of its members' ones.
-        stretch: "anchors" if the archive holds anchors, else "keep". What it scores without them is
-            known from its members alone.
+        combination: how the archive's images were made of its members' ones. What it scores
+            without anchors, where it has them, is known from its members alone.
         absent: members of the archive that are not among `members`.
         scenes: the scenes that the members predicted, by image; those in the names if not given.
 
@@ -148,15 +148,14 @@ def compare(
         one_color = np.asarray(color, np.float64)[:, None, None]
         sources["mean colour"] = lambda name, image: np.broadcast_to(one_color, image.shape)
     if len(members) > 1:
-        sources |= {
-            member.variant: _average_of([member], "mean", scenes or {}) for member in members
-        }
+        sources |= {member.variant: _combined([member], PLAIN, scenes or {}) for member in members}
     sources[label] = as_sent
     other: tuple[str, Source] | None = None
-    if stretch == "keep":
+    if combination.stretch == "keep":
         other = "with anchors", _anchored(as_sent)
     elif members and not absent:
-        other = "without anchors", _average_of(members, averaging, scenes or {})
+        without = dataclasses.replace(combination, stretch="keep")
+        other = "without anchors", _combined(members, without, scenes or {})
     hidden = dict([other]) if other else {}
     if len(members) > 1:
         hidden |= {_anchored_name(m.variant): _anchored(sources[m.variant]) for m in members}
@@ -168,7 +167,8 @@ def compare(
         report = compare_images(read, truth, sources, target, hidden=hidden, advance=advance)
     found = {row.name: row for row in (*report.rows, *report.hidden)}
     row = found[other[0]] if other else None
-    variations = [Variation("", "anchors" if stretch == "keep" else "keep", row)] if row else []
+    otherwise = "anchors" if combination.stretch == "keep" else "keep"
+    variations = [Variation("", otherwise, row)] if row else []
     if len(members) > 1:
         for name in (member.variant for member in members):
             variations.append(Variation(name, "keep", found[name]))
@@ -267,17 +267,17 @@ def _anchored_name(variant: str) -> str:
     return f"{variant} with anchors"
 
 
-def ensemble_label(variants: Sequence[str], averaging: Averaging = "mean") -> str:
-    """How a report calls the average of these variants; empty if there is none."""
-    how = "" if averaging == "mean" else f"; {averaging_text(averaging)}"
+def ensemble_label(variants: Sequence[str], combination: Combination = PLAIN) -> str:
+    """How a report calls what these variants make; empty if there is none."""
+    how = "" if combination.text == PLAIN.text else f"; {combination.text}"
     return f"ensemble ({', '.join(variants)}{how})" if variants else ""
 
 
-def _average_of(
-    members: Sequence[Member], averaging: Averaging, scenes: Mapping[str, str]
+def _combined(
+    members: Sequence[Member], combination: Combination, scenes: Mapping[str, str]
 ) -> Source:
     def prediction(name: str, image: Image) -> Image:
         scene = str(scene_in(scenes.get(name, name)))
-        return average_scene(members, scene, averaging)
+        return combine_scene(members, scene, combination)
 
     return prediction

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 from kit.archive.manifest import predictions_digest
 from kit.archive.writer import Entry, Sink, write_zip
-from kit.averaging import Averaging, average
 from kit.image_file import digest
 from kit.native import cores
-from kit.prediction.anchors import anchor
+from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.members import Member, load_scene
 from kit.progress import Advance
 from kit.tiles.tiff import encode_tiff
@@ -31,19 +30,17 @@ def build(
     members: Sequence[Member],
     names: Mapping[str, str],
     *,
-    averaging: Averaging = "mean",
-    stretch: str = "keep",
+    combination: Combination = PLAIN,
     threads: int | None = None,
     advance: Advance | None = None,
 ) -> Built:
-    """Average the members and write the zip; the bytes depend on predictions and names alone.
+    """Combine the members and write the zip; the bytes depend on predictions and names alone.
 
     Args:
         sink: the open file, or whatever else takes the bytes of the archive.
         members: whose predictions are averaged.
         names: each image's name with its scene; images of one scene are made once.
-        averaging: as `kit.averaging.average` takes it.
-        stretch: "anchors" to add what `kit.prediction.anchors` explains, "keep" for none.
+        combination: how the images of the members become one.
         threads: how many average and deflate; one for each core if None.
         advance: called with the images made, and their number.
 
@@ -59,11 +56,7 @@ def build(
         images = load_scene(members, scene)
         for member, image in zip(members, images, strict=True):
             digests[member.variant][scene] = digest(image)
-        averaged = average(images, averaging)
-        # An image of one colour stays one, so that the check that follows refuses it.
-        one_color = (averaged == averaged[:, :1, :1]).all()
-        anchored = stretch == "anchors" and not one_color
-        return encode_tiff(anchor(averaged) if anchored else averaged)
+        return encode_tiff(combination.apply(images))
 
     def entries() -> Iterator[Entry]:
         done = 0

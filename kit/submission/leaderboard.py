@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kit.archive.layout import LAYOUTS
 from kit.archive.manifest import manifest_path, read_manifest
-from kit.errors import InputError
+from kit.errors import InputError, no_such
 from kit.lock import lock
 from kit.metrics import MEASURES
 from kit.submission.log import LOG, SETTINGS, Cell, Log, logged, read_log
@@ -116,15 +116,22 @@ def log(submissions: Path, name: str, score: float) -> Logged:
     return result
 
 
-def leaderboard(submissions: Path) -> Standings:
+def leaderboard(submissions: Path, measure: str | None = None) -> Standings:
     """Compare local scores with the server's.
+
+    Args:
+        submissions: the folder that `kit package` writes to.
+        measure: orders what the server has not scored; one that the log has. If None, each layout's
+            own does.
 
     An archive that was packaged several times with the same bytes is one submission: each of its
     scores is the newest that a line gives.
 
     Raises:
-        InputError: there is no log, or it lacks a column that the kit needs.
+        InputError: there is no log, or it lacks a column that the kit needs, or the measure.
     """
+    if measure is not None and measure not in logged():
+        raise no_such("measure of the log", measure, logged())
     _must_exist(submissions)
     found = read_log(submissions)
     same: dict[tuple[str, str], list[tuple[Cell, ...]]] = {}
@@ -133,7 +140,7 @@ def leaderboard(submissions: Path) -> Standings:
         same.setdefault(key, []).append(line)
     newest_first = sorted(same.values(), key=lambda lines: lines[-1][0].start, reverse=True)
     rows = [_standing(found, lines) for lines in newest_first]
-    rows.sort(key=_rank)
+    rows.sort(key=lambda row: _rank(row, measure))
     rows = _with_equal_ones(rows)
     agreements = tuple(_agreement(rows, measure) for measure in logged())
     highest = max((a.tau for a in agreements if a.tau is not None), default=None)
@@ -211,17 +218,18 @@ def _from_manifest(submissions: Path, name: str, checksum: str) -> dict[str, str
     if manifest.sha256 != checksum:
         return {}
     layout = manifest.layout.name if manifest.layout else ""
-    return {"layout": layout, "target": manifest.target, "stretch": manifest.stretch}
+    return {"layout": layout, "target": manifest.target, "stretch": manifest.combination.stretch}
 
 
-def _rank(row: Standing) -> tuple[float, str, float]:
+def _rank(row: Standing, measure: str | None) -> tuple[float, str, float]:
     if row.leaderboard is not None:
         return row.leaderboard, "", 0
     known = LAYOUTS.get(row.layout)
-    measure = known.measure if known else "mae"
-    score = row.local[measure]
-    sign = -1 if MEASURES[measure].more_is_better else 1
-    return math.inf, row.layout, math.inf if score is None else sign * score
+    counts = measure or (known.measure if known else "mae")
+    score = row.local[counts]
+    sign = -1 if MEASURES[counts].more_is_better else 1
+    order = math.inf if score is None else sign * score
+    return math.inf, "" if measure else row.layout, order
 
 
 def _with_equal_ones(rows: Sequence[Standing]) -> list[Standing]:

@@ -13,24 +13,23 @@ first.
 import datetime
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from kit.archive.check import check
-from kit.archive.expected import read_expected
 from kit.archive.finding import Finding
-from kit.archive.layout import Layout, find_layout, name_images
+from kit.archive.layout import find_layout
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
-from kit.archive.reader import name_danger
-from kit.averaging import Averaging, averaging_text, parse_averaging
-from kit.errors import BusyError, CheckError, InputError
-from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, together
+from kit.errors import BusyError, CheckError
+from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, together
 from kit.half_written import sweep
 from kit.lock import lock
-from kit.plain_text import printable
-from kit.prediction.members import Member, read_members, seen_in_training, select
+from kit.metrics import check_measure
+from kit.prediction.combination import PLAIN
+from kit.prediction.ensembles import chosen_ensemble
+from kit.prediction.members import Member, seen_in_training
 from kit.progress import Advance
 from kit.runs.folder import BEST
 from kit.scoring.advice import Packaging, advised
@@ -39,10 +38,9 @@ from kit.scoring.score import compare, ensemble_label, scored_scenes
 from kit.scoring.truth import load_truth
 from kit.submission.build import Built, build
 from kit.submission.log import Log, read_log
+from kit.submission.plan import Plan, make_plan
 
-STRETCHES = ("keep", "anchors")
 SHOWN = 10
-_LONGEST = 200  # of the 255 bytes of a file's name; the rest distinguishes half written ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,8 @@ class Package:
 
     `left_out` are predictions that the expected names do not ask for; `trained_on`, for each member
     that has seen some in training, scenes of the archive; `retrained` the members whose run has
-    other weights by now than those that predicted.
+    other weights by now than those that predicted. `ensemble` is the name of a fitted one, and
+    `refitted` are its members that predicted with other weights than those that it was fitted to.
     """
 
     archive: Path
@@ -65,6 +64,9 @@ class Package:
     check_seconds: float
     trained_on: dict[str, tuple[str, ...]]
     retrained: tuple[str, ...]
+    refitted: tuple[str, ...] = ()
+    ensemble: str = ""
+    stretch: str = "keep"
 
 
 def package(
@@ -73,13 +75,15 @@ def package(
     runs: AnyPath = RUNS,
     submissions: AnyPath = SUBMISSIONS,
     ensemble: str | None = None,
-    average: str = "mean",
+    average: str | None = None,
     name: str | None = None,
     layout: str | Path = "2022",
     expected: AnyPath | None = None,
     truth: AnyPath | None = None,
-    stretch: str = "keep",
+    stretch: str | None = None,
+    measure: str | None = None,
     window_days: int = 7,
+    ensembles: AnyPath = FITTED,
     overwrite: bool = False,
     threads: int | None = None,
     advance: Advance | None = None,
@@ -91,17 +95,20 @@ def package(
         runs: the folder of trained runs, to say whether they have other weights by now.
         submissions: the folder to write to.
         ensemble: an ensemble's name, or variants with commas; what was predicted last if None.
-        average: "mean", "median", or weights, as `kit.averaging.parse_averaging` takes
-            them.
+        average: "mean", "median", or weights, as `kit.averaging.parse_averaging` takes them; the
+            mean if None. One that was fitted brings its own.
         name: the archive's name without `.zip`; if None that of the ensemble, followed by the way
-            it is averaged where that is not the mean, and by "anchors" where it has them.
+            it is averaged where that is not the mean, and by "anchors" where it has them; both
+            only as far as it was not fitted.
         layout: a key of `kit.archive.layout.LAYOUTS`, or a TOML file.
         expected: the server's list of names, see `kit.archive.expected`; as many images
             of each scene as the layout asks for if None.
         truth: score against this, as `kit score` does.
-        window_days: how far a truth of a folder may be from the radar date.
         stretch: "anchors" to add what `kit.prediction.anchors` explains, "keep" for the images as
-            they are.
+            they are; if None "keep", or what a fitted ensemble was fitted with.
+        measure: a key of `kit.metrics.MEASURES` that advice goes by; the layout's if None.
+        window_days: how far a truth of a folder may be from the radar date.
+        ensembles: the folder of fitted ensembles.
         overwrite: replace an archive of this name.
         threads: how many average and deflate; one for each core if None. The bytes are the same.
         advance: called with (done, total) while averaging, checking and scoring, in turn.
@@ -113,7 +120,10 @@ def package(
     """
     predictions, submissions = Path(predictions), Path(submissions)
     expected, truth = (Path(path) if path else None for path in (expected, truth))
-    plan = _plan(predictions, ensemble, average, name, layout, expected, stretch)
+    check_measure(measure)
+    rules = find_layout(layout)
+    chosen = chosen_ensemble(predictions, ensemble, Path(ensembles))
+    plan = make_plan(predictions, chosen, average, stretch, name, rules, expected)
     archive = submissions / f"{plan.name}.zip"
     with lock(submissions):
         sweep(submissions)
@@ -127,7 +137,7 @@ def package(
             log = replace(log, path=new(log.path.name))
             part = new(archive.name)
             written = _write(part, plan, threads, advance)
-            scores = _score(part, loaded, plan, expected, advance) if loaded else None
+            scores = _score(part, loaded, plan, expected, measure, advance) if loaded else None
             _record(part, plan, expected, truth, written, scores, log)
     return Package(
         archive=archive,
@@ -141,6 +151,9 @@ def package(
         check_seconds=written.check_seconds,
         trained_on=plan.trained_on,
         retrained=_retrained(Path(runs), plan.members),
+        refitted=chosen.changed({m.variant: m.weights_sha256 for m in plan.members}),
+        ensemble=chosen.name if chosen.fitted else "",
+        stretch=plan.combination.stretch,
     )
 
 
@@ -148,63 +161,6 @@ def _retrained(runs: Path, members: Sequence[Member]) -> tuple[str, ...]:
     found = {member.variant: runs / member.variant / BEST for member in members}
     predicted = {member.variant: member.weights_sha256 for member in members}
     return tuple(n for n, path in found.items() if path.exists() and sha256(path) != predicted[n])
-
-
-class _Plan(NamedTuple):
-    """What goes into an archive; `names` are those of its images, each with its scene."""
-
-    name: str
-    ensemble: str
-    members: tuple[Member, ...]
-    names: dict[str, str]
-    layout: Layout
-    averaging: Averaging
-    stretch: str
-
-    @property
-    def trained_on(self) -> dict[str, tuple[str, ...]]:
-        """The scenes of the archive that members have seen in training."""
-        trained_on = {member.variant: member.trained_on for member in self.members}
-        return seen_in_training(trained_on, self.names.values())
-
-    @property
-    def left_out(self) -> int:
-        """How many predicted scenes are not in the archive."""
-        return len(set(self.members[0].scenes).difference(self.names.values()))
-
-
-def _plan(
-    predictions: Path,
-    ensemble: str | None,
-    average: str,
-    name: str | None,
-    layout: str | Path,
-    expected: Path | None,
-    stretch: str,
-) -> _Plan:
-    rules = find_layout(layout)
-    if stretch not in STRETCHES:
-        raise InputError(stretch, "no such stretch", remedy=f"known are {', '.join(STRETCHES)}")
-    chosen, variants = select(predictions, ensemble)
-    averaging = parse_averaging(average, variants)
-    if name is None:
-        name = _default_name(chosen, averaging, stretch)
-    if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
-        remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
-        raise InputError(printable(name)[:_LONGEST], "not a name for an archive", remedy=remedy)
-    members = read_members(predictions, variants)
-    names = _match([*members[0].scenes], rules, expected)
-    return _Plan(name, chosen, members, names, rules, averaging, stretch)
-
-
-def _default_name(ensemble: str, averaging: Averaging, stretch: str) -> str:
-    """The ensemble, and what distinguishes its archives: how it is averaged, and the stretch."""
-    parts = [ensemble]
-    if averaging != "mean":
-        parts.append(averaging_text(averaging).replace(",", "-"))
-    if stretch != "keep":
-        parts.append(stretch)
-    return "-".join(parts)
 
 
 class _Written(NamedTuple):
@@ -216,15 +172,14 @@ class _Written(NamedTuple):
     check_seconds: float
 
 
-def _write(path: Path, plan: _Plan, threads: int | None, advance: Advance | None) -> _Written:
+def _write(path: Path, plan: Plan, threads: int | None, advance: Advance | None) -> _Written:
     started = time.perf_counter()
     with path.open("wb") as file:
         built = build(
             file,
             plan.members,
             plan.names,
-            averaging=plan.averaging,
-            stretch=plan.stretch,
+            combination=plan.combination,
             threads=threads,
             advance=advance,
         )
@@ -236,7 +191,7 @@ def _write(path: Path, plan: _Plan, threads: int | None, advance: Advance | None
 
 def _record(
     archive: Path,
-    plan: _Plan,
+    plan: Plan,
     expected: Path | None,
     truth: Path | None,
     written: _Written,
@@ -248,12 +203,12 @@ def _record(
     numbers = scores.as_dict() if scores else None
     write_manifest(
         archive,
-        ensemble=plan.ensemble,
+        ensemble=plan.ensemble.name,
         created=created,
         left_out=plan.left_out,
         checksum=written.sha256,
-        averaging=plan.averaging,
-        stretch=plan.stretch,
+        combination=plan.combination,
+        fitted=asdict(plan.ensemble.fitted) if plan.ensemble.fitted else None,
         layout=plan.layout,
         expected=expected,
         members=plan.members,
@@ -263,30 +218,16 @@ def _record(
         entries=written.built.entries,
     )
     # In the column of the members: an older log has no column of its own for it.
-    averaged = "" if plan.averaging == "mean" else f" ({averaging_text(plan.averaging)})"
+    averaged = "" if plan.combination.text == PLAIN.text else f" ({plan.combination.text})"
     members = " ".join(member.variant for member in plan.members) + averaged
     line = {"time": created, "name": plan.name, "members": members, "sha256": written.sha256}
     settings = {
         "layout": plan.layout.name,
         "target": plan.members[0].target,
-        "stretch": plan.stretch,
+        "stretch": plan.combination.stretch,
         "truth": str(truth) if truth else "",
     }
     log.append((numbers or {}) | line | settings)
-
-
-def _match(scenes: Sequence[str], layout: Layout, expected: Path | None) -> dict[str, str]:
-    """The names of the images to write, sorted, each with its scene."""
-    if expected is None:
-        return name_images(scenes, layout)
-    names = {name: str(scene) for name, scene in sorted(read_expected(expected, layout).items())}
-    predicted = set(scenes)
-    if missing := [name for name, scene in names.items() if scene not in predicted]:
-        few = ", ".join(missing[:3])
-        problem = f"{len(missing)} of {len(names)} names have no prediction: {few}"
-        remedy = "predict all test scenes; a name holds <lon>_<lat>_<YYYY>_<MM>_<DD> of its scene"
-        raise InputError(expected, problem, remedy=remedy)
-    return names
 
 
 def _refuse(found: Sequence[Finding]) -> None:
@@ -300,21 +241,26 @@ def _refuse(found: Sequence[Finding]) -> None:
 
 
 def _score(
-    archive: Path, truth: TruthSet, plan: _Plan, expected: Path | None, advance: Advance | None
+    archive: Path,
+    truth: TruthSet,
+    plan: Plan,
+    expected: Path | None,
+    measure: str | None,
+    advance: Advance | None,
 ) -> Report:
     variants = tuple(member.variant for member in plan.members)
     report = compare(
         archive,
         truth,
-        ensemble_label(variants, plan.averaging),
+        ensemble_label(variants, plan.combination),
         plan.members[0].target,
         plan.members[0].mean_color,
         plan.members,
         advance,
-        averaging=plan.averaging,
-        stretch=plan.stretch,
+        combination=plan.combination,
         scenes=plan.names,
     )
-    made = Packaging(variants, plan.averaging, plan.stretch, plan.layout, expected)
+    fitted = plan.ensemble.name if plan.ensemble.fitted else ""
+    made = Packaging(variants, plan.combination, plan.layout, expected, fitted)
     seen = seen_in_training(plan.trained_on, scored_scenes(report, plan.names))
-    return advised(replace(report, trained_on=seen), made)
+    return advised(replace(report, trained_on=seen), made, measure)

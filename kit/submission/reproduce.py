@@ -183,8 +183,7 @@ def _build(
             sink,
             members,
             about.scenes,
-            averaging=about.averaging,
-            stretch=about.stretch,
+            combination=about.combination,
             threads=threads,
             advance=advance,
         )

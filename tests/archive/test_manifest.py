@@ -58,14 +58,14 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
     assert found.archive == tmp_path / "a.zip"
     assert (found.scenes, found.entries) == ({"CH3/a.tiff": A}, {"CH3/a.tiff": "e"})
     assert found.members[0].input == Path("TEST")
-    assert found.averaging == "mean"  # what the kits did that did not say
+    assert found.combination.averaging == "mean"  # what the kits did that did not say
 
 
 def test_the_averaging_of_an_archive(tmp_path: Path) -> None:
     two = [MEMBER, MEMBER | {"variant": "two"}]
     for text, averaging in (("mean", "mean"), ("median", "median"), ("4,1", (4, 1))):
         found = read_manifest(write(tmp_path, MANIFEST | {"members": two, "average": text}))
-        assert found.averaging == averaging
+        assert found.combination.averaging == averaging
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import kit
 from kit.averaging import average, averaging_text, parse_averaging
 from kit.errors import InputError
 from kit.image_file import digest
-from kit.prediction.members import average_scene, read_member, read_members, select
+from kit.prediction.combination import Combination
+from kit.prediction.members import combine_scene, read_member, read_members
 from tests.helpers.archives import A, B, image, write_member
 
 VALUES = st.integers(0, 65535) | st.sampled_from([0, 65535])
@@ -175,9 +176,9 @@ def test_members_are_averaged_scene_by_scene(tmp_path: Path) -> None:
     write_member(tmp_path, "one", {A: one, B: two})
     write_member(tmp_path, "two", {A: two, B: two})
     members = read_members(tmp_path, ["one", "two"])
-    np.testing.assert_array_equal(average_scene(members, A), average([one, two]))
-    np.testing.assert_array_equal(average_scene(members, B), two)
-    np.testing.assert_array_equal(average_scene(members, A, (0, 1)), two)
+    np.testing.assert_array_equal(combine_scene(members, A), average([one, two]))
+    np.testing.assert_array_equal(combine_scene(members, B), two)
+    np.testing.assert_array_equal(combine_scene(members, A, Combination((0, 1))), two)
 
 
 def test_a_member_tells_what_its_manifest_says(tmp_path: Path) -> None:
@@ -277,7 +278,7 @@ def test_members_of_different_size(tmp_path: Path) -> None:
     write_member(tmp_path, "one", {A: image(1, size=8)})
     write_member(tmp_path, "two", {A: image(1, size=4)})
     with pytest.raises(InputError, match=r"but .* by one"):
-        average_scene(read_members(tmp_path, ["one", "two"]), A)
+        combine_scene(read_members(tmp_path, ["one", "two"]), A)
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"variant": "one", "mean_color": [1]}'])
@@ -294,34 +295,17 @@ def test_no_scene_at_all(tmp_path: Path) -> None:
         read_members(tmp_path, ["one"])
 
 
-def test_select_takes_a_name_a_list_or_what_was_predicted_last(tmp_path: Path) -> None:
-    three = ("spade4", "spade2", "p2phd1")
-    assert select(tmp_path, "submission2") == ("submission2", three)
-    assert select(tmp_path, "spade4,spade2") == ("spade4-spade2", ("spade4", "spade2"))
-    for ensemble, name in (("submission2", "submission2"), (",".join(three), "-".join(three))):
-        last = {"ensemble": ensemble, "members": three}
-        (tmp_path / "last.json").write_text(json.dumps(last))
-        assert select(tmp_path) == (name, three)
-
-
-@pytest.mark.parametrize("last", [None, "[]", "{}", '{"ensemble": "x", "members": []}'])
-def test_select_without_a_prediction(tmp_path: Path, last: str | None) -> None:
-    if last is not None:
-        (tmp_path / "last.json").write_text(last)
-    with pytest.raises(InputError, match="kit predict"):
-        select(tmp_path)
-
-
 HIGHEST = """
 import sys
 from pathlib import Path
 from kit.prediction.members import read_members
-from kit.submission.package import build
+from kit.prediction.combination import Combination
+from kit.submission.build import build
 class Nowhere:
     def write(self, data): pass
 members = read_members(Path(sys.argv[1]), ["one", "two", "three"])
 names = {f"{scene}.tiff": scene for scene in members[0].scenes}
-build(Nowhere(), members, names, averaging="median", threads=1)
+build(Nowhere(), members, names, combination=Combination("median"), threads=1)
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 

@@ -7,6 +7,7 @@ import pytest
 
 from kit.archive.layout import LAYOUTS
 from kit.metrics import Scores
+from kit.prediction.combination import Combination
 from kit.scoring.advice import Packaging, advised
 from kit.scoring.images import ImageScore
 from kit.scoring.report import Report, Row, Variation
@@ -49,7 +50,7 @@ def test_nothing_is_advised_where_nothing_is_better() -> None:
 
 
 def test_a_command_says_all_that_the_archive_was_made_with() -> None:
-    made = Packaging(("one", "two"), (4, 1), "keep", LAYOUTS["2023"], Path("my files.json"))
+    made = Packaging(("one", "two"), Combination((4, 1)), LAYOUTS["2023"], Path("my files.json"))
     found = advised(report(ANCHORS), made)
     assert found.measure == "official_2023" and found.advice
     assert found.advice.score == 2 * 0.0135
@@ -58,7 +59,7 @@ def test_a_command_says_all_that_the_archive_was_made_with() -> None:
         "--expected 'my files.json'"
     )
     without = Variation("", "keep", row("without anchors", 0.01))
-    made = Packaging(("one", "two"), stretch="anchors", layout=LAYOUTS["2022"])
+    made = Packaging(("one", "two"), Combination(stretch="anchors"), LAYOUTS["2022"])
     found = advised(report(without), made)
     assert found.advice and found.advice.setting == "without anchors"
     assert found.advice.command == "kit package --ensemble one,two"
@@ -113,3 +114,18 @@ def test_what_is_advised_is_what_it_scores(tmp_path: Path, packaged: Package) ->
         measured = result.scores.own.as_dict()
         expected = variation.row.as_dict()
         assert measured == pytest.approx(expected, rel=1e-12), variation
+
+
+def test_a_fitted_ensemble_is_packaged_by_its_name() -> None:
+    fitted = Combination((4, 1), stretch="anchors")
+    made = Packaging(("one", "two"), fitted, LAYOUTS["2022"], fitted="best")
+    without = Variation("", "keep", row("without anchors", 0.01))
+    found = advised(report(without, ONE), made)
+    assert found.advice and found.advice.command == "kit package --ensemble best --stretch keep"
+    found = advised(report(ONE_ANCHORED, ONE), made)
+    assert found.advice
+    assert found.advice.command == "kit package --ensemble one --stretch anchors"
+
+
+def test_the_measure_that_is_asked_for_counts() -> None:
+    assert advised(report(ONE), MADE, "mae").measure == "mae"

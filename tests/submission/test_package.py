@@ -10,7 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -27,10 +27,14 @@ from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import sha256
 from kit.image_file import digest
 from kit.lock import lock
+from kit.prediction.affine import Affine
+from kit.prediction.combination import Combination, Stretch
+from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.scoring.score import score
 from kit.submission.leaderboard import leaderboard
 from kit.submission.log import log_columns
 from kit.submission.package import Package, package
+from kit.submission.reproduce import reproduce
 from tests.helpers.archives import A, B, digital_numbers, image, write_member, write_truth
 
 CH3 = LAYOUTS["2022"]
@@ -234,7 +238,7 @@ def test_the_way_of_averaging_is_in_pixels_name_manifest_scores_and_log(
         found = tifffile.imread(archive.open(NAMES[0])).transpose(2, 0, 1)
     np.testing.assert_array_equal(found, average_images([image(1), image(3), image(5)], way))
     assert json.loads(result.manifest.read_text())["average"] == recorded
-    assert read_manifest(result.manifest).averaging == way
+    assert read_manifest(result.manifest).combination.averaging == way
     again = score(result.archive, tmp_path / "truth", predictions=tmp_path / "predictions")
     assert again == result.scores
     how = "" if way == "mean" else f"; {recorded}"
@@ -450,3 +454,72 @@ def test_progress_covers_writing_checking_and_scoring(tmp_path: Path, run: Run) 
     steps: list[tuple[int, int]] = []
     run(truth=tmp_path / "truth", advance=lambda *step: steps.append(step))
     assert steps == [(1, 1), (1, 2), (2, 2), (1, 2), (2, 2), (1, 1)]
+
+
+def fitted(tmp_path: Path, stretch: str = "anchors") -> Ensemble:
+    """An ensemble of the two members, as `kit fit` writes it."""
+    affine = Affine(((20_000, 30_000, 9_000), (60_000, 0, 5_000), (40_000, 40_000, 12_000)))
+    about = Fitted(
+        method="greedy, with replacement", score=0.03, interval=(0.02, 0.04), against={},
+        scenes=9, pairs_sha256="p", weights={n: f"weights of {n}" for n in ("one", "two")},
+    )  # fmt: skip
+    combination = Combination((3, 1), affine, cast(Stretch, stretch))
+    ensemble = Ensemble("best", ("one", "two"), combination, "official_2022", "reflectance", about)
+    write_ensemble(tmp_path / "ensembles", ensemble)
+    return ensemble
+
+
+def test_a_fitted_ensemble_brings_its_weights_affine_and_anchors(run: Run, tmp_path: Path) -> None:
+    ensemble = fitted(tmp_path)
+    write_truth(tmp_path / "truth", A, digital_numbers(1))
+    folder = tmp_path / "ensembles"
+    result = run(ensemble="best", ensembles=folder, truth=tmp_path / "truth")
+    assert result.archive.name == "best.zip"
+    assert (result.ensemble, result.stretch, result.refitted) == ("best", "anchors", ())
+    with zipfile.ZipFile(result.archive) as archive:
+        found = tifffile.imread(archive.open(NAMES[0])).transpose(2, 0, 1)
+    np.testing.assert_array_equal(found, ensemble.combination.apply([image(1), image(3)]))
+    about = read_manifest(result.manifest)
+    assert about.combination == ensemble.combination and about.fitted
+    assert about.ensemble == "best"
+    again = score(result.archive, tmp_path / "truth", predictions=tmp_path / "predictions")
+    assert again == result.scores
+    assert again.own.name == "ensemble (one, two; 3,1; affine)"
+    (line,) = csv.DictReader((tmp_path / "submissions" / "submissions.csv").open())
+    assert (line["members"], line["stretch"]) == ("one two (3,1; affine)", "anchors")
+    assert again.other and again.other.name == "without anchors"
+    made = reproduce(result.manifest, predictions=tmp_path / "predictions", runs=tmp_path)
+    assert made.same
+
+
+def test_a_fitted_ensemble_that_was_predicted_last_is_the_default(run: Run, tmp_path: Path) -> None:
+    fitted(tmp_path, stretch="keep")
+    last = {"ensemble": "best", "members": ["one", "two"]}
+    (tmp_path / "predictions" / "last.json").write_text(json.dumps(last))
+    assert run(ensembles=tmp_path / "ensembles").archive.name == "best.zip"
+    assert run(ensembles=tmp_path / "ensembles", stretch="anchors").archive.name == (
+        "best-anchors.zip"
+    )
+
+
+def test_a_fitted_ensemble_is_averaged_in_no_other_way(run: Run, tmp_path: Path) -> None:
+    fitted(tmp_path)
+    with pytest.raises(InputError, match=r"brings its own\n.*--ensemble one,two"):
+        run(ensemble="best", ensembles=tmp_path / "ensembles", average="median")
+
+
+def test_weights_that_changed_since_the_fit_are_told(run: Run, tmp_path: Path) -> None:
+    fitted(tmp_path)
+    images = {A: image(3), B: image(4)}
+    write_member(tmp_path / "predictions", "two", images, weights_sha256="others")
+    assert run(ensemble="best", ensembles=tmp_path / "ensembles").refitted == ("two",)
+
+
+def test_advice_goes_by_the_measure_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    write_truth(tmp_path / "truth", A, digital_numbers(1))
+    result = run(truth=tmp_path / "truth", measure="mae")
+    assert result.scores and result.scores.measure == "mae"
+    again = score(result.archive, tmp_path / "truth", predictions=None, measure="psnr")
+    assert again.measure == "psnr"
+    with pytest.raises(InputError, match="did you mean mae"):
+        run(measure="maee", name="other")

@@ -1,0 +1,111 @@
+"""What goes into an archive: which members, how their images become one, and under which names.
+
+In: predictions, an ensemble, and what was asked for. Out: a plan that `kit.submission.package`
+writes. Refused by name: an average of a fitted ensemble, which brings its own, names without a
+prediction, and a name that is none for an archive.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, cast, get_args
+
+from kit.archive.expected import read_expected
+from kit.archive.layout import Layout, name_images
+from kit.archive.reader import name_danger
+from kit.averaging import averaging_text, parse_averaging
+from kit.errors import InputError
+from kit.plain_text import printable
+from kit.prediction.combination import Combination, Stretch
+from kit.prediction.ensembles import Ensemble
+from kit.prediction.members import Member, read_members, seen_in_training
+
+_LONGEST = 200  # of the 255 bytes of a file's name; the rest distinguishes half written ones
+
+
+class Plan(NamedTuple):
+    """What goes into an archive; `names` are those of its images, each with its scene."""
+
+    name: str
+    ensemble: Ensemble
+    members: tuple[Member, ...]
+    names: dict[str, str]
+    layout: Layout
+    combination: Combination
+
+    @property
+    def trained_on(self) -> dict[str, tuple[str, ...]]:
+        """The scenes of the archive that members have seen in training."""
+        trained_on = {member.variant: member.trained_on for member in self.members}
+        return seen_in_training(trained_on, self.names.values())
+
+    @property
+    def left_out(self) -> int:
+        """How many predicted scenes are not in the archive."""
+        return len(set(self.members[0].scenes).difference(self.names.values()))
+
+
+def make_plan(
+    predictions: Path,
+    ensemble: Ensemble,
+    average: str | None,
+    stretch: str | None,
+    name: str | None,
+    layout: Layout,
+    expected: Path | None,
+) -> Plan:
+    """Look for what an archive is made of; the other arguments are those of `package`.
+
+    Raises:
+        InputError: a prediction is missing, or a setting or the list is not usable.
+    """
+    combination = _combination(ensemble, average, stretch)
+    if name is None:
+        name = _default_name(ensemble, combination)
+    if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
+        remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
+        raise InputError(printable(name)[:_LONGEST], "not a name for an archive", remedy=remedy)
+    members = read_members(predictions, ensemble.members)
+    names = _match([*members[0].scenes], layout, expected)
+    return Plan(name, ensemble, members, names, layout, combination)
+
+
+def _combination(ensemble: Ensemble, average: str | None, stretch: str | None) -> Combination:
+    """How the members' images become one: as was asked for, or else as was fitted."""
+    found = ensemble.combination
+    if average is not None:
+        if ensemble.fitted:
+            members = ",".join(ensemble.members)
+            remedy = f"to average its members otherwise, list them: --ensemble {members}"
+            raise InputError("--average", f"{ensemble.name} brings its own", remedy=remedy)
+        found = replace(found, averaging=parse_averaging(average, ensemble.members))
+    if stretch is not None:
+        known = get_args(Stretch)
+        if stretch not in known:
+            raise InputError(stretch, "no such stretch", remedy=f"known are {', '.join(known)}")
+        found = replace(found, stretch=cast(Stretch, stretch))
+    return found
+
+
+def _default_name(ensemble: Ensemble, combination: Combination) -> str:
+    """The ensemble, and what distinguishes its archives: how it is averaged, and the stretch."""
+    parts, usual = [ensemble.name], ensemble.combination
+    if combination.averaging != usual.averaging:
+        parts.append(averaging_text(combination.averaging).replace(",", "-"))
+    if combination.stretch != usual.stretch:
+        parts.append(combination.stretch)
+    return "-".join(parts)
+
+
+def _match(scenes: Sequence[str], layout: Layout, expected: Path | None) -> dict[str, str]:
+    """The names of the images to write, sorted, each with its scene."""
+    if expected is None:
+        return name_images(scenes, layout)
+    names = {name: str(scene) for name, scene in sorted(read_expected(expected, layout).items())}
+    predicted = set(scenes)
+    if missing := [name for name, scene in names.items() if scene not in predicted]:
+        few = ", ".join(missing[:3])
+        problem = f"{len(missing)} of {len(names)} names have no prediction: {few}"
+        remedy = "predict all test scenes; a name holds <lon>_<lat>_<YYYY>_<MM>_<DD> of its scene"
+        raise InputError(expected, problem, remedy=remedy)
+    return names

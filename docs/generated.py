@@ -13,7 +13,7 @@ import typer
 import kit
 from kit.archive.layout import LAYOUTS, Layout
 from kit.variant_fields import fields
-from kit.variants import VARIANTS
+from kit.variants import PAPER, VARIANTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ def settings() -> str:
     """The fields of a variant: type, meaning, and the value that the five of the paper share."""
     rows = []
     for field in fields():
-        values = [getattr(variant, field.name) for variant in VARIANTS.values()]
+        values = [getattr(VARIANTS[name], field.name) for name in PAPER]
         shown = f"`{values[0]}`" if len(set(values)) == 1 else "differs"
         rows.append((f"`{field.name}`", field.type, shown, field.doc))
     return _table(("field", "type", "value", "meaning"), rows)

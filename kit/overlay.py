@@ -5,11 +5,11 @@ values, each of its field's type. A variant and a layout of one's own are made t
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from kit.errors import InputError
 
@@ -65,20 +65,30 @@ def overlay(base: T, values: Mapping[str, Any], where: str | Path) -> T:
 
 
 def _converted(field: str, value: Any, hint: Any, where: str | Path) -> Any:
-    for number in value if isinstance(value, list) else [value]:
+    for number in value if isinstance(value, list | tuple) else [value]:
         if isinstance(number, int) and number.bit_length() > 64:
             problem = f"{field} is a number of {number.bit_length()} bits"
             raise InputError(where, problem, remedy="it must fit into 64 bits")
     if get_origin(hint) is tuple:
-        length = len(hint.__args__)
-        numbers = isinstance(value, list) and [v for v in value if type(v) in (int, float)]
-        if not numbers or not len(value) == len(numbers) == length:
-            remedy = "write it as [0.5, 0.999]"
-            raise InputError(where, f"{field} is {value!r}", remedy=remedy)
-        return tuple(map(float, value))
+        return _numbers(field, value, get_args(hint), where)
     if hint is float and type(value) is int:
         return float(value)
     if hint in (bool, int, float, str) and type(value) is not hint:
         allowed = "true or false" if hint is bool else hint.__name__
         raise InputError(where, f"{field} is {value!r}", remedy=f"it must be {allowed}")
     return value
+
+
+def _numbers(field: str, value: Any, kinds: Sequence[Any], where: str | Path) -> tuple[Any, ...]:
+    """A tuple of numbers of one kind: as many as its type names, or with `...` any number."""
+    kind, any_length = kinds[0], kinds[-1] is ...
+    listed = list(value) if isinstance(value, list | tuple) else None
+    admitted = (int,) if kind is int else (int, float)
+    if (
+        listed is None
+        or not (any_length or len(listed) == len(kinds))
+        or any(type(number) not in admitted for number in listed)
+    ):
+        example = "[5, 15]" if kind is int else "[0.5, 0.999]"
+        raise InputError(where, f"{field} is {value!r}", remedy=f"write it as {example}")
+    return tuple(map(kind, listed))

@@ -50,4 +50,6 @@ def fields() -> tuple[Field, ...]:
 def _described(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
+    if ... in get_args(hint):
+        return "whole numbers"
     return f"{len(get_args(hint))} numbers" if get_args(hint) else str(hint.__name__)

@@ -1,4 +1,4 @@
-"""The rows of the paper's Table 1 and Table 2, and how a user makes a row of their own.
+"""The rows of the paper's Table 1 and Table 2, rows beyond it, and how a user makes their own.
 
 Paper: Gou et al., "SAR-to-optical image translation" for MultiEarth 2022 (arXiv 2207.00001).
 A new idea is one more row here, or a TOML file with `base = "spade2"` and the fields that differ.
@@ -7,7 +7,6 @@ A new idea is one more row here, or a TOML file with `base = "spade2"` and the f
 import dataclasses
 import math
 import re
-import shlex
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from kit.errors import InputError, no_such
 from kit.overlay import from_toml, overlay
 
-Model = Literal["spade", "pix2pixhd"]
+Model = Literal["spade", "pix2pixhd", "nafnet"]
 PixelLoss = Literal["l1", "charbonnier", "mse"]
 
 
@@ -32,7 +31,7 @@ class Variant:
     name: str
     """Name of the run, and of its folder."""
     model: Model
-    """Networks: SPADE's or pix2pixHD's generator and discriminator."""
+    """Networks: SPADE's or pix2pixHD's generator and discriminator, or NAFNet's generator."""
     dataset: Literal[1, 2] = 1
     """Pairs to train on: Dataset-1, or the pairs of it without heuristic cloud, Dataset-2."""
     gan: float
@@ -44,9 +43,13 @@ class Variant:
     width: int = 64
     """Channels of the generator at full size, the published ngf."""
     depth: Literal["normal", "more", "most"] = "normal"
-    """Upsampling layers of SPADE's generator: 5, 6 or 7; pix2pixHD has only normal."""
-    norm: Literal["batch", "sync_batch", "instance"]
-    """Normalisation in the generator; sync_batch shares its statistics between GPUs."""
+    """Upsampling layers of SPADE's generator: 5, 6 or 7; other models have only normal."""
+    norm: Literal["batch", "sync_batch", "instance", "layer"]
+    """Norms of the generator; sync_batch shares statistics between GPUs, NAFNet has only layer."""
+    boxes: tuple[int, ...] = ()
+    """Sides of boxes in pixels, each odd, whose mean VV and VH around each pixel are inputs too."""
+    radar_resize: Literal["nearest", "mean"] = "nearest"
+    """How SPADE's norms get a radar of their size: one pixel of each cell, or the mean of all."""
     spectral_norm: Literal["published", "torch"] = "published"
     """Rule of SPADE's spectral norms: as published, or torch's, as in kits before 0.3.0."""
     discriminator_width: int = 64
@@ -152,6 +155,8 @@ class Variant:
         if self.date and (self.model, self.norm) == ("pix2pixhd", "instance"):
             problem = "date is true, and pix2pixHD's instance norm removes a plane of one value"
             raise InputError(self.name, problem, remedy="use norm=batch, or leave date out")
+        if not _are_sides(self.boxes):
+            raise self._wrong("boxes", f"odd numbers from 3 to {_LARGEST_BOX}, each once")
         if self.batch % self.accumulate:
             raise self._wrong("accumulate", f"a divisor of the batch of {self.batch}")
         if self.ema >= 1:
@@ -167,6 +172,12 @@ class Variant:
         )
 
 
+def _are_sides(boxes: tuple[int, ...]) -> bool:
+    each = all(side % 2 and 3 <= side <= _LARGEST_BOX for side in boxes)
+    return each and len(set(boxes)) == len(boxes)
+
+
+_LARGEST_BOX = 255  # pixels along a side: what a tile of 256 has around its middle
 _MAY_BE_ZERO = ("gan", "l1", "decay_epochs", "weight_decay", "seed", "clip", "ema")
 # A million epochs of a single step take days; torch takes a seed of 64 bits.
 _AT_MOST = {"epochs": 10**6, "decay_epochs": 10**6, "seed": 2**64 - 1, "folds": 100}
@@ -184,7 +195,20 @@ P2PHD1 = Variant(
 )  # fmt: skip
 SPADE4 = replace(SPADE1, name="spade4", dataset=2)
 
-VARIANTS = {variant.name: variant for variant in (SPADE1, SPADE2, SPADE3, P2PHD1, SPADE4)}
+# Beyond the paper. In SPADE's norms one speckled pixel no longer stands for up to 32 x 32.
+SPADE5 = replace(SPADE2, name="spade5", dataset=2, radar_resize="mean")
+# With batch norm the level of the radar is seen.
+P2PHD2 = replace(P2PHD1, name="p2phd2", dataset=2, norm="batch")
+# With the optimiser of NAFNet's authors.
+NAFNET1 = replace(
+    P2PHD2, name="nafnet1", model="nafnet", norm="layer", width=32,
+    lr=1e-3, betas=(0.9, 0.9), schedule="cosine", weight_decay=1e-3,
+)  # fmt: skip
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (SPADE1, SPADE2, SPADE3, P2PHD1, SPADE4, SPADE5, P2PHD2, NAFNET1)
+}
 ENSEMBLES = {
     "submission1": ("spade1", "spade2", "spade3"),
     "submission2": ("spade4", "spade2", "p2phd1"),
@@ -199,6 +223,13 @@ PAPER = {
     "spade4": (0.02384, 30.0793),
 }
 PAPER_LEADERBOARD = {"submission1": 0.0344979, "submission2": 0.0279459}
+
+# What `kit train-all` trains by one name: for the challenge, and for a few dozen pairs.
+SETS = {
+    "paper": tuple(PAPER),
+    "best": ("spade2", "spade5", "p2phd2", "nafnet1"),
+    "small": ("p2phd2", "nafnet1"),
+}
 
 
 def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
@@ -215,6 +246,9 @@ def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
         variant = from_toml(Path(name), VARIANTS)
     elif name in VARIANTS:
         variant = VARIANTS[name]
+    elif name in SETS:
+        remedy = f"kit train-all {name} trains {', '.join(SETS[name])}; or name one of them"
+        raise InputError(name, "a set of variants, not one", remedy=remedy)
     else:
         raise no_such("variant", name, VARIANTS, ", or a TOML file of your own")
     changes: dict[str, Any] = {}
@@ -229,6 +263,11 @@ def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
         except (ValueError, RecursionError):
             changes[field] = text
     return overlay(variant, changes, variant.name)
+
+
+def of_sets(names: Sequence[str]) -> tuple[str, ...]:
+    """The names with those of `SETS` replaced by their variants, each once, in order."""
+    return tuple(dict.fromkeys(each for name in names for each in SETS.get(name, (name,))))
 
 
 def variant(base: str, **fields: Any) -> Variant:
@@ -270,24 +309,6 @@ def _fold_suffix(fold: int) -> str:
     return f".fold{fold}"
 
 
-def train_command(variant: Variant) -> str:
-    """The command that trains `variant`: `kit train`, the closest of `VARIANTS`, and settings."""
-    fold = ["--fold", f"{variant.fold}/{variant.folds}"] if variant.folds > 1 else []
-    variant = replace(variant, name=variant.base_name, folds=1, fold=1)
-
-    def settings(base: Variant) -> list[str]:
-        ours, theirs = to_dict(variant), to_dict(base)
-        return [
-            f"{field}={str(value).lower() if isinstance(value, bool) else value}"
-            for field, value in ours.items()
-            if value != theirs[field]
-        ]
-
-    base = min(VARIANTS.values(), key=lambda each: len(settings(each)))
-    every = [part for setting in settings(base) for part in ("--set", setting)]
-    return shlex.join(["kit", "train", base.name, *every, *fold])
-
-
 def ensemble_members(ensemble: str) -> tuple[str, ...]:
     """The variants of an ensemble, given by its name or as `spade4,spade2,p2phd1`.
 
@@ -307,4 +328,5 @@ def ensemble_members(ensemble: str) -> tuple[str, ...]:
 
 def to_dict(variant: Variant) -> dict[str, Any]:
     """The fields of a variant as plain JSON values."""
-    return dataclasses.asdict(variant) | {"betas": list(variant.betas)}
+    values = dataclasses.asdict(variant)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

@@ -123,11 +123,11 @@ def seconds(
 RECIPES = (
     # a variant and an ensemble
     ("kit/variants.py", "VARIANTS = {", 'CLEAR2 = replace(SPADE2, name="clear2", dataset=2)\n\n'),
-    ("kit/variants.py", ")}\nENSEMBLES", ", CLEAR2"),
+    ("kit/variants.py", ")\n}\nENSEMBLES", ", CLEAR2"),
     ("kit/variants.py", '    "submission1": ("', '    "recipe": ("clear2", "p2phd1"),\n'),
     # a model
-    ("kit/variants.py", '"pix2pixhd"]\n', '"linear", '),
-    ("kit/models/registry.py", "from kit.models.pix", "from kit.models.linear import Linear\n"),
+    ("kit/variants.py", '"spade", "pix', '"linear", '),
+    ("kit/models/registry.py", "from kit.models.naf", "from kit.models.linear import Linear\n"),
     ("kit/models/registry.py", "MODELS: dict",
      "def _linear(variant: Variant) -> nn.Module:\n    return Linear()\n\n\n"),
     ("kit/models/registry.py", '"pix2pixhd": _', '"linear": _linear, '),

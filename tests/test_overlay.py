@@ -16,6 +16,7 @@ class Thing:
     count: int = 1
     share: float = 0.5
     pair: tuple[float, float] = (0.0, 0.9)
+    sides: tuple[int, ...] = (5, 15)
 
 
 def test_values_take_the_place_of_the_base_and_the_rest_stays() -> None:
@@ -24,10 +25,16 @@ def test_values_take_the_place_of_the_base_and_the_rest_stays() -> None:
     assert type(changed.share) is float and type(changed.pair[0]) is float
 
 
+@pytest.mark.parametrize("sides", [[], [3], [7, 3, 31, 9]])
+def test_a_tuple_of_any_length_takes_a_list_of_any_length(sides: list[int]) -> None:
+    assert overlay(Thing(), {"sides": sides}, "here").sides == tuple(sides)
+    assert overlay(Thing(), {"sides": tuple(sides)}, "here").sides == tuple(sides)
+
+
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"shape": 1}, "here: no field called 'shape'\n.*name, count, share, pair"),
+        ({"shape": 1}, "here: no field called 'shape'\n.*name, count, share, pair, sides"),
         ({"count": 1.0}, "count is 1.0\n.*must be int"),
         ({"count": True}, "count is True\n.*must be int"),
         ({"name": 1}, "name is 1\n.*must be str"),
@@ -35,6 +42,13 @@ def test_values_take_the_place_of_the_base_and_the_rest_stays() -> None:
         ({"pair": [1]}, r"pair is \[1\]\n.*write it as"),
         ({"pair": [1, "2"]}, "pair is"),
         ({"pair": 1}, "pair is"),
+        ({"pair": [1, True]}, "pair is"),
+        ({"pair": []}, r"pair is \[\]"),
+        ({"sides": 5}, r"sides is 5\n.*write it as \[5, 15\]"),
+        ({"sides": [5.0]}, r"sides is \[5\.0\]"),
+        ({"sides": ["5"]}, "sides is"),
+        ({"sides": [True]}, "sides is"),
+        ({"sides": [2**65]}, "sides is a number of 66 bits"),
     ],
 )
 def test_values_of_another_type_are_refused(values: dict[str, Any], problem: str) -> None:

@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
+from kit.train_command import train_command
 from kit.variant_fields import fields
 from kit.variants import (
     ENSEMBLES,
     PAPER,
+    SETS,
     SPADE1,
     VARIANTS,
     Variant,
     ensemble_members,
     find_variant,
-    train_command,
+    of_sets,
+    to_dict,
 )
 
 
@@ -40,6 +43,42 @@ def test_table_2() -> None:
     assert all(name in VARIANTS for names in ENSEMBLES.values() for name in names)
 
 
+# Each row beyond the paper: the row that it is made of, and the fields that differ.
+BEYOND = {
+    "spade5": ("spade2", {"dataset", "radar_resize"}),
+    "p2phd2": ("p2phd1", {"dataset", "norm"}),
+    "nafnet1": (
+        "p2phd2",
+        {"model", "norm", "width", "lr", "betas", "schedule", "weight_decay"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_a_row_beyond_the_paper_is_a_few_fields_from_its_neighbour(name: str) -> None:
+    base, fields = BEYOND[name]
+    ours, theirs = to_dict(VARIANTS[name]), to_dict(VARIANTS[base])
+    assert {field for field in ours if ours[field] != theirs[field]} == fields | {"name"}
+
+
+def test_the_rows_of_the_paper_have_none_of_what_came_later() -> None:
+    assert {(VARIANTS[name].boxes, VARIANTS[name].radar_resize) for name in PAPER} == {
+        ((), "nearest")
+    }
+
+
+def test_sets_are_of_variants_and_stand_for_them() -> None:
+    assert SETS["paper"] == tuple(PAPER)
+    assert all(name in VARIANTS for names in SETS.values() for name in names)
+    assert not SETS.keys() & (VARIANTS.keys() | ENSEMBLES.keys())
+    assert of_sets(["paper"]) == SETS["paper"]
+    assert of_sets(["mine.toml", "small", "p2phd2", "spade1"]) == (
+        "mine.toml", *SETS["small"], "spade1",
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"best: a set of variants, not one\n.*kit train-all best"):
+        find_variant("best")
+
+
 def test_published_optimisers() -> None:
     spade, pix2pixhd = VARIANTS["spade1"], VARIANTS["p2phd1"]
     assert (spade.lr, spade.discriminator_lr, spade.betas) == (1e-4, 4e-4, (0.0, 0.9))
@@ -55,13 +94,13 @@ def test_every_field_can_be_set() -> None:
         "validations": "2", "batch": "2", "crop": "64", "target": "minmax", "seed": "9",
         "accumulate": "2", "clip": "3", "ema": "0", "precision": "bfloat16",
         "spectral_norm": "torch", "date": "true", "turns": "true", "schedule": "cosine",
-        "pixel_loss": "mse", "weight_decay": "0.01",
+        "pixel_loss": "mse", "weight_decay": "0.01", "boxes": "[5, 15]", "radar_resize": "mean",
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields
     changed = find_variant("spade1", [f"{name}={text}" for name, text in texts.items()])
     assert all(getattr(changed, name) != getattr(SPADE1, name) for name in fields)
-    assert (changed.l1, changed.betas) == (7.0, (0.5, 0.9))
+    assert (changed.l1, changed.betas, changed.boxes) == (7.0, (0.5, 0.9), (5, 15))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +119,13 @@ def test_every_field_can_be_set() -> None:
         ("betas=[0.5]", "betas"),
         ("gan=-1", "zero or more"),
         ("width", "field=value"),
+        ("boxes=[5, 16]", "odd numbers from 3 to 255, each once"),
+        ("boxes=[1]", "odd numbers from 3"),
+        ("boxes=[257]", "to 255"),
+        ("boxes=[5, 5]", "each once"),
+        ("boxes=[5.0]", r"write it as \[5, 15\]"),
+        ("boxes=5", r"write it as \[5, 15\]"),
+        ("radar_resize=median", "'nearest', 'mean'"),
         ("name=a/b", "name"),
     ],
 )
@@ -95,7 +141,7 @@ def test_a_variant_without_any_loss_is_refused() -> None:
 
 def test_an_unknown_variant_lists_the_known() -> None:
     with pytest.raises(InputError, match=r"known are spade1, spade2, spade3, .*spade4"):
-        find_variant("spade5")
+        find_variant("spade9")
 
 
 def test_a_users_own_variant_is_a_few_lines(tmp_path: Path) -> None:
@@ -138,6 +184,7 @@ def test_members() -> None:
         ("p2phd1", ("name=my.run", "betas=[0.4, 0.9]", "lr=1e-5", "norm=batch")),
         ("spade2", ("name=narrow", "width=8", "target=minmax", "precision=float32")),
         ("spade4", ("ema=0", "batch=12", "accumulate=3")),
+        ("nafnet1", ("boxes=[5, 15, 31]", "width=16")),
     ],
 )
 def test_the_command_of_a_variant_gives_it_again(name: str, settings: tuple[str, ...]) -> None:
@@ -171,7 +218,8 @@ def test_every_field_has_its_line() -> None:
     assert (by_name["width"].type, by_name["width"].default) == ("int", 64)
     assert by_name["width"].doc.startswith("Channels of the generator")
     assert (by_name["dataset"].type, by_name["betas"].type) == ("1 or 2", "2 numbers")
-    assert by_name["norm"].type == "batch or sync_batch or instance"
+    assert by_name["norm"].type == "batch or sync_batch or instance or layer"
+    assert (by_name["boxes"].type, by_name["boxes"].default) == ("whole numbers", ())
     assert by_name["lr"].default is None
 
 

@@ -12,7 +12,7 @@ from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.files import RUNS, WORK
 from kit.pairs.source import WORKERS
-from kit.variants import PAPER, PixelLoss, as_fold, find_variant
+from kit.variants import SETS, PixelLoss, as_fold, find_variant, of_sets
 
 if TYPE_CHECKING:
     from kit.runs.status import Status
@@ -146,7 +146,9 @@ def _show_run(run: "Run") -> None:
 def train_all(
     variants: Annotated[
         list[str] | None,
-        typer.Argument(metavar="VARIANT...", help="Default: the paper's five."),
+        typer.Argument(
+            metavar="VARIANT...", help=f"Or sets: {', '.join(SETS)}. Default: paper, its five."
+        ),
     ] = None,
     settings: Settings = None,
     folds: Annotated[
@@ -175,7 +177,7 @@ def train_all(
     emit = console.start(json, quiet)
     flags = {"--compile": compile, "--tensorboard": tensorboard, "--quiet": quiet}
     outcomes = train_all(
-        variants or tuple(PAPER),
+        of_sets(variants or ["paper"]),
         settings=settings or (),
         folds=folds,
         groups=groups,

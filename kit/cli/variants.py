@@ -1,4 +1,4 @@
-"""kit variants: what the paper trained and averaged, and the fields of a variant."""
+"""kit variants: what there is to train and to average, and the fields of a variant."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from kit.cli import console
 from kit.cli.options import Json, Quiet
 from kit.variant_fields import fields
-from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, VARIANTS, Variant, to_dict
+from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, SETS, VARIANTS, Variant, to_dict
 
 app = typer.Typer()
 
@@ -21,25 +21,30 @@ def variants(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List variants and ensembles, or what --set changes."""
+    """List variants, sets and ensembles, or what --set changes."""
     emit = console.start(json, quiet)
     if list_fields:
         emit([asdict(field) for field in fields()])
         _show_fields()
         return
     listed = [to_dict(variant) for variant in VARIANTS.values()]
-    emit({"variants": listed, "ensembles": ENSEMBLES})
+    emit({"variants": listed, "sets": SETS, "ensembles": ENSEMBLES})
     show_variants()
 
 
 def show_variants() -> None:
-    """Print the paper's Table 1 and Table 2."""
+    """Print the paper's Table 1 and Table 2, and what the kit adds."""
     rows = []
     for v in VARIANTS.values():
         mae, psnr = PAPER.get(v.name, ("", ""))
         rows.append((v.name, v.model, _loss(v), v.dataset, mae, psnr))
     titles = ("name", "model", "loss", "dataset", "paper's MAE", "paper's PSNR")
     console.table("Variants", titles, rows)
+    console.table(
+        "Sets, for kit train-all",
+        ("name", "variants"),
+        [(name, ", ".join(members)) for name, members in SETS.items()],
+    )
     console.table(
         "Ensembles",
         ("name", "members", "paper's leaderboard score"),

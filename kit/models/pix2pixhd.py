@@ -17,6 +17,7 @@ from kit.models.initialise import initialise_pix2pixhd
 from kit.models.layers.autocast import in_float32
 from kit.models.layers.convolution import Convolution3x3, ConvolutionToImage
 from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.layers.means import RADAR, BoxMeans
 from kit.models.layers.padding import reflect_to_multiple
 
 _HALVINGS = 4
@@ -51,14 +52,21 @@ class GlobalGenerator(nn.Module):
         width: the published ngf: channels at full size; at 1/16 there are 16 times as many.
         norm: the class of the norms; batch norms have a gain and a bias, instance norms none.
         inputs: channels of the input.
+        boxes: sides of the boxes whose means are added to them.
     """
 
     def __init__(
-        self, width: int = 64, norm: type[nn.Module] = InstanceNorm, inputs: int = 2
+        self,
+        width: int = 64,
+        norm: type[nn.Module] = InstanceNorm,
+        inputs: int = RADAR,
+        boxes: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
+        self.box_means = BoxMeans(boxes)
+        planes = inputs + RADAR * len(boxes)
         widths = [width * 2**halving for halving in range(_HALVINGS + 1)]
-        layers = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(inputs, width, 7), norm)]
+        layers = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(planes, width, 7), norm)]
         for narrow, wide in pairwise(widths):
             layers += _normalised(nn.Conv2d(narrow, wide, 3, stride=2, padding=1), norm)
         layers += [ResidualBlock(widths[-1], norm) for _ in range(_BLOCKS)]
@@ -73,7 +81,7 @@ class GlobalGenerator(nn.Module):
     def forward(self, sar: Tensor) -> Tensor:
         """Inputs [B, C, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
         # A map of one pixel has nothing to reflect.
-        features = reflect_to_multiple(sar, 2**_HALVINGS, least=2)
+        features = reflect_to_multiple(self.box_means(sar), 2**_HALVINGS, least=2)
         *layers, convolution, tanh = self.model
         for layer in layers:
             features = layer(features)

@@ -13,25 +13,39 @@ from torch import distributed, nn
 from kit.errors import InputError
 from kit.models.discriminator import Discriminator
 from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.nafnet import NafNet
 from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.spade import SpadeGenerator
 from kit.variants import Variant
 
 
 def _spade(variant: Variant) -> nn.Module:
-    norm, rule = _norm(variant), variant.spectral_norm
-    return SpadeGenerator(variant.width, variant.depth, norm, rule, variant.input_channels)
+    return SpadeGenerator(
+        variant.width,
+        variant.depth,
+        _norm(variant),
+        variant.spectral_norm,
+        variant.input_channels,
+        variant.boxes,
+        variant.radar_resize,
+    )
 
 
 def _pix2pixhd(variant: Variant) -> nn.Module:
-    if variant.depth != "normal":
-        raise InputError(
-            variant.name, f"depth is {variant.depth!r}", remedy="it must be normal for pix2pixhd"
-        )
-    return GlobalGenerator(variant.width, _norm(variant), variant.input_channels)
+    _require(variant, depth="normal", radar_resize="nearest")
+    return GlobalGenerator(variant.width, _norm(variant), variant.input_channels, variant.boxes)
 
 
-MODELS: dict[str, Callable[[Variant], nn.Module]] = {"spade": _spade, "pix2pixhd": _pix2pixhd}
+def _nafnet(variant: Variant) -> nn.Module:
+    _require(variant, depth="normal", radar_resize="nearest", norm="layer")
+    return NafNet(variant.width, variant.input_channels, variant.boxes)
+
+
+MODELS: dict[str, Callable[[Variant], nn.Module]] = {
+    "spade": _spade,
+    "pix2pixhd": _pix2pixhd,
+    "nafnet": _nafnet,
+}
 
 
 def build_generator(variant: Variant) -> nn.Module:
@@ -42,7 +56,7 @@ def build_generator(variant: Variant) -> nn.Module:
     names either way.
 
     Raises:
-        InputError: a depth is set for a model that has only one.
+        InputError: a field has a value that the model does not have.
     """
     return MODELS[variant.model](variant)
 
@@ -54,9 +68,23 @@ def build_discriminator(variant: Variant) -> nn.Module:
 
 
 def _norm(variant: Variant) -> type[nn.Module]:
+    if variant.norm == "layer":
+        raise _refused(variant, "norm", "batch, sync_batch or instance")
     if variant.norm == "instance":
         return InstanceNorm
     in_group = distributed.is_available() and distributed.is_initialized()
     if variant.norm == "sync_batch" and in_group and torch.cuda.is_available():
         return nn.SyncBatchNorm
     return nn.BatchNorm2d
+
+
+def _require(variant: Variant, **only: str) -> None:
+    """Refuse fields that the model has with one value alone."""
+    for field, value in only.items():
+        if getattr(variant, field) != value:
+            raise _refused(variant, field, value)
+
+
+def _refused(variant: Variant, field: str, allowed: str) -> InputError:
+    problem = f"{field} is {getattr(variant, field)!r}"
+    return InputError(variant.name, problem, remedy=f"it must be {allowed} for {variant.model}")

@@ -21,7 +21,7 @@ from kit.runs.folder import (
     read_variant,
     saved,
 )
-from kit.variants import train_command
+from kit.train_command import train_command
 
 
 @dataclass(frozen=True, slots=True)

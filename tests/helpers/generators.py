@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from kit.models.layers.layer_norm import LayerNorm
+from kit.models.nafnet import Scale
 from kit.models.registry import build_generator
 from kit.variants import find_variant
 
@@ -12,6 +14,8 @@ NETWORKS = {
     "spade-most": ("spade2", ["depth=most"]),
     "pix2pixhd": ("p2phd1", []),
     "pix2pixhd-batch": ("p2phd1", ["norm=batch"]),
+    "nafnet": ("nafnet1", []),
+    "spade-means": ("spade5", ["boxes=[5, 15]"]),
 }
 
 
@@ -28,6 +32,9 @@ def trained_like(name: str, width: int = 4) -> nn.Module:
             module.running_var.uniform_(0.2, 3)
         elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
             nn.init.normal_(module.bias, std=0.3)
+        elif isinstance(module, Scale | LayerNorm):
+            for weight in module.parameters():
+                nn.init.normal_(weight, std=0.5)
     if name.startswith("spade"):
         nn.init.normal_(generator.conv_img.weight, std=0.3)
     return generator.eval()

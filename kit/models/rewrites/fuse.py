@@ -2,7 +2,8 @@
 
 In: a generator with its spectral norms folded, as `kit.runs.weights` loads it. Out: one with fewer
 operations. Batch norms are fused into the layers before or after them, gamma and beta come from
-one convolution, and biases that an instance norm cancels are gone. Engines are built from it.
+one convolution, biases that an instance norm cancels are gone, and NAFNet's gains are part of its
+convolutions. Engines are built from it.
 """
 
 import copy
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kit.errors import CheckError
+from kit.models.layers.layer_norm import LayerNorm, PlainLayerNorm
+from kit.models.nafnet import NafBlock, Scale
 from kit.models.pix2pixhd import GlobalGenerator, ResidualBlock
 from kit.models.spade import Spade, SpadeBlock
 
@@ -131,6 +134,8 @@ def _rewrite(network: nn.Module) -> nn.Module:
             block.conv_0.register_parameter("bias", None)
         for name in ("norm_0", "norm_1", *(("norm_s",) if block.learns_shortcut else ())):
             setattr(block, name, Modulation(getattr(block, name)))
+    for naf_block in (module for module in network.modules() if isinstance(module, NafBlock)):
+        _absorb_gains(naf_block)
     if isinstance(network, GlobalGenerator):
         network.model = _rewritten(network.model)
     return network.requires_grad_(False)
@@ -160,3 +165,33 @@ def _absorbed(convolution: _Convolution, norm: nn.BatchNorm2d | nn.SyncBatchNorm
     transposed = isinstance(convolution, nn.ConvTranspose2d)
     fused = fuse_conv_bn_eval(convolution.double(), norm.double(), transpose=transposed)
     return fused.to(kind)
+
+
+def _absorb_gains(block: NafBlock) -> None:
+    """Leave norms without gain and bias, and outputs of convolutions as they are added."""
+    convolution: nn.Conv2d
+    for name, convolution in (("norm_1", block.conv_1), ("norm_2", block.conv_4)):
+        _absorb_gain_before(convolution, getattr(block, name))
+        setattr(block, name, PlainLayerNorm())
+    for name, convolution in (("scale_1", block.conv_3), ("scale_2", block.conv_5)):
+        _absorb_scale_after(convolution, getattr(block, name))
+        setattr(block, name, nn.Identity())
+
+
+@torch.no_grad()
+def _absorb_gain_before(convolution: nn.Conv2d, norm: LayerNorm) -> None:
+    """Give a convolution of single pixels the gain and bias of the layer norm before it."""
+    assert convolution.bias is not None
+    weight = convolution.weight.double()
+    shift = weight.flatten(1) @ norm.bias.double()
+    convolution.bias.copy_(convolution.bias.double() + shift)
+    convolution.weight.copy_(weight * norm.weight.double()[:, None, None])
+
+
+@torch.no_grad()
+def _absorb_scale_after(convolution: nn.Conv2d, scale: Scale) -> None:
+    """Give a convolution the scale of its outputs."""
+    assert convolution.bias is not None
+    factor = scale.weight.double()
+    convolution.weight.copy_(convolution.weight.double() * factor[..., None])
+    convolution.bias.copy_(convolution.bias.double() * factor.flatten())

@@ -35,6 +35,7 @@ PREDICTIONS = Path("predictions")
 ENGINES = Path("engines")
 SUBMISSIONS = Path("submissions")
 FITTED = Path("ensembles")
+PAIRS = "pairs.parquet"  # in the work folder
 
 # The errors of the system where a file cannot be written.
 _DISK = {

@@ -57,7 +57,16 @@ def image_findings(name: str, pixels: NDArray[np.generic], layout: Layout) -> li
         problem = f"is {height}x{width} where the server reads {side}"
         found.append(Finding(name, problem, f"predict tiles of {side}, or --layout plain"))
     read = pixels[: layout.bands]
-    return [*found, *_type_findings(name, read), *_value_findings(name, read)]
+    return [*found, *stretch_findings(name, read), *_constant_findings(name, read)]
+
+
+def stretch_findings(name: str, pixels: NDArray[np.generic]) -> list[Finding]:
+    """What keeps the server from stretching the pixels [bands, H, W]; or what they are, if odd."""
+    found = [*_type_findings(name, pixels)]
+    if not np.isfinite(_span(pixels)).all():
+        problem = "holds values that are not finite, or too far apart to stretch"
+        found.append(Finding(name, problem, "predict it again"))
+    return found
 
 
 def _compression(name: str, header: TiffHeader) -> Iterator[Finding]:
@@ -88,15 +97,17 @@ def _type_findings(name: str, pixels: NDArray[np.generic]) -> Iterator[Finding]:
         yield Finding(name, f"pixels are {kind}, which the server reads", remedy, harmless=True)
 
 
-def _value_findings(name: str, pixels: NDArray[np.generic]) -> list[Finding]:
-    # NaN and infinities show in the extremes; what the server divides by is their difference.
+def _span(pixels: NDArray[np.generic]) -> NDArray[np.floating]:
+    """What the server divides by, [bands]; not finite where a value is not."""
     with np.errstate(all="ignore"):
+        span: NDArray[np.floating]
         span = pixels.max(axis=(1, 2)).astype(np.float64) - pixels.min(axis=(1, 2))
-        if pixels.dtype == np.float32:  # in which the server stretches it
-            span = span.astype(np.float32)
-    if not np.isfinite(span).all():
-        return [Finding(name, "holds values that are not finite, or too far apart to stretch",
-                        "predict it again")]  # fmt: skip
+        # In which the server stretches it.
+        return span.astype(np.float32) if pixels.dtype == np.float32 else span
+
+
+def _constant_findings(name: str, pixels: NDArray[np.generic]) -> list[Finding]:
+    span = _span(pixels)
     constant = np.flatnonzero(span == 0) + 1
     if len(constant) == len(span):
         return [

@@ -20,7 +20,7 @@ from kit.archive.layout import LAYOUTS
 from kit.archive.reader import name_danger
 from kit.errors import InputError
 from kit.files import read_json
-from kit.tiles.bands import read_stored
+from kit.tiles.bands import read_stored, unit_of_floats
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
 from kit.tiles.netcdf import Plane
 from kit.tiles.reader import read_scene
@@ -169,7 +169,7 @@ def read_stored_and_meant(truth: Truth) -> tuple[NDArray[np.generic], NDArray[np
         return stored, honour_declared(first, stored)
     meant = read_scene("Sentinel2", truth.paths)
     # Where nothing is blank, nothing was declared to be.
-    whole = meant.any(axis=0).all()
+    whole = meant.any(axis=0).all() and not unit_of_floats(truth.paths)
     return (meant if whole else read_stored("Sentinel2", truth.paths)), meant
 
 

@@ -36,6 +36,7 @@ _BACKSLASH = r"has \ in its name where folders are separated by /"
 _POWERSHELL = " (Windows PowerShell 5 writes such zips: zip with another program)"
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 _FILE_TYPES = {0, stat.S_IFREG, stat.S_IFDIR}
+UNIT_REMEDY = "write uint16 or uint8; floats must be in [0, 1]"
 _LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): UINT16_MAX}
 # All that Python's reader raises on damaged bytes, and RuntimeError where a password is needed.
 _BROKEN = (
@@ -189,14 +190,17 @@ def to_unit(where: str | Path, pixels: NDArray[np.generic]) -> NDArray[np.float6
     Raises:
         InputError: another pixel type, or a float that is not in [0, 1].
     """
-    unit = pixels.astype(np.float64)
+    if problem := scale_problem(pixels):
+        raise InputError(where, problem, remedy=UNIT_REMEDY)
+    return pixels.astype(np.float64) / _LEVELS.get(pixels.dtype, 1)
+
+
+def scale_problem(pixels: NDArray[np.generic]) -> str:
+    """Why pixels cannot be brought to [0, 1]; empty if they can."""
     if pixels.dtype in _LEVELS:
-        return unit / _LEVELS[pixels.dtype]
+        return ""
     if pixels.dtype.kind != "f":
-        raise InputError(
-            where, f"pixels are {pixels.dtype}", remedy="write uint16, uint8 or floats"
-        )
-    if not (unit.min() >= 0 and unit.max() <= 1):  # false for NaN too
-        problem = f"its values are {unit.min():g} to {unit.max():g}"
-        raise InputError(where, problem, remedy="floats must be in [0, 1]")
-    return unit
+        return f"pixels are {pixels.dtype}"
+    low, high = float(pixels.min()), float(pixels.max())
+    # False for NaN too.
+    return "" if low >= 0 and high <= 1 else f"its values are {low:g} to {high:g}"

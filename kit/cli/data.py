@@ -10,6 +10,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import AnyUnits, Json, Quiet, Seed, Strict, Window, Work, units_of
+from kit.cli.scores import show_doubts
 from kit.files import WORK
 from kit.screening.rule import CloudRule
 from kit.tiles.rejection import REJECTED, tally
@@ -137,7 +138,6 @@ def screen(
     so that thresholds can be tried one after the other.
     """
     from kit.figures.grid import check_format
-    from kit.pairs.same_tiles import check_same_tiles
     from kit.screening.screen import screen
     from kit.screening.sensitivity import effects
     from kit.screening.table import SCENES
@@ -146,7 +146,6 @@ def screen(
     if sheet:
         check_format(sheet)
     rule, units = CloudRule(scale, threshold, min_area, dilate), units_of(strict, any_units)
-    check_same_tiles(data, work)
     with console.progress("screening", "looking for tiles") as advance:
         result = screen(
             data,
@@ -157,8 +156,7 @@ def screen(
             scheduler=scheduler,
             advance=advance,
         )
-    for line in result.doubts:
-        console.write(f"warning: {line}")
+    show_doubts(result.doubts)
     tried = None
     if json or not quiet:
         with console.progress("trying other rules", "reading the table of scenes") as advance:

@@ -6,9 +6,12 @@ that do the work are imported by the command that needs them: torch alone takes 
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import kit
 from kit.cli import (
@@ -28,11 +31,37 @@ from kit.cli import (
 from kit.cli.interrupt import acknowledged, resume_line
 from kit.cli.shortage import shortage
 from kit.errors import InputError, KitError
+from kit.plain_text import printable
 from kit.training.child import is_child
 
 INTERRUPTED = 130
+# Typer gives the root of its usage errors no name of its own.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+class _Commands(TyperGroup):
+    """What was typed wrongly is quoted, but cannot control the terminal."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        with _quoting():
+            return super().make_context(*arguments, **settings)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _quoting():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _quoting() -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        error.message = printable(error.message)
+        raise
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="kit",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

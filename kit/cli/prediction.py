@@ -20,7 +20,7 @@ from kit.cli.options import (
     Work,
     units_of,
 )
-from kit.cli.scores import show_trained_on
+from kit.cli.scores import show_doubts, show_trained_on
 from kit.engines.request import Request
 from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK
 
@@ -178,8 +178,7 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
         f"{folder}: {result.scenes} scenes by {', '.join(result.members)}; "
         f"{result.done} images predicted, {result.skipped} already there"
     )
-    for line in result.doubts:
-        console.write(f"warning: {line}")
+    show_doubts(result.doubts)
     show_trained_on(result.trained_on, result.scenes)
     for variant, engines in result.engines.items():
         console.write(f"{variant}: predicted by {' and '.join(map(_engine, engines))}")

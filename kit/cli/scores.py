@@ -1,5 +1,6 @@
 """The scores of an archive as a table, and what would have scored better."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,12 +24,8 @@ def show_report(report: "Report", explain: bool) -> None:
         explain: whether to say what each measure is.
     """
     rows = (*report.rows, *([report.other] if report.other else []))
-    values = [row.as_dict() for row in rows]
     # A measure a line, so that all numbers stay intact on a terminal of 80 columns.
-    lines = [
-        (name, *("inf" if row[name] is None else f"{row[name]:.4g}" for row in values))
-        for name in MEASURES
-    ]
+    lines = [(name, *(_number(row.get(name)) for row in rows)) for name in MEASURES]
     titles = ("", *(row.name.partition(" (")[0] for row in rows))
     counts = f"; {report.measure} counts" if report.measure else ""
     console.table(f"Scores of {report.own.scores.n} images{counts}", titles, lines)
@@ -49,6 +46,16 @@ def show_report(report: "Report", explain: bool) -> None:
         console.write(
             f"no row for {name}: its predictions are missing, incomplete or of other weights"
         )
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"
+
+
+def show_doubts(lines: Sequence[str]) -> None:
+    """Print what speaks against the units of tiles or images, one line each."""
+    for line in lines:
+        console.write(f"warning: {line}")
 
 
 def show_trained_on(trained_on: Mapping[str, Sequence[str]], scenes: int) -> None:

@@ -18,7 +18,7 @@ from kit.cli.options import (
     Window,
     units_of,
 )
-from kit.cli.scores import show_advice, show_passed_over, show_report
+from kit.cli.scores import show_advice, show_doubts, show_passed_over, show_report
 from kit.errors import BusyError, InputError, OutputError
 from kit.files import PREDICTIONS
 
@@ -124,8 +124,7 @@ def score(
             measure=measure,
             advance=advance,
         )
-    for doubt in report.doubts:
-        console.write(f"warning: {doubt}")
+    show_doubts(report.doubts)
     emit(report.as_dict())
     show_report(report, explain)
     if per_scene:

@@ -11,6 +11,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import (
+    AnyUnits,
     Ensembles,
     Explain,
     Json,
@@ -19,10 +20,12 @@ from kit.cli.options import (
     Predictions,
     Quiet,
     Runs,
+    Strict,
     Submissions,
     Window,
+    units_of,
 )
-from kit.cli.scores import show_advice, show_report, show_trained_on
+from kit.cli.scores import show_advice, show_doubts, show_report, show_trained_on
 from kit.errors import CheckError
 from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS
 
@@ -80,6 +83,8 @@ def package(
     submissions: Submissions = SUBMISSIONS,
     overwrite: Overwrite = False,
     explain: Explain = False,
+    strict: Strict = False,
+    any_units: AnyUnits = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -107,6 +112,7 @@ def package(
             measure=measure,
             window_days=window_days,
             ensembles=ensembles,
+            units=units_of(strict, any_units),
             overwrite=overwrite,
             advance=advance,
         )
@@ -114,6 +120,7 @@ def package(
     emit(asdict(dataclasses.replace(result, scores=None)) | {"scores": scores})
     _show_package(result)
     if result.scores:
+        show_doubts(result.scores.doubts)
         show_report(result.scores, explain)
         name, value = result.scores.measure, result.scores.own.get(result.scores.measure)
         console.write(f"{name} here, by your truths and not by the server's: {value:.5g}")

@@ -13,11 +13,11 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from kit.errors import InputError
+from kit.files import PAIRS as PAIRS
 from kit.seal import read_table, to_rows, write_table
 from kit.tiles.names import RGB_BANDS, S1_BANDS, SceneKey
 from kit.tiles.netcdf import Plane
 
-PAIRS = "pairs.parquet"
 Split = Literal["train", "holdout", "buffer"]
 Color = tuple[float, float, float]
 """Mean red, green and blue in [0, 1]."""

@@ -5,7 +5,7 @@ written, so that a killed process leaves no image that nothing describes. Out: a
 what all lines say. The files exist only while a prediction is not finished.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,18 +31,25 @@ class Journal:
         self._append({"engine": description})
 
     def add_scene(
-        self, scene: SceneKey, nodata: float, radar: str, input: str, output: str
+        self,
+        scene: SceneKey,
+        nodata: float,
+        values: Sequence[int],
+        radar: str,
+        input: str,
+        output: str,
     ) -> None:
         """Record a scene that is predicted.
 
         Args:
             scene: which.
             nodata: the share of its pixels without data.
+            values: the counts [7] of its radar by `kit.tiles.values`.
             radar: the digest of its VV and VH.
             input: the digest of all that the network was given.
             output: the digest of the prediction.
         """
-        line = {"scene": str(scene), "nodata": nodata}
+        line = {"scene": str(scene), "nodata": nodata, "values": [*values]}
         digests = {"radar_sha256": radar} if radar != input else {}
         self._append(line | digests | {"input_sha256": input, "sha256": output})
 

@@ -14,10 +14,10 @@ from kit.seal import read_record, write_record
 
 _NAME = "manifest.json"
 _FORMAT = 2
-SCENE_VALUES = ("nodata", "radar_sha256", "input_sha256", "sha256")
-"""What is known of a scene once it is predicted: the share of its pixels without data, and the
-digests of its radar, of all that the network was given, and of the prediction. Where these are one,
-the digest of the radar is left out."""
+SCENE_VALUES = ("nodata", "values", "radar_sha256", "input_sha256", "sha256")
+"""What is known of a scene once it is predicted: the share of its pixels without data, its counts
+by `kit.tiles.values`, and the digests of its radar, of all that the network was given, and of the
+prediction. Where these are one, the digest of the radar is left out."""
 
 
 @dataclass(slots=True)
@@ -46,8 +46,8 @@ class Manifest:
     """For each scene that was left out `scene`, and the fields of a `Rejection`."""
     scenes: dict[str, dict[str, Any]]
     """For each scene `tiles`, [bytes, ns] of each band's file, `changed`, the latest of their
-    ctimes in ns, and `SCENE_VALUES`; `nodata` is None where nothing is predicted yet, `changed` and
-    the digests are missing where an older kit predicted."""
+    ctimes in ns, and `SCENE_VALUES`; `nodata` is None where nothing is predicted yet; `changed`,
+    `values` and the digests are missing where an older kit predicted."""
     trained_on: list[str] | None
     """Those of the scenes whose ground was trained on; None if the run does not say."""
 

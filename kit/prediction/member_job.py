@@ -328,7 +328,8 @@ class MemberJob:
             self._recorded.add(what)
         for (reading, given), image in zip(batch, rgb, strict=True):
             key, digests = reading.scene.key, (reading.sha256, given.sha256)
-            record = partial(self._journal.add_scene, key, reading.nodata, *digests)
+            known = reading.nodata, reading.values.tolist(), *digests
+            record = partial(self._journal.add_scene, key, *known)
             writer.put(image_path(self.at, key), image, record)
         return len(batch)
 

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kit.distributed import ProcessGroup, process_group, restarted
 from kit.engines.calibration import samples
 from kit.engines.choose import candidates, choose
@@ -25,6 +27,7 @@ from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath, json_sh
 from kit.lock import lock
 from kit.prediction.ensembles import find_ensemble
 from kit.prediction.last import write_last
+from kit.prediction.look import look
 from kit.prediction.member_job import MemberJob
 from kit.prediction.pipeline import AHEAD, Writer, readings
 from kit.progress import Advance, Report
@@ -34,7 +37,7 @@ from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
-from kit.tiles.units import RadarWatch, Units
+from kit.tiles.units import Counts, RadarWatch, Units, radar_doubts, settle, stack
 
 # A process may wait long for the one that has most scenes to predict.
 _PATIENCE = timedelta(days=7)
@@ -63,7 +66,7 @@ class Prediction:
     trained_on: dict[str, tuple[str, ...]]
     """For each member that has seen some of the scenes in training, which."""
     doubts: tuple[str, ...] = ()
-    """Lines about the units of the scenes that this process has read."""
+    """Lines about the units of all scenes, whether they were predicted now or before."""
 
 
 def predict(
@@ -94,7 +97,7 @@ def predict(
         engines: the folder of built engines.
         ensembles: the folder of fitted ensembles.
         request: which engine to use.
-        units: what becomes of doubts about the units of tiles.
+        units: what becomes of doubts about the units of tiles; "strict" reads all of them first.
         overwrite: replace predictions by other weights or of other tiles, when all are made.
         advance: called with (done, total) over all members, for this process's share.
         report: takes a line about the engines.
@@ -122,6 +125,7 @@ def predict(
         on_size(*size)
     with process_group(_PATIENCE) as group, ExitStack() as locks:
         group.on_all(lambda: _check_same_scenes(group, data, scenes))
+        look(group, data, scenes, units)
         jobs = [
             MemberJob(predictions / member.variant.name, member, group.rank, report)
             for member in weights
@@ -154,10 +158,10 @@ def predict(
         _set_engines(group, unfinished, scenes, choose_engine)
         watch = RadarWatch(data, units)
         group.on_all(lambda: _infer(jobs, scenes, watch, advance))
-        doubts = group.on_all(watch.finish)
         for job in jobs:
             group.on_main(job.finish)
         result = _result(names, jobs, rejected, sum(missing))
+        doubts = group.on_all(lambda: settle(data, radar_doubts(_values(jobs)), units))
         for job in jobs:
             group.on_main(job.take_place if result.scenes else job.discard)
             job.stage(False)
@@ -267,6 +271,17 @@ def _result(
             if manifest.trained_on
         },
     )
+
+
+def _values(jobs: Sequence[MemberJob]) -> Counts:
+    """The counts [N, 7] of all scenes; of those that a kit before 0.4.0 predicted none is known."""
+    found = {
+        scene: np.array([entry["values"]], np.int64)
+        for job in jobs
+        for scene, entry in job.manifest().scenes.items()
+        if "values" in entry
+    }
+    return stack([*found.values()])
 
 
 def _check_same_scenes(group: ProcessGroup, data: Path, scenes: Mapping[SceneKey, Scene]) -> None:

@@ -22,11 +22,12 @@ from kit.archive.reader import (
     open_archive,
     read_contents,
     read_image,
+    to_unit,
 )
 from kit.errors import CheckError, InputError
 from kit.files import write_json
 from kit.progress import Advance
-from kit.scoring.images import Image
+from kit.scoring.images import CHANNELS, Image
 from kit.scoring.score import as_sent, compare_images
 from kit.scoring.truth import load_truth
 from kit.scoring.walk import walk
@@ -80,11 +81,15 @@ def codabench(source: Path, output: Path, advance: Advance | None = None) -> Sco
 
         def read(name: str) -> Image:
             with _blaming_the_submission():
-                return load(name)
+                image = load(name)
+                to_unit(name, image[:CHANNELS])  # every measure has to be told
+                return image
 
         try:
             rows = {"submission": as_sent}
-            report = compare_images(read, truth, rows, "reflectance", advance=advance)
+            report = compare_images(
+                mapping, read, truth, rows, "reflectance", units="any", advance=advance
+            )
         except InputError as error:
             if error.where in listed:  # an image of another size than its truth
                 raise CheckError(str(error)) from None

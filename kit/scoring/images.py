@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.archive.image_check import stretch_findings
 from kit.archive.mapping import SarInput, Truth, read_stored_and_meant, scene_in
-from kit.archive.reader import to_unit
+from kit.archive.reader import scale_problem, to_unit
 from kit.errors import InputError
 from kit.metrics import MEASURES, errors, mae, mse
 from kit.scaling import scale_optical, stretch
@@ -54,7 +55,10 @@ class ImageScore:
 
 
 class TrueImage(NamedTuple):
-    """A truth: in [0, 1], where it holds data, as the server stretches it, and in its own unit."""
+    """A truth: in [0, 1], where it holds data, as the server stretches it, and in its own unit.
+
+    `unit` is NaN where nobody can tell what the values are in (see `in_unit`).
+    """
 
     truth: Truth
     unit: Image
@@ -68,17 +72,37 @@ def read_truth(truth: Truth, target: str) -> TrueImage:
 
     What its files declare of nodata and of colours holds for the kit's own measures; the server
     looks at the numbers alone.
+
+    Raises:
+        InputError: it cannot be read, not even by the server, or holds no data.
     """
     stored, pixels = read_stored_and_meant(truth)
     if pixels.dtype == np.uint16:
         unit: Image = scale_optical(pixels.astype(np.uint16, copy=False), target)
     else:
-        unit = to_unit(str(truth.paths[0]), pixels)
-        unit = stretch(unit) if target == "minmax" else unit
+        check_stretch(str(truth.paths[0]), pixels)
+        unit = in_unit(str(truth.paths[0]), pixels)
+        unit = stretch(pixels) if target == "minmax" else unit
     valid = (pixels != 0).any(axis=0)
     if not valid.any():
         raise InputError(str(truth.paths[0]), "is nodata everywhere", remedy="leave this truth out")
     return TrueImage(truth, unit, valid, stretch(stored), pixels)
+
+
+def in_unit(where: str, pixels: Image) -> NDArray[np.float64]:
+    """An image in [0, 1]; NaN where nobody can tell its scale, which the server can do without."""
+    return np.full(pixels.shape, np.nan) if scale_problem(pixels) else to_unit(where, pixels)
+
+
+def check_stretch(where: str, pixels: Image) -> None:
+    """Refuse an image that not even the server can make use of.
+
+    Raises:
+        InputError: its GDAL cannot read the pixel type, or its stretch overflows.
+    """
+    for finding in stretch_findings(where, pixels) if scale_problem(pixels) else ():
+        if not finding.harmless:
+            raise InputError(where, finding.problem, remedy=finding.remedy)
 
 
 def measure_input(
@@ -94,17 +118,18 @@ def measure_input(
 
     Returns:
         The MSE [truths, submissions] as the server computes it, infinite where none is listed; and
-        the errors of each image.
+        the errors of each image; NaN are those in [0, 1] of an image or a truth that `in_unit`
+        cannot bring there.
 
     Raises:
-        InputError: an image is of another size than its truth, or not in [0, 1]; says which.
+        InputError: an image is of another size than its truth; says which.
     """
     official = np.full((len(truths), len(images)), np.inf)
     scored = []
     places = {true.truth: place for place, true in enumerate(truths)}
     for column, (name, pixels) in enumerate(images.items()):
+        image = in_unit(name, pixels)
         stretched = stretch(pixels)
-        image = to_unit(name, pixels)
         for place, true in enumerate(truths):
             if name not in true.truth.submissions:
                 continue

@@ -13,7 +13,6 @@ from kit.archive.mapping import SarInput
 from kit.files import finite
 from kit.metrics import Scores
 from kit.scoring.images import ImageScore
-from kit.tiles.units import Doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +75,8 @@ class Report:
     would score with anchors, or without where it has them (see `kit.prediction.anchors`); None
     where that is not known. `images` are the errors behind the rows, and `inputs` the truths that
     they were measured by. `passed_over` are the files of the archive that are no images. `hidden`
-    are rows that were measured for `variations` alone, and `doubts` are about the units of truths
-    and images.
+    are rows that were measured for `variations` alone, and `doubts` are lines about the units of
+    truths and images.
 
     `measure` is the one that counts for the archive's layout. By it, `better_member` alone scores
     better than the archive, and `advice` scores best of `variations`; None where nothing does.
@@ -96,7 +95,7 @@ class Report:
     measure: str = ""
     better_member: Variation | None = None
     advice: Advice | None = None
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[str, ...] = ()
     trained_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -125,7 +124,7 @@ class Report:
             "better_member": self.better_member and self.better_member.member,
             "advice": self.advice and dataclasses.asdict(self.advice),
             "trained_on": {name: list(scenes) for name, scenes in self.trained_on.items()},
-            "doubts": [str(doubt) for doubt in self.doubts],
+            "doubts": list(self.doubts),
         }
 
 

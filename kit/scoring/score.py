@@ -2,8 +2,9 @@
 
 In: an archive of predicted images, and a truth that `kit.scoring.truth` can load. Out: a row of
 scores for the archive, and beside it one for each member, one for an image of one colour, and one
-for the same archive with anchors or without; and the errors of every image. Refused by name: images
-of another size than their truth, or with values that are not in [0, 1].
+for the same archive with anchors or without; and the errors of every image. What the server can
+stretch though nobody knows its scale, such as int16, has the server's measures alone. Refused by
+name: images of another size than their truth, or that the server cannot stretch.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.mapping import TruthSet, scene_in
-from kit.archive.reader import open_archive, read_contents, read_image, to_unit
+from kit.archive.reader import open_archive, read_contents, read_image, scale_problem, to_unit
 from kit.files import PREDICTIONS, AnyPath
 from kit.metrics import check_measure, official_2022, official_2023, summarise
 from kit.prediction.anchors import anchor
@@ -24,8 +25,15 @@ from kit.prediction.members import Member, combine_scene, seen_in_training
 from kit.progress import Advance
 from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
-from kit.scoring.doubts import Values
-from kit.scoring.images import CHANNELS, Image, ImageScore, measure_input, read_truth
+from kit.scoring.doubts import Values, truth_floats
+from kit.scoring.images import (
+    CHANNELS,
+    Image,
+    ImageScore,
+    check_stretch,
+    measure_input,
+    read_truth,
+)
 from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report, Row, Variation
 from kit.scoring.truth import load_truth
@@ -49,7 +57,7 @@ def score(
     measure: str | None = None,
     advance: Advance | None = None,
 ) -> Report:
-    """Score an archive: uint16 over 65535, uint8 over 255, or floats in [0, 1].
+    """Score an archive: uint16 over 65535, uint8 over 255, floats in [0, 1], or what is stretched.
 
     The manifest beside it, if it is of these bytes, gives the members, the target space,
     and the mean colour of the training.
@@ -65,8 +73,8 @@ def score(
         advance: called with the truths examined, then the SAR inputs scored, and their number.
 
     Raises:
-        InputError: the archive, the truth or an image is not usable; says which. Or `units` is
-            "strict", and there is a doubt.
+        InputError: the archive, the truth or an image is not usable; says which. Or the values of
+            truths or images are impossible; or `units` is "strict", and there is a doubt.
     """
     archive, truth = Path(archive), Path(truth)
     check_measure(measure)
@@ -88,9 +96,9 @@ def score(
         combination=manifest.combination,
         absent=made_from.absent,
         scenes=manifest.scenes,
+        where=truth,
+        units=units,
     )
-    doubts = () if units == "any" else report.doubts
-    settle(truth, doubts, units)
     made = Packaging(
         variants=manifest.variants,
         combination=manifest.combination,
@@ -101,7 +109,6 @@ def score(
     report = dataclasses.replace(
         report,
         passed_over=contents.passed_over,
-        doubts=doubts,
         trained_on=seen_in_training(manifest.trained_on, scored_scenes(report, manifest.scenes)),
     )
     return advised(report, made, measure)
@@ -124,6 +131,8 @@ def compare(
     combination: Combination = PLAIN,
     absent: tuple[str, ...] = (),
     scenes: Mapping[str, str] | None = None,
+    where: Path | None = None,
+    units: Units = "check",
 ) -> Report:
     """Score an archive, its members and an image of one colour against a loaded truth.
 
@@ -139,10 +148,14 @@ def compare(
             without anchors, where it has them, is known from its members alone.
         absent: members of the archive that are not among `members`.
         scenes: the scenes that the members predicted, by image; those in the names if not given.
+        where: what an error about units names; the archive if None.
+        units: what becomes of doubts about units.
 
     Raises:
-        InputError: an image or a truth is not usable; says which.
+        InputError: an image or a truth is not usable; says which. Or its units are wrong.
     """
+    where = where or archive
+    told = settle(where, truth_floats(truth.inputs), units)
     sources: dict[str, Source] = {}
     if color is not None:
         one_color = np.asarray(color, np.float64)[:, None, None]
@@ -164,7 +177,9 @@ def compare(
         def read(name: str) -> Image:
             return read_image(opened, name)
 
-        report = compare_images(read, truth, sources, target, hidden=hidden, advance=advance)
+        report = compare_images(
+            where, read, truth, sources, target, hidden=hidden, units=units, advance=advance
+        )
     found = {row.name: row for row in (*report.rows, *report.hidden)}
     row = found[other[0]] if other else None
     otherwise = "anchors" if combination.stretch == "keep" else "keep"
@@ -174,31 +189,40 @@ def compare(
             variations.append(Variation(name, "keep", found[name]))
             variations.append(Variation(name, "anchors", found[_anchored_name(name)]))
     return dataclasses.replace(
-        report, absent=absent, other=row, variations=tuple(variations), hidden=()
+        report,
+        absent=absent,
+        other=row,
+        variations=tuple(variations),
+        hidden=(),
+        doubts=(*told, *report.doubts),
     )
 
 
 def compare_images(
+    where: Path,
     read: Callable[[str], Image],
     truth: TruthSet,
     sources: Mapping[str, Source],
     target: str,
     *,
     hidden: Mapping[str, Source] | None = None,
+    units: Units = "check",
     advance: Advance | None = None,
 ) -> Report:
     """Score images against a loaded truth, a SAR input at a time.
 
     Args:
+        where: what an error about units names.
         read: gives the image [3 or more, H, W] of a name, as an archive holds it.
         truth: the names, and their truths.
         sources: the rows, that of the images themselves last.
         target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
         hidden: more rows, whose images are not kept.
+        units: what becomes of doubts about units.
         advance: called with the SAR inputs scored, and their number.
 
     Raises:
-        InputError: an image or a truth is not usable; says which.
+        InputError: an image or a truth is not usable; says which. Or its units are wrong.
     """
     values = Values()
     found = {name: _Found(source) for name, source in sources.items()}
@@ -211,6 +235,8 @@ def compare_images(
         for image in images.values():
             values.add_image(image)
         images = {name: image[:CHANNELS] for name, image in images.items()}
+        for name, image in images.items():
+            check_stretch(name, image)
         for row, part in (*found.items(), *extra.items()):
             shown = {name: part.source(name, image) for name, image in images.items()}
             official, scored = measure_input(row, sar, truths, shown)
@@ -224,7 +250,7 @@ def compare_images(
         hidden=tuple(part.row(name) for name, part in extra.items()),
         images=tuple(image for part in found.values() for image in part.images),
         inputs=truth.inputs,
-        doubts=values.doubts(),
+        doubts=settle(where, values.doubts(), units),
     )
 
 
@@ -257,8 +283,11 @@ def as_sent(name: str, image: Image) -> Image:
 
 def _anchored(source: Source) -> Source:
     def anchored(name: str, image: Image) -> Image:
+        made = source(name, image)
+        if scale_problem(made):  # where white is nobody knows
+            return np.full(made.shape, np.nan)
         # Exact for uint16 and uint8, which is what archives hold.
-        return anchor(quantize(to_unit(name, source(name, image))))
+        return anchor(quantize(to_unit(name, made)))
 
     return anchored
 

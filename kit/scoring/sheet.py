@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.mapping import SarInput, scene_in
-from kit.archive.reader import open_archive, read_contents, read_image, to_unit
+from kit.archive.reader import open_archive, read_contents, read_image, scale_problem, to_unit
 from kit.figures.grid import write_grid
 from kit.metrics import psnr
-from kit.scaling import scale_radar
-from kit.scoring.images import CHANNELS, ImageScore, read_truth, worst
+from kit.scaling import scale_radar, stretch
+from kit.scoring.images import CHANNELS, Image, ImageScore, read_truth, worst
 from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report
 from kit.scoring.truth import load_truth
@@ -82,12 +82,16 @@ def gallery(
         for sar, name in chosen:
             key = manifest.scene(name)
             true = read_truth(sar.nearest(name), manifest.target)
-            images = [to_unit(name, member.load(str(key))) for member in members]
-            images.append(to_unit(name, read_image(opened, name)[:CHANNELS]))
+            images: list[Image] = [member.load(str(key)) for member in members]
+            images.append(read_image(opened, name)[:CHANNELS])
+            # As the server sees them, where nobody knows what they are in.
+            unscaled = any(map(scale_problem, images)) or bool(np.isnan(true.unit).any())
+            shown = true.stretched if unscaled else true.unit
             row = _radar(radars, key)
             for image in images:
-                row += [image, _error_map(image, true.unit)]
-            rows.append([*row, true.unit])
+                seen = stretch(image) if unscaled else to_unit(name, image)
+                row += [seen, _error_map(seen, shown)]
+            rows.append([*row, shown])
             labels.append(_label(sar, name, report))
     columns = ["VV", "VH"] if radars else []
     own = "ensemble" if manifest.members else archive.stem

@@ -14,14 +14,15 @@ import kit
 from kit.errors import InputError
 from kit.screening.counts import COLUMNS, count_radar_nodata, count_with_peaks
 from kit.screening.rule import NO_PEAK, CloudRule
-from kit.tiles.bands import scene_grid
+from kit.tiles.bands import scene_grid, unit_of_floats
 from kit.tiles.netcdf import Plane
 from kit.tiles.reader import Batch, Reader
 from kit.tiles.values import VALUES, count_values
 
 _INTEGERS = ("height", "width", *COLUMNS, "peak", *VALUES)
 _FIELDS: dict[str, pa.DataType] = dict.fromkeys(_INTEGERS, pa.int64())
-SCHEMA = pa.schema(_FIELDS | {"grid": pa.string(), "problem": pa.string()})
+_TEXTS = ("grid", "floats", "problem")
+SCHEMA = pa.schema(_FIELDS | dict.fromkeys(_TEXTS, pa.string()))
 _VALID, _NODATA, _PEAK = (_INTEGERS.index(name) for name in ("valid", "nodata", "peak"))
 
 
@@ -43,9 +44,9 @@ def measure(
 
     Returns:
         A table of `SCHEMA`, pixels in its first columns. `peak` is that of
-        `kit.screening.counts.count_with_peaks`; after it come the counts of `kit.tiles.values`, and
-        `grid`, where the scene says that it lies. A radar scene has no clouds: these are 0, and
-        `peak` is `NO_PEAK`.
+        `kit.screening.counts.count_with_peaks`; after it come the counts of `kit.tiles.values`;
+        `grid`, where the scene says that it lies; and `floats`, the unit that an optical scene of
+        floats is taken for. A radar scene has no clouds: these are 0, and `peak` is `NO_PEAK`.
 
     Raises:
         InputError: this worker's kit has another version.
@@ -56,23 +57,27 @@ def measure(
     values = np.zeros((len(files), len(_INTEGERS)), np.int64)
     problems: list[str | None] = [None] * len(files)
     grids: list[str | None] = [None] * len(files)
+    floats: list[str | None] = [None] * len(files)
     reader = Reader(threads)
     for start, batches, errors in reader.read_all(sensor, files):
         for batch in batches:
             rows = np.array(batch.indices) + start
             values[rows] = _count(sensor, batch, rule, threads)
             for index in np.array(batch.indices)[np.array(batch.placed)].tolist():
+                scene = files[start + index]
                 try:
-                    grid = scene_grid(files[start + index])
+                    grid = scene_grid(scene)
+                    unit = None if batch.core or sensor != "Sentinel2" else unit_of_floats(scene)
                 except InputError as failed:  # replaced since its pixels were read
                     errors[index] = failed
                 else:
                     grids[start + index] = str(grid) if grid else None
+                    floats[start + index] = unit
         for index, error in errors.items():
             problems[start + index] = error.brief
     unread = np.array([problem is not None for problem in problems], dtype=bool)
     columns = [pa.array(values[:, i], mask=unread) for i in range(len(_INTEGERS))]
-    texts = [pa.array(column, pa.string()) for column in (grids, problems)]
+    texts = [pa.array(column, pa.string()) for column in (grids, floats, problems)]
     return pa.table([*columns, *texts], schema=SCHEMA)
 
 

@@ -27,6 +27,7 @@ from kit.screening.executor import Workers, workers
 from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.measure import measure
 from kit.screening.rule import CloudRule
+from kit.screening.same_tiles import check_same_tiles
 from kit.screening.seen import Seen
 from kit.screening.store import Part, Store, read_part
 from kit.screening.table import RATIOS, SCENES, dataset1, row_groups, write_screened
@@ -96,10 +97,11 @@ def screen(
     Raises:
         InputError: no tiles, an address where no workers are, or workers without the tiles; or
             values that are not dB and DN.
-        BusyError: another process screens into the same folder.
+        BusyError: another process screens into the same folder, or it holds pairs of other tiles.
         OutputError: a table cannot be written.
     """
     data, work = Path(data), Path(work)
+    check_same_tiles(data, work)
     with lock(work):
         measured = measure_all(data, work, rule, scheduler, advance)
         with together(work) as new:

@@ -1,5 +1,6 @@
 """What values the screening has seen: whether they are dB and DN, and how many networks clip."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kit.screening.store import read_part
-from kit.tiles.units import Counts, Doubt, optical_doubts, radar_doubts, stack
+from kit.tiles.units import Counts, Doubt, float_doubts, optical_doubts, radar_doubts, stack
 from kit.tiles.values import VALUES
 
 _CLOUDS = ("qa60", "cloud")
@@ -17,10 +18,15 @@ _CLOUDS = ("qa60", "cloud")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The counts of `kit.tiles.values`, [N, 7], of radar scenes and of cloudless optical ones."""
+    """The counts of `kit.tiles.values`, [N, 7], of radar scenes and of cloudless optical ones.
+
+    `floats` are the numbers of optical scenes, cloudy ones too, by the unit that their floats are
+    taken for; of scenes without floats that is "".
+    """
 
     radar: Counts
     optical: Counts
+    floats: Counter[str]
 
     @classmethod
     def of(cls, parts: Iterable[Path]) -> "Seen":
@@ -30,19 +36,25 @@ class Seen:
             InputError: a part is damaged.
         """
         radar, optical = [], []
+        floats: Counter[str] = Counter()
         for path in parts:
-            part = read_part(path, ["sensor", "problem", *_CLOUDS, *VALUES])
+            part = read_part(path, ["sensor", "problem", "floats", *_CLOUDS, *VALUES])
             part = part.filter(pc.is_null(part["problem"]))
             is_radar = np.asarray(part["sensor"]) == "Sentinel1"
             cloudy = sum(np.asarray(part[name]) for name in _CLOUDS) > 0
             counts = _counts(part)
             radar.append(counts[is_radar])
             optical.append(counts[~is_radar & ~cloudy])
-        return cls(stack(radar), stack(optical))
+            floats.update(unit or "" for unit in part.filter(~is_radar)["floats"].to_pylist())
+        return cls(stack(radar), stack(optical), floats)
 
     def doubts(self) -> list[Doubt]:
         """What speaks against dB and DN."""
-        return [*radar_doubts(self.radar), *optical_doubts(self.optical)]
+        return [
+            *float_doubts(self.floats),
+            *radar_doubts(self.radar),
+            *optical_doubts(self.optical),
+        ]
 
     def clipped(self) -> dict[str, float]:
         """The share of the values of each kind that lie outside the ranges of networks."""

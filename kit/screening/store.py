@@ -43,7 +43,9 @@ _SCENES = {
     "changed_ns": pa.list_(pa.int64()),
 }
 _TILES = ("paths", "sizes", "modified_ns", "changed_ns")
-_SCHEMA = pa.schema([*_SCENES.items(), *MEASURES])
+_LATER = {"floats"}  # columns that kits before 0.4.0 did not write: they read no floats
+_WRITTEN = pa.schema([*_SCENES.items(), *MEASURES])
+_SCHEMA = pa.schema([field for field in _WRITTEN if field.name not in _LATER])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ class Store:
         """The measures of an earlier row, if this run's would be the same or follow from them."""
         if row is None or tuple(row[name] for name in _TILES) != now:
             return None
-        measures = {name: row[name] for name in MEASURES.names}
+        measures = {name: row.get(name) for name in MEASURES.names}
         if row["sensor"] == "Sentinel1" or row["rule"] == self._noted:
             return measures
         # Without a pixel above the threshold there is no cloud, whatever its least area.
@@ -186,13 +188,17 @@ class Store:
 
 
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """The rows of a part, or some of their columns.
+    """The rows of a part, or some of their columns; where an earlier kit wrote none, they are null.
 
     Raises:
         InputError: the part is missing or damaged.
     """
     with _opened(path) as file:
-        return file.read(columns)
+        found = file.read(columns)
+    for name in _LATER.difference(found.column_names):
+        if columns is None or name in columns:
+            found = found.append_column(name, pa.nulls(len(found), MEASURES.field(name).type))
+    return found
 
 
 def read_rule(path: Path) -> CloudRule:

@@ -39,6 +39,7 @@ from kit.scoring.truth import load_truth
 from kit.submission.build import Built, build
 from kit.submission.log import Log, read_log
 from kit.submission.plan import Plan, make_plan
+from kit.tiles.units import Units
 
 SHOWN = 10
 
@@ -84,6 +85,7 @@ def package(
     measure: str | None = None,
     window_days: int = 7,
     ensembles: AnyPath = FITTED,
+    units: Units = "check",
     overwrite: bool = False,
     threads: int | None = None,
     advance: Advance | None = None,
@@ -108,13 +110,15 @@ def package(
             they are; if None "keep", or what a fitted ensemble was fitted with.
         measure: a key of `kit.metrics.MEASURES` that advice goes by; the layout's if None.
         window_days: how far a truth of a folder may be from the radar date.
+        units: what becomes of doubts about the units of truths.
         ensembles: the folder of fitted ensembles.
         overwrite: replace an archive of this name.
         threads: how many average and deflate; one for each core if None. The bytes are the same.
         advance: called with (done, total) while averaging, checking and scoring, in turn.
 
     Raises:
-        InputError: a prediction is missing, or a setting, the list or the truth is not usable.
+        InputError: a prediction is missing; a setting, the list or the truth is not usable; or the
+            units of the truth are wrong.
         CheckError: the server would reject what came out; no archive is left behind.
         BusyError: the archive exists, or another process is packaging.
     """
@@ -137,7 +141,9 @@ def package(
             log = replace(log, path=new(log.path.name))
             part = new(archive.name)
             written = _write(part, plan, threads, advance)
-            scores = _score(part, loaded, plan, expected, measure, advance) if loaded else None
+            scores = None
+            if truth and loaded:
+                scores = _score(part, truth, loaded, plan, expected, measure, units, advance)
             _record(part, plan, expected, truth, written, scores, log)
     return Package(
         archive=archive,
@@ -242,10 +248,12 @@ def _refuse(found: Sequence[Finding]) -> None:
 
 def _score(
     archive: Path,
+    where: Path,
     truth: TruthSet,
     plan: Plan,
     expected: Path | None,
     measure: str | None,
+    units: Units,
     advance: Advance | None,
 ) -> Report:
     variants = tuple(member.variant for member in plan.members)
@@ -259,6 +267,8 @@ def _score(
         advance,
         combination=plan.combination,
         scenes=plan.names,
+        where=where,
+        units=units,
     )
     fitted = plan.ensemble.name if plan.ensemble.fitted else ""
     made = Packaging(variants, plan.combination, plan.layout, expected, fitted)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.tiles.names import DTYPES, RGB_BANDS
-from kit.tiles.netcdf import Plane, plane_size, read_planes
+from kit.tiles.netcdf import Plane, plane_dtype, plane_size, read_planes
+from kit.tiles.optical_floats import Unit, to_dn, unit_of
 from kit.tiles.raster import Grid, Raster
-from kit.tiles.tiff import read_raster, tile_grid, tile_size
+from kit.tiles.tiff import read_raster, tile_dtype, tile_grid, tile_size
 
-_AS_DN = "reflectance in 0 to 1 becomes DN by gdal_translate -ot UInt16 -scale 0 1 0 10000 IN OUT"
 File = str | Path | Plane
 """Where the pixels of a band are: the path of a TIFF, or a plane of a NetCDF file."""
 
@@ -32,7 +32,8 @@ def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:
     """Read the bands of one scene, in the order given, as [bands, H, W].
 
     A pixel that its file declares invalid is NaN in that band of a radar scene. In an optical one
-    it is 0 in all three colours, though it be invalid in one of them alone.
+    it is 0 in all three colours, though it be invalid in one of them alone. Optical floats become
+    DN as `kit.tiles.optical_floats` says.
 
     Returns:
         float32 dB for Sentinel1, uint16 DN for Sentinel2.
@@ -42,9 +43,10 @@ def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:
             or declared grid than the first band's.
     """
     bands = _read(sensor, files)
-    scene = np.stack([band.blanked() for band in bands])
+    pixels = [band.blanked() for band in bands]
     if sensor == "Sentinel1":
-        return scene.astype(np.float32, copy=False)
+        return np.stack(pixels).astype(np.float32, copy=False)
+    scene = np.stack(to_dn(str(files[0]), pixels))
     colors = bands[: len(RGB_BANDS)]
     invalid = [band.invalid for band in colors if band.invalid is not None]
     if invalid:
@@ -58,6 +60,19 @@ def read_stored(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:
     Raises as `read_bands`.
     """
     return np.stack([band.pixels for band in _read(sensor, files)])
+
+
+def unit_of_floats(files: Sequence[File]) -> Unit | None:
+    """Which unit the colours of an optical scene are taken for; None where they are uint16.
+
+    Raises as `read_bands`.
+    """
+    first = files[0]
+    dtype = plane_dtype(first) if isinstance(first, Plane) else tile_dtype(Path(first))
+    if not dtype.startswith("float"):
+        return None
+    bands = _read("Sentinel2", files[: len(RGB_BANDS)])
+    return unit_of(str(first), [band.blanked() for band in bands])
 
 
 def _read(sensor: str, files: Sequence[File]) -> list[Raster]:
@@ -90,8 +105,6 @@ def _check(sensor: str, file: File, band: Raster, first: File, reference: Raster
     if band.pixels.dtype.name not in DTYPES[sensor]:
         expected = " or ".join(DTYPES[sensor])
         problem, remedy = f"pixels are {band.pixels.dtype}", f"{sensor} tiles hold {expected}"
-        if sensor == "Sentinel2" and band.pixels.dtype.kind == "f":
-            remedy += f"; {_AS_DN}"
         raise InputError(str(file), problem, remedy=remedy)
     (height, width), name = band.pixels.shape, Path(str(first)).name
     if band.pixels.shape != reference.pixels.shape:

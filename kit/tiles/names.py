@@ -12,7 +12,8 @@ S1_BANDS = ("VV", "VH")
 RGB_BANDS = ("B4", "B3", "B2")
 S2_BANDS = (*RGB_BANDS, "QA60")
 BANDS = {"Sentinel1": S1_BANDS, "Sentinel2": S2_BANDS}
-DTYPES = {"Sentinel1": ("float32", "float64"), "Sentinel2": ("uint16",)}
+_FLOATS = ("float32", "float64")
+DTYPES = {"Sentinel1": _FLOATS, "Sentinel2": ("uint16", *_FLOATS)}
 _SCENE_FORM = "<lon>_<lat>_<YYYY>_<MM>_<DD>"
 FORM = f"<Sensor>_<BAND>_{_SCENE_FORM}.tiff"
 # A band may hold underscores (Landsat's QA_PIXEL): the five fixed fields are the last five.

@@ -159,6 +159,12 @@ def plane_size(plane: Plane) -> tuple[int, int]:
     return head.height, head.width
 
 
+def plane_dtype(plane: Plane) -> str:
+    """The pixel type of a plane; raises as `plane_size`."""
+    with _LOCK:
+        return _opened(plane.file).head.dtype
+
+
 def _try(file: str) -> None:
     """Let another process open a file first.
 

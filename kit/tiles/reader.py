@@ -40,12 +40,14 @@ class Batch:
     """Scenes of one size: which of those asked for, and their pixels [n, bands, H, W].
 
     `placed` says of each whether its files may declare where they lie (see
-    `kit.tiles.bands.scene_grid`).
+    `kit.tiles.bands.scene_grid`). `core` says whether the compiled core read them, which reads no
+    optical floats.
     """
 
     indices: tuple[int, ...]
     pixels: NDArray[Any]
     placed: tuple[bool, ...]
+    core: bool = False
 
 
 class Reader:
@@ -158,6 +160,7 @@ class Reader:
                         tuple(part[k] for k in read),
                         pixels[: len(read)],
                         tuple(placed[k] for k in read),
+                        core=True,
                     )
                 )
             same = (rows == rows[:, :1]).all(axis=(1, 2)) & (rows[:, 0, 0] == _OTHER_SIZE)

@@ -97,6 +97,12 @@ def tile_size(path: Path) -> tuple[int, int]:
         return tile.height, tile.width
 
 
+def tile_dtype(path: Path) -> str:
+    """The pixel type of a single-band TIFF, by its header; raises as `tile_size`."""
+    with _opened(path) as tile:
+        return str(tile.dtypes[0])
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     with _gdal(path) as tile:

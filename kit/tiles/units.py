@@ -5,7 +5,7 @@ the cause. Refused: what is impossible, unless units are not to be checked; ever
 asked for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.scaling import BACKSCATTER_FLOOR, DN_RANGE, VH_RANGE, VV_RANGE
+from kit.tiles.optical_floats import AS
 from kit.tiles.values import DARK, STRONG, VALUES
 
 Units = Literal["check", "strict", "any"]
@@ -30,11 +31,16 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What speaks against the units of some pixels, and what to do; or that they are impossible."""
+    """What speaks against the units of some pixels, and what to do; or that they are impossible.
+
+    `admit` says how to have them taken all the same, and `admitted` is what is told where they are.
+    """
 
     problem: str
     remedy: str
     impossible: bool = False
+    admit: str = ADMIT
+    admitted: str = ""
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.remedy}"
@@ -46,10 +52,12 @@ def settle(where: str | Path, doubts: Iterable[Doubt], units: Units) -> tuple[st
     Raises:
         InputError: one is impossible, or there is one and `units` is "strict".
     """
-    found = [] if units == "any" else sorted(doubts, key=lambda doubt: not doubt.impossible)
+    found = sorted(doubts, key=lambda doubt: not doubt.impossible)
+    if units == "any":
+        return tuple(doubt.admitted for doubt in found if doubt.admitted)
     for doubt in found:
         if doubt.impossible or units == "strict":
-            raise InputError(where, doubt.problem, remedy=f"{doubt.remedy}; {ADMIT}")
+            raise InputError(where, doubt.problem, remedy=f"{doubt.remedy}; {doubt.admit}")
     return tuple(map(str, found))
 
 
@@ -58,7 +66,7 @@ class RadarWatch:
 
     Args:
         where: what an error names.
-        units: what becomes of doubts.
+        units: what becomes of what is impossible.
     """
 
     def __init__(self, where: str | Path, units: Units) -> None:
@@ -74,15 +82,30 @@ class RadarWatch:
         """
         self._rows.append(row)
         if len(self._rows).bit_count() == 1:  # 1, 2, 4, 8, ...
-            impossible = [doubt for doubt in self._doubts() if doubt.impossible]
-            settle(self._where, impossible, self._units)
+            doubts = radar_doubts(stack([row[None] for row in self._rows]))
+            settle(self._where, [doubt for doubt in doubts if doubt.impossible], self._units)
 
-    def finish(self) -> tuple[str, ...]:
-        """The doubts about all scenes, as lines to warn with; raises as `settle`."""
-        return settle(self._where, self._doubts(), self._units)
 
-    def _doubts(self) -> list[Doubt]:
-        return radar_doubts(stack([row[None] for row in self._rows]))
+def float_doubts(scenes: Mapping[str, int]) -> list[Doubt]:
+    """What speaks against optical scenes of floats.
+
+    Args:
+        scenes: how many there are by the unit of their floats, "" where they hold none.
+    """
+    floats = {unit: number for unit, number in scenes.items() if unit and number}
+    if not floats:
+        return []
+    problem = f"{sum(floats.values())} of {sum(scenes.values())} optical scenes hold floats"
+    taken = " and ".join(f"{number} {AS[unit]}" for unit, number in sorted(floats.items()))
+    return [
+        Doubt(
+            f"{problem} where tiles hold DN as uint16",
+            "write DN, reflectance * 10000, as uint16",
+            impossible=True,
+            admit=f"or give --any-units, which reads {taken}",
+            admitted=f"{problem}: read are {taken}",
+        )
+    ]
 
 
 def radar_doubts(rows: Counts) -> list[Doubt]:
@@ -125,7 +148,7 @@ def optical_doubts(rows: Counts) -> list[Doubt]:
         return []
     if brightest.max() <= _EIGHT_BITS:
         problem = f"no optical value is above {_EIGHT_BITS}: DN of reflectance are up to 10000"
-        return [Doubt(problem, "write DN, reflectance * 10000")]
+        return [Doubt(problem, "write DN, reflectance * 10000", impossible=True)]
     moved = (values > 0) & (dark * 3000 < values)  # in fewer than 1 of 1000 pixels
     offset = _scenes(
         moved,

@@ -14,8 +14,9 @@ import pytest
 import torch
 import typer
 
-from kit import __version__
+from kit import __version__, screen
 from kit.cli import main
+from kit.errors import BusyError
 from kit.pairs.table import read_pairs, train_pairs
 from kit.runs.weights import load_run, save_weights
 from tests.helpers.tiles import key, optical, radar, world
@@ -153,6 +154,9 @@ def test_tables_of_several_folders_do_not_mix(trained: Path, kit) -> None:
     before = {path: path.read_bytes() for path in Path("work").glob("*.*")}
     code, _, err = kit("screen others")
     assert code == 5 and "holds pairs of other tiles" in err and "--work" in err
+    assert {path: path.read_bytes() for path in Path("work").glob("*.*")} == before
+    with pytest.raises(BusyError, match="holds pairs of other tiles"):
+        screen("others")
     assert {path: path.read_bytes() for path in Path("work").glob("*.*")} == before
     assert kit("screen others --work elsewhere -q")[0] == 0
     assert kit("screen data -q")[0] == 0
@@ -370,3 +374,21 @@ def test_predictions_of_weights_that_were_trained_again_are_told(trained: Path, 
     code, out, err = kit("package --layout plain --json")
     assert code == 0 and "spade2 have other weights by now" in err
     assert json.loads(out)["retrained"] == ["spade2"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "--hold\x1b[2Jout", "3"],
+        ["\x1b]0;owned\x07"],
+        ["package", "--stretch", "a\x1b[2J"],
+        ["score", "a", "b", "c\x1b[2J\nError: forged"],
+    ],
+)
+def test_a_usage_error_quotes_no_control_character(arguments: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.app(arguments, prog_name="kit")
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and r"\x1b" in said
+    assert all(line.isprintable() for line in said.splitlines())
+    assert "\nError: forged" not in said

@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from kit.cli.main import app
 from kit.errors import InputError
 from kit.pairs.prepare import prepare
-from kit.pairs.table import PAIRS
+from kit.pairs.source import Pixels
+from kit.pairs.table import PAIRS, Pair, read_pairs
+from kit.pairs.tile_source import TileSource
 from kit.screening.screen import screen
 from kit.tiles.rejection import FAILED, REJECTED
 from kit.tiles.tiff import read_tile
@@ -84,6 +86,34 @@ def test_impossible_radar_is_refused_and_tables_stay(tmp_path: Path, name: str) 
             n: b for n, b in before.items() if n != ".lock"
         }
     assert screen(data, work, units="any").doubts == ()
+
+
+def pixels_of(pair: Pair) -> Pixels:
+    with TileSource().pixels(pair) as (sar, dn):
+        return sar.copy(), dn.copy()
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("reflectance", 1e-4), ("DN", 1)])
+def test_optical_floats_are_refused_or_admitted_and_read_alike(
+    tmp_path: Path, unit: str, scale: float
+) -> None:
+    data, work = world(tmp_path / "data", places=3, dates=1), tmp_path / "work"
+    prepare(data, work, holdout=0)
+    pairs = read_pairs(work / PAIRS)
+    before = [pixels_of(pair) for pair in pairs]
+    rewritten(data, "Sentinel2_*.tiff", lambda dn: dn * np.float32(scale if dn.max() > 99 else 1))
+    for units in ("check", "strict"):
+        with pytest.raises(InputError, match=rf"3 of 3 optical scenes hold floats(.|\n)*as {unit}"):
+            screen(data, work, units=units)
+    assert read_pairs(work / PAIRS) == pairs
+    lines: list[str] = []
+    prepare(data, work, holdout=0, units="any", report=lines.append)
+    assert any(f"3 of 3 optical scenes hold floats: read are 3 as {unit}" in line for line in lines)
+    assert read_pairs(work / PAIRS) == pairs
+    for pair, (_, optical_before) in zip(pairs, before, strict=True):
+        np.testing.assert_array_equal(pixels_of(pair)[1], optical_before)
+    with pytest.raises(InputError, match="hold floats"):  # though all are measured already
+        prepare(data, work, holdout=0)
 
 
 def test_the_offset_of_optical_scenes_is_a_warning(tmp_path: Path) -> None:

@@ -349,4 +349,23 @@ def test_a_scene_that_is_doubtful_is_warned_of(trained: Path) -> None:
     assert result.done == 2
     (line,) = result.doubts
     assert line.startswith("1 of 2 radar scenes lie mostly above -3 dB")
-    assert run("spade2").doubts == ()  # nothing is read again
+    assert run("spade2").doubts == result.doubts  # though nothing is read again
+    assert run("spade2", units="any").doubts == ()
+
+
+def test_strict_ends_at_a_doubt_before_anything_is_predicted(trained: Path) -> None:
+    _rewritten(lambda db: db / 10, str(key(41)))
+    for _ in range(2):
+        with pytest.raises(InputError, match="test: 1 of 2 radar scenes lie mostly above -3 dB"):
+            run("spade2", units="strict")
+        assert not Path("predictions/spade2").exists()
+    assert run("spade2").done == 2
+    with pytest.raises(InputError, match="1 of 2 radar scenes"):  # all are predicted already
+        run("spade2", units="strict")
+
+
+def test_impossible_tiles_cost_no_engine(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.prediction.predict.choose", lambda *_, **__: pytest.fail("built"))
+    _rewritten(lambda db: 10 ** (db / 10), str(key(40)), str(key(41)))
+    with pytest.raises(InputError, match="no radar value is negative"):
+        run("spade2")

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from kit.averaging import average
+from kit.cli.scores import show_report
 from kit.errors import InputError
 from kit.files import sha256
 from kit.metrics import MEASURES
 from kit.prediction.anchors import anchor
 from kit.scoring.score import score
+from kit.scoring.sheet import gallery
 from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
 from kit.tiles.tiff import encode_tiff
@@ -233,9 +236,75 @@ def test_images_of_another_size_or_range(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is 8x8 where its truth .* is 16x16") as raised:
         score(archive_of(tmp_path, {NAME: image(1, 8)}), tmp_path / "truth")
     assert raised.value.where == NAME
-    for wrong in (image(1, 16).astype("float32"), np.full((3, 16, 16), np.nan)):
-        with pytest.raises(InputError, match=NAME):
+    nan, far = np.full((3, 16, 16), np.nan), np.zeros((3, 16, 16), np.int16)
+    far[:, 0, 0], far[:, 1, 1] = -30_000, 30_000
+    for wrong, problem in (
+        (nan, "not finite"),
+        (far, "int16, and so far apart"),
+        (image(1, 16).astype(np.int64), "int64, which the server's"),
+    ):
+        with pytest.raises(InputError, match=rf"{NAME}: .*{problem}"):
             score(archive_of(tmp_path, {NAME: wrong}), tmp_path / "truth")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        (image(1, 16).astype(np.float32), "floats outside 0 to 1"),
+        (image(1, 16) - 9e4, "floats outside 0 to 1"),
+        ((image(1, 16) >> 2).astype(np.int16), "int16"),
+        (image(1, 16).astype(np.uint32), "uint32"),
+        (image(1, 16).astype(np.int32), "int32"),
+    ],
+)
+def test_what_the_server_stretches_has_its_measures_alone(
+    tmp_path: Path, sent: NDArray[Any], kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dn = digital_numbers(1, 16)
+    write_truth(tmp_path / "truth", A, dn)
+    archive = archive_of(tmp_path, {NAME: sent})
+    report = score(archive, tmp_path / "truth")
+    assert report.own.official_2022 == pytest.approx(official(dn, sent))
+    assert report.own.official_2023 == pytest.approx(official(dn, sent))
+    assert math.isnan(report.own.scores.mae) and math.isnan(report.own.scores.psnr)
+    (line,) = report.doubts
+    assert line.startswith(f"images: 1 hold {kind}, which the server reads")
+    with pytest.raises(InputError, match=kind):
+        score(archive, tmp_path / "truth", units="strict")
+    assert report.as_dict()["mae"] is None and report.advice is None
+    show_report(report, explain=False)
+    assert re.search(r"mae +│ +- │ +- │", capsys.readouterr().err)
+    assert gallery(archive, report, tmp_path / "sheet.png", predictions=tmp_path).exists()
+
+
+def test_truths_in_tiles_of_floats_are_admitted_or_refused(tmp_path: Path) -> None:
+    dn, sent = digital_numbers(1, 16), image(1, 16)
+    archive, truth = archive_of(tmp_path, {NAME: sent}), tmp_path / "truth"
+    write_truth(truth, A, dn)
+    before = score(archive, truth).own
+    write_truth(truth, A, dn / np.float32(10_000))
+    for units in ("check", "strict"):
+        with pytest.raises(InputError, match=r"truths: 1 of 1 optical.*floats(.|\n)*--any-units"):
+            score(archive, truth, units=units)
+    report = score(archive, truth, units="any")
+    told = (
+        "truths: 1 of 1 optical scenes hold floats: read are 1 as reflectance, DN = 10000 x value"
+    )
+    assert report.doubts == (told,)
+    assert report.own.scores.mae == pytest.approx(before.scores.mae, rel=1e-9)
+    assert report.own.official_2022 == pytest.approx(before.official_2022, rel=1e-5)
+
+
+def test_impossible_values_are_refused_unless_admitted(tmp_path: Path) -> None:
+    write_truth(tmp_path / "truth", A, digital_numbers(1, 16))
+    dark = archive_of(tmp_path, {NAME: image(1, 16) >> 8})
+    with pytest.raises(InputError, match=r"images: no value is above 255(.|\n)*--any-units"):
+        score(dark, tmp_path / "truth")
+    assert score(dark, tmp_path / "truth", units="any").doubts == ()
+    write_truth(tmp_path / "truth", A, digital_numbers(1, 16) >> 2)
+    bright = archive_of(tmp_path, {NAME: image(1, 16)})
+    with pytest.raises(InputError, match=r"truths: no optical value is above 255(.|\n)*--any-un"):
+        score(bright, tmp_path / "truth")
 
 
 def test_hostile_and_broken_archives(tmp_path: Path) -> None:

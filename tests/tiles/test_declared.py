@@ -214,12 +214,6 @@ def test_bands_that_lie_together_are_one_scene(tmp_path: Path, backend: str) -> 
     assert scene_grid([nowhere]) is None
 
 
-def test_optical_floats_are_refused_with_what_makes_them_dn(tmp_path: Path, backend: str) -> None:
-    path = tile(tmp_path / "a.tiff", "float32", 0)
-    with pytest.raises(InputError, match=r"pixels are float32\n.*-ot UInt16 -scale 0 1 0 10000"):
-        read_both(backend, "Sentinel2", [path])
-
-
 def test_south_up_is_refused(tmp_path: Path, backend: str) -> None:
     south_up = rasterio.Affine(0.1, 0, -55, 0, 0.1, -4)
     path = tile(tmp_path / "a.tiff", transform=south_up, crs="EPSG:4326")

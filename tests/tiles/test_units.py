@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kit.errors import InputError
-from kit.tiles.units import Doubt, Units, optical_doubts, radar_doubts, settle, stack
+from kit.tiles.units import Doubt, Units, float_doubts, optical_doubts, radar_doubts, settle, stack
 from kit.tiles.values import count_values
 
 RANDOM = np.random.default_rng(0)
@@ -69,7 +69,19 @@ def test_doubtful_optical() -> None:
     assert optical(mixed)[0].problem.startswith("1 of 7")
     few = np.concatenate([OPTICAL] * 5 + [OPTICAL[:1] + 3000])
     assert optical(few) == []  # a desert
-    assert optical(OPTICAL // 10)[0].problem.startswith("no optical value is above 255")
+    (doubt,) = optical(OPTICAL // 10)
+    assert doubt.problem.startswith("no optical value is above 255") and doubt.impossible
+
+
+def test_optical_floats_are_impossible_unless_they_are_admitted() -> None:
+    assert float_doubts({"": 9}) == float_doubts({}) == []
+    (doubt,) = float_doubts({"": 1, "reflectance": 2, "DN": 3})
+    with pytest.raises(InputError, match="5 of 6 optical scenes hold floats") as raised:
+        settle("DATA", [doubt], "check")
+    read = "3 as DN and 2 as reflectance, DN = 10000 x value"
+    assert raised.value.remedy.endswith(f"or give --any-units, which reads {read}")
+    told = settle("DATA", [doubt], "any")
+    assert told == (f"5 of 6 optical scenes hold floats: read are {read}",)
 
 
 def test_what_becomes_of_a_doubt() -> None:

@@ -3,14 +3,19 @@
 In: a folder of tiles, and a work folder. Refused: one that holds the pairs of other tiles.
 """
 
+import sys
 from pathlib import Path
 
+import pyarrow as pa
+
 from kit.errors import BusyError, InputError
-from kit.pairs.table import PAIRS, read_pairs
-from kit.tiles.netcdf import Plane
+from kit.files import PAIRS
+from kit.seal import read_table
+from kit.tiles.netcdf import file_of, parse_file
 from kit.tiles.scenes import FOLDERS
 
 _TRIED = 100  # pairs that are looked for
+_COLUMN = pa.schema([("radar_paths", pa.list_(pa.string()))])
 
 
 def check_same_tiles(data: Path, work: Path) -> None:
@@ -22,11 +27,11 @@ def check_same_tiles(data: Path, work: Path) -> None:
         BusyError: the pairs are of other tiles.
     """
     try:
-        pairs = read_pairs(work / PAIRS)
+        table = read_table(work / PAIRS, sys.maxsize, _COLUMN, missing="", damaged="")
     except InputError:  # whatever is wrong with them, kit prepare makes them again
         return
-    tiles = [pair.paths[0] for pair in pairs[:: max(1, len(pairs) // _TRIED)]]
-    files = [Path(tile.file) if isinstance(tile, Plane) else tile for tile in tiles]
+    paths = table[0].take([*range(0, len(table), max(1, len(table) // _TRIED))]).to_pylist()
+    files = [Path(file_of(parse_file(bands[0]))) for bands in paths if bands]
     names = [Path(folder, file.name) for folder in FOLDERS for file in files]
     there = data.name in map(str, names) or any((data / name).exists() for name in names)
     if data.exists() and files and not there:

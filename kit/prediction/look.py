@@ -1,0 +1,57 @@
+"""A look at the values of radar scenes before anything is built or predicted.
+
+In: scenes. Refused: units that are impossible by a few of them; or, where every doubt is to be an
+error, doubtful by all. Scenes that cannot be read are passed over: predicting names them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kit import native
+from kit.device import pick
+from kit.distributed import ProcessGroup
+from kit.tiles.names import SceneKey
+from kit.tiles.reader import Reader
+from kit.tiles.scenes import Scene
+from kit.tiles.units import Counts, Units, radar_doubts, settle
+from kit.tiles.values import VALUES, count_values
+
+_FEW = 4
+
+
+def look(group: ProcessGroup, data: Path, scenes: Mapping[SceneKey, Scene], units: Units) -> None:
+    """Look at all scenes if `units` is "strict", at a few if it is "check", at none if "any".
+
+    Every process of the group reads a share, and all come to one verdict.
+
+    Raises:
+        InputError: names the folder `data`, and what is impossible or doubtful.
+    """
+    if units == "any":
+        return
+    listed = [*scenes.values()]
+    if units == "check":
+        listed = listed[:: max(1, len(listed) // _FEW)]
+    rows = np.zeros((len(listed), len(VALUES)), np.int64)
+    mine = range(group.rank, len(listed), group.world_size)
+    rows[mine] = group.on_all(lambda: _counts([listed[index] for index in mine]))
+    total = group.sum(torch.from_numpy(rows).to(pick())).cpu().numpy()
+    doubts = radar_doubts(total)
+    if units == "check":
+        doubts = [doubt for doubt in doubts if doubt.impossible]
+    settle(data, doubts, units)
+
+
+def _counts(scenes: list[Scene]) -> Counts:
+    """The counts [N, 7] of scenes, 0 of those that cannot be read."""
+    rows = np.zeros((len(scenes), len(VALUES)), np.int64)
+    threads = native.cores()
+    files = [scene.files for scene in scenes]
+    for start, batches, _ in Reader(threads).read_all("Sentinel1", files):
+        for batch in batches:
+            counts = count_values("Sentinel1", batch.pixels, threads=threads)
+            rows[np.array(batch.indices) + start] = counts
+    return rows

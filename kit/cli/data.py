@@ -32,6 +32,8 @@ class Split(StrEnum):
 
     blocks = "blocks"
     random = "random"
+    dates = "dates"
+    both = "both"
 
 
 Data = Annotated[
@@ -217,7 +219,8 @@ def prepare(
     split: Annotated[
         Split,
         typer.Option(
-            help="blocks: no place is in both parts. random: as in the paper; places leak."
+            help="blocks: places that training does not see. dates: dates that it does not see, of "
+            "places that it does. both: half of each. random: as in the paper; places leak."
         ),
     ] = Split.blocks,
     scale: Scale = _RULE.scale,
@@ -262,6 +265,7 @@ def _show_summary(summary: "Summary", work: Path) -> None:
         ("Dataset-1: no nodata, no cloud by QA60", summary.dataset1),
         ("Dataset-2: and no cloud by the heuristic", summary.dataset2),
         ("hold-out, from Dataset-2", summary.holdout),
+        ("of these at places that training sees at other dates", summary.holdout_seen),
         ("to train on: Dataset-1", summary.train1),
         ("to train on: Dataset-2", summary.train2),
     ]

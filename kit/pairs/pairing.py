@@ -1,25 +1,17 @@
-"""Screened scenes -> pairs of radar and optical, the two data sets, and the hold-out.
+"""Screened scenes -> pairs of radar and optical, and the two data sets.
 
 In: screened scenes. Out: one pair per optical scene, with its nearest radar scene of the same
-place, its flags for Dataset-1 and Dataset-2, and its split. Optical
-scenes without a partner are listed with the reason.
+place, and its flags for Dataset-1 and Dataset-2. Optical scenes without a partner are listed with
+the reason.
 """
 
 import bisect
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
 
-import numpy as np
-
-from kit.errors import InputError
-from kit.ground import Place, sharing_ground
-from kit.pairs.table import Pair, Split
+from kit.pairs.table import Pair
 from kit.screening.table import Screened
 from kit.tiles.rejection import Rejection
-
-BLOCK_DEGREES = 0.1
 
 
 def pair(
@@ -66,43 +58,6 @@ def pair(
     return tuple(pairs), tuple(rejected)
 
 
-def split(
-    pairs: Sequence[Pair], *, holdout: int, by: Literal["blocks", "random"], seed: int
-) -> tuple[Pair, ...]:
-    """Set a hold-out aside from Dataset-2: at most `holdout` pairs and at most a fifth of it.
-
-    "blocks" holds out all pairs of a place, block of `BLOCK_DEGREES` after block, in a random order
-    by `seed`, and keeps every other pair whose tile overlaps a held-out place out of training.
-    "random" chooses single pairs, as the paper did; training then sees the same places at other
-    dates.
-
-    Raises:
-        InputError: nothing would be left to train on.
-    """
-    candidates = [index for index, pair in enumerate(pairs) if pair.dataset2]
-    size = min(holdout, len(candidates) // 5)
-    if size == 0:
-        return tuple(pairs)
-    random = np.random.default_rng(seed)
-    if by == "random":
-        held = set(random.choice(candidates, size, replace=False).tolist())
-    else:
-        held = set(_by_block(pairs, candidates, random)[:size])
-    near = _overlapping(pairs, held) if by == "blocks" else set()
-    splits: dict[bool, Split] = {True: "holdout", False: "buffer"}
-    result = tuple(
-        replace(pair, split=splits[index in held]) if index in held or pair.place in near else pair
-        for index, pair in enumerate(pairs)
-    )
-    if not any(pair.dataset1 and pair.split == "train" for pair in result):
-        raise InputError(
-            "--holdout",
-            f"holding out {size} pairs leaves none to train on",
-            remedy="give --split random, or --holdout 0, or more places",
-        )
-    return result
-
-
 def _date(row: Screened) -> int:
     return row.scene.key.date.toordinal()
 
@@ -137,29 +92,3 @@ def _join(radar: Screened, optical: Screened, max_cloud: float) -> Pair:
         dataset1=dataset1,
         dataset2=dataset1 and optical.cloud <= max_cloud,
     )
-
-
-def _by_block(
-    pairs: Sequence[Pair], candidates: Sequence[int], random: np.random.Generator
-) -> list[int]:
-    """The candidates, those of one place together, the places of one block together."""
-    blocks: dict[tuple[int, ...], dict[tuple[str, str], list[int]]] = defaultdict(dict)
-    for index in candidates:
-        # Names have two decimals: integer hundredths keep 0.30 / 0.1 from falling to either side.
-        block = tuple(
-            round(float(x) * 100) // round(BLOCK_DEGREES * 100) for x in pairs[index].place
-        )
-        blocks[block].setdefault(pairs[index].place, []).append(index)
-    names = sorted(blocks)
-    return [
-        index
-        for number in random.permutation(len(names))
-        for _, indices in sorted(blocks[names[number]].items())
-        for index in indices
-    ]
-
-
-def _overlapping(pairs: Sequence[Pair], held: set[int]) -> set[Place]:
-    """The places whose tiles share ground with a held-out place, that place included."""
-    pixels = max(max(pair.height, pair.width) for pair in pairs)
-    return sharing_ground([pair.place for pair in pairs], [pairs[i].place for i in held], pixels)

@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 from kit.files import WORK, AnyPath, together
 from kit.lock import lock
+from kit.pairs.colors import with_colors
 from kit.pairs.hints import no_pairs, warnings
-from kit.pairs.pairing import pair, split
+from kit.pairs.holdout import SEEN_PLACES, By, kinds, split
+from kit.pairs.pairing import pair
 from kit.pairs.summary import SUMMARY, Summary, write_summary
-from kit.pairs.table import PAIRS, Pair, write_pairs
+from kit.pairs.table import PAIRS, Pair, holdout_pairs, train_pairs, write_pairs
 from kit.progress import Advance, Report
 from kit.screening.rule import CloudRule
 from kit.screening.screen import Screening, measure_all
@@ -35,7 +36,7 @@ def prepare(
     max_cloud: float = 0.0,
     window_days: int = 7,
     holdout: int = 1000,
-    split_by: Literal["blocks", "random"] = "blocks",
+    split_by: By = "blocks",
     seed: int = 0,
     units: Units = "check",
     advance: Advance | None = None,
@@ -70,7 +71,7 @@ def prepare(
             if not pairs:
                 write_rejected(work / FAILED, rejected)
                 raise no_pairs(found, screened, rejected, window_days, work / FAILED)
-            pairs = split(pairs, holdout=holdout, by=split_by, seed=seed)
+            pairs = split(with_colors(pairs), holdout=holdout, by=split_by, seed=seed)
             summary = _summarise(screening, pairs, rejected)
             write_rejected(new(REJECTED), rejected)
             write_pairs(new(PAIRS), pairs)
@@ -87,6 +88,7 @@ def _summarise(
     screening: Screening, pairs: Sequence[Pair], rejected: Sequence[Rejection]
 ) -> Summary:
     """The numbers of pairs that are split already, and of all that was rejected before."""
+    found = kinds(holdout_pairs(pairs), train_pairs(pairs, 1))
     return Summary(
         scenes_s1=screening.scenes_s1,
         scenes_s2=screening.scenes_s2,
@@ -94,6 +96,7 @@ def _summarise(
         dataset1=sum(pair.dataset1 for pair in pairs),
         dataset2=sum(pair.dataset2 for pair in pairs),
         holdout=sum(pair.split == "holdout" for pair in pairs),
+        holdout_seen=len(found.get(SEEN_PLACES, ())),
         train1=sum(pair.dataset1 and pair.split == "train" for pair in pairs),
         train2=sum(pair.dataset2 and pair.split == "train" for pair in pairs),
         sizes=dict(Counter(f"{pair.height}x{pair.width}" for pair in pairs)),

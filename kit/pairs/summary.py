@@ -16,6 +16,7 @@ _FORMAT = 2
 class Summary:
     """How many scenes and pairs there are, and how many were dropped, by reason.
 
+    `holdout_seen` are the pairs of the hold-out at places that training sees at other dates.
     `train1` and `train2` are the pairs of Dataset-1 and Dataset-2 that training may see; `sizes`
     counts the pairs by height and width, such as "256x256"; `clipped` is that of
     `kit.screening.screen.Screening`.
@@ -27,6 +28,7 @@ class Summary:
     dataset1: int
     dataset2: int
     holdout: int
+    holdout_seen: int
     train1: int
     train2: int
     sizes: dict[str, int]

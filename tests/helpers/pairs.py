@@ -1,5 +1,6 @@
 """Pairs of screened scenes, made without a tile."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from kit.pairs.pairing import pair
@@ -29,3 +30,17 @@ def made(rows: list[Screened], window_days: int = 7, max_cloud: float = 0.0) -> 
 def grid(places: int, dates: int = 4) -> tuple[Pair, ...]:
     keys = [key(place, 12 * date) for place in range(places) for date in range(dates)]
     return made([s1(scene) for scene in keys] + [s2(scene) for scene in keys])
+
+
+def spread(places: int, dates: int = 1) -> tuple[Pair, ...]:
+    """Pairs of places a degree apart, which overlap no other."""
+    found = grid(places, dates)
+    number = {place: n for n, place in enumerate(sorted({pair.place for pair in found}))}
+
+    def moved(pair: Pair) -> Pair:
+        lon, lat = f"{number[pair.place] % 10 - 60:.2f}", f"{number[pair.place] // 10:.2f}"
+        scenes = {"radar": pair.radar, "optical": pair.optical}
+        placed = {name: replace(scene, lon=lon, lat=lat) for name, scene in scenes.items()}
+        return replace(pair, **placed)
+
+    return tuple(map(moved, found))

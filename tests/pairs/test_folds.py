@@ -15,21 +15,7 @@ from kit.pairs.folds import assign, take_fold
 from kit.pairs.groups import read_groups
 from kit.pairs.strata import STRATA, deal, strata
 from kit.pairs.table import Pair, holdout_pairs, train_pairs
-from tests.helpers.pairs import grid
-
-
-def spread(places: int, dates: int = 1) -> tuple[Pair, ...]:
-    """Pairs of places that overlap no other."""
-    found = grid(places, dates)
-    index = {place: n for n, place in enumerate(sorted({pair.place for pair in found}))}
-
-    def moved(pair: Pair) -> Pair:
-        lon = f"{index[pair.place] % 10 - 60:.2f}"
-        lat = f"{index[pair.place] // 10:.2f}"
-        radar, optical = (replace(scene, lon=lon, lat=lat) for scene in (pair.radar, pair.optical))
-        return replace(pair, radar=radar, optical=optical)
-
-    return tuple(map(moved, found))
+from tests.helpers.pairs import grid, spread
 
 
 def table(path: Path, pairs: tuple[Pair, ...], group: str = "{lat}") -> Path:

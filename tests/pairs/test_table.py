@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kit.errors import InputError
-from kit.pairs.pairing import split
+from kit.pairs.holdout import split
 from kit.pairs.table import read_pairs, write_pairs
 from kit.tiles.netcdf import Plane
 from tests.helpers.pairs import grid

@@ -6,18 +6,20 @@ A new idea is one more row here, or a TOML file with `base = "spade2"` and the f
 
 import dataclasses
 import math
-import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from kit.errors import InputError, no_such
 from kit.overlay import from_toml, overlay
+from kit.variant_limits import allowed
 
-Model = Literal["spade", "pix2pixhd", "nafnet"]
+Model = Literal["spade", "pix2pixhd", "nafnet", "trees"]
 PixelLoss = Literal["l1", "charbonnier", "mse"]
+FITTED: tuple[Model, ...] = ("trees",)
+"""Models that are fitted in one go, where the others are trained step by step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +33,7 @@ class Variant:
     name: str
     """Name of the run, and of its folder."""
     model: Model
-    """Networks: SPADE's or pix2pixHD's generator and discriminator, or NAFNet's generator."""
+    """Networks: SPADE's, pix2pixHD's or NAFNet's; or what is fitted: boosted trees."""
     dataset: Literal[1, 2] = 1
     """Pairs to train on: Dataset-1, or the pairs of it without heuristic cloud, Dataset-2."""
     gan: float
@@ -50,6 +52,10 @@ class Variant:
     """Sides of boxes in pixels, each odd, whose mean VV and VH around each pixel are inputs too."""
     radar_resize: Literal["nearest", "mean"] = "nearest"
     """How SPADE's norms get a radar of their size: one pixel of each cell, or the mean of all."""
+    trees: int = 100
+    """Boosted trees of each channel, where these are the model."""
+    leaves: int = 31
+    """Leaves of each boosted tree, at most."""
     spectral_norm: Literal["published", "torch"] = "published"
     """Rule of SPADE's spectral norms: as published, or torch's, as in kits before 0.3.0."""
     discriminator_width: int = 64
@@ -106,6 +112,11 @@ class Variant:
         return 2 + 2 * self.date
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether it is fitted in one go, not trained step by step."""
+        return self.model in FITTED
+
+    @property
     def total_epochs(self) -> int:
         """Epochs of the whole schedule."""
         return self.epochs + self.decay_epochs
@@ -129,58 +140,34 @@ class Variant:
         Raises:
             InputError: names the variant, the field and what it may be.
         """
-        for field, hint in get_type_hints(Variant).items():
-            value = getattr(self, field)
-            if get_origin(hint) is Literal:
-                if (type(value), value) not in [(type(each), each) for each in get_args(hint)]:
-                    raise self._wrong(field, f"one of {', '.join(map(repr, get_args(hint)))}")
-            elif hint is bool and type(value) is not bool:
-                raise self._wrong(field, "true or false")
-            elif hint is float and not math.isfinite(value):
-                raise self._wrong(field, "a finite number")
-            elif hint in (int, float) and value < (0 if field in _MAY_BE_ZERO else 1e-12):
-                raise self._wrong(field, "zero or more" if field in _MAY_BE_ZERO else "above zero")
-            elif hint is int and value > (most := _AT_MOST.get(field, 10**12)):
-                raise self._wrong(field, f"at most {most:,}")
-        if not re.fullmatch(r"\w[\w.-]{,99}", self.name):
-            raise self._wrong("name", "1 to 100 letters, digits, _, - and dots: it names a folder")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise self._wrong("betas", "two numbers from 0 to below 1")
+        for field, kind in get_type_hints(Variant).items():
+            if limit := allowed(field, kind, getattr(self, field)):
+                raise self._wrong(field, limit)
         if not self.gan and not self.l1:
             raise InputError(
                 self.name, "gan and l1 are both 0", remedy="give one of the losses a weight"
             )
+        if self.is_fitted and self.gan:
+            raise self._wrong("gan", f"0 for {self.model}, which no discriminator can train")
+        if self.model == "trees" and self.pixel_loss == "charbonnier":
+            raise self._wrong("pixel_loss", "l1 or mse for trees")
         if self.crop % 32:
             raise self._wrong("crop", "a multiple of 32")
         if self.date and (self.model, self.norm) == ("pix2pixhd", "instance"):
             problem = "date is true, and pix2pixHD's instance norm removes a plane of one value"
             raise InputError(self.name, problem, remedy="use norm=batch, or leave date out")
-        if not _are_sides(self.boxes):
-            raise self._wrong("boxes", f"odd numbers from 3 to {_LARGEST_BOX}, each once")
         if self.batch % self.accumulate:
             raise self._wrong("accumulate", f"a divisor of the batch of {self.batch}")
-        if self.ema >= 1:
-            raise self._wrong("ema", "from 0 to below 1")
         if self.fold > self.folds:
             raise self._wrong("fold", f"from 1 to folds, which is {self.folds}")
         if self.folds > 1 and not self.name.endswith(_fold_suffix(self.fold)):
             raise self._wrong("folds", f"given as --fold {self.fold}/{self.folds}")
 
-    def _wrong(self, field: str, allowed: str) -> InputError:
+    def _wrong(self, field: str, limit: str) -> InputError:
         return InputError(
-            self.name, f"{field} is {getattr(self, field)!r}", remedy=f"it must be {allowed}"
+            self.name, f"{field} is {getattr(self, field)!r}", remedy=f"it must be {limit}"
         )
 
-
-def _are_sides(boxes: tuple[int, ...]) -> bool:
-    each = all(side % 2 and 3 <= side <= _LARGEST_BOX for side in boxes)
-    return each and len(set(boxes)) == len(boxes)
-
-
-_LARGEST_BOX = 255  # pixels along a side: what a tile of 256 has around its middle
-_MAY_BE_ZERO = ("gan", "l1", "decay_epochs", "weight_decay", "seed", "clip", "ema")
-# A million epochs of a single step take days; torch takes a seed of 64 bits.
-_AT_MOST = {"epochs": 10**6, "decay_epochs": 10**6, "seed": 2**64 - 1, "folds": 100}
 
 # Two-timescale Adam and hinge loss as SPADE's authors trained; Adam and LSGAN as pix2pixHD's did.
 SPADE1 = Variant(
@@ -204,10 +191,12 @@ NAFNET1 = replace(
     P2PHD2, name="nafnet1", model="nafnet", norm="layer", width=32,
     lr=1e-3, betas=(0.9, 0.9), schedule="cosine", weight_decay=1e-3,
 )  # fmt: skip
+# Fitted in seconds: what every network has to beat.
+TREES1 = replace(P2PHD2, name="trees1", model="trees", boxes=(5, 15, 31), lr=0.06)
 
 VARIANTS = {
     variant.name: variant
-    for variant in (SPADE1, SPADE2, SPADE3, P2PHD1, SPADE4, SPADE5, P2PHD2, NAFNET1)
+    for variant in (SPADE1, SPADE2, SPADE3, P2PHD1, SPADE4, SPADE5, P2PHD2, NAFNET1, TREES1)
 }
 ENSEMBLES = {
     "submission1": ("spade1", "spade2", "spade3"),

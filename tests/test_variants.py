@@ -95,6 +95,7 @@ def test_every_field_can_be_set() -> None:
         "accumulate": "2", "clip": "3", "ema": "0", "precision": "bfloat16",
         "spectral_norm": "torch", "date": "true", "turns": "true", "schedule": "cosine",
         "pixel_loss": "mse", "weight_decay": "0.01", "boxes": "[5, 15]", "radar_resize": "mean",
+            "trees": "7", "leaves": "5",
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields

@@ -21,6 +21,7 @@ from kit.errors import InputError
 from kit.models.layers import instance_norm
 from kit.screening import counts
 from kit.tiles import reader
+from kit.training import boosting
 
 _FOR_CARDS = {"cloud counts on CUDA", "engine: tensorrt", "engine: tensorrt-rtx"}
 
@@ -46,6 +47,7 @@ def inspect() -> tuple[Finding, ...]:
         _backend("tile reader", reader.backend),
         _backend("instance norm", instance_norm.backend),
         *map(_engine, BACKENDS),
+        _backend("boosted trees", lambda: (boosting.version(), "fits the model trees")),
         Finding("rasterio", rasterio.__version__, f"GDAL {rasterio.__gdal_version__}"),
         _disk(Path()),
     )

@@ -84,6 +84,8 @@ def train(
                 console.write(f"{chosen.name} {event}")
             elif "images_per_s" in record:
                 advance(record["step"], record["steps"], _losses(record))
+            elif "done" in record:
+                advance(record["done"], record["total"], record["words"])
             if curves and "step" in record:
                 curves(record)
 
@@ -119,7 +121,8 @@ def _event(record: dict[str, Any]) -> str:
     if "holdout_mae" in record:
         mae, psnr = record["holdout_mae"], record["holdout_psnr"]
         weights = f" ({record['weights']} weights)"
-        return f"epoch {record['epoch']}: hold-out MAE {mae:.5f}, PSNR {psnr:.2f} dB{weights}"
+        epoch = f"epoch {record['epoch']}: " if "epoch" in record else ""
+        return f"{epoch}hold-out MAE {mae:.5f}, PSNR {psnr:.2f} dB{weights}"
     for name, value in record.items():
         if name.endswith("_spike"):
             network = name.removesuffix("_spike")
@@ -138,7 +141,8 @@ def _losses(record: dict[str, Any]) -> str:
 
 def _show_run(run: "Run") -> None:
     best = f", best hold-out MAE {run.mae:.5f}, PSNR {run.psnr:.2f} dB" if run.mae else ""
-    console.write(f"{run.folder}: {run.steps} steps on {run.pairs} pairs{best}")
+    did = f"{run.steps} steps on" if run.steps else "fitted to"
+    console.write(f"{run.folder}: {did} {run.pairs} pairs{best}")
     console.write(f"next: kit validate, or kit predict --ensemble {run.folder.name} --input TEST")
 
 

@@ -18,6 +18,7 @@ from kit.engines.throughput import CLOCK, Clock
 from kit.errors import CheckError, InputError
 from kit.progress import Report
 from kit.runs.weights import Weights
+from kit.variants import Variant
 
 # Seconds that eager needs for all scenes, below which no engine is built for them.
 _WORTHWHILE = 60
@@ -50,9 +51,15 @@ def choose(
         clock: what rates are measured with.
 
     Raises:
-        InputError: the request is unknown, not installed, or not supported by this machine.
+        InputError: the request is unknown, not installed, or not supported by this machine or by
+            the model.
         CheckError: the requested engine, or every engine, changes the MAE too much.
     """
+    check_fitted(weights.variant, request)
+    if weights.variant.is_fitted:
+        name, model = weights.variant.name, weights.variant.model
+        report(f"{name}: eager in float32, as no engine compiles the model {model}")
+        return Engine.eager(weights, size, report)
     builder = Builder(weights, size, request, cache, samples, report, clock)
     admitted = candidates(request)
     if request.backend == AUTO:
@@ -116,11 +123,27 @@ def build_for(
             "requires --backend and --precision",
             remedy=f"name a backend, and one of {', '.join(PRECISIONS)}",
         )
+    check_fitted(weights.variant, request)
     find_backend(request.backend, target)
     builder = Builder(weights, size, request, cache, samples, report)
     return builder.build(
         request.backend, Spec(request.precision, *size, target, weights.variant.input_channels)
     ).folder
+
+
+def check_fitted(variant: Variant, request: Request) -> None:
+    """Refuse a request for another engine than eager float32 for what no engine compiles.
+
+    Raises:
+        InputError: names the variant and the engine.
+    """
+    asked = (request.backend, request.precision)
+    if variant.is_fitted and not (asked[0] in (AUTO, "eager") and asked[1] in (AUTO, "float32")):
+        raise InputError(
+            variant.name,
+            f"its model {variant.model} runs in eager float32 alone, not as {' in '.join(asked)}",
+            remedy="leave --backend and --precision out, or name the other members alone",
+        )
 
 
 def candidates(request: Request) -> list[tuple[str, Precision]]:

@@ -16,6 +16,7 @@ from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.nafnet import NafNet
 from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.spade import SpadeGenerator
+from kit.models.trees import BoostedTrees
 from kit.variants import Variant
 
 
@@ -41,10 +42,15 @@ def _nafnet(variant: Variant) -> nn.Module:
     return NafNet(variant.width, variant.input_channels, variant.boxes)
 
 
+def _trees(variant: Variant) -> nn.Module:
+    return BoostedTrees(variant.input_channels, variant.boxes, variant.trees, variant.leaves)
+
+
 MODELS: dict[str, Callable[[Variant], nn.Module]] = {
     "spade": _spade,
     "pix2pixhd": _pix2pixhd,
     "nafnet": _nafnet,
+    "trees": _trees,
 }
 
 

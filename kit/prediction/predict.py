@@ -19,7 +19,7 @@ import numpy as np
 
 from kit.distributed import ProcessGroup, process_group, restarted
 from kit.engines.calibration import samples
-from kit.engines.choose import candidates, choose
+from kit.engines.choose import candidates, check_fitted, choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import InputError
@@ -114,6 +114,8 @@ def predict(
     names = chosen.members
     candidates(request)  # refuse an impossible request even if every scene is predicted already
     weights = [read_run(runs, name) for name in names]
+    for each in weights:
+        check_fitted(each.variant, request)
     for name in chosen.changed({each.variant.name: each.sha256 for each in weights}):
         report(f"{ensemble} was fitted to other weights of {name}: fit it again, by kit fit")
     found = catalog(data.resolve())

@@ -156,7 +156,12 @@ def trained_runs(runs: Path) -> list[str]:
 
 
 def finished(folder: Path, variant: Variant) -> bool:
-    """Whether the newest checkpoint in `folder` is of the last epoch of `variant`."""
+    """Whether the newest checkpoint in `folder` is of the last epoch of `variant`.
+
+    What is fitted in one go has no checkpoint, and weights when it is finished.
+    """
+    if variant.is_fitted:
+        return (folder / BEST).exists()
     states = sorted((folder / CHECKPOINTS).glob(f"step-*/{STATE}"))
     if not states:
         return False

@@ -57,6 +57,9 @@ class Weights:
             for name, wanted in generator.state_dict().items():
                 if name in tensors and tensors[name].dtype != wanted.dtype:
                     raise RuntimeError(f"{name} is {tensors[name].dtype}, not {wanted.dtype}")
+            known, meant = self.facts.get("features"), getattr(generator, "feature_names", None)
+            if meant is not None and known != [*meant]:
+                raise RuntimeError(f"its trees are of the features {known}, not {[*meant]}")
             generator.load_state_dict(tensors, assign=True)
         except (RuntimeError, TypeError) as error:
             raise _foreign(self.path, error) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kit.errors import BusyError
+from kit.errors import BusyError, InputError
 from kit.files import RUNS, AnyPath, together
 from kit.models.published import export_reference_weights
 from kit.models.registry import build_discriminator, build_generator
@@ -49,12 +49,16 @@ def export_weights(
         overwrite: replace files that exist.
 
     Raises:
-        InputError: the run is not trained, or its weights or every checkpoint are damaged.
+        InputError: the run is not trained, or its weights or every checkpoint are damaged; or the
+            published code does not have its model.
         BusyError: a file exists.
         OutputError: one cannot be written.
     """
     folder, runs = Path(folder), Path(runs)
     weights = read_run(runs, name)
+    if weights.variant.is_fitted:
+        problem = f"its model is {weights.variant.model}, which the published code does not have"
+        raise InputError(name, problem, remedy="name a run of SPADE or pix2pixHD")
     states = {_GENERATOR: _generator(weights.variant, weights.tensors())}
     checkpoint = newest_tensors(runs / name / CHECKPOINTS, "discriminator")
     if checkpoint:

@@ -15,8 +15,9 @@ from kit.training.state import State
 LOG_EVERY = 10
 
 Watch = Callable[[dict[str, Any]], None]
-"""Called with each record of `metrics.jsonl`, and with two that are only reported: a `note`, and
-`whole_s`, the estimated duration of the whole run in seconds."""
+"""Called with each record of `metrics.jsonl`, and with three that are only reported: a `note`;
+`whole_s`, the estimated duration of the whole run in seconds; and how far a fit is, as `done`,
+`total` and `words`."""
 
 
 class RunLog:

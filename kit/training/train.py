@@ -36,6 +36,7 @@ from kit.runs.folder import Division
 from kit.runs.training_pairs import write_training_pairs
 from kit.training import checkpoint
 from kit.training.child import patience
+from kit.training.fitted import fit
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
@@ -46,7 +47,10 @@ from kit.variants import Variant, find_variant, to_dict
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished training. `mae` and `psnr` are the best on the hold-out, None without one."""
+    """A finished training. `mae` and `psnr` are the best on the hold-out, None without one.
+
+    What is fitted in one go has no steps.
+    """
 
     folder: Path
     steps: int
@@ -109,7 +113,8 @@ def train(
     source = open_source(work, (*chosen, *holdout))
     keep_memory()
     with process_group() as group, ExitStack() as locks:
-        _check_batch(variant, len(chosen), group)
+        if not variant.is_fitted:
+            _check_batch(variant, len(chosen), group)
 
         def claim() -> None:
             nonlocal variant
@@ -131,6 +136,9 @@ def train(
         torch.manual_seed(variant.seed)
         dataset = PairDataset(InputPlanes(variant), source, chosen, crop=_crop(variant, chosen))
         setup = RunSetup(variant, dataset, holdout, folder, group)
+        if variant.is_fitted:
+            fitted = fit(setup, watch)
+            return Run(folder, 0, fitted.mae, fitted.psnr, len(chosen))
         state = group.on_all(lambda: _new_state(variant))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)

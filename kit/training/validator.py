@@ -5,7 +5,7 @@ In: the state after an epoch. Out, in the folder of the run: `last.safetensors`,
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from kit.device import pick
+from kit.device import pick, place
 from kit.errors import CheckError, InputError
 from kit.figures.grid import write_grid
 from kit.inputs.dataset import batches, mean_color
@@ -83,13 +83,44 @@ class Validator:
                 state.mae, state.psnr = best.scores.mae, best.scores.psnr
 
         def write() -> None:
-            self._export(files, state, best)
+            self._export(files, _moment(state), best)
             self._write_samples(best.generator, state.epoch)
 
         self.group.on_main(write)
         if not self.setup.holdout:
             return {}
         return self._facts(best) | {f"{each.name}_mae": each.scores.mae for each in candidates}
+
+    def publish(
+        self,
+        generator: nn.Module,
+        facts: dict[str, Any],
+        signals: list[int],
+        before: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Score a generator that was fitted in one go, write a grid of samples, and its weights.
+
+        Args:
+            generator: on the CPU.
+            facts: what its weights file says of its fit.
+            signals: those that have come so far.
+            before: rank 0 calls it with the scores, before the weights are there.
+
+        Raises:
+            CheckError: the output of the generator is not finite; nothing is exported.
+            KeyboardInterrupt: a signal came before all was scored; nothing is exported.
+        """
+        scores = self._scores(place(generator), signals)
+        best = _Candidate(generator, "fitted", scores)
+        if not math.isfinite(scores.mae):
+            raise CheckError(f"{self.folder}: the generator's output is not finite")
+
+        def write() -> None:
+            self._write_samples(generator, 1)
+            before(self._facts(best))
+            self._export([BEST], facts, best)
+
+        self.group.on_main(write)
 
     def restore_exports(self, state: State, signals: list[int], report: Report) -> None:
         """Export again what this run has exported before and is missing or damaged now.
@@ -108,7 +139,7 @@ class Validator:
         if state.epoch == self.variant.total_epochs:
             exported[LAST] = newest  # before the end the next validation writes it
         for name, step in exported.items():
-            fault = _fault(self.folder / name) if self.group.is_main and step is not None else ""
+            fault = fault_of(self.folder / name) if self.group.is_main and step is not None else ""
             if self.group.any(bool(fault)):
                 self._export_again(name, fault, state, at_step(folder, step), signals)
                 checkpoint.load(state, at_step(folder, newest))
@@ -124,7 +155,7 @@ class Validator:
             remedy = "restore one of the two, or train from the start with --overwrite"
             raise InputError(self.folder / name, problem, remedy=remedy) from None
         best = self._best(self._candidates(state, signals))
-        self.group.on_main(lambda: self._export([name], state, best))
+        self.group.on_main(lambda: self._export([name], _moment(state), best))
 
     def _candidates(self, state: State, signals: list[int]) -> list[_Candidate]:
         """The generators of `state` that may be exported, scored; the average is the last."""
@@ -190,10 +221,9 @@ class Validator:
         own = {"mae": scores.mae, "psnr": scores.psnr} | scores.others
         return {f"holdout_{name}": value for name, value in own.items()} | {"weights": best.name}
 
-    def _export(self, files: list[str], state: State, best: _Candidate) -> None:
-        about = {"epoch": state.epoch, "step": state.step, "mean_color": self._color}
+    def _export(self, files: list[str], about: dict[str, Any], best: _Candidate) -> None:
         for file in files:
-            facts = about | self._facts(best)
+            facts = about | {"mean_color": self._color} | self._facts(best)
             save_weights(self.folder / file, best.generator, self.variant, facts)
 
     @cached_property
@@ -214,7 +244,12 @@ class Validator:
         write_grid(rows, columns, labels, path)
 
 
-def _fault(path: Path) -> str:
+def _moment(state: State) -> dict[str, Any]:
+    """Where in its training a state is, as a weights file says it."""
+    return {"epoch": state.epoch, "step": state.step}
+
+
+def fault_of(path: Path) -> str:
     """What is wrong with a weights file; "" if it is intact."""
     try:
         read_weights(path).tensors()

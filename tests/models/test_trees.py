@@ -1,0 +1,81 @@
+"""Boosted trees as tensors, beside a plain walk down each of them."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from kit.models import trees as module
+from kit.models.trees import BoostedTrees
+
+PLANES, BOXES = 3, (3, 31)
+
+
+def grown(trees: int = 4, leaves: int = 6) -> BoostedTrees:
+    """Trees that divide at random, of any number of leaves, one of them a root alone."""
+    made = BoostedTrees(PLANES, BOXES, trees, leaves)
+    for c in range(3):
+        for t in range(trees):
+            ends, number = [0], 0
+            for _ in range(0 if t == 1 else int(torch.randint(1, leaves, ()))):
+                node = ends.pop(int(torch.randint(len(ends), ())))
+                made.left[c, t, node], made.right[c, t, node] = number + 1, number + 2
+                made.feature[c, t, node] = int(torch.randint(len(made.feature_names), ()))
+                made.threshold[c, t, node] = torch.rand(()) - 0.5
+                ends += [number + 1, number + 2]
+                number += 2
+            made.value[c, t, ends] = torch.rand(len(ends)) * 0.2 - 0.1
+    made.base.copy_(torch.rand(3))
+    return made
+
+
+def walked(made: BoostedTrees, planes: Tensor) -> Tensor:
+    """What each pixel finds that goes down each tree by itself."""
+    features = made.features(planes[None])[0].flatten(1)
+    out = made.base[:, None].repeat(1, features.shape[1])
+    for c in range(3):
+        for t in range(made.left.shape[1]):
+            for pixel in range(features.shape[1]):
+                node = 0
+                while made.left[c, t, node]:
+                    right = features[made.feature[c, t, node], pixel] > made.threshold[c, t, node]
+                    node = int((made.right if right else made.left)[c, t, node])
+                out[c, pixel] += made.value[c, t, node]
+    return out.clamp(0, 1).view(3, *planes.shape[1:]) * 2 - 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 9)])
+def test_trees_predict_what_a_walk_down_each_finds(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PIXELS", 10)  # so that a tile is several parts
+    made = grown()
+    planes = torch.rand(2, 3, *size) * 2 - 1
+    expected = torch.stack([walked(made, tile) for tile in planes])
+    assert torch.allclose(made(planes), expected, atol=1e-6)
+
+
+def test_a_pixel_at_a_threshold_goes_left() -> None:
+    made = BoostedTrees(2, (), 1, 2)
+    made.left[:, 0, 0], made.right[:, 0, 0] = 1, 2
+    made.threshold[:, 0, 0] = 0.1
+    made.value[:, 0, 1:] = torch.tensor([0.25, 0.75])
+    vv = torch.tensor([0.1, 0.10001, -0.1]).expand(1, 2, 1, 3)
+    assert made(vv)[0, 0, 0].tolist() == [-0.5, 0.5, -0.5]
+
+
+def test_replaced_tensors_are_noticed() -> None:
+    made, other = grown(), grown()
+    planes = torch.rand(1, 3, 8, 8)
+    before, expected = made(planes), other(planes)
+    assert not torch.equal(before, expected)
+    made.load_state_dict(other.state_dict(), assign=True)
+    assert torch.equal(made(planes), expected)
+
+
+def test_features_are_what_their_names_say() -> None:
+    made = grown()
+    planes = torch.rand(1, 3, 6, 5)
+    found = dict(zip(made.feature_names, made.features(planes)[0], strict=True))
+    assert torch.equal(found["VH"], planes[0, 1]) and torch.equal(found["plane 3"], planes[0, 2])
+    assert torch.isclose(found["VV mean of 3"][2, 2], planes[0, 0, 1:4, 1:4].mean())
+    assert torch.allclose(found["VH mean of 31"], planes[0, 1].mean())

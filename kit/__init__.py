@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kit.errors import KitError as KitError
+    from kit.fitting.fit import fit as fit
     from kit.pairs.prepare import prepare as prepare
     from kit.prediction.predict import predict as predict
     from kit.runs.trained import load as load
@@ -26,6 +27,7 @@ __version__ = "0.3.0"
 
 _HOMES = {
     "KitError": "kit.errors",
+    "fit": "kit.fitting.fit",
     "load": "kit.runs.trained",
     "package": "kit.submission.package",
     "predict": "kit.prediction.predict",

@@ -25,8 +25,9 @@ Floats = NDArray[np.float64]
 
 PICKS = 30
 SUBSETS = 512
-PARTS = 1000
-"""Weights are whole multiples of one of so many parts."""
+PARTS = 50
+"""Weights are whole multiples of one of so many parts: near their best they hardly matter, and a
+member of less than half a part is not worth predicting."""
 _STEEPEST = 200.0
 
 PLAIN, COLOR = "plain mean", "one colour"

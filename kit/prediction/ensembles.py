@@ -165,7 +165,7 @@ def read_ensemble(path: Path) -> Ensemble:
             target=str(values["target"]),
             fitted=_fitted(values["fitted"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"not a fitted ensemble ({error!r})"
         raise InputError(path, problem, remedy=remedy) from None
     if ensemble.name != path.stem:

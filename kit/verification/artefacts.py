@@ -16,6 +16,7 @@ from kit.files import sha256
 from kit.pairs.shard import check_shard
 from kit.pairs.summary import read_summary
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
+from kit.prediction.ensembles import read_ensemble
 from kit.prediction.last import read_last
 from kit.prediction.members import read_member
 from kit.runs.folder import METRICS, read_variant
@@ -25,7 +26,7 @@ from kit.screening.store import read_part
 from kit.screening.table import read_screened
 from kit.seal import decode_lines
 from kit.submission.log import LOG, read_log
-from kit.training import checkpoint
+from kit.training import checkpoint, heldout
 
 Check = Callable[[Path], Iterator[InputError]]
 """Yields what is wrong; may raise an InputError or an OSError as its last finding."""
@@ -130,9 +131,13 @@ ARTEFACTS = (
     Artefact("weights", "weights.safetensors", _readable(load_weights)),
     Artefact("weights", "last.safetensors", _readable(load_weights)),
     Artefact("checkpoint", "checkpoints/step-*/state.json", _readable_in(checkpoint.check)),
+    Artefact(
+        "held-out predictions", "heldout/manifest.json", _readable_in(heldout.check), sealed=True
+    ),
     Artefact("predictions of a member", "manifest.json", _member, sealed=True),
     Artefact("last prediction", "last.json", _readable_in(read_last), sealed=True),
     Artefact("engine", "engine.json", _readable_in(cache.check)),
+    Artefact("fitted ensemble", "ensembles/*.json", _readable(read_ensemble), sealed=True),
     Artefact("log of submissions", LOG, _readable_in(read_log)),
 )
 _ARCHIVE = Artefact("archive", "*.zip", _archive)

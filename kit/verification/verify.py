@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.files import ENGINES, PREDICTIONS, RUNS, SUBMISSIONS, WORK, AnyPath
+from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK, AnyPath
 from kit.half_written import is_part
 from kit.progress import Advance
 from kit.seal import is_sealed
 from kit.verification.artefacts import Artefact, find_artefact
 from kit.verification.pixels import check_pixels
 
-FOLDERS = (WORK, RUNS, PREDICTIONS, ENGINES, SUBMISSIONS)
+FOLDERS = (WORK, RUNS, PREDICTIONS, ENGINES, FITTED, SUBMISSIONS)
 
 
 @dataclass(frozen=True, slots=True)

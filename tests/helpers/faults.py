@@ -171,6 +171,7 @@ COMMANDS = {
     "prepare": "prepare other --holdout 2",
     "pack": "pack",
     "train": f"train p2phd1 --overwrite {' '.join(SETTINGS)} --set seed=3",
+    "fit": "fit p2phd1 --measure mae --name fitted",
     "predict": f"predict --ensemble p2phd1 --input other --overwrite {' '.join(EAGER)}",
     "package": "package --name mine --layout plain --overwrite",
     "score": f"score {SCORED}",

@@ -14,10 +14,12 @@ from kit.archive.manifest import read_manifest as read_archive_manifest
 from kit.engines import cache
 from kit.errors import InputError
 from kit.files import json_sha256
+from kit.fitting.fit import fit
 from kit.pairs.pack import pack
 from kit.pairs.shard import read_shard
 from kit.pairs.summary import read_summary
 from kit.pairs.table import read_pairs
+from kit.prediction.ensembles import read_ensemble
 from kit.prediction.last import read_last
 from kit.prediction.members import read_member
 from kit.runs.folder import read_variant
@@ -41,6 +43,7 @@ RECORDS: dict[str, Callable[[Path], Any]] = {
     "predictions/p2phd1/manifest.json": lambda path: read_member(path.parent),
     "predictions/last.json": lambda path: read_last(path.parent),
     "engines/*/engine.json": lambda path: cache.check(path.parent),
+    "ensembles/best.json": read_ensemble,
     "submissions/p2phd1.json": read_archive_manifest,
 }
 
@@ -55,6 +58,7 @@ def written(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         patch.chdir(root)
         pack(Path("work"))
         predict_eager(data="test")
+        fit(["p2phd1"], name="best")
         package(ensemble="p2phd1", layout="plain")
         yield root
 

@@ -11,6 +11,7 @@ import pytest
 from kit.engines.cache import obtain
 from kit.errors import InputError
 from kit.files import write_bytes
+from kit.fitting.fit import fit
 from kit.pairs.pack import pack
 from kit.screening.screen import screen
 from kit.submission.package import package
@@ -22,7 +23,7 @@ from tests.helpers.tiles import world
 FLIPS = int(os.environ.get("KIT_FLIPS", "3"))
 """Bits that are flipped in each file, one after the other."""
 
-ALL = ("work", "runs", "predictions", "engines", "submissions")
+ALL = ("work", "runs", "predictions", "engines", "ensembles", "submissions")
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,7 @@ def written(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     try:
         pack(Path("work"))
         predict_eager(data="test")
+        fit(["p2phd1"], measure="mae", name="best")
         package(ensemble="p2phd1", layout="plain")
         key = {"of": "nothing"}
         obtain(Path("engines"), "p2phd1", key, _build, lambda _: None)
@@ -70,8 +72,10 @@ def test_what_is_whole_is_whole(here: Path) -> None:
         "training pairs of a run": 1,
         "weights": 2,
         "checkpoint": found.checked["checkpoint"],
+        "held-out predictions": 1,
         "predictions of a member": 1,
         "last prediction": 1,
+        "fitted ensemble": 1,
         "engine": 2,
         "archive": 1,
         "manifest of an archive": 1,

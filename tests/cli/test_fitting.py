@@ -1,0 +1,70 @@
+"""kit fit, and the commands that take what it wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kit.prediction.ensembles import find_ensemble
+from tests.helpers.sealed import rewrite
+
+EAGER = "--backend eager --precision float32"
+
+
+@pytest.mark.parametrize("measure", ["official_2022", "mae"])
+def test_a_fit_is_predicted_packaged_scored_and_reproduced(
+    trained: Path, kit, measure: str
+) -> None:
+    code, out, err = kit(f"fit spade2 p2phd1 --measure {measure} --name best --json")
+    assert code == 0
+    told, ensemble = json.loads(out), find_ensemble("best")
+    assert told["name"] == "best" and told["measure"] == measure
+    assert [each["score"] for each in told["candidates"] if each["name"] == told["chosen"]] == [
+        ensemble.fitted and ensemble.fitted.score
+    ]
+    assert "next: kit predict --ensemble best --input TEST" in err
+    assert "then: kit package --ensemble best" in err
+    anchored = ensemble.combination.stretch == "anchors"
+    assert anchored == (measure != "mae")
+    assert kit(f"predict --ensemble best --input test {EAGER}")[0] == 0
+    code, _, err = kit("package --layout plain --truth truth")
+    assert code == 0 and "submissions/best.zip" in err
+    assert ("best: with anchors" in err) == anchored
+    assert kit("score submissions/best.zip truth")[0] == 0
+    code, _, err = kit("reproduce submissions/best.json")
+    assert code == 0 and "the same bytes" in err
+    assert kit("verify ensembles")[0] == 0
+    assert kit("fit spade2 --name best")[0] == 5
+
+
+def test_a_fit_of_weights_that_are_gone_is_told(trained: Path, kit) -> None:
+    assert kit("fit spade2 p2phd1 --measure mae --name best --quiet")[0] == 0
+    path = Path("ensembles/best.json")
+    about = json.loads(path.read_text())
+    members = {run: "other" for run in about["fitted"]["weights"]}
+    rewrite(path, {"fitted": about["fitted"] | {"weights": members}})
+    code, _, err = kit(f"predict --ensemble best --input test {EAGER}")
+    assert code == 0 and "fitted to other weights" in err
+    code, _, err = kit("package --layout plain")
+    assert code == 0 and "kit fit --name best --overwrite" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("fit spade9", "no such variant"),
+        ("fit spade1", "kit train spade1"),
+        ("fit spade2 spade2", "names a variant twice"),
+        ("fit --measure ssim", "known are mae, psnr, official_2022, official_2023"),
+        ("fit --name spade2", "is the name of a variant"),
+        ("fit --name submission1", "is an ensemble of the paper's"),
+        ("fit --name a/b", "not a name for an ensemble"),
+        ("fit --runs nowhere", "holds no trained run"),
+        ("fit --work nowhere", "kit prepare"),
+        ("package --measure ssim", "no such measure"),
+    ],
+)
+def test_mistakes_end_with_a_remedy(trained: Path, kit, line: str, message: str) -> None:
+    code, out, err = kit(line)
+    assert (code, out) == (3, "") and message in err and "Traceback" not in err
+    assert not Path("ensembles").exists()

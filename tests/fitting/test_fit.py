@@ -1,0 +1,156 @@
+"""Which members can be fitted together, and what is written of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import kit.fitting.fit
+from kit.errors import BusyError, InputError
+from kit.fitting.fit import Fit, fit
+from kit.pairs.table import write_pairs
+from kit.prediction.ensembles import find_ensemble
+from tests.helpers.heldout import Made
+from tests.helpers.pairs import grid
+
+PLACES = 12
+
+
+@dataclass
+class Member:
+    """Stands in for `kit.training.heldout.HeldOut`."""
+
+    name: str
+    number: int
+    made: Made
+    places: int = PLACES
+    target: str = "reflectance"
+    runs: tuple[str, ...] = ()
+    weights: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.runs = self.runs or (self.name,)
+        self.weights = {run: f"weights of {run}" for run in self.runs}
+        self.pairs = {str(pair.optical): pair for pair in grid(self.places, 1)}
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        return tuple(self.pairs)
+
+    def image(self, scene: str) -> NDArray[np.uint16]:
+        return self.made.images[self.scenes.index(scene)][self.number]
+
+    def truth(self, scene: str, target: str) -> NDArray[np.floating]:
+        assert target == self.target or self.made.stretched
+        return self.made.truths[self.scenes.index(scene)]
+
+
+Run = Callable[..., Fit]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`fit` of made members."""
+    write_pairs(tmp_path / "work" / "pairs.parquet", grid(PLACES, 1))
+
+    def run(
+        members: list[Member], planes: Mapping[str, int] = MappingProxyType({}), **settings: Any
+    ) -> Fit:
+        known = {member.name: member for member in members}
+        monkeypatch.setattr(kit.fitting.fit, "heldout", lambda runs, name, *_, **__: known[name])
+        monkeypatch.setattr(
+            kit.fitting.fit, "_planes", lambda member, _: planes.get(member.name, 2)
+        )
+        return fit(
+            [*known],
+            work=tmp_path / "work",
+            runs=tmp_path / "runs",
+            ensembles=tmp_path / "ensembles",
+            **settings,
+        )  # fmt: skip
+
+    return run
+
+
+def members(*noise: float, **settings: Any) -> list[Member]:
+    made = Made(noise, PLACES, **settings)
+    return [Member(f"m{number}", number, made) for number in range(len(noise))]
+
+
+def test_members_without_weight_are_no_part_of_it(run: Run, tmp_path: Path) -> None:
+    given = members(0.05, 0.05, 0.05, bias=(0, 0, 0.5))
+    found = run(given, measure="mae", name="mine")
+    assert found.ensemble.members == ("m0", "m1") and found.members == ("m0", "m1", "m2")
+    assert found.ensemble == find_ensemble("mine", tmp_path / "ensembles")
+    assert found.ensemble.fitted
+    assert found.ensemble.fitted.weights == {n: f"weights of {n}" for n in ("m0", "m1")}
+    assert found.ensemble.fitted.against["one colour"] > found.ensemble.fitted.score
+    assert found.as_dict()["candidates"][1]["weights"] == {"m0": 1, "m1": 1, "m2": 0}
+
+
+def test_the_name_of_an_ensemble_is_that_of_its_measure(run: Run, tmp_path: Path) -> None:
+    found = run(members(0.1, 0.1, stretched=True))
+    assert found.path == tmp_path / "ensembles" / "official_2022.json"
+    with pytest.raises(BusyError, match="--overwrite"):
+        run(members(0.1, 0.1, stretched=True))
+    assert run(members(0.1, 0.1, stretched=True), overwrite=True) == found
+
+
+def test_one_colour_needs_one_member_alone(run: Run) -> None:
+    found = run(members(0.9, 0.9, stretched=True, signal=0.02))
+    assert found.selection.chosen.name == "one colour, anchors"
+    assert found.ensemble.members == ("m0",) and found.ensemble.combination.averaging == "mean"
+
+
+def other(**changes: Any) -> list[Member]:
+    """Two members, of which the second differs."""
+    first, second = members(0.1, 0.1)
+    return [first, Member("m1", 1, second.made, **changes)]
+
+
+@pytest.mark.parametrize(
+    ("pair", "problem"),
+    [
+        (other(target="minmax"), "m1: has the target minmax, but m0 has reflectance"),
+        (other(runs=("m1.fold1", "m1.fold2")), "m1: has the number of folds 2, but m0 has 1"),
+        (other(places=9), r"m1: has no held-out prediction of -54\.94_-3\.98_.*, and of 2 more"),
+    ],
+)
+def test_members_that_are_not_alike_are_refused(
+    run: Run, pair: list[Member], problem: str, tmp_path: Path
+) -> None:
+    for given in (pair, pair[::-1]):
+        with pytest.raises(InputError, match=problem if given is pair else "m[01]: has"):
+            run(given, measure="mae")
+    assert not (tmp_path / "ensembles").exists()
+
+
+def test_members_of_other_pairs_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit.fitting.fit, "read_pairs_sha256", lambda folder: folder.name)
+    with pytest.raises(InputError, match="m1: was trained on another table of pairs than m0"):
+        run(members(0.1, 0.1))
+
+
+def test_members_that_are_given_other_inputs_are_told(run: Run) -> None:
+    lines: list[str] = []
+    run(members(0.1, 0.1), measure="mae", report=lines.append)
+    assert not lines
+    run(members(0.1, 0.1), measure="psnr", report=lines.append, planes={"m0": 2, "m1": 4})
+    assert lines == ["members are given different inputs; planes of each: m0 2, m1 4"]
+
+
+@pytest.mark.parametrize("places", [1, 2])
+def test_two_places_are_too_few(run: Run, places: int) -> None:
+    with pytest.raises(InputError, match=f"{places} scenes of {places} places.*\n.*--folds 5"):
+        run([Member("m0", 0, Made([0.1], PLACES), places)])
+
+
+def test_a_name_that_means_something_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    with pytest.raises(InputError, match="mine: is the name of a run"):
+        run(members(0.1, 0.1), name="mine")

@@ -257,6 +257,9 @@ def validate(
         list[str] | None,
         typer.Argument(metavar="VARIANT...", help="Default: all that are trained."),
     ] = None,
+    measure: Annotated[
+        str, typer.Option(metavar="NAME", help="What counts, such as mae or official_2022.")
+    ] = "mae",
     work: Work = WORK,
     runs: Runs = RUNS,
     json: Json = False,
@@ -267,15 +270,17 @@ def validate(
 
     emit = console.start(json, quiet)
     with console.progress("validating", "loading the first variant") as advance:
-        rows = validate(variants or (), work=work, runs=runs, advance=advance)
+        rows = validate(variants or (), work=work, runs=runs, measure=measure, advance=advance)
     emit([{"variant": row.variant} | row.scores.as_dict() for row in rows])
-    _show_validation(rows)
+    _show_validation(rows, measure)
 
 
-def _show_validation(rows: "Sequence[Row]") -> None:
+def _show_validation(rows: "Sequence[Row]", measure: str) -> None:
+    from kit.training.validate import ranked
+
     others = [*rows[0].scores.others]
     console.table(
-        f"Hold-out of {rows[0].scores.n} pairs",
+        f"Hold-out of {rows[0].scores.n} pairs; {measure} counts",
         ("variant", "MAE", "PSNR", "pooled PSNR", *others, "paper's MAE", "paper's PSNR"),
         [
             (
@@ -292,6 +297,6 @@ def _show_validation(rows: "Sequence[Row]") -> None:
     for row in rows:
         if row.warning:
             console.write(f"warning: {row.variant} {row.warning}")
-    ranked = sorted(rows[1:], key=lambda row: row.scores.mae)
-    best = [row.variant for row in ranked if row.target == ranked[0].target][:3]
-    console.write(f"next: kit predict --ensemble {','.join(best)} --input TEST")
+    best = ranked(rows[1:], measure)
+    alike = [row.variant for row in best if row.target == best[0].target][:3]
+    console.write(f"next: kit predict --ensemble {','.join(alike)} --input TEST")

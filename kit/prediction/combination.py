@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.anchors import anchor
 from kit.averaging import Averaging, average, averaging_text
 from kit.prediction.affine import Affine
-from kit.prediction.anchors import anchor
 
 Stretch = Literal["keep", "anchors"]
 

@@ -72,7 +72,7 @@ class Report:
 
     `unscored` are the scenes or images without a truth; `absent` are members without a row, because
     their predictions are missing, incomplete or of other weights. `other` is the archive as it
-    would score with anchors, or without where it has them (see `kit.prediction.anchors`); None
+    would score with anchors, or without where it has them (see `kit.anchors`); None
     where that is not known. `images` are the errors behind the rows, and `inputs` the truths that
     they were measured by. `passed_over` are the files of the archive that are no images. `hidden`
     are rows that were measured for `variations` alone, and `doubts` are lines about the units of

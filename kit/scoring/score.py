@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.anchors import anchor
 from kit.archive.mapping import TruthSet, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, scale_problem, to_unit
 from kit.files import PREDICTIONS, AnyPath
 from kit.metrics import check_measure, official_2022, official_2023, summarise
-from kit.prediction.anchors import anchor
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.members import Member, combine_scene, seen_in_training
 from kit.progress import Advance

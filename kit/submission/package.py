@@ -106,7 +106,7 @@ def package(
         expected: the server's list of names, see `kit.archive.expected`; as many images
             of each scene as the layout asks for if None.
         truth: score against this, as `kit score` does.
-        stretch: "anchors" to add what `kit.prediction.anchors` explains, "keep" for the images as
+        stretch: "anchors" to add what `kit.anchors` explains, "keep" for the images as
             they are; if None "keep", or what a fitted ensemble was fitted with.
         measure: a key of `kit.metrics.MEASURES` that advice goes by; the layout's if None.
         window_days: how far a truth of a folder may be from the radar date.

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kit.anchors import anchor
 from kit.averaging import average
 from kit.prediction.affine import ONE, Affine, parse_affine, stretch_channel
-from kit.prediction.anchors import anchor
 from kit.prediction.combination import Combination
 from kit.scaling import stretch
 from tests.helpers.archives import image

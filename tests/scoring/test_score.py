@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from kit.anchors import anchor
 from kit.averaging import average
 from kit.cli.scores import show_report
 from kit.errors import InputError
 from kit.files import sha256
 from kit.metrics import MEASURES
-from kit.prediction.anchors import anchor
 from kit.scoring.score import score
 from kit.scoring.sheet import gallery
 from kit.tiles.bands import read_bands

@@ -1,6 +1,7 @@
 """Table 1 for the data at hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.pairs.tile_source import TileSource
 from kit.runs.training_pairs import TRAINING_PAIRS
-from kit.training.evaluate import evaluate
+from kit.training.evaluate import evaluate, official_errors
 from kit.training.validate import validate
 from kit.variants import PAPER
 from tests.helpers.inputs import planes
@@ -104,3 +105,42 @@ def test_a_run_that_does_not_keep_its_pairs_is_scored_with_a_warning(trained: Pa
     assert [row.warning for row in validate(["spade2"])] == ["", ""]
     prepare(Path("data"), Path("work"), holdout=6, seed=3)
     assert "another table of pairs" in validate(["spade2"])[1].warning
+
+
+def test_an_official_measure_is_scored_as_it_is_and_with_anchors(trained: Path) -> None:
+    rows = validate(measure="official_2022")
+    assert rows[0].variant == "mean colour"
+    plain, anchors = "official_2022", "official_2022, anchors"
+    best = [min(row.scores.others[plain], row.scores.others[anchors]) for row in rows[1:]]
+    assert best == sorted(best) and len(best) == 3
+    # One colour is stretched to zero, so that what is left of it is the square of the truth.
+    held = holdout_pairs(read_pairs(Path("work/pairs.parquet")))
+    truths = [read_optical(TileSource(), pair, "minmax") for pair in held]
+    assert rows[0].scores.others[plain] == pytest.approx(np.mean(np.square(truths)), rel=1e-5)
+    color = np.array([row.scores.others[anchors] for row in rows])
+    assert color.shape == (4,) and (color > 0).all()
+
+
+def test_the_server_errors_are_those_of_stored_images(trained: Path) -> None:
+    pair = holdout_pairs(read_pairs(Path("work/pairs.parquet")))[0]
+    truth = read_optical(TileSource(), pair, "minmax")
+    blurred = truth * 0.5 + 0.2
+    found = official_errors("official_2023", TileSource(), pair, blurred)
+    # What is stretched again is the truth, but for the rounding of storing it.
+    assert found["official_2023"] < 1e-8
+    mse = np.square(blurred - truth).mean()
+    assert found["official_2023, anchors"] == pytest.approx(mse, rel=0.02)
+    assert official_errors("mae", TileSource(), pair, blurred) == {}
+
+
+@pytest.mark.parametrize(("measure", "first"), [("psnr", max), ("mse", min)])
+def test_rows_are_in_the_order_of_the_measure(trained: Path, measure: str, first: Any) -> None:
+    rows = validate(measure=measure)[1:]
+    values = [row.scores.as_dict()[measure] for row in rows]
+    assert values[0] == first(values) and len(values) == 3
+
+
+@pytest.mark.parametrize("measure", ["ssim", "stretched_mae"])
+def test_a_measure_that_no_validation_computes_is_refused(trained: Path, measure: str) -> None:
+    with pytest.raises(InputError, match=measure):
+        validate(measure=measure)

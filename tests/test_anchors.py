@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from kit.anchors import anchor
 from kit.metrics import mse
-from kit.prediction.anchors import anchor
 from kit.scaling import stretch
 from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
@@ -58,7 +58,7 @@ def test_bands_that_came_last_and_an_image_of_one_pixel() -> None:
 @pytest.mark.parametrize("scene", CLEAR + BRIGHT)
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="needs the official sample tiles in ../shared")
 def test_what_the_server_makes_of_a_blurred_truth(scene: str) -> None:
-    """The numbers that the docstring of kit.prediction.anchors tells."""
+    """The numbers that the docstring of kit.anchors tells."""
     key = SceneKey.parse(scene)
     paths = [SAMPLE / str(TileName("Sentinel2", band, key)) for band in ("B4", "B3", "B2")]
     dn = read_bands("Sentinel2", paths)

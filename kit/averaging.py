@@ -57,6 +57,23 @@ def parse_averaging(text: str, variants: Sequence[str]) -> Averaging:
     return "mean" if set(weights) == {1} else weights
 
 
+def spread(averaging: Averaging, counts: Sequence[int]) -> Averaging:
+    """How images are averaged where each member has several, which share its weight equally.
+
+    Args:
+        averaging: of the members.
+        counts: how many images each has. The median is that of all images.
+    """
+    if averaging == "median":
+        return averaging
+    weights = (1,) * len(counts) if averaging == "mean" else averaging
+    scale = math.lcm(*counts)
+    each = [w * scale // n for w, n in zip(weights, counts, strict=True) for _ in range(n)]
+    divisor = math.gcd(*each)
+    shared = tuple(weight // divisor for weight in each)
+    return "mean" if set(shared) == {1} else shared
+
+
 def averaging_text(averaging: Averaging) -> str:
     """The text that `parse_averaging` reads as this."""
     return averaging if isinstance(averaging, str) else ",".join(map(str, averaging))

@@ -133,6 +133,8 @@ def _show_package(result: "Package") -> None:
     console.write(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
     console.write(f"written {_rate(result.images, result.write_seconds)}")
     console.write(f"checked {_rate(result.images, result.check_seconds)}")
+    for line in result.notes:
+        console.write(f"note: {line}")
     if not result.scores:  # which tell it of the scenes that were scored
         show_trained_on(result.trained_on, result.scenes)
     if result.ensemble and result.stretch == Stretch.anchors:

@@ -13,6 +13,7 @@ from kit.engines.choose import build_for, choose
 from kit.engines.request import Request
 from kit.pairs.table import PAIRS, holdout_pairs, read_pairs
 from kit.progress import Report
+from kit.runs.ensemble import expand_all
 from kit.runs.weights import read_run
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
@@ -52,7 +53,7 @@ def compile(
     """Build missing engines for the runs called `names`, and choose as `kit predict` does.
 
     Args:
-        names: trained variants.
+        names: trained variants; of one that was trained in folds all of these.
         runs: the folder of trained runs.
         work: the folder of the table of pairs; engines are checked on its hold-out.
         engines: the folder of built engines.
@@ -69,7 +70,7 @@ def compile(
     scenes = [*catalog(tiles.resolve()).of("Sentinel1")] if tiles else []
     shape = (size, size) if size else _size(work, scenes)
     built = []
-    for weights in [read_run(runs, name) for name in names]:
+    for weights in [read_run(runs, name) for name in expand_all(runs, names, report)]:
         tiles_of = partial(samples, work, weights, shape, scenes)
         name = weights.variant.name
         if target:

@@ -41,6 +41,12 @@ class Member:
     engines: tuple[dict[str, Any], ...]
     trained_on: tuple[str, ...]
 
+    @property
+    def base_name(self) -> str:
+        """The variant; the one that all folds share where the member is a fold."""
+        folds, fold = self.config.get("folds", 1), self.config.get("fold", 1)
+        return self.variant.removesuffix(f".fold{fold}") if folds > 1 else self.variant
+
     def has(self, scene: str) -> bool:
         """Whether there is a file with the prediction for a scene."""
         return image_path(self.folder, scene).exists()

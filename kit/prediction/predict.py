@@ -31,6 +31,8 @@ from kit.prediction.look import look
 from kit.prediction.member_job import MemberJob
 from kit.prediction.pipeline import AHEAD, Writer, readings
 from kit.progress import Advance, Report
+from kit.runs.ensemble import expand_all, origin
+from kit.runs.folds import mixture
 from kit.runs.weights import read_run
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
@@ -49,7 +51,7 @@ class Prediction:
     """What one `predict` did."""
 
     members: tuple[str, ...]
-    """The variants of the ensemble."""
+    """The runs of the ensemble: of a variant that was trained in folds all of these."""
     scenes: int
     """Scenes that every member has predicted, now or before."""
     done: int
@@ -89,7 +91,7 @@ def predict(
 
     Args:
         ensemble: a name of `variants.ENSEMBLES`, one that was fitted, or runs as
-            `spade4,spade2,p2phd1`.
+            `spade4,spade2,p2phd1`; a variant that was trained in folds stands for all of them.
         data: a folder with Sentinel-1 tiles.
         runs: the folder of trained runs.
         predictions: the folder to write to.
@@ -111,11 +113,13 @@ def predict(
     """
     data, runs, predictions, work, engines = map(Path, (data, runs, predictions, work, engines))
     chosen = find_ensemble(ensemble, Path(ensembles))
-    names = chosen.members
+    names = expand_all(runs, chosen.members, report)
     candidates(request)  # refuse an impossible request even if every scene is predicted already
     weights = [read_run(runs, name) for name in names]
     for each in weights:
         check_fitted(each.variant, request)
+    for line in mixture(origin(runs, each) for each in weights):
+        report(line)
     for name in chosen.changed({each.variant.name: each.sha256 for each in weights}):
         report(f"{ensemble} was fitted to other weights of {name}: fit it again, by kit fit")
     found = catalog(data.resolve())
@@ -169,7 +173,7 @@ def predict(
             job.stage(False)
         if not result.scenes:
             raise _nothing(data, result.rejected)
-        group.on_main(lambda: write_last(predictions, ensemble, names, result.rejected))
+        group.on_main(lambda: write_last(predictions, ensemble, chosen.members, result.rejected))
     return replace(result, doubts=doubts)
 
 

@@ -4,17 +4,15 @@ In: a folder of runs and a name. Out: names of runs. Refused by name: folds that
 folds of different divisions or tables of pairs.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kit.errors import InputError
 from kit.progress import Report
 from kit.runs.folder import BEST, CONFIG, read_division, read_pairs_sha256, read_variant
-from kit.runs.weights import read_weights
+from kit.runs.folds import Origin, complete, folds_of, own_run
+from kit.runs.weights import Weights, read_weights
 from kit.variants import Variant
-
-_SHOWN = 3
 
 
 def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str, ...]:
@@ -35,7 +33,7 @@ def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str,
     if not found:
         return (name,)
     if (runs / name / BEST).exists():
-        report(f"{name}: the run of this name is used, and not its {len(found)} folds")
+        report(own_run(name, len(found)))
         return (name,)
     names = complete(name, found, runs, lambda fold: f"train it: kit train {name} --fold {fold}")
     _check_alike(runs, names)
@@ -55,52 +53,10 @@ def trained_folds(runs: Path, name: str) -> dict[str, Variant]:
     return folds_of(name, {folder.name: _variant(folder) for folder in folders})
 
 
-def folds_of(name: str, variants: Mapping[str, Variant]) -> dict[str, Variant]:
-    """Those of some runs that are folds of `name`."""
-    return {
-        run: variant
-        for run, variant in variants.items()
-        if variant.folds > 1 and variant.base_name == name
-    }
-
-
-def complete(
-    name: str, found: Mapping[str, Variant], where: Path, remedy: Callable[[str], str]
-) -> tuple[str, ...]:
-    """The folds of `name` in their order, if all are there.
-
-    Args:
-        name: of the variant.
-        found: its folds that are there; at least one.
-        where: what an error names as their place.
-        remedy: from a fold such as "2/5" to what to do if it is missing.
-
-    Raises:
-        InputError: one is missing, or they are of different numbers of folds.
-    """
-    counts = sorted({variant.folds for variant in found.values()})
-    if len(counts) > 1:
-        numbers = " and ".join(map(str, counts))
-        problem = f"holds folds of {name} of which some are of {numbers}"
-        raise InputError(where, problem, remedy="move those of one number away")
-    (count,) = counts
-    there = {variant.fold: run for run, variant in found.items()}
-    if missing := [fold for fold in range(1, count + 1) if fold not in there]:
-        few = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
-        problem = f"lacks {len(missing)} of {count} folds of {name}: {few}"
-        raise InputError(where, problem, remedy=remedy(f"{missing[0]}/{count}"))
-    return tuple(there[fold] for fold in range(1, count + 1))
-
-
-def by_variant(runs: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The names of runs, those of one variant's folds together."""
-    return tuple(tuple(group) for _, group in groupby(runs, key=base_name))
-
-
-def base_name(run: str) -> str:
-    """The name of a run without that of its fold."""
-    base, dot, fold = run.rpartition(".fold")
-    return base if dot and fold.isdecimal() else run
+def origin(runs: Path, weights: Weights) -> Origin:
+    """Of what a run is."""
+    variant = weights.variant
+    return Origin(variant.base_name, variant.folds, read_pairs_sha256(runs / variant.name))
 
 
 def _variant(folder: Path) -> Variant:

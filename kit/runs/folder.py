@@ -219,10 +219,10 @@ def _division(config: dict[str, Any], path: Path) -> Division | None:
 
 def _other_division(before: Division | None, now: Division | None) -> list[str]:
     """What differs between two divisions, in words."""
-    if before is None or now is None or before.sha256 == now.sha256:
+    if before is None or now is None:
         return []  # that one has folds and the other has none is seen in the variants
     if before.groups_sha256 == now.groups_sha256:
-        return ["another division into folds"]
+        return [] if before.sha256 == now.sha256 else ["another division into folds"]
     if now.groups is None:
         return [f"the groups of {before.groups}"]
     return [f"other groups than those of {now.groups}" if before.groups else "no groups"]

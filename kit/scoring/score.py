@@ -142,7 +142,8 @@ def compare(
         label: the name of the archive's own row.
         target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
         color: mean red, green and blue in [0, 1]; None for no such row.
-        members: whose predictions get a row each; one alone gets none, for it is the archive.
+        members: whose predictions get a row each, the folds of a variant one together; one alone
+            gets none, for it is the archive.
         advance: called with the SAR inputs scored, and their number.
         combination: how the archive's images were made of its members' ones. What it scores
             without anchors, where it has them, is known from its members alone.
@@ -160,8 +161,8 @@ def compare(
     if color is not None:
         one_color = np.asarray(color, np.float64)[:, None, None]
         sources["mean colour"] = lambda name, image: np.broadcast_to(one_color, image.shape)
-    if len(members) > 1:
-        sources |= {member.variant: _combined([member], PLAIN, scenes or {}) for member in members}
+    variants = _variants(members, absent)
+    sources |= {name: _combined(folds, PLAIN, scenes or {}) for name, folds in variants.items()}
     sources[label] = as_sent
     other: tuple[str, Source] | None = None
     if combination.stretch == "keep":
@@ -170,8 +171,7 @@ def compare(
         without = dataclasses.replace(combination, stretch="keep")
         other = "without anchors", _combined(members, without, scenes or {})
     hidden = dict([other]) if other else {}
-    if len(members) > 1:
-        hidden |= {_anchored_name(m.variant): _anchored(sources[m.variant]) for m in members}
+    hidden |= {_anchored_name(name): _anchored(sources[name]) for name in variants}
     with open_archive(archive) as opened:
 
         def read(name: str) -> Image:
@@ -184,10 +184,9 @@ def compare(
     row = found[other[0]] if other else None
     otherwise = "anchors" if combination.stretch == "keep" else "keep"
     variations = [Variation("", otherwise, row)] if row else []
-    if len(members) > 1:
-        for name in (member.variant for member in members):
-            variations.append(Variation(name, "keep", found[name]))
-            variations.append(Variation(name, "anchors", found[_anchored_name(name)]))
+    for name in variants:
+        variations.append(Variation(name, "keep", found[name]))
+        variations.append(Variation(name, "anchors", found[_anchored_name(name)]))
     return dataclasses.replace(
         report,
         absent=absent,
@@ -294,6 +293,20 @@ def _anchored(source: Source) -> Source:
 
 def _anchored_name(variant: str) -> str:
     return f"{variant} with anchors"
+
+
+def _variants(members: Sequence[Member], absent: Sequence[str]) -> dict[str, list[Member]]:
+    """The members of each variant, its folds; of one alone none, for it is the archive."""
+    found: dict[str, list[Member]] = {}
+    for member in members:
+        found.setdefault(member.base_name, []).append(member)
+    if len(found) == 1 and not absent:
+        return {}
+    return {
+        name: folds
+        for name, folds in found.items()
+        if not any(each.startswith(f"{name}.fold") for each in absent)
+    }
 
 
 def ensemble_label(variants: Sequence[str], combination: Combination = PLAIN) -> str:

@@ -52,6 +52,7 @@ class Package:
     that has seen some in training, scenes of the archive; `retrained` the members whose run has
     other weights by now than those that predicted. `ensemble` is the name of a fitted one, and
     `refitted` are its members that predicted with other weights than those that it was fitted to.
+    `notes` are lines about which members were chosen, and what does not belong together in them.
     """
 
     archive: Path
@@ -68,6 +69,7 @@ class Package:
     refitted: tuple[str, ...] = ()
     ensemble: str = ""
     stretch: str = "keep"
+    notes: tuple[str, ...] = ()
 
 
 def package(
@@ -160,6 +162,7 @@ def package(
         refitted=chosen.changed({m.variant: m.weights_sha256 for m in plan.members}),
         ensemble=chosen.name if chosen.fitted else "",
         stretch=plan.combination.stretch,
+        notes=plan.notes,
     )
 
 

@@ -13,18 +13,23 @@ from typing import NamedTuple, cast, get_args
 from kit.archive.expected import read_expected
 from kit.archive.layout import Layout, name_images
 from kit.archive.reader import name_danger
-from kit.averaging import averaging_text, parse_averaging
+from kit.averaging import averaging_text, parse_averaging, spread
 from kit.errors import InputError
 from kit.plain_text import printable
 from kit.prediction.combination import Combination, Stretch
 from kit.prediction.ensembles import Ensemble
+from kit.prediction.folds import mixed_members, predicted_runs
 from kit.prediction.members import Member, read_members, seen_in_training
 
 _LONGEST = 200  # of the 255 bytes of a file's name; the rest distinguishes half written ones
 
 
 class Plan(NamedTuple):
-    """What goes into an archive; `names` are those of its images, each with its scene."""
+    """What goes into an archive; `names` are those of its images, each with its scene.
+
+    `notes` are lines about members that were chosen otherwise than one may expect, or that do not
+    belong together.
+    """
 
     name: str
     ensemble: Ensemble
@@ -32,6 +37,7 @@ class Plan(NamedTuple):
     names: dict[str, str]
     layout: Layout
     combination: Combination
+    notes: tuple[str, ...] = ()
 
     @property
     def trained_on(self) -> dict[str, tuple[str, ...]]:
@@ -65,9 +71,14 @@ def make_plan(
     if "/" in name or name.startswith(".") or name_danger(name) or len(name.encode()) > _LONGEST:
         remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
         raise InputError(printable(name)[:_LONGEST], "not a name for an archive", remedy=remedy)
-    members = read_members(predictions, ensemble.members)
+    notes: list[str] = []
+    runs = [predicted_runs(predictions, member, notes.append) for member in ensemble.members]
+    members = read_members(predictions, [run for each in runs for run in each])
     names = _match([*members[0].scenes], layout, expected)
-    return Plan(name, ensemble, members, names, layout, combination)
+    shared = spread(combination.averaging, [*map(len, runs)])
+    combination = replace(combination, averaging=shared)
+    notes += mixed_members(members)
+    return Plan(name, ensemble, members, names, layout, combination, tuple(notes))
 
 
 def _combination(ensemble: Ensemble, average: str | None, stretch: str | None) -> Combination:

@@ -12,6 +12,7 @@ import pytest
 
 import kit.training.heldout
 from kit.averaging import average
+from kit.engines.request import Request
 from kit.errors import BusyError, InputError
 from kit.files import sha256
 from kit.inputs.planes import InputPlanes
@@ -19,12 +20,15 @@ from kit.metrics import mae
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
+from kit.prediction.predict import predict
 from kit.runs.ensemble import expand, expand_all
 from kit.runs.folder import read_division
 from kit.runs.status import status
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import load_run
 from kit.scaling import quantize
+from kit.submission.package import package
+from kit.submission.reproduce import reproduce
 from kit.training.evaluate import predict_batch
 from kit.training.heldout import HELDOUT, check, heldout
 from kit.training.train import train
@@ -285,3 +289,27 @@ def group_table(path: Path) -> Path:
     lines = [f"{lon},{lat},{'ab'[number % 2]}" for number, (lon, lat) in enumerate(places)]
     path.write_text("\n".join(["lon,lat,group", *lines]) + "\n")
     return path
+
+
+def test_a_variant_is_predicted_by_all_its_folds(folds: Path, trained_once: Path) -> None:
+    told: list[str] = []
+    found = predict(
+        "p2phd1",
+        trained_once / "test",
+        runs=RUNS,
+        request=Request("eager", "float32"),
+        report=told.append,
+    )
+    assert found.members == ("p2phd1.fold1", "p2phd1.fold2") and found.scenes == 2
+    made = package(layout="plain")
+    assert made.archive.name == "p2phd1.zip" and not made.notes
+    assert reproduce(made.manifest, predictions=Path("predictions"), runs=RUNS).same
+    shutil.copytree(trained_once / "runs" / "spade2", RUNS / "spade2")
+    predict(
+        "spade2,p2phd1",
+        trained_once / "test",
+        runs=RUNS,
+        request=Request("eager", "float32"),
+        report=told.append,
+    )
+    assert "p2phd1 has 2 folds, spade2 1" in told

@@ -1,0 +1,57 @@
+"""The name of a variant -> the members whose predictions it stands for: its own, or its folds'.
+
+In: the folder of predictions and a name. Out: names of members. Refused by name: folds that are
+missing, or were trained on different pairs.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from kit.errors import InputError
+from kit.prediction.manifest import manifest_path, predicted
+from kit.prediction.members import Member, predict_command, read_member
+from kit.progress import Report
+from kit.runs.folds import Origin, complete, folds_of, mixture, own_run
+from kit.variant_record import from_record
+
+
+def predicted_runs(
+    predictions: Path, name: str, report: Report = lambda _: None
+) -> tuple[str, ...]:
+    """The members that a name stands for: its own predictions, or those of all its folds.
+
+    Args:
+        predictions: the folder of predictions.
+        name: of a run, or of a variant that was trained in folds.
+        report: takes a line if both are there; the folds do not count then.
+
+    Raises:
+        InputError: a fold is missing, or the folds were trained on different pairs.
+    """
+    again = f"run: {predict_command(name)}"
+    names = [run for run in predicted(predictions) if run.startswith(f"{name}.fold")]
+    members = {run: read_member(predictions / run) for run in names}
+    variants = {
+        run: from_record(member.config, manifest_path(member.folder), again)
+        for run, member in members.items()
+    }
+    found = folds_of(name, variants)
+    if not found:
+        return (name,)
+    if manifest_path(predictions / name).exists():
+        report(own_run(name, len(found)))
+        return (name,)
+    runs = complete(name, found, predictions, lambda _: again)
+    for run in runs[1:]:
+        if members[run].pairs_sha256 != members[runs[0]].pairs_sha256:
+            problem = f"was trained on other pairs than {runs[0]}"
+            raise InputError(predictions / run, problem, remedy=f"{again} --overwrite")
+    return runs
+
+
+def mixed_members(members: Iterable[Member]) -> tuple[str, ...]:
+    """Lines about members that were not trained on the same pairs and folds."""
+    return mixture(
+        Origin(member.base_name, member.config.get("folds", 1), member.pairs_sha256)
+        for member in members
+    )

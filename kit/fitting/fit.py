@@ -24,8 +24,8 @@ from kit.lock import lock
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import Ensemble, Fitted, check_name, ensemble_path, write_ensemble
 from kit.progress import Advance, Report
-from kit.runs.ensemble import base_name, trained_folds
-from kit.runs.folder import read_pairs_sha256, trained_runs
+from kit.runs.ensemble import trained_folds, trained_variants
+from kit.runs.folder import read_pairs_sha256
 from kit.runs.weights import read_run
 from kit.training.heldout import HeldOut, heldout
 from kit.variants import VARIANTS
@@ -109,7 +109,7 @@ def fit(
     path = ensemble_path(ensembles, name)
     if path.exists() and not overwrite:
         raise BusyError(f"{path} exists\n  give --overwrite, or another --name")
-    names = tuple(names) or tuple(dict.fromkeys(map(base_name, trained_runs(runs))))
+    names = tuple(names) or trained_variants(runs)
     if not names:
         raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
     if len(set(names)) < len(names):

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from kit.errors import InputError
 from kit.progress import Report
-from kit.runs.folder import BEST, CONFIG, read_division, read_pairs_sha256, read_variant
+from kit.runs.folder import (
+    BEST,
+    CONFIG,
+    read_division,
+    read_pairs_sha256,
+    read_variant,
+    trained_runs,
+)
 from kit.runs.folds import Origin, complete, folds_of, own_run
 from kit.runs.weights import Weights, read_weights
 from kit.variants import Variant
@@ -47,6 +54,11 @@ def expand_all(
     return tuple(run for name in names for run in expand(runs, name, report))
 
 
+def trained_variants(runs: Path) -> tuple[str, ...]:
+    """The names of what is trained, of the folds of a variant its name alone; sorted."""
+    return tuple(sorted({_base_name(runs / run) for run in trained_runs(runs)}))
+
+
 def trained_folds(runs: Path, name: str) -> dict[str, Variant]:
     """The runs of folds of `name` that have weights, and their variants."""
     folders = sorted(path.parent for path in runs.glob(f"{name}.fold*/{BEST}"))
@@ -57,6 +69,13 @@ def origin(runs: Path, weights: Weights) -> Origin:
     """Of what a run is."""
     variant = weights.variant
     return Origin(variant.base_name, variant.folds, read_pairs_sha256(runs / variant.name))
+
+
+def _base_name(folder: Path) -> str:
+    try:
+        return _variant(folder).base_name
+    except InputError:  # whoever reads its weights says why
+        return folder.name
 
 
 def _variant(folder: Path) -> Variant:

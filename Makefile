@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict soak fuzz clean
+.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict bench-accuracy soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -75,6 +75,9 @@ bench-train: setup ## measure training beside a plain implementation, and its lo
 
 bench-predict: setup ## measure drawing: every engine, and kit predict around the fastest; about ten minutes
 	$(BIN)/python bench/predict.py
+
+bench-accuracy: setup ## compare the images with those of peers at equal CPU time: hours; goes on where it stopped
+	$(BIN)/python bench/accuracy.py $(if $(DATA),--data "$(DATA)" --groups "$(GROUPS)") $(ARGS)
 
 SOAK := tests/reliability/test_faults.py tests/reliability/test_heavy_kills.py
 

@@ -74,8 +74,8 @@ class Variant:
     """Learning rate: constant, then linear to zero; or a warm-up, then half a cosine to zero."""
     weight_decay: float = 0.0
     """Decay of the weights in a step, times the learning rate, as AdamW has it; 0 is Adam."""
-    validations: int = 10
-    """How often the hold-out is scored during the training, at equal distances."""
+    validations: int = 0
+    """How often the hold-out is scored, at equal distances; 0 is 10 times, 20 if it is small."""
     batch: int = 8
     """Pairs in an optimiser step, over all processes."""
     accumulate: int = 1
@@ -123,7 +123,12 @@ class Variant:
 
     @property
     def _epochs_per_validation(self) -> int:
-        return math.ceil(self.total_epochs / self.validations)
+        return math.ceil(self.total_epochs / (self.validations or _VALIDATIONS))
+
+    def with_validations(self, holdout: int) -> "Variant":
+        """This variant, with its number of validations on a hold-out of so many pairs."""
+        more = 2 if 0 < holdout < _SMALL_HOLDOUT else 1
+        return replace(self, validations=self.validations or more * _VALIDATIONS)
 
     def validates_after(self, epoch: int) -> bool:
         """Whether the hold-out is scored after `epoch`, counted from 0."""
@@ -168,6 +173,10 @@ class Variant:
             self.name, f"{field} is {getattr(self, field)!r}", remedy=f"it must be {limit}"
         )
 
+
+_VALIDATIONS = 10
+# A few images are predicted in no time, and a small set of pairs is soon learnt by heart.
+_SMALL_HOLDOUT = 50
 
 # Two-timescale Adam and hinge loss as SPADE's authors trained; Adam and LSGAN as pix2pixHD's did.
 SPADE1 = Variant(

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.fitting.bootstrap import interval
 from kit.fitting.methods import COLOR, PLAIN, Method, methods, with_affine
 from kit.fitting.observations import Found, Image, Observations, moments_of
+from kit.intervals import interval
 from kit.metrics import MEASURES, mae, mse, psnr
 from kit.prediction.combination import Combination
 from kit.scaling import UINT16_MAX, stretch

@@ -58,7 +58,11 @@ class Division:
 
 
 def claim(
-    folder: Path, variant: Variant, pairs_sha256: str, division: Division | None = None
+    folder: Path,
+    variant: Variant,
+    pairs_sha256: str,
+    division: Division | None = None,
+    holdout: int = 0,
 ) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
@@ -70,10 +74,11 @@ def claim(
         variant: what is to be trained.
         pairs_sha256: the fingerprint of the table of pairs.
         division: how its pairs were divided, if it is one of several folds.
+        holdout: how many pairs it is validated on.
 
     Returns:
-        The variant to train. A run that an earlier kit started goes on with what the settings that
-        it did not know were then.
+        The variant to train, with its number of validations. A run that an earlier kit started goes
+        on with what the settings that it did not know were then.
 
     Raises:
         BusyError: it is the run of another configuration or of other data.
@@ -85,11 +90,13 @@ def claim(
             f"{folder}: holds weights that no training wrote, such as imported ones\n"
             "  give --overwrite, or another name: --set name=..."
         )
-    record = to_record(variant)
+    record = to_record(variant.with_validations(holdout))
     if (folder / CONFIG).exists() and saved(folder):
         old = _read_config(folder)
         before = to_dict(from_record(old["variant"], folder / CONFIG, _REMEDY))
         unknown_then = before.keys() - old["variant"].keys()
+        if not variant.validations:  # what it was started with is as good
+            variant = replace(variant, validations=before["validations"])
         variant = replace(variant, **{field: before[field] for field in unknown_then})
         now = to_dict(variant)
         changed = [
@@ -111,7 +118,7 @@ def claim(
     if division:
         config[_DIVISION] = asdict(division)
     write_record(folder / CONFIG, FORMAT, config)
-    return variant
+    return variant.with_validations(holdout)
 
 
 def read_division(folder: Path) -> Division | None:

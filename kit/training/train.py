@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -124,7 +124,7 @@ def train(
                 earlier.settle(folder)
                 if overwrite:
                     earlier.set_aside(folder)
-            variant = folders.claim(folder, asked, fingerprint(pairs), division)
+            variant = folders.claim(folder, asked, fingerprint(pairs), division, len(holdout))
             seen = ((pair.radar, pair.optical) for pair in chosen)
             write_training_pairs(folder, seen, (pair.optical for pair in held))
             sweep(folder)
@@ -142,6 +142,8 @@ def train(
         state = group.on_all(lambda: _new_state(variant))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
+        if not asked.validations:
+            asked = replace(asked, validations=variant.validations)
         if variant != asked:
             log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
         _resume(setup, state, log)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from kit.fitting import selection
-from kit.fitting.bootstrap import interval
 from kit.fitting.methods import COLOR, PLAIN, Method, methods
 from kit.fitting.observations import Image, Observations
 from kit.fitting.selection import GROUPS, Selection, groups_of, select
+from kit.intervals import interval
 from kit.prediction.affine import Affine
 from kit.prediction.combination import Combination
 from tests.helpers.heldout import Made

@@ -24,7 +24,7 @@ from kit.seal import sealed
 from kit.variants import to_dict
 from tests.helpers.variants import tiny
 
-SPADE = tiny("spade4")
+SPADE = tiny("spade4", "validations=10")
 
 
 def begin(folder: Path) -> None:

@@ -22,11 +22,12 @@ from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
 from kit.prediction.predict import predict
 from kit.runs.ensemble import expand, expand_all
-from kit.runs.folder import read_division
+from kit.runs.folder import read_division, read_variant
 from kit.runs.status import status
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import load_run
 from kit.scaling import quantize
+from kit.seal import write_record
 from kit.submission.package import package
 from kit.submission.reproduce import reproduce
 from kit.training.evaluate import predict_batch
@@ -313,3 +314,27 @@ def test_a_variant_is_predicted_by_all_its_folds(folds: Path, trained_once: Path
         report=told.append,
     )
     assert "p2phd1 has 2 folds, spade2 1" in told
+
+
+def test_a_small_hold_out_is_validated_more_often_unless_the_user_says_how_often() -> None:
+    variant = find_variant("spade2")
+    assert [variant.with_validations(n).validations for n in (0, 8, 49, 50, 1000)] == [
+        10, 20, 20, 10, 10,
+    ]  # fmt: skip
+    mine = find_variant("spade2", ["validations=3"])
+    assert mine.with_validations(8).validations == 3
+    assert variant.total_validations == 10
+
+
+def test_a_run_resumes_with_the_validations_that_it_was_started_with(folds: Path) -> None:
+    old = json.loads((RUNS / "p2phd1.fold1" / "config.json").read_text())
+    assert old["variant"]["validations"] == 20
+    old["variant"]["validations"] = 10
+    record = {key: old[key] for key in ("variant", "pairs_sha256", "division")}
+    write_record(RUNS / "p2phd1.fold1" / "config.json", 2, record)
+    told: list[dict] = []
+    train(fold(1), work=WORK, runs=RUNS, watch=told.append)
+    assert not any("earlier kit" in record.get("note", "") for record in told)
+    assert read_variant(RUNS / "p2phd1.fold1").validations == 10
+    with pytest.raises(BusyError, match="validations=10, not 5"):
+        train(fold(1, "validations=5"), work=WORK, runs=RUNS)

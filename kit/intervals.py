@@ -1,7 +1,8 @@
 """95 % intervals of means over scenes, whose places are drawn again with replacement.
 
-Scenes of one place err alike, so that they are drawn together. The draws depend on the number of
-places alone: two results of the same scenes are compared draw by draw.
+In: a number for each scene, and the place that it is of. Out: the interval of their mean. Scenes of
+one place err alike, so that they are drawn together. The draws depend on the number of places
+alone: two results of the same scenes are compared draw by draw.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ DRAWS = 4000
 _LEVEL = 0.95
 
 
-def interval(values: NDArray[np.float64], places: Sequence[object]) -> tuple[float, float]:
+def interval(
+    values: NDArray[np.float64] | Sequence[float], places: Sequence[object]
+) -> tuple[float, float]:
     """The interval of the mean of `values`.
 
     Args:

@@ -7,7 +7,7 @@ from plain import Plain
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
 from kit.models.registry import build_discriminator, build_generator
-from kit.training.losses import generator_loss, l1
+from kit.training.losses import generator_loss, pixel_loss
 from kit.training.state import State
 from kit.training.train_step import TrainStep
 from kit.variants import P2PHD1, SPADE1, Variant
@@ -48,7 +48,7 @@ def compare(variant: Variant, bound: float) -> None:
     ours = generator(sar.to(memory_format=torch.channels_last))
     theirs = plain.generator(sar)
     torch.testing.assert_close(ours, theirs, rtol=bound, atol=bound / 10)
-    losses = [l1(rgb, target, mask) for rgb in (ours, theirs)]
+    losses = [pixel_loss(rgb, target, mask) for rgb in (ours, theirs)]
     if plain.discriminator:
         judge = build_discriminator(variant).to(memory_format=torch.channels_last)
         plain.discriminator.load_state_dict(judge.state_dict())

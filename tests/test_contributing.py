@@ -63,7 +63,7 @@ def test_a_new_measure_reaches_training_validation_scores_log_and_leaderboard(
     assert any(record.get("holdout_largest", 0) > 0 for record in read_records(run.folder))
     rows = validate(["mine"])
     assert all(0 < row.scores.others["largest"] <= 1 for row in rows)
-    training._show_validation(rows)
+    training._show_validation(rows, "largest")
     predict("mine", "test", request=Request("eager", "float32"))
     report = package(layout="plain", truth="truth").scores
     assert report and 0 < report.as_dict()["largest"] <= 1

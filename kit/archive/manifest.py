@@ -32,7 +32,8 @@ PACKAGE_AGAIN = "make it again: kit package --overwrite"
 class MemberRecord:
     """One member of an archive, as its manifest describes it; None where it does not say.
 
-    `trained_on` are scenes of the archive, or more, that its weights were trained on.
+    `trained_on` are scenes of the archive, or more, that its weights were trained on; `flips` is
+    how many views of each scene were averaged.
     """
 
     variant: str
@@ -43,6 +44,7 @@ class MemberRecord:
     engines: tuple[dict[str, Any], ...] = ()
     input: Path | None = None
     trained_on: tuple[str, ...] = ()
+    flips: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def _member(values: Mapping[str, Any]) -> MemberRecord:
         engines=tuple(map(dict, values.get("engines", ()))),
         input=None if tiles is None else Path(tiles),
         trained_on=tuple(map(str, values.get("trained_on", ()))),
+        flips=int(values.get("flips", 1)),
     )
 
 
@@ -279,6 +282,7 @@ def describe(member: Member, predictions_sha256: str) -> dict[str, Any]:
         "engines": list(member.engines),
         "predictions_sha256": predictions_sha256,
         "trained_on": list(member.trained_on),
+        "flips": member.flips,
     }
 
 

@@ -132,6 +132,12 @@ def predict(
     precision: Precision = _REQUEST.precision,
     tolerance: Tolerance = _REQUEST.tolerance,
     fallback: Fallback = False,
+    flips: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Average over 4 or 8 views of a scene: mirrored, and turned too."
+        ),
+    ] = 1,
     overwrite: Overwrite = False,
     strict: Strict = False,
     any_units: AnyUnits = False,
@@ -156,6 +162,7 @@ def predict(
             engines=engines,
             ensembles=ensembles,
             request=Request(backend, precision, tolerance, fallback),
+            flips=flips,
             units=units_of(strict, any_units),
             overwrite=overwrite,
             advance=advance,
@@ -178,6 +185,8 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
         f"{folder}: {result.scenes} scenes by {', '.join(result.members)}; "
         f"{result.done} images predicted, {result.skipped} already there"
     )
+    if result.flips > 1:
+        console.write(f"each image is the average over {result.flips} views of its scene")
     show_doubts(result.doubts)
     show_trained_on(result.trained_on, result.scenes)
     for variant, engines in result.engines.items():

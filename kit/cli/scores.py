@@ -44,7 +44,8 @@ def show_report(report: "Report", explain: bool) -> None:
     show_passed_over(report.passed_over)
     for name in report.absent:
         console.write(
-            f"no row for {name}: its predictions are missing, incomplete or of other weights"
+            f"no row for {name}: its predictions are missing, incomplete, or of other weights or "
+            "--flips"
         )
 
 

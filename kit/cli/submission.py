@@ -130,6 +130,8 @@ def package(
 
 
 def _show_package(result: "Package") -> None:
+    from kit.prediction.members import predict_command
+
     console.write(f"{result.archive}: {result.images} images, sha256 {result.sha256}")
     console.write(f"written {_rate(result.images, result.write_seconds)}")
     console.write(f"checked {_rate(result.images, result.check_seconds)}")
@@ -146,9 +148,10 @@ def _show_package(result: "Package") -> None:
             "--overwrite"
         )
     for variant in result.retrained:
+        command = predict_command(variant, flips=result.flips[variant])
         console.write(
             f"warning: runs of {variant} have other weights by now than those that predicted; for "
-            f"these, run: kit predict --ensemble {variant} --input TEST --overwrite"
+            f"these, run: {command} --overwrite"
         )
     if result.left_out:
         console.write(f"left out: {result.left_out} predicted scenes that --expected does not list")

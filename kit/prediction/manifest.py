@@ -13,7 +13,7 @@ from kit.errors import InputError
 from kit.seal import read_record, write_record
 
 _NAME = "manifest.json"
-_FORMAT = 2
+_FORMAT = 3  # 2 knew of no views
 SCENE_VALUES = ("nodata", "values", "radar_sha256", "input_sha256", "sha256")
 """What is known of a scene once it is predicted: the share of its pixels without data, its counts
 by `kit.tiles.values`, and the digests of its radar, of all that the network was given, and of the
@@ -34,6 +34,8 @@ class Manifest:
     """The variant, as `variant_record.to_record` returns it."""
     scaling: dict[str, Any]
     """The ranges of dB and DN, `scaling.SCALING`."""
+    flips: int
+    """How many views of a scene are averaged, see `kit.models.flips`."""
     target: str
     """The space of the predictions, a value of `Variant.target`."""
     mean_color: tuple[float, float, float]
@@ -85,6 +87,7 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
             pairs_sha256=found.get("pairs_sha256"),
             config=dict(found["config"]),
             scaling=dict(found["scaling"]),
+            flips=int(found.get("flips", 1)),
             target=str(found["target"]),
             mean_color=(red, green, blue),
             input=str(found["input"]),

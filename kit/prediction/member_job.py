@@ -1,4 +1,4 @@
-"""One member of a prediction: its folder, its engine, and the scenes that are still missing.
+"""One member of a prediction: its folder, and the scenes that are still missing.
 
 In: weights, and scenes as they are read. Out: `<scene>.npy` for each, and the manifest. What the
 manifest is going to say of a scene is first a line in the journal, so that nothing is lost when a
@@ -7,12 +7,10 @@ process is killed; the first process applies these lines.
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from kit.engines.backend import Plan, Spec
 from kit.engines.engine import Engine
@@ -22,7 +20,7 @@ from kit.half_written import sweep
 from kit.image_file import image_path, image_paths, read_image
 from kit.inputs.planes import InputPlanes
 from kit.lookahead import map_ahead
-from kit.models.infer import infer_batches
+from kit.prediction.batches import Batches, Predicted
 from kit.prediction.journal import Journal
 from kit.prediction.manifest import Manifest, manifest_path, read_manifest, write_manifest
 from kit.prediction.next_set import next_folder, share, would_lose
@@ -53,32 +51,35 @@ class MemberJob:
         folder: of the member's predictions.
         weights: of the member.
         rank: of this process.
+        flips: how many views of a scene are averaged, see `kit.models.flips`.
         report: takes a line about the engines.
 
     Attributes:
         planes: make what its network is given.
-        engine: predicts the tiles of its size; others are predicted eagerly.
+        batches: the scenes that wait for its network, and its engine.
         todo: the scenes that this process has still to predict.
         at: the folder that is written to: `folder`, or the one that takes its place.
     """
 
     def __init__(
-        self, folder: Path, weights: Weights, rank: int, report: Report = lambda _: None
+        self,
+        folder: Path,
+        weights: Weights,
+        rank: int,
+        flips: int = 1,
+        report: Report = lambda _: None,
     ) -> None:
         self.folder = folder
         self.weights = weights
         self.planes = InputPlanes(weights.variant)
-        self.engine: Engine | None = None
+        self.batches = Batches(weights, flips, self._record, report)
         self.todo: set[SceneKey] = set()
         self._rank = rank
+        self._flips = flips
         self.stage(False)
         self._report = report
         self._recorded: set[tuple[str, Spec, Plan]] = set()
         self._intact: frozenset[SceneKey] = frozenset()
-        self._waiting: list[tuple[Reading, Input]] = []
-        # Tiles of a rare size are not worth building an engine.
-        self._eager: Engine | None = None
-        self._waiting_eager: list[tuple[Reading, Input]] = []
 
     def claim(
         self,
@@ -94,7 +95,7 @@ class MemberJob:
         set is made beside the folder, whose place it takes when it is complete.
 
         Raises:
-            BusyError: it holds predictions by other weights or of other tiles.
+            BusyError: it holds predictions by other weights, of other tiles, or of other views.
             InputError: its manifest, or the configuration of the run, cannot be read.
         """
         stage = next_folder(self.folder)
@@ -203,19 +204,7 @@ class MemberJob:
         if reading.scene.key not in self.todo:
             return 0
         self.todo.discard(reading.scene.key)
-        height, width = reading.radar.shape[1:]
-        done = 0
-        if self.engine and self.engine.fits(height, width):
-            engine, waiting = self.engine, self._waiting
-        else:
-            if not (self._eager and self._eager.fits(height, width)):
-                done = self._predict(self._waiting_eager, self._eager, writer)
-                self._eager = Engine.eager(self.weights, (height, width), self._report)
-            engine, waiting = self._eager, self._waiting_eager
-        waiting.append((reading, given))
-        if len(waiting) < engine.batch:
-            return done
-        return done + self._predict(waiting, engine, writer)
+        return self._write(self.batches.add(reading, given), writer)
 
     def reject(self, scene: Scene, rejection: Rejection) -> None:
         """Leave a scene out; the manifest records why."""
@@ -225,8 +214,7 @@ class MemberJob:
 
     def flush(self, writer: Writer) -> int:
         """Predict the scenes that wait for a full batch; returns how many there were."""
-        done = self._predict(self._waiting, self.engine, writer)
-        return done + self._predict(self._waiting_eager, self._eager, writer)
+        return self._write(self.batches.flush(), writer)
 
     def finish(self) -> None:
         """Enter what every process did into the manifest, and check that nothing is missing.
@@ -291,6 +279,7 @@ class MemberJob:
             pairs_sha256=read_pairs_sha256(runs / variant.name),
             config=to_record(variant),
             scaling=SCALING,
+            flips=self._flips,
             target=variant.target,
             mean_color=self.weights.mean_color,
             input=str(data.resolve()),
@@ -304,40 +293,34 @@ class MemberJob:
         """Refuse a folder with images of another set."""
         if not manifest_path(self.folder).exists() or not any(image_paths(self.folder)):
             return
-        if problem := _difference(read_manifest(self.folder, _REMEDY), new):
-            remedy = "give --overwrite, or another folder with --predictions"
+        old = read_manifest(self.folder, _REMEDY)
+        if problem := _difference(old, new):
+            keep = f"--flips {old.flips}, which keeps them, " if old.flips != new.flips else ""
+            remedy = f"give {keep}--overwrite, or another folder with --predictions"
             raise BusyError(f"{self.folder}: {problem}\n  {remedy}")
 
-    def _predict(
-        self, waiting: list[tuple[Reading, Input]], engine: Engine | None, writer: Writer
-    ) -> int:
-        batch = waiting.copy()
-        waiting.clear()
-        if not (batch and engine):
-            return 0
-        rgb = infer_batches(engine, np.stack([given.planes for _, given in batch]), engine.batch)
-        if not np.isfinite(rgb).all():
-            raise CheckError(
-                f"{self.folder}: the generator's output is not finite\n"
-                f"  train {self.folder.name} again, with a smaller lr"
-            )
-        # Before the images, so that none is by an engine that the manifest does not name.
+    def _record(self, engine: Engine) -> None:
+        """Before the images, so that none is by an engine that the manifest does not name."""
         what = (engine.name, engine.spec, engine.plan)
         if what not in self._recorded:
             self._journal.add_engine(engine.describe())
             self._recorded.add(what)
-        for (reading, given), image in zip(batch, rgb, strict=True):
+
+    def _write(self, predicted: Sequence[Predicted], writer: Writer) -> int:
+        for reading, given, image in predicted:
             key, digests = reading.scene.key, (reading.sha256, given.sha256)
             known = reading.nodata, reading.values.tolist(), *digests
             record = partial(self._journal.add_scene, key, *known)
             writer.put(image_path(self.at, key), image, record)
-        return len(batch)
+        return len(predicted)
 
 
 def _difference(old: Manifest, new: Manifest) -> str:
     """Why images of one manifest cannot be used for the other; "" if they can."""
     if old.weights_sha256 != new.weights_sha256:
         return "holds predictions by other weights"
+    if old.flips != new.flips:
+        return f"holds predictions with --flips {old.flips}"
     return f"holds predictions of {old.input}" if old.input != new.input else ""
 
 

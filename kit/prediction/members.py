@@ -40,6 +40,7 @@ class Member:
     pairs_sha256: str | None
     engines: tuple[dict[str, Any], ...]
     trained_on: tuple[str, ...]
+    flips: int = 1
 
     @property
     def base_name(self) -> str:
@@ -57,7 +58,8 @@ class Member:
         Raises:
             InputError: the file is missing, damaged or holds something else.
         """
-        remedy = f"run: {predict_command(self.variant)}, which predicts it again"
+        command = predict_command(self.variant, flips=self.flips)
+        remedy = f"run: {command}, which predicts it again"
         entry = self.scenes.get(scene, {})
         return read_image(image_path(self.folder, scene), entry.get("sha256"), remedy)
 
@@ -91,6 +93,7 @@ def read_member(folder: Path) -> Member:
         pairs_sha256=manifest.pairs_sha256,
         engines=tuple(manifest.engines or ()),
         trained_on=tuple(manifest.trained_on or ()),
+        flips=manifest.flips,
     )
 
 
@@ -123,12 +126,13 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
                 member.folder,
                 f"{member.variant} was predicted from other tiles of {other[0]}{more} "
                 f"than {found[0].variant}",
-                remedy=f"run: {predict_command(*names)} --overwrite",
+                remedy=f"run: {predict_command(*names, flips=member.flips)} --overwrite",
             )
         if missing := sorted(everything.difference(member.scenes)):
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             problem = f"{member.variant} has no prediction for {missing[0]}{others}"
-            raise InputError(member.folder, problem, remedy=f"run: {predict_command(*names)}")
+            command = predict_command(*names, flips=member.flips)
+            raise InputError(member.folder, problem, remedy=f"run: {command}")
     return found
 
 
@@ -157,10 +161,11 @@ def load_scene(members: Sequence[Member], scene: str) -> tuple[NDArray[np.uint16
     for member, image in zip(members, images, strict=True):
         if image.shape != images[0].shape:
             other = f"{list(images[0].shape)} by {members[0].variant}"
+            command = predict_command(member.variant, flips=member.flips)
             raise InputError(
                 image_path(member.folder, scene),
                 f"is {list(image.shape)}, but {other}",
-                remedy=f"run: {predict_command(member.variant)} --overwrite",
+                remedy=f"run: {command} --overwrite",
             )
     return images
 
@@ -172,9 +177,10 @@ def combine_scene(
     return combination.apply(load_scene(members, scene))
 
 
-def predict_command(*members: str) -> str:
-    """The command that makes the predictions of these members."""
-    return f"kit predict --ensemble {','.join(members)} --input TEST"
+def predict_command(*members: str, flips: int = 1) -> str:
+    """The command that makes the predictions of these members, of so many views of each scene."""
+    views = f" --flips {flips}" if flips > 1 else ""
+    return f"kit predict --ensemble {','.join(members)} --input TEST{views}"
 
 
 def _space(member: Member) -> str:

@@ -25,6 +25,7 @@ from kit.engines.request import Request
 from kit.errors import InputError
 from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256
 from kit.lock import lock
+from kit.models.flips import check_flips
 from kit.prediction.ensembles import find_ensemble
 from kit.prediction.last import write_last
 from kit.prediction.look import look
@@ -67,6 +68,8 @@ class Prediction:
     """For each member `Engine.describe` of every engine that predicted a scene of it."""
     trained_on: dict[str, tuple[str, ...]]
     """For each member that has seen some of the scenes in training, which."""
+    flips: int = 1
+    """How many views of a scene were averaged."""
     doubts: tuple[str, ...] = ()
     """Lines about the units of all scenes, whether they were predicted now or before."""
 
@@ -81,6 +84,7 @@ def predict(
     engines: AnyPath = ENGINES,
     ensembles: AnyPath = FITTED,
     request: Request = _ANY,
+    flips: int = 1,
     units: Units = "check",
     overwrite: bool = False,
     advance: Advance | None = None,
@@ -99,18 +103,23 @@ def predict(
         engines: the folder of built engines.
         ensembles: the folder of fitted ensembles.
         request: which engine to use.
+        flips: average the images of so many views of each scene: 1, 4 (mirrored along either axis
+            or both) or 8 (and turned by a quarter too). It takes as many times as long.
         units: what becomes of doubts about the units of tiles; "strict" reads all of them first.
-        overwrite: replace predictions by other weights or of other tiles, when all are made.
+        overwrite: replace predictions by other weights, of other tiles or of another number of
+            views, when all are made.
         advance: called with (done, total) over all members, for this process's share.
         report: takes a line about the engines.
         on_size: called with the height and width of the first tile, before anything is predicted.
 
     Raises:
         InputError: a member is not trained, `data` holds no complete and readable radar scene, no
-            engine meets the request, or tiles do not hold dB.
+            engine meets the request, `flips` is another number, or tiles do not hold dB.
         CheckError: an engine changes the MAE too much, or an output is not finite.
-        BusyError: the folder holds predictions by other weights or of other tiles.
+        BusyError: the folder holds predictions by other weights, of other tiles, or of another
+            number of views.
     """
+    check_flips(flips)
     data, runs, predictions, work, engines = map(Path, (data, runs, predictions, work, engines))
     chosen = find_ensemble(ensemble, Path(ensembles))
     names = expand_all(runs, chosen.members, report)
@@ -133,7 +142,7 @@ def predict(
         group.on_all(lambda: _check_same_scenes(group, data, scenes))
         look(group, data, scenes, units)
         jobs = [
-            MemberJob(predictions / member.variant.name, member, group.rank, report)
+            MemberJob(predictions / member.variant.name, member, group.rank, flips, report)
             for member in weights
         ]
 
@@ -152,8 +161,8 @@ def predict(
                 cache=engines,
                 samples=partial(samples, work, job.weights, size, [*scenes.values()]),
                 report=report if group.is_main else lambda _: None,
-                scenes=len(scenes),
-                before=job.manifest().engines or (),
+                scenes=len(scenes) * flips,
+                before=_chosen_before(job),
             )
 
         group.on_main(claim)
@@ -203,13 +212,19 @@ def _set_engines(
         return
 
     def set_engine(job: MemberJob) -> None:
-        if job.engine is None:
-            job.engine = choose_engine(job, (height, width))
+        if job.batches.engine is None:
+            job.batches.engine = choose_engine(job, (height, width))
 
     for job in jobs:
         # The first process builds and measures, the others find what it has built.
         group.on_main(partial(set_engine, job))
         group.on_all(partial(set_engine, job))
+
+
+def _chosen_before(job: MemberJob) -> list[dict[str, Any]]:
+    """The engines that were chosen for scenes of a job, without those for a rare size."""
+    used = job.manifest().engines or []
+    return [each for each in used if each.get("name") != "eager"] or used
 
 
 def _infer(
@@ -223,7 +238,8 @@ def _infer(
     total = sum(len(job.todo) for job in jobs)
     done = 0
     # While a batch is predicted, the next is read and the one before is written.
-    ahead = max([AHEAD, *(2 * job.engine.batch for job in jobs if job.engine)])
+    engines = [job.batches.engine for job in jobs]
+    ahead = max([AHEAD, *(2 * engine.batch for engine in engines if engine)])
     planes = [job.planes for job in jobs]
     with Writer(ahead) as writer, closing(readings(todo, ahead, planes)) as found_scenes:
         for scene, found in found_scenes:
@@ -271,6 +287,7 @@ def _result(
         engines={
             name: manifest.engines or [] for name, manifest in zip(names, manifests, strict=True)
         },
+        flips=manifests[0].flips,
         trained_on={
             name: tuple(manifest.trained_on)
             for name, manifest in zip(names, manifests, strict=True)

@@ -8,6 +8,7 @@ shape, dates that are missing.
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from kit.device import place
 from kit.errors import InputError
 from kit.files import AnyPath
 from kit.inputs.planes import season_planes
+from kit.models.flips import average_views, check_flips
 from kit.models.infer import infer
 from kit.runs.weights import Weights, load_run
 from kit.scaling import scale_radar
@@ -39,13 +41,16 @@ class Trained:
         """What was trained."""
         return self.weights.variant
 
-    def predict(self, radar: ArrayLike, *, dates: Dates | None = None) -> NDArray[np.float32]:
+    def predict(
+        self, radar: ArrayLike, *, dates: Dates | None = None, flips: int = 1
+    ) -> NDArray[np.float32]:
         """Predict the optical image of a radar scene, or of several.
 
         Args:
             radar: sigma nought in dB, [2, H, W] as VV and VH, or [N, 2, H, W]; of any size. NaN,
                 infinite and 0 are nodata, and are taken for the lowest backscatter.
             dates: of each scene, or one for all; needed where the variant has `date`.
+            flips: average the images of so many views of each scene, 1, 4 or 8, as `kit.predict`.
 
         Returns:
             [3, H, W] or [N, 3, H, W] as B4, B3, B2 in [0, 1]: reflectance over 0 to 0.3 (DN 0 to
@@ -53,8 +58,10 @@ class Trained:
             where it is "minmax".
 
         Raises:
-            InputError: an array of another shape, or dates that are missing, too many or none.
+            InputError: an array of another shape; dates that are missing, too many or none; or
+                another number of views.
         """
+        check_flips(flips)
         scenes = np.asarray(radar, dtype=np.float32)
         single = scenes.ndim == 3
         scenes = scenes[None] if single else scenes
@@ -70,7 +77,11 @@ class Trained:
             seasons = [season_planes(each, size) for each in self._dates(dates, len(scenes))]
             inputs = np.concatenate([inputs, np.stack(seasons)], axis=1)
         generator = place(self.weights.generator)
-        parts = [infer(generator, inputs[at : at + _BATCH]) for at in range(0, len(inputs), _BATCH)]
+        network = partial(infer, generator)
+        parts = [
+            average_views(network, inputs[at : at + _BATCH], flips)
+            for at in range(0, len(inputs), _BATCH)
+        ]
         images: NDArray[np.float32] = np.concatenate(parts)
         return images[0] if single else images
 

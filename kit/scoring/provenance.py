@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.archive.manifest import Manifest, find_manifest
+from kit.archive.manifest import Manifest, MemberRecord, find_manifest
 from kit.prediction.members import Member, find_member
 from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
@@ -15,7 +15,7 @@ from kit.tiles.scenes import Scene
 class Provenance:
     """The manifest of an archive, and those of its members whose predictions are unchanged.
 
-    `absent` are the other members: their predictions are missing, incomplete or of other weights.
+    `absent` are the other members: their predictions are missing, incomplete or made otherwise.
     """
 
     manifest: Manifest
@@ -41,10 +41,7 @@ def find_provenance(archive: Path, images: Iterable[str], predictions: Path | No
     """
     manifest = find_manifest(archive)
     scenes = {manifest.scene(image) for image in images}
-    found = {
-        record.variant: _unchanged(predictions, record.variant, record.weights_sha256, scenes)
-        for record in manifest.members
-    }
+    found = {record.variant: _unchanged(predictions, record, scenes) for record in manifest.members}
     return Provenance(
         manifest=manifest,
         members=tuple(member for member in found.values() if member),
@@ -53,10 +50,12 @@ def find_provenance(archive: Path, images: Iterable[str], predictions: Path | No
 
 
 def _unchanged(
-    predictions: Path | None, variant: str, weights: str, scenes: Iterable[SceneKey | None]
+    predictions: Path | None, record: MemberRecord, scenes: Iterable[SceneKey | None]
 ) -> Member | None:
-    """The member, if its predictions are complete and of the weights that made the archive."""
-    member = find_member(predictions / variant) if predictions else None
-    if member is None or member.weights_sha256 != weights:
+    """The member, if its predictions are complete and made as those in the archive."""
+    member = find_member(predictions / record.variant) if predictions else None
+    if member is None or member.weights_sha256 != record.weights_sha256:
+        return None
+    if member.flips != record.flips:
         return None
     return member if all(member.has(str(scene)) for scene in scenes) else None

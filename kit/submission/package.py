@@ -50,9 +50,10 @@ class Package:
 
     `left_out` are predictions that the expected names do not ask for; `trained_on`, for each member
     that has seen some in training, scenes of the archive; `retrained` the members whose run has
-    other weights by now than those that predicted. `ensemble` is the name of a fitted one, and
-    `refitted` are its members that predicted with other weights than those that it was fitted to.
-    `notes` are lines about which members were chosen, and what does not belong together in them.
+    other weights by now than those that predicted; `flips` how many views each member averages.
+    `ensemble` is the name of a fitted one, and `refitted` are its members that predicted with other
+    weights than those that it was fitted to. `notes` are lines about which members were chosen, and
+    what does not belong together in them.
     """
 
     archive: Path
@@ -66,6 +67,7 @@ class Package:
     check_seconds: float
     trained_on: dict[str, tuple[str, ...]]
     retrained: tuple[str, ...]
+    flips: dict[str, int]
     refitted: tuple[str, ...] = ()
     ensemble: str = ""
     stretch: str = "keep"
@@ -159,6 +161,7 @@ def package(
         check_seconds=written.check_seconds,
         trained_on=plan.trained_on,
         retrained=_retrained(Path(runs), plan.members),
+        flips={member.variant: member.flips for member in plan.members},
         refitted=chosen.changed({m.variant: m.weights_sha256 for m in plan.members}),
         ensemble=chosen.name if chosen.fitted else "",
         stretch=plan.combination.stretch,

@@ -234,6 +234,8 @@ def _digest(member: Member, scenes: Sequence[str], built: Built | None) -> str:
 def _why(record: MemberRecord, member: Member) -> str:
     if member.weights_sha256 != record.weights_sha256:
         return "made by other weights"
+    if member.flips != record.flips:
+        return f"made with --flips {member.flips} and not {record.flips}"
     if member.engines != record.engines:
         return "made by the same weights on another machine, or otherwise"
     return "other values by the same weights"
@@ -276,4 +278,6 @@ def _remedy(record: MemberRecord, weights: Part, tiles: Part) -> str:
     lost = [part.name for part in (weights, tiles) if part.state not in ("same", "there")]
     first = f"restore {' and '.join(lost)}, then " if lost else ""
     command = f"kit predict --ensemble {record.variant} --input {shlex.quote(str(record.input))}"
+    if record.flips > 1:
+        command += f" --flips {record.flips}"
     return f"{first}run: {command}"

@@ -122,6 +122,7 @@ def test_the_manifest_says_where_it_comes_from(tmp_path: Path, run: Run) -> None
                 "engines": [engine],
                 "predictions_sha256": predictions_digest({A: digest(image(3))}),
                 "trained_on": [],
+                "flips": 1,
             }
         ],
         "made_with": made_with(),

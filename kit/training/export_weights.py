@@ -19,7 +19,7 @@ from kit.models.published import export_reference_weights
 from kit.models.registry import build_discriminator, build_generator
 from kit.models.rewrites.spectral_norm import unfolded_state
 from kit.runs.folder import CHECKPOINTS
-from kit.runs.weights import read_run
+from kit.runs.weights import Weights, read_run
 from kit.training.checkpoint import newest_tensors
 from kit.variants import Variant
 
@@ -49,16 +49,14 @@ def export_weights(
         overwrite: replace files that exist.
 
     Raises:
-        InputError: the run is not trained, or its weights or every checkpoint are damaged; or the
-            published code does not have its model.
+        InputError: the run is not trained, its generator is not of the published code, or its
+            weights or every checkpoint are damaged.
         BusyError: a file exists.
         OutputError: one cannot be written.
     """
     folder, runs = Path(folder), Path(runs)
     weights = read_run(runs, name)
-    if weights.variant.is_fitted:
-        problem = f"its model is {weights.variant.model}, which the published code does not have"
-        raise InputError(name, problem, remedy="name a run of SPADE or pix2pixHD")
+    _require_published(weights)
     states = {_GENERATOR: _generator(weights.variant, weights.tensors())}
     checkpoint = newest_tensors(runs / name / CHECKPOINTS, "discriminator")
     if checkpoint:
@@ -73,6 +71,19 @@ def export_weights(
             torch.save(state, data, _use_new_zipfile_serialization=False)
             new(file).write_bytes(data.getvalue())
     return Exported(tuple(folder / file for file in states))
+
+
+def _require_published(weights: Weights) -> None:
+    """Refuse a generator that computes what none of the published code does."""
+    variant = weights.variant
+    other = {
+        f"model={variant.model}": variant.model not in ("spade", "pix2pixhd"),
+        f"boxes={[*variant.boxes]}": bool(variant.boxes),
+        f"radar_resize={variant.radar_resize}": variant.radar_resize != "nearest",
+    }
+    if found := [setting for setting, differs in other.items() if differs]:
+        problem = f"is of {' and '.join(found)}, which the published code does not have"
+        raise InputError(weights.path, problem, remedy="name a run of SPADE or pix2pixHD without")
 
 
 def _generator(variant: Variant, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

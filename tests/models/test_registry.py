@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import pytest
@@ -6,8 +7,9 @@ from torch import nn
 
 from kit.errors import InputError
 from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.layers.means import BoxMeans, RadarResize
 from kit.models.registry import MODELS, build_discriminator, build_generator
-from kit.variants import P2PHD1, SPADE1, VARIANTS, Variant
+from kit.variants import NAFNET1, P2PHD1, SPADE1, VARIANTS, Variant
 
 SMALL = replace(SPADE1, width=1, discriminator_width=1)
 
@@ -37,6 +39,9 @@ def test_the_settings_of_a_variant_arrive() -> None:
     discriminator = build_discriminator(replace(SMALL, discriminator_width=3))
     assert discriminator.kind == "spade" and discriminator.scales[0][0].out_channels == 3
     assert build_discriminator(small).kind == "pix2pixhd"
+    averaging = build_generator(replace(SMALL, radar_resize="mean"))
+    resizes = [module for module in averaging.modules() if isinstance(module, RadarResize)]
+    assert len(resizes) == 8 and {module.how for module in resizes} == {"mean"}
 
 
 def test_statistics_are_shared_in_a_process_group_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +56,32 @@ def test_statistics_are_shared_in_a_process_group_alone(monkeypatch: pytest.Monk
     assert shared.state_dict().keys() == alone.keys()
 
 
-def test_a_depth_that_means_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match=r"p2phd1: depth is 'more'"):
-        build_generator(replace(P2PHD1, depth="more"))
+@pytest.mark.parametrize(
+    ("variant", "problem"),
+    [
+        (replace(P2PHD1, depth="more"), "p2phd1: depth is 'more'\n.*must be normal for pix2pixhd"),
+        (replace(P2PHD1, radar_resize="mean"), "radar_resize is 'mean'\n.*must be nearest"),
+        (replace(P2PHD1, norm="layer"), "norm is 'layer'\n.*batch, sync_batch or instance"),
+        (replace(SPADE1, norm="layer"), "norm is 'layer'\n.*for spade"),
+        (replace(NAFNET1, norm="batch"), "nafnet1: norm is 'batch'\n.*must be layer for nafnet"),
+        (replace(NAFNET1, depth="most"), "depth is 'most'"),
+        (replace(NAFNET1, radar_resize="mean"), "radar_resize is 'mean'"),
+    ],
+)
+def test_a_field_that_means_nothing_is_refused(variant: Variant, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        build_generator(variant)
+
+
+@pytest.mark.parametrize("variant", [SPADE1, P2PHD1, NAFNET1], ids=lambda each: each.model)
+def test_box_means_are_the_first_layer_of_every_generator(variant: Variant) -> None:
+    """What they add may be computed ahead of a generator without them, with the same weights."""
+    variant = replace(variant, width=1)
+    inside = build_generator(replace(variant, boxes=(5, 9), date=variant.norm != "instance"))
+    sar = torch.rand(2, 4 if variant.norm != "instance" else 2, 64, 64) * 2 - 1
+    outside = copy.deepcopy(inside)
+    outside.box_means = BoxMeans(())
+    with torch.no_grad():
+        expected = outside.eval()(BoxMeans((5, 9))(sar))
+        assert torch.equal(inside.eval()(sar), expected)
+    assert inside.state_dict().keys() == build_generator(variant).state_dict().keys()

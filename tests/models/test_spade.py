@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kit.models.layers.means import Resize
 from kit.models.published import export_reference_weights
 from kit.models.rewrites.spectral_norm import normed
 from kit.models.spade import Depth, Spade, SpadeGenerator
@@ -47,9 +48,15 @@ def conv(weights: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
     return F.conv2d(x, weight / sigma, bias, padding=weight.shape[-1] // 2)
 
 
-def modulated(weights: dict[str, Tensor], name: str, x: Tensor, sar: Tensor) -> Tensor:
+def resized(sar: Tensor, step: int, how: Resize) -> Tensor:
+    if how == "nearest":
+        return sar[..., ::step, ::step]
+    return sar.unfold(2, step, step).unfold(3, step, step).mean(dim=(4, 5))
+
+
+def modulated(weights: dict[str, Tensor], name: str, x: Tensor, sar: Tensor, how: Resize) -> Tensor:
     step = sar.shape[-1] // x.shape[-1]
-    hidden = conv(weights, f"{name}.mlp_shared.0", sar[..., ::step, ::step]).clamp(min=0)
+    hidden = conv(weights, f"{name}.mlp_shared.0", resized(sar, step, how)).clamp(min=0)
     mean, variance = (
         weights[f"{name}.param_free_norm.running_{which}"][:, None, None]
         for which in ("mean", "var")
@@ -58,42 +65,44 @@ def modulated(weights: dict[str, Tensor], name: str, x: Tensor, sar: Tensor) -> 
     return (x - mean) / (variance + 1e-5).sqrt() * (1 + gamma) + beta
 
 
-def block(weights: dict[str, Tensor], name: str, x: Tensor, sar: Tensor) -> Tensor:
-    y = conv(
-        weights, f"{name}.conv_0", F.leaky_relu(modulated(weights, f"{name}.norm_0", x, sar), 0.2)
-    )
-    y = conv(
-        weights, f"{name}.conv_1", F.leaky_relu(modulated(weights, f"{name}.norm_1", y, sar), 0.2)
-    )
+def block(weights: dict[str, Tensor], name: str, x: Tensor, sar: Tensor, how: Resize) -> Tensor:
+    def normed(norm: str, x: Tensor) -> Tensor:
+        return modulated(weights, f"{name}.{norm}", x, sar, how)
+
+    y = conv(weights, f"{name}.conv_0", F.leaky_relu(normed("norm_0", x), 0.2))
+    y = conv(weights, f"{name}.conv_1", F.leaky_relu(normed("norm_1", y), 0.2))
     if f"{name}.conv_s.weight_orig" in weights:
-        x = conv(weights, f"{name}.conv_s", modulated(weights, f"{name}.norm_s", x, sar))
+        x = conv(weights, f"{name}.conv_s", normed("norm_s", x))
     return x + y
 
 
-def by_hand(weights: dict[str, Tensor], sar: Tensor, depth: Depth) -> Tensor:
-    """The published generator, from its published weights alone."""
+def by_hand(
+    weights: dict[str, Tensor], sar: Tensor, depth: Depth, how: Resize = "nearest"
+) -> Tensor:
+    """The published generator, from its published weights alone; or one whose SAR is averaged."""
     order = {
         "normal": "head_0 / G_middle_0 G_middle_1 / up_0 / up_1 / up_2 / up_3",
         "more": "head_0 / G_middle_0 / G_middle_1 / up_0 / up_1 / up_2 / up_3",
         "most": "head_0 / G_middle_0 / G_middle_1 / up_0 / up_1 / up_2 / up_3 / up_4",
     }[depth]
     step = 2 ** order.count("/")
-    x = conv(weights, "fc", sar[..., ::step, ::step])
+    x = conv(weights, "fc", resized(sar, step, how))
     for name in order.split():
         if name == "/":
             x = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
         else:
-            x = block(weights, name, x, sar)
+            x = block(weights, name, x, sar, how)
     return torch.tanh(conv(weights, "conv_img", F.leaky_relu(x, 0.2)))
 
 
+@pytest.mark.parametrize("how", ["nearest", "mean"])
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_the_network_equals_its_description(depth: Depth) -> None:
-    generator = stirred(SpadeGenerator(1, depth))
+def test_the_network_equals_its_description(depth: Depth, how: Resize) -> None:
+    generator = stirred(SpadeGenerator(1, depth, resize=how))
     side = generator.shrink * 2
     sar = torch.rand(1, 2, side, side + generator.shrink, dtype=torch.float64) * 2 - 1
     with torch.no_grad():
-        expected = by_hand(export_reference_weights(generator), sar, depth)
+        expected = by_hand(export_reference_weights(generator), sar, depth, how)
         drawn = generator(sar)
     assert expected.std() > 0.1 and expected.abs().max() < 1
     assert torch.allclose(drawn, expected, rtol=0, atol=1e-12)

@@ -19,7 +19,7 @@ from kit.models.published import export_reference_weights, import_reference_weig
 from kit.models.registry import build_discriminator, build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state, unfolded_state
 from kit.models.spade import SpadeGenerator
-from kit.runs.weights import load_run
+from kit.runs.weights import load_run, save_weights
 from kit.training.checkpoint import checkpoints
 from kit.training.export_weights import export_weights
 from kit.training.import_weights import import_weights
@@ -176,6 +176,25 @@ def test_what_is_exported_is_what_was_trained(trained: Path, name: str) -> None:
         export_weights(name, "exported")
     export_weights(name, "exported", overwrite=True)
     import_weights(files[0], "again")  # the whole way round
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "problem"),
+    [
+        ("nafnet1", (), "is of model=nafnet, which"),
+        ("spade5", ("boxes=[5]",), r"is of boxes=\[5\] and radar_resize=mean, which"),
+    ],
+)
+def test_what_no_published_code_computes_is_not_exported(
+    tmp_path: Path, name: str, settings: tuple[str, ...], problem: str
+) -> None:
+    variant = tiny(name, *settings)
+    path = tmp_path / name / "weights.safetensors"
+    path.parent.mkdir()
+    save_weights(path, build_generator(variant), variant, {})
+    with pytest.raises(InputError, match=problem):
+        export_weights(name, tmp_path / "exported", runs=tmp_path)
+    assert not (tmp_path / "exported").exists()
 
 
 def test_pix2pixhds_discriminator_has_both_of_its_forms(trained: Path) -> None:

@@ -28,7 +28,7 @@ from kit.native import cores
 _MODEL = "model.xml"
 _BATCH = "batch"
 _RECIPE = "recipe 2"  # of the quantisation; an engine of another recipe is built again
-_CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData")
+_CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData", "GroupConvolution")
 # A quarter of a grey level of eight bits; measured differences lie far below it or above.
 _MAX_DIFFERENCE = 1e-3
 _COMPARED = 4  # tiles

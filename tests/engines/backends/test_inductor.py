@@ -51,7 +51,14 @@ def small() -> nn.Module:
     ).eval().requires_grad_(False)  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["spade", "pix2pixhd"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "spade",
+        "pix2pixhd",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("spade-means", "nafnet")),
+    ],
+)
 def built(request, tmp_path_factory) -> tuple[nn.Module, Path]:
     """A generator as it was trained, and the folder of its engine."""
     generator = fold(trained_like(request.param))

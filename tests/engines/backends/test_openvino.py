@@ -24,7 +24,7 @@ pytestmark = pytest.mark.engine
 if find_spec("openvino") is None:
     pytest.skip("openvino is not installed", allow_module_level=True)
 
-NETWORKS = ("spade", "spade-instance", "pix2pixhd", "pix2pixhd-batch")
+NETWORKS = ("spade", "spade-instance", "spade-means", "pix2pixhd", "pix2pixhd-batch", "nafnet")
 HEIGHT, WIDTH = 64, 96
 
 
@@ -133,6 +133,16 @@ def test_int8_leaves_the_statistics_of_instance_norms(
 ) -> None:
     built(generators["pix2pixhd"], "int8", tmp_path)
     assert len(in_eight_bits(tmp_path)) == 26
+
+
+@pytest.mark.slow
+def test_int8_rounds_depthwise_convolutions_too(
+    generators: dict[str, nn.Module], tmp_path: Path
+) -> None:
+    spec = built(generators["nafnet"], "int8", tmp_path)
+    assert len(in_eight_bits(tmp_path)) == 74  # of 76, less the first and the last
+    rgb = load(tmp_path, spec, Plan(2))(tiles(2))
+    assert 1e-5 < (rgb - eager.forward(generators["nafnet"], tiles(2))).abs().mean() < 0.1
 
 
 def test_int8_needs_tiles_to_calibrate_on(generators: dict[str, nn.Module], tmp_path: Path) -> None:

@@ -102,7 +102,16 @@ def test_builds_full_width_engines_without_a_card(exported, target: str) -> None
     assert weights <= len(serialised) < 1.05 * weights + 16e6
 
 
-@pytest.mark.parametrize("name", [pytest.param("spade", marks=pytest.mark.slow), "pix2pixhd-batch"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("spade", "spade-means", "nafnet")
+        ),
+        "pix2pixhd-batch",
+    ],
+)
 def test_the_export_draws_what_torch_draws(name: str, tmp_path) -> None:
     openvino = pytest.importorskip("openvino", reason="the openvino extra is not installed")
     network = ready(name)
@@ -122,6 +131,14 @@ def test_a_folder_holds_the_engine_and_nothing_else(tmp_path) -> None:
     (engine,) = tmp_path.iterdir()
     assert engine.name == nvidia.ENGINE
     assert engine.stat().st_size > 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", BYTES)
+@pytest.mark.parametrize("name", ["spade-means", "nafnet"])
+def test_what_came_after_the_paper_builds_without_a_card(name: str, precision, tmp_path) -> None:
+    rtx.build(ready(name), Spec(precision, 64, 64, "sm89"), tmp_path, NO_TILES)
+    assert (tmp_path / nvidia.ENGINE).stat().st_size > 1e6
 
 
 @pytest.fixture(scope="module")

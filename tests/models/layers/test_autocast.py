@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.nafnet import NafNet
 from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.spade import SpadeGenerator
 
@@ -12,7 +13,10 @@ NETWORKS = {
     "spade": lambda: SpadeGenerator(2),
     "spade instance": lambda: SpadeGenerator(2, norm=InstanceNorm),
     "pix2pixhd": lambda: GlobalGenerator(2),
+    "nafnet": lambda: NafNet(2, boxes=(5,)),
 }
+SPECTRAL = ("spade", "spade instance")
+LAST = {"pix2pixhd": "model.39", "nafnet": "ending"}  # others have conv_img
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -28,13 +32,13 @@ def test_autocast_leaves_the_last_convolution_in_float32(name: str) -> None:
         module.register_forward_hook(note)
     sar = torch.rand(2, 2, 64, 64) * 2 - 1
     plain = network(sar)
-    assert kinds["Conv2d" if name == "pix2pixhd" else "ParametrizedConv2d"] == {torch.float32}
+    assert kinds["ParametrizedConv2d" if name in SPECTRAL else "Conv2d"] == {torch.float32}
     kinds.clear()
     with torch.autocast("cpu", torch.bfloat16):
         rgb = network(sar)
-    last = network.model[-2] if name == "pix2pixhd" else network.conv_img
+    last = network.get_submodule(LAST.get(name, "conv_img"))
     assert rgb.dtype == torch.float32 and last.weight.dtype == torch.float32
-    assert torch.bfloat16 in kinds["Conv2d" if name == "pix2pixhd" else "ParametrizedConv2d"]
+    assert torch.bfloat16 in kinds["ParametrizedConv2d" if name in SPECTRAL else "Conv2d"]
     assert 0 < (rgb - plain).abs().mean() < 0.05
     # Steps of bfloat16 near 1 are 1/256 wide, so a rounded picture would hold few values.
     assert len(rgb.unique()) > 0.5 * len(plain.unique())

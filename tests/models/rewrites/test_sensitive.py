@@ -8,7 +8,7 @@ from kit.models.registry import build_generator
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.sensitive import sensitive_layers
 from kit.models.rewrites.spectral_norm import fold
-from kit.variants import P2PHD1, SPADE1, Variant
+from kit.variants import NAFNET1, P2PHD1, SPADE1, Variant
 
 
 def spared(variant: Variant) -> list[set[str]]:
@@ -30,6 +30,10 @@ def test_spade_spares_its_last_blocks_or_every_block() -> None:
 def test_the_deepest_spade_has_later_last_blocks() -> None:
     roughly, _ = spared(replace(SPADE1, width=2, depth="most"))
     assert {"up_3.conv_0", "up_4.conv_0"} < roughly and "up_2.conv_0" not in roughly
+
+
+def test_nafnet_spares_its_ends() -> None:
+    assert spared(replace(NAFNET1, width=1)) == [{"intro", "ending"}]
 
 
 def test_pix2pixhd_spares_its_ends() -> None:

@@ -225,8 +225,8 @@ PAPER_LEADERBOARD = {"submission1": 0.0344979, "submission2": 0.0279459}
 # What `kit train-all` trains by one name: for the challenge, and for a few dozen pairs.
 SETS = {
     "paper": tuple(PAPER),
-    "best": ("spade2", "spade5", "p2phd2", "nafnet1"),
-    "small": ("p2phd2", "nafnet1"),
+    "best": ("trees1", "spade2", "spade5", "p2phd2", "nafnet1"),
+    "small": ("trees1", "p2phd2", "nafnet1"),
 }
 
 

@@ -70,7 +70,15 @@ def test_a_finished_run_is_not_trained_again(trained: Path) -> None:
     assert run.mae == load_run(Path("runs"), "spade2").facts["holdout_mae"]
 
 
-@pytest.mark.parametrize("name", [pytest.param("spade4", marks=pytest.mark.slow), "p2phd1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "p2phd1",
+        pytest.param("spade4", marks=pytest.mark.slow),
+        pytest.param("spade5", marks=pytest.mark.slow),
+        pytest.param("nafnet1", marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     trained: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

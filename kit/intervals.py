@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 4000
+ENOUGH_PLACES = 6
+"""With fewer an interval over places is above zero by chance too often: 1 of 2**5 draws or more."""
 _LEVEL = 0.95
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kit.fitting.methods import COLOR, PLAIN, Method, methods, with_affine
 from kit.fitting.observations import Found, Image, Observations, moments_of
-from kit.intervals import interval
+from kit.intervals import ENOUGH_PLACES, interval
 from kit.metrics import MEASURES, mae, mse, psnr
 from kit.prediction.combination import Combination
 from kit.scaling import UINT16_MAX, stretch
@@ -22,8 +22,6 @@ from kit.scaling import UINT16_MAX, stretch
 GROUPS = 5
 FEWEST_PLACES = 3
 """Fewer cannot be fitted on some and scored on others."""
-ENOUGH_PLACES = 6
-"""With fewer an interval over places is above zero by chance too often: 1 of 2**5 draws or more."""
 
 Floats = NDArray[np.float64]
 

@@ -26,14 +26,25 @@ def evaluate(
     pairs: Sequence[Pair],
     measure: str = "mae",
 ) -> Scores:
-    """The scores in [0, 1] of a generator over `pairs`.
+    """The scores in [0, 1] of a generator over `pairs`; arguments are those of `evaluate_each`."""
+    return summarise(evaluate_each(generator, planes, source, pairs, measure))
+
+
+def evaluate_each(
+    generator: nn.Module,
+    planes: InputPlanes,
+    source: Source,
+    pairs: Sequence[Pair],
+    measure: str = "mae",
+) -> list[dict[str, float]]:
+    """The errors in [0, 1] of a generator on each of `pairs`.
 
     Args:
         generator: of the variant that `planes` are of.
         planes: make what it is given.
         source: of the pixels.
         pairs: at least one.
-        measure: an official one is among the scores too, as `official_errors` names it.
+        measure: an official one is among the errors too, as `official_errors` names it.
     """
     generator = place(generator)
     found = []
@@ -41,7 +52,7 @@ def evaluate(
         predicted, truths = predict_batch(generator, planes, source, batch)
         for pair, image, truth in zip(batch, predicted, truths, strict=True):
             found.append(errors(image, truth) | official_errors(measure, source, pair, image))
-    return summarise(found)
+    return found
 
 
 def official_errors(

@@ -1,11 +1,13 @@
 """Self-evaluation: Table 1 of the paper for this data.
 
-In: trained runs and the hold-out of the pair table. Out: MAE and PSNR of each, beside those of an
-image of the mean colour and beside the paper's.
+In: trained runs, and the pairs that they have not seen: the hold-out of the pair table, and what
+folds have held out. Out: MAE and PSNR of each, beside those of an image of the mean colour and
+beside the paper's, for unseen places and for unseen dates of seen places apart; and whether the
+pairs are enough to tell a run from the best.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +17,36 @@ from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.inputs.dataset import mean_color
 from kit.inputs.planes import InputPlanes, read_optical
-from kit.metrics import MEASURES, Scores, check_measure, errors, summarise
+from kit.intervals import interval
+from kit.metrics import MEASURES, Scores, check_measure, errors, psnr, summarise
 from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
-from kit.progress import Advance
-from kit.runs.folder import read_pairs_sha256, trained_runs
+from kit.progress import Advance, Report
+from kit.runs.ensemble import expand, trained_variants
+from kit.runs.folder import read_pairs_sha256
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_run
-from kit.training.evaluate import anchored, evaluate, official_errors
+from kit.scaling import UINT16_MAX
+from kit.training.evaluate import anchored, evaluate_each, official_errors
+from kit.training.heldout import HeldOut, heldout
+from kit.training.unseen import HOLDOUT, Part, holdout_parts, out_of_fold_parts
 from kit.variants import PAPER
+
+Errors = Mapping[str, Mapping[str, float]]
+"""By optical scene and by measure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table, in the space of its target.
+    """One line of a table, in the space of its target.
 
-    The paper's figures are None for a variant that it does not have. `warning` says what speaks
-    against comparing the row with the others.
+    `part` says which pairs it is of; the rows of one part are a table, of pairs of so many
+    `places`. `interval` is that of the
+    measure that was asked for, and `behind` by how much the row is worse than the best run of its
+    part and target, with the interval of that; None where there are none. The paper's figures are
+    None for a variant that it does not have. `warning` says what speaks against comparing the row
+    with the others.
     """
 
     variant: str
@@ -40,6 +54,11 @@ class Row:
     scores: Scores
     paper: tuple[float, float] | None
     warning: str = ""
+    part: Part = HOLDOUT
+    places: int = 0
+    interval: tuple[float, float] | None = None
+    behind: tuple[float, float, float] | None = None
+    is_baseline: bool = False
 
 
 def validate(
@@ -49,51 +68,60 @@ def validate(
     runs: AnyPath = RUNS,
     measure: str = "mae",
     advance: Advance | None = None,
+    report: Report = lambda _: None,
 ) -> tuple[Row, ...]:
-    """Score the named runs, or all trained ones, on the hold-out.
+    """Score the named runs, or all trained ones, on pairs that they have not seen.
 
-    The first row is the baseline: one colour, the mean of the training pairs.
+    The first row of each part is the baseline: one colour, the mean of the training pairs. A
+    variant that was trained in folds is scored on the hold-out by the mean of its folds, and on the
+    training pairs by the fold that held each out, for which predictions are kept with the runs.
 
     Args:
-        names: of runs.
+        names: of runs, or of variants that were trained in folds.
         work: the folder of the table of pairs.
         runs: the folder of trained runs.
         measure: a key of `kit.metrics.MEASURES` by which the other rows are in order, best first;
             an official one is among their scores, as they are and with anchors. By name if "mae".
         advance: called with the runs scored, and their number.
+        report: takes a line about predictions that are made again, and about which runs are meant.
 
     Raises:
-        InputError: no run is trained, or a named one is not; the hold-out is empty; or a pack lacks
-            a pair or is damaged. Or a run was trained on pairs of the hold-out, which its folder
+        InputError: no run is trained, or a named one is not; nothing is held out; or a pack lacks a
+            pair or is damaged. Or a run was trained on pairs of the hold-out, which its folder
             keeps since version 0.3.0.
     """
     work, runs = Path(work), Path(runs)
     check_validated(measure)
     pairs = read_pairs(work / PAIRS)
     held = holdout_pairs(pairs)
-    if not held:
-        raise InputError(
-            work / PAIRS,
-            "the hold-out is empty",
-            remedy="prepare more data: the hold-out is at most a fifth of Dataset-2",
-        )
-    names = names or trained_runs(runs)
+    names = tuple(names) or trained_variants(runs)
     if not names:
         raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
-    _refuse_seen(names, runs, held)
-    trained = train_pairs(pairs, 1)
-    source = open_source(work, (*trained, *held))
-    color = np.array(mean_color(source, trained, "reflectance"), dtype=np.float32)
-    baseline = summarise([_color_errors(measure, source, pair, color) for pair in held])
-    rows = [Row("mean colour", "reflectance", baseline, None)]
+    meant = {name: expand(runs, name, report) for name in names}
+    alone = [name for name in names if meant[name] == (name,)]
+    if not held and alone:
+        problem = f"the hold-out is empty, and {alone[0]} was not trained in folds"
+        remedy = "prepare more data: the hold-out is at most a fifth of Dataset-2"
+        raise InputError(work / PAIRS, problem, remedy=remedy)
+    _refuse_seen(alone, runs, held)
+    source = open_source(work, [pair for pair in pairs if pair.split != "buffer"])
+    scored: list[_Scored] = []
     for done, name in enumerate(names, start=1):
-        weights = load_run(runs, name)
-        result = evaluate(weights.generator, InputPlanes(weights.variant), source, held, measure)
-        warning = _warning(runs / name, pairs)
-        rows.append(Row(name, weights.variant.target, result, PAPER.get(name), warning))
+        one = _run if name in alone else _folds
+        scored.append(one(runs, name, work, source, pairs, measure))
         if advance:
             advance(done, len(names))
-    return rows[0], *(rows[1:] if measure == "mae" else ranked(rows[1:], measure))
+    trained = train_pairs(pairs, 1)
+    color = np.array(mean_color(source, trained, "reflectance"), dtype=np.float32)
+    parts = holdout_parts(held, trained)
+    for each in scored:
+        parts |= {part: those for part, those in each.parts.items() if part not in parts}
+    rows = []
+    for part, those in parts.items():
+        found = _color_errors(measure, source, those, color)
+        baseline = _Scored("mean colour", "reflectance", found, {}, is_baseline=True)
+        rows += _table(part, those, [baseline, *scored], measure)
+    return tuple(rows)
 
 
 def check_validated(measure: str) -> None:
@@ -110,21 +138,107 @@ def check_validated(measure: str) -> None:
 
 def ranked(rows: Iterable[Row], measure: str) -> list[Row]:
     """The rows, the best by a measure first; with an official one by the better of both ways."""
+    return sorted(rows, key=lambda row: _cost(row.scores.as_dict(), measure))
 
-    def cost(row: Row) -> float:
-        scores = row.scores.as_dict()
-        sign = -1 if MEASURES[measure].more_is_better else 1
-        return min(sign * scores[name] for name in (measure, anchored(measure)) if name in scores)
 
-    return sorted(rows, key=cost)
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The errors of one variant on each scene that it has not seen.
+
+    `parts` are those that it has besides the hold-out.
+    """
+
+    name: str
+    target: str
+    errors: Errors
+    parts: dict[Part, tuple[Pair, ...]]
+    warning: str = ""
+    is_baseline: bool = False
+
+
+def _run(
+    runs: Path, name: str, work: Path, source: Source, pairs: Sequence[Pair], measure: str
+) -> _Scored:
+    """One run on the hold-out."""
+    weights, held = load_run(runs, name), holdout_pairs(pairs)
+    planes, target = InputPlanes(weights.variant), weights.variant.target
+    found = evaluate_each(weights.generator, planes, source, held, measure)
+    by_scene = dict(zip((str(pair.optical) for pair in held), found, strict=True))
+    return _Scored(name, target, by_scene, {}, _warning(runs / name, pairs))
+
+
+def _folds(
+    runs: Path, name: str, work: Path, source: Source, pairs: Sequence[Pair], measure: str
+) -> _Scored:
+    """The folds of a variant on what each held out, and their mean on the hold-out."""
+    found = heldout(runs, name, work)
+    by_scene = {scene: _image_errors(found, scene, source, measure) for scene in found.scenes}
+    trained = {run: read_training_pairs(runs / run) for run in found.runs}
+    known = {run: each for run, each in trained.items() if each is not None}
+    return _Scored(name, found.target, by_scene, out_of_fold_parts(train_pairs(pairs, 2), known))
+
+
+def _image_errors(found: HeldOut, scene: str, source: Source, measure: str) -> dict[str, float]:
+    image = found.image(scene) / np.float32(UINT16_MAX)
+    own = errors(image, found.truth(scene, found.target))
+    return own | official_errors(measure, source, found.pairs[scene], image)
 
 
 def _color_errors(
-    measure: str, source: Source, pair: Pair, color: NDArray[np.float32]
-) -> dict[str, float]:
-    truth = read_optical(source, pair, "reflectance")
-    image = np.broadcast_to(color[:, None, None], truth.shape)
-    return errors(image, truth) | official_errors(measure, source, pair, image)
+    measure: str, source: Source, pairs: Sequence[Pair], color: NDArray[np.float32]
+) -> dict[str, dict[str, float]]:
+    found = {}
+    for pair in pairs:
+        truth = read_optical(source, pair, "reflectance")
+        image = np.broadcast_to(color[:, None, None], truth.shape)
+        own = official_errors(measure, source, pair, image)
+        found[str(pair.optical)] = errors(image, truth) | own
+    return found
+
+
+def _table(part: Part, pairs: Sequence[Pair], scored: Sequence[_Scored], measure: str) -> list[Row]:
+    """The rows of one part: the baselines, then the runs in order, with their intervals."""
+    scenes = [str(pair.optical) for pair in pairs]
+    places = [pair.place for pair in pairs]
+    values: dict[str, NDArray[np.float64]] = {}
+    rows = []
+    for each in scored:
+        if not all(scene in each.errors for scene in scenes):
+            continue
+        found = [each.errors[scene] for scene in scenes]
+        row = Row(
+            each.name, each.target, summarise(found), PAPER.get(each.name), each.warning, part,
+            len(set(places)), is_baseline=each.is_baseline,
+        )  # fmt: skip
+        if MEASURES[measure].of_image or measure in found[0] or measure == "psnr":
+            values[each.name] = np.array([_value(one, measure) for one in found])
+            row = replace(row, interval=interval(values[each.name], places))
+        rows.append(row)
+    runs = [row for row in rows if not row.is_baseline]
+    best: dict[str, Row] = {}
+    for row in ranked(runs, measure):
+        best.setdefault(row.target, row)
+    sign = -1 if MEASURES[measure].more_is_better else 1
+    for number, row in enumerate(runs):
+        first = best[row.target]
+        if row is not first and row.variant in values:
+            worse = sign * (values[row.variant] - values[first.variant])
+            behind = float(worse.mean()), *interval(worse, places)
+            runs[number] = replace(row, behind=behind)
+    baselines = [row for row in rows if row.is_baseline]
+    return [*baselines, *(runs if measure == "mae" else ranked(runs, measure))]
+
+
+def _value(found: Mapping[str, float], measure: str) -> float:
+    """One number of a scene; of an official measure the better of both ways."""
+    if measure == "psnr":
+        return psnr(found["mse"])
+    return min(found[name] for name in (measure, anchored(measure)) if name in found)
+
+
+def _cost(scores: Mapping[str, float], measure: str) -> float:
+    sign = -1 if MEASURES[measure].more_is_better else 1
+    return min(sign * scores[name] for name in (measure, anchored(measure)) if name in scores)
 
 
 def _refuse_seen(names: Sequence[str], runs: Path, held: Sequence[Pair]) -> None:

@@ -5,18 +5,21 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import kit.cli.console
 import kit.training.heldout
 from kit.averaging import average
+from kit.cli.training import _show_validation
 from kit.engines.request import Request
 from kit.errors import BusyError, InputError
 from kit.files import sha256
 from kit.inputs.planes import InputPlanes
-from kit.metrics import mae
+from kit.metrics import Scores, mae
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
@@ -34,7 +37,9 @@ from kit.training.evaluate import predict_batch
 from kit.training.heldout import HELDOUT, check, heldout
 from kit.training.train import train
 from kit.training.train_all import train_all
+from kit.training.validate import Row, validate
 from kit.variants import Variant, as_fold, find_variant
+from tests.helpers.tiles import world
 from tests.helpers.variants import tiny
 
 WORK, RUNS = Path("work"), Path("runs")
@@ -338,3 +343,70 @@ def test_a_run_resumes_with_the_validations_that_it_was_started_with(folds: Path
     assert read_variant(RUNS / "p2phd1.fold1").validations == 10
     with pytest.raises(BusyError, match="validations=10, not 5"):
         train(fold(1, "validations=5"), work=WORK, runs=RUNS)
+
+
+def test_folds_are_validated_on_what_each_held_out_and_on_the_hold_out(folds: Path) -> None:
+    rows = validate()
+    assert [(row.variant, str(row.part), row.scores.n) for row in rows] == [
+        ("mean colour", "Hold-out, unseen places", 6),
+        ("p2phd1", "Hold-out, unseen places", 6),
+        ("mean colour", "Out of fold, unseen places", 24),
+        ("p2phd1", "Out of fold, unseen places", 24),
+    ]
+    found = heldout(RUNS, "p2phd1", WORK)
+    pairs = read_pairs(WORK / "pairs.parquet")
+    for row, those in ((rows[1], holdout_pairs(pairs)), (rows[3], train_pairs(pairs, 2))):
+        errors = [
+            mae(found.image(str(p.optical)) / 65535, found.truth(str(p.optical), "reflectance"))
+            for p in those
+        ]
+        assert row.scores.mae == pytest.approx(np.mean(errors), abs=1e-6)
+        low, high = row.interval
+        assert low < row.scores.mae < high and row.places == len(those)
+
+
+def test_a_run_beside_folds_is_scored_on_the_hold_out_alone(
+    folds: Path, trained_once: Path
+) -> None:
+    shutil.copytree(trained_once / "runs" / "spade2", RUNS / "spade2")
+    rows = validate(["spade2", "p2phd1"])
+    assert [row.variant for row in rows] == [
+        "mean colour", "spade2", "p2phd1", "mean colour", "p2phd1",
+    ]  # fmt: skip
+    behind = [row.behind for row in rows[1:3]]
+    assert [each is None for each in behind].count(True) == 1
+    worse, low, high = next(each for each in behind if each)
+    assert worse == pytest.approx(abs(rows[1].scores.mae - rows[2].scores.mae))
+    assert low <= worse <= high
+
+
+def test_the_kinds_of_hold_out_are_tables_of_their_own(trained_once: Path, tmp_path: Path) -> None:
+    world(tmp_path / "data", places=20, dates=3)
+    work, runs = tmp_path / "work", tmp_path / "runs"
+    prepare(tmp_path / "data", work, split_by="both")
+    train(tiny("p2phd1", "epochs=1", "decay_epochs=0"), work=work, runs=runs)
+    rows = validate(work=work, runs=runs)
+    assert [(row.variant, row.part.kind, row.scores.n) for row in rows] == [
+        ("mean colour", "unseen places", 6),
+        ("p2phd1", "unseen places", 6),
+        ("mean colour", "unseen dates of seen places", 6),
+        ("p2phd1", "unseen dates of seen places", 6),
+    ]
+
+
+def test_a_hold_out_that_is_too_small_to_decide_says_so(monkeypatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(kit.cli.console, "write", told.append)
+    scores = Scores(0.1, 0.01, 20, 20, 8)
+    best = Row("a", "reflectance", scores, None, places=8, interval=(0.05, 0.15))
+    worse = replace(best, variant="b", behind=(0.002, -0.001, 0.004))
+    decided = replace(best, variant="c", behind=(0.01, 0.004, 0.02))
+    _show_validation([best, worse, decided], "mae")
+    assert told[0] == (
+        "8 pairs of 8 places are too few to tell b from the best: mae is worse by 0.002, "
+        "95 % interval -0.001 to 0.004"
+    )
+    assert len(told) == 2 and "next" in told[1]
+    told.clear()
+    _show_validation([replace(best, places=3), replace(decided, places=3)], "mae")
+    assert "8 pairs of 3 places are too few to tell c" in told[0]

@@ -1,8 +1,8 @@
 """Everything that the kit has written -> what of it is damaged, and which command mends it.
 
-In: folders, such as `work`, `runs`, `predictions`, `engines` and `submissions`. Out: how many files
-of each kind were checked, and what is wrong. Nothing is changed. With the data, the pixels of a
-pack are compared with their checksums, and the tiles with what the screening measured.
+In: folders, such as `work`, `runs`, `predictions` and `submissions`. Out: how many files of each
+kind were checked, and what is wrong. Nothing is changed. With the data, the pixels of a pack are
+compared with their checksums, and the tiles with what the screening measured.
 """
 
 import os

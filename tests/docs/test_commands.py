@@ -62,7 +62,7 @@ SUBSTITUTIONS = (
     (r"--nproc-per-node 8", "--nproc-per-node 2"),
     (r"\bkit (train|train-all)\b[^#]*", rf"\g<0> {SETTINGS} "),
     (r"\bkit compile (?!.*--backend)", r"\g<0>--backend openvino --precision float32 "),
-    (r"\bkit package\b", r"\g<0> --overwrite"),
+    (r"\bkit (package|fit)\b", r"\g<0> --overwrite"),
     # Small tiles, which the server of 2022 would reject.
     (r"\bkit simulate\b", r"\g<0> --size 64"),
     (r"\bkit (package|check) (?!.*--layout)", r"\g<0>--layout plain "),
@@ -213,7 +213,7 @@ def readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a reader has followed README."""
     world = tmp_path_factory.mktemp("docs") / "world"
     world.mkdir()
-    run("kit simulate tiles --places 8 --dates 2 --test-places 2 --size 64", world)
+    run("kit simulate tiles --places 20 --dates 2 --test-places 2 --size 64", world)
     scenes = {path.name.split("_", 2)[2] for path in (world / "tiles" / "test").rglob("*_VV_*")}
     names = [f"images/Sentinel2_{Path(scene).stem}.tiff" for scene in sorted(scenes)]
     (world / "files.json").write_text(json.dumps(names))

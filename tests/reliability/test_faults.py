@@ -39,6 +39,7 @@ IN_PROGRESS = (
     ".earlier",
     "work/screen",
     "checkpoints",
+    "heldout",
 )
 BEFORE = {"pack": ["prepare other --holdout 2"]}
 

@@ -114,9 +114,9 @@ def chosen_ensemble(predictions: Path, name: str | None = None, folder: Path = F
     return Ensemble("-".join(members) if "," in last else last, members)
 
 
-def fitted_ensembles(folder: Path = FITTED) -> list[str]:
-    """The names of the fitted ensembles, sorted."""
-    return sorted(path.stem for path in folder.glob(f"[!.]*{_SUFFIX}"))
+def known_ensembles(folder: Path = FITTED) -> list[str]:
+    """The names of the paper's ensembles, and of the fitted ones in `folder`."""
+    return [*ENSEMBLES, *sorted(path.stem for path in folder.glob(f"[!.]*{_SUFFIX}"))]
 
 
 def write_ensemble(folder: Path, ensemble: Ensemble) -> Path:

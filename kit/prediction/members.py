@@ -97,8 +97,15 @@ def read_member(folder: Path) -> Member:
     )
 
 
-def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
+def read_members(
+    predictions: Path, names: Sequence[str], ensembles: Iterable[str] = ENSEMBLES
+) -> tuple[Member, ...]:
     """The members called `names`, checked for having the same scenes and target space.
+
+    Args:
+        predictions: the folder of predictions.
+        names: of the members.
+        ensembles: what else may have been meant.
 
     Raises:
         InputError: one is missing, has other scenes than another, saw other tiles of one, or has
@@ -106,7 +113,7 @@ def read_members(predictions: Path, names: Sequence[str]) -> tuple[Member, ...]:
     """
     for name in names:
         if name not in VARIANTS and not (predictions / name).is_dir():
-            raise no_such("variant or ensemble", name, [*ENSEMBLES, *predicted(predictions)])
+            raise no_such("variant or ensemble", name, [*ensembles, *predicted(predictions)])
     found = tuple(read_member(predictions / name) for name in names)
     everything = set().union(*(member.scenes for member in found))
     if not everything:

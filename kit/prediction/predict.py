@@ -26,7 +26,7 @@ from kit.errors import InputError
 from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256
 from kit.lock import lock
 from kit.models.flips import check_flips
-from kit.prediction.ensembles import find_ensemble
+from kit.prediction.ensembles import find_ensemble, known_ensembles
 from kit.prediction.last import write_last
 from kit.prediction.look import look
 from kit.prediction.member_job import MemberJob
@@ -124,7 +124,8 @@ def predict(
     chosen = find_ensemble(ensemble, Path(ensembles))
     names = expand_all(runs, chosen.members, report)
     candidates(request)  # refuse an impossible request even if every scene is predicted already
-    weights = [read_run(runs, name) for name in names]
+    known = known_ensembles(Path(ensembles))
+    weights = [read_run(runs, name, known) for name in names]
     for each in weights:
         check_fitted(each.variant, request)
     for line in mixture(origin(runs, each) for each in weights):

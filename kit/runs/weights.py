@@ -4,7 +4,7 @@ A weights file is complete in itself: the tensors of a generator, the variant th
 scaling of its input and output, facts of its training, and a checksum of all that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -139,15 +139,20 @@ def load_weights(path: Path) -> Weights:
     return weights
 
 
-def read_run(runs: Path, name: str) -> Weights:
+def read_run(runs: Path, name: str, ensembles: Iterable[str] = ENSEMBLES) -> Weights:
     """The best weights of the run called `name`, as `read_weights` reads them.
+
+    Args:
+        runs: the folder of all runs.
+        name: of the run.
+        ensembles: what else may have been meant.
 
     Raises:
         InputError: as `read_weights`, or the folder holds the weights of another variant.
     """
     path = runs / name / BEST
     if name not in VARIANTS and not (runs / name).is_dir():
-        raise no_such("variant or ensemble", name, [*ENSEMBLES, *VARIANTS, *trained_runs(runs)])
+        raise no_such("variant or ensemble", name, [*ensembles, *VARIANTS, *trained_runs(runs)])
     weights = read_weights(path)
     if weights.variant.name != name:
         raise InputError(

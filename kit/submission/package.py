@@ -28,7 +28,7 @@ from kit.half_written import sweep
 from kit.lock import lock
 from kit.metrics import check_measure
 from kit.prediction.combination import PLAIN
-from kit.prediction.ensembles import chosen_ensemble
+from kit.prediction.ensembles import chosen_ensemble, known_ensembles
 from kit.prediction.members import Member, seen_in_training
 from kit.progress import Advance
 from kit.runs.folder import BEST
@@ -131,7 +131,8 @@ def package(
     check_measure(measure)
     rules = find_layout(layout)
     chosen = chosen_ensemble(predictions, ensemble, Path(ensembles))
-    plan = make_plan(predictions, chosen, average, stretch, name, rules, expected)
+    known = known_ensembles(Path(ensembles))
+    plan = make_plan(predictions, chosen, average, stretch, name, rules, expected, known)
     archive = submissions / f"{plan.name}.zip"
     with lock(submissions):
         sweep(submissions)

@@ -5,7 +5,7 @@ writes. Refused by name: an average of a fitted ensemble, which brings its own, 
 prediction, and a name that is none for an archive.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
@@ -59,8 +59,11 @@ def make_plan(
     name: str | None,
     layout: Layout,
     expected: Path | None,
+    known: Iterable[str],
 ) -> Plan:
-    """Look for what an archive is made of; the other arguments are those of `package`.
+    """Look for what an archive is made of; `known` are ensembles that may have been meant.
+
+    The other arguments are those of `package`.
 
     Raises:
         InputError: a prediction is missing, or a setting or the list is not usable.
@@ -73,7 +76,7 @@ def make_plan(
         raise InputError(printable(name)[:_LONGEST], "not a name for an archive", remedy=remedy)
     notes: list[str] = []
     runs = [predicted_runs(predictions, member, notes.append) for member in ensemble.members]
-    members = read_members(predictions, [run for each in runs for run in each])
+    members = read_members(predictions, [run for each in runs for run in each], known)
     names = _match([*members[0].scenes], layout, expected)
     shared = spread(combination.averaging, [*map(len, runs)])
     combination = replace(combination, averaging=shared)

@@ -35,6 +35,9 @@ def test_a_fit_is_predicted_packaged_scored_and_reproduced(
     assert code == 0 and "the same bytes" in err
     assert kit("verify ensembles")[0] == 0
     assert kit("fit spade2 --name best")[0] == 5
+    for line in ("predict --ensemble bets --input test", "package --ensemble bets"):
+        code, _, err = kit(line)
+        assert code == 3 and "did you mean best?" in err
 
 
 def test_a_fit_of_weights_that_are_gone_is_told(trained: Path, kit) -> None:

@@ -16,7 +16,7 @@ from kit.prediction.ensembles import (
     chosen_ensemble,
     ensemble_path,
     find_ensemble,
-    fitted_ensembles,
+    known_ensembles,
     read_ensemble,
     write_ensemble,
 )
@@ -50,7 +50,7 @@ def test_an_ensemble_is_read_as_it_was_written(tmp_path: Path, averaging: Averag
     path = write_ensemble(tmp_path, ensemble)
     assert path == ensemble_path(tmp_path, "best") == tmp_path / "best.json"
     assert read_ensemble(path) == find_ensemble("best", tmp_path) == ensemble
-    assert fitted_ensembles(tmp_path) == ["best"]
+    assert known_ensembles(tmp_path) == ["submission1", "submission2", "best"]
     members = json.loads(path.read_text())["members"]
     assert members == [["spade2", 4 if averaging == (4, 3) else 1], ["p2phd1", members[1][1]]]
 

@@ -52,7 +52,7 @@ class Variant:
     """Sides of boxes in pixels, each odd, whose mean VV and VH around each pixel are inputs too."""
     radar_resize: Literal["nearest", "mean"] = "nearest"
     """How SPADE's norms get a radar of their size: one pixel of each cell, or the mean of all."""
-    trees: int = 100
+    trees: int = 60
     """Boosted trees of each channel, where these are the model."""
     leaves: int = 31
     """Leaves of each boosted tree, at most."""

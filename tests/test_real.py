@@ -34,7 +34,8 @@ def run(tmp_path: Path, data: Path, *, layout: str, settings: tuple[str, ...]) -
     made = package(predictions=predictions, submissions=tmp_path / "submissions", layout=layout)
     report = score(made.archive, data, predictions=predictions)
     assert [row.name for row in report.rows] == [
-        "mean colour", "spade2", "p2phd1", "ensemble (spade2, p2phd1)",
+        "mean colour", "median colour", "stretched colour with anchors",
+        "spade2", "p2phd1", "ensemble (spade2, p2phd1)",
     ]  # fmt: skip
     assert report.rows[-1].scores.n + len(report.unscored) == made.images
     return made.images, report.rows[-1].scores.mae

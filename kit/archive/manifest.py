@@ -16,6 +16,7 @@ from kit.archive.made_with import made_with
 from kit.archive.mapping import scene_in
 from kit.archive.reader import name_danger
 from kit.averaging import averaging_text, parse_averaging
+from kit.colors import Colors, read_colors
 from kit.errors import InputError
 from kit.files import sha256
 from kit.prediction.affine import parse_affine
@@ -38,7 +39,7 @@ class MemberRecord:
 
     variant: str
     weights_sha256: str
-    mean_color: tuple[float, ...] | None = None
+    colors: Colors | None = None
     pairs_sha256: str | None = None
     predictions_sha256: str | None = None
     engines: tuple[dict[str, Any], ...] = ()
@@ -75,9 +76,9 @@ class Manifest:
         return tuple(member.variant for member in self.members)
 
     @property
-    def mean_color(self) -> tuple[float, ...] | None:
-        """The mean red, green and blue of the training, in [0, 1]."""
-        return self.members[0].mean_color if self.members else None
+    def colors(self) -> Colors | None:
+        """The colours of the training."""
+        return self.members[0].colors if self.members else None
 
     @property
     def trained_on(self) -> dict[str, tuple[str, ...]]:
@@ -165,11 +166,11 @@ def _parse(path: Path, values: Any, remedy: str) -> Manifest:
 
 
 def _member(values: Mapping[str, Any]) -> MemberRecord:
-    color, tiles = values.get("mean_color"), values.get("input")
+    tiles = values.get("input")
     return MemberRecord(
         variant=_plain(values["variant"]),
         weights_sha256=str(values["weights_sha256"]),
-        mean_color=None if color is None else tuple(map(float, color)),
+        colors=None if values.get("mean_color") is None else read_colors(values),
         pairs_sha256=values.get("pairs_sha256"),
         predictions_sha256=values.get("predictions_sha256"),
         engines=tuple(map(dict, values.get("engines", ()))),
@@ -276,8 +277,9 @@ def write_manifest(
 
 def describe(member: Member, predictions_sha256: str) -> dict[str, Any]:
     """A member as JSON values."""
-    fields = ("variant", "weights_sha256", "pairs_sha256", "config", "scaling", "mean_color")
-    return {field: getattr(member, field) for field in fields} | {
+    fields = ("variant", "weights_sha256", "pairs_sha256", "config", "scaling")
+    named = {field: getattr(member, field) for field in fields} | member.colors.as_facts()
+    return named | {
         "input": str(member.input),
         "engines": list(member.engines),
         "predictions_sha256": predictions_sha256,

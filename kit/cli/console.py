@@ -5,6 +5,7 @@ nothing that came from outside controls the terminal.
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -72,6 +73,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     """Print a table that fits the terminal: text to the left, numbers to the right."""
     cells = [[*map(printable, row)] for row in rows]
     stderr.print(draw(printable(title), [*map(printable, columns)], cells, stderr.width))
+
+
+def number(value: float, form: str) -> str:
+    """A number of a table, in a form such as ".4g"; "-" for NaN, which is none."""
+    return "-" if math.isnan(value) else format(value, form)
 
 
 def emit(value: Any) -> None:

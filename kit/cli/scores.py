@@ -1,34 +1,37 @@
 """The scores of an archive as a table, and what would have scored better."""
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.cli import console
+from kit.colors import CONSTANTS
 from kit.files import PREDICTIONS, SUBMISSIONS
 from kit.metrics import MEASURES
 
 if TYPE_CHECKING:
-    from kit.scoring.report import Report
+    from kit.scoring.report import Report, Row
 
 _FEW = 3
 
 
 def show_report(report: "Report", explain: bool) -> None:
-    """Print the scores of the baseline, each member and the archive, and what has none.
+    """Print the scores of the baselines, each member and the archive, and what has none.
 
     Args:
         report: the scores.
         explain: whether to say what each measure is.
     """
-    rows = (*report.rows, *([report.other] if report.other else []))
-    # A measure a line, so that all numbers stay intact on a terminal of 80 columns.
-    lines = [(name, *(_number(row.get(name)) for row in rows)) for name in MEASURES]
-    titles = ("", *(row.name.partition(" (")[0] for row in rows))
+    constants = [row for row in report.rows if row.name in CONSTANTS]
+    rows = [row for row in report.rows if row not in constants]
     counts = f"; {report.measure} counts" if report.measure else ""
-    console.table(f"Scores of {report.own.scores.n} images{counts}", titles, lines)
+    if constants:
+        _show_rows("Images of one colour, for comparison", constants)
+    others = [report.other] if report.other else []
+    _show_rows(f"Scores of {report.own.scores.n} images{counts}", [*rows, *others])
+    for name in report.not_beaten:
+        console.write(f"no better by {report.measure} than the {name}")
     if explain:
         for name, known in MEASURES.items():
             console.write(f"  {name}: {known.rule}")
@@ -49,8 +52,10 @@ def show_report(report: "Report", explain: bool) -> None:
         )
 
 
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"
+def _show_rows(title: str, rows: "Sequence[Row]") -> None:
+    # A measure a line, so that all numbers stay intact on a terminal of 80 columns.
+    lines = [(name, *(console.number(row.get(name), ".4g") for row in rows)) for name in MEASURES]
+    console.table(title, ("", *(row.name.partition(" (")[0] for row in rows)), lines)
 
 
 def show_doubts(lines: Sequence[str]) -> None:

@@ -290,6 +290,8 @@ def _row(row: "Row") -> dict[str, Any]:
         "kind": row.part.kind,
         "interval": row.interval,
         "behind": row.behind,
+        "is_baseline": row.is_baseline,
+        "not_beaten": row.not_beaten,
     }
     return about | row.scores.as_dict()
 
@@ -324,10 +326,10 @@ def _show_part(title: str, rows: "Sequence[Row]", measure: str) -> None:
         [
             (
                 row.variant if row.target == "reflectance" else f"{row.variant} ({row.target})",
-                f"{row.scores.mae:.5f}",
-                f"{row.scores.psnr:.2f}",
-                f"{row.scores.psnr_pooled:.2f}",
-                *(f"{row.scores.others[name]:.5g}" for name in others),
+                console.number(row.scores.mae, ".5f"),
+                console.number(row.scores.psnr, ".2f"),
+                console.number(row.scores.psnr_pooled, ".2f"),
+                *(console.number(row.scores.others[name], ".4f") for name in others),
                 "{:.4g} to {:.4g}".format(*row.interval) if row.interval else "",
                 *((f"{row.paper[0]:.5f}", f"{row.paper[1]:.2f}") if row.paper else ("", "")),
             )
@@ -335,6 +337,8 @@ def _show_part(title: str, rows: "Sequence[Row]", measure: str) -> None:
         ],
     )
     for row in rows:
+        if row.not_beaten:
+            console.write(f"{row.variant} is no better here than {', '.join(row.not_beaten)}")
         if row.behind and (row.behind[1] <= 0 or row.places < ENOUGH_PLACES):
             worse, low, high = row.behind
             console.write(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kit.device import pick
-from kit.inputs.planes import InputPlanes, read_optical
+from kit.inputs.planes import InputPlanes
 from kit.lookahead import map_ahead
 from kit.pairs.source import Source
 from kit.pairs.table import Pair
@@ -31,22 +31,6 @@ class Sample(NamedTuple):
     inputs: Tensor
     target: Tensor
     mask: Tensor
-
-
-def mean_color(
-    source: Source, pairs: Sequence[Pair], target: str, limit: int = 256
-) -> tuple[float, ...]:
-    """The mean of red, green and blue in [0, 1] over at most `limit` pairs, spread evenly.
-
-    The image of this one colour is the baseline that every model must beat.
-
-    Raises:
-        InputError: `source` cannot give the pixels of a pair.
-    """
-    chosen = pairs[:: max(1, -(-len(pairs) // limit))]
-    images = (read_optical(source, pair, target) for pair in chosen)
-    means = [image.mean(axis=(1, 2), dtype=np.float64) for image in images]
-    return tuple(np.mean(means, axis=0).tolist())
 
 
 class PairDataset:

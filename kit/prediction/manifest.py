@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from kit.colors import Colors, read_colors
 from kit.errors import InputError
 from kit.seal import read_record, write_record
 
@@ -38,8 +39,8 @@ class Manifest:
     """How many views of a scene are averaged, see `kit.models.flips`."""
     target: str
     """The space of the predictions, a value of `Variant.target`."""
-    mean_color: tuple[float, float, float]
-    """Mean of the training targets, in [0, 1]."""
+    colors: Colors
+    """Of the training targets, in the file by the names of `Colors.as_facts`."""
     input: str
     """The folder of the radar tiles."""
     engines: list[dict[str, Any]] | None
@@ -79,7 +80,6 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
     path = manifest_path(folder)
     found = read_record(path, _FORMAT, remedy)
     try:
-        red, green, blue = map(float, found["mean_color"])
         engines = found.get("engines")
         return Manifest(
             variant=str(found["variant"]),
@@ -89,7 +89,7 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
             scaling=dict(found["scaling"]),
             flips=int(found.get("flips", 1)),
             target=str(found["target"]),
-            mean_color=(red, green, blue),
+            colors=read_colors(found),
             input=str(found["input"]),
             engines=None if engines is None else [dict(engine) for engine in engines],
             rejected=list(found.get("rejected", ())),
@@ -107,5 +107,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    found = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
+    found: dict[str, Any] = {}
+    for field in fields(manifest):
+        value = getattr(manifest, field.name)
+        found |= value.as_facts() if isinstance(value, Colors) else {field.name: value}
     write_record(manifest_path(folder), _FORMAT, found)

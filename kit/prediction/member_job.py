@@ -281,7 +281,7 @@ class MemberJob:
             scaling=SCALING,
             flips=self._flips,
             target=variant.target,
-            mean_color=self.weights.mean_color,
+            colors=self.weights.colors,
             input=str(data.resolve()),
             engines=[],
             rejected=[],

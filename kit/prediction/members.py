@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.colors import Colors
 from kit.errors import InputError, no_such
 from kit.image_file import image_path, read_image
 from kit.prediction.combination import PLAIN, Combination
@@ -34,7 +35,7 @@ class Member:
     config: dict[str, Any]
     scaling: dict[str, Any]
     target: str
-    mean_color: tuple[float, float, float]
+    colors: Colors
     input: Path
     scenes: dict[str, dict[str, Any]]
     pairs_sha256: str | None
@@ -87,7 +88,7 @@ def read_member(folder: Path) -> Member:
         config=manifest.config,
         scaling=manifest.scaling,
         target=manifest.target,
-        mean_color=manifest.mean_color,
+        colors=manifest.colors,
         input=Path(manifest.input),
         scenes=manifest.scenes,
         pairs_sha256=manifest.pairs_sha256,

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kit.colors import Colors, read_colors
 from kit.errors import InputError, no_such
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
@@ -33,7 +34,7 @@ _AGAIN = "train again"
 class Weights:
     """A trained generator, and where it comes from.
 
-    `facts` are of its training: epoch, step, hold-out scores, the mean colour of its targets.
+    `facts` are of its training: epoch, step, hold-out scores, the colours of its targets.
     `sha256` is of the file that `tensors` come from, even if another has taken its name since.
     """
 
@@ -66,20 +67,18 @@ class Weights:
         return generator.eval()
 
     @property
-    def mean_color(self) -> tuple[float, float, float]:
-        """The mean of the training targets, in [0, 1].
+    def colors(self) -> Colors:
+        """The colours of the training targets, in [0, 1].
 
         Raises:
-            InputError: the facts do not say.
+            InputError: the facts do not say their mean.
         """
-        found = self.facts.get("mean_color")
-        numbers = [x for x in found if type(x) in (int, float)] if isinstance(found, list) else []
-        if len(numbers) != 3 or not all(0 <= x <= 1 for x in numbers):
-            problem = "does not say the mean colour of its targets"
+        try:
+            return read_colors(self.facts)
+        except ValueError as error:
+            problem = f"does not say the mean colour of its targets ({error})"
             remedy = 'save it with facts={"mean_color": [B4, B3, B2]}, each in [0, 1]'
-            raise InputError(self.path, problem, remedy=remedy)
-        red, green, blue = numbers
-        return red, green, blue
+            raise InputError(self.path, problem, remedy=remedy) from None
 
 
 def save_weights(path: Path, generator: nn.Module, variant: Variant, facts: dict[str, Any]) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.archive.mapping import SarInput
+from kit.colors import CONSTANTS
 from kit.files import finite
-from kit.metrics import Scores
+from kit.metrics import Scores, better
 from kit.scoring.images import ImageScore
 
 
@@ -103,6 +104,20 @@ class Report:
         """The archive's own row."""
         return self.rows[-1]
 
+    @property
+    def not_beaten(self) -> tuple[str, ...]:
+        """The images of one colour that score as well by `measure`, or better."""
+        if not self.measure:
+            return ()
+        own = self.own.get(self.measure)
+        return tuple(
+            row.name
+            for row in self.rows
+            if row.name in CONSTANTS
+            and not math.isnan(score := row.get(self.measure))
+            and not better(self.measure, own, score)
+        )
+
     def own_images(self) -> tuple[ImageScore, ...]:
         """The errors of the archive's own images."""
         return tuple(image for image in self.images if image.row == self.own.name)
@@ -121,6 +136,7 @@ class Report:
             "absent": list(self.absent),
             "passed_over": list(self.passed_over),
             "measure": self.measure,
+            "not_beaten": list(self.not_beaten),
             "better_member": self.better_member and self.better_member.member,
             "advice": self.advice and dataclasses.asdict(self.advice),
             "trained_on": {name: list(scenes) for name, scenes in self.trained_on.items()},

@@ -1,7 +1,7 @@
 """Archive x truth -> scores, in the kit's own terms and in the server's.
 
 In: an archive of predicted images, and a truth that `kit.scoring.truth` can load. Out: a row of
-scores for the archive, and beside it one for each member, one for an image of one colour, and one
+scores for the archive, and beside it one for each member, some for images of one colour, and one
 for the same archive with anchors or without; and the errors of every image. What the server can
 stretch though nobody knows its scale, such as int16, has the server's measures alone. Refused by
 name: images of another size than their truth, or that the server cannot stretch.
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kit.anchors import anchor
 from kit.archive.mapping import TruthSet, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, scale_problem, to_unit
+from kit.colors import Colors
 from kit.files import PREDICTIONS, AnyPath
 from kit.metrics import check_measure, official_2022, official_2023, summarise
 from kit.prediction.combination import PLAIN, Combination
@@ -25,6 +26,7 @@ from kit.prediction.members import Member, combine_scene, seen_in_training
 from kit.progress import Advance
 from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
+from kit.scoring.constants import constants, image_with_meaning, row_with_meaning
 from kit.scoring.doubts import Values, truth_floats
 from kit.scoring.images import (
     CHANNELS,
@@ -60,7 +62,7 @@ def score(
     """Score an archive: uint16 over 65535, uint8 over 255, floats in [0, 1], or what is stretched.
 
     The manifest beside it, if it is of these bytes, gives the members, the target space,
-    and the mean colour of the training.
+    and the colours of the training.
 
     Args:
         archive: a zip of images [3, H, W].
@@ -90,7 +92,7 @@ def score(
         found,
         ensemble_label(manifest.variants, manifest.combination) or archive.name,
         manifest.target,
-        manifest.mean_color,
+        manifest.colors,
         made_from.members,
         advance,
         combination=manifest.combination,
@@ -124,7 +126,7 @@ def compare(
     truth: TruthSet,
     label: str,
     target: str,
-    color: Sequence[float] | None,
+    colors: Colors | None,
     members: Sequence[Member],
     advance: Advance | None = None,
     *,
@@ -134,14 +136,14 @@ def compare(
     where: Path | None = None,
     units: Units = "check",
 ) -> Report:
-    """Score an archive, its members and an image of one colour against a loaded truth.
+    """Score an archive, its members and images of one colour against a loaded truth.
 
     Args:
         archive: a zip of images [3, H, W].
         truth: what `kit.scoring.truth.load_truth` found for its images.
         label: the name of the archive's own row.
         target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
-        color: mean red, green and blue in [0, 1]; None for no such row.
+        colors: of the training; None for no row of a constant.
         members: whose predictions get a row each, the folds of a variant one together; one alone
             gets none, for it is the archive.
         advance: called with the SAR inputs scored, and their number.
@@ -158,9 +160,8 @@ def compare(
     where = where or archive
     told = settle(where, truth_floats(truth.inputs), units)
     sources: dict[str, Source] = {}
-    if color is not None:
-        one_color = np.asarray(color, np.float64)[:, None, None]
-        sources["mean colour"] = lambda name, image: np.broadcast_to(one_color, image.shape)
+    if colors:
+        sources |= constants(colors)
     variants = _variants(members, absent)
     sources |= {name: _combined(folds, PLAIN, scenes or {}) for name, folds in variants.items()}
     sources[label] = as_sent
@@ -187,6 +188,11 @@ def compare(
     for name in variants:
         variations.append(Variation(name, "keep", found[name]))
         variations.append(Variation(name, "anchors", found[_anchored_name(name)]))
+    report = dataclasses.replace(
+        report,
+        rows=tuple(map(row_with_meaning, report.rows)),
+        images=tuple(map(image_with_meaning, report.images)),
+    )
     return dataclasses.replace(
         report,
         absent=absent,

@@ -269,7 +269,7 @@ def _score(
         truth,
         ensemble_label(variants, plan.combination),
         plan.members[0].target,
-        plan.members[0].mean_color,
+        plan.members[0].colors,
         plan.members,
         advance,
         combination=plan.combination,

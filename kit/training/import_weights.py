@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kit.colors import Color
 from kit.errors import BusyError, InputError
 from kit.files import RUNS, WORK, AnyPath
-from kit.inputs.dataset import mean_color
+from kit.inputs.colors import measure_colors
 from kit.lock import lock
 from kit.models.published import PUBLISHED, import_reference_weights, settings_of
 from kit.models.registry import build_generator
@@ -39,7 +40,7 @@ class Imported:
 
     weights: Path
     variant: Variant
-    mean_color: tuple[float, ...]
+    mean_color: Color
 
 
 def import_weights(
@@ -84,14 +85,14 @@ def import_weights(
     if not pairs:
         problem = f"no pair of Dataset-{variant.dataset}, whose mean colour is needed"
         raise InputError(work / PAIRS, problem, remedy="prepare more data: kit prepare DATA")
-    color = mean_color(open_source(work, pairs), pairs, variant.target)
+    colors = measure_colors(open_source(work, pairs), pairs, variant.target)
     path = runs / name / BEST
     with lock(path.parent):
         if any(path.parent.glob("*.safetensors")) and not overwrite:
             raise BusyError(f"{path}: exists\n  give --overwrite, or another name with --as")
-        facts = {"mean_color": list(color), "imported": file.name, "imported_sha256": sha256}
-        save_weights(path, generator, variant, facts)
-    return Imported(path, variant, color)
+        imported = {"imported": file.name, "imported_sha256": sha256}
+        save_weights(path, generator, variant, colors.as_facts() | imported)
+    return Imported(path, variant, colors.mean)
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], str]:

@@ -1,12 +1,13 @@
 """Self-evaluation: Table 1 of the paper for this data.
 
 In: trained runs, and the pairs that they have not seen: the hold-out of the pair table, and what
-folds have held out. Out: MAE and PSNR of each, beside those of an image of the mean colour and
-beside the paper's, for unseen places and for unseen dates of seen places apart; and whether the
-pairs are enough to tell a run from the best.
+folds have held out. Out: MAE and PSNR of each, beside those of baselines that were made of the
+training pairs, and beside the paper's, for unseen places and for unseen dates of seen places apart;
+and whether the pairs are enough to tell a run from the best.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,7 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
-from kit.inputs.dataset import mean_color
-from kit.inputs.planes import InputPlanes, read_optical
+from kit.inputs.planes import InputPlanes
 from kit.intervals import interval
 from kit.metrics import MEASURES, Scores, check_measure, errors, psnr, summarise
 from kit.pairs.open_source import open_source
@@ -26,9 +26,10 @@ from kit.progress import Advance, Report
 from kit.runs.ensemble import expand, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.training_pairs import read_training_pairs
-from kit.runs.weights import load_run
+from kit.runs.weights import load_run, read_run
 from kit.scaling import UINT16_MAX
-from kit.training.evaluate import anchored, evaluate_each, official_errors
+from kit.training.baselines import boosted_trees, constants
+from kit.training.evaluate import anchored, evaluate_each, official_errors, official_of
 from kit.training.heldout import HeldOut, heldout
 from kit.training.unseen import HOLDOUT, Part, holdout_parts, out_of_fold_parts
 from kit.variants import PAPER
@@ -46,7 +47,7 @@ class Row:
     measure that was asked for, and `behind` by how much the row is worse than the best run of its
     part and target, with the interval of that; None where there are none. The paper's figures are
     None for a variant that it does not have. `warning` says what speaks against comparing the row
-    with the others.
+    with the others. `not_beaten` are the baselines that score as well, or better.
     """
 
     variant: str
@@ -59,6 +60,7 @@ class Row:
     interval: tuple[float, float] | None = None
     behind: tuple[float, float, float] | None = None
     is_baseline: bool = False
+    not_beaten: tuple[str, ...] = ()
 
 
 def validate(
@@ -72,9 +74,10 @@ def validate(
 ) -> tuple[Row, ...]:
     """Score the named runs, or all trained ones, on pairs that they have not seen.
 
-    The first row of each part is the baseline: one colour, the mean of the training pairs. A
-    variant that was trained in folds is scored on the hold-out by the mean of its folds, and on the
-    training pairs by the fold that held each out, for which predictions are kept with the runs.
+    The first rows of each part are those of `kit.training.baselines`, made of the pairs of
+    Dataset-1: boosted trees for the hold-out alone, and if no named run is of such. A variant that
+    was trained in folds is scored on the hold-out by the mean of its folds, and on the training
+    pairs by the fold that held each out, for which predictions are kept with the runs.
 
     Args:
         names: of runs, or of variants that were trained in folds.
@@ -83,7 +86,8 @@ def validate(
         measure: a key of `kit.metrics.MEASURES` by which the other rows are in order, best first;
             an official one is among their scores, as they are and with anchors. By name if "mae".
         advance: called with the runs scored, and their number.
-        report: takes a line about predictions that are made again, and about which runs are meant.
+        report: takes a line about predictions that are made again, about which runs are meant, and
+            about a baseline that cannot be made.
 
     Raises:
         InputError: no run is trained, or a named one is not; nothing is held out; or a pack lacks a
@@ -112,16 +116,36 @@ def validate(
         if advance:
             advance(done, len(names))
     trained = train_pairs(pairs, 1)
-    color = np.array(mean_color(source, trained, "reflectance"), dtype=np.float32)
     parts = holdout_parts(held, trained)
     for each in scored:
         parts |= {part: those for part, those in each.parts.items() if part not in parts}
+    every = {str(pair.optical): pair for those in parts.values() for pair in those}
+    known = [
+        _Scored(name, "reflectance", found, {}, is_baseline=True)
+        for name, found in _baselines(runs, meant, source, trained, held, every, measure, report)
+    ]
     rows = []
     for part, those in parts.items():
-        found = _color_errors(measure, source, those, color)
-        baseline = _Scored("mean colour", "reflectance", found, {}, is_baseline=True)
-        rows += _table(part, those, [baseline, *scored], measure)
+        rows += _table(part, those, [*known, *scored], measure)
     return tuple(rows)
+
+
+def _baselines(
+    runs: Path,
+    meant: Mapping[str, Sequence[str]],
+    source: Source,
+    trained: Sequence[Pair],
+    held: Sequence[Pair],
+    every: Mapping[str, Pair],
+    measure: str,
+    report: Report,
+) -> Iterator[tuple[str, Errors]]:
+    official = official_of(measure)
+    yield from constants(source, trained, [*every.values()], official).items()
+    members = (name for each in meant.values() for name in each)
+    if held and all(read_run(runs, name).variant.model != "trees" for name in members):
+        found = boosted_trees(source, trained, held, official, report)
+        yield from found.items()
 
 
 def check_validated(measure: str) -> None:
@@ -181,19 +205,7 @@ def _folds(
 def _image_errors(found: HeldOut, scene: str, source: Source, measure: str) -> dict[str, float]:
     image = found.image(scene) / np.float32(UINT16_MAX)
     own = errors(image, found.truth(scene, found.target))
-    return own | official_errors(measure, source, found.pairs[scene], image)
-
-
-def _color_errors(
-    measure: str, source: Source, pairs: Sequence[Pair], color: NDArray[np.float32]
-) -> dict[str, dict[str, float]]:
-    found = {}
-    for pair in pairs:
-        truth = read_optical(source, pair, "reflectance")
-        image = np.broadcast_to(color[:, None, None], truth.shape)
-        own = official_errors(measure, source, pair, image)
-        found[str(pair.optical)] = errors(image, truth) | own
-    return found
+    return own | official_errors(official_of(measure), source, found.pairs[scene], image)
 
 
 def _table(part: Part, pairs: Sequence[Pair], scored: Sequence[_Scored], measure: str) -> list[Row]:
@@ -212,9 +224,11 @@ def _table(part: Part, pairs: Sequence[Pair], scored: Sequence[_Scored], measure
         )  # fmt: skip
         if MEASURES[measure].of_image or measure in found[0] or measure == "psnr":
             values[each.name] = np.array([_value(one, measure) for one in found])
-            row = replace(row, interval=interval(values[each.name], places))
+            if not np.isnan(values[each.name]).any():
+                row = replace(row, interval=interval(values[each.name], places))
         rows.append(row)
-    runs = [row for row in rows if not row.is_baseline]
+    baselines = [row for row in rows if row.is_baseline]
+    runs = [_compared(row, baselines, measure) for row in rows if not row.is_baseline]
     best: dict[str, Row] = {}
     for row in ranked(runs, measure):
         best.setdefault(row.target, row)
@@ -225,7 +239,6 @@ def _table(part: Part, pairs: Sequence[Pair], scored: Sequence[_Scored], measure
             worse = sign * (values[row.variant] - values[first.variant])
             behind = float(worse.mean()), *interval(worse, places)
             runs[number] = replace(row, behind=behind)
-    baselines = [row for row in rows if row.is_baseline]
     return [*baselines, *(runs if measure == "mae" else ranked(runs, measure))]
 
 
@@ -233,12 +246,23 @@ def _value(found: Mapping[str, float], measure: str) -> float:
     """One number of a scene; of an official measure the better of both ways."""
     if measure == "psnr":
         return psnr(found["mse"])
-    return min(found[name] for name in (measure, anchored(measure)) if name in found)
+    values = [found[name] for name in (measure, anchored(measure)) if name in found]
+    return min((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def _compared(row: Row, baselines: Sequence[Row], measure: str) -> Row:
+    """A run with the baselines that it does not beat: by a measure in the space of its target."""
+    measure = measure if row.target == "reflectance" else official_of(measure)
+    own = _cost(row.scores.as_dict(), measure)
+    found = [each.variant for each in baselines if _cost(each.scores.as_dict(), measure) <= own]
+    return replace(row, not_beaten=tuple(found))
 
 
 def _cost(scores: Mapping[str, float], measure: str) -> float:
+    """What to compare by, less is better: infinite where a score means nothing."""
     sign = -1 if MEASURES[measure].more_is_better else 1
-    return min(sign * scores[name] for name in (measure, anchored(measure)) if name in scores)
+    found = [sign * scores[name] for name in (measure, anchored(measure)) if name in scores]
+    return min((cost for cost in found if not math.isnan(cost)), default=math.inf)
 
 
 def _refuse_seen(names: Sequence[str], runs: Path, held: Sequence[Pair]) -> None:

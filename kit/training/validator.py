@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from kit.colors import Colors
 from kit.device import pick, place
 from kit.errors import CheckError, InputError
 from kit.figures.grid import write_grid
-from kit.inputs.dataset import batches, mean_color
+from kit.inputs.colors import measure_colors
+from kit.inputs.dataset import batches
 from kit.inputs.planes import read_pair
 from kit.metrics import Scores, image_measures, mae, summarise
 from kit.models.infer import infer
@@ -223,13 +225,13 @@ class Validator:
 
     def _export(self, files: list[str], about: dict[str, Any], best: _Candidate) -> None:
         for file in files:
-            facts = about | {"mean_color": self._color} | self._facts(best)
+            facts = about | self._colors.as_facts() | self._facts(best)
             save_weights(self.folder / file, best.generator, self.variant, facts)
 
     @cached_property
-    def _color(self) -> tuple[float, ...]:
-        """The mean colour of the targets; a finished run does not need it."""
-        return mean_color(self._source, self.setup.dataset.pairs, self.variant.target)
+    def _colors(self) -> Colors:
+        """The colours of the targets; a finished run does not need them."""
+        return measure_colors(self._source, self.setup.dataset.pairs, self.variant.target)
 
     def _write_samples(self, generator: nn.Module, epoch: int) -> None:
         chosen = (self.setup.holdout or tuple(self.setup.dataset.pairs))[:_SAMPLED]

@@ -66,7 +66,8 @@ def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
     found = json.loads(out)
     assert found["n"] == 2 and 0 < found["mae"] < 1
     assert [row["name"] for row in found["rows"]] == [
-        "mean colour", "spade4", "spade2", "p2phd1", "ensemble (spade4, spade2, p2phd1)",
+        "mean colour", "median colour", "stretched colour with anchors",
+        "spade4", "spade2", "p2phd1", "ensemble (spade4, spade2, p2phd1)",
     ]  # fmt: skip
     assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
 

@@ -17,10 +17,8 @@ from kit.inputs.dataset import (
     PairDataset,
     Sample,
     batches,
-    mean_color,
     steps_per_epoch,
 )
-from kit.inputs.planes import read_optical
 from kit.pairs.open_source import open_source
 from kit.pairs.pack import pack
 from kit.pairs.pairing import pair
@@ -256,11 +254,3 @@ def test_small_tiles_are_padded_and_the_padding_does_not_count(pairs: tuple[Pair
     assert sample.mask.shape == (1, 1, 64, 64) and int(sample.mask.sum()) == 32 * 32
     assert torch.isfinite(sample.inputs).all()
     assert float(sample.inputs.abs().max()) <= 1 and float(sample.target.abs().max()) <= 1
-
-
-def test_mean_color_is_the_mean_of_the_targets(pairs: tuple[Pair, ...]) -> None:
-    source = TileSource()
-    images = np.stack([read_optical(source, pair, "reflectance") for pair in pairs])
-    found = mean_color(source, pairs, "reflectance")
-    np.testing.assert_allclose(found, images.mean((0, 2, 3)), rtol=1e-5)
-    assert len(mean_color(source, pairs, "reflectance", limit=3)) == 3

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import kit
 from kit.averaging import average, averaging_text, parse_averaging
+from kit.colors import Colors
 from kit.errors import InputError
 from kit.image_file import digest
 from kit.prediction.combination import Combination
@@ -184,7 +185,7 @@ def test_members_are_averaged_scene_by_scene(tmp_path: Path) -> None:
 def test_a_member_tells_what_its_manifest_says(tmp_path: Path) -> None:
     member = read_member(write_member(tmp_path, "one", {B: image(1, size=8), A: image(2, size=8)}))
     assert (member.variant, member.target) == ("one", "reflectance")
-    assert member.mean_color == (0.1, 0.2, 0.15)
+    assert member.colors == Colors((0.1, 0.2, 0.15))
     assert set(member.scenes) == {A, B}
     assert (member.pairs_sha256, member.engines) == (None, ())
 

@@ -33,7 +33,7 @@ def loaded(path: Path) -> Weights | None:
     """The weights, or None where they are refused by the name of the file."""
     try:
         weights = load_weights(path)
-        _ = weights.mean_color
+        _ = weights.colors
     except InputError as refusal:
         assert refusal.exit_code == 3 and refusal.where == str(path), refusal
         assert len(str(refusal)) < 1000, refusal

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import re
@@ -13,6 +14,7 @@ from scipy.ndimage import uniform_filter
 from kit.anchors import anchor
 from kit.averaging import average
 from kit.cli.scores import show_report
+from kit.colors import CONSTANTS, STRETCHED_COLOR
 from kit.errors import InputError
 from kit.files import sha256
 from kit.metrics import MEASURES
@@ -114,7 +116,8 @@ def test_dict_of_a_report(tmp_path: Path) -> None:
     values = score(archive, tmp_path / "truth").as_dict()
     numbers = {*MEASURES, "n"}
     assert values.keys() == numbers | {
-        "rows", "other", "unscored", "absent", "passed_over", "measure", "better_member", "advice",
+        "rows", "other", "unscored", "absent", "passed_over", "measure", "not_beaten",
+        "better_member", "advice",
         "doubts", "trained_on",
     }  # fmt: skip
     assert values["rows"] == [{"name": "archive.zip"} | {key: values[key] for key in numbers}]
@@ -155,6 +158,33 @@ def test_rows_for_the_baseline_and_the_members(tmp_path: Path) -> None:
     # One colour has no extremes, so the server sees zeros.
     assert report.rows[0].official_2022 == pytest.approx((stretched(dn) ** 2).mean())
     assert report.absent == ()
+
+
+def test_constants_have_rows_where_the_weights_say_them(tmp_path: Path) -> None:
+    dn = digital_numbers(3, 16)
+    write_truth(tmp_path / "truth", A, dn)
+    archive = archive_of(tmp_path, {NAME: image(1, 16)})
+    manifest_of(archive, {"one": ""})
+    path = archive.with_suffix(".json")
+    values = json.loads(path.read_text())
+    more = {"median_color": [0.5, 0.5, 0.5], "stretched_color": [0.4, 0.5, 0.6]}
+    values["members"][0] |= more
+    path.write_text(json.dumps(values))
+    report = score(archive, tmp_path / "truth")
+    assert [row.name for row in report.rows] == [*CONSTANTS, "ensemble (one)"]
+    mean, median, constant, _ = report.rows
+    assert median.scores.mae == pytest.approx(np.abs(0.5 - dn / 3000).mean(), rel=1e-6)
+    assert math.isnan(constant.scores.mae) and constant.as_dict()["mae"] is None
+    flat = np.broadcast_to(np.array(more["stretched_color"])[:, None, None], dn.shape)
+    expected = np.square(flat - stretched(dn)).mean()
+    # But for two pixels of each channel, the anchors.
+    assert constant.official_2022 == pytest.approx(expected, abs=4 / 256)
+    assert mean.official_2022 > constant.official_2022
+    by = dataclasses.replace(report, measure="official_2022")
+    assert STRETCHED_COLOR in by.not_beaten
+    assert by.as_dict()["not_beaten"] == list(by.not_beaten)
+    assert dataclasses.replace(report, measure="").not_beaten == ()
+    assert all(math.isnan(e.mae) for e in report.images if e.row == STRETCHED_COLOR)
 
 
 def test_members_whose_predictions_are_gone_or_new_have_no_row(tmp_path: Path) -> None:

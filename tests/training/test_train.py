@@ -21,6 +21,7 @@ import kit.training.evaluate
 import kit.training.train_step
 import kit.training.trainer
 import kit.training.validator
+from kit.colors import Colors
 from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.files import write_json
 from kit.lock import lock
@@ -385,7 +386,9 @@ def test_a_foreign_config_is_refused(trained: Path) -> None:
 def test_a_tile_that_went_bad_is_named_and_what_was_learnt_is_kept(
     trained: Path, monkeypatch, workers: int, damage: bytes | None, remedy: str
 ) -> None:
-    monkeypatch.setattr(kit.training.validator, "mean_color", lambda *rest: (0.1, 0.1, 0.1))
+    monkeypatch.setattr(
+        kit.training.validator, "measure_colors", lambda *rest: Colors((0.1, 0.1, 0.1))
+    )
     prepare(Path("data"), Path("work"), rule=CloudRule())
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
     tile = pairs[3].optical_paths[0]

@@ -1,5 +1,6 @@
 """Table 1 for the data at hand."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from kit.cli import training
+from kit.colors import CONSTANTS
 from kit.errors import InputError
 from kit.inputs.planes import read_optical
 from kit.models.infer import infer
@@ -15,10 +18,13 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.pairs.tile_source import TileSource
 from kit.runs.training_pairs import TRAINING_PAIRS
+from kit.training import boosting
 from kit.training.evaluate import evaluate, official_errors
 from kit.training.validate import validate
 from kit.variants import PAPER
 from tests.helpers.inputs import planes
+
+BASELINES = (*CONSTANTS, "boosted trees")
 
 
 class Oracle(nn.Module):
@@ -35,8 +41,9 @@ class Oracle(nn.Module):
 
 def test_all_trained_runs_are_scored_beside_baseline_and_paper(trained: Path) -> None:
     rows = validate((), work=Path("work"), runs=Path("runs"))
-    assert [row.variant for row in rows] == ["mean colour", "p2phd1", "spade2", "spade4"]
-    assert [row.paper for row in rows] == [None, *(PAPER[row.variant] for row in rows[1:])]
+    assert [row.variant for row in rows] == [*BASELINES, "p2phd1", "spade2", "spade4"]
+    assert [row.is_baseline for row in rows] == [True] * 4 + [False] * 3
+    assert [row.paper for row in rows] == [None] * 4 + [PAPER[row.variant] for row in rows[4:]]
     held = holdout_pairs(read_pairs(Path("work/pairs.parquet")))
     assert {row.scores.n for row in rows} == {len(held)} == {6}
     images = np.stack([read_optical(TileSource(), pair, "reflectance") for pair in held])
@@ -44,9 +51,45 @@ def test_all_trained_runs_are_scored_beside_baseline_and_paper(trained: Path) ->
     assert rows[0].scores.mae == pytest.approx(spread, rel=0.02)
 
 
+def test_a_run_that_is_no_better_than_a_baseline_says_so(trained: Path, capsys) -> None:
+    table = validate(["spade2"])
+    rows = {row.variant: row for row in table}
+    run = rows["spade2"]
+    known = {name: rows[name].scores.mae for name in BASELINES}
+    expected = tuple(name for name, mae in known.items() if mae <= run.scores.mae)
+    assert run.not_beaten == expected and "boosted trees" in expected
+    training._show_validation(table, "mae")
+    assert "spade2 is no better here than " in capsys.readouterr().err
+
+
+def test_constants_are_best_by_the_measures_that_they_are_for(trained: Path) -> None:
+    mean, median, stretched, *_ = validate(["spade2"])
+    # Half of the pixels of these tiles are of one value and half of another.
+    assert median.scores.mae == pytest.approx(mean.scores.mae, abs=1e-5)
+    assert mean.scores.mse < median.scores.mse
+    others = mean.scores.others
+    # Of one value, so that the server sees black, and with anchors the colour itself.
+    assert others["official_2022"] == median.scores.others["official_2022"]
+    assert others["official_2022, anchors"] < others["official_2022"]
+    best = stretched.scores.others["official_2022, anchors"]
+    assert best < others["official_2022, anchors"]
+    assert math.isnan(stretched.scores.mae) and math.isnan(stretched.scores.others["official_2022"])
+
+
+def test_without_the_library_a_line_says_what_is_missing(trained: Path, monkeypatch) -> None:
+    def missing() -> str:
+        raise InputError("lightgbm", "not installed", remedy="pip install it")
+
+    monkeypatch.setattr(boosting, "version", missing)
+    lines: list[str] = []
+    rows = validate(["spade2"], report=lines.append)
+    assert [row.variant for row in rows] == [*CONSTANTS, "spade2"]
+    assert lines == ["no row for boosted trees: lightgbm not installed; pip install it"]
+
+
 def test_runs_can_be_named(trained: Path) -> None:
     rows = validate(["spade2"], work=Path("work"), runs=Path("runs"))
-    assert [row.variant for row in rows] == ["mean colour", "spade2"]
+    assert [row.variant for row in rows] == [*BASELINES, "spade2"]
 
 
 def test_a_perfect_generator_has_no_error(trained: Path) -> None:
@@ -102,23 +145,23 @@ def test_a_run_is_not_scored_on_pairs_that_it_was_trained_on(trained: Path) -> N
 
 def test_a_run_that_does_not_keep_its_pairs_is_scored_with_a_warning(trained: Path) -> None:
     (Path("runs/spade2") / TRAINING_PAIRS).unlink()
-    assert [row.warning for row in validate(["spade2"])] == ["", ""]
+    assert [row.warning for row in validate(["spade2"])] == [""] * 5
     prepare(Path("data"), Path("work"), holdout=6, seed=3)
-    assert "another table of pairs" in validate(["spade2"])[1].warning
+    assert "another table of pairs" in validate(["spade2"])[-1].warning
 
 
 def test_an_official_measure_is_scored_as_it_is_and_with_anchors(trained: Path) -> None:
     rows = validate(measure="official_2022")
     assert rows[0].variant == "mean colour"
     plain, anchors = "official_2022", "official_2022, anchors"
-    best = [min(row.scores.others[plain], row.scores.others[anchors]) for row in rows[1:]]
+    best = [min(row.scores.others[plain], row.scores.others[anchors]) for row in rows[4:]]
     assert best == sorted(best) and len(best) == 3
     # One colour is stretched to zero, so that what is left of it is the square of the truth.
     held = holdout_pairs(read_pairs(Path("work/pairs.parquet")))
     truths = [read_optical(TileSource(), pair, "minmax") for pair in held]
     assert rows[0].scores.others[plain] == pytest.approx(np.mean(np.square(truths)), rel=1e-5)
     color = np.array([row.scores.others[anchors] for row in rows])
-    assert color.shape == (4,) and (color > 0).all()
+    assert color.shape == (7,) and (color > 0).all()
 
 
 def test_the_server_errors_are_those_of_stored_images(trained: Path) -> None:
@@ -135,7 +178,7 @@ def test_the_server_errors_are_those_of_stored_images(trained: Path) -> None:
 
 @pytest.mark.parametrize(("measure", "first"), [("psnr", max), ("mse", min)])
 def test_rows_are_in_the_order_of_the_measure(trained: Path, measure: str, first: Any) -> None:
-    rows = validate(measure=measure)[1:]
+    rows = validate(measure=measure)[4:]
     values = [row.scores.as_dict()[measure] for row in rows]
     assert values[0] == first(values) and len(values) == 3
 

@@ -46,8 +46,8 @@ def average_views(network: Callable[[Array], Array], inputs: Array, flips: int) 
     total = _back(network(_seen(inputs, *first)), *first)
     for view in others:
         total = total + _back(network(_seen(inputs, *view)), *view)
-    mean: Array = total / np.float32(flips)  # exact: a power of two
-    return mean
+    mean = total / np.float32(flips)  # exact: a power of two
+    return np.ascontiguousarray(mean)
 
 
 def _seen(inputs: Array, turns: int, mirrored: bool) -> Array:

@@ -162,6 +162,19 @@ def test_a_single_file_will_do(tmp_path: Path) -> None:
     assert (result.scenes_s1, result.scenes_s2, result.measured) == (3, 0, 3)
 
 
+def test_optical_floats_are_read_as_those_of_tiffs(tmp_path: Path) -> None:
+    data = dataset("Sentinel2", keys(2))
+    data["images"].loc[{"data_band": "QA60"}] = 0
+    before = pixels_of(catalog(written(tmp_path / "dn.nc", data)), "Sentinel2")
+    file = written(tmp_path / "r.nc", data.assign(images=data["images"].astype("f4") / 10_000))
+    assert pixels_of(catalog(file), "Sentinel2").keys() == before.keys()
+    for scene, pixels in pixels_of(catalog(file), "Sentinel2").items():
+        np.testing.assert_array_equal(pixels, before[scene])
+    with pytest.raises(InputError, match=r"2 of 2 optical scenes hold floats(.|\n)*--any-units"):
+        screen(file, tmp_path / "work")
+    assert screen(file, tmp_path / "work", units="any").scenes_s2 == 2
+
+
 @pytest.mark.parametrize("bands", [("VH", "VV"), ("VV", "VH"), ("HH", "VV", "VH")])
 @pytest.mark.parametrize("order", ["index data_band channel row col", "data_band col row index"])
 def test_bands_and_axes_go_by_name(tmp_path: Path, bands: tuple[str, ...], order: str) -> None:

@@ -35,8 +35,6 @@ class Manifest:
     """The variant, as `variant_record.to_record` returns it."""
     scaling: dict[str, Any]
     """The ranges of dB and DN, `scaling.SCALING`."""
-    flips: int
-    """How many views of a scene are averaged, see `kit.models.flips`."""
     target: str
     """The space of the predictions, a value of `Variant.target`."""
     colors: Colors
@@ -53,6 +51,8 @@ class Manifest:
     `values` and the digests are missing where an older kit predicted."""
     trained_on: list[str] | None
     """Those of the scenes whose ground was trained on; None if the run does not say."""
+    flips: int = 1
+    """How many views of a scene are averaged, see `kit.models.flips`."""
 
 
 def radar_digest(scene: Mapping[str, Any]) -> str | None:
@@ -87,7 +87,6 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
             pairs_sha256=found.get("pairs_sha256"),
             config=dict(found["config"]),
             scaling=dict(found["scaling"]),
-            flips=int(found.get("flips", 1)),
             target=str(found["target"]),
             colors=read_colors(found),
             input=str(found["input"]),
@@ -95,6 +94,7 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
             rejected=list(found.get("rejected", ())),
             scenes={str(scene): dict(entry) for scene, entry in found["scenes"].items()},
             trained_on=None if found.get("trained_on") is None else [*found["trained_on"]],
+            flips=int(found.get("flips", 1)),
         )
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"not a manifest of predictions ({error!r})"

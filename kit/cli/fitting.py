@@ -34,7 +34,7 @@ def fit(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose members and weights of an ensemble by pairs that they have not seen.
+    """Choose members and weights of an ensemble on unseen pairs.
 
     These are the hold-out and, of variants that were trained in folds, all clear pairs. Each way to
     combine the members is fitted on some of their places and scored on the others; a freer way is

@@ -18,6 +18,7 @@ _AT_MOST = {
     # torch takes 64 bits.
     "seed": 2**64 - 1,
     "folds": 100,
+    "radar_dates": 100,
     "trees": 10**4,
     # Nodes of a tree, of which there are twice as many, are counted in 16 bits.
     "leaves": 2**14,

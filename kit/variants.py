@@ -92,6 +92,10 @@ class Variant:
     """Whether crops are turned by 90 degrees at random, and not only flipped."""
     date: bool = False
     """Whether the network is given the radar's day of the year, as a sine and a cosine."""
+    radar_dates: int = 1
+    """Radar scenes of the place, the nearest in date, whose mean power the network is given."""
+    prior: bool = False
+    """Whether it is given the median of the place's clear optical scenes at other dates."""
     target: Literal["reflectance", "minmax"] = "reflectance"
     """What is learnt and scored: reflectance, or each channel stretched between its extremes."""
     seed: int = 0
@@ -108,8 +112,8 @@ class Variant:
 
     @property
     def input_channels(self) -> int:
-        """Planes that the network is given: VV, VH, and what `date` adds."""
-        return 2 + 2 * self.date
+        """Planes that the network is given: VV, VH, and what `date` and `prior` add."""
+        return 2 + 2 * self.date + 4 * self.prior
 
     @property
     def is_fitted(self) -> bool:

@@ -21,7 +21,7 @@ RULES: dict[str, set[str]] = {
     "screening": {"tiles", "figures"},
     "pairs": {"screening", "tiles"},
     "inputs": {"pairs", "tiles"},
-    "runs": {"inputs", "models"},
+    "runs": {"inputs", "models", "pairs", "screening", "tiles"},
     "training": {"runs", "inputs", "pairs", "models", "figures"},
     "engines": {"runs", "inputs", "pairs", "models", "tiles"},
     "prediction": {"engines", "runs", "inputs", "models", "pairs", "tiles"},

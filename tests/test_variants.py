@@ -94,8 +94,8 @@ def test_every_field_can_be_set() -> None:
         "validations": "2", "batch": "2", "crop": "64", "target": "minmax", "seed": "9",
         "accumulate": "2", "clip": "3", "ema": "0", "precision": "bfloat16",
         "spectral_norm": "torch", "date": "true", "turns": "true", "schedule": "cosine",
-        "pixel_loss": "mse", "weight_decay": "0.01", "boxes": "[5, 15]", "radar_resize": "mean",
-            "trees": "7", "leaves": "5",
+        "pixel_loss": "mse", "weight_decay": "0.01", "radar_dates": "3", "prior": "true",
+        "boxes": "[5, 15]", "radar_resize": "mean", "trees": "7", "leaves": "5",
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields

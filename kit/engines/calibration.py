@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from kit.engines.accuracy import Samples
 from kit.errors import InputError
-from kit.inputs.planes import InputPlanes, read_pair
+from kit.inputs.planes import read_pair
 from kit.pairs.open_source import open_source
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
+from kit.runs.planes import planes_for_pairs, planes_for_scenes
 from kit.runs.weights import Weights
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
@@ -52,7 +53,7 @@ def samples(
     if held:
         inputs, optical = map(np.stack, zip(*held, strict=True))
         return Samples(inputs, optical, calibration, known, f"{len(held)} tiles of the hold-out")
-    found = _unlabelled(InputPlanes(weights.variant), scenes, size)
+    found = _unlabelled(work, weights, scenes, size)
     if not len(found):
         problem = f"no tile of {size[0]}x{size[1]} to check an engine with"
         remedy = "prepare tiles of that size (kit prepare), or predict with --backend eager"
@@ -64,11 +65,13 @@ def samples(
 def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_Pixels], ...]:
     """Inputs and optical images of some pairs of the hold-out, and of some training pairs."""
     path = work / PAIRS
-    pairs = [pair for pair in (read_pairs(path) if path.exists() else ())
-             if (pair.height, pair.width) == size]  # fmt: skip
+    table = read_pairs(path) if path.exists() else ()
+    pairs = [pair for pair in table if (pair.height, pair.width) == size]
+    if not pairs:
+        return [], []
     chosen = _spread(holdout_pairs(pairs)), _spread(train_pairs(pairs, weights.variant.dataset))
     source = open_source(work, [pair for part in chosen for pair in part])
-    planes = InputPlanes(weights.variant)
+    planes = planes_for_pairs(weights.path.parent, weights.variant, work, source, table)
     return tuple([read_pair(planes, source, pair) for pair in part] for part in chosen)
 
 
@@ -78,9 +81,10 @@ def _spread(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _unlabelled(
-    planes: InputPlanes, scenes: Sequence[Scene], size: tuple[int, int]
+    work: Path, weights: Weights, scenes: Sequence[Scene], size: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Inputs of the first scenes that are readable and have the size."""
+    planes = planes_for_scenes(weights.path.parent, weights.variant, work, scenes)
     found: list[NDArray[np.float32]] = []
     for scene in scenes[: 4 * TILES]:
         try:
@@ -88,7 +92,7 @@ def _unlabelled(
         except InputError:
             continue  # kit.prediction.predict reports it
         if sar.shape[1:] == size:
-            found.append(planes.of(scene.key, sar))
+            found.append(planes.of(scene.key, sar).values)
     return _stack(found[:TILES], planes.variant.input_channels, size)
 
 

@@ -22,6 +22,7 @@ from kit.pairs.table import Pair
 from kit.scaling import radar_nodata, scale_optical, scale_radar, to_signed
 
 _AHEAD = 2  # batches, for each thread that makes them
+_HIDDEN = 0.25  # the share of samples whose prior is hidden
 _UNKNOWN, _MEASURED, _GAPS, _EMPTY = range(4)  # what is known of a radar scene's nodata
 
 
@@ -56,6 +57,12 @@ class PairDataset:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def hides_prior(self, epoch: int, index: int) -> bool:
+        """Whether a sample is given as if its place had no prior, as places to predict may not."""
+        if not self.planes.variant.prior:
+            return False
+        return bool(np.random.default_rng((self.seed, epoch, index, 1)).random() < _HIDDEN)
 
     def batch(self, epoch: int, indices: Sequence[int]) -> Sample:
         """The samples of these pairs in one epoch.
@@ -92,13 +99,15 @@ class PairDataset:
             start = int(random.integers(max(size - self.crop, 0) + 1))
             window.append(slice(start, start + self.crop))
         flips = tuple(axis for axis in (1, 2) if random.integers(2))
-        with self.source.pixels(pair) as (sar, dn):
+        with self.source.pixels(pair) as (own, dn):
+            sar, _ = self.planes.radar(pair.radar, own)
             self._inspect(index, sar, dn)
             cropped = sar[tuple(window)]
             scaled = scale_radar(cropped, self._nodata_of(index, cropped))
             extremes = self._extremes[index] if self.target == "minmax" else None
             rgb = scale_optical(dn[tuple(window)], self.target, extremes)
-        beside = self.planes.beside(pair.radar, (pair.height, pair.width))
+        shape, hidden = (pair.height, pair.width), self.hides_prior(epoch, index)
+        beside = self.planes.beside(pair.radar, shape, pair.optical, hidden)
         if beside is not None:
             scaled = np.concatenate([scaled, beside[tuple(window)]])
         _place(inputs, scaled, flips)

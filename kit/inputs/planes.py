@@ -1,55 +1,119 @@
 """What the network of a variant is given of a scene, for training and for prediction alike.
 
 In: a radar scene, as dB. Out: its planes [C, H, W] in [0, 1], C being `Variant.input_channels`, in
-this order: VV, VH; with `date` the sine and the cosine of the radar's day of the year.
+this order: VV and VH, the mean power of `radar_dates` dates; with `date` the sine and the cosine of
+the radar's day of the year; with `prior` the median of the place's clear optical scenes at other
+dates, as B4, B3, B2, and a plane that is 1 where there is one.
 """
 
 import datetime
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.inputs.prior import Priors, no_prior
+from kit.inputs.series import RadarSeries
 from kit.pairs.source import Source
 from kit.pairs.table import Pair
 from kit.scaling import scale_optical, scale_radar
 from kit.tiles.names import SceneKey
+from kit.tiles.netcdf import Plane
 from kit.variants import Variant
 
 _YEAR = 365.25  # days
 
 
+class Planes(NamedTuple):
+    """The planes [C, H, W] of a scene, in [0, 1], and of how many dates they are made."""
+
+    values: NDArray[np.float32]
+    radar_dates: int
+    prior_dates: int
+
+
 @dataclass(frozen=True, slots=True)
 class InputPlanes:
-    """Makes the planes of scenes for `variant`. Any number of threads may use it at a time."""
+    """Makes the planes of scenes. Any number of threads may use it at a time.
+
+    `kit.runs.planes` makes it for a run.
+
+    Args:
+        variant: says which planes there are.
+        series: the radar of other dates, if `variant.radar_dates` is more than 1.
+        priors: if `variant.prior` is true.
+    """
 
     variant: Variant
+    series: RadarSeries | None = None
+    priors: Priors | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a variant whose planes could not be made."""
+        lacks_series = self.variant.radar_dates > 1 and self.series is None
+        if lacks_series or (self.variant.prior and self.priors is None):
+            raise ValueError(f"{self.variant.name} is given other scenes too")
 
     @property
     def is_radar_alone(self) -> bool:
-        """Whether the network is given nothing but VV and VH of the scene."""
-        return self.variant.input_channels == 2
+        """Whether the network is given nothing but VV and VH of the scene itself."""
+        return self.variant.input_channels == 2 and self.series is None
+
+    def files(self, scene: SceneKey) -> tuple[str | Plane, ...]:
+        """The tiles of other radar scenes that the planes of `scene` are made of."""
+        return self.series.files(scene) if self.series else ()
 
     def of(
-        self, scene: SceneKey, sar: NDArray[np.float32], nodata: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.float32]:
-        """All planes [C, H, W] of a radar scene, in [0, 1].
+        self,
+        scene: SceneKey,
+        sar: NDArray[np.float32],
+        nodata: NDArray[np.bool_] | None = None,
+        without: SceneKey | None = None,
+        hide_prior: bool = False,
+    ) -> Planes:
+        """All planes of a radar scene.
 
         Args:
             scene: of the radar.
             sar: VV and VH in dB, [2, H, W].
             nodata: what `kit.scaling.radar_nodata` finds there, if it is known.
-        """
-        radar = scale_radar(sar, nodata)
-        beside = self.beside(scene, (radar.shape[1], radar.shape[2]))
-        return radar if beside is None else np.concatenate([radar, beside])
+            without: an optical scene that no prior may show: that of the pair.
+            hide_prior: make the planes of a place that has none.
 
-    def beside(self, scene: SceneKey, size: tuple[int, int]) -> NDArray[np.float32] | None:
-        """The planes beside VV and VH, [C - 2, H, W] in [0, 1]; None if the variant has none."""
-        if not self.variant.date:
-            return None
-        return season_planes(scene.date, size)
+        Raises:
+            InputError: a tile of another scene cannot be read.
+        """
+        mean, dates = self.radar(scene, sar)
+        radar = scale_radar(mean, nodata if mean is sar else None)
+        size = sar.shape[1], sar.shape[2]
+        beside = self.beside(scene, size, without, hide_prior)
+        visible = self.priors if not hide_prior else None
+        priors = visible.count(scene, size, without) if visible else 0
+        values = radar if beside is None else np.concatenate([radar, beside])
+        return Planes(values, dates, priors)
+
+    def radar(self, scene: SceneKey, sar: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+        """The radar in dB that becomes VV and VH, and of how many dates it is."""
+        return self.series.average(scene, sar) if self.series else (sar, 1)
+
+    def beside(
+        self,
+        scene: SceneKey,
+        size: tuple[int, int],
+        without: SceneKey | None = None,
+        hide_prior: bool = False,
+    ) -> NDArray[np.float32] | None:
+        """The planes beside VV and VH, [C - 2, H, W] in [0, 1]; None if the variant has none.
+
+        With `hide_prior` they are those of a place without a prior.
+        """
+        made = [season_planes(scene.date, size)] if self.variant.date else []
+        if self.priors:
+            priors = self.priors
+            made.append(no_prior(size) if hide_prior else priors.planes(scene, size, without))
+        return np.concatenate(made) if len(made) > 1 else made[0] if made else None
 
 
 def season_planes(date: datetime.date, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -64,15 +128,18 @@ def season_planes(date: datetime.date, size: tuple[int, int]) -> NDArray[np.floa
 
 
 def read_pair(
-    planes: InputPlanes, source: Source, pair: Pair
+    planes: InputPlanes, source: Source, pair: Pair, hide_prior: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One pair as the input [C, H, W] of the network and its optical image [3, H, W], in [0, 1].
 
+    With `hide_prior` the input is that of a place without a prior.
+
     Raises:
-        InputError: `source` cannot give its pixels.
+        InputError: `source` cannot give its pixels, or a tile of another scene cannot be read.
     """
     with source.pixels(pair) as (sar, optical):
-        return planes.of(pair.radar, sar), scale_optical(optical, planes.variant.target)
+        made = planes.of(pair.radar, sar, without=pair.optical, hide_prior=hide_prior)
+        return made.values, scale_optical(optical, planes.variant.target)
 
 
 def read_optical(source: Source, pair: Pair, target: str) -> NDArray[np.float32]:

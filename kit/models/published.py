@@ -38,7 +38,7 @@ _BATCH_NORM = {
     "pix2pixhd": ("model.2.weight", "batch"),
 }
 # Channels that a variant can be given; the settings of an import say which.
-_INPUTS = (2, 4)
+_INPUTS = (2, 4, 6, 8)
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
@@ -117,9 +117,7 @@ def settings_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
     inputs, outputs = state[first].shape[1], state[last].shape[0]
     if inputs not in _INPUTS or outputs != 3:
         problem = f"of a {model} generator from {inputs} to {outputs} channels"
-        remedy = (
-            "the kit's networks take 2, VV and VH, or 4 with date=true, and give 3, B4, B3 and B2"
-        )
+        remedy = "the kit's networks take VV and VH, 2 more with date, 4 with prior, and give 3"
         raise InputError(PUBLISHED, problem, remedy=remedy)
     name, norm = _BATCH_NORM[model]
     return {

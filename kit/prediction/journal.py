@@ -35,8 +35,7 @@ class Journal:
         scene: SceneKey,
         nodata: float,
         values: Sequence[int],
-        radar: str,
-        input: str,
+        facts: Mapping[str, Any],
         output: str,
     ) -> None:
         """Record a scene that is predicted.
@@ -45,13 +44,11 @@ class Journal:
             scene: which.
             nodata: the share of its pixels without data.
             values: the counts [7] of its radar by `kit.tiles.values`.
-            radar: the digest of its VV and VH.
-            input: the digest of all that the network was given.
+            facts: of what the network was given, as `Input` has them.
             output: the digest of the prediction.
         """
         line = {"scene": str(scene), "nodata": nodata, "values": [*values]}
-        digests = {"radar_sha256": radar} if radar != input else {}
-        self._append(line | digests | {"input_sha256": input, "sha256": output})
+        self._append(line | {**facts, "sha256": output})
 
     def add_rejection(self, scene: SceneKey, rejection: Rejection) -> None:
         """Record a scene that is left out."""

@@ -15,10 +15,20 @@ from kit.seal import read_record, write_record
 
 _NAME = "manifest.json"
 _FORMAT = 3  # 2 knew of no views
-SCENE_VALUES = ("nodata", "values", "radar_sha256", "input_sha256", "sha256")
+SCENE_VALUES = (
+    "nodata",
+    "values",
+    "radar_sha256",
+    "input_sha256",
+    "radar_dates",
+    "prior_dates",
+    "sha256",
+)
 """What is known of a scene once it is predicted: the share of its pixels without data, its counts
-by `kit.tiles.values`, and the digests of its radar, of all that the network was given, and of the
-prediction. Where these are one, the digest of the radar is left out."""
+by `kit.tiles.values`, the digests of its radar, of all that the network was given, and of the
+prediction; of how many dates the radar and the prior were. What follows from the variant is left
+out: the digest of the radar where the network was given nothing else, and the dates of what it was
+not given."""
 
 
 @dataclass(slots=True)
@@ -46,9 +56,10 @@ class Manifest:
     rejected: list[dict[str, str]]
     """For each scene that was left out `scene`, and the fields of a `Rejection`."""
     scenes: dict[str, dict[str, Any]]
-    """For each scene `tiles`, [bytes, ns] of each band's file, `changed`, the latest of their
-    ctimes in ns, and `SCENE_VALUES`; `nodata` is None where nothing is predicted yet; `changed`,
-    `values` and the digests are missing where an older kit predicted."""
+    """For each scene `tiles`, [bytes, ns] of each band's file and of those of other dates that its
+    input is made of, `changed`, the latest of their ctimes in ns, and `SCENE_VALUES`; `nodata` is
+    None where nothing is predicted yet; `changed`, `values` and the digests are missing where an
+    older kit predicted."""
     trained_on: list[str] | None
     """Those of the scenes whose ground was trained on; None if the run does not say."""
     flips: int = 1
@@ -99,6 +110,22 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"not a manifest of predictions ({error!r})"
         raise InputError(path, problem, remedy=remedy) from None
+
+
+def difference(old: Manifest, new: Manifest) -> str:
+    """Why images of one manifest cannot be used for the other; "" if they can."""
+    if old.weights_sha256 != new.weights_sha256:
+        return "holds predictions by other weights"
+    if old.flips != new.flips:
+        return f"holds predictions with --flips {old.flips}"
+    return f"holds predictions of {old.input}" if old.input != new.input else ""
+
+
+def known_engines(manifest: Manifest) -> list[dict[str, Any]]:
+    """The engines of the predictions; one called unknown where an older kit did not record them."""
+    if manifest.engines is None:
+        return [{"name": "unknown"}] if manifest.scenes else []
+    return manifest.engines
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

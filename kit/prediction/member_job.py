@@ -22,7 +22,14 @@ from kit.inputs.planes import InputPlanes
 from kit.lookahead import map_ahead
 from kit.prediction.batches import Batches, Predicted
 from kit.prediction.journal import Journal
-from kit.prediction.manifest import Manifest, manifest_path, read_manifest, write_manifest
+from kit.prediction.manifest import (
+    Manifest,
+    difference,
+    known_engines,
+    manifest_path,
+    read_manifest,
+    write_manifest,
+)
 from kit.prediction.next_set import next_folder, share, would_lose
 from kit.prediction.pipeline import Input, Reading, Writer
 from kit.prediction.replaced import forget_replaced
@@ -41,7 +48,6 @@ from kit.variant_record import to_record
 
 _REMEDY = "predict with --overwrite"
 _CHECKERS = 4  # threads that compare images with their checksums
-_UNKNOWN = {"name": "unknown"}  # an engine that an older kit did not record
 
 
 class MemberJob:
@@ -50,12 +56,12 @@ class MemberJob:
     Args:
         folder: of the member's predictions.
         weights: of the member.
+        planes: make what its network is given.
         rank: of this process.
         flips: how many views of a scene are averaged, see `kit.models.flips`.
         report: takes a line about the engines.
 
     Attributes:
-        planes: make what its network is given.
         batches: the scenes that wait for its network, and its engine.
         todo: the scenes that this process has still to predict.
         at: the folder that is written to: `folder`, or the one that takes its place.
@@ -65,13 +71,14 @@ class MemberJob:
         self,
         folder: Path,
         weights: Weights,
+        planes: InputPlanes,
         rank: int,
         flips: int = 1,
         report: Report = lambda _: None,
     ) -> None:
         self.folder = folder
         self.weights = weights
-        self.planes = InputPlanes(weights.variant)
+        self.planes = planes
         self.batches = Batches(weights, flips, self._record, report)
         self.todo: set[SceneKey] = set()
         self._rank = rank
@@ -102,20 +109,23 @@ class MemberJob:
         for folder in (self.folder, stage):
             sweep(folder)
         new = self._new_manifest(data, runs)
-        found = {str(key): states(scene.files) for key, scene in scenes.items()}
+        found = {
+            str(key): states((*scene.files, *self.planes.files(key)))
+            for key, scene in scenes.items()
+        }
         tiles = {name: [state[:2] for state in each] for name, each in found.items()}
         changed = {name: max(state[2] for state in each) for name, each in found.items()}
         source, known = stage, self._known(stage, new, begun=True)
         self.stage(known is not None)
         if known:
-            forget_replaced(known, scenes, changed)
+            forget_replaced(known, scenes, changed, self.planes)
         if not known:
             shutil.rmtree(stage, ignore_errors=True)
             source = self.folder
             # torchrun starts a process again with the same options: what it has made stays.
             known = None if overwrite and not restarted else self._known(self.folder, new)
             if known:
-                forget_replaced(known, scenes, changed)
+                forget_replaced(known, scenes, changed, self.planes)
             if not (known or overwrite):
                 self._check_same(new)
             if any(image_paths(self.folder)) and (not known or would_lose(known, tiles)):
@@ -123,7 +133,7 @@ class MemberJob:
                 self.stage(True)
                 make_folder(stage)
         if known:
-            new.engines = _engines(known)
+            new.engines = known_engines(known)
         else:
             self._journal.clear()
         for name, now in tiles.items():
@@ -164,7 +174,7 @@ class MemberJob:
             if begun:
                 return None
             raise
-        if _difference(found, new):
+        if difference(found, new):
             return None
         Journal(folder, self._rank).apply(found)
         return found
@@ -294,7 +304,7 @@ class MemberJob:
         if not manifest_path(self.folder).exists() or not any(image_paths(self.folder)):
             return
         old = read_manifest(self.folder, _REMEDY)
-        if problem := _difference(old, new):
+        if problem := difference(old, new):
             keep = f"--flips {old.flips}, which keeps them, " if old.flips != new.flips else ""
             remedy = f"give {keep}--overwrite, or another folder with --predictions"
             raise BusyError(f"{self.folder}: {problem}\n  {remedy}")
@@ -308,23 +318,7 @@ class MemberJob:
 
     def _write(self, predicted: Sequence[Predicted], writer: Writer) -> int:
         for reading, given, image in predicted:
-            key, digests = reading.scene.key, (reading.sha256, given.sha256)
-            known = reading.nodata, reading.values.tolist(), *digests
-            record = partial(self._journal.add_scene, key, *known)
-            writer.put(image_path(self.at, key), image, record)
+            known = reading.nodata, reading.values.tolist(), given.facts
+            record = partial(self._journal.add_scene, reading.scene.key, *known)
+            writer.put(image_path(self.at, reading.scene.key), image, record)
         return len(predicted)
-
-
-def _difference(old: Manifest, new: Manifest) -> str:
-    """Why images of one manifest cannot be used for the other; "" if they can."""
-    if old.weights_sha256 != new.weights_sha256:
-        return "holds predictions by other weights"
-    if old.flips != new.flips:
-        return f"holds predictions with --flips {old.flips}"
-    return f"holds predictions of {old.input}" if old.input != new.input else ""
-
-
-def _engines(manifest: Manifest) -> list[dict[str, Any]]:
-    if manifest.engines is None:
-        return [_UNKNOWN] if manifest.scenes else []
-    return manifest.engines

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +53,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What one network is given of a scene, planes [C, H, W] in [0, 1], and their digest."""
+    """What one network is given of a scene, planes [C, H, W] in [0, 1], and facts of them.
+
+    The facts are those of `kit.prediction.manifest.SCENE_VALUES`: digests, and dates.
+    """
 
     planes: NDArray[np.float32]
-    sha256: str
+    facts: dict[str, Any]
 
 
 def readings(
@@ -121,15 +125,33 @@ def read_radar(scene: Scene, planes: Sequence[InputPlanes] = ()) -> Reading | In
     nodata = radar_nodata(sar)
     radar = scale_radar(sar, nodata)
     values = count_values("Sentinel1", sar[None])[0]
-    alone = Input(radar, array_sha256(radar))
-    inputs = tuple(
-        alone if each.is_radar_alone else _input(each.of(scene.key, sar, nodata)) for each in planes
-    )
-    return Reading(scene, radar, float(nodata.mean()), alone.sha256, values, inputs)
+    sha256 = array_sha256(radar)
+    alone = Input(radar, {"input_sha256": sha256})
+    try:
+        inputs = tuple(
+            alone if each.is_radar_alone else _input(each, scene, sar, nodata, sha256)
+            for each in planes
+        )
+    except InputError as error:
+        return error
+    return Reading(scene, radar, float(nodata.mean()), sha256, values, inputs)
 
 
-def _input(planes: NDArray[np.float32]) -> Input:
-    return Input(planes, array_sha256(planes))
+def _input(
+    planes: InputPlanes,
+    scene: Scene,
+    sar: NDArray[np.float32],
+    nodata: NDArray[np.bool_],
+    radar_sha256: str,
+) -> Input:
+    made = planes.of(scene.key, sar, nodata)
+    facts: dict[str, Any] = {"radar_sha256": radar_sha256}
+    facts["input_sha256"] = array_sha256(made.values)
+    if planes.series:
+        facts["radar_dates"] = made.radar_dates
+    if planes.priors:
+        facts["prior_dates"] = made.prior_dates
+    return Input(made.values, facts)
 
 
 def _write(path: Path, rgb: NDArray[np.float32], before: Callable[[str], object]) -> None:

@@ -26,6 +26,7 @@ from kit.errors import InputError
 from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256
 from kit.lock import lock
 from kit.models.flips import check_flips
+from kit.prediction.dates import dates_line
 from kit.prediction.ensembles import find_ensemble, known_ensembles
 from kit.prediction.last import write_last
 from kit.prediction.look import look
@@ -34,6 +35,7 @@ from kit.prediction.pipeline import AHEAD, Writer, readings
 from kit.progress import Advance, Report
 from kit.runs.ensemble import expand_all, origin
 from kit.runs.folds import mixture
+from kit.runs.planes import planes_for_scenes
 from kit.runs.weights import read_run
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
@@ -99,7 +101,8 @@ def predict(
         data: a folder with Sentinel-1 tiles.
         runs: the folder of trained runs.
         predictions: the folder to write to.
-        work: the folder of the table of pairs; engines are checked on its hold-out.
+        work: the folder of the table of pairs; engines are checked on its hold-out, and priors are
+            those of its training pairs.
         engines: the folder of built engines.
         ensembles: the folder of fitted ensembles.
         request: which engine to use.
@@ -142,10 +145,12 @@ def predict(
     with process_group(_PATIENCE) as group, ExitStack() as locks:
         group.on_all(lambda: _check_same_scenes(group, data, scenes))
         look(group, data, scenes, units)
-        jobs = [
-            MemberJob(predictions / member.variant.name, member, group.rank, flips, report)
-            for member in weights
-        ]
+        jobs = []
+        for member in weights:
+            run, radar = member.path.parent, scenes.values()
+            planes = planes_for_scenes(run, member.variant, work, radar)
+            folder = predictions / member.variant.name
+            jobs.append(MemberJob(folder, member, planes, group.rank, flips, report))
 
         def claim() -> None:
             for job in jobs:
@@ -176,6 +181,8 @@ def predict(
         group.on_all(lambda: _infer(jobs, scenes, watch, advance))
         for job in jobs:
             group.on_main(job.finish)
+            if group.is_main and (line := dates_line(job.manifest())):
+                report(line)
         result = _result(names, jobs, rejected, sum(missing))
         doubts = group.on_all(lambda: settle(data, radar_doubts(_values(jobs)), units))
         for job in jobs:

@@ -36,6 +36,7 @@ LOG = "train.log"
 _REMEDY = "restore it; or delete it, and train with the settings that the run was started with"
 
 _DIVISION = "division"
+_SERIES = "series_sha256"
 
 # What others compute with, of a record.
 _NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "holdout_psnr")
@@ -63,6 +64,7 @@ def claim(
     pairs_sha256: str,
     division: Division | None = None,
     holdout: int = 0,
+    series_sha256: str | None = None,
 ) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
@@ -75,6 +77,7 @@ def claim(
         pairs_sha256: the fingerprint of the table of pairs.
         division: how its pairs were divided, if it is one of several folds.
         holdout: how many pairs it is validated on.
+        series_sha256: the fingerprint of the radar scenes that it averages, if it does.
 
     Returns:
         The variant to train, with its number of validations. A run that an earlier kit started goes
@@ -106,6 +109,8 @@ def claim(
         ]
         if old.get("pairs_sha256") != pairs_sha256:
             changed.append("other data")
+        if variant.radar_dates > 1 and old.get(_SERIES) != series_sha256:
+            changed.append("radar scenes of other dates")
         changed += _other_division(_division(old, folder / CONFIG), division)
         if changed:
             raise BusyError(
@@ -117,6 +122,8 @@ def claim(
     config: dict[str, Any] = {"variant": record, "pairs_sha256": pairs_sha256}
     if division:
         config[_DIVISION] = asdict(division)
+    if series_sha256:
+        config[_SERIES] = series_sha256
     write_record(folder / CONFIG, FORMAT, config)
     return variant.with_validations(holdout)
 

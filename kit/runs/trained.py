@@ -18,6 +18,7 @@ from kit.device import place
 from kit.errors import InputError
 from kit.files import AnyPath
 from kit.inputs.planes import season_planes
+from kit.inputs.prior import no_prior
 from kit.models.flips import average_views, check_flips
 from kit.models.infer import infer
 from kit.runs.weights import Weights, load_run
@@ -42,14 +43,23 @@ class Trained:
         return self.weights.variant
 
     def predict(
-        self, radar: ArrayLike, *, dates: Dates | None = None, flips: int = 1
+        self,
+        radar: ArrayLike,
+        *,
+        dates: Dates | None = None,
+        priors: ArrayLike | None = None,
+        flips: int = 1,
     ) -> NDArray[np.float32]:
         """Predict the optical image of a radar scene, or of several.
 
         Args:
             radar: sigma nought in dB, [2, H, W] as VV and VH, or [N, 2, H, W]; of any size. NaN,
-                infinite and 0 are nodata, and are taken for the lowest backscatter.
+                infinite and 0 are nodata, and are taken for the lowest backscatter. Where the
+                variant has several `radar_dates`, their mean, as `kit.inputs.series.mean_power`
+                makes it.
             dates: of each scene, or one for all; needed where the variant has `date`.
+            priors: where the variant has `prior`, what each place looks like at other dates: of the
+                shape and in the space of what is returned. Without any the network is told so.
             flips: average the images of so many views of each scene, 1, 4 or 8, as `kit.predict`.
 
         Returns:
@@ -58,8 +68,8 @@ class Trained:
             where it is "minmax".
 
         Raises:
-            InputError: an array of another shape; dates that are missing, too many or none; or
-                another number of views.
+            InputError: an array of another shape; dates that are missing, too many or none; dates
+                or priors for a variant that is given none; or another number of views.
         """
         check_flips(flips)
         scenes = np.asarray(radar, dtype=np.float32)
@@ -71,11 +81,17 @@ class Trained:
                 f"has the shape {np.shape(radar)}",
                 remedy="give VV and VH in dB as [2, H, W] or [N, 2, H, W]",
             )
-        inputs = np.stack([scale_radar(scene) for scene in scenes])
+        count, size = len(scenes), (scenes.shape[2], scenes.shape[3])
+        planes = [np.stack([scale_radar(scene) for scene in scenes])]
         if self.variant.date:
-            size = scenes.shape[2], scenes.shape[3]
-            seasons = [season_planes(each, size) for each in self._dates(dates, len(scenes))]
-            inputs = np.concatenate([inputs, np.stack(seasons)], axis=1)
+            planes.append(np.stack([season_planes(x, size) for x in self._dates(dates, count)]))
+        elif dates is not None:
+            raise self._given_none("dates", "date")
+        if self.variant.prior:
+            planes.append(_prior_planes(priors, count, size))
+        elif priors is not None:
+            raise self._given_none("priors", "prior")
+        inputs = np.concatenate(planes, axis=1)
         generator = place(self.weights.generator)
         network = partial(infer, generator)
         parts = [
@@ -84,6 +100,10 @@ class Trained:
         ]
         images: NDArray[np.float32] = np.concatenate(parts)
         return images[0] if single else images
+
+    def _given_none(self, what: str, field: str) -> InputError:
+        problem = f"are of no use: {self.variant.name} was trained with {field}=false"
+        return InputError(what, problem, remedy="leave them out")
 
     def _dates(self, dates: Dates | None, scenes: int) -> list[datetime.date]:
         """One date for each scene."""
@@ -100,6 +120,21 @@ class Trained:
             problem = f"are {len(found)}, for {scenes} scenes"
             raise InputError("dates", problem, remedy=remedy)
         return found * scenes if len(found) == 1 else found
+
+
+def _prior_planes(
+    priors: ArrayLike | None, scenes: int, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """The planes [N, 4, H, W] of priors [3, H, W] or [N, 3, H, W], or of none."""
+    if priors is None:
+        return np.broadcast_to(no_prior(size), (scenes, 4, *size))
+    images = np.asarray(priors, dtype=np.float32).reshape(-1, *np.shape(priors)[-3:])
+    if images.shape != (scenes, 3, *size) or not (images.min() >= 0 and images.max() <= 1):
+        height, width = size
+        remedy = f"give B4, B3, B2 in [0, 1] as [{scenes}, 3, {height}, {width}]"
+        problem = f"have the shape {np.shape(priors)}, or values outside of [0, 1]"
+        raise InputError("priors", problem, remedy=remedy)
+    return np.concatenate([images, np.ones((scenes, 1, *size), np.float32)], axis=1)
 
 
 def load(folder: AnyPath) -> Trained:

@@ -109,7 +109,8 @@ def _read(
     colors = np.empty((CHANNELS, sum(counts)), np.float32)
 
     def read(index: int) -> Pixels:
-        planes, optical = read_pair(dataset.planes, dataset.source, pairs[index])
+        hidden = dataset.hides_prior(0, index)
+        planes, optical = read_pair(dataset.planes, dataset.source, pairs[index], hidden)
         random = np.random.default_rng((seed, index))
         chosen = random.choice(planes[0].size, counts[index], replace=False, shuffle=False)
         found = generator.features(to_signed(torch.from_numpy(planes))[None])[0]

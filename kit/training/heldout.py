@@ -27,6 +27,7 @@ from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs,
 from kit.progress import Advance, Report
 from kit.runs.ensemble import expand
 from kit.runs.folder import read_pairs_sha256
+from kit.runs.planes import planes_for_pairs
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import Weights, read_run
 from kit.scaling import quantize
@@ -115,7 +116,8 @@ def heldout(
     files: dict[str, list[tuple[Path, str]]] = {scene: [] for scene in scenes}
     for run in names:
         mine = [pair for scene, pair in scenes.items() if scene in unseen[run]]
-        found = _predict(runs / run, weights[run], mine, source, report)
+        planes = planes_for_pairs(runs / run, weights[run].variant, work, source, pairs)
+        found = _predict(runs / run, weights[run], planes, mine, source, report)
         for scene, sha256 in found.items():
             files[scene].append((image_path(runs / run / HELDOUT, scene), sha256))
         done += len(mine)
@@ -180,10 +182,15 @@ def _check_complete(
 
 
 def _predict(
-    folder: Path, weights: Weights, pairs: Sequence[Pair], source: Source, report: Report
+    folder: Path,
+    weights: Weights,
+    planes: InputPlanes,
+    pairs: Sequence[Pair],
+    source: Source,
+    report: Report,
 ) -> dict[str, str]:
     """Make what is missing of a run's predictions; the digests of all."""
-    at, planes = folder / HELDOUT, InputPlanes(weights.variant)
+    at = folder / HELDOUT
     with lock(at):
         wanted = [str(pair.optical) for pair in pairs]
         known = _known(at, weights, report)

@@ -22,7 +22,6 @@ from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
 from kit.inputs.dataset import PairDataset
-from kit.inputs.planes import InputPlanes
 from kit.lock import lock
 from kit.pairs.folds import Fold, take_fold
 from kit.pairs.groups import read_groups
@@ -33,6 +32,7 @@ from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs,
 from kit.runs import earlier
 from kit.runs import folder as folders
 from kit.runs.folder import Division
+from kit.runs.planes import planes_for_training
 from kit.runs.training_pairs import write_training_pairs
 from kit.training import checkpoint
 from kit.training.child import patience
@@ -111,6 +111,7 @@ def train(
     # anything else.
     holdout = holdout_pairs(pairs) or tuple(pair for pair in held if pair.dataset2)
     source = open_source(work, (*chosen, *holdout))
+    planes = planes_for_training(asked, work, source, chosen, holdout)
     keep_memory()
     with process_group() as group, ExitStack() as locks:
         if not variant.is_fitted:
@@ -124,7 +125,10 @@ def train(
                 earlier.settle(folder)
                 if overwrite:
                     earlier.set_aside(folder)
-            variant = folders.claim(folder, asked, fingerprint(pairs), division, len(holdout))
+            series = planes.series.sha256 if planes.series else None
+            variant = folders.claim(
+                folder, asked, fingerprint(pairs), division, len(holdout), series
+            )
             seen = ((pair.radar, pair.optical) for pair in chosen)
             write_training_pairs(folder, seen, (pair.optical for pair in held))
             sweep(folder)
@@ -134,7 +138,9 @@ def train(
         group.on_main(claim)
         variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)
-        dataset = PairDataset(InputPlanes(variant), source, chosen, crop=_crop(variant, chosen))
+        if variant != asked:
+            planes = planes_for_training(variant, work, source, chosen, holdout)
+        dataset = PairDataset(planes, source, chosen, crop=_crop(variant, chosen))
         setup = RunSetup(variant, dataset, holdout, folder, group)
         if variant.is_fitted:
             fitted = fit(setup, watch)

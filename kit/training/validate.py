@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
-from kit.inputs.planes import InputPlanes
 from kit.intervals import interval
 from kit.metrics import MEASURES, Scores, check_measure, errors, psnr, summarise
 from kit.pairs.open_source import open_source
@@ -25,6 +24,7 @@ from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs,
 from kit.progress import Advance, Report
 from kit.runs.ensemble import expand, trained_variants
 from kit.runs.folder import read_pairs_sha256
+from kit.runs.planes import planes_for_pairs
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_run, read_run
 from kit.scaling import UINT16_MAX
@@ -185,7 +185,8 @@ def _run(
 ) -> _Scored:
     """One run on the hold-out."""
     weights, held = load_run(runs, name), holdout_pairs(pairs)
-    planes, target = InputPlanes(weights.variant), weights.variant.target
+    target = weights.variant.target
+    planes = planes_for_pairs(runs / name, weights.variant, work, source, pairs)
     found = evaluate_each(weights.generator, planes, source, held, measure)
     by_scene = dict(zip((str(pair.optical) for pair in held), found, strict=True))
     return _Scored(name, target, by_scene, {}, _warning(runs / name, pairs))

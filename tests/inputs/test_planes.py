@@ -13,10 +13,11 @@ from kit.engines.request import Request
 from kit.errors import InputError
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import read_pair, season_planes
+from kit.models.registry import build_generator
 from kit.pairs.table import read_pairs
 from kit.pairs.tile_source import TileSource
 from kit.prediction.manifest import read_manifest
-from kit.runs.weights import load_run
+from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
 from kit.tiles.names import S1_BANDS
 from kit.tiles.reader import read_scene
@@ -58,7 +59,10 @@ def test_a_sample_has_the_date_of_its_radar(trained: Path) -> None:
         np.testing.assert_allclose(two.inputs[row, 2:], season, atol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [("spade2",), ("p2phd1", "norm=batch", "gan=1.0")])
+@pytest.mark.parametrize(
+    "settings",
+    [("spade2",), pytest.param(("p2phd1", "norm=batch", "gan=1.0"), marks=pytest.mark.slow)],
+)
 def test_a_dated_run_is_trained_scored_and_predicted_alike(
     trained: Path, settings: tuple[str, ...]
 ) -> None:
@@ -66,7 +70,7 @@ def test_a_dated_run_is_trained_scored_and_predicted_alike(
     run = train(variant, work=Path("work"), runs=Path("runs"))
     assert run.mae is not None
     weights = load_run(Path("runs"), "dated")
-    assert weights.variant == variant
+    assert weights.variant.date and weights.variant.input_channels == 4
     assert samples(Path("work"), weights, (32, 32)).inputs.shape[1] == 4
     (row,) = [row for row in kit.validate(["dated"]) if row.variant == "dated"]
     assert row.scores.mae == pytest.approx(run.mae, abs=1e-6)
@@ -90,8 +94,11 @@ def test_a_dated_run_is_trained_scored_and_predicted_alike(
     assert kit.predict("dated,spade2", "test", request=EAGER).done == 0
 
 
-def test_dates_that_are_missing_are_named(trained: Path) -> None:
-    train(tiny("spade2", "name=dated", "date=true"), work=Path("work"), runs=Path("runs"))
+def test_dates_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    variant = tiny("spade2", "name=dated", "date=true")
+    facts = {"mean_color": [0.1, 0.1, 0.1]}
+    save_weights(Path("runs/dated/weights.safetensors"), build_generator(variant), variant, facts)
     model, radar = kit.load("runs/dated"), np.full((3, 2, 32, 32), -9.0)
     with pytest.raises(InputError, match="dates: are missing: dated was trained with the date"):
         model.predict(radar)
@@ -100,3 +107,24 @@ def test_dates_that_are_missing_are_named(trained: Path) -> None:
     with pytest.raises(InputError, match="dates: are no dates"):
         model.predict(radar, dates="in May")
     assert model.predict(radar, dates=["2020-01-01"] * 3).shape == (3, 3, 32, 32)
+    with pytest.raises(InputError, match="priors: are of no use: dated was trained"):
+        model.predict(radar, dates="2020-01-01", priors=np.zeros((3, 3, 32, 32)))
+
+
+def test_a_loaded_run_takes_priors_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    variant = tiny("p2phd1", "name=known", "prior=true", "date=false")
+    facts = {"mean_color": [0.1, 0.1, 0.1]}
+    save_weights(Path("runs/known/weights.safetensors"), build_generator(variant), variant, facts)
+    model, radar = kit.load("runs/known"), np.full((2, 2, 32, 32), -9.0)
+    radar += np.random.default_rng(0).normal(0, 2, radar.shape)
+    images = np.random.default_rng(1).random((2, 3, 32, 32))
+    without, given = model.predict(radar), model.predict(radar, priors=images)
+    assert without.shape == given.shape == (2, 3, 32, 32) and np.abs(without - given).max() > 1e-4
+    one = model.predict(radar[0], priors=images[0])
+    np.testing.assert_allclose(one, given[0], atol=1e-5)
+    for wrong in (images[0], images * 300, images[:, :2]):
+        with pytest.raises(InputError, match=r"priors: have the shape.*\n  give B4, B3, B2 in \[0"):
+            model.predict(radar, priors=wrong)
+    with pytest.raises(InputError, match="dates: are of no use"):
+        model.predict(radar, dates="2020-01-01")

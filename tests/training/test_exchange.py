@@ -89,6 +89,17 @@ def test_a_training_does_not_replace_imported_weights_unless_asked(trained: Path
     assert train(tiny("p2phd1", "name=mine"), work=Path("work"), runs=RUNS, overwrite=True).steps
 
 
+def test_weights_of_more_planes_are_imported_where_the_settings_say_which(
+    trained: Path,
+) -> None:
+    published(SpadeGenerator(2, inputs=4))
+    with pytest.raises(InputError, match=r"fc.weight is \[32, 4, 3, 3\], not \[32, 2, 3, 3\]"):
+        import_weights(FILE, "dated")
+    found = import_weights(FILE, "dated", settings=["date=true"])
+    assert found.variant.date and found.variant.input_channels == 4
+    assert kit.load("runs/dated").predict(np.zeros((2, 32, 32)), dates="2020-05-05").shape[0] == 3
+
+
 @pytest.mark.parametrize(
     ("state", "found"),
     [

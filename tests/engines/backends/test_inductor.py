@@ -77,6 +77,16 @@ def package(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @needs_compiler
+def test_a_package_takes_as_many_planes_as_its_network(tmp_path: Path) -> None:
+    network = nn.Conv2d(8, 3, 3, padding=1).eval().requires_grad_(False)
+    spec, inputs = Spec("float32", SIDE, SIDE, channels=8), torch.rand(4, 8, SIDE, SIDE)
+    inductor.build(network, spec, tmp_path, NO_TILES)
+    rgb = inductor.load(tmp_path, spec, Plan(4), unused)(inputs)
+    torch.testing.assert_close(rgb, network(inputs), atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+@needs_compiler
 def test_draws_what_eager_draws_in_batches_of_any_size(built) -> None:
     generator, folder = built
     with torch.no_grad():

@@ -15,9 +15,11 @@ from kit.engines.backends import eager, openvino
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.models.infer import Forward
+from kit.models.registry import build_generator
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.spectral_norm import fold
 from tests.helpers.generators import trained_like
+from tests.helpers.variants import tiny
 
 pytestmark = pytest.mark.engine
 
@@ -45,6 +47,20 @@ def built(generator: nn.Module, precision: Precision, folder: Path) -> Spec:
 
 def load(folder: Path, spec: Spec, plan: Plan) -> Forward:
     return openvino.load(folder, spec, plan, lambda: pytest.fail("the weights are in the engine"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_an_engine_takes_as_many_planes_as_its_network(
+    precision: Precision, tmp_path: Path
+) -> None:
+    variant = tiny("p2phd1", "norm=batch", "date=true", "prior=true", "width=4")
+    generator = build_generator(variant).eval()
+    spec = Spec(precision, 32, 32, channels=variant.input_channels)
+    inputs = torch.rand(4, 8, 32, 32) * 2 - 1
+    openvino.build(for_inference(generator, spec.channels), spec, tmp_path, inputs)
+    rgb = load(tmp_path, spec, Plan(4))(inputs)
+    expected = eager.forward(generator, inputs)
+    assert (rgb - expected).abs().mean() < (1e-5 if precision == "float32" else 0.05)
 
 
 @pytest.mark.parametrize(

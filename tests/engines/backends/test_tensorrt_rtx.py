@@ -125,6 +125,14 @@ def test_the_export_draws_what_torch_draws(name: str, tmp_path) -> None:
     np.testing.assert_allclose(model(sar.numpy())[0], expected, atol=2e-4)
 
 
+def test_the_export_has_the_planes_of_the_network(tmp_path) -> None:
+    onnx = pytest.importorskip("onnx", reason="the tensorrt-rtx extra is not installed")
+    network = nn.Conv2d(8, 3, 3, padding=1)
+    rtx.export(network, Spec("float32", 32, 64, channels=8), tmp_path / "model.onnx")
+    (given,) = onnx.load(tmp_path / "model.onnx", load_external_data=False).graph.input
+    assert [each.dim_value for each in given.type.tensor_type.shape.dim][1:] == [8, 32, 64]
+
+
 @pytest.mark.slow
 def test_a_folder_holds_the_engine_and_nothing_else(tmp_path) -> None:
     rtx.build(ready("pix2pixhd-batch"), Spec("float16", 64, 64, "sm89"), tmp_path, NO_TILES)

@@ -30,6 +30,9 @@ from kit.runs.weights import read_run
 from kit.training.heldout import HeldOut, heldout
 from kit.variants import VARIANTS
 
+MOST_SCENES = 2000
+"""More make no interval much narrower; of 256 x 256 pixels, so many take some minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -116,7 +119,7 @@ def fit(
         raise InputError(" ".join(names), "names a variant twice", remedy="name each once")
     members = [heldout(runs, each, work, advance=advance, report=report) for each in names]
     _check_alike(members, runs, report)
-    scenes = members[0].scenes
+    scenes = _drawn(members[0].scenes, report)
     places = [members[0].pairs[scene].place for scene in scenes]
     _check_enough(work, scenes, places)
     target = "minmax" if measure.startswith("official") else members[0].target
@@ -127,7 +130,8 @@ def fit(
 
     observed = observe(scenes, places, found(), stretched=measure.startswith("official"))
     selection = select(measure, observed, found, advance)
-    ensemble = _ensemble(name, measure, members, selection, fingerprint(read_pairs(work / PAIRS)))
+    pairs_sha256 = fingerprint(read_pairs(work / PAIRS))
+    ensemble = _ensemble(name, measure, members, selection, len(scenes), pairs_sha256)
     with lock(ensembles):
         write_ensemble(ensembles, ensemble)
     return Fit(ensemble, path, names, len(scenes), len(set(places)), selection)
@@ -187,6 +191,17 @@ def _planes(member: HeldOut, runs: Path) -> int:
     return read_run(runs, member.runs[0]).variant.input_channels
 
 
+def _drawn(scenes: tuple[str, ...], report: Report) -> tuple[str, ...]:
+    """All scenes, or `MOST_SCENES` of them, in their order."""
+    if len(scenes) <= MOST_SCENES:
+        return scenes
+    report(
+        f"{MOST_SCENES:,} of {len(scenes):,} held-out scenes are enough; they are drawn by chance"
+    )
+    drawn = np.random.default_rng(0).choice(len(scenes), MOST_SCENES, replace=False)
+    return tuple(scenes[number] for number in sorted(drawn))
+
+
 def _check_enough(work: Path, scenes: Sequence[str], places: Sequence[tuple[str, str]]) -> None:
     if len(set(places)) < FEWEST_PLACES:
         counts = f"{len(scenes)} scenes of {len(set(places))} places are held out"
@@ -198,7 +213,12 @@ def _check_enough(work: Path, scenes: Sequence[str], places: Sequence[tuple[str,
 
 
 def _ensemble(
-    name: str, measure: str, members: Sequence[HeldOut], selection: Selection, pairs: str
+    name: str,
+    measure: str,
+    members: Sequence[HeldOut],
+    selection: Selection,
+    scenes: int,
+    pairs_sha256: str,
 ) -> Ensemble:
     """What was chosen, without the members that have no weight in it."""
     chosen = selection.chosen
@@ -226,8 +246,8 @@ def _ensemble(
                 for each in selection.candidates
                 if each.name == PLAIN or each.name.startswith(COLOR)
             },
-            scenes=len(members[0].scenes),
-            pairs_sha256=pairs,
+            scenes=scenes,
+            pairs_sha256=pairs_sha256,
             weights={run: sha256 for each in used for run, sha256 in each.weights.items()},
         ),
     )

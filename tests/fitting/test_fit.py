@@ -154,3 +154,12 @@ def test_a_name_that_means_something_is_refused(run: Run, tmp_path: Path) -> Non
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     with pytest.raises(InputError, match="mine: is the name of a run"):
         run(members(0.1, 0.1), name="mine")
+
+
+def test_of_many_scenes_some_are_drawn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit.fitting.fit, "MOST_SCENES", 7)
+    lines: list[str] = []
+    found = run(members(0.1, 0.1), measure="mae", report=lines.append)
+    assert found.scenes == 7 == found.places and found.ensemble.fitted
+    assert found.ensemble.fitted.scenes == 7
+    assert lines == ["7 of 12 held-out scenes are enough; they are drawn by chance"]

@@ -191,6 +191,15 @@ def test_what_the_server_has_not_scored_is_ordered_by_the_measure_of_its_layout(
     assert (found.rows[0].layout, found.rows[0].stretch) == ("2022", "keep")
 
 
+def test_a_measure_orders_what_the_server_has_not_scored(tmp_path: Path) -> None:
+    write(tmp_path, HEADER + LINES)
+    for measure, best in (("mae", 0.1), ("official_2022", 0.03), ("psnr", 22)):
+        first = leaderboard(tmp_path, measure).rows[0]
+        assert first.local[measure] == best
+    with pytest.raises(InputError, match="known are mae, psnr, official_2022, official_2023"):
+        leaderboard(tmp_path, "mse")
+
+
 def test_equal_archives_are_remarked(tmp_path: Path) -> None:
     lines = "1,a,one,0.1,,,,same,\n2,b,one,0.1,,,,same,\n3,c,one,0.1,,,,,\n4,d,one,0.1,,,,,\n"
     found = leaderboard(write(tmp_path, HEADER + lines))

@@ -16,9 +16,9 @@ from kit.errors import InputError, no_such
 from kit.overlay import from_toml, overlay
 from kit.variant_limits import allowed
 
-Model = Literal["spade", "pix2pixhd", "nafnet", "trees"]
+Model = Literal["spade", "pix2pixhd", "nafnet", "trees", "prior"]
 PixelLoss = Literal["l1", "charbonnier", "mse"]
-FITTED: tuple[Model, ...] = ("trees",)
+FITTED: tuple[Model, ...] = ("trees", "prior")
 """Models that are fitted in one go, where the others are trained step by step."""
 
 
@@ -33,7 +33,7 @@ class Variant:
     name: str
     """Name of the run, and of its folder."""
     model: Model
-    """Networks: SPADE's, pix2pixHD's or NAFNet's; or what is fitted: boosted trees."""
+    """Networks: SPADE's, pix2pixHD's or NAFNet's; or fitted: boosted trees, or the prior alone."""
     dataset: Literal[1, 2] = 1
     """Pairs to train on: Dataset-1, or the pairs of it without heuristic cloud, Dataset-2."""
     gan: float
@@ -158,6 +158,8 @@ class Variant:
             )
         if self.is_fitted and self.gan:
             raise self._wrong("gan", f"0 for {self.model}, which no discriminator can train")
+        if self.model == "prior" and not self.prior:
+            raise self._wrong("prior", "true for the model prior")
         if self.model == "trees" and self.pixel_loss == "charbonnier":
             raise self._wrong("pixel_loss", "l1 or mse for trees")
         if self.crop % 32:
@@ -206,11 +208,15 @@ NAFNET1 = replace(
 )  # fmt: skip
 # Fitted in seconds: what every network has to beat.
 TREES1 = replace(P2PHD2, name="trees1", model="trees", boxes=(5, 15, 31), lr=0.06)
+# What the place looked like at other dates, for test places that occur in training.
+PRIOR1 = replace(P2PHD2, name="prior1", model="prior", prior=True)
 
 VARIANTS = {
     variant.name: variant
-    for variant in (SPADE1, SPADE2, SPADE3, P2PHD1, SPADE4, SPADE5, P2PHD2, NAFNET1, TREES1)
-}
+    for variant in (
+        SPADE1, SPADE2, SPADE3, P2PHD1, SPADE4, SPADE5, P2PHD2, NAFNET1, TREES1, PRIOR1
+    )
+}  # fmt: skip
 ENSEMBLES = {
     "submission1": ("spade1", "spade2", "spade3"),
     "submission2": ("spade4", "spade2", "p2phd1"),

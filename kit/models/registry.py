@@ -15,6 +15,7 @@ from kit.models.discriminator import Discriminator
 from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.nafnet import NafNet
 from kit.models.pix2pixhd import GlobalGenerator
+from kit.models.prior import Prior
 from kit.models.spade import SpadeGenerator
 from kit.models.trees import BoostedTrees
 from kit.variants import Variant
@@ -51,6 +52,7 @@ MODELS: dict[str, Callable[[Variant], nn.Module]] = {
     "pix2pixhd": _pix2pixhd,
     "nafnet": _nafnet,
     "trees": _trees,
+    "prior": lambda variant: Prior(),
 }
 
 

@@ -36,7 +36,7 @@ from kit.progress import Advance, Report
 from kit.runs.ensemble import expand_all, origin
 from kit.runs.folds import mixture
 from kit.runs.planes import planes_for_scenes
-from kit.runs.weights import read_run
+from kit.runs.weights import libraries, read_run
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
@@ -131,6 +131,8 @@ def predict(
     weights = [read_run(runs, name, known) for name in names]
     for each in weights:
         check_fitted(each.variant, request)
+    if line := libraries(weights):
+        report(line)
     for line in mixture(origin(runs, each) for each in weights):
         report(line)
     for name in chosen.changed({each.variant.name: each.sha256 for each in weights}):

@@ -81,6 +81,19 @@ class Weights:
             raise InputError(self.path, problem, remedy=remedy) from None
 
 
+def libraries(members: Iterable[Weights]) -> str:
+    """Who fitted which of the members, where that is not the same for all that were fitted.
+
+    Trees are tensors, and predict the same whatever fitted them. "" if there is nothing to say.
+    """
+    found = {each.variant.name: each.facts.get("fitted_by") for each in members}
+    known = {name: by for name, by in found.items() if by}
+    if len(set(known.values())) < 2:
+        return ""
+    listed = ", ".join(f"{name} by {by}" for name, by in known.items())
+    return f"trees that several libraries have fitted are averaged: {listed}"
+
+
 def save_weights(path: Path, generator: nn.Module, variant: Variant, facts: dict[str, Any]) -> None:
     """Write a generator with its variant, scaling and `facts` inside; spectral norms are folded.
 

@@ -1,7 +1,7 @@
 """What a run has to beat: predictors that are made of the training pairs in seconds.
 
 In: training pairs, and pairs to score on. Out: the errors on each of these of images of one colour,
-and of boosted trees.
+of boosted trees, and of what the place looked like at other dates.
 """
 
 import math
@@ -21,10 +21,11 @@ from kit.pairs.source import Source
 from kit.pairs.table import Pair
 from kit.progress import Report
 from kit.training.evaluate import anchored, evaluate_each, official_errors
+from kit.training.fit_prior import fit_prior
 from kit.training.fit_trees import fit_trees
 from kit.variants import VARIANTS
 
-TREES = "boosted trees"
+TREES, PRIOR = "boosted trees", "prior of the place"
 _VARIANT = replace(VARIANTS["trees1"], name="baseline")
 _MOST_PAIRS = 64
 _MOST_PIXELS = 100_000
@@ -91,6 +92,34 @@ def boosted_trees(
         return {}
     found = evaluate_each(generator, planes, source, held, official)
     return {TREES: dict(zip((str(pair.optical) for pair in held), found, strict=True))}
+
+
+def place_priors(
+    planes: InputPlanes,
+    source: Source,
+    trained: Sequence[Pair],
+    scored: Sequence[Pair],
+    official: str,
+) -> dict[str, Errors]:
+    """The errors of priors by the name of their row; nothing where no place recurs.
+
+    Args:
+        planes: of a variant whose model is "prior", with the priors of `trained`.
+        source: of the pixels.
+        trained: training pairs.
+        scored: pairs, of which those of a place of `trained` count.
+        official: the official measure that is among the errors.
+
+    Raises:
+        InputError: `source` cannot give the pixels of a pair.
+    """
+    seen = {pair.place for pair in trained}
+    pairs = [pair for pair in scored if pair.place in seen]
+    if not pairs:
+        return {}
+    generator, _ = fit_prior(PairDataset(planes, source, trained, crop=planes.variant.crop))
+    found = evaluate_each(generator, planes, source, pairs, official)
+    return {PRIOR: dict(zip((str(pair.optical) for pair in pairs), found, strict=True))}
 
 
 def _of_one(color: Sequence[float] | None, shape: Sequence[int]) -> NDArray[np.float32]:

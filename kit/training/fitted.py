@@ -14,6 +14,7 @@ from torch import nn
 
 from kit.runs import folder as folders
 from kit.runs.weights import read_weights
+from kit.training.fit_prior import fit_prior
 from kit.training.fit_trees import fit_trees, other_library
 from kit.training.run_log import Watch
 from kit.training.setup import RunSetup
@@ -22,7 +23,7 @@ from kit.training.validator import Validator, fault_of
 
 Made = tuple[nn.Module, dict[str, Any]]
 """A generator, and what its weights file says of its fit."""
-_FITS: dict[str, Callable[..., Made]] = {"trees": fit_trees}
+_FITS: dict[str, Callable[..., Made]] = {"trees": fit_trees, "prior": fit_prior}
 
 
 @dataclass(frozen=True, slots=True)

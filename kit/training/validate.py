@@ -7,7 +7,7 @@ and whether the pairs are enough to tell a run from the best.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,15 +24,15 @@ from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs,
 from kit.progress import Advance, Report
 from kit.runs.ensemble import expand, trained_variants
 from kit.runs.folder import read_pairs_sha256
-from kit.runs.planes import planes_for_pairs
+from kit.runs.planes import planes_for_pairs, planes_for_training
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_run, read_run
 from kit.scaling import UINT16_MAX
-from kit.training.baselines import boosted_trees, constants
+from kit.training.baselines import boosted_trees, constants, place_priors
 from kit.training.evaluate import anchored, evaluate_each, official_errors, official_of
 from kit.training.heldout import HeldOut, heldout
 from kit.training.unseen import HOLDOUT, Part, holdout_parts, out_of_fold_parts
-from kit.variants import PAPER
+from kit.variants import PAPER, VARIANTS, Model
 
 Errors = Mapping[str, Mapping[str, float]]
 """By optical scene and by measure."""
@@ -120,10 +120,9 @@ def validate(
     for each in scored:
         parts |= {part: those for part, those in each.parts.items() if part not in parts}
     every = {str(pair.optical): pair for those in parts.values() for pair in those}
-    known = [
-        _Scored(name, "reflectance", found, {}, is_baseline=True)
-        for name, found in _baselines(runs, meant, source, trained, held, every, measure, report)
-    ]
+    models = {read_run(runs, name).variant.model for each in meant.values() for name in each}
+    made = _baselines(work, models, source, trained, held, every, measure, report)
+    known = [_Scored(name, "reflectance", found, {}, is_baseline=True) for name, found in made]
     rows = []
     for part, those in parts.items():
         rows += _table(part, those, [*known, *scored], measure)
@@ -131,8 +130,8 @@ def validate(
 
 
 def _baselines(
-    runs: Path,
-    meant: Mapping[str, Sequence[str]],
+    work: Path,
+    models: Set[Model],
     source: Source,
     trained: Sequence[Pair],
     held: Sequence[Pair],
@@ -142,10 +141,12 @@ def _baselines(
 ) -> Iterator[tuple[str, Errors]]:
     official = official_of(measure)
     yield from constants(source, trained, [*every.values()], official).items()
-    members = (name for each in meant.values() for name in each)
-    if held and all(read_run(runs, name).variant.model != "trees" for name in members):
-        found = boosted_trees(source, trained, held, official, report)
-        yield from found.items()
+    if held and "trees" not in models:
+        yield from boosted_trees(source, trained, held, official, report).items()
+    if held and "prior" not in models:
+        chosen = VARIANTS["prior1"]
+        planes = planes_for_training(chosen, work, source, trained, held)
+        yield from place_priors(planes, source, trained, held, official).items()
 
 
 def check_validated(measure: str) -> None:

@@ -137,6 +137,18 @@ def test_trees_of_another_library_predict_and_are_named(trained: Path, monkeypat
     assert told == [{"note": f"fitted before by {fitted_by}; --overwrite fits it again"}]
 
 
+def test_trees_of_several_libraries_are_named_where_they_are_averaged(
+    trained: Path, monkeypatch
+) -> None:
+    train(small())
+    monkeypatch.setattr(boosting, "version", lambda: "lightgbm 9.9")
+    train(small("name=later"))
+    lines: list[str] = []
+    predict("trees1,later", "test", report=lines.append)
+    (line,) = [line for line in lines if "libraries" in line]
+    assert "trees1 by lightgbm 4" in line and "later by lightgbm 9.9" in line
+
+
 def test_trees_of_other_features_are_refused(trained: Path) -> None:
     train(small())
     weights = load_run(Path("runs"), "trees1")

@@ -50,6 +50,10 @@ def test_a_new_variant_and_a_new_ensemble_are_listed(
     )
     training.train_all(None, None)
     assert trained == ["spade1", "spade2", "spade3", "p2phd1", "spade4"]  # the paper's alone
+    monkeypatch.setitem(variants.SETS, "few", ("mine", "nafnet1"))
+    trained.clear()
+    training.train_all(["spade2", "few"], None)
+    assert trained == ["spade2", "mine", "nafnet1"]
     assert variants.ensemble_members("ours") == ("mine", "spade2")
 
 

@@ -83,7 +83,9 @@ def _require_published(weights: Weights) -> None:
     }
     if found := [setting for setting, differs in other.items() if differs]:
         problem = f"is of {' and '.join(found)}, which the published code does not have"
-        raise InputError(weights.path, problem, remedy="name a run of SPADE or pix2pixHD without")
+        raise InputError(
+            weights.path, problem, remedy="name a run of SPADE or pix2pixHD without it"
+        )
 
 
 def _generator(variant: Variant, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

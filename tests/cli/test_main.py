@@ -204,6 +204,8 @@ def test_variants_and_doctor(kit) -> None:
     listed = json.loads(out)
     assert code == 0 and "GAN + 1000 L1" in err and "0.0279459" in err
     assert len(listed["variants"]) >= 5 and listed["variants"][0]["name"] == "spade1"
+    assert {"paper", "best", "small"} <= listed["sets"].keys()
+    assert ", ".join(listed["sets"]["paper"]) in " ".join(err.replace("│", " ").split())
     code, out, err = kit("doctor --json")
     assert code == 0 and {"name", "value", "why"} == json.loads(out)[0].keys()
 

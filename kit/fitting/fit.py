@@ -31,7 +31,7 @@ from kit.training.heldout import HeldOut, heldout
 from kit.variants import VARIANTS
 
 MOST_SCENES = 2000
-"""More make no interval much narrower; of 256 x 256 pixels, so many take some minutes."""
+"""More make no interval much narrower; of 256 x 256 pixels, so many take a minute or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +170,10 @@ def _check_alike(members: Sequence[HeldOut], runs: Path, report: Report) -> None
                 more = f", and of {len(missing) - 1} more" if len(missing) > 1 else ""
                 remedy = "train both with the same --folds and --groups, on the same pairs"
                 raise InputError(lacking.name, problem + more, remedy=remedy)
-    planes = {each.name: _planes(each, runs) for each in members}
-    if len(set(planes.values())) > 1:
-        listed = ", ".join(f"{name} {count}" for name, count in planes.items())
-        report(f"members are given different inputs; planes of each: {listed}")
+    given = {each.name: _inputs(each, runs) for each in members}
+    if len(set(given.values())) > 1:
+        listed = "; ".join(f"{name} {inputs}" for name, inputs in given.items())
+        report(f"members are given different inputs: {listed}")
 
 
 _TRAITS: dict[str, Callable[[HeldOut], object]] = {
@@ -182,13 +182,18 @@ _TRAITS: dict[str, Callable[[HeldOut], object]] = {
 }
 
 
+_INPUTS = ("date", "radar_dates", "prior")
+
+
 def _tables(member: HeldOut, runs: Path) -> set[str]:
     """The fingerprints of the tables of pairs that a member was trained on, as far as known."""
     return {known for run in member.runs if (known := read_pairs_sha256(runs / run))}
 
 
-def _planes(member: HeldOut, runs: Path) -> int:
-    return read_run(runs, member.runs[0]).variant.input_channels
+def _inputs(member: HeldOut, runs: Path) -> str:
+    """What the networks of a member are given, as settings of its variant."""
+    variant = read_run(runs, member.runs[0]).variant
+    return " ".join(f"{name}={getattr(variant, name)}" for name in _INPUTS)
 
 
 def _drawn(scenes: tuple[str, ...], report: Report) -> tuple[str, ...]:

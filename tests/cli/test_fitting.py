@@ -7,6 +7,7 @@ import pytest
 
 from kit.prediction.ensembles import find_ensemble
 from tests.helpers.sealed import rewrite
+from tests.helpers.variants import TINY
 
 EAGER = "--backend eager --precision float32"
 
@@ -71,3 +72,14 @@ def test_mistakes_end_with_a_remedy(trained: Path, kit, line: str, message: str)
     code, out, err = kit(line)
     assert (code, out) == (3, "") and message in err and "Traceback" not in err
     assert not Path("ensembles").exists()
+
+
+def test_members_of_other_inputs_are_told(trained: Path, kit) -> None:
+    sets = " ".join(
+        f"--set {setting}" for setting in (*TINY, "date=true", "norm=batch", "name=dated")
+    )
+    code, _, err = kit(f"train p2phd1 {sets}")
+    assert code == 0, err
+    code, _, err = kit("fit p2phd1 dated --measure mae --name both")
+    assert code == 0
+    assert "p2phd1 date=False radar_dates=1 prior=False; dated date=True" in err

@@ -59,12 +59,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     write_pairs(tmp_path / "work" / "pairs.parquet", grid(PLACES, 1))
 
     def run(
-        members: list[Member], planes: Mapping[str, int] = MappingProxyType({}), **settings: Any
+        members: list[Member], inputs: Mapping[str, str] = MappingProxyType({}), **settings: Any
     ) -> Fit:
         known = {member.name: member for member in members}
         monkeypatch.setattr(kit.fitting.fit, "heldout", lambda runs, name, *_, **__: known[name])
         monkeypatch.setattr(
-            kit.fitting.fit, "_planes", lambda member, _: planes.get(member.name, 2)
+            kit.fitting.fit, "_inputs", lambda member, _: inputs.get(member.name, "date=False")
         )
         return fit(
             [*known],
@@ -140,8 +140,8 @@ def test_members_that_are_given_other_inputs_are_told(run: Run) -> None:
     lines: list[str] = []
     run(members(0.1, 0.1), measure="mae", report=lines.append)
     assert not lines
-    run(members(0.1, 0.1), measure="psnr", report=lines.append, planes={"m0": 2, "m1": 4})
-    assert lines == ["members are given different inputs; planes of each: m0 2, m1 4"]
+    run(members(0.1, 0.1), measure="psnr", report=lines.append, inputs={"m1": "date=True"})
+    assert lines == ["members are given different inputs: m0 date=False; m1 date=True"]
 
 
 @pytest.mark.parametrize("places", [1, 2])

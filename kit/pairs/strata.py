@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _HALVINGS = 3
+_ROUNDS = 4  # in the later ones units change to a part that has become better
 _DARKEST = 0.01  # of reflectance: keeps noise over water from deciding
 UNKNOWN = 0
 """The stratum of a picture whose colour is not known."""
@@ -43,22 +44,32 @@ def deal(units: NDArray[np.float64], parts: int) -> list[int]:
     """The part of each unit, the largest dealt first, each to the part that has least of its kind.
 
     Args:
-        units: [n, features], what each unit holds; the first feature is its size.
+        units: [n, features], what each unit holds; the first two are its sizes, all pairs and those
+            without clouds, and count as much as all others together.
         parts: how many; no more than units.
 
     Returns:
         From 0 to `parts` - 1; every part has a unit.
     """
     shares = units / np.maximum(units.sum(axis=0), 1)
-    # Parts of one size matter as much as all that they show.
-    shares[:, 0] *= max(1, units.shape[1] - 1)
+    shares[:, :2] *= max(1, units.shape[1] - 2)
     loads = np.zeros((parts, units.shape[1]))
-    dealt = [0] * len(units)
-    for unit in sorted(range(len(units)), key=lambda unit: (-units[unit, 0], unit)):
+    counts = [0] * parts
+    dealt = [-1] * len(units)
+    order = sorted(range(len(units)), key=lambda unit: (-units[unit, 0], unit))
+    for unit in order * _ROUNDS:
+        before = dealt[unit]
+        if before >= 0:
+            if counts[before] == 1:
+                continue
+            loads[before] -= shares[unit]
+            counts[before] -= 1
         # The sum of squares over parts grows least where this product is smallest.
         costs = loads @ shares[unit]
-        dealt[unit] = min(range(parts), key=lambda part: (costs[part], loads[part, 0], part))
-        loads[dealt[unit]] += shares[unit]
+        now = min(range(parts), key=lambda part: (costs[part].round(12), counts[part], part))
+        dealt[unit] = now
+        loads[now] += shares[unit]
+        counts[now] += 1
     return dealt
 
 

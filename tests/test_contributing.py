@@ -129,7 +129,7 @@ def seconds(
 RECIPES = (
     # a variant and an ensemble
     ("kit/variants.py", "VARIANTS = {", 'CLEAR2 = replace(SPADE2, name="clear2", dataset=2)\n\n'),
-    ("kit/variants.py", ")\n}\nENSEMBLES", ", CLEAR2"),
+    ("kit/variants.py", "\n    )\n}  # fmt", ", CLEAR2"),
     ("kit/variants.py", '    "submission1": ("', '    "recipe": ("clear2", "p2phd1"),\n'),
     # a model
     ("kit/variants.py", '"spade", "pix', '"linear", '),

@@ -305,7 +305,7 @@ class MemberJob:
             return
         old = read_manifest(self.folder, _REMEDY)
         if problem := difference(old, new):
-            keep = f"--flips {old.flips}, which keeps them, " if old.flips != new.flips else ""
+            keep = f"--flips {old.flips} to go on with them, " if old.flips != new.flips else ""
             remedy = f"give {keep}--overwrite, or another folder with --predictions"
             raise BusyError(f"{self.folder}: {problem}\n  {remedy}")
 

@@ -89,7 +89,7 @@ def test_it_resumes_and_ends_with_the_same_bytes(trained: Path) -> None:
 def test_another_number_of_views_is_another_set(trained: Path) -> None:
     run(1)
     one = {path: path.read_bytes() for path in MANIFEST.parent.glob("*.npy")}
-    with pytest.raises(BusyError, match=r"with --flips 1\n  give --flips 1, which keeps .*--overw"):
+    with pytest.raises(BusyError, match=r"with --flips 1\n  give --flips 1 to go on .*--overw"):
         run(8)
     assert {path: path.read_bytes() for path in one} == one
     assert run(8, overwrite=True).done == 2

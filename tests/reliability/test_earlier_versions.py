@@ -54,7 +54,7 @@ def test_tables_are_read(earlier: str) -> None:
 
 
 def test_a_run_is_validated_from_its_pack_and_resumed(earlier: str) -> None:
-    _, row = kit.validate()
+    (row,) = (row for row in kit.validate() if not row.is_baseline)
     (said,) = {record["holdout_mae"] for record in read_records(RUN) if "holdout_mae" in record}
     assert row.scores.mae == pytest.approx(said, rel=1e-4)
     variant = read_variant(RUN)

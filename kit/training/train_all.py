@@ -17,6 +17,7 @@ from pathlib import Path
 
 from kit.errors import InputError
 from kit.files import make_folder, naming
+from kit.pairs.groups import read_groups
 from kit.progress import Report
 from kit.runs.folder import LOG
 from kit.training.child import for_child
@@ -64,6 +65,8 @@ def train_all(
         InputError: a name or a setting is wrong, or there are fewer GPUs; nothing is started.
         KeyboardInterrupt: stopped by a signal; running trainings have saved.
     """
+    if groups:
+        _check_groups(groups, folds)
     common = ["--work", str(work), "--runs", str(runs)]
     common += [part for setting in settings for part in ("--set", setting)]
     jobs = {job.run: job for name in names for job in _jobs(name, settings, folds, groups, common)}
@@ -136,6 +139,13 @@ def _jobs(
         if groups:
             chosen += ["--groups", str(groups)]
         yield _Job(as_fold(variant, fold, folds).name, (name, *common, *chosen))
+
+
+def _check_groups(groups: Path, folds: int) -> None:
+    """Refuse a table before anything is started that every training would refuse."""
+    if folds == 1:
+        raise InputError(groups, "groups are for several folds", remedy="give --folds 5 too")
+    read_groups(groups)
 
 
 def _twice(names: Sequence[str]) -> InputError:

@@ -167,6 +167,8 @@ def test_train_all_trains_each_fold_of_each_variant(tmp_path: Path, monkeypatch)
         return subprocess.Popen(["true"])
 
     monkeypatch.setattr(kit.training.train_all, "_start", start)
+    monkeypatch.chdir(tmp_path)
+    Path("groups.csv").write_text("lon,lat,group\n1,2,a\n")
     outcomes = train_all(
         ("spade2", "p2phd1"), folds=2, groups=Path("groups.csv"), work=tmp_path, runs=tmp_path,
         report=lambda _: None,
@@ -176,6 +178,21 @@ def test_train_all_trains_each_fold_of_each_variant(tmp_path: Path, monkeypatch)
     for (command, _), number in zip(begun, "1212", strict=True):
         at = command.index("--fold")
         assert command[at : at + 4] == ["--fold", f"{number}/2", "--groups", "groups.csv"]
+
+
+@pytest.mark.parametrize(
+    ("folds", "table", "problem"), [(1, "groups.csv", "several folds"), (5, "none.csv", "no such")]
+)
+def test_groups_that_no_training_can_use_start_nothing(
+    tmp_path: Path, monkeypatch, folds: int, table: str, problem: str
+) -> None:
+    monkeypatch.setattr(kit.training.train_all, "_start", lambda *_: pytest.fail("started"))
+    (tmp_path / "groups.csv").write_text("lon,lat,group\n1,2,a\n")
+    with pytest.raises(InputError, match=problem):
+        train_all(
+            ("spade2",), folds=folds, groups=tmp_path / table, work=tmp_path, runs=tmp_path,
+            report=lambda _: None,
+        )  # fmt: skip
 
 
 def test_a_fold_is_one_of_its_number() -> None:

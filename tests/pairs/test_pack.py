@@ -174,7 +174,8 @@ def test_training_from_the_pack_alone_ends_as_from_tiles(trained: Path) -> None:
     shutil.rmtree("data")
     packed = train(variant, work=WORK, runs=Path("packed"), workers=2)
     assert_same_run(tiles.folder, packed.folder)
-    assert validate(["spade2"], work=WORK, runs=Path("runs")) == before
+    # As texts, which are as exact: NaN, where a baseline has no score, equals nothing.
+    assert repr(validate(["spade2"], work=WORK, runs=Path("runs"))) == repr(before)
 
 
 def flip(path: Path, at: int) -> None:

@@ -66,7 +66,9 @@ def main(given: Sequence[str] | None = None) -> None:
     if chosen.places:
         seeds = range(chosen.worlds)
         benchmarks["simulated world"] = [
-            world(chosen.folder, seed, places=chosen.places, size=chosen.size) for seed in seeds
+            world(chosen.folder, seed, seen=seen, places=chosen.places, size=chosen.size)
+            for seen in (False, True)
+            for seed in seeds
         ]
     names = _names(chosen.rows) or [*CONSTANTS, *PEERS, *REVISITS, KIT]
     tables = {}
@@ -132,6 +134,7 @@ def gather(
                 label in stretched,
             )
             for label, of in found.items()
+            if of.keys() >= set(keys)
         ]
         for kind, keys in scenes.items()
         if keys

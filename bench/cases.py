@@ -81,14 +81,14 @@ def place_of(scene: SceneKey) -> str:
     return f"{scene.lon} {scene.lat}"
 
 
-def world(folder: Path, seed: int, *, places: int, size: int) -> Case:
-    """A changing world: new places to predict, and other dates of places to learn from."""
-    case = Case(f"world {seed}", folder / f"world-{seed}-{places}-{size}")
-    few = max(1, places // 3)
+def world(folder: Path, seed: int, *, seen: bool, places: int, size: int) -> Case:
+    """A changing world: new places to predict, or new dates of places that are learnt from."""
+    kind, few = "seen" if seen else "unseen", max(1, places // 3)
+    case = Case(f"world {seed}, {kind}", folder / f"world-{seed}-{kind}-{places}-{size}")
     if not case.truth.exists():
         kit.simulate(
-            case.folder, places=places, test_places=few, seen_test_places=few, dates=4,
-            changing=True, size=size, seed=seed,
+            case.folder, places=places, test_places=0 if seen else few,
+            seen_test_places=few if seen else 0, dates=4, changing=True, size=size, seed=seed,
         )  # fmt: skip
         truths = [scene.key for scene in catalog(case.folder / "truth").of("Sentinel2")]
         _match(case, [(scene.key, _nearest(scene.key, truths))

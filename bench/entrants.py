@@ -51,14 +51,13 @@ class Member:
     settings: dict[str, Any]
 
 
-# Every member is trained in folds, so that an ensemble is fitted on what none of them has seen.
-FOLDS = 3
-SMALL = {"crop": 96, "batch": 4, "ema": 0.99, "validations": 4}
+SMALL = {"crop": 96, "batch": 4, "ema": 0.99, "validations": 4, "date": True}
 MEMBERS = (
-    Member("trees1", 0.1, {}),
+    Member("trees1", 0.1, {"date": True}),
     Member("p2phd2", 0.5, SMALL | {"width": 8, "lr": 1e-3}),
     Member("nafnet1", 0.4, SMALL | {"width": 16}),
 )
+FOLDS = 3
 FITS = ("mae", "official_2022")
 
 
@@ -105,11 +104,21 @@ def enter_peer(case: Case, row: str, seconds: float, seed: int, out: Path) -> li
 
 
 def enter_kit(case: Case, row: str, seconds: float, seed: int, out: Path) -> list[Entry]:
-    """What the kit makes of each member's folds, of their mean, and of what is fitted to them."""
-    at = _Folders(out)
-    kit.prepare(case.train, at.work, rule=RULE, holdout=0)
+    """What the kit makes of each member, of their mean, and of what is fitted to them.
+
+    Its ensembles are fitted on what no member has seen: new places, by folds; or, where places
+    recur and members are given their other dates, a hold-out of dates.
+    """
+    at, seen = _Folders(out), bool(case.seen())
+    if seen:
+        kit.prepare(case.train, at.work, rule=RULE, split_by="dates")
+    else:
+        kit.prepare(case.train, at.work, rule=RULE, holdout=0)
     groups = case.groups if case.groups.exists() else None
-    spent = {member.name: _train(member, seconds, seed, groups, at) for member in MEMBERS}
+    more = {"seed": seed, "prior": seen}
+    members = [replace(each, settings=each.settings | more) for each in MEMBERS]
+    folds = 1 if seen else FOLDS
+    spent = {each.name: _train(each, seconds, folds, groups, at) for each in members}
     total = sum(spent.values())
     mean = ",".join(spent)
     ensembles = {name: (name, cpu) for name, cpu in spent.items()} | {"mean": (mean, total)}
@@ -133,19 +142,21 @@ class _Folders:
         self.predictions, self.engines, self.submissions = rest
 
 
-def _train(member: Member, seconds: float, seed: int, groups: Path | None, at: _Folders) -> float:
+def _train(member: Member, seconds: float, folds: int, groups: Path | None, at: _Folders) -> float:
     """Train all folds of a member; return the CPU seconds."""
-    variant = kit.variant(member.name, **member.settings, seed=seed)
+    variant = kit.variant(member.name, **member.settings)
     if variant.model not in FITTED:
-        variant = _fit_to(variant, member.share * seconds / FOLDS, groups, at)
+        variant = _fit_to(variant, member.share * seconds / folds, folds, groups, at)
     with _measured() as cpu:
-        for fold in range(1, FOLDS + 1):
-            one = as_fold(variant, fold, FOLDS)
+        for fold in range(1, folds + 1):
+            one = as_fold(variant, fold, folds)
             kit.train(one, work=at.work, runs=at.runs, groups=groups, workers=0)
     return cpu()
 
 
-def _fit_to(variant: Variant, seconds: float, groups: Path | None, at: _Folders) -> Variant:
+def _fit_to(
+    variant: Variant, seconds: float, folds: int, groups: Path | None, at: _Folders
+) -> Variant:
     """A variant, one fold of which is trained in about so many CPU seconds, by two short trainings.
 
     Their weights are thrown away, and their time does not count: what it costs to know the epochs
@@ -156,7 +167,7 @@ def _fit_to(variant: Variant, seconds: float, groups: Path | None, at: _Folders)
         short = replace(variant, epochs=epochs, decay_epochs=0, validations=1)
         with _measured() as cpu:
             kit.train(
-                as_fold(short, 1, FOLDS), work=at.work, runs=at.trials / str(epochs),
+                as_fold(short, 1, folds), work=at.work, runs=at.trials / str(epochs),
                 groups=groups, overwrite=True, workers=0,
             )  # fmt: skip
         return cpu()

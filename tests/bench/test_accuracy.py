@@ -191,12 +191,13 @@ def test_intervals_are_paired_and_the_best_peer_is_one() -> None:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("accuracy")
-    world(folder, 0, places=4, size=32)
+    for seen in (False, True):
+        world(folder, 0, seen=seen, places=8, size=32)
     return folder
 
 
 def run(folder: Path, *rows: str, **numbers: float) -> dict[str, list[dict]]:
-    arguments = ["--places", "4", "--size", "32", "--worlds", "1", "--rows", ",".join(rows)]
+    arguments = ["--places", "8", "--size", "32", "--worlds", "1", "--rows", ",".join(rows)]
     arguments += [text for name, n in numbers.items() for text in (f"--{name}", str(n))]
     main([*arguments, "--folder", str(folder), "--out", str(folder / "accuracy.json")])
     return json.loads((folder / "accuracy.json").read_text())["tables"]
@@ -211,19 +212,21 @@ def test_a_row_is_made_once_and_scored_on_every_scene(
 
     monkeypatch.setattr(accuracy.subprocess, "run", here)  # instead of in a process of its own
     tables = run(small, "median colour", "mean of stretched colours", seconds=1)
-    (made,) = small.glob("world-0*/rows/median*.json")
+    (made,) = small.glob("world-0-unseen*/rows/median*.json")
     before = made.stat().st_mtime_ns
     assert tables == run(small, "median colour", "mean of stretched colours", seconds=1)
     assert made.stat().st_mtime_ns == before
     assert list(tables) == [
         "simulated world, unseen places", "simulated world, unseen dates of seen places",
     ]  # fmt: skip
-    case = Case("world", small / "world-0-4-32")
+    case = Case("world", made.parents[1])
     (entry,) = json.loads(made.read_text())
     assert len(entry["scenes"]) == len(catalog(case.test).of("Sentinel1")) == 8
     colour, stretched = next(iter(tables.values()))
     assert 0.01 < colour["mae"][0] < 0.2 and 10 < colour["psnr"][0] < 40
     assert stretched["of_one_color"] == [1, 1, 1]
+    assert not case.seen()
+    assert len(Case("", small / "world-0-seen-8-32").seen()) == 8
     assert stretched["anchored"][0] < stretched["official_2022"][0] + 0.1
 
 

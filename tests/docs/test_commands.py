@@ -69,7 +69,7 @@ SUBSTITUTIONS = (
     (r"\bkit\.package\(", r'\g<0>layout="plain", '),
     (r"^make train-all", f'{MAKE} train-all ARGS="{SETTINGS}"'),
     (r"^make demo", f'{MAKE} demo NARROW="{SETTINGS}" SHORT="" '
-     'WORLD="--places 6 --dates 2 --test-places 1"'),
+     'WORLD="--places 32 --dates 1 --test-places 1"'),
 )  # fmt: skip
 
 

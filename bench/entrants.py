@@ -31,7 +31,7 @@ from kit.engines.request import Request
 from kit.files import write_json
 from kit.scaling import quantize
 from kit.tiles.tiff import encode_tiff
-from kit.variants import FITTED, Variant, as_fold
+from kit.variant_settings import FITTED, Variant, as_fold
 
 KIT = "kit"
 LAYOUT = LAYOUTS["plain"]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 
 class Spade(nn.Module):

@@ -40,7 +40,8 @@ from kit.screening.rule import CloudRule
 from kit.simulation.simulate import simulate
 from kit.training.state import State
 from kit.training.train_step import TrainStep
-from kit.variants import Variant, find_variant
+from kit.variant_settings import Variant
+from kit.variants import find_variant
 
 NAMES = ("spade1", "spade2", "p2phd1")
 NARROW = ("width=16", "discriminator_width=16", "crop=128", "batch=4")

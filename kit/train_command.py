@@ -6,7 +6,8 @@ In: a variant. Out: `kit train` with the row of `kit.variants` that it is closes
 import shlex
 from dataclasses import replace
 
-from kit.variants import VARIANTS, Variant, to_dict
+from kit.variant_settings import Variant, to_dict
+from kit.variants import VARIANTS
 
 
 def train_command(variant: Variant) -> str:

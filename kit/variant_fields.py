@@ -1,7 +1,7 @@
 """The fields of a variant as a user reads of them: in `kit variants --fields` and in the docs.
 
-In: `kit.variants.Variant`. Out: name, type and default of each field, and the line that documents
-it there.
+In: `kit.variant_settings.Variant`. Out: name, type and default of each field, and the line that
+documents it there.
 """
 
 import ast
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 
 @dataclass(frozen=True, slots=True)

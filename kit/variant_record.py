@@ -12,7 +12,8 @@ from typing import Any
 from kit.errors import InputError
 from kit.overlay import overlay
 from kit.seal import UNSEALED, check_format
-from kit.variants import SPADE1, Variant, to_dict
+from kit.variant_settings import Variant, to_dict
+from kit.variants import SPADE1
 
 FORMAT = 3
 """1 has no number: kits before 0.3.0 wrote it."""

@@ -132,7 +132,7 @@ RECIPES = (
     ("kit/variants.py", "\n    )\n}  # fmt", ", CLEAR2"),
     ("kit/variants.py", '    "submission1": ("', '    "recipe": ("clear2", "p2phd1"),\n'),
     # a model
-    ("kit/variants.py", '"spade", "pix', '"linear", '),
+    ("kit/variant_settings.py", '"spade", "pix', '"linear", '),
     ("kit/models/registry.py", "from kit.models.naf", "from kit.models.linear import Linear\n"),
     ("kit/models/registry.py", "MODELS: dict",
      "def _linear(variant: Variant) -> nn.Module:\n    return Linear()\n\n\n"),

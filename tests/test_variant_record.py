@@ -9,7 +9,8 @@ import pytest
 import kit.variant_record
 from kit.errors import InputError
 from kit.variant_record import FORMAT, from_record, to_record
-from kit.variants import SPADE1, VARIANTS, to_dict
+from kit.variant_settings import to_dict
+from kit.variants import SPADE1, VARIANTS
 
 HERE = Path("config.json")
 

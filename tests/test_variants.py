@@ -9,17 +9,16 @@ import pytest
 from kit.errors import InputError
 from kit.train_command import train_command
 from kit.variant_fields import fields
+from kit.variant_settings import Variant, to_dict
 from kit.variants import (
     ENSEMBLES,
     PAPER,
     SETS,
     SPADE1,
     VARIANTS,
-    Variant,
     ensemble_members,
     find_variant,
     of_sets,
-    to_dict,
 )
 
 

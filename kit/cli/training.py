@@ -12,7 +12,8 @@ from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.files import RUNS, WORK
 from kit.pairs.source import WORKERS
-from kit.variants import SETS, PixelLoss, as_fold, find_variant, of_sets
+from kit.variant_settings import PixelLoss, as_fold
+from kit.variants import SETS, find_variant, of_sets
 
 if TYPE_CHECKING:
     from kit.runs.status import Status

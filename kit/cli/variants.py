@@ -8,7 +8,8 @@ import typer
 from kit.cli import console
 from kit.cli.options import Json, Quiet
 from kit.variant_fields import fields
-from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, SETS, VARIANTS, Variant, to_dict
+from kit.variant_settings import Variant, to_dict
+from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, SETS, VARIANTS
 
 app = typer.Typer()
 

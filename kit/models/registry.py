@@ -18,7 +18,7 @@ from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.prior import Prior
 from kit.models.spade import SpadeGenerator
 from kit.models.trees import BoostedTrees
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 
 def _spade(variant: Variant) -> nn.Module:

@@ -19,7 +19,7 @@ from kit.runs.folder import (
 )
 from kit.runs.folds import Origin, complete, folds_of, own_run
 from kit.runs.weights import Weights, read_weights
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 
 def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str, ...]:

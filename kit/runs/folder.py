@@ -14,7 +14,7 @@ from kit.errors import BusyError, InputError
 from kit.files import read_object
 from kit.seal import decode_lines, encode_line, read_record, write_record
 from kit.variant_record import from_record, to_record
-from kit.variants import Variant, to_dict
+from kit.variant_settings import Variant, to_dict
 
 FORMAT = 2
 """Of the configuration. In 1, of kits before 0.3.0, it has no checksum."""

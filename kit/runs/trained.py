@@ -23,7 +23,7 @@ from kit.models.flips import average_views, check_flips
 from kit.models.infer import infer
 from kit.runs.weights import Weights, load_run
 from kit.scaling import scale_radar
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 _BATCH = 8
 

@@ -22,7 +22,8 @@ from kit.runs.tensors import TensorFile, save_tensors
 from kit.scaling import SCALING
 from kit.seal import UNSEALED, check_format
 from kit.variant_record import from_record, to_record
-from kit.variants import ENSEMBLES, VARIANTS, Variant
+from kit.variant_settings import Variant
+from kit.variants import ENSEMBLES, VARIANTS
 
 FORMAT = 2
 """1, of kits before 0.3.0, has no number and does not say which file it is."""

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from kit.device import place
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 RECALIBRATION_BATCHES = 16
 

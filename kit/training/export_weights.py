@@ -21,7 +21,7 @@ from kit.models.rewrites.spectral_norm import unfolded_state
 from kit.runs.folder import CHECKPOINTS
 from kit.runs.weights import Weights, read_run
 from kit.training.checkpoint import newest_tensors
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 _GENERATOR, _DISCRIMINATOR = "net_G.pth", "net_D.pth"
 _WITHOUT_MATCHING = "net_D_no_ganFeat_loss.pth"

@@ -1,6 +1,6 @@
 """Runs that are fitted in one go, where others are trained step by step.
 
-In: a run's setup, of a variant whose model is of `kit.variants.FITTED`. Out, in its folder:
+In: a run's setup, of a variant whose model is of `kit.variant_settings.FITTED`. Out, in its folder:
 `weights.safetensors`, a grid of samples, and one record of metrics. There is no checkpoint: a fit
 that is interrupted starts again, which takes seconds.
 """

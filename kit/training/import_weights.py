@@ -29,7 +29,8 @@ from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.runs.folder import BEST
 from kit.runs.tensors import not_finite
 from kit.runs.weights import save_weights
-from kit.variants import Variant, find_variant
+from kit.variant_settings import Variant
+from kit.variants import find_variant
 
 _BASES = {"spade": "spade2", "pix2pixhd": "p2phd1"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import PairDataset, steps_per_epoch
 from kit.pairs.table import Pair
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from kit.device import place
 from kit.models.registry import build_discriminator, build_generator
 from kit.training.adam import Adam
 from kit.training.ema import MovingAverage
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 _OPTIMIZERS = "optimizers"
 _RANDOM = "random"

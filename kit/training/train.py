@@ -42,7 +42,8 @@ from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.trainer import Trainer
 from kit.variant_record import from_record, to_record
-from kit.variants import Variant, find_variant, to_dict
+from kit.variant_settings import Variant, to_dict
+from kit.variants import find_variant
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from kit.progress import Report
 from kit.runs.folder import LOG
 from kit.training.child import for_child
 from kit.training.signals import delayed_signals
-from kit.variants import as_fold, find_variant
+from kit.variant_settings import as_fold
+from kit.variants import find_variant
 
 _POLL_SECONDS = 0.2
 

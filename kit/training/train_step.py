@@ -23,7 +23,7 @@ from kit.models.rewrites.spectral_norm import normed
 from kit.training.adam import Adam
 from kit.training.losses import discriminator_loss, generator_loss, pixel_loss
 from kit.training.state import State
-from kit.variants import Variant
+from kit.variant_settings import Variant
 
 # A gradient's norm is compared with the running mean of those before it, once it has so many.
 _MEAN_DECAY = 0.99

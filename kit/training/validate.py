@@ -32,7 +32,8 @@ from kit.training.baselines import boosted_trees, constants, place_priors
 from kit.training.evaluate import anchored, evaluate_each, official_errors, official_of
 from kit.training.heldout import HeldOut, heldout
 from kit.training.unseen import HOLDOUT, Part, holdout_parts, out_of_fold_parts
-from kit.variants import PAPER, VARIANTS, Model
+from kit.variant_settings import Model
+from kit.variants import PAPER, VARIANTS
 
 Errors = Mapping[str, Mapping[str, float]]
 """By optical scene and by measure."""

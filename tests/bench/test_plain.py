@@ -10,7 +10,8 @@ from kit.models.registry import build_discriminator, build_generator
 from kit.training.losses import generator_loss, pixel_loss
 from kit.training.state import State
 from kit.training.train_step import TrainStep
-from kit.variants import P2PHD1, SPADE1, Variant
+from kit.variant_settings import Variant
+from kit.variants import P2PHD1, SPADE1
 
 pytestmark = pytest.mark.numerical
 

@@ -9,7 +9,8 @@ from kit.errors import InputError
 from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.layers.means import BoxMeans, RadarResize
 from kit.models.registry import MODELS, build_discriminator, build_generator
-from kit.variants import NAFNET1, P2PHD1, SPADE1, VARIANTS, Variant
+from kit.variant_settings import Variant
+from kit.variants import NAFNET1, P2PHD1, SPADE1, VARIANTS
 
 SMALL = replace(SPADE1, width=1, discriminator_width=1)
 

@@ -17,7 +17,8 @@ from kit.scoring.score import score
 from kit.submission.package import Package, package
 from kit.submission.reproduce import reproduce
 from kit.variant_record import to_record
-from kit.variants import VARIANTS, as_fold
+from kit.variant_settings import as_fold
+from kit.variants import VARIANTS
 from tests.helpers.archives import A, B, digital_numbers, image, write_member, write_truth
 
 FOLDS = ("spade2.fold1", "spade2.fold2")

@@ -21,7 +21,7 @@ from kit.runs.folder import (
     read_variant,
 )
 from kit.seal import sealed
-from kit.variants import to_dict
+from kit.variant_settings import to_dict
 from tests.helpers.variants import tiny
 
 SPADE = tiny("spade4", "validations=10")

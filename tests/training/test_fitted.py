@@ -27,7 +27,8 @@ from kit.training.boosting import Settings, boost
 from kit.training.export_weights import export_weights
 from kit.training.train import train
 from kit.training.validate import validate
-from kit.variants import Variant, find_variant
+from kit.variant_settings import Variant
+from kit.variants import find_variant
 
 SETTINGS = Settings(trees=5, leaves=7, shrinkage=0.3, smallest=20, loss="l1", seed=0)
 

@@ -38,7 +38,8 @@ from kit.training.heldout import HELDOUT, check, heldout
 from kit.training.train import train
 from kit.training.train_all import train_all
 from kit.training.validate import Row, validate
-from kit.variants import Variant, as_fold, find_variant
+from kit.variant_settings import Variant, as_fold
+from kit.variants import find_variant
 from tests.helpers.tiles import world
 from tests.helpers.variants import tiny
 

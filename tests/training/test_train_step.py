@@ -13,7 +13,7 @@ from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
 from kit.training.state import State
 from kit.training.train_step import NotFiniteError, TrainStep
-from kit.variants import Variant
+from kit.variant_settings import Variant
 from tests.helpers.samples import random_sample
 from tests.helpers.variants import tiny
 

@@ -8,7 +8,8 @@ from kit.models.registry import build_generator
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.sensitive import sensitive_layers
 from kit.models.rewrites.spectral_norm import fold
-from kit.variants import NAFNET1, P2PHD1, SPADE1, Variant
+from kit.variant_settings import Variant
+from kit.variants import NAFNET1, P2PHD1, SPADE1
 
 
 def spared(variant: Variant) -> list[set[str]]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_type_hints
 from kit.errors import InputError
 from kit.variant_limits import allowed
 
-Model = Literal["spade", "pix2pixhd", "nafnet", "trees", "prior"]
+Model = Literal["spade", "pix2pixhd", "nafnet", "unet", "trees", "prior"]
 PixelLoss = Literal["l1", "charbonnier", "mse"]
 FITTED: tuple[Model, ...] = ("trees", "prior")
 """Models that are fitted in one go, where the others are trained step by step."""
@@ -29,7 +29,7 @@ class Variant:
     name: str
     """Name of the run, and of its folder."""
     model: Model
-    """Networks: SPADE's, pix2pixHD's or NAFNet's; or fitted: boosted trees, or the prior alone."""
+    """Network: SPADE, pix2pixHD, NAFNet or U-Net; or fitted: boosted trees, or the prior alone."""
     dataset: Literal[1, 2] = 1
     """Pairs to train on: Dataset-1, or the pairs of it without heuristic cloud, Dataset-2."""
     gan: float
@@ -160,8 +160,8 @@ class Variant:
             raise self._wrong("pixel_loss", "l1 or mse for trees")
         if self.crop % 32:
             raise self._wrong("crop", "a multiple of 32")
-        if self.date and (self.model, self.norm) == ("pix2pixhd", "instance"):
-            problem = "date is true, and pix2pixHD's instance norm removes a plane of one value"
+        if self.date and self.norm == "instance" and self.model in ("pix2pixhd", "unet"):
+            problem = "date is true, and the first instance norm removes a plane of one value"
             raise InputError(self.name, problem, remedy="use norm=batch, or leave date out")
         if self.batch % self.accumulate:
             raise self._wrong("accumulate", f"a divisor of the batch of {self.batch}")

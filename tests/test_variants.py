@@ -50,6 +50,13 @@ BEYOND = {
         "p2phd2",
         {"model", "norm", "width", "lr", "betas", "schedule", "weight_decay"},
     ),
+    "unet1": ("nafnet1", {"model", "norm", "betas", "weight_decay"}),
+    "unet2": ("unet1", {"width", "crop", "batch", "ema", "turns"}),
+    "nafnet2": ("nafnet1", {"width", "crop", "batch", "ema", "turns"}),
+    "trees1m": ("trees1", {"target", "pixel_loss"}),
+    "nafnet1m": ("nafnet1", {"target", "pixel_loss"}),
+    "unet1m": ("unet1", {"target", "pixel_loss"}),
+    "unet2m": ("unet2", {"target", "pixel_loss"}),
 }
 
 
@@ -71,7 +78,7 @@ def test_sets_are_of_variants_and_stand_for_them() -> None:
     assert all(name in VARIANTS for names in SETS.values() for name in names)
     assert not SETS.keys() & (VARIANTS.keys() | ENSEMBLES.keys())
     assert of_sets(["paper"]) == SETS["paper"]
-    assert of_sets(["mine.toml", "small", "p2phd2", "spade1"]) == (
+    assert of_sets(["mine.toml", "small", "unet2", "spade1"]) == (
         "mine.toml", *SETS["small"], "spade1",
     )  # fmt: skip
     with pytest.raises(InputError, match=r"best: a set of variants, not one\n.*kit train-all best"):

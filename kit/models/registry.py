@@ -18,6 +18,7 @@ from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.prior import Prior
 from kit.models.spade import SpadeGenerator
 from kit.models.trees import BoostedTrees
+from kit.models.unet import UNet
 from kit.variant_settings import Variant
 
 
@@ -43,6 +44,11 @@ def _nafnet(variant: Variant) -> nn.Module:
     return NafNet(variant.width, variant.input_channels, variant.boxes)
 
 
+def _unet(variant: Variant) -> nn.Module:
+    _require(variant, depth="normal", radar_resize="nearest")
+    return UNet(variant.width, _norm(variant), variant.input_channels, variant.boxes)
+
+
 def _trees(variant: Variant) -> nn.Module:
     return BoostedTrees(variant.input_channels, variant.boxes, variant.trees, variant.leaves)
 
@@ -51,6 +57,7 @@ MODELS: dict[str, Callable[[Variant], nn.Module]] = {
     "spade": _spade,
     "pix2pixhd": _pix2pixhd,
     "nafnet": _nafnet,
+    "unet": _unet,
     "trees": _trees,
     "prior": lambda variant: Prior(),
 }

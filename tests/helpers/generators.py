@@ -15,6 +15,7 @@ NETWORKS = {
     "pix2pixhd": ("p2phd1", []),
     "pix2pixhd-batch": ("p2phd1", ["norm=batch"]),
     "nafnet": ("nafnet1", []),
+    "unet": ("unet1", []),
     "spade-means": ("spade5", ["boxes=[5, 15]"]),
 }
 

@@ -17,6 +17,7 @@ from kit.models.layers.layer_norm import LayerNorm, PlainLayerNorm
 from kit.models.nafnet import NafBlock, Scale
 from kit.models.pix2pixhd import GlobalGenerator, ResidualBlock
 from kit.models.spade import Spade, SpadeBlock
+from kit.models.unet import UNet
 
 # What float32 may do to a tile that two networks are compared on, outputs being in [-1, 1].
 # Instance norms magnify rounding: up to 5e-4 was seen on noise, and 0.5 to 1 on constant tiles.
@@ -138,6 +139,11 @@ def _rewrite(network: nn.Module) -> nn.Module:
         _absorb_gains(naf_block)
     if isinstance(network, GlobalGenerator):
         network.model = _rewritten(network.model)
+    if isinstance(network, UNet):
+        for blocks in (network.encoders, network.decoders):
+            for number, layers in enumerate(blocks):
+                assert isinstance(layers, nn.Sequential)
+                blocks[number] = _rewritten(layers)
     return network.requires_grad_(False)
 
 

@@ -56,7 +56,7 @@ def small() -> nn.Module:
     params=[
         "spade",
         "pix2pixhd",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("spade-means", "nafnet")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("spade-means", "nafnet", "unet")),
     ],
 )
 def built(request, tmp_path_factory) -> tuple[nn.Module, Path]:

@@ -26,7 +26,15 @@ pytestmark = pytest.mark.engine
 if find_spec("openvino") is None:
     pytest.skip("openvino is not installed", allow_module_level=True)
 
-NETWORKS = ("spade", "spade-instance", "spade-means", "pix2pixhd", "pix2pixhd-batch", "nafnet")
+NETWORKS = (
+    "spade",
+    "spade-instance",
+    "spade-means",
+    "pix2pixhd",
+    "pix2pixhd-batch",
+    "nafnet",
+    "unet",
+)
 HEIGHT, WIDTH = 64, 96
 
 

@@ -107,7 +107,7 @@ def test_builds_full_width_engines_without_a_card(exported, target: str) -> None
     [
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("spade", "spade-means", "nafnet")
+            for name in ("spade", "spade-means", "nafnet", "unet")
         ),
         "pix2pixhd-batch",
     ],
@@ -143,7 +143,7 @@ def test_a_folder_holds_the_engine_and_nothing_else(tmp_path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", BYTES)
-@pytest.mark.parametrize("name", ["spade-means", "nafnet"])
+@pytest.mark.parametrize("name", ["spade-means", "nafnet", "unet"])
 def test_what_came_after_the_paper_builds_without_a_card(name: str, precision, tmp_path) -> None:
     rtx.build(ready(name), Spec(precision, 64, 64, "sm89"), tmp_path, NO_TILES)
     assert (tmp_path / nvidia.ENGINE).stat().st_size > 1e6

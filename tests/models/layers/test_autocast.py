@@ -6,6 +6,7 @@ from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.nafnet import NafNet
 from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.spade import SpadeGenerator
+from kit.models.unet import UNet
 
 pytestmark = pytest.mark.numerical
 
@@ -14,9 +15,10 @@ NETWORKS = {
     "spade instance": lambda: SpadeGenerator(2, norm=InstanceNorm),
     "pix2pixhd": lambda: GlobalGenerator(2),
     "nafnet": lambda: NafNet(2, boxes=(5,)),
+    "unet": lambda: UNet(8),
 }
 SPECTRAL = ("spade", "spade instance")
-LAST = {"pix2pixhd": "model.38", "nafnet": "ending"}  # others have conv_img
+LAST = {"pix2pixhd": "model.38", "nafnet": "ending", "unet": "ending"}  # others have conv_img
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from cases import Case, folds, world
-from entrants import KIT
+from entrants import KIT, MEMBERS
 from numpy.typing import NDArray
 from peers import CONSTANTS, PEERS, REVISITS, STRETCHED_COLOR
 
@@ -70,7 +70,7 @@ def main(given: Sequence[str] | None = None) -> None:
             for seen in (False, True)
             for seed in seeds
         ]
-    names = _names(chosen.rows) or [*CONSTANTS, *PEERS, *REVISITS, KIT]
+    names = _names(chosen.rows) or [*CONSTANTS, *PEERS, *REVISITS, *MEMBERS]
     tables = {}
     for benchmark, cases in benchmarks.items():
         for kind, rows in gather(cases, names, chosen).items():
@@ -143,7 +143,7 @@ def gather(
 
 def _entries(case: Case, name: str, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What a row makes of a case, with each seed; what is there already is read."""
-    seconds = chosen.kit_seconds if name == KIT else chosen.seconds
+    seconds = chosen.kit_seconds if name in MEMBERS else chosen.seconds
     for seed in range(chosen.seeds):
         out = case.folder / "rows" / f"{name}, {seconds:g} s, seed {seed}.json"
         if not out.exists():

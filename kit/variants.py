@@ -51,12 +51,13 @@ TREES1M = replace(TREES1, name="trees1m", target="minmax", pixel_loss="mse")
 NAFNET1M = replace(NAFNET1, name="nafnet1m", target="minmax", pixel_loss="mse")
 UNET1M = replace(UNET1, name="unet1m", target="minmax", pixel_loss="mse")
 UNET2M = replace(UNET2, name="unet2m", target="minmax", pixel_loss="mse")
+NAFNET2M = replace(NAFNET2, name="nafnet2m", target="minmax", pixel_loss="mse")
 
 VARIANTS = {
     variant.name: variant
     for variant in (
         SPADE1, SPADE2, SPADE3, P2PHD1, SPADE4, SPADE5, P2PHD2, NAFNET1, UNET1, UNET2, NAFNET2,
-        TREES1, PRIOR1, TREES1M, NAFNET1M, UNET1M, UNET2M
+        TREES1, PRIOR1, TREES1M, NAFNET1M, UNET1M, UNET2M, NAFNET2M,
     )
 }  # fmt: skip
 ENSEMBLES = {

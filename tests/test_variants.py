@@ -57,6 +57,7 @@ BEYOND = {
     "nafnet1m": ("nafnet1", {"target", "pixel_loss"}),
     "unet1m": ("unet1", {"target", "pixel_loss"}),
     "unet2m": ("unet2", {"target", "pixel_loss"}),
+    "nafnet2m": ("nafnet2", {"target", "pixel_loss"}),
 }
 
 

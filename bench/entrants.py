@@ -129,7 +129,10 @@ def enter_kit(case: Case, row: str, seconds: float, seed: int, out: Path) -> lis
     more = {"seed": seed, "prior": seen}
     members = [replace(each, settings=each.settings | more) for each in MEMBERS[row]]
     folds = 1 if seen else FOLDS
-    spent = {each.name: _train(each, seconds, folds, groups, at) for each in members}
+    spent = {
+        each.name: _train(each, seconds, folds, groups, at) + _predict(case, each.name, at)
+        for each in members
+    }
     total = sum(spent.values())
     mean = ",".join(spent)
     ensembles = {name: (name, cpu) for name, cpu in spent.items()} | {"mean": (mean, total)}
@@ -139,7 +142,7 @@ def enter_kit(case: Case, row: str, seconds: float, seed: int, out: Path) -> lis
             work=at.work, runs=at.runs, ensembles=at.ensembles, overwrite=True,
         )  # fmt: skip
     ensembles["fitted"] = ("fitted", total + cpu())
-    return [_image(case, row, name, *of, at) for name, of in ensembles.items()]
+    return [_image(row, name, *of, at) for name, of in ensembles.items()]
 
 
 class _Folders:
@@ -187,12 +190,18 @@ def _fit_to(
     return replace(variant, epochs=epochs - epochs // 2, decay_epochs=epochs // 2)
 
 
-def _image(case: Case, row: str, label: str, ensemble: str, cpu: float, at: _Folders) -> Entry:
-    """Predict the scenes of a case with an ensemble, and package them."""
-    kit.predict(
-        ensemble, case.test, work=at.work, runs=at.runs, ensembles=at.ensembles,
-        predictions=at.predictions, engines=at.engines, request=EAGER, flips=FLIPS,
-    )  # fmt: skip
+def _predict(case: Case, member: str, at: _Folders) -> float:
+    """Predict the scenes of a case with all folds of a member; return the CPU seconds."""
+    with _measured() as cpu:
+        kit.predict(
+            member, case.test, work=at.work, runs=at.runs, ensembles=at.ensembles,
+            predictions=at.predictions, engines=at.engines, request=EAGER, flips=FLIPS,
+        )  # fmt: skip
+    return cpu()
+
+
+def _image(row: str, label: str, ensemble: str, cpu: float, at: _Folders) -> Entry:
+    """Package the predictions of an ensemble, whose members have predicted."""
     made = kit.package(
         ensemble=ensemble, name=label.replace(" ", "-"), layout=LAYOUT.name, runs=at.runs,
         ensembles=at.ensembles, predictions=at.predictions, submissions=at.submissions,

@@ -45,31 +45,31 @@ EVERY_PEER: dict[str, Peer] = {**CONSTANTS, **PEERS, **REVISITS}
 class Member:
     """A variant of the kit's ensemble, its settings, and its share of the CPU time.
 
-    Trees take what they take, which their share allows for.
+    Trees take what they take, which their share allows for; turned, they show the same.
     """
 
     name: str
     share: float
     settings: dict[str, Any]
+    flips: int = 8
 
 
 # Half a minute is too short for the width of the rows.
 SMALL = {"width": 8, "crop": 96, "validations": 4}
 MEMBERS = {
     KIT: (
-        Member("trees1", 0.15, {"date": True}),
+        Member("trees1", 0.15, {"date": True}, flips=1),
         Member("unet2", 0.45, SMALL),
         Member("nafnet2", 0.4, SMALL | {"date": True}),
     ),
     SERVER: (
-        Member("trees1m", 0.15, {"date": True}),
+        Member("trees1m", 0.15, {"date": True}, flips=1),
         Member("unet2m", 0.45, SMALL),
         Member("nafnet2m", 0.4, SMALL | {"date": True}),
     ),
 }
 FOLDS = 5
 MEASURES = {KIT: "mae", SERVER: "official_2022"}
-FLIPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def enter_kit(case: Case, row: str, seconds: float, seed: int, out: Path) -> lis
     members = [replace(each, settings=each.settings | more) for each in MEMBERS[row]]
     folds = 1 if seen else FOLDS
     spent = {
-        each.name: _train(each, seconds, folds, groups, at) + _predict(case, each.name, at)
+        each.name: _train(each, seconds, folds, groups, at) + _predict(case, each, at)
         for each in members
     }
     total = sum(spent.values())
@@ -190,12 +190,12 @@ def _fit_to(
     return replace(variant, epochs=epochs - epochs // 2, decay_epochs=epochs // 2)
 
 
-def _predict(case: Case, member: str, at: _Folders) -> float:
+def _predict(case: Case, member: Member, at: _Folders) -> float:
     """Predict the scenes of a case with all folds of a member; return the CPU seconds."""
     with _measured() as cpu:
         kit.predict(
-            member, case.test, work=at.work, runs=at.runs, ensembles=at.ensembles,
-            predictions=at.predictions, engines=at.engines, request=EAGER, flips=FLIPS,
+            member.name, case.test, work=at.work, runs=at.runs, ensembles=at.ensembles,
+            predictions=at.predictions, engines=at.engines, request=EAGER, flips=member.flips,
         )  # fmt: skip
     return cpu()
 

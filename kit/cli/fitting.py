@@ -38,7 +38,8 @@ def fit(
 
     These are the hold-out and, of variants that were trained in folds, all clear pairs. Each way to
     combine the members is fitted on some of their places and scored on the others; a freer way is
-    taken where it wins beyond noise, else the plain mean of the members that beat one colour.
+    taken where it wins beyond noise, else the plain mean of the members, without those that lose to
+    one colour.
     """
     from kit.fitting.fit import fit
 

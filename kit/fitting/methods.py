@@ -17,6 +17,7 @@ from kit.averaging import Averaging
 from kit.fitting.objectives import objective
 from kit.fitting.observations import Moments, Observations
 from kit.fitting.shrinkage import fit_line
+from kit.intervals import interval
 from kit.prediction.affine import ONE, Affine
 from kit.prediction.combination import Combination
 from kit.scaling import UINT16_MAX
@@ -80,11 +81,11 @@ def _color(measure: str, observed: Observations, rows: Sequence[int]) -> Combina
 
 
 def _plain(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
-    """The mean of the members that beat one colour; of all where none does."""
-    costs = objective(measure, observed, rows)
-    limit, single = costs.color_loss(), np.eye(observed.sources)
-    better = [member for member in range(observed.members) if costs.loss(single[member]) < limit]
-    return Combination(_equal(better or range(observed.members), observed.members))
+    """The mean of the members that do not lose to one colour beyond noise; of all where all do."""
+    costs, places = objective(measure, observed, rows), [observed.places[row] for row in rows]
+    members = range(observed.members)
+    kept = [member for member in members if interval(costs.excess(member), places)[0] <= 0]
+    return Combination(_equal(kept or members, observed.members))
 
 
 def _plain_anchored(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:

@@ -37,6 +37,9 @@ class Objective(Protocol):
     def color_loss(self) -> float:
         """What an image of it costs."""
 
+    def excess(self, member: int) -> Floats:
+        """By how much a member costs more than that colour, for each scene [S]."""
+
 
 class AbsoluteError:
     """MAE, of the pixels that were drawn."""
@@ -65,7 +68,19 @@ class AbsoluteError:
 
     def color_loss(self) -> float:
         """The mean absolute error of the median."""
-        return float(np.abs(self._channels - np.array(self.color())[:, None]).mean())
+        return float(self._color_errors().mean())
+
+    def excess(self, member: int) -> Floats:
+        """The mean absolute error of each scene, less that of the median."""
+        truth = self._truth.reshape(len(self._channels), -1)
+        errors = np.abs(self._sources[member].reshape(truth.shape) - truth).mean(axis=1)
+        excess: Floats = errors - self._color_errors()
+        return excess
+
+    def _color_errors(self) -> Floats:
+        errors = np.abs(self._channels - np.array(self.color())[:, None])
+        means: Floats = errors.mean(axis=(1, 2))
+        return means
 
 
 class SquaredError:
@@ -106,9 +121,20 @@ class SquaredError:
 
     def color_loss(self) -> float:
         """The mean of 10 log10(MSE) of the mean."""
+        return float(self._color_decibels().mean())
+
+    def excess(self, member: int) -> Floats:
+        """10 log10(MSE) of each scene, less that of the mean."""
+        single = np.eye(self._moments.shape[1] - 1)[member]
+        decibels = 10 * np.log10(np.maximum(self._errors(single), _SMALL))
+        excess: Floats = decibels - self._color_decibels()
+        return excess
+
+    def _color_decibels(self) -> Floats:
         distance = np.square(self._true_means - self._true_means.mean(axis=0))
         errors = (distance + self._true_variances).mean(axis=1)
-        return float(10 * np.log10(np.maximum(errors, _SMALL)).mean())
+        decibels: Floats = 10 * np.log10(np.maximum(errors, _SMALL))
+        return decibels
 
     def _errors(self, weights: Floats) -> Floats:
         signed = np.append(weights, -1.0)
@@ -182,6 +208,11 @@ class StretchedError:
     def color_loss(self) -> float:
         """The mean squared error of that mean on places that it has not seen, with anchors."""
         return self.line(np.eye(self._sources)[0]).one_color
+
+    def excess(self, member: int) -> Floats:
+        """The same for each scene: which of them an affine errs on says little of the member."""
+        more = self.loss(np.eye(self._sources)[member]) - self.color_loss()
+        return np.full(len(self._places), more)
 
     @property
     def _sources(self) -> int:

@@ -165,7 +165,7 @@ def read_run(runs: Path, name: str, ensembles: Iterable[str] = ENSEMBLES) -> Wei
     """
     path = runs / name / BEST
     if name not in VARIANTS and not (runs / name).is_dir():
-        raise no_such("variant or ensemble", name, [*ensembles, *VARIANTS, *trained_runs(runs)])
+        raise no_such("variant or ensemble", name, [*trained_runs(runs), *ensembles, *VARIANTS])
     weights = read_weights(path)
     if weights.variant.name != name:
         raise InputError(

@@ -25,6 +25,7 @@ def test_a_member_is_described_with_all_that_is_known(tmp_path: Path) -> None:
         "mean_color": [0.1, 0.2, 0.15],
         "input": "TEST",
         "engines": [engine],
+        "flips": 1,
         "predictions_sha256": "digest",
         "trained_on": [A],
     }

@@ -1,3 +1,4 @@
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
@@ -46,6 +47,20 @@ def test_members_that_no_colour_is_worse_than_are_left_out_of_the_plain_mean() -
     found = chosen("mae", Made([0.05, 0.05, 0.5]))
     (plain,) = [each for each in found.candidates if each.name == PLAIN]
     assert plain.combination.averaging == (1, 1, 0)
+
+
+def test_a_member_that_may_be_as_good_as_one_colour_stays_in_the_plain_mean() -> None:
+    """It loses on average, by no more than chance explains, and often pays in a mean."""
+    made = Made([0.05, 0.05])
+    errors = np.abs(made.observed.truth - np.median(made.observed.truth, axis=(0, 2))[:, None])
+    of_color = errors.mean(axis=(1, 2))
+    for lost, averaging in ((0.002, "mean"), (0.02, (1, 0))):
+        shift = of_color + lost + np.resize([0.03, -0.03], len(of_color))
+        pixels = made.observed.pixels.copy()
+        pixels[:, 1] = made.observed.truth + shift[:, None, None]
+        observed = dataclasses.replace(made.observed, pixels=pixels)
+        plain = methods("mae", 2)[1].fit("mae", observed, range(len(shift)))
+        assert plain.averaging == averaging
 
 
 def test_where_no_member_beats_one_colour_it_is_told() -> None:

@@ -175,7 +175,8 @@ def test_a_run_of_other_settings_is_not_touched(trained: Path, change: str) -> N
         train(tiny("p2phd1", change), work=Path("work"), runs=Path("runs"))
     assert caught.value.exit_code == 5
     again = train(tiny("p2phd1", change), work=Path("work"), runs=Path("runs"), overwrite=True)
-    assert load_run(Path("runs"), "p2phd1").variant == tiny("p2phd1", change)
+    kept = load_run(Path("runs"), "p2phd1").variant
+    assert dataclasses.replace(kept, validations=0) == tiny("p2phd1", change)
     assert again.steps == records(again.folder)[-1]["step"]
 
 
@@ -207,7 +208,7 @@ def test_starting_anew_empties_a_linked_folder_and_keeps_the_link(trained: Path)
     assert (run / "checkpoints").is_symlink()
     kept = {path.name for path in checkpoints(disk)}
     assert kept and kept == {path.name for path in checkpoints(run / "checkpoints")}
-    assert load_run(Path("runs"), "p2phd1").variant == variant
+    assert dataclasses.replace(load_run(Path("runs"), "p2phd1").variant, validations=0) == variant
 
 
 def test_a_sheet_that_was_half_written_is_swept(trained: Path) -> None:

@@ -58,12 +58,12 @@ class Member:
 SMALL = {"width": 8, "crop": 96, "validations": 4}
 MEMBERS = {
     KIT: (
-        Member("trees1", 0.15, {"date": True}, flips=1),
+        Member("trees1", 0.15, {}, flips=1),
         Member("unet2", 0.45, SMALL),
         Member("nafnet2", 0.4, SMALL | {"date": True}),
     ),
     SERVER: (
-        Member("trees1m", 0.15, {"date": True}, flips=1),
+        Member("trees1m", 0.15, {}, flips=1),
         Member("unet2m", 0.45, SMALL),
         Member("nafnet2m", 0.4, SMALL | {"date": True}),
     ),

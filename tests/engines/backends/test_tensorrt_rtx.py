@@ -146,7 +146,7 @@ def test_a_folder_holds_the_engine_and_nothing_else(tmp_path) -> None:
 @pytest.mark.parametrize("name", ["spade-means", "nafnet", "unet"])
 def test_what_came_after_the_paper_builds_without_a_card(name: str, precision, tmp_path) -> None:
     rtx.build(ready(name), Spec(precision, 64, 64, "sm89"), tmp_path, NO_TILES)
-    assert (tmp_path / nvidia.ENGINE).stat().st_size > 1e6
+    assert (tmp_path / nvidia.ENGINE).stat().st_size > 5e5
 
 
 @pytest.fixture(scope="module")

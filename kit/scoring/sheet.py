@@ -137,7 +137,8 @@ def _error_lines(errors: Sequence[ImageScore]) -> list[str]:
     if not errors:
         return []
     *others, own = errors
-    lines = [f"MAE {image.mae:.4f} {image.row}" for image in others]
+    scored = [image for image in others if not np.isnan(image.mae)]  # not the server's space
+    lines = [f"MAE {image.mae:.4f} {image.row}" for image in scored]
     title = f" {own.row.partition(' (')[0]}" if others else ""
     lines += [f"MAE {own.mae:.4f}{title}", f"PSNR {psnr(own.mse):.2f} dB"]
     return [*lines, f"stretched MSE {own.stretched_mse:.4f}"]

@@ -1,6 +1,8 @@
 """Which images a sheet shows, and that it looks at the truth no more often than needed."""
 
+import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +152,11 @@ def test_labels_have_the_truths_distance_and_the_mae_of_each_member(tmp_path: Pa
     write_truth(tmp_path / "truth", A.replace("06_08", "06_13"), digital_numbers(1, 256))
     made = package(predictions=predictions, submissions=tmp_path / "out", ensemble="one,two")
     report = score(made.archive, tmp_path / "truth", predictions=predictions)
+    unscored = dataclasses.replace(report.images[0], row="of another space", mae=math.nan)
+    report = dataclasses.replace(report, images=(unscored, *report.images))
     gallery(made.archive, report, tmp_path / "sheet.png", predictions=predictions)
     lines = drawn["labels"][0].split("\n")
+    assert "nan" not in drawn["labels"][0]
     assert lines[:2] == [A, "truth 2019-06-13, +5 days"]
     maes = {row.name.partition(" (")[0]: row.scores.mae for row in report.rows}
     assert lines[3:6] == [f"MAE {maes[name]:.4f} {name}" for name in ("one", "two", "ensemble")]

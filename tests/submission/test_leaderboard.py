@@ -196,7 +196,7 @@ def test_a_measure_orders_what_the_server_has_not_scored(tmp_path: Path) -> None
     for measure, best in (("mae", 0.1), ("official_2022", 0.03), ("psnr", 22)):
         first = leaderboard(tmp_path, measure).rows[0]
         assert first.local[measure] == best
-    with pytest.raises(InputError, match="known are mae, .*official_2022, official_2023"):
+    with pytest.raises(InputError, match=r"known are mae, .*official_2022, official_2023"):
         leaderboard(tmp_path, "mse")
 
 

@@ -152,7 +152,9 @@ def test_labels_have_the_truths_distance_and_the_mae_of_each_member(tmp_path: Pa
     write_truth(tmp_path / "truth", A.replace("06_08", "06_13"), digital_numbers(1, 256))
     made = package(predictions=predictions, submissions=tmp_path / "out", ensemble="one,two")
     report = score(made.archive, tmp_path / "truth", predictions=predictions)
-    unscored = dataclasses.replace(report.images[0], row="of another space", mae=math.nan)
+    first = report.images[0]
+    errors = {**first.errors, "mae": math.nan}
+    unscored = dataclasses.replace(first, row="of another space", errors=errors)
     report = dataclasses.replace(report, images=(unscored, *report.images))
     gallery(made.archive, report, tmp_path / "sheet.png", predictions=predictions)
     lines = drawn["labels"][0].split("\n")

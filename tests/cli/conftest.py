@@ -20,6 +20,7 @@ def kit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(console.stderr, "_width", 200)
 
     def run(line: str) -> tuple[int, str, str]:
+        console.stderr.quiet = False  # whatever an earlier command was told
         monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
         with pytest.raises(SystemExit) as end:
             main.main()

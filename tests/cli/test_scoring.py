@@ -1,35 +1,24 @@
 """What check, package, score and leaderboard say of an archive."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kit.cli import console, main
+from kit.cli import console
 from tests.helpers.archives import A, digital_numbers, image, write_member, write_truth
 
 
 @pytest.fixture
-def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def kit(kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run `kit ...` beside two members' predictions and a truth: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(console.stderr, "_width", 200)
     smooth = (image(1, 256) // 16 + 20_000).astype(np.uint16)
     write_member(tmp_path / "predictions", "one", {A: smooth})
     write_member(tmp_path / "predictions", "two", {A: image(2, 256)})
     write_truth(tmp_path / "truth", A, digital_numbers(3, 256))
-
-    def run(line: str) -> tuple[int, str, str]:
-        console.stderr.quiet = False
-        monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
-        with pytest.raises(SystemExit) as end:
-            main.main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
+    return kit
 
 
 def test_the_last_line_names_the_better_setting_and_the_log_has_the_scores(kit) -> None:

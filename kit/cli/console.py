@@ -80,6 +80,14 @@ def number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
 
 
+def duration(seconds: float) -> str:
+    """A duration in the largest unit of which there are at least two."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s"
+
+
 def emit(value: Any) -> None:
     """Write `value` to stdout as one JSON document; infinities and NaN become null, paths text.
 

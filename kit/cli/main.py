@@ -24,8 +24,10 @@ from kit.cli import (
     prediction,
     reproduction,
     scoring,
+    status,
     submission,
     training,
+    validation,
     variants,
     verification,
 )
@@ -89,6 +91,8 @@ def top(
 for part in (
     data,
     training,
+    status,
+    validation,
     exchange,
     fitting,
     prediction,

@@ -1,4 +1,4 @@
-"""kit train, train-all, status and validate: from pairs to trained variants."""
+"""kit train and train-all: from pairs to trained variants."""
 
 import sys
 from collections.abc import Sequence
@@ -16,10 +16,8 @@ from kit.variant_settings import PixelLoss, as_fold
 from kit.variants import SETS, find_variant, of_sets
 
 if TYPE_CHECKING:
-    from kit.runs.status import Status
     from kit.training.train import Run
     from kit.training.train_all import Outcome
-    from kit.training.validate import Row
 
 app = typer.Typer()
 
@@ -118,7 +116,7 @@ def _event(record: dict[str, Any]) -> str:
     if "note" in record:
         return str(record["note"])
     if "whole_s" in record:
-        return f"takes {_duration(record['whole_s'])} in all at this rate"
+        return f"takes {console.duration(record['whole_s'])} in all at this rate"
     if "holdout_mae" in record:
         mae, psnr = record["holdout_mae"], record["holdout_psnr"]
         weights = f" ({record['weights']} weights)"
@@ -203,7 +201,7 @@ def _show_outcomes(outcomes: "Sequence[Outcome]") -> None:
         (
             outcome.variant,
             f"exit code {outcome.exit_code}" if outcome.exit_code else "done",
-            _duration(outcome.seconds),
+            console.duration(outcome.seconds),
         )
         for outcome in outcomes
     ]
@@ -211,138 +209,3 @@ def _show_outcomes(outcomes: "Sequence[Outcome]") -> None:
     failed = [outcome.variant for outcome in outcomes if outcome.exit_code]
     others = "; the others are trained" if len(failed) < len(outcomes) else ""
     console.write(f"failed: {', '.join(failed)}{others}" if failed else "next: kit validate")
-
-
-@app.command(epilog="Example: kit status")
-def status(runs: Runs = RUNS, json: Json = False, quiet: Quiet = False) -> None:
-    """Show the progress of every run."""
-    from kit.runs.status import status
-
-    emit = console.start(json, quiet)
-    found = status(runs)
-    emit([asdict(run) for run in found])
-    _show_status(found)
-
-
-def _show_status(found: "Sequence[Status]") -> None:
-    rows = [
-        (
-            run.variant,
-            run.state,
-            run.step,
-            run.steps or "",
-            f"{run.images_per_s:.1f}" if run.images_per_s else "",
-            _duration(run.left_s) if run.left_s else "",
-            f"{run.mae:.5f}" if run.mae is not None else "",
-            run.mae_step if run.mae_step is not None else "",
-        )
-        for run in found
-    ]
-    titles = ("variant", "state", "step", "of", "images/s", "left", "best MAE", "at step")
-    console.table("Runs", titles, rows)
-    for run in found:
-        if run.command:
-            console.write(f"to resume {run.variant}: {run.command}")
-
-
-def _duration(seconds: float) -> str:
-    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{seconds:.0f} s"
-
-
-@app.command(epilog="Example: kit validate spade2 p2phd1")
-def validate(
-    variants: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="VARIANT...", help="Default: all that are trained."),
-    ] = None,
-    measure: Annotated[
-        str, typer.Option(metavar="NAME", help="What counts, such as mae or official_2022.")
-    ] = "mae",
-    work: Work = WORK,
-    runs: Runs = RUNS,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Score trained variants on the hold-out: Table 1."""
-    from kit.training.validate import validate
-
-    emit = console.start(json, quiet)
-    with console.progress("validating", "loading the first variant") as advance:
-        rows = validate(
-            variants or (),
-            work=work,
-            runs=runs,
-            measure=measure,
-            advance=advance,
-            report=console.write,
-        )
-    emit([_row(row) for row in rows])
-    _show_validation(rows, measure)
-
-
-def _row(row: "Row") -> dict[str, Any]:
-    """A row as JSON values."""
-    about = {
-        "variant": row.variant,
-        "out_of_fold": row.part.out_of_fold,
-        "kind": row.part.kind,
-        "interval": row.interval,
-        "behind": row.behind,
-        "is_baseline": row.is_baseline,
-        "not_beaten": row.not_beaten,
-    }
-    return about | row.scores.as_dict()
-
-
-def _show_validation(rows: "Sequence[Row]", measure: str) -> None:
-    from kit.training.validate import ranked
-
-    for part in dict.fromkeys(row.part for row in rows):
-        table = [row for row in rows if row.part == part]
-        _show_part(str(part), table, measure)
-    for row in {row.variant: row for row in rows}.values():
-        if row.warning:
-            console.write(f"warning: {row.variant} {row.warning}")
-    first = [row for row in rows if row.part == rows[0].part and not row.is_baseline]
-    best = ranked(first, measure)
-    alike = [row.variant for row in best if row.target == best[0].target][:3]
-    console.write(f"next: kit predict --ensemble {','.join(alike)} --input TEST")
-
-
-def _show_part(title: str, rows: "Sequence[Row]", measure: str) -> None:
-    """The table of one part, and what its pairs are too few to tell."""
-    from kit.intervals import ENOUGH_PLACES
-
-    others = [*rows[0].scores.others]
-    pairs = f"{rows[0].scores.n} pairs of {rows[0].places} places"
-    console.table(
-        f"{title}: {pairs}; {measure} counts",
-        (
-            *("variant", "MAE", "PSNR", "pooled PSNR", *others),
-            *(f"95 % of {measure}", "paper's MAE", "paper's PSNR"),
-        ),
-        [
-            (
-                row.variant if row.target == "reflectance" else f"{row.variant} ({row.target})",
-                console.number(row.scores.mae, ".5f"),
-                console.number(row.scores.psnr, ".2f"),
-                console.number(row.scores.psnr_pooled, ".2f"),
-                *(console.number(row.scores.others[name], ".4f") for name in others),
-                "{:.4g} to {:.4g}".format(*row.interval) if row.interval else "",
-                *((f"{row.paper[0]:.5f}", f"{row.paper[1]:.2f}") if row.paper else ("", "")),
-            )
-            for row in rows
-        ],
-    )
-    for row in rows:
-        if row.not_beaten:
-            console.write(f"{row.variant} is no better here than {', '.join(row.not_beaten)}")
-        if row.behind and (row.behind[1] <= 0 or row.places < ENOUGH_PLACES):
-            worse, low, high = row.behind
-            console.write(
-                f"{pairs} are too few to tell {row.variant} from the best: {measure} is "
-                f"worse by {worse:.4g}, 95 % interval {low:.4g} to {high:.4g}"
-            )

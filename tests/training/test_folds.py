@@ -14,7 +14,7 @@ import pytest
 import kit.cli.console
 import kit.training.heldout
 from kit.averaging import average
-from kit.cli.training import _show_validation
+from kit.cli.validation import _show_validation
 from kit.engines.request import Request
 from kit.errors import BusyError, InputError
 from kit.files import sha256

@@ -54,6 +54,10 @@ def train(
         typer.Option(metavar="K/N", help="Hold out part K of N of the pairs: VARIANT.foldK."),
     ] = None,
     groups: Groups = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(metavar="H", min=0, help="Train for as many epochs as end within H hours."),
+    ] = None,
     work: Work = WORK,
     runs: Runs = RUNS,
     workers: Workers = WORKERS,
@@ -76,10 +80,11 @@ def train(
     from kit.training.train import train
 
     curves = tensorboard_writer(runs / chosen.name) if tensorboard else None
+    planned_s = hours * 3600 if hours else None
     with console.progress(chosen.name, "building the networks, and the first steps") as advance:
 
         def watch(record: dict[str, Any]) -> None:
-            if event := _event(record):
+            if event := _event(record, planned_s):
                 console.write(f"{chosen.name} {event}")
             elif "images_per_s" in record:
                 advance(record["step"], record["steps"], _losses(record))
@@ -94,6 +99,7 @@ def train(
                 work=work,
                 runs=runs,
                 groups=groups,
+                hours=hours,
                 overwrite=overwrite,
                 workers=workers,
                 compile=compile,
@@ -111,12 +117,15 @@ def _fold(text: str) -> tuple[int, int]:
     return int(fold), int(folds)
 
 
-def _event(record: dict[str, Any]) -> str:
+def _event(record: dict[str, Any], planned_s: float | None = None) -> str:
     """The line that a record of a training deserves; "" if none."""
     if "note" in record:
         return str(record["note"])
+    if "hours" in record:
+        hours, step = console.duration(record["hours"] * 3600), record["step_s"]
+        return f"{record['steps']} steps end within {hours} at {step:.3g} s a step, as measured"
     if "whole_s" in record:
-        return f"takes {console.duration(record['whole_s'])} in all at this rate"
+        return _whole(record["whole_s"], planned_s)
     if "holdout_mae" in record:
         mae, psnr = record["holdout_mae"], record["holdout_psnr"]
         weights = f" ({record['weights']} weights)"
@@ -129,6 +138,18 @@ def _event(record: dict[str, Any]) -> str:
                 f"step {record['step']}: clipped the {network}'s gradient, {value:.0f} times usual"
             )
     return ""
+
+
+def _whole(seconds: float, planned_s: float | None) -> str:
+    """How long a training takes; and where that is more than was planned, the choice it leaves."""
+    takes = f"takes {console.duration(seconds)} in all at this rate"
+    if planned_s is None or seconds <= planned_s:
+        return takes
+    return (
+        f"{takes}, not the {console.duration(planned_s)} that were planned: this machine is slower "
+        "than measured. Let it run; or stop it, and start again with --overwrite and fewer epochs; "
+        "what its last validation has exported can be predicted with at any time"
+    )
 
 
 def _losses(record: dict[str, Any]) -> str:

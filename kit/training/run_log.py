@@ -45,6 +45,10 @@ class RunLog:
         """Report something that need not be recorded."""
         self._report({"note": text})
 
+    def chosen_by_hours(self, hours: float, step_s: float) -> None:
+        """Record, before the first step, the hours that chose the epochs, and a step's seconds."""
+        self._record({"hours": hours, "step_s": round(step_s, 6)})
+
     def step(self, losses: dict[str, float], images: int) -> None:
         """Add the losses of a step on `images`; every `LOG_EVERY` steps, record their means."""
         self._images += images

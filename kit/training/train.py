@@ -8,6 +8,7 @@ training, to the same end.
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,11 +23,12 @@ from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
 from kit.inputs.dataset import PairDataset
+from kit.inputs.planes import InputPlanes
 from kit.lock import lock
 from kit.pairs.folds import Fold, take_fold
 from kit.pairs.groups import read_groups
 from kit.pairs.open_source import open_source
-from kit.pairs.source import WORKERS
+from kit.pairs.source import WORKERS, Source
 from kit.pairs.summary import SUMMARY
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.runs import earlier
@@ -37,6 +39,7 @@ from kit.runs.training_pairs import write_training_pairs
 from kit.training import checkpoint
 from kit.training.child import patience
 from kit.training.fitted import fit
+from kit.training.hours import in_time
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
@@ -66,6 +69,7 @@ def train(
     work: AnyPath = WORK,
     runs: AnyPath = RUNS,
     groups: AnyPath | None = None,
+    hours: float | None = None,
     overwrite: bool = False,
     workers: int = WORKERS,
     compile: bool = False,
@@ -81,6 +85,8 @@ def train(
         runs: the folder of all runs; this one is `runs/<variant.name>`.
         groups: for one of several folds, a table of what is to be held out together, as
             `kit.pairs.groups` reads it; None for blocks of places.
+        hours: after a few steps that are measured, train for as many epochs as end within so many
+            hours, less a tenth; a run that goes on keeps those that were chosen at its start.
         overwrite: train from the start even if the run exists, which goes when the new one has
             weights; if that ends before it has saved anything, it is there again.
         workers: threads that prepare batches ahead; 0 prepares each when it is needed.
@@ -89,16 +95,76 @@ def train(
 
     Raises:
         InputError: no pair table, no pair to train on, a pack that lacks one or is damaged, no
-            intact checkpoint, or a batch that cannot be shared or is too large for the device; or
-            pairs that cannot be divided into so many folds.
+            intact checkpoint, or a batch that cannot be shared or is too large for the device;
+            pairs that cannot be divided into so many folds; or hours that end before an epoch.
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not finite; the last checkpoint is kept.
         OutputError: the disk is full; the last checkpoint is kept.
         KeyboardInterrupt: stopped by a signal, after saving; only in the main thread.
     """
+    started = time.monotonic()
     work, runs = Path(work), Path(runs)
     variant = asked = find_variant(variant) if isinstance(variant, str) else variant
     folder = runs / variant.name
+    data = _read(variant, work, Path(groups) if groups is not None else None)
+    planes = planes_for_training(asked, work, data.source, data.chosen, data.holdout)
+    keep_memory()
+    with process_group() as group, ExitStack() as locks:
+        _check(variant, len(data.chosen), group, hours)
+
+        def enter() -> None:
+            locks.enter_context(lock(folder, restarted(), patience()))
+            locks.callback(earlier.settle, folder)
+            if not restarted():
+                earlier.settle(folder)
+                if overwrite:
+                    earlier.set_aside(folder)
+
+        def claim() -> None:
+            nonlocal variant
+            variant = _claim(folder, asked, data, planes)
+
+        group.on_main(enter)
+        rate = None
+        if hours is not None:
+            setup = _setup(asked, planes, data, folder, group)
+            asked, rate = in_time(setup, hours, started, workers=workers, compile=compile)
+        group.on_main(claim)
+        variant = _of_main(group, variant, folder)
+        torch.manual_seed(variant.seed)
+        if variant != asked:
+            planes = planes_for_training(variant, work, data.source, data.chosen, data.holdout)
+        setup = _setup(variant, planes, data, folder, group)
+        if variant.is_fitted:
+            fitted = fit(setup, watch)
+            return Run(folder, 0, fitted.mae, fitted.psnr, len(data.chosen))
+        state = group.on_all(lambda: _new_state(variant))
+        group.on_all(lambda: _check_cells(setup, state.generator))
+        log = RunLog(setup, state, watch)
+        if not asked.validations:
+            asked = replace(asked, validations=variant.validations)
+        if variant != asked:
+            log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
+        _resume(setup, state, log)
+        if hours is not None and rate:
+            log.chosen_by_hours(hours, rate.step_s)
+        Trainer(setup, state, log, compile=compile, workers=workers).run()
+    return Run(folder, state.step, state.mae, state.psnr, len(data.chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The pairs of a run: all of the table, those trained on, held out and validated on."""
+
+    pairs: tuple[Pair, ...]
+    chosen: tuple[Pair, ...]
+    held: tuple[Pair, ...]
+    holdout: tuple[Pair, ...]
+    division: Division | None
+    source: Source
+
+
+def _read(variant: Variant, work: Path, groups: Path | None) -> _Data:
     table = work / PAIRS
     pairs = read_pairs(table)
     fold, division = _fold(variant, pairs, groups)
@@ -112,69 +178,59 @@ def train(
     # anything else.
     holdout = holdout_pairs(pairs) or tuple(pair for pair in held if pair.dataset2)
     source = open_source(work, (*chosen, *holdout))
-    planes = planes_for_training(asked, work, source, chosen, holdout)
-    keep_memory()
-    with process_group() as group, ExitStack() as locks:
-        if not variant.is_fitted:
-            _check_batch(variant, len(chosen), group)
+    return _Data(pairs, chosen, held, holdout, division, source)
 
-        def claim() -> None:
-            nonlocal variant
-            locks.enter_context(lock(folder, restarted(), patience()))
-            locks.callback(earlier.settle, folder)
-            if not restarted():
-                earlier.settle(folder)
-                if overwrite:
-                    earlier.set_aside(folder)
-            series = planes.series.sha256 if planes.series else None
-            variant = folders.claim(
-                folder, asked, fingerprint(pairs), division, len(holdout), series
-            )
-            seen = ((pair.radar, pair.optical) for pair in chosen)
-            write_training_pairs(folder, seen, (pair.optical for pair in held))
-            sweep(folder)
-            sweep(folder / folders.SAMPLES)
-            sweep(folder / folders.CHECKPOINTS)
 
-        group.on_main(claim)
-        variant = _of_main(group, variant, folder)
-        torch.manual_seed(variant.seed)
-        if variant != asked:
-            planes = planes_for_training(variant, work, source, chosen, holdout)
-        dataset = PairDataset(planes, source, chosen, crop=_crop(variant, chosen))
-        setup = RunSetup(variant, dataset, holdout, folder, group)
-        if variant.is_fitted:
-            fitted = fit(setup, watch)
-            return Run(folder, 0, fitted.mae, fitted.psnr, len(chosen))
-        state = group.on_all(lambda: _new_state(variant))
-        group.on_all(lambda: _check_cells(setup, state.generator))
-        log = RunLog(setup, state, watch)
-        if not asked.validations:
-            asked = replace(asked, validations=variant.validations)
-        if variant != asked:
-            log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
-        _resume(setup, state, log)
-        Trainer(setup, state, log, compile=compile, workers=workers).run()
-    return Run(folder, state.step, state.mae, state.psnr, len(chosen))
+def _setup(
+    variant: Variant, planes: InputPlanes, data: _Data, folder: Path, group: ProcessGroup
+) -> RunSetup:
+    crop = _crop(variant, data.chosen)
+    dataset = PairDataset(planes, data.source, data.chosen, crop=crop)
+    return RunSetup(variant, dataset, data.holdout, folder, group)
+
+
+def _claim(folder: Path, asked: Variant, data: _Data, planes: InputPlanes) -> Variant:
+    """Make `folder` the run of `asked`; returns what is to be trained."""
+    variant = folders.claim(
+        folder,
+        asked,
+        fingerprint(data.pairs),
+        data.division,
+        len(data.holdout),
+        planes.series.sha256 if planes.series else None,
+    )
+    seen = ((pair.radar, pair.optical) for pair in data.chosen)
+    write_training_pairs(folder, seen, (pair.optical for pair in data.held))
+    for place in (folder, folder / folders.SAMPLES, folder / folders.CHECKPOINTS):
+        sweep(place)
+    return variant
 
 
 def _fold(
-    variant: Variant, pairs: Sequence[Pair], groups: AnyPath | None
+    variant: Variant, pairs: Sequence[Pair], groups: Path | None
 ) -> tuple[Fold | None, Division | None]:
     """What a run of one of several folds trains on; None for a run of one."""
     if variant.folds == 1:
         if groups is not None:
             remedy = "give the fold that is to be held out too: --fold 1/5"
-            raise InputError(str(groups), "groups are for several folds", remedy=remedy)
+            raise InputError(groups, "groups are for several folds", remedy=remedy)
         return None, None
-    table = read_groups(Path(groups)) if groups is not None else None
+    table = read_groups(groups) if groups is not None else None
     fold = take_fold(pairs, variant.fold, variant.folds, table)
     told = (str(table.path), table.sha256) if table else ()
     return fold, Division(fold.sha256, *told)
 
 
-def _check_batch(variant: Variant, pairs: int, group: ProcessGroup) -> None:
-    """Refuse a batch that the ranks cannot share equally, in as many parts each."""
+def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | None) -> None:
+    """Refuse hours of what has no epochs, and a batch that the ranks cannot share equally.
+
+    Each computes its share in as many parts.
+    """
+    if variant.is_fitted:
+        if hours is not None:
+            remedy = "leave --hours out: it is fitted in one go, most often in seconds"
+            raise InputError(variant.name, "has no epochs that hours could choose", remedy=remedy)
+        return
     shares, problem = group.world_size * variant.accumulate, ""
     if variant.batch % shares:
         divisors = f"{group.world_size} processes x accumulate={variant.accumulate}"

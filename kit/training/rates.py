@@ -1,0 +1,99 @@
+"""How fast a variant is trained on this machine, measured on a few steps of networks that go.
+
+In: a run's setup. Out: the seconds of a step, of a predicted image and of a batch that is read. The
+networks are new ones, so that a run that is trained afterwards starts as if nothing was measured.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+
+import torch
+from torch import nn
+
+from kit.inputs.dataset import Sample, batches
+from kit.inputs.planes import read_pair
+from kit.models.infer import infer
+from kit.training.setup import RunSetup
+from kit.training.state import State
+from kit.training.train_step import TrainStep
+
+_SECONDS = 2.0  # of steps that are measured
+_STEPS, _MOST_STEPS = 3, 20
+_IMAGES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Seconds that the parts of a training take.
+
+    `first_s` is a first step, which warms up or compiles; `step_s` one of those that follow, with
+    the wait for its batch; `load_s` what a thread needs to read and prepare a batch; `image_s` what
+    predicting one image takes.
+    """
+
+    first_s: float
+    step_s: float
+    load_s: float
+    image_s: float
+
+
+def measure_rate(setup: RunSetup, *, workers: int, compile: bool = False) -> Rate:
+    """Train new networks for a few steps, and forget them. Every rank takes part.
+
+    Args:
+        setup: the run; nothing is written to its folder.
+        workers: threads that prepare batches ahead.
+        compile: compile the generator with torch.compile.
+
+    Raises:
+        InputError: a tile cannot be read.
+        torch.OutOfMemoryError: the device has too little memory for a step.
+    """
+    variant, group = setup.variant, setup.group
+    torch.manual_seed(variant.seed)
+    state = State.new(variant)
+    train_step = TrainStep(variant, state, group, compile)
+    indices = range(min(variant.batch // group.world_size, len(setup.dataset)))
+    load_s = _timed(lambda: setup.dataset.batch(0, indices))
+    steps: list[float] = []
+    more = True
+    with closing(_samples(setup, workers)) as samples:
+        first_s = _timed(lambda: train_step(next(samples)))
+        while more:
+            steps.append(_timed(lambda: train_step(next(samples))))
+            enough = len(steps) == _MOST_STEPS or (len(steps) >= _STEPS and sum(steps) > _SECONDS)
+            # Rank 0 decides for all, which wait for each other in every step.
+            more = not group.broadcast([int(enough)])[0]
+    step_s = statistics.median(steps)  # of which a machine that does other things delays some
+    return Rate(first_s, step_s, load_s, _image_s(setup, state.generator))
+
+
+def _samples(setup: RunSetup, workers: int) -> Generator[Sample, None, None]:
+    """This rank's shares of batches without end."""
+    for epoch in count():
+        yield from batches(
+            setup.dataset,
+            epoch=epoch,
+            batch=setup.variant.batch,
+            workers=workers,
+            rank=setup.group.rank,
+            world=setup.group.world_size,
+        )
+
+
+def _image_s(setup: RunSetup, generator: nn.Module) -> float:
+    pair, data = setup.scored[0], setup.dataset
+    inputs, _ = read_pair(data.planes, data.source, pair)
+    every = inputs[None].repeat(_IMAGES, axis=0)
+    infer(generator, every)  # which warms up
+    return _timed(lambda: infer(generator, every)) / _IMAGES
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started

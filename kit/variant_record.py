@@ -15,7 +15,7 @@ from kit.seal import UNSEALED, check_format
 from kit.variant_settings import Variant, to_dict
 from kit.variants import SPADE1
 
-FORMAT = 3
+FORMAT = 4
 """1 has no number: kits before 0.3.0 wrote it."""
 
 _FORMAT = "format"

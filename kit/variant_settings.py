@@ -52,6 +52,8 @@ class Variant:
     """Boosted trees of each channel, where these are the model."""
     leaves: int = 31
     """Leaves of each boosted tree, at most."""
+    thresholds: Literal["best", "random"] = "best"
+    """Where trees divide a feature: at the best of its values, or at a random one."""
     spectral_norm: Literal["published", "torch"] = "published"
     """Rule of SPADE's spectral norms: as published, or torch's, as in kits before 0.3.0."""
     discriminator_width: int = 64

@@ -103,6 +103,7 @@ def test_every_field_can_be_set() -> None:
         "spectral_norm": "torch", "date": "true", "turns": "true", "schedule": "cosine",
         "pixel_loss": "mse", "weight_decay": "0.01", "radar_dates": "3", "prior": "true",
         "boxes": "[5, 15]", "radar_resize": "mean", "trees": "7", "leaves": "5",
+        "thresholds": "random",
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields

@@ -26,6 +26,8 @@ class Settings:
     """How trees are fitted.
 
     `shrinkage` is the share of each tree that is added, `smallest` the fewest pixels of a leaf.
+    With random thresholds a node takes the best feature, each divided at one value drawn at random
+    (Geurts et al., "Extremely randomized trees", Machine Learning 63, 2006).
     """
 
     trees: int
@@ -33,6 +35,7 @@ class Settings:
     shrinkage: float
     smallest: int
     loss: Loss
+    thresholds: Literal["best", "random"]
     seed: int
 
 
@@ -93,6 +96,7 @@ def _parameters(settings: Settings) -> dict[str, Any]:
         "learning_rate": settings.shrinkage,
         "num_leaves": settings.leaves,
         "min_data_in_leaf": settings.smallest,
+        "extra_trees": settings.thresholds == "random",
         "seed": settings.seed,
         "deterministic": True,
         "force_col_wise": True,

@@ -70,6 +70,7 @@ def fit_trees(
         shrinkage=variant.lr,
         smallest=_SMALLEST_LEAF,
         loss="mse" if variant.pixel_loss == "mse" else "l1",
+        thresholds=variant.thresholds,
         seed=variant.seed,
     )
     facts = {"fitted_by": boosting.version()}  # before anything is read

@@ -30,7 +30,9 @@ from kit.training.validate import validate
 from kit.variant_settings import Variant
 from kit.variants import find_variant
 
-SETTINGS = Settings(trees=5, leaves=7, shrinkage=0.3, smallest=20, loss="l1", seed=0)
+SETTINGS = Settings(
+    trees=5, leaves=7, shrinkage=0.3, smallest=20, loss="l1", thresholds="best", seed=0
+)
 
 
 def small(*settings: str) -> Variant:
@@ -51,12 +53,14 @@ def as_module(x: np.ndarray, boosted: boosting.Boosted, settings: Settings) -> n
     return found[0].numpy()
 
 
-@pytest.mark.parametrize("loss", ["l1", "mse"])
-def test_the_module_predicts_what_the_library_does(loss: boosting.Loss) -> None:
+@pytest.mark.parametrize(
+    ("loss", "thresholds"), [("l1", "best"), ("mse", "best"), ("l1", "random")]
+)
+def test_the_module_predicts_what_the_library_does(loss, thresholds) -> None:
     import lightgbm
 
     x, y = pixels()
-    settings = replace(SETTINGS, loss=loss)
+    settings = replace(SETTINGS, loss=loss, thresholds=thresholds)
     boosted = boost(x, y, settings)
     booster = lightgbm.train(
         boosting._parameters(settings),

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from kit import metrics, variants
-from kit.cli import scores, training
+from kit.cli import scores, validation
 from kit.cli.variants import show_variants
 from kit.engines.request import Request
 from kit.metrics import Image, Measure, Valid
@@ -69,7 +69,7 @@ def test_a_new_measure_reaches_training_validation_scores_log_and_leaderboard(
     rows = validate(["mine"])
     scored = [row for row in rows if not math.isnan(row.scores.mae)]
     assert all(0 < row.scores.others["largest"] <= 1 for row in scored)
-    training._show_validation(rows, "largest")
+    validation._show_validation(rows, "largest")
     predict("mine", "test", request=Request("eager", "float32"))
     report = package(layout="plain", truth="truth").scores
     assert report and 0 < report.as_dict()["largest"] <= 1

@@ -30,7 +30,7 @@ class Measure:
     rule: str
     of_image: Callable[[Image, Image, Valid | None], float] | None = None
     more_is_better: bool = False
-    logged: bool = True  # in `submissions.csv`, and so on the leaderboard
+    shown: bool = True  # on the leaderboard without being asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +75,21 @@ MEASURES = {
     "mse": Measure(
         "mean squared error in [0, 1] over channels and pixels with data, mean over images",
         mse,
-        logged=False,
+        shown=False,
     ),
     "psnr": Measure("10 log10(1 / MSE) of each image in dB, mean over images", more_is_better=True),
     "psnr_pooled": Measure(
-        "10 log10(1 / MSE) in dB, of the mean MSE of all images", more_is_better=True, logged=False
+        "10 log10(1 / MSE) in dB, of the mean MSE of all images", more_is_better=True, shown=False
     ),
     "stretched_mae": Measure(
         "MAE of an image and the truth nearest in date, both stretched as the server does, over "
         "all pixels, mean over images",
-        logged=False,
+        shown=False,
     ),
     "stretched_psnr": Measure(
         "10 log10(1 / MSE) in dB of the same stretched images, mean over images",
         more_is_better=True,
-        logged=False,
+        shown=False,
     ),
     "official_2022": Measure(
         "MSE of stretched images: the best submission for each truth, summed over the truths of a "

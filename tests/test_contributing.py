@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from kit import metrics, variants
-from kit.cli import scores, validation
+from kit.cli import scores, training, validation
 from kit.cli.variants import show_variants
 from kit.engines.request import Request
 from kit.metrics import Image, Measure, Valid

@@ -19,6 +19,7 @@ from kit.averaging import averaging_text, parse_averaging
 from kit.colors import Colors, read_colors
 from kit.errors import InputError
 from kit.files import sha256
+from kit.metrics import MEASURES
 from kit.prediction.affine import parse_affine
 from kit.prediction.combination import PLAIN, Combination, Stretch
 from kit.prediction.members import Member
@@ -49,12 +50,28 @@ class MemberRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOutScore:
+    """What an ensemble scored by a measure on `scenes` pairs that it was not fitted on.
+
+    `interval` is its 95 % interval, and `pairs_sha256` the fingerprint of the table of pairs.
+    """
+
+    measure: str
+    score: float
+    interval: tuple[float, float]
+    scenes: int
+    pairs_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a manifest says of its archive.
 
     `combination` made its images of those of its members, and `fitted` says whether `ensemble` is
-    the name of one that was fitted. `scenes` and `entries` are by the name of an image: the scene
-    that it shows, and the SHA-256 of its TIFF. Without members nothing is known of the archive.
+    the name of one that was fitted; `heldout` is then its score, if the archive is as it was
+    fitted. `created` is the time as text. `scenes` and `entries` are by the name of an image: the
+    scene that it shows, and the SHA-256 of its TIFF. Without members nothing is known of the
+    archive.
     """
 
     archive: Path
@@ -63,6 +80,8 @@ class Manifest:
     ensemble: str = ""
     combination: Combination = PLAIN
     fitted: bool = False
+    heldout: HeldOutScore | None = None
+    created: str = ""
     members: tuple[MemberRecord, ...] = ()
     scenes: dict[str, str] = field(default_factory=dict)
     entries: dict[str, str | None] = field(default_factory=dict)
@@ -151,6 +170,8 @@ def _parse(path: Path, values: Any, remedy: str) -> Manifest:
             ensemble=str(values.get("ensemble", "")),
             combination=_combination(path, values, [m.variant for m in members], remedy),
             fitted=values.get("fitted") is not None,
+            heldout=_heldout(values.get("fitted")),
+            created=str(values.get("created", "")),
             members=members,
             scenes={name: _plain(image["scene"]) for name, image in entries.items()},
             entries={name: image.get("sha256") for name, image in entries.items()},
@@ -192,6 +213,20 @@ def _combination(
     if stretch not in get_args(Stretch):
         raise ValueError(f"stretch {stretch!r}")
     return Combination(averaging, parse_affine(values.get("affine")), stretch)
+
+
+def _heldout(values: Any) -> HeldOutScore | None:
+    """The score of a fit; older kits did not record by which measure, and it is left out."""
+    if not values or values.get("measure") not in MEASURES:
+        return None
+    low, high = map(float, values["interval"])
+    return HeldOutScore(
+        measure=values["measure"],
+        score=float(values["score"]),
+        interval=(low, high),
+        scenes=int(values["scenes"]),
+        pairs_sha256=str(values["pairs_sha256"]),
+    )
 
 
 def _layout(values: Any) -> Layout | None:
@@ -242,7 +277,8 @@ def write_manifest(
         left_out: how many predicted scenes are not in the archive.
         checksum: the SHA-256 of the zip.
         combination: how the images of the members became one.
-        fitted: by what the ensemble was fitted, as JSON values; None where it was not.
+        fitted: by what the ensemble was fitted, as JSON values; None where it was not. Its
+            `measure` is among them where the archive is as it was fitted.
         layout: the layout of the archive.
         expected: the server's list of names, if one was given.
         members: whose predictions were averaged.

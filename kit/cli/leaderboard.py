@@ -8,9 +8,16 @@ import typer
 from kit.cli import console
 from kit.cli.options import Json, Measure, Quiet, Submissions
 from kit.files import SUBMISSIONS
+from kit.metrics import MEASURES
+from kit.submission.agreement import FEWEST
 
 if TYPE_CHECKING:
-    from kit.submission.leaderboard import Logged, Standings
+    from collections.abc import Sequence
+
+    from kit.submission.agreement import Agreement
+    from kit.submission.leaderboard import Standings
+    from kit.submission.server_score import Logged
+    from kit.submission.standing import Scored, Standing
 
 app = typer.Typer()
 
@@ -26,7 +33,7 @@ def log(
     quiet: Quiet = False,
 ) -> None:
     """Note the server's score of a submission."""
-    from kit.submission.leaderboard import log
+    from kit.submission.server_score import log
 
     emit = console.start(json, quiet)
     logged = log(submissions, name, leaderboard)
@@ -47,18 +54,43 @@ def leaderboard(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare local scores with those noted of the server."""
+    """Compare local scores with those noted of the server.
+
+    The server's scores come first, best first; then what it has not scored, by the measure of the
+    layout. With --measure, that orders all of them.
+    """
     from kit.submission.leaderboard import leaderboard
 
     emit = console.start(json, quiet)
     standings = leaderboard(submissions, measure)
     emit(asdict(standings))
-    _show_standings(standings)
+    _show_standings(standings, measure)
 
 
-def _show_standings(standings: "Standings") -> None:
-    measures = [agreement.measure for agreement in standings.agreements]
-    # Two tables, for one of all columns would not fit on 80 characters.
+def _show_standings(standings: "Standings", measure: str | None) -> None:
+    rows = standings.rows
+    # Several tables, for one of all columns would not fit on 80 characters.
+    _show_archives(rows, measure)
+    _show_scores(rows, measure)
+    _show_heldout(rows)
+    for row in rows:
+        if row.same_as:
+            console.write(f"{row.name} holds the same bytes as {row.same_as}")
+    for doubt in standings.doubts:
+        console.write(f"warning: {doubt}")
+    if all(row.leaderboard is None for row in rows):
+        console.write("no score of the server is noted: kit log NAME --leaderboard SCORE")
+        return
+    _show_agreements(standings.agreements)
+    if standings.best:
+        agreeing = [each for each in standings.agreements if each.measure == standings.best[0]]
+        by_chance = "" if agreeing[0].beyond_chance else ", as chance may have it: note more scores"
+        console.write(f"best agreement: {' and '.join(standings.best)}{by_chance}")
+
+
+def _show_archives(rows: "Sequence[Standing]", measure: str | None) -> None:
+    counts = " or ".join(dict.fromkeys(row.measure for row in rows))
+    order = f"by {measure}" if measure else f"by the server's score, then by {counts}"
     made = [
         (
             row.name,
@@ -66,31 +98,90 @@ def _show_standings(standings: "Standings") -> None:
             row.layout,
             row.target,
             _ANCHORS.get(row.stretch, row.stretch),
-            row.members,
+            _ensemble(row),
         )
-        for row in standings.rows
+        for row in rows
     ]
-    titles = ("name", "time", "layout", "target", "anchors", "members")
-    console.table("Submissions", titles, made)
-    scores = [
-        (row.name, *(_score(row.local[measure]) for measure in measures), _score(row.leaderboard))
-        for row in standings.rows
-    ]
-    console.table("Local scores, and the server's", ("name", *measures, "server"), scores)
-    for row in standings.rows:
-        if row.same_as:
-            console.write(f"{row.name} holds the same bytes as {row.same_as}")
-    if all(row.leaderboard is None for row in standings.rows):
-        console.write("no score of the server is noted: kit log NAME --leaderboard SCORE")
-        return
-    for agreement in standings.agreements:
-        found = "too few" if agreement.tau is None else f"tau {agreement.tau:.2f}"
-        console.write(
-            f"{agreement.measure}: agreement with the server's order of {agreement.n} submissions: "
-            f"{found}"
+    titles = ("name", "time", "layout", "target", "anchors", "ensemble")
+    console.table(f"Submissions, {order}" if rows else "Submissions", titles, made)
+
+
+def _show_scores(rows: "Sequence[Standing]", measure: str | None) -> None:
+    """A table of the scores by each truth; the first, of the truth of most, has all rows."""
+    by_truth: dict[str, dict[int, Scored]] = {}
+    for number, row in enumerate(rows):
+        for scored in row.scores:
+            by_truth.setdefault(scored.truth, {})[number] = scored
+    truths = sorted(by_truth, key=lambda truth: -len(by_truth[truth])) or [""]
+    names = [name for name, known in MEASURES.items() if known.shown or name == measure]
+    for truth in truths:
+        found = by_truth.get(truth, {})
+        table = [
+            (
+                row.name,
+                *(_score(found[number].local[name] if number in found else None) for name in names),
+                _score(row.leaderboard),
+            )
+            for number, row in enumerate(rows)
+            if number in found or truth == truths[0]
+        ]
+        counts = {scored.images for scored in found.values() if scored.images}
+        images = f", {counts.pop()} images" if len(counts) == 1 else ""
+        by = f" by {truth}{images}" if truth else ""
+        console.table(f"Local scores{by}, and the server's", ("name", *names, "server"), table)
+
+
+def _show_heldout(rows: "Sequence[Standing]") -> None:
+    """What fitted ensembles scored on pairs that they were not fitted on."""
+    table = [
+        (
+            row.name,
+            fit.measure,
+            f"{fit.score:.5g}",
+            f"{fit.interval[0]:.4g} to {fit.interval[1]:.4g}",
+            f"{fit.scenes} of {fit.pairs_sha256[:8]}",
+            _score(row.leaderboard),
         )
-    if standings.best:
-        console.write(f"best agreement: {' and '.join(standings.best)}")
+        for row in rows
+        if (fit := row.heldout)
+    ]
+    if table:
+        titles = ("name", "measure", "score", "95 %", "pairs", "server")
+        console.table("Scores on held-out pairs, and the server's", titles, table)
+
+
+def _show_agreements(agreements: "Sequence[Agreement]") -> None:
+    known = [
+        (
+            each.measure,
+            each.truth,
+            each.layout,
+            str(each.n),
+            f"{each.tau:.2f}",
+            f"{each.chance:.2g}",
+        )
+        for each in agreements
+        if each.tau is not None and each.chance is not None
+    ]
+    if known:
+        titles = ("local score", "by", "layout", "archives", "tau", "chance")
+        console.table("Agreement with the server's order", titles, known)
+        console.write("tau: Kendall's, 1 for the server's order and -1 for its reverse")
+        console.write("chance: the share of random orders that agree as well")
+    few = {(each.truth, each.layout): each.n for each in agreements if 0 < each.n < FEWEST}
+    for (truth, layout), count in few.items():
+        by, of = (
+            f" {word} {name}" if name else "" for word, name in (("by", truth), ("of", layout))
+        )
+        count_of = f"{count} archive{'s' * (count > 1)}{of}"
+        console.write(f"{count_of} with a score{by} and one of the server: an order needs {FEWEST}")
+
+
+def _ensemble(row: "Standing") -> str:
+    """The name of an ensemble before its members, where that says more."""
+    members = row.members.partition(" (")[0].split()
+    named = row.ensemble and row.ensemble not in (*members, "-".join(members))
+    return f"{row.ensemble}: {row.members}" if named else row.members
 
 
 def _short(time: str) -> str:

@@ -151,6 +151,7 @@ def _score_codabench(source: Path, output: Path) -> dict[str, float]:
 
 
 def _record(archive: Path, truth: Path, report: "Report") -> None:
+    from kit.submission.log import LOG
     from kit.submission.record import record
 
     try:
@@ -160,6 +161,9 @@ def _record(archive: Path, truth: Path, report: "Report") -> None:
     else:
         if recorded:
             console.write(f"recorded in {recorded}: kit leaderboard compares")
+        else:
+            folder = archive.parent
+            console.write(f"not recorded: {folder} has no {LOG}, and no manifest of this archive")
 
 
 def _write_errors(report: "Report", path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`submissions.csv`: a line for each archive, with its scores here and on the leaderboard.
+"""`submissions.csv`: a line for each archive and truth, with its scores here and the server's.
 
 The log is the user's as much as the kit's: a spreadsheet may have reordered its columns, added
 others, or saved it with other quotes, separators and ends of lines; all that stays. Refused: a log
@@ -20,20 +20,17 @@ from kit.plain_text import from_spreadsheet_cell, printable, spreadsheet_cell
 
 LOG = "submissions.csv"
 _NEEDED = ("time", "name", "sha256", "leaderboard")
-# What distinguishes archives of the same members, and by what they were scored.
-SETTINGS = ("layout", "target", "stretch", "truth")
+# What distinguishes archives of the same members.
+SETTINGS = ("ensemble", "layout", "target", "stretch")
+TRUTH, IMAGES = "truth", "images"  # by what an archive was scored, and on how many images
 _BOM = "\ufeff"
-
-
-def logged() -> tuple[str, ...]:
-    """The measures that the log and the leaderboard show."""
-    return tuple(name for name, measure in MEASURES.items() if measure.logged)
 
 
 def log_columns() -> tuple[str, ...]:
     """The titles of a new log."""
     # The server's score is last, where it is easily added by hand.
-    return "time", "name", "members", *SETTINGS, *logged(), "sha256", "leaderboard"
+    scores = TRUTH, IMAGES, *MEASURES
+    return "time", "name", "members", *SETTINGS, *scores, "sha256", "leaderboard"
 
 
 class Cell(NamedTuple):
@@ -135,6 +132,16 @@ def read_log(submissions: Path) -> Log:
     needed = ", ".join(_NEEDED)
     remedy = f"give it the columns {needed}; or move it away, and kit package starts a new one"
     raise InputError(path, f"lacks columns of the log; its first line is {first!r}", remedy=remedy)
+
+
+def require_log(submissions: Path) -> None:
+    """Refuse a folder without a log.
+
+    Raises:
+        InputError: says what writes it.
+    """
+    if not (submissions / LOG).exists():
+        raise InputError(submissions / LOG, "no such log", remedy="kit package writes it")
 
 
 def _lines(text: str, separator: str) -> list[tuple[Cell, ...]]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kit.archive.check import check
 from kit.archive.finding import Finding
@@ -27,7 +27,6 @@ from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, t
 from kit.half_written import sweep
 from kit.lock import lock
 from kit.metrics import check_measure
-from kit.prediction.combination import PLAIN
 from kit.prediction.ensembles import chosen_ensemble, known_ensembles
 from kit.prediction.members import Member, seen_in_training
 from kit.progress import Advance
@@ -39,6 +38,7 @@ from kit.scoring.truth import load_truth
 from kit.submission.build import Built, build
 from kit.submission.log import Log, read_log
 from kit.submission.plan import Plan, make_plan
+from kit.submission.record import members_text, scores_of
 from kit.tiles.units import Units
 
 SHOWN = 10
@@ -213,7 +213,6 @@ def _record(
 ) -> None:
     """Write the manifest beside `archive`, and the line in the log."""
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    numbers = scores.as_dict() if scores else None
     write_manifest(
         archive,
         ensemble=plan.ensemble.name,
@@ -221,26 +220,36 @@ def _record(
         left_out=plan.left_out,
         checksum=written.sha256,
         combination=plan.combination,
-        fitted=asdict(plan.ensemble.fitted) if plan.ensemble.fitted else None,
+        fitted=_fitted(plan),
         layout=plan.layout,
         expected=expected,
         members=plan.members,
         predictions=written.built.predictions,
-        scores=numbers,
+        scores=scores.as_dict() if scores else None,
         scenes=plan.names,
         entries=written.built.entries,
     )
-    # In the column of the members: an older log has no column of its own for it.
-    averaged = "" if plan.combination.text == PLAIN.text else f" ({plan.combination.text})"
-    members = " ".join(member.variant for member in plan.members) + averaged
-    line = {"time": created, "name": plan.name, "members": members, "sha256": written.sha256}
-    settings = {
+    line = {
+        "time": created,
+        "name": plan.name,
+        "members": members_text(tuple(m.variant for m in plan.members), plan.combination),
+        "ensemble": plan.ensemble.name,
         "layout": plan.layout.name,
         "target": plan.members[0].target,
         "stretch": plan.combination.stretch,
-        "truth": str(truth) if truth else "",
+        "sha256": written.sha256,
     }
-    log.append((numbers or {}) | line | settings)
+    log.append((scores_of(scores, truth) if scores and truth else {}) | line)
+
+
+def _fitted(plan: Plan) -> dict[str, Any] | None:
+    """By what the ensemble was fitted, with its measure where the archive is as it was fitted."""
+    about, usual = plan.ensemble.fitted, plan.ensemble.combination
+    if about is None:
+        return None
+    weights = {member.variant: member.weights_sha256 for member in plan.members}
+    as_fitted = plan.combination.stretch == usual.stretch and not plan.ensemble.changed(weights)
+    return asdict(about) | ({"measure": plan.ensemble.measure} if as_fitted else {})
 
 
 def _refuse(found: Sequence[Finding]) -> None:

@@ -1,19 +1,43 @@
-"""Local scores of an archive -> its line in the log beside it.
+"""What is known of an archive, and its local scores -> its line in the log beside it.
 
-In: an archive, its scores, and the truth that they were measured by. Out: the log, with the scores
-in the newest line of these bytes; untouched where there is no log or no such line.
+In: an archive, its scores, and the truth that they were measured by. Out: the log, with a line of
+these bytes and this truth. Untouched where there is no log and the archive is not the kit's own.
 """
 
+import datetime
 from pathlib import Path
+from typing import Any
 
+from kit.archive.manifest import find_manifest
 from kit.files import sha256
 from kit.lock import lock
+from kit.metrics import MEASURES
+from kit.prediction.combination import PLAIN, Combination
 from kit.scoring.report import Report
-from kit.submission.log import LOG, logged, read_log
+from kit.submission.log import IMAGES, LOG, SETTINGS, TRUTH, Cell, Log, read_log
+
+_OF_ARCHIVE = ("time", "name", "members", *SETTINGS, "sha256")
+
+
+def members_text(variants: tuple[str, ...], combination: Combination) -> str:
+    """The members of an archive and how they are averaged, as a cell of the log."""
+    # In one column: an older log has none of its own for the average.
+    averaged = "" if combination.text == PLAIN.text else f" ({combination.text})"
+    return " ".join(variants) + averaged
+
+
+def scores_of(report: Report, truth: Path) -> dict[str, Any]:
+    """The cells of a line that hold local scores."""
+    numbers = report.own.as_dict()
+    scores = {title: numbers[title] for title in MEASURES}
+    return scores | {TRUTH: str(truth), IMAGES: numbers["n"]}
 
 
 def record(archive: Path, truth: Path, report: Report) -> Path | None:
     """Write scores into the log in an archive's folder.
+
+    They go into the newest line of the archive that is of this truth or of none; else into a line
+    of their own, so that scores by another truth stay.
 
     Args:
         archive: the zip.
@@ -21,26 +45,49 @@ def record(archive: Path, truth: Path, report: Report) -> Path | None:
         report: the scores.
 
     Returns:
-        The log; None if it has no line of this archive.
+        The log; None if there is none, and no manifest says that the archive is the kit's own.
 
     Raises:
         BusyError: another process is packaging or logging.
         OutputError: the log cannot be written.
     """
-    submissions = archive.parent
-    if not (submissions / LOG).exists():
+    folder = archive.parent
+    if not (folder / LOG).exists() and not find_manifest(archive).members:
         return None
     name, checksum = archive.name.removesuffix(".zip"), sha256(archive)
-    with lock(submissions):
-        found = read_log(submissions)
+    scores = scores_of(report, truth)
+    with lock(folder):
+        found = read_log(folder)
         lines = [
             line
             for line in found.lines
             if found.get(line, "name").strip() == name
             and found.get(line, "sha256").strip() == checksum
         ]
-        if not lines:
-            return None
-        numbers = report.own.as_dict()
-        found.fill(lines[-1], {title: numbers[title] for title in logged()} | {"truth": str(truth)})
+        same = [line for line in lines if found.get(line, TRUTH).strip() in ("", str(truth))]
+        if same:
+            found.fill(same[-1], scores)
+        else:
+            known = _copied(found, lines[-1]) if lines else _described(archive, name, checksum)
+            found.append(known | scores)
     return found.path
+
+
+def _copied(found: Log, line: tuple[Cell, ...]) -> dict[str, str]:
+    return {title: found.get(line, title) for title in _OF_ARCHIVE}
+
+
+def _described(archive: Path, name: str, checksum: str) -> dict[str, str]:
+    """An archive that is not in the log, as far as its manifest says what it is."""
+    about = find_manifest(archive)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    known = {"time": about.created or now, "name": name, "sha256": checksum}
+    if not about.members:
+        return known
+    return known | {
+        "members": members_text(about.variants, about.combination),
+        "ensemble": about.ensemble,
+        "layout": about.layout.name if about.layout else "",
+        "target": about.target,
+        "stretch": about.combination.stretch,
+    }

@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from kit.errors import BusyError, InputError
 from kit.files import sha256
 from kit.lock import lock
 from kit.scoring.score import score
-from kit.submission.leaderboard import Agreement, kendall, leaderboard, log
+from kit.submission.agreement import Agreement, chance, kendall
+from kit.submission.leaderboard import leaderboard
 from kit.submission.log import log_columns
 from kit.submission.record import record
+from kit.submission.server_score import log
 from kit.tiles.tiff import encode_tiff
 from tests.helpers.archives import A, digital_numbers, image, write_archive, write_truth
 
@@ -242,8 +245,108 @@ def test_scores_reach_the_newest_line_of_their_archive(tmp_path: Path, titles: s
     assert titles + text.rpartition("1,mine")[0] == read(tmp_path).decode().rpartition("1,mine")[0]
     mine = next(row for row in leaderboard(tmp_path).rows if row.sha256 == sha256(archive))
     assert mine.local["mae"] == report.own.scores.mae
-    write(tmp_path, titles)
-    assert record(archive, tmp_path / "data", report) is None  # no line of it
+    write(tmp_path, titles)  # no line of it
+    assert record(archive, tmp_path / "data", report) == tmp_path / "submissions.csv"
+    (added,) = leaderboard(tmp_path).rows
+    assert (added.name, added.sha256) == ("mine", sha256(archive))
+    assert added.local["mae"] == report.own.scores.mae and added.time[:2] == "20"
+
+
+def lines_of(*lines: dict[str, object]) -> str:
+    """A log of the kit's own columns."""
+    rows = [",".join(str(line.get(title, "")) for title in log_columns()) for line in lines]
+    return "\n".join([",".join(log_columns()), *rows]) + "\n"
+
+
+def test_scores_by_another_truth_have_a_line_of_their_own(tmp_path: Path) -> None:
+    archive = tmp_path / "mine.zip"
+    write_archive(archive, [(f"CH3/{A}.tiff", encode_tiff(image(1, 8)))])
+    line = {"time": "1", "name": "mine", "sha256": sha256(archive), "layout": "2023",
+            "members": "one two", "ensemble": "best", "leaderboard": 0.7}  # fmt: skip
+    write(tmp_path, lines_of(line))
+    found = {}
+    for name in ("a", "b", "a"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        write_truth(tmp_path / name, A, digital_numbers(1 if name == "a" else 2, 8))
+        report = score(archive, tmp_path / name)
+        found[str(tmp_path / name)] = report.own.scores.mae
+        record(archive, tmp_path / name, report)
+    (row,) = leaderboard(tmp_path).rows
+    assert {each.truth: each.local["mae"] for each in row.scores} == found
+    assert [each.images for each in row.scores] == [1, 1]
+    assert (row.members, row.ensemble, row.layout) == ("one two", "best", "2023")
+    assert row.leaderboard == 0.7 and row.measure == "official_2023"
+    with (tmp_path / "submissions.csv").open(newline="") as file:
+        assert [each["name"] for each in csv.DictReader(file)] == ["mine", "mine"]
+
+
+def test_the_truth_of_most_submissions_orders_them_and_others_follow(tmp_path: Path) -> None:
+    def line(name: str, truth: str, error: float) -> dict[str, object]:
+        return {"name": name, "sha256": name, "truth": truth, "layout": "2022", "images": 9,
+                "official_2022": error}  # fmt: skip
+
+    every = [line("a", "one", 0.3), line("a", "two", 0.001), line("b", "one", 0.2),
+             line("c", "two", 0.002), line("d", "one", 0.1)]  # fmt: skip
+    found = leaderboard(write(tmp_path, lines_of(*every)))
+    shown = [(row.name, row.truth, row.local["official_2022"]) for row in found.rows]
+    assert shown == [("d", "one", 0.1), ("b", "one", 0.2), ("a", "one", 0.3), ("c", "two", 0.002)]
+    assert not found.doubts
+    fewer = line("b", "one", 0.2) | {"images": 8}
+    (doubt,) = leaderboard(write(tmp_path, lines_of(*every[:2], fewer, *every[3:]))).doubts
+    assert doubt.startswith("one: d was scored on 9 images, b was scored on 8 images; ")
+
+
+def test_agreement_is_within_one_truth_and_one_layout_and_equal_archives_count_once(
+    tmp_path: Path,
+) -> None:
+    def line(name: str, truth: str, error: float, server: object = "", layout: str = "2022"):
+        return {"name": name, "sha256": name[0], "truth": truth, "layout": layout,
+                "mae": error, "leaderboard": server}  # fmt: skip
+
+    found = leaderboard(write(tmp_path, lines_of(
+        line("a", "one", 0.1, 0.1), line("b", "one", 0.2, 0.2), line("c", "one", 0.3, 0.3),
+        line("d", "one", 0.4), line("d again", "", 0.4, 0.4), line("a again", "two", 0.5, 0.1),
+        line("e", "two", 0.4, 0.5), line("f", "two", 0.3, 0.6), line("g", "one", 0, 9, "2023"),
+    )))  # fmt: skip
+    taus = {(each.truth, each.layout): (each.n, each.tau, each.chance)
+            for each in found.agreements if each.measure == "mae"}  # fmt: skip
+    assert taus["one", "2022"] == (4, 1.0, 1 / 24)
+    assert taus["two", "2022"] == (3, -1.0, 1.0)
+    assert taus["one", "2023"] == (1, None, None)
+    assert found.best == ("mae",)
+
+
+def test_what_an_ensemble_scored_where_it_was_fitted_is_compared_too(tmp_path: Path) -> None:
+    member = {"variant": "one", "weights_sha256": "w"}
+    lines = []
+    for number, server in enumerate((0.05, 0.04, 0.03)):
+        name = f"n{number}"
+        lines.append({"name": name, "sha256": name, "layout": "2022", "leaderboard": server})
+        about = {"score": server / 2, "interval": [0.01, 0.02], "scenes": 9, "pairs_sha256": "p",
+                 "measure": "official_2022"}  # fmt: skip
+        values = {"sha256": name, "members": [member], "ensemble": "best", "fitted": about}
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    found = leaderboard(write(tmp_path, lines_of(*lines)))
+    (one,) = found.agreements
+    assert (one.measure, one.n, one.tau, one.truth) == (
+        "official_2022", 3, 1.0, "9 held-out pairs of p",
+    )  # fmt: skip
+    assert found.rows[0].ensemble == "best" and found.rows[0].heldout
+    assert found.rows[0].heldout.score == 0.015
+
+
+def test_a_measure_that_is_asked_for_orders_what_the_server_has_scored_too(tmp_path: Path) -> None:
+    write(tmp_path, HEADER + LINES.replace("aaa,", "aaa,0.1").replace("bbb,", "bbb,0.2"))
+    assert [row.local["mae"] for row in leaderboard(tmp_path).rows] == [0.3, 0.2, 0.1]
+    assert [row.local["mae"] for row in leaderboard(tmp_path, "mae").rows] == [0.1, 0.2, 0.3]
+
+
+def test_a_damaged_manifest_is_named_and_the_log_says_enough(tmp_path: Path) -> None:
+    write(tmp_path, HEADER + LINES)
+    (tmp_path / "first.json").write_text('{"format": 2, "sha256": "aaa", "check": "no"}')
+    found = leaderboard(tmp_path)
+    assert len(found.rows) == 3
+    assert {doubt.partition(": ")[0] for doubt in found.doubts} == {str(tmp_path / "first.json")}
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
@@ -255,6 +358,25 @@ def test_kendall_is_that_of_scipy(pairs: list[tuple[int, int]]) -> None:
         assert found is None
     else:
         assert found == pytest.approx(stats.kendalltau(one, other).statistic, abs=1e-12)
+
+
+@given(st.lists(st.integers(0, 99), min_size=3, max_size=7, unique=True), st.randoms())
+def test_chance_is_that_of_scipy(one: list[int], random: Random) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    other = random.sample(range(99), len(one))
+    expected = stats.kendalltau(one, other, alternative="greater", method="exact").pvalue
+    assert chance(one, other) == pytest.approx(expected, abs=1e-12)
+
+
+def test_chance_of_many_is_that_of_scipy_but_for_the_draw() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    random = np.random.default_rng(1)
+    one = np.arange(20.0)
+    other = one + random.normal(0, 12, 20)
+    expected = stats.kendalltau(one, other, alternative="greater", method="exact").pvalue
+    assert 0.001 < expected < 0.2
+    assert chance([*one], [*other]) == pytest.approx(expected, rel=0.25)
+    assert chance([1, 1, 1], [1, 2, 3]) is chance([1, 2], [1, 2]) is None
 
 
 def test_kendall_tells_neighbouring_numbers_apart() -> None:

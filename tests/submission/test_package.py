@@ -20,7 +20,7 @@ import kit
 from kit.archive.check import check
 from kit.archive.layout import LAYOUTS
 from kit.archive.made_with import made_with
-from kit.archive.manifest import predictions_digest, read_manifest
+from kit.archive.manifest import HeldOutScore, predictions_digest, read_manifest
 from kit.averaging import Averaging
 from kit.averaging import average as average_images
 from kit.errors import BusyError, CheckError, InputError, OutputError
@@ -483,11 +483,15 @@ def test_a_fitted_ensemble_brings_its_weights_affine_and_anchors(run: Run, tmp_p
     about = read_manifest(result.manifest)
     assert about.combination == ensemble.combination and about.fitted
     assert about.ensemble == "best"
+    assert about.heldout == HeldOutScore("official_2022", 0.03, (0.02, 0.04), 9, "p")
     again = score(result.archive, tmp_path / "truth", predictions=tmp_path / "predictions")
     assert again == result.scores
     assert again.own.name == "ensemble (one, two; 3,1; affine)"
     (line,) = csv.DictReader((tmp_path / "submissions" / "submissions.csv").open())
     assert (line["members"], line["stretch"]) == ("one two (3,1; affine)", "anchors")
+    assert (line["ensemble"], line["images"]) == ("best", str(again.own.scores.n))
+    otherwise = run(ensemble="best", ensembles=folder, stretch="keep", name="otherwise")
+    assert read_manifest(otherwise.manifest).heldout is None  # it was not fitted so
     assert again.other and again.other.name == "without anchors"
     made = reproduce(result.manifest, predictions=tmp_path / "predictions", runs=tmp_path)
     assert made.same

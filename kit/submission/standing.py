@@ -1,0 +1,140 @@
+"""One submission: the lines of the log that are about it, and what its manifest says.
+
+In: the lines of one archive's bytes. Out: every score that they hold, by each truth; how it was
+made, from the manifest beside it where an older log does not say.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kit.archive.layout import LAYOUTS
+from kit.archive.manifest import HeldOutScore, Manifest, manifest_path, read_manifest
+from kit.errors import InputError
+from kit.metrics import MEASURES
+from kit.submission.log import IMAGES, SETTINGS, TRUTH, Cell, Log
+
+_USUAL = "mae"  # counts where no layout says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The local scores of an archive by one truth; `images` is None where it is not known."""
+
+    truth: str
+    images: int | None
+    local: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One submission; a score is None where there is none, a text empty where it is not known.
+
+    `measure` counts for it. `scores` are its local scores by each truth, the newest first; `local`,
+    `truth` and `images` those by the truth that most submissions share, if it has them. `heldout`
+    is what its ensemble scored where it was fitted, and `same_as` another name of these bytes.
+    """
+
+    name: str
+    time: str
+    members: str
+    sha256: str
+    local: dict[str, float | None]
+    leaderboard: float | None
+    layout: str = ""
+    target: str = ""
+    stretch: str = ""
+    truth: str = ""
+    same_as: str = ""
+    ensemble: str = ""
+    measure: str = ""
+    images: int | None = None
+    scores: tuple[Scored, ...] = ()
+    heldout: HeldOutScore | None = None
+
+
+def read_standing(found: Log, lines: Sequence[tuple[Cell, ...]], doubts: list[str]) -> Standing:
+    """One submission of the lines of its bytes, the newest last: a clock may go backwards.
+
+    A line about a manifest that cannot be read is added to `doubts`. The scores are those by the
+    newest truth.
+    """
+
+    def text(title: str) -> str:
+        values = (found.get(line, title).strip() for line in reversed(lines))
+        return next(filter(None, values), "")
+
+    name, checksum = (found.get(lines[-1], title).strip() for title in ("name", "sha256"))
+    about = _manifest(found.path.parent, name, checksum, doubts)
+    settings = {title: text(title) for title in SETTINGS}
+    if about and not settings["layout"]:  # a log of an older kit
+        settings["layout"] = about.layout.name if about.layout else ""
+        settings |= {"target": about.target, "stretch": about.combination.stretch}
+    if about and not settings["ensemble"]:
+        settings["ensemble"] = about.ensemble
+    layout = about.layout if about and about.layout else LAYOUTS.get(settings["layout"])
+    return Standing(
+        name=name,
+        time=found.get(lines[-1], "time").strip(),
+        members=text("members"),
+        sha256=checksum,
+        local=dict.fromkeys(MEASURES),
+        leaderboard=_newest(found, lines, "leaderboard"),
+        measure=layout.measure if layout else _USUAL,
+        scores=_scores(found, lines),
+        heldout=about.heldout if about else None,
+        ensemble=settings["ensemble"],
+        layout=settings["layout"],
+        target=settings["target"],
+        stretch=settings["stretch"],
+    )
+
+
+def _scores(found: Log, lines: Sequence[tuple[Cell, ...]]) -> tuple[Scored, ...]:
+    """The local scores in lines of one archive by each truth, the newest first."""
+    by_truth: dict[str, list[tuple[Cell, ...]]] = {}
+    for line in reversed(lines):
+        if any(_number(found.get(line, measure)) is not None for measure in MEASURES):
+            by_truth.setdefault(found.get(line, TRUTH).strip(), []).insert(0, line)
+    scored = []
+    for truth, those in by_truth.items():
+        images = _newest(found, those, IMAGES)
+        local = {measure: _newest(found, those, measure) for measure in MEASURES}
+        scored.append(Scored(truth, None if images is None else int(images), local))
+    return tuple(scored)
+
+
+def _newest(found: Log, lines: Sequence[tuple[Cell, ...]], title: str) -> float | None:
+    values = (_number(found.get(line, title)) for line in reversed(lines))
+    return next((value for value in values if value is not None), None)
+
+
+def _manifest(submissions: Path, name: str, checksum: str, doubts: list[str]) -> Manifest | None:
+    """What the manifest beside an archive says of it, if there is one of these bytes."""
+    path = manifest_path(submissions / f"{name}.zip")
+    if "/" in name or not path.is_file():
+        return None
+    try:
+        manifest = read_manifest(path)
+    except InputError as error:  # the log says enough without
+        doubts.append(f"{error.where}: {error.problem}; what it says is left out")
+        return None
+    return manifest if manifest.sha256 == checksum else None
+
+
+def by_truth(row: Standing, truth: str) -> Standing:
+    """A submission with its scores by a truth; where it has none, by its newest."""
+    if not row.scores:
+        return row
+    found = next((scored for scored in row.scores if scored.truth == truth), row.scores[0])
+    return replace(row, truth=found.truth, images=found.images, local=found.local)
+
+
+def _number(text: str) -> float | None:
+    """A score as a spreadsheet may have saved it, with a decimal comma say."""
+    try:
+        value = float(text if "." in text else text.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

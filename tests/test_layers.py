@@ -40,6 +40,7 @@ RULES: dict[str, set[str]] = {
         "screening",
         "tiles",
     },
+    "planning": {"fitting", "training", "prediction", "runs", "inputs", "models", "pairs", "tiles"},
     "cli": {"*"},
 }
 LONGEST_CHAIN = 14

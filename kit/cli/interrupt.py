@@ -16,7 +16,9 @@ from threading import Thread
 from kit.cli import console
 from kit.training.child import is_child
 
-RESUMING = {"simulate", "screen", "prepare", "pack", "train", "train-all", "compile", "predict"}
+RESUMING = {
+    "simulate", "screen", "prepare", "pack", "train", "train-all", "compile", "predict",
+}  # fmt: skip
 """Commands that keep what they have done when they are interrupted."""
 
 

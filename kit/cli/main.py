@@ -21,6 +21,7 @@ from kit.cli import (
     exchange,
     fitting,
     leaderboard,
+    planning,
     prediction,
     reproduction,
     scoring,
@@ -90,6 +91,7 @@ def top(
 
 for part in (
     data,
+    planning,
     training,
     status,
     validation,

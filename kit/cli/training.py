@@ -12,6 +12,7 @@ from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.files import RUNS, WORK
 from kit.pairs.source import WORKERS
+from kit.planning.plan import read_plan
 from kit.variant_settings import PixelLoss, as_fold
 from kit.variants import SETS, find_variant, of_sets
 
@@ -75,12 +76,12 @@ def train(
     chosen = find_variant(variant, settings or ())
     if fold:
         chosen = as_fold(chosen, *_fold(fold))
-    from kit.training.child import as_child
+    from kit.training import child
     from kit.training.tensorboard import tensorboard_writer
     from kit.training.train import train
 
     curves = tensorboard_writer(runs / chosen.name) if tensorboard else None
-    planned_s = hours * 3600 if hours else None
+    planned_s = hours * 3600 if hours else child.planned_s()
     with console.progress(chosen.name, "building the networks, and the first steps") as advance:
 
         def watch(record: dict[str, Any]) -> None:
@@ -93,7 +94,7 @@ def train(
             if curves and "step" in record:
                 curves(record)
 
-        with as_child(lambda line: console.write(f"{chosen.name} {line}")):
+        with child.as_child(lambda line: console.write(f"{chosen.name} {line}")):
             run = train(
                 chosen,
                 work=work,
@@ -174,17 +175,25 @@ def train_all(
             metavar="VARIANT...", help=f"Or sets: {', '.join(SETS)}. Default: paper, its five."
         ),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What kit plan has written: variants, settings, folds."),
+    ] = None,
     settings: Settings = None,
     folds: Annotated[
-        int,
-        typer.Option(min=1, help="Runs of each variant; each holds out another part of the pairs."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Runs of each variant; each holds out another part of the pairs. Default: 1.",
+        ),
+    ] = None,
     groups: Groups = None,
     work: Work = WORK,
     runs: Runs = RUNS,
     gpus: Annotated[
-        int, typer.Option(min=0, help="Train this many at a time, each on a GPU of its own.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Train this many at a time, each on a GPU of its own."),
+    ] = None,
     workers: Workers = WORKERS,
     compile: Compile = False,
     tensorboard: Tensorboard = False,
@@ -196,18 +205,27 @@ def train_all(
     Finished ones are skipped. If one fails, the others are still trained; the exit code is that of
     the first that failed.
     """
-    from kit.training.train_all import train_all
+    from kit.training.train_all import Training, train_all
 
     emit = console.start(json, quiet)
+    trainings: Sequence[str | Training] = of_sets(variants or ["paper"])
+    if plan:
+        if variants or folds is not None:
+            raise typer.BadParameter("--plan names the variants and their folds: leave these out")
+        planned = read_plan(plan)
+        trainings = [
+            Training(each.variant, each.texts, each.minutes * 60) for each in planned.trainings
+        ]
+        folds, gpus = planned.folds, planned.gpus if gpus is None else gpus
     flags = {"--compile": compile, "--tensorboard": tensorboard, "--quiet": quiet}
     outcomes = train_all(
-        of_sets(variants or ["paper"]),
+        trainings,
         settings=settings or (),
-        folds=folds,
+        folds=folds or 1,
         groups=groups,
         work=work,
         runs=runs,
-        gpus=gpus,
+        gpus=gpus or 0,
         options=("--workers", str(workers), *(flag for flag, given in flags.items() if given)),
         report=console.write,
     )

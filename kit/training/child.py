@@ -19,21 +19,39 @@ from kit.lock import lock
 from kit.progress import Report
 
 _PARENT, _CARD = "KIT_TRAIN_ALL_PROCESS", "KIT_TRAIN_ALL_CARD"
+_PLANNED = "KIT_TRAIN_ALL_SECONDS"
 _TELL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of Linux
 _SAVING = 120  # seconds that a training may take to save and end
 
 
-def for_child(runs: Path, card: str | None) -> dict[str, str]:
-    """The environment of a child that trains on this card; the default device if None."""
+def for_child(runs: Path, card: str | None, planned_s: float | None = None) -> dict[str, str]:
+    """The environment of a child that trains on this card; the default device if None.
+
+    Args:
+        runs: the folder of all runs.
+        card: as CUDA_VISIBLE_DEVICES names it.
+        planned_s: seconds that a plan has for the training.
+    """
     device = card or os.environ.get("CUDA_VISIBLE_DEVICES", "")
     host = os.uname().nodename  # hosts may share a file system
     name = hashlib.sha256(f"{host} {device}".encode()).hexdigest()[:12]
-    return {_PARENT: str(os.getpid()), _CARD: str(runs.resolve() / ".cards" / name)}
+    planned = "" if planned_s is None else str(planned_s)
+    return {
+        _PARENT: str(os.getpid()),
+        _CARD: str(runs.resolve() / ".cards" / name),
+        _PLANNED: planned,
+    }
 
 
 def is_child() -> bool:
     """Whether a `kit train-all` has started this process."""
     return _PARENT in os.environ
+
+
+def planned_s() -> float | None:
+    """The seconds that the plan of a `kit train-all` has for this training; None without a plan."""
+    text = os.environ.get(_PLANNED) if is_child() else None
+    return float(text) if text else None
 
 
 def patience() -> float:

@@ -14,16 +14,19 @@ from itertools import count
 import torch
 from torch import nn
 
-from kit.inputs.dataset import Sample, batches
+from kit.device import place
+from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import read_pair
 from kit.models.infer import infer
+from kit.training.fit_trees import MOST_PIXELS, fit_trees
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.train_step import TrainStep
 
 _SECONDS = 2.0  # of steps that are measured
 _STEPS, _MOST_STEPS = 3, 20
-_IMAGES = 4
+_IMAGES = 2
+_TREE_PAIRS, _TREE_PIXELS = 2, 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,22 @@ def _timed(work: Callable[[], object]) -> float:
     started = time.monotonic()
     work()
     return time.monotonic() - started
+
+
+def measure_fit(setup: RunSetup) -> tuple[float, float]:
+    """What fitting trees takes, and predicting one image with them, both in seconds.
+
+    A few pairs and pixels are fitted, and the time is scaled to all that a fit uses.
+
+    Raises:
+        InputError: LightGBM is not installed, or a tile cannot be read.
+    """
+    data = setup.dataset
+    pairs = data.pairs[:_TREE_PAIRS]
+    few = PairDataset(data.planes, data.source, pairs, crop=data.crop)
+    started = time.monotonic()
+    generator, facts = fit_trees(few, most=_TREE_PIXELS)
+    seconds = time.monotonic() - started
+    all_pixels = min(MOST_PIXELS, sum(pair.height * pair.width for pair in data.pairs))
+    scale = max(all_pixels / facts["pixels"], len(data) / len(pairs))
+    return scale * seconds, _image_s(setup, place(generator))

@@ -7,9 +7,7 @@ training, to the same end.
 """
 
 import json
-import math
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,24 +20,19 @@ from kit.distributed import ProcessGroup, process_group, restarted
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
-from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes
 from kit.lock import lock
-from kit.pairs.folds import Fold, take_fold
-from kit.pairs.groups import read_groups
-from kit.pairs.open_source import open_source
-from kit.pairs.source import WORKERS, Source
-from kit.pairs.summary import SUMMARY
-from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
+from kit.pairs.source import WORKERS
+from kit.pairs.table import fingerprint
 from kit.runs import earlier
 from kit.runs import folder as folders
-from kit.runs.folder import Division
 from kit.runs.planes import planes_for_training
 from kit.runs.training_pairs import write_training_pairs
 from kit.training import checkpoint
 from kit.training.child import patience
 from kit.training.fitted import fit
 from kit.training.hours import in_time
+from kit.training.run_data import RunData, make_setup, read_data
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
@@ -106,7 +99,7 @@ def train(
     work, runs = Path(work), Path(runs)
     variant = asked = find_variant(variant) if isinstance(variant, str) else variant
     folder = runs / variant.name
-    data = _read(variant, work, Path(groups) if groups is not None else None)
+    data = read_data(variant, work, Path(groups) if groups is not None else None)
     planes = planes_for_training(asked, work, data.source, data.chosen, data.holdout)
     keep_memory()
     with process_group() as group, ExitStack() as locks:
@@ -127,14 +120,14 @@ def train(
         group.on_main(enter)
         rate = None
         if hours is not None:
-            setup = _setup(asked, planes, data, folder, group)
+            setup = make_setup(asked, planes, data, folder, group)
             asked, rate = in_time(setup, hours, started, workers=workers, compile=compile)
         group.on_main(claim)
         variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)
         if variant != asked:
             planes = planes_for_training(variant, work, data.source, data.chosen, data.holdout)
-        setup = _setup(variant, planes, data, folder, group)
+        setup = make_setup(variant, planes, data, folder, group)
         if variant.is_fitted:
             fitted = fit(setup, watch)
             return Run(folder, 0, fitted.mae, fitted.psnr, len(data.chosen))
@@ -152,44 +145,7 @@ def train(
     return Run(folder, state.step, state.mae, state.psnr, len(data.chosen))
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """The pairs of a run: all of the table, those trained on, held out and validated on."""
-
-    pairs: tuple[Pair, ...]
-    chosen: tuple[Pair, ...]
-    held: tuple[Pair, ...]
-    holdout: tuple[Pair, ...]
-    division: Division | None
-    source: Source
-
-
-def _read(variant: Variant, work: Path, groups: Path | None) -> _Data:
-    table = work / PAIRS
-    pairs = read_pairs(table)
-    fold, division = _fold(variant, pairs, groups)
-    chosen = train_pairs(fold.train if fold else pairs, variant.dataset)
-    if not chosen:
-        problem = f"no pair of Dataset-{variant.dataset} to train on"
-        remedy = f"{work / SUMMARY} lists what was left out"
-        raise InputError(table, problem, remedy=remedy)
-    held = fold.held if fold else ()
-    # What decides which weights are best is not what is scored out of the folds, where there is
-    # anything else.
-    holdout = holdout_pairs(pairs) or tuple(pair for pair in held if pair.dataset2)
-    source = open_source(work, (*chosen, *holdout))
-    return _Data(pairs, chosen, held, holdout, division, source)
-
-
-def _setup(
-    variant: Variant, planes: InputPlanes, data: _Data, folder: Path, group: ProcessGroup
-) -> RunSetup:
-    crop = _crop(variant, data.chosen)
-    dataset = PairDataset(planes, data.source, data.chosen, crop=crop)
-    return RunSetup(variant, dataset, data.holdout, folder, group)
-
-
-def _claim(folder: Path, asked: Variant, data: _Data, planes: InputPlanes) -> Variant:
+def _claim(folder: Path, asked: Variant, data: RunData, planes: InputPlanes) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
     variant = folders.claim(
         folder,
@@ -204,21 +160,6 @@ def _claim(folder: Path, asked: Variant, data: _Data, planes: InputPlanes) -> Va
     for place in (folder, folder / folders.SAMPLES, folder / folders.CHECKPOINTS):
         sweep(place)
     return variant
-
-
-def _fold(
-    variant: Variant, pairs: Sequence[Pair], groups: Path | None
-) -> tuple[Fold | None, Division | None]:
-    """What a run of one of several folds trains on; None for a run of one."""
-    if variant.folds == 1:
-        if groups is not None:
-            remedy = "give the fold that is to be held out too: --fold 1/5"
-            raise InputError(groups, "groups are for several folds", remedy=remedy)
-        return None, None
-    table = read_groups(groups) if groups is not None else None
-    fold = take_fold(pairs, variant.fold, variant.folds, table)
-    told = (str(table.path), table.sha256) if table else ()
-    return fold, Division(fold.sha256, *told)
 
 
 def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | None) -> None:
@@ -251,12 +192,6 @@ def _of_main(group: ProcessGroup, variant: Variant, folder: Path) -> Variant:
 def _differences(variant: Variant, asked: Variant) -> str:
     before, now = to_dict(variant), to_dict(asked)
     return ", ".join(f"{field}={before[field]}" for field in before if before[field] != now[field])
-
-
-def _crop(variant: Variant, pairs: tuple[Pair, ...]) -> int:
-    """The crop of the variant, or the smallest multiple of 32 that covers the largest pair."""
-    largest = max(max(pair.height, pair.width) for pair in pairs)
-    return min(variant.crop, 32 * math.ceil(largest / 32))
 
 
 def _new_state(variant: Variant) -> State:

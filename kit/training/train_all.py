@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.errors import InputError
@@ -26,6 +26,19 @@ from kit.variant_settings import as_fold
 from kit.variants import find_variant
 
 _POLL_SECONDS = 0.2
+_SLOWER = 1.2  # times what was planned, from which on it is reported
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One of several variants to train: its name or TOML file, and settings of its own.
+
+    `seconds` is what a plan expects all its folds to take, one after the other; None without one.
+    """
+
+    name: str
+    settings: tuple[str, ...] = ()
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class Outcome:
 
 
 def train_all(
-    names: Sequence[str],
+    trainings: Sequence[str | Training],
     *,
     settings: Sequence[str] = (),
     folds: int = 1,
@@ -52,7 +65,7 @@ def train_all(
     """Train the named variants one after the other or, with GPUs, one on each at a time.
 
     Args:
-        names: variants or TOML files, as for `kit train`.
+        trainings: variants or TOML files, as for `kit train`, or those with settings of their own.
         settings: texts such as `width=16`, for all of them.
         folds: how many runs of each; every one of these holds out another part of the pairs.
         groups: what must not be divided between folds, as `kit.training.train.train` takes it.
@@ -60,7 +73,8 @@ def train_all(
         runs: the folder of all runs; with GPUs each run's messages go to its `train.log`.
         gpus: how many to use; 0 for one training at a time, on torch's default device.
         options: further options of `kit train`.
-        report: called with a line about each that starts or fails.
+        report: called with a line about each that starts or fails, and once if they take longer
+            than was planned.
 
     Raises:
         InputError: a name or a setting is wrong, or there are fewer GPUs; nothing is started.
@@ -68,11 +82,13 @@ def train_all(
     """
     if groups:
         _check_groups(groups, folds)
+    chosen = [Training(each) if isinstance(each, str) else each for each in trainings]
+    chosen = [replace(each, settings=(*settings, *each.settings)) for each in chosen]
     common = ["--work", str(work), "--runs", str(runs)]
-    common += [part for setting in settings for part in ("--set", setting)]
-    jobs = {job.run: job for name in names for job in _jobs(name, settings, folds, groups, common)}
-    if len(jobs) < len(names) * folds:
-        raise _twice([find_variant(name, settings).name for name in names])
+    jobs = {job.run: job for each in chosen for job in _jobs(each, folds, groups, common)}
+    if len(jobs) < len(chosen) * folds:
+        raise _twice([find_variant(each.name, each.settings).name for each in chosen])
+    pace = _Pace(report)
     cards = _cards(gpus)
     waiting = list(jobs.values())
     running: list[_Running] = []
@@ -93,7 +109,7 @@ def train_all(
                 report(f"{job.run}: starting" + (f" on GPU {gpu}" if gpus else ""))
                 command = [sys.executable, "-m", "kit", "train", *options, *job.options]
                 card = cards[gpu] if gpus else None
-                process = _start(command, runs / job.run, card)
+                process = _start(command, runs / job.run, card, job.planned_s)
                 running.append(_Running(job.run, process, gpu, time.monotonic()))
                 if signals:  # one came between the start and the append
                     process.send_signal(signal.SIGTERM)
@@ -104,6 +120,7 @@ def train_all(
                 if outcome.exit_code:
                     failed = f"failed with exit code {outcome.exit_code}"
                     report(f"{outcome.variant}: {'stopped' if signals else failed}")
+                pace.ended(jobs[each.run].planned_s, outcome.seconds, bool(waiting))
         if signals:
             raise KeyboardInterrupt
     return tuple(outcomes[run] for run in jobs)
@@ -115,6 +132,31 @@ class _Job:
 
     run: str
     options: tuple[str, ...]
+    planned_s: float | None
+
+
+class _Pace:
+    """Reports once that trainings take longer than was planned, and the choice that this leaves."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._planned = self._taken = 0.0
+        self._reported = False
+
+    def ended(self, planned_s: float | None, seconds: float, more: bool) -> None:
+        """Count a training that has ended; `more` says whether others are still to begin."""
+        if planned_s is None:
+            return
+        self._planned += planned_s
+        self._taken += seconds
+        if more and not self._reported and self._taken > _SLOWER * self._planned:
+            self._reported = True
+            ratio = self._taken / self._planned
+            self._report(
+                f"trainings take {ratio:.1f} times as long as planned: this machine is slower than "
+                "it was when it was measured. Let them run; or stop with Ctrl-C, remove a "
+                "[[train]] from the plan and type the command again: what is trained is kept"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +173,18 @@ class _Running:
 
 
 def _jobs(
-    name: str, settings: Sequence[str], folds: int, groups: Path | None, common: Sequence[str]
+    training: Training, folds: int, groups: Path | None, common: Sequence[str]
 ) -> Iterator[_Job]:
-    """The trainings of a variant, one for each fold."""
-    variant = find_variant(name, settings)
+    """The runs of a variant, one for each fold."""
+    variant = find_variant(training.name, training.settings)
+    settings = [part for setting in training.settings for part in ("--set", setting)]
+    planned_s = None if training.seconds is None else training.seconds / folds
     for fold in range(1, folds + 1):
         chosen = ["--fold", f"{fold}/{folds}"] if folds > 1 else []
         if groups:
             chosen += ["--groups", str(groups)]
-        yield _Job(as_fold(variant, fold, folds).name, (name, *common, *chosen))
+        run = as_fold(variant, fold, folds).name
+        yield _Job(run, (training.name, *common, *settings, *chosen), planned_s)
 
 
 def _check_groups(groups: Path, folds: int) -> None:
@@ -155,9 +200,11 @@ def _twice(names: Sequence[str]) -> InputError:
     return InputError(twice, problem, remedy="give each a name of its own")
 
 
-def _start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], folder: Path, card: str | None, planned_s: float | None = None
+) -> subprocess.Popen[bytes]:
     # A process group of its own: it gets Ctrl-C once, from us; a second would interrupt its saving.
-    environment = os.environ | for_child(folder.parent, card)
+    environment = os.environ | for_child(folder.parent, card, planned_s)
     if card is None:
         return subprocess.Popen(command, process_group=0, env=environment)
     environment |= {"CUDA_VISIBLE_DEVICES": card}

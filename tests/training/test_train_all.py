@@ -16,6 +16,7 @@ import kit.training.child
 import kit.training.train_all
 from kit.errors import InputError
 from kit.lock import holder, lock
+from kit.planning.plan import Plan, Training, write_plan
 from kit.runs.folder import finished, read_variant
 from kit.training.checkpoint import checkpoints
 from kit.training.child import as_child, for_child
@@ -182,3 +183,41 @@ def test_a_training_whose_parent_is_gone_does_not_start(tmp_path: Path, monkeypa
         monkeypatch.setenv(name, value)
     with pytest.raises(KeyboardInterrupt), as_child(print):
         pass
+
+
+def test_a_plan_gives_each_variant_its_settings_folds_and_time(trained: Path, monkeypatch) -> None:
+    begun: list[tuple[list[str], float | None]] = []
+
+    def start(command: list[str], folder: Path, card: str | None, planned_s: float | None):
+        begun.append((command, planned_s))
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(kit.training.train_all, "_start", start)
+    settings = {"width": 2, "norm": "batch"}
+    trainings = (Training("p2phd1", settings, 3.0), Training("trees1", {}, 1.0))
+    plan = Plan(1.0, "here", 24, "mae", 2, 1, False, 0, trainings)
+    write_plan(Path("plan.toml"), plan)
+    monkeypatch.setattr(sys, "argv", ["kit", "train-all", "--plan", "plan.toml", "--quiet"])
+    with pytest.raises(SystemExit) as end:
+        kit.cli.main.main()
+    assert not end.value.code
+    assert [planned for _, planned in begun] == [90.0, 90.0, 30.0, 30.0]
+    first, *_, last = (" ".join(command) for command, _ in begun)
+    assert "p2phd1 --work work --runs runs --set width=2 --set norm=batch --fold 1/2" in first
+    assert last.endswith("trees1 --work work --runs runs --fold 2/2")
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--folds", "3"])
+    with pytest.raises(SystemExit) as end:
+        kit.cli.main.main()
+    assert end.value.code == 2
+
+
+def test_trainings_that_take_longer_than_planned_are_told_of_once() -> None:
+    told: list[str] = []
+    pace = kit.training.train_all._Pace(told.append)
+    pace.ended(100.0, 90.0, more=True)
+    pace.ended(None, 900.0, more=True)
+    assert told == []
+    pace.ended(100.0, 210.0, more=True)
+    pace.ended(100.0, 300.0, more=True)
+    assert len(told) == 1 and "1.5 times as long as planned" in told[0]
+    assert "remove a [[train]] from the plan" in told[0]

@@ -1,0 +1,80 @@
+"""kit plan: what to train within a time, as a file to read and edit."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kit.cli import console
+from kit.cli.options import Json, Overwrite, Quiet, Work
+from kit.errors import BusyError
+from kit.files import WORK
+from kit.planning.plan import PLAN, write_plan
+
+if TYPE_CHECKING:
+    from kit.planning.plan import Plan
+
+app = typer.Typer()
+
+Hours = Annotated[float, typer.Option(metavar="H", min=0, help="Everything ends within H hours.")]
+
+
+@app.command(epilog="Example: kit plan --hours 8 --input TEST")
+def plan(
+    hours: Hours,
+    test: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="TEST", help="The tiles that are to be predicted."),
+    ] = None,
+    measure: Annotated[
+        str, typer.Option(metavar="NAME", help="What counts: mae, psnr, official_2022 or _2023.")
+    ] = "official_2022",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", dir_okay=False, help="The file to write.")
+    ] = PLAN,
+    work: Work = WORK,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, help="Trainings at a time; default: one on each GPU.")
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Plan what to train, so that everything up to the archive ends within the hours.
+
+    A few steps of each variant are measured on this machine. The plan is a TOML file to read and
+    edit; kit train-all --plan follows it.
+    """
+    emit = console.start(json, quiet)
+    if output.exists() and not overwrite:
+        raise BusyError(f"{output} exists\n  follow it, give --overwrite, or another --output")
+    from kit.planning.planner import make_plan
+
+    made = make_plan(hours, measure=measure, test=test, work=work, gpus=gpus, report=console.write)
+    write_plan(output, made)
+    emit(asdict(made) | {"path": str(output)})
+    show_plan(made)
+    console.write(f"written: {output}")
+    console.write(f"next: kit train-all --plan {output}")
+
+
+def show_plan(made: "Plan") -> None:
+    """Print what a plan trains, what each part takes, and why others are left out."""
+    rows = [
+        (each.name, " ".join(each.texts), console.duration(each.minutes * 60))
+        for each in made.trainings
+    ]
+    within = console.duration(made.hours * 3600)
+    folds = f" in {made.folds} folds" if made.folds > 1 else ""
+    title = f"Plan of {within} for {made.measure} on {made.machine}: {made.pairs} pairs{folds}"
+    console.table(title, ("variant", "settings", "time"), rows)
+    parts = ", ".join(
+        f"{name.replace('_', ' ')} {console.duration(minutes * 60)}"
+        for name, minutes in made.minutes.items()
+    )
+    console.write(f"{parts}; {made.flips} views of each scene")
+    if made.pack:
+        console.write("a batch takes longer to read than a step: kit pack pays")
+    for name, why in made.left_out.items():
+        console.write(f"left out: {name}: {why}")

@@ -1,0 +1,141 @@
+"""This machine as a plan sees it: how fast it trains each variant, and what it is.
+
+In: the work folder. Out: rates, each measured once. What does not fit the memory, or is not
+installed, is a reason and no error.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from kit.device import keep_memory, multiplies_bfloat16, pick
+from kit.distributed import ProcessGroup
+from kit.errors import InputError
+from kit.pairs.source import WORKERS
+from kit.planning.recipes import Size
+from kit.runs.planes import planes_for_training
+from kit.training.rates import Rate, measure_fit, measure_rate
+from kit.training.run_data import RunData, make_setup, read_data
+from kit.training.setup import RunSetup
+from kit.variant_settings import Variant
+from kit.variants import VARIANTS
+
+T = TypeVar("T")
+
+
+class Unsuitable(Exception):
+    """A variant that this machine cannot train; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Seconds of a fit in one go, and of an image that it predicts."""
+
+    fit_s: float
+    image_s: float
+
+
+class Machine:
+    """Measures this machine, each thing once, when it is first asked for.
+
+    Args:
+        work: the folder that `prepare` wrote.
+        report: called with what is measured.
+    """
+
+    def __init__(self, work: Path, report: Callable[[str], None] = lambda _: None) -> None:
+        self._work = work
+        self._report = report
+        self._rates: dict[Variant, Rate | Unsuitable] = {}
+        self._fits: dict[str, Fit | Unsuitable] = {}
+        self._data: dict[int, RunData] = {}
+        keep_memory()
+
+    @property
+    def name(self) -> str:
+        """The device, as a person knows it."""
+        if pick().type == "cuda":
+            device = torch.cuda.get_device_properties(0)
+            memory = f"{device.total_memory / 2**30:.0f} GiB"
+            return f"{torch.cuda.device_count()} x {device.name}, {memory}"
+        return f"CPU, {torch.get_num_threads()} threads"
+
+    @cached_property
+    def start_s(self) -> float:
+        """Seconds until a command has imported what trains."""
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import kit.training.train"], check=True)
+        return time.monotonic() - started
+
+    def data(self, dataset: int) -> RunData:
+        """The pairs that a variant of this data set is trained and validated on."""
+        if dataset not in self._data:
+            self._data[dataset] = read_data(_of_dataset(dataset), self._work)
+        return self._data[dataset]
+
+    def sized(self, variant: Variant, size: Size) -> Variant:
+        """`variant` in a size, in the precision of this machine, its crop no larger than a tile."""
+        data = self.data(variant.dataset)
+        largest = max(max(pair.height, pair.width) for pair in data.chosen)
+        crop = min(size.crop, -(-largest // 32) * 32)
+        batch = min(size.batch, len(data.chosen))
+        return replace(
+            variant,
+            width=size.width,
+            crop=crop,
+            batch=batch,
+            precision="bfloat16" if multiplies_bfloat16() else "float32",
+        )
+
+    def rate(self, variant: Variant) -> Rate:
+        """How fast `variant` is trained.
+
+        Raises:
+            Unsuitable: the memory is too small for it.
+        """
+        key = replace(variant, name="measured", seed=0)
+        if key not in self._rates:
+            self._report(f"measuring {variant.model}, width {variant.width}, crop {variant.crop}")
+            try:
+                self._rates[key] = measure_rate(self._setup(key), workers=WORKERS)
+            except (RuntimeError, MemoryError) as error:
+                if isinstance(error, RuntimeError) and "memory" not in str(error):
+                    raise
+                self._rates[key] = Unsuitable(f"width {variant.width} does not fit the memory")
+        return _known(self._rates[key])
+
+    def fit(self, variant: Variant) -> Fit:
+        """What a fit in one go takes.
+
+        Raises:
+            Unsuitable: LightGBM is not installed.
+        """
+        if variant.name not in self._fits:
+            self._report(f"measuring {variant.name}")
+            try:
+                self._fits[variant.name] = Fit(*measure_fit(self._setup(variant)))
+            except InputError as error:
+                self._fits[variant.name] = Unsuitable(f"{error.problem}; {error.remedy}")
+        return _known(self._fits[variant.name])
+
+    def _setup(self, variant: Variant) -> RunSetup:
+        data = self.data(variant.dataset)
+        planes = planes_for_training(variant, self._work, data.source, data.chosen, data.holdout)
+        return make_setup(variant, planes, data, self._work, ProcessGroup())
+
+
+def _known(found: T | Unsuitable) -> T:
+    if isinstance(found, Unsuitable):
+        raise found
+    return found
+
+
+def _of_dataset(dataset: int) -> Variant:
+    return next(each for each in VARIANTS.values() if each.dataset == dataset)

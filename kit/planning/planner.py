@@ -1,0 +1,336 @@
+"""The hours that are given, and what this machine does in them -> a plan.
+
+In: pairs, hours, a measure and the test tiles; measured rates. Out: a `Plan`. The rules, in order:
+
+1. A tenth of the hours is kept back. Of the rest three quarters are for training; fitting,
+   predicting and packaging have what is left, and take from training what they lack.
+2. The number of pairs decides the recipe: variants in the order of what they add, and their sizes.
+3. As many networks are trained as get enough steps in their smallest size; in folds, if that holds
+   for two networks or more. Each then gets the largest size that has enough steps.
+4. Each scene is predicted in as many views, 8, 4 or 1, as the time after training admits.
+5. A pack pays where a batch takes longer to read than a step, and the disk has room for it.
+
+Refused by name: hours in which nothing ends.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from kit.errors import InputError
+from kit.files import WORK, AnyPath
+from kit.fitting.selection import FEWEST_PLACES
+from kit.inputs.dataset import steps_per_epoch
+from kit.metrics import check_measure
+from kit.planning.machine import Machine, Unsuitable
+from kit.planning.plan import Plan, Training
+from kit.planning.recipes import LEAST_CROP, Recipe, Size, of_measure, recipe_for
+from kit.tiles.catalog import catalog
+from kit.training.hours import KEPT_BACK, cost, within
+from kit.variant_settings import Variant
+from kit.variants import VARIANTS
+
+_TRAINING = 0.75  # of the time that is not kept back
+_VIEWS = (8, 4, 1)
+_COMMANDS = 4  # that are started beside the trainings: fit, predict, package, check
+_IMAGE_S = 0.01  # writing and checking an image of an archive
+_TILE_BYTES = 10  # of a pixel of a pair: VV and VH in float16, three bands in uint16
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A member of the ensemble to be: its variant, and seconds of each of its runs."""
+
+    variant: Variant
+    run_s: float
+    image_s: float
+    waits: bool = False
+    """Whether a batch takes longer to read than a step."""
+
+
+class _Layout(NamedTuple):
+    """Members in so many folds, and why others are none."""
+
+    members: tuple[_Member, ...]
+    folds: int
+    left_out: dict[str, str]
+
+
+def make_plan(
+    hours: float,
+    *,
+    measure: str = "official_2022",
+    test: AnyPath | None = None,
+    work: AnyPath = WORK,
+    gpus: int | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Decide what is trained, so that everything up to the archive ends within `hours`.
+
+    Args:
+        hours: for everything from now on.
+        measure: what the ensemble is fitted for; an official one has members of the server's space.
+        test: the tiles that are to be predicted; without them no time is kept for more than one
+            view of as many scenes as there are pairs.
+        work: the folder that `prepare` wrote.
+        gpus: trainings at a time, each on a card of its own; all that there are if None.
+        report: called with what is measured.
+
+    Raises:
+        InputError: nothing ends within these hours, there are no pairs, or no test tiles.
+    """
+    check_measure(measure)
+    scenes = len(catalog(Path(test)).of("Sentinel1")) if test is not None else None
+    if scenes == 0:
+        raise InputError(Path(str(test)), "holds no complete Sentinel-1 scene to predict")
+    machine = Machine(Path(work), report)
+    cards = _cards() if gpus is None else gpus
+    planner = _Planner(machine, hours, measure, scenes, cards)
+    return planner.plan(Path(work))
+
+
+def _cards() -> int:
+    count = torch.cuda.device_count()
+    return count if count > 1 else 0
+
+
+class _Planner:
+    """Applies the rules; `machine` measures what they ask for."""
+
+    def __init__(
+        self, machine: Machine, hours: float, measure: str, scenes: int | None, gpus: int
+    ) -> None:
+        self.machine = machine
+        self.hours = hours
+        self.measure = measure
+        self.gpus = gpus
+        data = machine.data(2)
+        self.pairs = len(data.chosen)
+        self.places = len({pair.place for pair in data.holdout})
+        self.holdout = len(data.holdout)
+        self.scenes = scenes
+        self.recipe = recipe_for(self.pairs)
+        self.seconds = hours * 3600 * (1 - KEPT_BACK)
+
+    def plan(self, work: Path) -> Plan:
+        """The plan.
+
+        Raises:
+            InputError: nothing ends within the hours.
+        """
+        started = time.monotonic()
+        self._layout()  # which measures; what follows does not
+        self.seconds -= time.monotonic() - started
+        chosen = self._layout()
+        if not chosen.members:
+            raise self._too_short(chosen)
+        training = self._training(chosen)
+        left = self.seconds - training
+        flips = next((n for n in _VIEWS if self._after(chosen, n) <= left), 1)
+        minutes = {
+            "training": training / 60,
+            "fitting": self._fitting(chosen) / 60,
+            "predicting": self._predicting(chosen, flips) / 60,
+            "packaging": self._packaging() / 60,
+            "kept_back": self.hours * 60 * KEPT_BACK,
+        }
+        return Plan(
+            hours=round(self.hours, 4),
+            machine=self.machine.name,
+            pairs=self.pairs,
+            measure=self.measure,
+            folds=chosen.folds,
+            flips=flips,
+            pack=self._pack_pays(chosen, work),
+            gpus=self.gpus,
+            trainings=tuple(_training(each, chosen.folds) for each in chosen.members),
+            minutes={name: round(value, 2) for name, value in minutes.items()},
+            left_out=chosen.left_out,
+        )
+
+    def _layout(self) -> _Layout:
+        """Members that end in time: in folds where two networks do, or where kit fit needs them."""
+        needed = self.places < FEWEST_PLACES  # held out
+        first = _Layout((), 1, {})
+        for folds in dict.fromkeys((self.recipe.folds, 1)):
+            layout = self._members(_TRAINING * self.seconds, folds)
+            after = self._after(layout, 1)
+            if after > (1 - _TRAINING) * self.seconds:
+                layout = self._members(self.seconds - after, folds)
+            if self._training(layout) + self._after(layout, 1) > self.seconds:
+                layout = layout._replace(members=())
+            networks = [each for each in layout.members if not each.variant.is_fitted]
+            if len(networks) >= 2 or (needed and layout.members):
+                return layout
+            first = layout
+        return first
+
+    def _members(self, seconds: float, folds: int) -> _Layout:
+        """The members of the recipe that fit into so many seconds, each in so many folds."""
+        left, left_out, members = seconds, dict[str, str](), list[_Member]()
+        networks = []
+        for variant in _variants(self.recipe, self.measure, left_out):
+            if not variant.is_fitted:
+                networks.append(variant)
+                continue
+            try:
+                fit = self.machine.fit(variant)
+            except Unsuitable as reason:
+                left_out[variant.name] = str(reason)
+                continue
+            run_s = fit.fit_s + self.machine.start_s + self.holdout * fit.image_s
+            if self._rounds(folds) * run_s > left / 3:
+                left_out[variant.name] = f"a fit takes {run_s:.0f} s"
+                continue
+            members.append(_Member(variant, run_s, fit.image_s))
+            left -= self._rounds(folds) * run_s
+        for count in range(len(networks), 0, -1):
+            share = left / self._rounds(count * folds) - self.machine.start_s
+            steps = self.recipe.least_steps if count == folds == 1 else self._enough(folds)
+            if all(self._smallest(each, share, folds, steps) for each in networks[:count]):
+                left_out |= {
+                    each.name: f"of {count + 1} networks one would get too few steps"
+                    for each in networks[count:]
+                }
+                members += [self._largest(each, share, folds) for each in networks[:count]]
+                break
+        else:
+            left_out |= {each.name: self._why_not(each, left, folds) for each in networks}
+        return _Layout(tuple(members), folds, left_out)
+
+    def _smallest(self, variant: Variant, seconds: float, folds: int, steps: int) -> bool:
+        """Whether the smallest size of `variant` gets so many steps."""
+        try:
+            return self._sized(variant, self._sizes(variant)[0], seconds, folds, steps) is not None
+        except Unsuitable:
+            return False
+
+    def _largest(self, variant: Variant, seconds: float, folds: int) -> _Member:
+        """`variant` in the largest size that gets enough steps; in the smallest if none does."""
+        best: _Member | None = None
+        for size in self._sizes(variant):
+            try:
+                steps = self._enough(folds) if best else 1
+                found = self._sized(variant, size, seconds, folds, steps)
+            except Unsuitable:
+                break
+            if found is None:
+                break
+            best = found
+        assert best is not None
+        return best
+
+    def _sized(
+        self, variant: Variant, size: Size, seconds: float, folds: int, steps: int
+    ) -> _Member | None:
+        """`variant` in a size, for as many epochs as end in time; None with fewer than `steps`."""
+        sized = self.machine.sized(variant, size)
+        rate = self.machine.rate(sized)
+        pairs = self.pairs * (folds - 1) // folds if folds > 1 else self.pairs
+        each = cost(sized, rate, pairs, self.holdout)
+        try:
+            timed = within(sized, each, self.holdout, seconds)
+        except InputError:
+            return None
+        an_epoch = steps_per_epoch(pairs, sized.batch)
+        if timed.total_epochs * an_epoch < steps:
+            return None
+        if (most := max(1, self.recipe.most_steps // an_epoch)) < timed.total_epochs:
+            falling = round(most * timed.decay_epochs / timed.total_epochs)
+            timed = replace(timed, epochs=max(1, most - falling), decay_epochs=falling)
+        run_s = each.total_s(timed) + self.machine.start_s
+        return _Member(timed, run_s, rate.image_s, waits=rate.load_s > rate.step_s)
+
+    def _sizes(self, variant: Variant) -> Sequence[Size]:
+        least = LEAST_CROP.get(variant.model, 0)
+        return [size for size in self.recipe.sizes if size.crop >= least]
+
+    def _why_not(self, variant: Variant, seconds: float, folds: int) -> str:
+        size = self._sizes(variant)[0]
+        try:
+            rate = self.machine.rate(self.machine.sized(variant, size))
+        except Unsuitable as reason:
+            return str(reason)
+        return (
+            f"a step takes {rate.step_s:.2g} s with {size}, and fewer than "
+            f"{self.recipe.least_steps} end in {seconds / folds:.0f} s"
+        )
+
+    def _training(self, chosen: _Layout) -> float:
+        """Seconds on all cards; none is shorter than its longest run."""
+        runs = [each.run_s for each in chosen.members]
+        return max(sum(runs) * chosen.folds / max(1, self.gpus), max(runs, default=0.0))
+
+    def _rounds(self, runs: int) -> int:
+        """How many runs follow each other on a card."""
+        return -(-runs // max(1, self.gpus))
+
+    def _enough(self, folds: int) -> int:
+        return self.recipe.enough_steps if folds == 1 else self.recipe.fold_steps
+
+    def _after(self, chosen: _Layout, flips: int) -> float:
+        """Seconds of all that follows the training."""
+        return self._fitting(chosen) + self._predicting(chosen, flips) + self._packaging()
+
+    def _fitting(self, chosen: _Layout) -> float:
+        images = self.holdout * chosen.folds + (self.pairs if chosen.folds > 1 else 0)
+        predicting = sum(each.image_s for each in chosen.members) * images
+        return self.machine.start_s + 2 * predicting  # once to predict, once to score and fit
+
+    def _predicting(self, chosen: _Layout, flips: int) -> float:
+        scenes = self.pairs if self.scenes is None else self.scenes
+        image_s = sum(each.image_s for each in chosen.members)
+        return self.machine.start_s + scenes * chosen.folds * flips * image_s
+
+    def _packaging(self) -> float:
+        scenes = self.pairs if self.scenes is None else self.scenes
+        return (_COMMANDS - 2) * self.machine.start_s + scenes * _IMAGE_S
+
+    def _pack_pays(self, chosen: _Layout, work: Path) -> bool:
+        pixels = sum(pair.height * pair.width for pair in self.machine.data(1).pairs)
+        room = shutil.disk_usage(work).free > 2 * _TILE_BYTES * pixels
+        return room and any(each.waits for each in chosen.members)
+
+    def _too_short(self, chosen: _Layout) -> InputError:
+        reasons = "; ".join(f"{name}: {why}" for name, why in [*chosen.left_out.items()][:3])
+        steps, needs = self.recipe.least_steps, list[float]()
+        for variant in _variants(self.recipe, self.measure, {}):
+            with suppress(Unsuitable, IndexError):
+                if not variant.is_fitted:
+                    size = self._sizes(variant)[0]
+                    needs.append(self.machine.rate(self.machine.sized(variant, size)).step_s)
+        problem = f"{self.hours:.3g} hours suffice for nothing: {reasons}"
+        if not needs:
+            return InputError("--hours", problem, remedy="mend what keeps variants out")
+        least = (steps * min(needs) + 2 * self.machine.start_s) / _TRAINING / (1 - KEPT_BACK)
+        remedy = f"give {1.5 * least / 3600:.2g} hours or more, or train one variant with --hours"
+        return InputError("--hours", problem, remedy=remedy)
+
+
+def _variants(recipe: Recipe, measure: str, left_out: dict[str, str]) -> Iterator[Variant]:
+    for name, seed in recipe.members:
+        chosen = of_measure(name, measure)
+        if not chosen:
+            left_out[name] = f"it has no twin that learns the space of {measure}"
+            continue
+        variant = VARIANTS[chosen]
+        yield replace(variant, name=f"{chosen}s{seed}", seed=seed) if seed else variant
+
+
+def _base(variant: Variant) -> str:
+    return variant.name.removesuffix(f"s{variant.seed}") if variant.seed else variant.name
+
+
+def _training(member: _Member, folds: int) -> Training:
+    variant = member.variant
+    named = {"name": variant.name, "seed": variant.seed} if variant.seed else {}
+    fields = ("width", "crop", "batch", "precision", "epochs", "decay_epochs", "validations")
+    sized = {} if variant.is_fitted else {name: getattr(variant, name) for name in fields}
+    minutes = round(member.run_s * folds / 60, 2)
+    return Training(_base(variant), named | sized, minutes)

@@ -1,0 +1,166 @@
+"""Plans for machines of every kind: what fits is trained, what does not is left out by name."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from kit.errors import InputError
+from kit.planning.machine import Fit, Machine, Unsuitable
+from kit.planning.plan import Plan
+from kit.planning.planner import _Planner
+from kit.planning.recipes import FEW, MANY
+from kit.training.hours import KEPT_BACK
+from kit.training.rates import Rate
+from kit.variant_settings import Variant
+
+
+@dataclass(frozen=True)
+class Pair:
+    """As much of a pair as a plan looks at."""
+
+    place: tuple[str, str]
+    height: int = 256
+    width: int = 256
+
+
+class Known(Machine):
+    """A machine whose rates are known: `pixels` of width 1 that it trains in a second."""
+
+    start_s = 5.0
+
+    def __init__(self, pixels: float, pairs: int, held: int = 20, load_s: float = 0.001) -> None:
+        super().__init__(Path())
+        chosen = [Pair((f"{n}", "0")) for n in range(pairs)]
+        holdout = [Pair((f"{n}", "1")) for n in range(held)]
+        self._known = SimpleNamespace(chosen=chosen, holdout=holdout, pairs=chosen + holdout)
+        self._pixels = pixels
+        self._load_s = load_s
+        self.measured: list[Variant] = []
+
+    @property
+    def name(self) -> str:
+        return "known"
+
+    def data(self, dataset: int):
+        return self._known
+
+    def rate(self, variant: Variant) -> Rate:
+        self.measured.append(variant)
+        step_s = variant.width * variant.crop**2 * variant.batch / self._pixels
+        image_s = variant.width * 256**2 / 3 / self._pixels
+        return Rate(2 * step_s, step_s, self._load_s, image_s)
+
+    def fit(self, variant: Variant) -> Fit:
+        return Fit(20.0, 0.2)
+
+
+def plan_of(
+    machine: Machine, hours: float, scenes: int, gpus: int = 0, measure: str = "mae"
+) -> Plan:
+    return _Planner(machine, hours, measure, scenes, gpus).plan(Path())
+
+
+LAPTOP, CARD = 1e7, 1e9
+CASES = {
+    "a laptop's half hour": (Known(LAPTOP, 45), 0.5, 10, 0),
+    "a laptop's night": (Known(LAPTOP, 45), 8, 100, 0),
+    "a card's night": (Known(CARD, 81_391, 1000), 8, 5000, 0),
+    "eight cards' weekend": (Known(CARD, 81_391, 1000), 60, 5000, 8),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_everything_ends_within_the_hours_and_the_time_is_used(case: str) -> None:
+    machine, hours, scenes, gpus = CASES[case]
+    made = plan_of(machine, hours, scenes, gpus)
+    planned = sum(made.minutes.values())
+    assert planned <= hours * 60 * 1.001
+    assert made.minutes["kept_back"] == pytest.approx(hours * 60 * KEPT_BACK, abs=0.01)
+    capped = [
+        each.settings["epochs"] + each.settings["decay_epochs"] for each in made.trainings[1:]
+    ]
+    assert capped and all(epochs >= 1 for epochs in capped)
+    assert made.minutes["training"] > 0.1 * hours * 60
+
+
+def test_hours_and_machines_make_different_plans() -> None:
+    plans = {case: plan_of(*given) for case, given in CASES.items()}
+    half, night = plans["a laptop's half hour"], plans["a laptop's night"]
+    assert len(half.trainings) < len(night.trainings)
+    widths = [plan.trainings[1].settings["width"] for plan in plans.values()]
+    assert widths[0] < widths[1] and widths[2] <= widths[3]
+    assert night.folds == FEW.folds and plans["a card's night"].folds == 1
+    assert plans["eight cards' weekend"].folds == MANY.folds
+    few = {each.variant for each in night.trainings}
+    many = {each.variant for each in plans["eight cards' weekend"].trainings}
+    assert "unet2" in few and "unet1" in many and not few & many - {"trees1"}
+
+
+def test_the_largest_size_with_enough_steps_is_taken_and_too_long_a_training_cut() -> None:
+    made = plan_of(Known(1e12, 45), 8, 10)
+    settings = made.trainings[1].settings
+    assert settings["width"] == FEW.sizes[-1].width
+    steps = (settings["epochs"] + settings["decay_epochs"]) * (45 * 4 // 5 // settings["batch"])
+    assert FEW.most_steps * 0.99 < steps <= FEW.most_steps
+
+
+def test_views_are_as_many_as_the_time_admits() -> None:
+    assert plan_of(Known(LAPTOP, 45), 2, 10).flips == 8
+    assert plan_of(Known(LAPTOP, 45), 0.5, 1000).flips == 1
+
+
+def test_predicting_takes_from_training_what_it_lacks() -> None:
+    many, few = (plan_of(Known(LAPTOP, 45), 1, scenes) for scenes in (2_000, 10))
+    assert many.minutes["training"] < few.minutes["training"]
+    assert sum(many.minutes.values()) <= 60.06
+
+
+def test_the_measure_decides_the_space_of_the_members() -> None:
+    made = plan_of(Known(CARD, 81_391), 8, 100, measure="official_2022")
+    assert {each.chosen.target for each in made.trainings} == {"minmax"}
+    assert "no twin that learns the space of official_2022" in made.left_out["spade2"]
+
+
+def test_what_cannot_be_trained_is_left_out_with_its_reason() -> None:
+    class Bare(Known):
+        def fit(self, variant: Variant) -> Fit:
+            raise Unsuitable("LightGBM is not installed")
+
+        def rate(self, variant: Variant) -> Rate:
+            if variant.width > 8:
+                raise Unsuitable(f"width {variant.width} does not fit the memory")
+            return super().rate(variant)
+
+    made = plan_of(Bare(1e12, 45), 8, 10)
+    assert made.left_out["trees1"] == "LightGBM is not installed"
+    assert {each.settings["width"] for each in made.trainings} == {8}
+
+
+def test_hours_that_suffice_for_nothing_say_how_many_do() -> None:
+    with pytest.raises(InputError, match=r"for nothing: trees1: .*\n.*give .* hours or more"):
+        plan_of(Known(1e5, 45), 0.01, 10)
+
+
+def test_without_a_hold_out_there_are_folds() -> None:
+    assert plan_of(Known(LAPTOP, 45, held=2), 0.1, 10).folds == FEW.folds
+
+
+def test_a_pack_pays_where_reading_is_slower_than_training() -> None:
+    assert not plan_of(Known(LAPTOP, 45), 2, 10).pack
+    assert plan_of(Known(LAPTOP, 45, load_s=5.0), 2, 10).pack
+
+
+def test_a_fit_is_left_out_where_it_would_take_a_third_of_the_time() -> None:
+    machine = Known(LAPTOP, 45)
+    machine.fit = lambda variant: Fit(2000.0, 0.2)  # type: ignore[method-assign]
+    assert "a fit takes" in plan_of(machine, 0.5, 10).left_out["trees1"]
+
+
+def test_seeds_have_names_of_their_own() -> None:
+    made = plan_of(Known(1e10, 45), 8, 10)
+    names = [each.name for each in made.trainings]
+    assert len(set(names)) == len(names) == len(FEW.members)
+    again = next(each for each in made.trainings if each.settings.get("seed") == 1)
+    assert again.chosen == replace(again.chosen, name=f"{again.variant}s1")

@@ -54,6 +54,8 @@ class Variant:
     """Leaves of each boosted tree, at most."""
     thresholds: Literal["best", "random"] = "best"
     """Where trees divide a feature: at the best of its values, or at a random one."""
+    tile_statistics: bool = False
+    """Whether trees are given the mean and deviation of VV and VH over the tile."""
     spectral_norm: Literal["published", "torch"] = "published"
     """Rule of SPADE's spectral norms: as published, or torch's, as in kits before 0.3.0."""
     discriminator_width: int = 64

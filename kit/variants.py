@@ -50,7 +50,7 @@ TREES1 = replace(
 # What the place looked like at other dates, for test places that occur in training.
 PRIOR1 = replace(P2PHD2, name="prior1", model="prior", prior=True)
 # For the server's measure, which stretches every image between its extremes.
-TREES1M = replace(TREES1, name="trees1m", target="minmax", pixel_loss="mse")
+TREES1M = replace(TREES1, name="trees1m", target="minmax", pixel_loss="mse", tile_statistics=True)
 NAFNET1M = replace(NAFNET1, name="nafnet1m", target="minmax", pixel_loss="mse")
 UNET1M = replace(UNET1, name="unet1m", target="minmax", pixel_loss="mse")
 UNET2M = replace(UNET2, name="unet2m", target="minmax", pixel_loss="mse")

@@ -53,7 +53,7 @@ BEYOND = {
     "unet1": ("nafnet1", {"model", "norm", "betas", "weight_decay"}),
     "unet2": ("unet1", {"width", "crop", "batch", "ema", "turns"}),
     "nafnet2": ("nafnet1", {"width", "crop", "batch", "ema", "turns"}),
-    "trees1m": ("trees1", {"target", "pixel_loss"}),
+    "trees1m": ("trees1", {"target", "pixel_loss", "tile_statistics"}),
     "nafnet1m": ("nafnet1", {"target", "pixel_loss"}),
     "unet1m": ("unet1", {"target", "pixel_loss"}),
     "unet2m": ("unet2", {"target", "pixel_loss"}),
@@ -103,7 +103,7 @@ def test_every_field_can_be_set() -> None:
         "spectral_norm": "torch", "date": "true", "turns": "true", "schedule": "cosine",
         "pixel_loss": "mse", "weight_decay": "0.01", "radar_dates": "3", "prior": "true",
         "boxes": "[5, 15]", "radar_resize": "mean", "trees": "7", "leaves": "5",
-        "thresholds": "random",
+        "thresholds": "random", "tile_statistics": "true",
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields

@@ -50,7 +50,13 @@ def _unet(variant: Variant) -> nn.Module:
 
 
 def _trees(variant: Variant) -> nn.Module:
-    return BoostedTrees(variant.input_channels, variant.boxes, variant.trees, variant.leaves)
+    return BoostedTrees(
+        variant.input_channels,
+        variant.boxes,
+        variant.trees,
+        variant.leaves,
+        variant.tile_statistics,
+    )
 
 
 MODELS: dict[str, Callable[[Variant], nn.Module]] = {

@@ -79,3 +79,13 @@ def test_features_are_what_their_names_say() -> None:
     assert torch.equal(found["VH"], planes[0, 1]) and torch.equal(found["plane 3"], planes[0, 2])
     assert torch.isclose(found["VV mean of 3"][2, 2], planes[0, 0, 1:4, 1:4].mean())
     assert torch.allclose(found["VH mean of 31"], planes[0, 1].mean())
+
+
+def test_statistics_are_those_of_each_tile() -> None:
+    made = BoostedTrees(3, (3,), 1, 2, statistics=True)
+    planes = torch.rand(2, 3, 6, 5)
+    for tile, found in zip(planes, made.features(planes), strict=True):
+        named = dict(zip(made.feature_names, found, strict=True))
+        assert torch.allclose(named["VH mean of the tile"], tile[1].mean())
+        assert torch.allclose(named["VV deviation of the tile"], tile[0].std(correction=0))
+    assert len(made.feature_names) == made.features(planes).shape[1]

@@ -48,6 +48,8 @@ class Variant:
     """Sides of boxes in pixels, each odd, whose mean VV and VH around each pixel are inputs too."""
     radar_resize: Literal["nearest", "mean"] = "nearest"
     """How SPADE's norms get a radar of their size: one pixel of each cell, or the mean of all."""
+    output: Literal["tanh", "linear"] = "tanh"
+    """How colours are kept in their range; linear, of U-Net and NAFNet, is cut off at its ends."""
     trees: int = 60
     """Boosted trees of each channel, where these are the model."""
     leaves: int = 31

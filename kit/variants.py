@@ -33,7 +33,7 @@ SPADE5 = replace(SPADE2, name="spade5", dataset=2, radar_resize="mean")
 P2PHD2 = replace(P2PHD1, name="p2phd2", dataset=2, norm="batch")
 # With the optimiser of NAFNet's authors.
 NAFNET1 = replace(
-    P2PHD2, name="nafnet1", model="nafnet", norm="layer", width=32,
+    P2PHD2, name="nafnet1", model="nafnet", norm="layer", output="linear", width=32,
     lr=1e-3, betas=(0.9, 0.9), schedule="cosine", weight_decay=1e-3,
 )  # fmt: skip
 UNET1 = replace(

@@ -48,7 +48,7 @@ BEYOND = {
     "p2phd2": ("p2phd1", {"dataset", "norm"}),
     "nafnet1": (
         "p2phd2",
-        {"model", "norm", "width", "lr", "betas", "schedule", "weight_decay"},
+        {"model", "norm", "output", "width", "lr", "betas", "schedule", "weight_decay"},
     ),
     "unet1": ("nafnet1", {"model", "norm", "betas", "weight_decay"}),
     "unet2": ("unet1", {"width", "crop", "batch", "ema", "turns"}),
@@ -103,7 +103,7 @@ def test_every_field_can_be_set() -> None:
         "spectral_norm": "torch", "date": "true", "turns": "true", "schedule": "cosine",
         "pixel_loss": "mse", "weight_decay": "0.01", "radar_dates": "3", "prior": "true",
         "boxes": "[5, 15]", "radar_resize": "mean", "trees": "7", "leaves": "5",
-        "thresholds": "random", "tile_statistics": "true",
+        "thresholds": "random", "tile_statistics": "true", "output": "linear",
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Variant)}
     assert texts.keys() == fields

@@ -3,8 +3,8 @@
 In: inputs [B, C, H, W] in [-1, 1], VV and VH first. Out: RGB [B, 3, H, W] in [-1, 1]. Any H and W
 from 1 on work.
 After Chen et al., "Simple Baselines for Image Restoration" (ECCV 2022), written from the paper. Two
-things differ, because the output is no restored input: it is not added to the input, and a tanh
-keeps it in its range.
+things differ, because the output is no restored input: it is not added to the input, and it is kept
+in its range.
 """
 
 from itertools import pairwise
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kit.models.layers.autocast import in_float32
 from kit.models.layers.layer_norm import LayerNorm
 from kit.models.layers.means import RADAR, BoxMeans
+from kit.models.layers.output import Bounded, Output
 from kit.models.layers.padding import reflect_to_multiple
 
 _ENCODER = (1, 1, 1, 2)  # blocks at full size, at 1/2, 1/4 and 1/8
@@ -94,9 +95,16 @@ class NafNet(nn.Module):
         width: channels at full size; at 1/16 there are 16 times as many.
         inputs: channels of the input.
         boxes: sides of the boxes whose means are added to them.
+        output: how colours are kept in their range, as `Bounded` takes it.
     """
 
-    def __init__(self, width: int = 32, inputs: int = RADAR, boxes: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        width: int = 32,
+        inputs: int = RADAR,
+        boxes: tuple[int, ...] = (),
+        output: Output = "tanh",
+    ) -> None:
         super().__init__()
         self.box_means = BoxMeans(boxes)
         widths = [width * 2**halving for halving in range(len(_ENCODER) + 1)]
@@ -107,6 +115,7 @@ class NafNet(nn.Module):
         self.ups = nn.ModuleList(_doubling(w) for w in reversed(widths[1:]))
         self.decoders = nn.ModuleList(_blocks(n, _DECODER) for n in reversed(widths[:-1]))
         self.ending = nn.Conv2d(width, 3, 3, padding=1)
+        self.output = Bounded(output)
 
     def forward(self, sar: Tensor) -> Tensor:
         """Inputs [B, C, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
@@ -120,7 +129,7 @@ class NafNet(nn.Module):
         features = self.middle(features)
         for up, decoder in zip(self.ups, self.decoders, strict=True):
             features = decoder(up(features) + skipped.pop())
-        rgb = in_float32(self.ending, features).tanh()
+        rgb: Tensor = self.output(in_float32(self.ending, features))
         return rgb[..., : sar.shape[-2], : sar.shape[-1]]
 
 

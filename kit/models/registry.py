@@ -23,6 +23,7 @@ from kit.variant_settings import Variant
 
 
 def _spade(variant: Variant) -> nn.Module:
+    _require(variant, output="tanh")
     return SpadeGenerator(
         variant.width,
         variant.depth,
@@ -35,18 +36,19 @@ def _spade(variant: Variant) -> nn.Module:
 
 
 def _pix2pixhd(variant: Variant) -> nn.Module:
-    _require(variant, depth="normal", radar_resize="nearest")
+    _require(variant, depth="normal", radar_resize="nearest", output="tanh")
     return GlobalGenerator(variant.width, _norm(variant), variant.input_channels, variant.boxes)
 
 
 def _nafnet(variant: Variant) -> nn.Module:
     _require(variant, depth="normal", radar_resize="nearest", norm="layer")
-    return NafNet(variant.width, variant.input_channels, variant.boxes)
+    return NafNet(variant.width, variant.input_channels, variant.boxes, variant.output)
 
 
 def _unet(variant: Variant) -> nn.Module:
     _require(variant, depth="normal", radar_resize="nearest")
-    return UNet(variant.width, _norm(variant), variant.input_channels, variant.boxes)
+    inputs = variant.input_channels
+    return UNet(variant.width, _norm(variant), inputs, variant.boxes, variant.output)
 
 
 def _trees(variant: Variant) -> nn.Module:

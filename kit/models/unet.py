@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from kit.models.layers.autocast import in_float32
 from kit.models.layers.means import RADAR, BoxMeans
+from kit.models.layers.output import Bounded, Output
 from kit.models.layers.padding import reflect_to_multiple
 
 _HALVINGS = 3
@@ -27,6 +28,7 @@ class UNet(nn.Module):
         norm: the class of the norms.
         inputs: channels of the input.
         boxes: sides of the boxes whose means are added to them.
+        output: how colours are kept in their range, as `Bounded` takes it.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class UNet(nn.Module):
         norm: type[nn.Module] = nn.BatchNorm2d,
         inputs: int = RADAR,
         boxes: tuple[int, ...] = (),
+        output: Output = "tanh",
     ) -> None:
         super().__init__()
         self.box_means = BoxMeans(boxes)
@@ -46,6 +49,7 @@ class UNet(nn.Module):
         self.ups = nn.ModuleList(_doubling(wide, narrow) for wide, narrow in steps)
         self.decoders = nn.ModuleList(_twice(2 * narrow, narrow, norm) for _, narrow in steps)
         self.ending = nn.Conv2d(width, 3, 1)
+        self.output = Bounded(output)
 
     def forward(self, sar: Tensor) -> Tensor:
         """Inputs [B, C, H, W] in [-1, 1] to RGB [B, 3, H, W] in [-1, 1]."""
@@ -59,7 +63,7 @@ class UNet(nn.Module):
             features = encoder(self.halve(features))
         for up, decoder in zip(self.ups, self.decoders, strict=True):
             features = decoder(torch.cat([up(features), skipped.pop()], dim=1))
-        rgb = in_float32(self.ending, features).tanh()
+        rgb: Tensor = self.output(in_float32(self.ending, features))
         return rgb[..., : sar.shape[-2], : sar.shape[-1]]
 
 

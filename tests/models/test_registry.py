@@ -24,7 +24,7 @@ def norms(network: nn.Module) -> set[type[nn.Module]]:
 def test_every_variant_draws_and_judges(variant: Variant) -> None:
     variant = replace(variant, width=1, discriminator_width=1)
     sar = torch.rand(2, variant.input_channels, 64, 64) * 2 - 1
-    rgb = build_generator(variant)(sar)
+    rgb = build_generator(variant).eval()(sar)
     assert rgb.shape == (2, 3, 64, 64) and rgb.abs().max() <= 1
     assert [scale.shape[0] for scale in build_discriminator(variant)(sar, rgb)] == [2, 2]
 

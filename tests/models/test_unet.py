@@ -1,10 +1,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from kit.errors import InputError
 from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.registry import build_generator
 from kit.models.unet import UNet
+from kit.variants import variant
 from tests.helpers.generators import trained_like
 
 pytestmark = pytest.mark.numerical
@@ -36,7 +39,7 @@ def by_hand(weights: dict[str, Tensor], planes: Tensor) -> Tensor:
     x = twice("encoders.3", F.max_pool2d(quarter, 2))
     for level, kept in enumerate((quarter, half, full)):
         x = twice(f"decoders.{level}", torch.cat([doubled(f"ups.{level}", x), kept], 1))
-    return torch.tanh(F.conv2d(x, weights["ending.weight"], weights["ending.bias"]))
+    return F.conv2d(x, weights["ending.weight"], weights["ending.bias"]).clamp(-1, 1)
 
 
 def test_the_network_equals_its_description() -> None:
@@ -84,3 +87,17 @@ def test_gradients_are_those_of_finite_differences() -> None:
     generator = trained_like("unet", width=1).double()
     sar = (torch.rand(1, 2, 16, 16).double() * 2 - 1).requires_grad_()
     assert torch.autograd.gradcheck(generator, (sar,), fast_mode=True)
+
+
+def test_a_linear_output_is_cut_off_in_prediction_alone() -> None:
+    generator = UNet(2, output="linear")
+    nn.init.constant_(generator.ending.bias, 100.0)
+    sar = torch.rand(2, 2, 16, 16)
+    assert generator.train()(sar).min() > 1
+    assert torch.equal(generator.eval()(sar), torch.ones(2, 3, 16, 16))
+    assert UNet(2)(sar).abs().max() < 1
+
+
+def test_other_networks_have_a_tanh() -> None:
+    with pytest.raises(InputError, match="output is 'linear'\n  it must be tanh for pix2pixhd"):
+        build_generator(variant("p2phd2", output="linear"))

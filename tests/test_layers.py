@@ -28,6 +28,17 @@ RULES: dict[str, set[str]] = {
     "fitting": {"prediction", "training", "runs", "pairs"},
     "archive": {"prediction", "tiles"},
     "scoring": {"archive", "prediction", "screening", "tiles", "figures"},
+    "showing": {
+        "scoring",
+        "prediction",
+        "runs",
+        "inputs",
+        "pairs",
+        "models",
+        "screening",
+        "tiles",
+        "figures",
+    },
     "submission": {"scoring", "archive", "prediction", "runs", "pairs", "tiles"},
     "verification": {
         "submission",

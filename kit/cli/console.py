@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -21,6 +21,9 @@ from kit.errors import InputError, OutputError
 from kit.files import finite
 from kit.plain_text import printable
 from kit.progress import Advance
+
+if TYPE_CHECKING:
+    from kit.figures.panels import Panel
 
 SILENCE_SECONDS = 30
 
@@ -73,6 +76,16 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     """Print a table that fits the terminal: text to the left, numbers to the right."""
     cells = [[*map(printable, row)] for row in rows]
     stderr.print(draw(printable(title), [*map(printable, columns)], cells, stderr.width))
+
+
+def picture(rows: Sequence[Sequence["Panel | None"]]) -> bool:
+    """Draw images where the terminal has colours; returns whether it could."""
+    if not stderr.is_terminal or stderr.color_system is None:
+        return False
+    from kit.cli.picture import draw_picture
+
+    stderr.print(draw_picture(rows, stderr.width))
+    return True
 
 
 def number(value: float, form: str) -> str:

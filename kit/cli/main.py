@@ -25,6 +25,7 @@ from kit.cli import (
     prediction,
     reproduction,
     scoring,
+    showing,
     status,
     submission,
     training,
@@ -91,6 +92,7 @@ def top(
 
 for part in (
     data,
+    showing,
     planning,
     training,
     status,

@@ -256,17 +256,34 @@ def _check_shapes(rgb: tuple[int, ...], qa60: tuple[int, ...]) -> None:
         )
 
 
-def _count_scene(
+def scene_masks(
     rgb: NDArray[np.uint16], qa60: NDArray[np.uint16], rule: CloudRule
-) -> tuple[int, ...]:
-    """One row of `count`, the way the definition reads."""
+) -> dict[str, NDArray[np.bool_]]:
+    """What `count` counts in one scene, the way the definition reads.
+
+    Args:
+        rgb: B4, B3, B2, [3, H, W].
+        qa60: [H, W].
+        rule: says what is cloud.
+
+    Returns:
+        A mask [H, W] for each of `COLUMNS`.
+    """
     constant = (rgb.max(axis=(1, 2)) == rgb.min(axis=(1, 2))).any()
     valid = rgb.any(axis=0) & ~constant
     opaque = valid & (qa60 & OPAQUE != 0)
     cirrus = valid & (qa60 & CIRRUS != 0)
     cloud = valid & cloud_mask(rgb, rule)
     masks = (valid, ~valid, opaque, cirrus, opaque | cirrus, cloud)
-    return tuple(int(np.count_nonzero(mask)) for mask in masks)
+    return dict(zip(COLUMNS, masks, strict=True))
+
+
+def _count_scene(
+    rgb: NDArray[np.uint16], qa60: NDArray[np.uint16], rule: CloudRule
+) -> tuple[int, ...]:
+    """One row of `count`."""
+    masks = scene_masks(rgb, qa60, rule)
+    return tuple(int(np.count_nonzero(mask)) for mask in masks.values())
 
 
 def count_radar_nodata(

@@ -71,7 +71,7 @@ class CloudRule:
 
 def cloud_mask(rgb: NDArray[np.uint16], rule: CloudRule) -> NDArray[np.bool_]:
     """Where `rule` sees cloud in one scene [3, H, W], as [H, W]."""
-    numerator, denominator = _excess(rgb, rule.scale)
+    numerator, denominator = excess(rgb, rule.scale)
     mask: NDArray[np.bool_] = numerator > rule.threshold_milli * denominator
     if rule.min_area > 1:
         mask = _drop_small(mask, rule.min_area)
@@ -83,14 +83,17 @@ def cloud_mask(rgb: NDArray[np.uint16], rule: CloudRule) -> NDArray[np.bool_]:
 
 def peak(rgb: NDArray[np.uint16], scale: int) -> int:
     """The largest v - s in a scene [3, H, W], rounded up to thousandths; `NO_PEAK` if all is 0."""
-    numerator, denominator = _excess(rgb, scale)
+    numerator, denominator = excess(rgb, scale)
     valid = denominator > 0
     thousandths = -(-numerator[valid] // denominator[valid])
     return int(thousandths.max(initial=NO_PEAK))
 
 
-def _excess(rgb: NDArray[np.uint16], scale: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """v - s in thousandths as a fraction: numerator and denominator, both 0 where M is."""
+def excess(rgb: NDArray[np.uint16], scale: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """v - s of a scene [3, H, W] in thousandths, as numerators and denominators [H, W].
+
+    Both are 0 where all bands are.
+    """
     clipped = np.minimum(rgb, scale).astype(np.int64)
     largest, smallest = clipped.max(axis=0), clipped.min(axis=0)
     return 1000 * (largest * largest - scale * (largest - smallest)), scale * largest

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kit.figures.grid import BRIGHTEN, grid, thumbnail, write_image
 from kit.figures.histogram import Histogram
+from kit.figures.tint import resized
 from kit.screening.rule import CloudRule, cloud_mask, grow
 from kit.screening.table import RATIOS, dataset1, row_groups
 from kit.tiles.netcdf import parse_file
@@ -196,11 +197,11 @@ def _scenes(table: Path, wanted: NDArray[np.int64]) -> list[dict[str, Any]]:
 
 def _marked(plain: Image.Image, rgb: NDArray[np.uint16], rule: CloudRule, peak: int) -> Image.Image:
     """The image with the cloud pixels of a scene [3, H, W] tinted, or its peak framed."""
-    cloud = _grown(cloud_mask(rgb, rule), plain.size)
+    cloud = resized(cloud_mask(rgb, rule), plain.size)
     pixels = np.array(plain)
     if not cloud.any():
         below = replace(rule, threshold=max(peak - 1, -1000) / 1000, min_area=1, dilate=0)
-        pixels[_frames(_grown(cloud_mask(rgb, below), plain.size))] = PEAK
+        pixels[_frames(resized(cloud_mask(rgb, below), plain.size))] = PEAK
         return Image.fromarray(pixels)
     inner = ~grow(~cloud, 1)
     # What is near a large area needs no frame to be found.
@@ -208,12 +209,6 @@ def _marked(plain: Image.Image, rgb: NDArray[np.uint16], rule: CloudRule, peak: 
     pixels[inner] = np.rint((1 - _TINTED) * pixels[inner] + _TINTED * np.array(TINT))
     pixels[cloud & ~inner | _frames(cloud & ~large) & ~cloud] = TINT
     return Image.fromarray(pixels)
-
-
-def _grown(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask at another size; a lone pixel of a large tile is not averaged away."""
-    share = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
-    return np.asarray(share) > 0
 
 
 def _frames(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -42,6 +42,12 @@ class Grid:
         crs = f"EPSG:{epsg}" if epsg else tile.crs.to_wkt() if tile.crs else ""
         return cls(tuple(tile.transform)[:6], crs)
 
+    def bounds(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """West, south, east and north of so many pixels, in the unit of the CRS."""
+        corners = ((0, 0), (width, 0), (0, height), (width, height))
+        x, y = zip(*(self._corner(*corner) for corner in corners), strict=True)
+        return min(x), min(y), max(x), max(y)
+
     @property
     def south_up(self) -> bool:
         """Whether its rows run from south to north."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.errors import InputError
 from kit.files import write_bytes
-from kit.plain_text import printable, spreadsheet_cell
+from kit.plain_text import from_spreadsheet_cell, printable, spreadsheet_cell
 
 REJECTED = "rejected.csv"
 FAILED = "failed.csv"
@@ -47,3 +48,22 @@ def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
         cells = (printable(text) for text in (item.name, item.kind, item.reason))
         rows.writerow(map(spreadsheet_cell, cells))
     write_bytes(path, text.getvalue().encode())
+
+
+def read_rejected(path: Path) -> tuple[Rejection, ...]:
+    """The list that `write_rejected` wrote; empty where there is none.
+
+    Raises:
+        InputError: it is no such list.
+    """
+    if not path.exists():
+        return ()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [[*map(from_spreadsheet_cell, row)] for row in csv.reader(file)]
+        return tuple(Rejection(*row) for row in rows[1:])
+    except (TypeError, UnicodeDecodeError, csv.Error) as error:
+        remedy = "run kit prepare DATA again"
+        raise InputError(
+            path, f"not a list of what was left out ({error})", remedy=remedy
+        ) from None

@@ -27,17 +27,13 @@ from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs,
 from kit.progress import Advance, Report
 from kit.runs.ensemble import expand
 from kit.runs.folder import read_pairs_sha256
+from kit.runs.heldout import HELDOUT, REMEDY, has_heldout, read_heldout, write_heldout
 from kit.runs.planes import planes_for_pairs
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import Weights, read_run
 from kit.scaling import quantize
-from kit.seal import read_record, write_record
 from kit.training.evaluate import batches_of_a_size, predict_batch
 
-HELDOUT = "heldout"
-_MANIFEST = "manifest.json"
-_FORMAT = 2
-_REMEDY = "remove this folder: what is in it is made again"
 _SAVE_EVERY = 8  # batches
 
 
@@ -70,7 +66,7 @@ class HeldOut:
         Raises:
             InputError: a file is gone or damaged since.
         """
-        images = [read_image(path, sha256, _REMEDY) for path, sha256 in self.files[scene]]
+        images = [read_image(path, sha256, REMEDY) for path, sha256 in self.files[scene]]
         return images[0] if len(images) == 1 else average(images)
 
     def truth(self, scene: str, target: str) -> NDArray[np.float32]:
@@ -134,16 +130,6 @@ def heldout(
     )
 
 
-def check(folder: Path) -> None:
-    """Refuse predictions in `folder` that are damaged.
-
-    Raises:
-        InputError: the manifest or an image is not as it was written.
-    """
-    for scene, sha256 in _read(folder)[1].items():
-        read_image(image_path(folder, scene), sha256, _REMEDY)
-
-
 def _unseen(folder: Path, weights: Weights, pairs: Sequence[Pair], work: Path) -> frozenset[str]:
     """The clear scenes that a run has not been trained on: the hold-out, and that of its fold."""
     trained = read_training_pairs(folder)
@@ -202,23 +188,23 @@ def _predict(
         ]
         for number, batch in enumerate(todo):
             if number % _SAVE_EVERY == 0:
-                _write(at, weights, folder, done)
+                write_heldout(at, weights.sha256, done)
             predicted, _ = predict_batch(place(weights.generator), planes, source, batch)
             for pair, rgb in zip(batch, predicted, strict=True):
                 image = quantize(rgb)
                 write_bytes(image_path(at, pair.optical), encode_image(image))
                 done[str(pair.optical)] = digest(image)
         if todo:
-            _write(at, weights, folder, done)
+            write_heldout(at, weights.sha256, done)
     return done
 
 
 def _known(at: Path, weights: Weights, report: Report) -> dict[str, str]:
     """The digests of the images in a folder that these weights made and that are intact."""
-    if not (at / _MANIFEST).exists():
+    if not has_heldout(at):
         return {}
     try:
-        made_by, found = _read(at)
+        made_by, found = read_heldout(at)
     except InputError as error:
         report(f"{error.where}: {error.problem}; what it describes is made again")
         return {}
@@ -230,26 +216,8 @@ def _known(at: Path, weights: Weights, report: Report) -> dict[str, str]:
     intact = {}
     for scene, sha256 in found.items():
         try:
-            read_image(image_path(at, scene), sha256, _REMEDY)
+            read_image(image_path(at, scene), sha256, REMEDY)
             intact[scene] = sha256
         except InputError as error:
             report(f"{error.where}: {error.problem}; it is made again")
     return intact
-
-
-def _read(at: Path) -> tuple[str, dict[str, str]]:
-    """The digest of the weights that made a folder's images, and those of the images."""
-    record = read_record(at / _MANIFEST, _FORMAT, _REMEDY)
-    weights, scenes = record.get("weights_sha256"), record.get("scenes")
-    if not (isinstance(weights, str) and isinstance(scenes, dict)):
-        raise InputError(at / _MANIFEST, "damaged: it lists no scenes", remedy=_REMEDY)
-    return weights, {str(scene): str(sha256) for scene, sha256 in scenes.items()}
-
-
-def _write(at: Path, weights: Weights, folder: Path, scenes: Mapping[str, str]) -> None:
-    record = {
-        "weights_sha256": weights.sha256,
-        "pairs_sha256": read_pairs_sha256(folder),
-        "scenes": dict(scenes),
-    }
-    write_record(at / _MANIFEST, _FORMAT, record)

@@ -20,13 +20,14 @@ from kit.prediction.ensembles import read_ensemble
 from kit.prediction.last import read_last
 from kit.prediction.members import read_member
 from kit.runs.folder import METRICS, read_variant
+from kit.runs.heldout import check_heldout
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_weights
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
 from kit.seal import decode_lines
 from kit.submission.log import LOG, read_log
-from kit.training import checkpoint, heldout
+from kit.training import checkpoint
 
 Check = Callable[[Path], Iterator[InputError]]
 """Yields what is wrong; may raise an InputError or an OSError as its last finding."""
@@ -132,7 +133,7 @@ ARTEFACTS = (
     Artefact("weights", "last.safetensors", _readable(load_weights)),
     Artefact("checkpoint", "checkpoints/step-*/state.json", _readable_in(checkpoint.check)),
     Artefact(
-        "held-out predictions", "heldout/manifest.json", _readable_in(heldout.check), sealed=True
+        "held-out predictions", "heldout/manifest.json", _readable_in(check_heldout), sealed=True
     ),
     Artefact("predictions of a member", "manifest.json", _member, sealed=True),
     Artefact("last prediction", "last.json", _readable_in(read_last), sealed=True),

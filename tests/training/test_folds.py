@@ -26,6 +26,7 @@ from kit.pairs.tile_source import TileSource
 from kit.prediction.predict import predict
 from kit.runs.ensemble import expand, expand_all
 from kit.runs.folder import read_division, read_variant
+from kit.runs.heldout import HELDOUT, check_heldout
 from kit.runs.status import status
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import load_run
@@ -34,7 +35,7 @@ from kit.seal import write_record
 from kit.submission.package import package
 from kit.submission.reproduce import reproduce
 from kit.training.evaluate import predict_batch
-from kit.training.heldout import HELDOUT, check, heldout
+from kit.training.heldout import heldout
 from kit.training.train import train
 from kit.training.train_all import train_all
 from kit.training.validate import Row, validate
@@ -245,7 +246,7 @@ def test_each_pair_is_predicted_by_the_fold_that_held_it_out(folds: Path) -> Non
 def test_a_run_without_folds_has_the_hold_out_alone(trained: Path) -> None:
     found = heldout(RUNS, "spade2", WORK)
     assert len(found.scenes) == 6 and found.runs == ("spade2",)
-    check(RUNS / "spade2" / HELDOUT)
+    check_heldout(RUNS / "spade2" / HELDOUT)
 
 
 def test_what_is_there_is_read_and_what_is_not_is_made(folds: Path, monkeypatch) -> None:
@@ -266,7 +267,7 @@ def test_what_is_there_is_read_and_what_is_not_is_made(folds: Path, monkeypatch)
     with pytest.raises(InputError, match="checksum"):
         first.image(first.scenes[0])
     with pytest.raises(InputError, match="checksum"):
-        check(path.parent)
+        check_heldout(path.parent)
     again = heldout(RUNS, "p2phd1", WORK, report=told.append)
     assert len(made) == 1 and "made again" in told[0]
     assert all(np.array_equal(again.image(scene), before[scene]) for scene in before)

@@ -1,0 +1,218 @@
+"""What there is of a place or a scene, wherever the kit has left something of it.
+
+In: subjects, and the folders to look in. Out: a view of each pair, and of each scene that is in
+none, with pixels. A tile that cannot be read is reported and left out. Refused by name: what is in
+no table and no folder, with the reason if screening has left it out.
+"""
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.errors import InputError, no_such
+from kit.pairs.open_source import open_source
+from kit.pairs.summary import SUMMARY, read_summary
+from kit.pairs.table import PAIRS, Pair, read_pairs
+from kit.progress import Report
+from kit.scoring.truth import load_truth
+from kit.screening.rule import CloudRule
+from kit.screening.table import SCENES, read_screened_at
+from kit.showing.stored import Stored
+from kit.showing.subject import Subject
+from kit.showing.view import Pixels, View
+from kit.tiles.bands import scene_grid
+from kit.tiles.catalog import catalog
+from kit.tiles.named_grid import named_grid
+from kit.tiles.names import SceneKey
+from kit.tiles.reader import read_scene
+from kit.tiles.rejection import REJECTED, read_rejected
+from kit.tiles.scenes import Scene
+
+_RULE = ("scale", "threshold", "min_area", "dilate")
+_FETCH = "fetch them again"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where to look: tables, runs, predictions; tiles and truths beside what was screened."""
+
+    work: Path
+    runs: Path
+    predictions: Path
+    tiles: Path | None = None
+    truth: Path | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """Scenes by place and date, pairs, and the truth of radar scenes that are in no pair."""
+
+    radar: dict[SceneKey, Scene] = field(default_factory=dict)
+    optical: dict[SceneKey, Scene] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+    truths: dict[SceneKey, Scene] = field(default_factory=dict)
+
+    def add(self, scene: Scene) -> None:
+        """Take a scene in, unless it is there already."""
+        there = self.radar if scene.sensor == "Sentinel1" else self.optical
+        there.setdefault(scene.key, scene)
+
+    def parts(self, subject: Subject) -> Iterator[tuple[Scene | None, Scene | None, Pair | None]]:
+        """Radar and optical scene and the pair of each view of a subject."""
+        radar, optical = set(), set()
+        for pair in self.pairs:
+            if subject.admits(pair.radar) or subject.admits(pair.optical):
+                radar.add(pair.radar)
+                optical.add(pair.optical)
+                yield self.radar[pair.radar], self.optical[pair.optical], pair
+        for key, scene in self.radar.items():
+            if subject.admits(key) and key not in radar:
+                yield scene, self.truths.get(key), None
+        for key, scene in self.optical.items():
+            if subject.admits(key) and key not in optical:
+                yield None, scene, None
+
+
+def find(subjects: Sequence[Subject], folders: Folders, report: Report) -> tuple[View, ...]:
+    """A view of everything that the subjects name, each by date.
+
+    Args:
+        subjects: places, or scenes.
+        folders: where to look.
+        report: takes a line about what cannot be read.
+
+    Raises:
+        InputError: there is nothing of a subject, or nothing that can be read; or a table is
+            damaged.
+    """
+    stored = Stored.read(folders.predictions, folders.runs, report)
+    found = _search(subjects, folders, stored)
+    parts = []
+    for subject in subjects:
+        own = sorted(found.parts(subject), key=_date)
+        if not own:
+            raise _nothing(subject, folders, found)
+        parts += [each for each in own if each not in parts]
+    if folders.truth:
+        _add_truths(found, folders.truth, report)
+        parts = [each for subject in subjects for each in sorted(found.parts(subject), key=_date)]
+    opener = _Opener(folders.work, _rule(folders.work), stored, report)
+    views = [view for each in parts if (view := opener.view(*each))]
+    if not views:
+        raise InputError(str(subjects[0]), "none of its tiles can be read", remedy=_FETCH)
+    return tuple(views)
+
+
+def _search(subjects: Sequence[Subject], folders: Folders, stored: Stored) -> _Found:
+    """The scenes and pairs in tables, in folders that were predicted from, and in `tiles`."""
+    found = _Found()
+    places = {subject.place for subject in subjects}
+    if (folders.work / SCENES).exists():
+        for row in read_screened_at(folders.work / SCENES, places):
+            found.add(row.scene)
+    if (folders.work / PAIRS).exists():
+        found.pairs = [pair for pair in read_pairs(folders.work / PAIRS) if pair.place in places]
+    for pair in found.pairs:
+        radar, optical = (
+            tuple(str(file) if isinstance(file, Path) else file for file in files)
+            for files in (pair.radar_paths, pair.optical_paths)
+        )
+        found.add(Scene("Sentinel1", pair.radar, radar))
+        found.add(Scene("Sentinel2", pair.optical, optical))
+    given = [folders.tiles] if folders.tiles else []
+    for folder in (*given, *stored.inputs(places, found.radar)):
+        if folder not in given and not folder.exists():
+            stored.report(f"{folder}: is gone; what was predicted from it has no radar here")
+            continue
+        for scene in catalog(folder).scenes:
+            if (scene.key.lon, scene.key.lat) in places:
+                found.add(scene)
+    return found
+
+
+def _add_truths(found: _Found, truth: Path, report: Report) -> None:
+    """Find the truth of radar scenes that are in no pair, the nearest in date."""
+    paired = {pair.radar for pair in found.pairs}
+    names = {f"{key}.tiff": key for key in found.radar if key not in paired}
+    try:
+        inputs = load_truth(truth, [*names]).inputs if names else ()
+    except InputError as error:
+        report(f"{error.where}: {error.problem}")
+        return
+    for sar in inputs:
+        nearest = sar.nearest(sar.submissions[0])
+        files = tuple(str(file) if isinstance(file, Path) else file for file in nearest.paths)
+        scene = Scene("Sentinel2", SceneKey.parse(nearest.name), files)
+        found.truths[names[sar.submissions[0]]] = scene
+
+
+def _nothing(subject: Subject, folders: Folders, found: _Found) -> InputError:
+    """The error for a subject of which there is nothing."""
+    for item in read_rejected(folders.work / REJECTED):
+        if str(subject) in item.name:
+            problem = f"{item.name} was left out ({item.kind}): {item.reason}"
+            remedy = f"{folders.work / REJECTED} lists all that was left out"
+            return InputError(str(subject), problem, remedy=remedy)
+    known = [str(key) for key in sorted({*found.radar, *found.optical})]
+    if not known and (folders.work / PAIRS).exists():
+        known = ["_".join(pair.place) for pair in read_pairs(folders.work / PAIRS)]
+    more = "; --input TEST looks in a folder of tiles too"
+    return no_such("place or scene", str(subject), known, more)
+
+
+def _rule(work: Path) -> CloudRule:
+    """The rule that pairs were screened by; the usual one where there are none yet."""
+    if not (work / SUMMARY).exists():
+        return CloudRule()
+    settings = read_summary(work / SUMMARY).get("settings", {})
+    return CloudRule(**{name: settings[name] for name in _RULE if name in settings})
+
+
+def _date(parts: tuple[Scene | None, Scene | None, Pair | None]) -> datetime.date:
+    one = parts[0] or parts[1]
+    assert one
+    return one.key.date
+
+
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    """Makes views: reads the pixels of scenes, and their predictions."""
+
+    work: Path
+    rule: CloudRule
+    stored: Stored
+    report: Report
+
+    def view(self, radar: Scene | None, optical: Scene | None, pair: Pair | None) -> View | None:
+        """A view of what can be read; None if nothing can."""
+        opened = [self._open(scene, pair) if scene else None for scene in (radar, optical)]
+        if not any(opened):
+            return None
+        keys = radar.key if radar else None, pair.optical if pair else None
+        return View(opened[0], opened[1], pair, self.rule, self.stored.of(*keys))
+
+    def _open(self, scene: Scene, pair: Pair | None) -> Pixels | None:
+        try:
+            values = read_scene(scene.sensor, scene.files)
+            grid = scene_grid(scene.files)
+        except InputError as error:
+            packed = self._packed(scene, pair) if pair else None
+            if packed is None:
+                self.report(f"{error.where}: {error.problem}")
+            return packed
+        height, width = values.shape[1:]
+        return Pixels(scene, values, grid or named_grid(_place(scene), height, width))
+
+    def _packed(self, scene: Scene, pair: Pair) -> Pixels | None:
+        """The pixels of a scene of a pair in the pack, where its tiles are gone."""
+        try:
+            with open_source(self.work, [pair]).pixels(pair) as (radar, optical):
+                values = (radar if scene.sensor == "Sentinel1" else optical).copy()
+        except InputError:
+            return None
+        return Pixels(scene, values, named_grid(_place(scene), pair.height, pair.width))
+
+
+def _place(scene: Scene) -> tuple[str, str]:
+    return scene.key.lon, scene.key.lat

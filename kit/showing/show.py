@@ -1,0 +1,88 @@
+"""A place, a scene or a pair -> everything that the kit sees of it.
+
+In: names, and the folders that the kit writes. Out: views, with pixels, masks and predictions; a
+picture and placed GeoTIFFs, if they are asked for. Nothing else is written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.figures.grid import check_format, write_image
+from kit.files import PREDICTIONS, RUNS, WORK, AnyPath
+from kit.progress import Report
+from kit.showing.finding import Folders, find
+from kit.showing.geotiff import write_geotiffs
+from kit.showing.picture import draw
+from kit.showing.subject import Subject
+from kit.showing.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was found, and the files that were written of it."""
+
+    views: tuple[View, ...]
+    files: tuple[Path, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but pixels, as JSON values."""
+        return {
+            "views": [view.as_dict() for view in self.views],
+            "files": [*map(str, self.files)],
+        }
+
+
+def show(
+    what: Sequence[str],
+    *,
+    work: AnyPath = WORK,
+    runs: AnyPath = RUNS,
+    predictions: AnyPath = PREDICTIONS,
+    input: AnyPath | None = None,
+    truth: AnyPath | None = None,
+    predict: Sequence[str] = (),
+    output: AnyPath | None = None,
+    geotiff: AnyPath | None = None,
+    report: Report = lambda _: None,
+) -> Shown:
+    """Collect what there is of places, scenes or pairs.
+
+    Args:
+        what: places `<lon>_<lat>`, scenes `<lon>_<lat>_<YYYY>_<MM>_<DD>`, or names of files that
+            end so; a pair is named by either of its scenes.
+        work: the folder of tables.
+        runs: the folder of trained variants.
+        predictions: the folder of predictions.
+        input: tiles to look in beside what was screened and predicted from.
+        truth: of scenes that are in no pair, as `score` takes it.
+        predict: trained variants that predict now.
+        output: a PNG or JPEG to write.
+        geotiff: a folder to write placed GeoTIFFs into.
+        report: takes a line about what cannot be read.
+
+    Raises:
+        InputError: there is nothing of what is asked for; or a table, or weights, cannot be used.
+        OutputError: a file cannot be written.
+    """
+    subjects = [Subject.parse(text) for text in what]
+    if output:
+        check_format(Path(output))
+    folders = Folders(
+        Path(work),
+        Path(runs),
+        Path(predictions),
+        Path(input) if input else None,
+        Path(truth) if truth else None,
+    )
+    views = find(subjects, folders, report)
+    if predict:
+        # Torch takes seconds to import, and most of what is shown needs none.
+        from kit.showing.predicting import with_predictions
+
+        views = with_predictions(views, folders, predict, report)
+    files: tuple[Path, ...] = ()
+    files += (write_image(draw(views), Path(output)),) if output else ()
+    files += write_geotiffs(views, Path(geotiff)) if geotiff else ()
+    return Shown(views, files)

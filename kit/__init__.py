@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kit.runs.trained import load as load
     from kit.scoring.score import score as score
     from kit.screening.screen import screen as screen
+    from kit.showing.show import show as show
     from kit.simulation.simulate import simulate as simulate
     from kit.submission.package import package as package
     from kit.training.train import train as train
@@ -34,6 +35,7 @@ _HOMES = {
     "prepare": "kit.pairs.prepare",
     "score": "kit.scoring.score",
     "screen": "kit.screening.screen",
+    "show": "kit.showing.show",
     "simulate": "kit.simulation.simulate",
     "train": "kit.training.train",
     "validate": "kit.training.validate",

@@ -101,7 +101,8 @@ def _show(shown: "Shown") -> None:
     columns = ("band", "least", "1 %", "median", "99 %", "largest", "clipped", "distribution")
     console.table(title, columns, [_row(band) for band in view.bands()])
     if masks := view.masks():
-        console.write(", ".join(f"{name} {mask.mean():.2%}" for name, mask in masks.items()))
+        shares = (f"{name} {_share(float(mask.mean()))}" for name, mask in masks.items())
+        console.write(", ".join(shares))
     _show_predictions(view)
 
 
@@ -131,7 +132,7 @@ def _show_predictions(view: "View") -> None:
 def _show_many(views: "Sequence[View]") -> None:
     rows = []
     for view in views:
-        shares = {name: f"{mask.mean():.1%}" for name, mask in view.masks().items()}
+        shares = {name: _share(float(mask.mean())) for name, mask in view.masks().items()}
         rows.append(
             (
                 "_".join(view.place),
@@ -144,6 +145,11 @@ def _show_many(views: "Sequence[View]") -> None:
         )
     columns = ("place", "radar", "optical", "nodata", "QA60", "cloud", "standing", "MAE")
     console.table("Scenes and pairs", columns, rows)
+
+
+def _share(share: float) -> str:
+    """A share in which a lone pixel still shows: it decides over a data set."""
+    return "< 0.1%" if 0 < share < 0.001 else f"{share:.1%}"
 
 
 def _scored(view: "View") -> list[str]:

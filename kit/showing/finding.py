@@ -6,7 +6,7 @@ no table and no folder, with the reason if screening has left it out.
 """
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def find(subjects: Sequence[Subject], folders: Folders, report: Report) -> tuple
     if folders.truth:
         _add_truths(found, folders.truth, report)
         parts = [each for subject in subjects for each in sorted(found.parts(subject), key=_date)]
-    opener = _Opener(folders.work, _rule(folders.work), stored, report)
+    opener = _Opener(folders.work, _rule(folders.work), stored, _reasons(folders.work), report)
     views = [view for each in parts if (view := opener.view(*each))]
     if not views:
         raise InputError(str(subjects[0]), "none of its tiles can be read", remedy=_FETCH)
@@ -149,16 +149,20 @@ def _add_truths(found: _Found, truth: Path, report: Report) -> None:
 
 def _nothing(subject: Subject, folders: Folders, found: _Found) -> InputError:
     """The error for a subject of which there is nothing."""
-    for item in read_rejected(folders.work / REJECTED):
-        if str(subject) in item.name:
-            problem = f"{item.name} was left out ({item.kind}): {item.reason}"
+    for name, reason in _reasons(folders.work).items():
+        if str(subject) in name:
             remedy = f"{folders.work / REJECTED} lists all that was left out"
-            return InputError(str(subject), problem, remedy=remedy)
+            return InputError(str(subject), f"{name} was left out: {reason}", remedy=remedy)
     known = [str(key) for key in sorted({*found.radar, *found.optical})]
     if not known and (folders.work / PAIRS).exists():
         known = ["_".join(pair.place) for pair in read_pairs(folders.work / PAIRS)]
     more = "; --input TEST looks in a folder of tiles too"
     return no_such("place or scene", str(subject), known, more)
+
+
+def _reasons(work: Path) -> dict[str, str]:
+    """Why scenes were left out, by sensor and scene."""
+    return {item.name: f"{item.kind} ({item.reason})" for item in read_rejected(work / REJECTED)}
 
 
 def _rule(work: Path) -> CloudRule:
@@ -182,6 +186,7 @@ class _Opener:
     work: Path
     rule: CloudRule
     stored: Stored
+    reasons: Mapping[str, str]
     report: Report
 
     def view(self, radar: Scene | None, optical: Scene | None, pair: Pair | None) -> View | None:
@@ -190,7 +195,10 @@ class _Opener:
         if not any(opened):
             return None
         keys = radar.key if radar else None, pair.optical if pair else None
-        return View(opened[0], opened[1], pair, self.rule, self.stored.of(*keys))
+        found = self.stored.of(*keys)
+        scenes = [f"{scene.sensor} {scene.key}" for scene in (radar, optical) if scene]
+        reason = next((self.reasons[name] for name in scenes if name in self.reasons), "")
+        return View(opened[0], opened[1], pair, self.rule, found, "" if pair else reason)
 
     def _open(self, scene: Scene, pair: Pair | None) -> Pixels | None:
         try:

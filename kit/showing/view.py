@@ -4,7 +4,7 @@ In: what `kit.showing.finding` has read. Out: masks, bands in numbers, and error
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,13 +62,17 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What there is of one radar scene, of one optical scene, or of both."""
+    """What there is of one radar scene, of one optical scene, or of both.
+
+    `left_out` is why it is in no pair, where screening or pairing has a reason.
+    """
 
     radar: Pixels | None
     optical: Pixels | None
     pair: Pair | None
     rule: CloudRule
-    predictions: tuple[Prediction, ...] = field(default=())
+    predictions: tuple[Prediction, ...] = ()
+    left_out: str = ""
 
     @property
     def place(self) -> Place:
@@ -104,7 +108,7 @@ class View:
     def standing(self) -> str:
         """What becomes of it in training, in words."""
         if self.pair is None:
-            return "in no pair of the work folder"
+            return "in no pair" + (f": {self.left_out}" if self.left_out else "")
         if not self.pair.dataset1:
             return "pair, in no data set"
         dataset = "Dataset-1 and Dataset-2" if self.pair.dataset2 else "Dataset-1"

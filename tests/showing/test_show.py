@@ -138,7 +138,7 @@ def test_what_was_left_out_says_why_and_what_is_unknown_names_the_closest(traine
     radar(Path("data"), key(50))
     optical(Path("data"), key(50, 2), bands=("B4", "B3", "QA60"))
     prepare("data", "work")
-    with pytest.raises(InputError, match=r"was left out \(missing band\): no B2"):
+    with pytest.raises(InputError, match=r"was left out: missing band \(no B2\)"):
         show([str(key(50, 2))])
     with pytest.raises(InputError, match=f"did you mean {key(1, 2)}"):
         show([str(key(1, 3))])
@@ -246,3 +246,11 @@ def test_a_picture_of_nodata_alone_is_drawn(tmp_path: Path) -> None:
     shown = show([str(key(0))], work=tmp_path, input=data, output=tmp_path / "out.png")
     bands = [band for view in shown.views for band in view.as_dict()["bands"]]
     assert len(bands) == 5 and all(band["median"] is None for band in bands)
+
+
+def test_a_scene_without_a_partner_says_why(tmp_path: Path) -> None:
+    data, work = world(tmp_path / "data", places=4, dates=1), tmp_path / "work"
+    optical(data, key(0, 40))
+    prepare(data, work, holdout=0)
+    (view,) = show([str(key(0, 40))], work=work).views
+    assert view.pair is None and "no radar in the window (the nearest" in view.standing

@@ -42,6 +42,30 @@ def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str,
     if (runs / name / BEST).exists():
         report(own_run(name, len(found)))
         return (name,)
+    return _folds(runs, name, found)
+
+
+def scored_runs(
+    runs: Path, name: str, *, holdout: bool, report: Report = lambda _: None
+) -> tuple[str, ...]:
+    """The runs by whose held-out pairs a name is scored and fitted; raises as `expand`.
+
+    Args:
+        runs: the folder of all runs.
+        name: of a run, or of a variant that was trained in folds.
+        holdout: whether the table of pairs has a hold-out. If not, a run of that name was trained
+            on all pairs, and its folds speak for it.
+        report: takes a line if the run itself is there and its folds too.
+    """
+    found = trained_folds(runs, name)
+    if holdout or not found:
+        return expand(runs, name, report)
+    if (runs / name / BEST).exists():
+        report(f"{name}: scored by its {len(found)} folds; the run of all pairs predicts")
+    return _folds(runs, name, found)
+
+
+def _folds(runs: Path, name: str, found: dict[str, Variant]) -> tuple[str, ...]:
     names = complete(name, found, runs, lambda fold: f"train it: kit train {name} --fold {fold}")
     _check_alike(runs, names)
     return names

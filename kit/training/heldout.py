@@ -25,7 +25,7 @@ from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance, Report
-from kit.runs.ensemble import expand
+from kit.runs.ensemble import scored_runs
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.heldout import HELDOUT, REMEDY, has_heldout, read_heldout, write_heldout
 from kit.runs.planes import planes_for_pairs
@@ -97,7 +97,7 @@ def heldout(
         BusyError: another process makes them.
     """
     pairs = read_pairs(work / PAIRS)
-    names = expand(runs, name, report)
+    names = scored_runs(runs, name, holdout=bool(holdout_pairs(pairs)), report=report)
     weights = {run: read_run(runs, run) for run in names}
     unseen = {run: _unseen(runs / run, weights[run], pairs, work) for run in names}
     _check_complete(runs, name, weights, unseen, pairs)

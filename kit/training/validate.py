@@ -22,7 +22,7 @@ from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance, Report
-from kit.runs.ensemble import expand, trained_variants
+from kit.runs.ensemble import scored_runs, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.planes import planes_for_pairs, planes_for_training
 from kit.runs.training_pairs import read_training_pairs
@@ -102,7 +102,7 @@ def validate(
     names = tuple(names) or trained_variants(runs)
     if not names:
         raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
-    meant = {name: expand(runs, name, report) for name in names}
+    meant = {name: scored_runs(runs, name, holdout=bool(held), report=report) for name in names}
     alone = [name for name in names if meant[name] == (name,)]
     if not held and alone:
         problem = f"the hold-out is empty, and {alone[0]} was not trained in folds"

@@ -24,7 +24,7 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
 from kit.prediction.predict import predict
-from kit.runs.ensemble import expand, expand_all
+from kit.runs.ensemble import expand, expand_all, scored_runs
 from kit.runs.folder import read_division, read_variant
 from kit.runs.heldout import HELDOUT, check_heldout
 from kit.runs.status import status
@@ -105,6 +105,11 @@ def test_a_name_means_its_folds_or_else_its_own_run(folds: Path, trained_once: P
     shutil.copytree(trained_once / "runs" / "p2phd1", RUNS / "p2phd1")
     assert expand(RUNS, "p2phd1", told.append) == ("p2phd1",)
     assert told == ["p2phd1: the run of this name is used, and not its 2 folds"]
+    # Where nothing is held out, the run itself was trained on what its folds are scored by.
+    assert scored_runs(RUNS, "p2phd1", holdout=True) == ("p2phd1",)
+    assert scored_runs(RUNS, "p2phd1", holdout=False, report=told.append) == names
+    assert told[1:] == ["p2phd1: scored by its 2 folds; the run of all pairs predicts"]
+    assert scored_runs(RUNS, "spade2", holdout=False) == ("spade2",)
 
 
 def test_a_fold_that_is_missing_is_named_with_its_command(folds: Path) -> None:
@@ -164,7 +169,7 @@ def test_status_says_how_a_fold_goes_on(folds: Path) -> None:
 def test_train_all_trains_each_fold_of_each_variant(tmp_path: Path, monkeypatch) -> None:
     begun: list[tuple[list[str], str]] = []
 
-    def start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
+    def start(command: list[str], folder: Path, *_: object) -> subprocess.Popen[bytes]:
         begun.append((command, folder.name))
         return subprocess.Popen(["true"])
 

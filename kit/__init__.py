@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kit.comparison.compare import compare as compare
     from kit.errors import KitError as KitError
     from kit.fitting.fit import fit as fit
     from kit.pairs.prepare import prepare as prepare
@@ -28,6 +29,7 @@ __version__ = "0.5.0"
 
 _HOMES = {
     "KitError": "kit.errors",
+    "compare": "kit.comparison.compare",
     "fit": "kit.fitting.fit",
     "load": "kit.runs.trained",
     "package": "kit.submission.package",

@@ -40,6 +40,7 @@ RULES: dict[str, set[str]] = {
         "figures",
     },
     "submission": {"scoring", "archive", "prediction", "runs", "pairs", "tiles"},
+    "comparison": {"fitting", "training", "prediction", "scoring", "archive", "runs"},
     "verification": {
         "submission",
         "training",

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 import kit
 from kit.cli import (
+    comparison,
     console,
     data,
     doctor,
@@ -104,6 +105,7 @@ for part in (
     scoring,
     reproduction,
     leaderboard,
+    comparison,
     verification,
     variants,
     doctor,

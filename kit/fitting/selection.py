@@ -86,6 +86,25 @@ def select(
     return _choose(measure, known, candidates, costs, observed.places)
 
 
+def crossfitted(
+    measure: str, name: str, observed: Observations, found: Callable[[], Found]
+) -> list[Combination]:
+    """For each scene, what a method fits on other places than that of the scene.
+
+    Args:
+        measure: a key of `kit.fitting.objectives.OBJECTIVES`.
+        name: of the method; where it makes no difference for so few members, the plain mean.
+        observed: of all scenes, at least `FEWEST_PLACES` places of them.
+        found: gives what `observed` was made of once more.
+    """
+    known = {method.name: method for method in methods(measure, observed.members)}
+    plain = ", ".join([PLAIN, *name.split(", ")[1:]])
+    method = known.get(name) or known.get(plain) or known[PLAIN]
+    groups = groups_of(observed.places)
+    fitted = _fit(measure, [method], observed, groups, found)
+    return [fitted[method.name, group] for group in groups]
+
+
 def _fit(
     measure: str,
     known: Sequence[Method],

@@ -41,7 +41,9 @@ def advised(report: Report, made: Packaging, measure: str | None = None) -> Repo
         made: how the archive was packaged.
         measure: the one that counts; that of the layout if None.
     """
-    measure = measure or _measure(report, made.layout)
+    measure = measure or measure_of(
+        made.layout, (image.submission for image in report.own_images())
+    )
     alike = (v for v in report.variations if v.member and v.stretch == made.combination.stretch)
     best = _best(report, measure, report.variations)
     return dataclasses.replace(
@@ -52,11 +54,11 @@ def advised(report: Report, made: Packaging, measure: str | None = None) -> Repo
     )
 
 
-def _measure(report: Report, layout: Layout | None) -> str:
+def measure_of(layout: Layout | None, images: Iterable[str]) -> str:
     """The layout's measure; without one that of the layout in whose folder all images lie."""
     if layout:
         return layout.measure
-    folders = {image.submission.rpartition("/")[0] for image in report.own_images()}
+    folders = {name.rpartition("/")[0] for name in images}
     known = [layout.measure for layout in LAYOUTS.values() if {layout.root} == folders]
     return known[0] if known else "mae"
 

@@ -28,7 +28,7 @@ from kit.errors import CheckError, InputError
 from kit.files import write_json
 from kit.progress import Advance
 from kit.scoring.images import CHANNELS, Image
-from kit.scoring.score import as_sent, compare_images
+from kit.scoring.rows import as_sent, compare_images
 from kit.scoring.truth import load_truth
 from kit.scoring.walk import walk
 from kit.tiles.tiff import decode_tiff

@@ -8,45 +8,32 @@ name: images of another size than their truth, or that the server cannot stretch
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.anchors import anchor
 from kit.archive.mapping import TruthSet, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, scale_problem, to_unit
 from kit.colors import Colors
 from kit.files import PREDICTIONS, AnyPath
-from kit.metrics import check_measure, official_2022, official_2023, summarise
+from kit.metrics import check_measure
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.members import Member, combine_scene, seen_in_training
 from kit.progress import Advance
 from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
 from kit.scoring.constants import constants, image_with_meaning, row_with_meaning
-from kit.scoring.doubts import Values, truth_floats
+from kit.scoring.doubts import truth_floats
 from kit.scoring.images import (
-    CHANNELS,
     Image,
-    ImageScore,
-    check_stretch,
-    measure_input,
-    read_truth,
 )
 from kit.scoring.provenance import find_provenance
-from kit.scoring.report import Report, Row, Variation
+from kit.scoring.report import Report, Variation
+from kit.scoring.rows import Source, as_sent, compare_images
 from kit.scoring.truth import load_truth
 from kit.tiles.units import Units, settle
-
-Source = Callable[[str, Image], Image]
-"""From a name and the archive's image of that name, to the image that a row scores.
-
-Both are as an archive holds them: `kit.archive.reader.to_unit` brings them to [0, 1], and the
-server stretches them as they are.
-"""
 
 
 def score(
@@ -201,89 +188,6 @@ def compare(
         hidden=(),
         doubts=(*told, *report.doubts),
     )
-
-
-def compare_images(
-    where: Path,
-    read: Callable[[str], Image],
-    truth: TruthSet,
-    sources: Mapping[str, Source],
-    target: str,
-    *,
-    hidden: Mapping[str, Source] | None = None,
-    units: Units = "check",
-    advance: Advance | None = None,
-) -> Report:
-    """Score images against a loaded truth, a SAR input at a time.
-
-    Args:
-        where: what an error about units names.
-        read: gives the image [3 or more, H, W] of a name, as an archive holds it.
-        truth: the names, and their truths.
-        sources: the rows, that of the images themselves last.
-        target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
-        hidden: more rows, whose images are not kept.
-        units: what becomes of doubts about units.
-        advance: called with the SAR inputs scored, and their number.
-
-    Raises:
-        InputError: an image or a truth is not usable; says which. Or its units are wrong.
-    """
-    values = Values()
-    found = {name: _Found(source) for name, source in sources.items()}
-    extra = {name: _Found(source) for name, source in (hidden or {}).items()}
-    for done, sar in enumerate(truth.inputs, 1):
-        truths = [read_truth(true, target) for true in sar.truths]
-        images = {name: read(name) for name in sar.submissions}
-        for true in truths:
-            values.add_truth(true.pixels)
-        for image in images.values():
-            values.add_image(image)
-        images = {name: image[:CHANNELS] for name, image in images.items()}
-        for name, image in images.items():
-            check_stretch(name, image)
-        for row, part in (*found.items(), *extra.items()):
-            shown = {name: part.source(name, image) for name, image in images.items()}
-            official, scored = measure_input(row, sar, truths, shown)
-            part.official.append(official)
-            part.images.extend(scored)
-        if advance:
-            advance(done, len(truth.inputs))
-    return Report(
-        rows=tuple(part.row(name) for name, part in found.items()),
-        unscored=truth.unscored,
-        hidden=tuple(part.row(name) for name, part in extra.items()),
-        images=tuple(image for part in found.values() for image in part.images),
-        inputs=truth.inputs,
-        doubts=settle(where, values.doubts(), units),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is measured of one row: numbers alone, however many scenes there are."""
-
-    source: Source
-    official: list[NDArray[np.float64]] = dataclasses.field(default_factory=list)
-    images: list[ImageScore] = dataclasses.field(default_factory=list)
-
-    def row(self, name: str) -> Row:
-        stretched = summarise(
-            [{"mae": image.stretched_mae, "mse": image.stretched_mse} for image in self.images]
-        )
-        return Row(
-            name=name,
-            scores=summarise([image.errors for image in self.images]),
-            official_2022=official_2022(self.official),
-            official_2023=official_2023(self.official),
-            stretched_mae=stretched.mae,
-            stretched_psnr=stretched.psnr,
-        )
-
-
-def as_sent(name: str, image: Image) -> Image:
-    """The source of an archive's own row: its images as they are."""
-    return image
 
 
 def _anchored(source: Source) -> Source:

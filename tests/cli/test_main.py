@@ -119,6 +119,19 @@ def test_an_upload_is_checked_scored_reproduced_and_logged(trained: Path, kit) -
     assert code == 4 and not json.loads(out)["same"] and "cannot be built" in err
 
 
+def test_runs_are_compared_on_what_both_have_held_out(trained: Path, kit) -> None:
+    code, out, err = kit("compare spade2 p2phd1 --json")
+    assert code == 0
+    found = json.loads(out)
+    scores = {row["variant"]: row["mae"] for row in json.loads(kit("validate --json")[1])}
+    assert found["scores"] == pytest.approx([scores["spade2"], scores["p2phd1"]], rel=1e-4)
+    assert found["gain"] == pytest.approx(found["scores"][0] - found["scores"][1])
+    assert err.splitlines()[-1] == found["verdict"] and found["notes"] == []
+    code, out, err = kit("compare spade2 spade2,p2phd1 --measure official_2022 --json")
+    assert code == 0 and json.loads(out)["second"] == "spade2-p2phd1"
+    assert json.loads(out)["scenes"] == found["scenes"]
+
+
 def test_a_competition_scores_with_the_kit(trained: Path, kit) -> None:
     assert kit("predict --ensemble spade2 --input test -q")[0] == 0
     assert kit("package --layout plain --name mine -q")[0] == 0
@@ -249,6 +262,13 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
         ("log mine --leaderboard 0.1", 3, "submissions"),
         ("log mine --leaderboard low", 2, "leaderboard"),
         ("leaderboard", 3, "submissions"),
+        ("compare spade2 spade9", 3, "no such run or ensemble\n  did you mean spade4?"),
+        ("compare spade2 spade4 --measure psnr_pooled", 3, "is of all images together"),
+        ("compare spade2 spade4 --measure best", 3, "no such measure"),
+        ("compare spade2 submission1", 3, "kit train spade1"),
+        ("compare one.zip two.zip", 3, "one.zip: is an archive\n  to compare archives, give --tr"),
+        ("compare one two --truth truth", 3, "submissions/one.zip: no such archive"),
+        ("compare spade2", 2, "B"),
         ("score nowhere.zip truth --worst", 3, "--sheet"),
         ("score --codabench nowhere out", 3, "nowhere"),
         ("score --codabench in out --per-scene x.parquet", 3, "--per-scene"),
@@ -327,7 +347,7 @@ def test_every_command_has_help_with_an_example(kit, monkeypatch) -> None:
     path = [
         "simulate", "screen", "prepare", "pack", "train", "train-all", "status", "validate",
         "compile", "predict", "package", "check", "score", "reproduce", "log", "leaderboard",
-        "verify", "variants", "doctor",
+        "compare", "verify", "variants", "doctor",
     ]  # fmt: skip
     assert [name for name in names if name in path] == path
     monkeypatch.setenv("COLUMNS", "80")

@@ -1,14 +1,11 @@
 """Which members can be fitted together, and what is written of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import kit.fitting.fit
 from kit.errors import BusyError, InputError
@@ -16,39 +13,8 @@ from kit.fitting.fit import Fit, fit
 from kit.pairs.table import write_pairs
 from kit.prediction.ensembles import find_ensemble
 from tests.helpers.heldout import Made
+from tests.helpers.members import PLACES, Member
 from tests.helpers.pairs import grid
-
-PLACES = 12
-
-
-@dataclass
-class Member:
-    """Stands in for `kit.training.heldout.HeldOut`."""
-
-    name: str
-    number: int
-    made: Made
-    places: int = PLACES
-    target: str = "reflectance"
-    runs: tuple[str, ...] = ()
-    weights: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.runs = self.runs or (self.name,)
-        self.weights = {run: f"weights of {run}" for run in self.runs}
-        self.pairs = {str(pair.optical): pair for pair in grid(self.places, 1)}
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return tuple(self.pairs)
-
-    def image(self, scene: str) -> NDArray[np.uint16]:
-        return self.made.images[self.scenes.index(scene)][self.number]
-
-    def truth(self, scene: str, target: str) -> NDArray[np.floating]:
-        assert target == self.target or self.made.stretched
-        return self.made.truths[self.scenes.index(scene)]
-
 
 Run = Callable[..., Fit]
 

@@ -1,0 +1,136 @@
+"""Archives and a truth -> the score of every scene, by the rules of `kit score`.
+
+In: two zips and a truth that `kit.scoring.truth` can load. Out: their comparison. Refused by name:
+an archive or a truth that is not usable, and archives without a common scene.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from kit.archive.manifest import Manifest, find_manifest
+from kit.archive.mapping import SarInput, TruthSet, scene_in
+from kit.archive.reader import open_archive, read_contents, read_image
+from kit.comparison.paired import (
+    Comparison,
+    SceneScore,
+    Side,
+    check_by_scene,
+    common_scenes,
+    paired,
+)
+from kit.errors import InputError
+from kit.prediction.members import seen_in_training
+from kit.progress import Advance
+from kit.scoring.advice import measure_of
+from kit.scoring.rows import as_sent, compare_images
+from kit.scoring.truth import load_truth
+
+
+def compare_archives(
+    first: Path,
+    second: Path,
+    truth: Path,
+    measure: str | None = None,
+    *,
+    window_days: int = 7,
+    advance: Advance | None = None,
+) -> Comparison:
+    """Compare two archives scene by scene, where a scene is a SAR input of the truth.
+
+    Args:
+        first: a zip of images [3, H, W].
+        second: another.
+        truth: Sentinel-2 tiles or the server's mapping, as `kit.scoring.truth.load_truth` takes
+            them.
+        measure: a key of `kit.metrics.MEASURES`; that of the first archive's layout if None.
+        window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
+        advance: called with the SAR inputs scored of each archive in turn, and their number.
+
+    Raises:
+        InputError: an archive, the truth or an image is not usable; no scene is common; or MAE,
+            MSE and PSNR of archives are in different spaces.
+    """
+    images = [_images(archive) for archive in (first, second)]
+    about = [find_manifest(archive) for archive in (first, second)]
+    measure = measure or measure_of(about[0].layout, images[0])
+    check_by_scene(measure)
+    _check_target(first, second, about, measure)
+    truths = [load_truth(truth, names, window_days) for names in images]
+    scenes = [{sar.name: sar for sar in found.inputs} for found in truths]
+    labels = [_label(archive, first, second) for archive in (first, second)]
+    both = common_scenes((labels[0], scenes[0]), (labels[1], scenes[1]))
+    sides, notes = [], []
+    for archive, label, manifest, inputs in zip(
+        (first, second), labels, about, scenes, strict=True
+    ):
+        chosen = [inputs[scene] for scene in both]
+        side, told = _score(archive, label, truth, chosen, manifest, measure, advance)
+        sides.append(side)
+        notes += [*told, *_seen(manifest, label, chosen)]
+    notes += [
+        f"{len(found.unscored)} scenes of {label} have no truth, {found.unscored[0]} first"
+        for label, found in zip(labels, truths, strict=True)
+        if found.unscored
+    ]
+    only = len(scenes[0]) - len(both), len(scenes[1]) - len(both)
+    return paired(measure, sides[0], sides[1], only, dict.fromkeys(notes))
+
+
+def _images(archive: Path) -> list[str]:
+    with open_archive(archive) as opened:
+        return list(read_contents(opened).images)
+
+
+def _label(archive: Path, *both: Path) -> str:
+    """The name of an archive; its path where both have one name."""
+    return archive.stem if len({each.stem for each in both}) == len(both) else str(archive)
+
+
+def _score(
+    archive: Path,
+    label: str,
+    truth: Path,
+    inputs: Sequence[SarInput],
+    about: Manifest,
+    measure: str,
+    advance: Advance | None,
+) -> tuple[Side, list[str]]:
+    """Each SAR input as if the truth had no other, and what speaks against units."""
+    scores: dict[str, SceneScore] = {}
+    notes: list[str] = []
+    with open_archive(archive) as opened:
+        for done, sar in enumerate(inputs, 1):
+            report = compare_images(
+                truth,
+                partial(read_image, opened),
+                TruthSet((sar,), ()),
+                {label: as_sent},
+                about.target,
+            )
+            scores[sar.name] = SceneScore(report.own.get(measure), _place(sar))
+            notes += report.doubts
+            if advance:
+                advance(done, len(inputs))
+    return Side(label, scores), notes
+
+
+def _place(sar: SarInput) -> object:
+    key = scene_in(sar.name) or scene_in(sar.submissions[0])
+    return (key.lon, key.lat) if key else sar.name
+
+
+def _check_target(first: Path, second: Path, about: list[Manifest], measure: str) -> None:
+    if about[0].target != about[1].target and not measure.startswith(("official", "stretched")):
+        targets = f"is in the space {about[1].target}, {first.name} in {about[0].target}"
+        problem = f"{targets}: their {measure} cannot be compared"
+        raise InputError(second, problem, remedy="give --measure official_2022")
+
+
+def _seen(about: Manifest, label: str, inputs: Sequence[SarInput]) -> list[str]:
+    scenes = [about.scenes.get(name, name) for sar in inputs for name in sar.submissions]
+    return [
+        f"{member} of {label} was trained on the ground of {len(seen)} of these scenes, "
+        f"{seen[0]} first: its scores there say little of places that it has not seen"
+        for member, seen in seen_in_training(about.trained_on, scenes).items()
+    ]

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from peers import CONSTANTS, PEERS, REVISITS, STRETCHED_COLOR
 
 from kit.cli import console
+from kit.errors import no_such
 from kit.files import write_json
 
 HERE = Path(__file__).resolve().parent
@@ -70,7 +71,10 @@ def main(given: Sequence[str] | None = None) -> None:
             for seen in (False, True)
             for seed in seeds
         ]
-    names = _names(chosen.rows) or [*CONSTANTS, *PEERS, *REVISITS, *MEMBERS]
+    known = {**CONSTANTS, **PEERS, **REVISITS, **MEMBERS}
+    names = _names(chosen.rows) or [*known]
+    for unknown in set(names).difference(known):
+        raise no_such("row", unknown, known)
     tables = {}
     for benchmark, cases in benchmarks.items():
         for kind, rows in gather(cases, names, chosen).items():

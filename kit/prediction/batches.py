@@ -28,7 +28,8 @@ class Batches:
 
     Args:
         weights: of the network.
-        flips: how many views of a scene are averaged, see `kit.models.flips`.
+        flips: how many views of a scene are averaged, see `kit.models.flips`. Fitted models show a
+            view as they show the scene, so one is enough for them.
         record: called with an engine before an image that it has a part in is given back.
         report: takes a line about the engines.
 
@@ -45,7 +46,7 @@ class Batches:
     ) -> None:
         self.engine: Engine | None = None
         self._weights = weights
-        self._flips = flips
+        self._flips = 1 if weights.variant.is_fitted else flips
         self._record = record
         self._report = report
         self._waiting: list[tuple[Reading, Input]] = []

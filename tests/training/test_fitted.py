@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from kit.engines.request import Request
 from kit.errors import InputError
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes
+from kit.models.flips import average_views
+from kit.models.infer import infer
 from kit.models.trees import BoostedTrees
 from kit.pairs.open_source import open_source
 from kit.pairs.table import read_pairs, train_pairs
@@ -111,6 +114,21 @@ def test_trees_are_a_member_like_any_other(trained: Path) -> None:
         predict("trees1", "test", request=Request(backend="openvino"))
     with pytest.raises(InputError, match="is of model=trees and boxes="):
         export_weights("trees1", "out")
+
+
+def test_trees_show_a_turned_scene_the_same_and_are_computed_once(trained: Path) -> None:
+    train(small())
+    generator = load_run(Path("runs"), "trees1").generator
+    planes = np.random.default_rng(0).random((1, 2, 24, 32), np.float32)
+    plain = infer(generator, planes)
+    views = average_views(partial(infer, generator), planes, 8)
+    # A mean that is rounded otherwise may move a pixel across a threshold.
+    assert (np.abs(views - plain) > 1e-6).mean() < 0.01
+    once = predict("trees1", "test", predictions="once")
+    eight = predict("trees1", "test", predictions="eight", flips=8)
+    assert (once.flips, eight.flips) == (1, 8)
+    for path in Path("once/trees1").glob("*.npy"):
+        assert path.read_bytes() == (Path("eight/trees1") / path.name).read_bytes()
 
 
 def test_a_finished_run_stays_and_a_damaged_one_is_fitted_again(trained: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kit.errors import no_such
 
+OFFICIAL = "official"
 Image = NDArray[np.generic]
 Valid = NDArray[np.bool_]
 
@@ -116,6 +117,16 @@ def check_measure(measure: str | None) -> None:
 def better(measure: str, one: float, other: float) -> bool:
     """Whether `one` is a better score than `other` by a measure of `MEASURES`."""
     return one > other if MEASURES[measure].more_is_better else one < other
+
+
+def official_of(measure: str) -> str:
+    """The official measure that a table shows where `measure` counts; that of 2022 for others."""
+    return measure if measure.startswith(OFFICIAL) else f"{OFFICIAL}_2022"
+
+
+def anchored(measure: str) -> str:
+    """What an official measure of images with anchors is called."""
+    return f"{measure}, anchors"
 
 
 def image_measures() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from kit.cli.options import Json, Quiet, Runs, Work
 from kit.files import RUNS, WORK
 
 if TYPE_CHECKING:
-    from kit.training.validate import Row
+    from kit.training.table1 import Row
 
 app = typer.Typer()
 
@@ -61,7 +61,7 @@ def _row(row: "Row") -> dict[str, Any]:
 
 
 def _show_validation(rows: "Sequence[Row]", measure: str) -> None:
-    from kit.training.validate import ranked
+    from kit.training.table1 import ranked
 
     for part in dict.fromkeys(row.part for row in rows):
         table = [row for row in rows if row.part == part]

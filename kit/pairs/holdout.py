@@ -7,7 +7,7 @@ several blocks and shows what all pairs show, in the same shares as far as they 
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar
 
@@ -21,8 +21,6 @@ from kit.pairs.strata import STRATA, strata
 from kit.pairs.table import Pair, Split
 
 By = Literal["blocks", "random", "dates", "both"]
-UNSEEN_PLACES, SEEN_PLACES = "unseen places", "unseen dates of seen places"
-"""What a pair of the hold-out is of."""
 
 _SPREADS = (8, 4, 2, 1)
 _MOST_LOST = 0.2  # of all pairs, to the buffer around a hold-out that is spread over more blocks
@@ -62,24 +60,6 @@ def split(pairs: Sequence[Pair], *, holdout: int, by: By, seed: int) -> tuple[Pa
         remedy = "give --split random, or --holdout 0, or more places"
         raise InputError("--holdout", problem, remedy=remedy)
     return result
-
-
-def kinds(held: Iterable[Pair], trained: Sequence[Pair]) -> dict[str, tuple[Pair, ...]]:
-    """Held-out pairs by what they are of, `UNSEEN_PLACES` or `SEEN_PLACES`; only those there are.
-
-    Args:
-        held: pairs that are not trained on.
-        trained: those that are.
-    """
-    every = tuple(held)
-    pixels = max((max(pair.height, pair.width) for pair in every), default=0)
-    places = [pair.place for pair in every]
-    seen = sharing_ground(places, {pair.place for pair in trained}, pixels)
-    found = {
-        UNSEEN_PLACES: tuple(pair for pair in every if pair.place not in seen),
-        SEEN_PLACES: tuple(pair for pair in every if pair.place in seen),
-    }
-    return {kind: those for kind, those in found.items() if those}
 
 
 def _marked(pairs: Sequence[Pair], held: set[int], buffer: set[int]) -> tuple[Pair, ...]:

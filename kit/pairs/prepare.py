@@ -14,7 +14,8 @@ from kit.files import WORK, AnyPath, together
 from kit.lock import lock
 from kit.pairs.colors import with_colors
 from kit.pairs.hints import no_pairs, warnings
-from kit.pairs.holdout import SEEN_PLACES, By, kinds, split
+from kit.pairs.holdout import By, split
+from kit.pairs.kinds import SEEN_PLACES, kinds
 from kit.pairs.pairing import pair
 from kit.pairs.summary import SUMMARY, Summary, write_summary
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, train_pairs, write_pairs

@@ -35,8 +35,8 @@ class TrainingPairs:
             scenes: texts like those of the pairs.
             pixels: the side of their tiles.
         """
-        places = {scene: _place(scene) for scene in scenes}
-        seen = sharing_ground(places.values(), map(_place, self.radar), pixels)
+        places = {scene: place_of(scene) for scene in scenes}
+        seen = sharing_ground(places.values(), map(place_of, self.radar), pixels)
         return [scene for scene, place in places.items() if place in seen]
 
 
@@ -80,6 +80,7 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
     return TrainingPairs(radar, optical, held)
 
 
-def _place(scene: str) -> Place:
+def place_of(scene: str) -> Place:
+    """Where a scene `<lon>_<lat>_<YYYY>_<MM>_<DD>` lies."""
     lon, lat, _ = scene.split("_", 2)
     return lon, lat

@@ -16,11 +16,11 @@ from kit.errors import InputError
 from kit.inputs.colors import measure_colors
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes, read_optical
-from kit.metrics import errors
+from kit.metrics import anchored, errors
 from kit.pairs.source import Source
 from kit.pairs.table import Pair
 from kit.progress import Report
-from kit.training.evaluate import anchored, evaluate_each, official_errors
+from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.fit_prior import fit_prior
 from kit.training.fit_trees import fit_trees
 from kit.variants import VARIANTS

@@ -10,14 +10,13 @@ from torch import nn
 from kit.anchors import anchor
 from kit.device import place
 from kit.inputs.planes import InputPlanes, read_optical, read_pair
-from kit.metrics import Scores, errors, mse, summarise
+from kit.metrics import OFFICIAL, Scores, anchored, errors, mse, official_of, summarise
 from kit.models.infer import infer
 from kit.pairs.source import Source
 from kit.pairs.table import Pair
 from kit.scaling import quantize, stretch
 
 BATCH = 8
-OFFICIAL = "official"
 
 
 def evaluate(
@@ -58,11 +57,6 @@ def evaluate_each(
     return found
 
 
-def official_of(measure: str) -> str:
-    """The official measure that a table shows where `measure` counts; that of 2022 for others."""
-    return measure if measure.startswith(OFFICIAL) else f"{OFFICIAL}_2022"
-
-
 def official_errors(
     measure: str, source: Source, pair: Pair, image: NDArray[np.floating]
 ) -> dict[str, float]:
@@ -80,11 +74,6 @@ def official_errors(
         measure: mse(stretch(stored), truth),
         anchored(measure): mse(stretch(anchor(stored)), truth),
     }
-
-
-def anchored(measure: str) -> str:
-    """What an official measure of images with anchors is called."""
-    return f"{measure}, anchors"
 
 
 def batches_of_a_size(pairs: Sequence[Pair]) -> list[list[Pair]]:

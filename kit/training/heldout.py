@@ -96,10 +96,75 @@ def heldout(
             one that the folds should hold out by none; or a tile or a pack cannot be read.
         BusyError: another process makes them.
     """
+    asked = _ask(runs, name, work, report)
+    total, done = sum(map(len, asked.unseen.values())), 0
+    found: dict[str, dict[str, str]] = {}
+    for run, weights in asked.weights.items():
+        mine = asked.of(run)
+        planes = planes_for_pairs(runs / run, weights.variant, work, asked.source, asked.pairs)
+        found[run] = _predict(runs / run, weights, planes, mine, asked.source, report)
+        done += len(mine)
+        if advance:
+            advance(done, total)
+    return asked.held_out(runs, name, found)
+
+
+def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
+    """As `heldout`, of what is there already: nothing is predicted, and nothing is written.
+
+    None where a prediction is missing, or was made by other weights.
+
+    Raises:
+        InputError: as `heldout`, or what is there is damaged.
+    """
+    asked = _ask(runs, name, work, lambda _: None)
+    found: dict[str, dict[str, str]] = {}
+    for run, weights in asked.weights.items():
+        at = runs / run / HELDOUT
+        made_by, scenes = read_heldout(at) if has_heldout(at) else ("", {})
+        wanted = [str(pair.optical) for pair in asked.of(run)]
+        if made_by != weights.sha256 or not scenes.keys() >= set(wanted):
+            return None
+        found[run] = {scene: scenes[scene] for scene in wanted}
+    return asked.held_out(runs, name, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The runs of a variant, and the pairs that each has not seen; `scenes` are those of any."""
+
+    weights: dict[str, Weights]
+    unseen: dict[str, frozenset[str]]
+    pairs: Sequence[Pair]
+    scenes: dict[str, Pair]
+    source: Source
+
+    def of(self, run: str) -> list[Pair]:
+        """The pairs that a run has not seen."""
+        return [pair for scene, pair in self.scenes.items() if scene in self.unseen[run]]
+
+    def held_out(self, runs: Path, name: str, found: Mapping[str, Mapping[str, str]]) -> HeldOut:
+        """The predictions, given the digests of each run's."""
+        files: dict[str, list[tuple[Path, str]]] = {scene: [] for scene in self.scenes}
+        for run, digests in found.items():
+            for scene, sha256 in digests.items():
+                files[scene].append((image_path(runs / run / HELDOUT, scene), sha256))
+        return HeldOut(
+            name=name,
+            target=next(iter(self.weights.values())).variant.target,
+            runs=tuple(self.weights),
+            weights={run: weights.sha256 for run, weights in self.weights.items()},
+            pairs=self.scenes,
+            source=self.source,
+            files={scene: tuple(each) for scene, each in files.items()},
+        )
+
+
+def _ask(runs: Path, name: str, work: Path, report: Report) -> _Asked:
     pairs = read_pairs(work / PAIRS)
     names = scored_runs(runs, name, holdout=bool(holdout_pairs(pairs)), report=report)
     weights = {run: read_run(runs, run) for run in names}
-    unseen = {run: _unseen(runs / run, weights[run], pairs, work) for run in names}
+    unseen = {run: _unseen(runs / run, each, pairs, work) for run, each in weights.items()}
     _check_complete(runs, name, weights, unseen, pairs)
     asked = {scene for found in unseen.values() for scene in found}
     scenes = {str(pair.optical): pair for pair in pairs if str(pair.optical) in asked}
@@ -107,27 +172,7 @@ def heldout(
         problem = "no pair is held out, of those without clouds"
         remedy = "prepare more data, or train in folds: kit train-all --folds 5"
         raise InputError(work / PAIRS, problem, remedy=remedy)
-    source = open_source(work, [*scenes.values()])
-    total, done = sum(map(len, unseen.values())), 0
-    files: dict[str, list[tuple[Path, str]]] = {scene: [] for scene in scenes}
-    for run in names:
-        mine = [pair for scene, pair in scenes.items() if scene in unseen[run]]
-        planes = planes_for_pairs(runs / run, weights[run].variant, work, source, pairs)
-        found = _predict(runs / run, weights[run], planes, mine, source, report)
-        for scene, sha256 in found.items():
-            files[scene].append((image_path(runs / run / HELDOUT, scene), sha256))
-        done += len(mine)
-        if advance:
-            advance(done, total)
-    return HeldOut(
-        name=name,
-        target=weights[names[0]].variant.target,
-        runs=names,
-        weights={run: weights[run].sha256 for run in names},
-        pairs=scenes,
-        source=source,
-        files={scene: tuple(each) for scene, each in files.items()},
-    )
+    return _Asked(weights, unseen, pairs, scenes, open_source(work, [*scenes.values()]))
 
 
 def _unseen(folder: Path, weights: Weights, pairs: Sequence[Pair], work: Path) -> frozenset[str]:

@@ -6,7 +6,7 @@ In: held-out pairs, and what was trained on. Out: the pairs of each part.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kit.pairs.holdout import SEEN_PLACES, UNSEEN_PLACES, kinds
+from kit.pairs.kinds import SEEN_PLACES, UNSEEN_PLACES, kinds
 from kit.pairs.table import Pair
 from kit.runs.training_pairs import TrainingPairs
 

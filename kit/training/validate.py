@@ -6,18 +6,14 @@ training pairs, and beside the paper's, for unseen places and for unseen dates o
 and whether the pairs are enough to tell a run from the best.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kit.errors import InputError
+from kit.errors import InputError, OutputError
 from kit.files import RUNS, WORK, AnyPath
-from kit.intervals import interval
-from kit.metrics import MEASURES, Scores, check_measure, errors, psnr, summarise
+from kit.metrics import check_measure, errors, official_of
 from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
@@ -29,39 +25,13 @@ from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_run, read_run
 from kit.scaling import UINT16_MAX
 from kit.training.baselines import boosted_trees, constants, place_priors
-from kit.training.evaluate import anchored, evaluate_each, official_errors, official_of
+from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.heldout import HeldOut, heldout
-from kit.training.unseen import HOLDOUT, Part, holdout_parts, out_of_fold_parts
+from kit.training.table1 import Errors, Row, Scored, scenes_of, tabulate
+from kit.training.unseen import holdout_parts, out_of_fold_parts
+from kit.training.validation import VALIDATION, Validation, read_validation, write_validation
 from kit.variant_settings import Model
-from kit.variants import PAPER, VARIANTS
-
-Errors = Mapping[str, Mapping[str, float]]
-"""By optical scene and by measure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a table, in the space of its target.
-
-    `part` says which pairs it is of; the rows of one part are a table, of pairs of so many
-    `places`. `interval` is that of the
-    measure that was asked for, and `behind` by how much the row is worse than the best run of its
-    part and target, with the interval of that; None where there are none. The paper's figures are
-    None for a variant that it does not have. `warning` says what speaks against comparing the row
-    with the others. `not_beaten` are the baselines that score as well, or better.
-    """
-
-    variant: str
-    target: str
-    scores: Scores
-    paper: tuple[float, float] | None
-    warning: str = ""
-    part: Part = HOLDOUT
-    places: int = 0
-    interval: tuple[float, float] | None = None
-    behind: tuple[float, float, float] | None = None
-    is_baseline: bool = False
-    not_beaten: tuple[str, ...] = ()
+from kit.variants import VARIANTS
 
 
 def validate(
@@ -110,24 +80,39 @@ def validate(
         raise InputError(work / PAIRS, problem, remedy=remedy)
     _refuse_seen(alone, runs, held)
     source = open_source(work, [pair for pair in pairs if pair.split != "buffer"])
-    scored: list[_Scored] = []
+    scored: list[Scored] = []
     for done, name in enumerate(names, start=1):
         one = _run if name in alone else _folds
         scored.append(one(runs, name, work, source, pairs, measure))
         if advance:
             advance(done, len(names))
     trained = train_pairs(pairs, 1)
-    parts = holdout_parts(held, trained)
+    parts = scenes_of(holdout_parts(held, trained))
     for each in scored:
         parts |= {part: those for part, those in each.parts.items() if part not in parts}
-    every = {str(pair.optical): pair for those in parts.values() for pair in those}
-    models = {read_run(runs, name).variant.model for each in meant.values() for name in each}
+    wanted = {scene for those in parts.values() for scene in those}
+    every = [pair for pair in pairs if str(pair.optical) in wanted]
+    used = {name: {run: read_run(runs, run) for run in each} for name, each in meant.items()}
+    models = {weights.variant.model for each in used.values() for weights in each.values()}
     made = _baselines(work, models, source, trained, held, every, measure, report)
-    known = [_Scored(name, "reflectance", found, {}, is_baseline=True) for name, found in made]
-    rows = []
-    for part, those in parts.items():
-        rows += _table(part, those, [*known, *scored], measure)
-    return tuple(rows)
+    known = [Scored(name, "reflectance", found, {}, is_baseline=True) for name, found in made]
+    sha256 = {n: {run: each.sha256 for run, each in found.items()} for n, found in used.items()}
+    whole = (*known, *scored)
+    _keep(runs, Validation(measure, fingerprint(pairs), parts, whole, sha256), report)
+    return tabulate(parts, whole, measure)
+
+
+def _keep(runs: Path, found: Validation, report: Report) -> None:
+    """Write what was found, and what is known already of runs that were not asked for."""
+    try:
+        if (runs / VALIDATION).exists():
+            found = found.with_others(read_validation(runs), runs)
+    except InputError as error:
+        report(f"{error.where}: {error.problem}; it is written again")
+    try:
+        write_validation(runs, found)
+    except OutputError as error:
+        report(f"kept for no report: {error}")
 
 
 def _baselines(
@@ -136,12 +121,12 @@ def _baselines(
     source: Source,
     trained: Sequence[Pair],
     held: Sequence[Pair],
-    every: Mapping[str, Pair],
+    every: Sequence[Pair],
     measure: str,
     report: Report,
 ) -> Iterator[tuple[str, Errors]]:
     official = official_of(measure)
-    yield from constants(source, trained, [*every.values()], official).items()
+    yield from constants(source, trained, every, official).items()
     if held and "trees" not in models:
         yield from boosted_trees(source, trained, held, official, report).items()
     if held and "prior" not in models:
@@ -162,110 +147,34 @@ def check_validated(measure: str) -> None:
         raise InputError(measure, "is not computed of a hold-out", remedy=remedy)
 
 
-def ranked(rows: Iterable[Row], measure: str) -> list[Row]:
-    """The rows, the best by a measure first; with an official one by the better of both ways."""
-    return sorted(rows, key=lambda row: _cost(row.scores.as_dict(), measure))
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """The errors of one variant on each scene that it has not seen.
-
-    `parts` are those that it has besides the hold-out.
-    """
-
-    name: str
-    target: str
-    errors: Errors
-    parts: dict[Part, tuple[Pair, ...]]
-    warning: str = ""
-    is_baseline: bool = False
-
-
 def _run(
     runs: Path, name: str, work: Path, source: Source, pairs: Sequence[Pair], measure: str
-) -> _Scored:
+) -> Scored:
     """One run on the hold-out."""
     weights, held = load_run(runs, name), holdout_pairs(pairs)
     target = weights.variant.target
     planes = planes_for_pairs(runs / name, weights.variant, work, source, pairs)
     found = evaluate_each(weights.generator, planes, source, held, measure)
     by_scene = dict(zip((str(pair.optical) for pair in held), found, strict=True))
-    return _Scored(name, target, by_scene, {}, _warning(runs / name, pairs))
+    return Scored(name, target, by_scene, {}, _warning(runs / name, pairs))
 
 
 def _folds(
     runs: Path, name: str, work: Path, source: Source, pairs: Sequence[Pair], measure: str
-) -> _Scored:
+) -> Scored:
     """The folds of a variant on what each held out, and their mean on the hold-out."""
     found = heldout(runs, name, work)
     by_scene = {scene: _image_errors(found, scene, source, measure) for scene in found.scenes}
     trained = {run: read_training_pairs(runs / run) for run in found.runs}
     known = {run: each for run, each in trained.items() if each is not None}
-    return _Scored(name, found.target, by_scene, out_of_fold_parts(train_pairs(pairs, 2), known))
+    parts = scenes_of(out_of_fold_parts(train_pairs(pairs, 2), known))
+    return Scored(name, found.target, by_scene, parts)
 
 
 def _image_errors(found: HeldOut, scene: str, source: Source, measure: str) -> dict[str, float]:
     image = found.image(scene) / np.float32(UINT16_MAX)
     own = errors(image, found.truth(scene, found.target))
     return own | official_errors(official_of(measure), source, found.pairs[scene], image)
-
-
-def _table(part: Part, pairs: Sequence[Pair], scored: Sequence[_Scored], measure: str) -> list[Row]:
-    """The rows of one part: the baselines, then the runs in order, with their intervals."""
-    scenes = [str(pair.optical) for pair in pairs]
-    places = [pair.place for pair in pairs]
-    values: dict[str, NDArray[np.float64]] = {}
-    rows = []
-    for each in scored:
-        if not all(scene in each.errors for scene in scenes):
-            continue
-        found = [each.errors[scene] for scene in scenes]
-        row = Row(
-            each.name, each.target, summarise(found), PAPER.get(each.name), each.warning, part,
-            len(set(places)), is_baseline=each.is_baseline,
-        )  # fmt: skip
-        if MEASURES[measure].of_image or measure in found[0] or measure == "psnr":
-            values[each.name] = np.array([_value(one, measure) for one in found])
-            if not np.isnan(values[each.name]).any():
-                row = replace(row, interval=interval(values[each.name], places))
-        rows.append(row)
-    baselines = [row for row in rows if row.is_baseline]
-    runs = [_compared(row, baselines, measure) for row in rows if not row.is_baseline]
-    best: dict[str, Row] = {}
-    for row in ranked(runs, measure):
-        best.setdefault(row.target, row)
-    sign = -1 if MEASURES[measure].more_is_better else 1
-    for number, row in enumerate(runs):
-        first = best[row.target]
-        if row is not first and row.variant in values:
-            worse = sign * (values[row.variant] - values[first.variant])
-            behind = float(worse.mean()), *interval(worse, places)
-            runs[number] = replace(row, behind=behind)
-    return [*baselines, *(runs if measure == "mae" else ranked(runs, measure))]
-
-
-def _value(found: Mapping[str, float], measure: str) -> float:
-    """One number of a scene; of an official measure the better of both ways."""
-    if measure == "psnr":
-        return psnr(found["mse"])
-    values = [found[name] for name in (measure, anchored(measure)) if name in found]
-    return min((value for value in values if not math.isnan(value)), default=math.nan)
-
-
-def _compared(row: Row, baselines: Sequence[Row], measure: str) -> Row:
-    """A run with the baselines that it does not beat: by a measure in the space of its target."""
-    measure = measure if row.target == "reflectance" else official_of(measure)
-    own = _cost(row.scores.as_dict(), measure)
-    found = [each.variant for each in baselines if _cost(each.scores.as_dict(), measure) <= own]
-    return replace(row, not_beaten=tuple(found))
-
-
-def _cost(scores: Mapping[str, float], measure: str) -> float:
-    """What to compare by, less is better: infinite where a score means nothing."""
-    sign = -1 if MEASURES[measure].more_is_better else 1
-    found = [sign * scores[name] for name in (measure, anchored(measure)) if name in scores]
-    return min((cost for cost in found if not math.isnan(cost)), default=math.inf)
 
 
 def _refuse_seen(names: Sequence[str], runs: Path, held: Sequence[Pair]) -> None:

@@ -28,6 +28,7 @@ from kit.screening.table import read_screened
 from kit.seal import decode_lines
 from kit.submission.log import LOG, read_log
 from kit.training import checkpoint
+from kit.training.validation import VALIDATION, read_validation
 
 Check = Callable[[Path], Iterator[InputError]]
 """Yields what is wrong; may raise an InputError or an OSError as its last finding."""
@@ -132,6 +133,7 @@ ARTEFACTS = (
     Artefact("weights", "weights.safetensors", _readable(load_weights)),
     Artefact("weights", "last.safetensors", _readable(load_weights)),
     Artefact("checkpoint", "checkpoints/step-*/state.json", _readable_in(checkpoint.check)),
+    Artefact("errors of runs", VALIDATION, _readable_in(read_validation), sealed=True),
     Artefact(
         "held-out predictions", "heldout/manifest.json", _readable_in(check_heldout), sealed=True
     ),

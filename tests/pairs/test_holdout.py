@@ -15,7 +15,8 @@ from kit.errors import InputError
 from kit.ground import DEGREES_PER_PIXEL
 from kit.pairs.blocks import block_of
 from kit.pairs.colors import colors_of, with_colors
-from kit.pairs.holdout import SEEN_PLACES, UNSEEN_PLACES, kinds, split
+from kit.pairs.holdout import split
+from kit.pairs.kinds import SEEN_PLACES, UNSEEN_PLACES, kinds
 from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs, write_pairs
 from kit.tiles.bands import read_bands
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName

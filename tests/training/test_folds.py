@@ -26,7 +26,7 @@ from kit.pairs.tile_source import TileSource
 from kit.prediction.predict import predict
 from kit.runs.ensemble import expand, expand_all, scored_runs
 from kit.runs.folder import read_division, read_variant
-from kit.runs.heldout import HELDOUT, check_heldout
+from kit.runs.heldout import HELDOUT, check_heldout, read_heldout, write_heldout
 from kit.runs.status import status
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import load_run
@@ -35,10 +35,11 @@ from kit.seal import write_record
 from kit.submission.package import package
 from kit.submission.reproduce import reproduce
 from kit.training.evaluate import predict_batch
-from kit.training.heldout import heldout
+from kit.training.heldout import heldout, kept
+from kit.training.table1 import Row
 from kit.training.train import train
 from kit.training.train_all import train_all
-from kit.training.validate import Row, validate
+from kit.training.validate import validate
 from kit.variant_settings import Variant, as_fold
 from kit.variants import find_variant
 from tests.helpers.tiles import world
@@ -276,6 +277,18 @@ def test_what_is_there_is_read_and_what_is_not_is_made(folds: Path, monkeypatch)
     again = heldout(RUNS, "p2phd1", WORK, report=told.append)
     assert len(made) == 1 and "made again" in told[0]
     assert all(np.array_equal(again.image(scene), before[scene]) for scene in before)
+
+
+def test_what_is_kept_is_read_and_nothing_is_made(folds: Path) -> None:
+    for run in RUNS.glob("p2phd1.fold*"):
+        shutil.rmtree(run / HELDOUT, ignore_errors=True)
+    assert kept(RUNS, "p2phd1", WORK) is None and not [*RUNS.glob(f"p2phd1.*/{HELDOUT}")]
+    made = heldout(RUNS, "p2phd1", WORK)
+    found = kept(RUNS, "p2phd1", WORK)
+    assert found and (found.files, found.weights) == (made.files, made.weights)
+    at = RUNS / "p2phd1.fold1" / HELDOUT
+    write_heldout(at, "of other weights", read_heldout(at)[1])
+    assert kept(RUNS, "p2phd1", WORK) is None
 
 
 def test_other_weights_make_all_again(folds: Path) -> None:

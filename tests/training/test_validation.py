@@ -1,0 +1,73 @@
+"""`runs/validation.parquet`: what `kit validate` measured, for whoever shows it."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.errors import InputError
+from kit.training.table1 import Scored
+from kit.training.train import train
+from kit.training.validate import validate
+from kit.training.validation import VALIDATION, read_validation, write_validation
+from tests.helpers.variants import tiny
+
+RUNS = Path("runs")
+
+
+def runs_of(scored: Iterable[Scored]) -> set[str]:
+    """The names of those that are no baselines."""
+    return {each.name for each in scored if not each.is_baseline}
+
+
+def test_the_rows_are_those_that_validate_returned(trained: Path) -> None:
+    rows = validate()
+    assert repr(read_validation(RUNS).rows()) == repr(rows)  # NaN is itself
+    rows = validate(measure="official_2023")
+    assert repr(read_validation(RUNS).rows()) == repr(rows)
+
+
+def test_runs_that_were_not_asked_for_keep_their_errors_while_their_weights_stay(
+    trained: Path,
+) -> None:
+    validate()
+    before = read_validation(RUNS)
+    train(tiny("spade4", "seed=9"), overwrite=True)
+    validate(["spade2"])
+    after = read_validation(RUNS)
+    names = {each.name for each in after.scored if not each.is_baseline}
+    assert names == {"spade2", "p2phd1"}
+    by_name = {each.name: each for each in before.scored}
+    assert all(
+        each.errors == by_name[each.name].errors for each in after.scored if each.name in names
+    )
+    shutil.rmtree("runs/p2phd1")
+    assert {each.name for each in after.current(RUNS) if not each.is_baseline} == {"spade2"}
+    validate(["spade2"], measure="official_2022")
+    assert {each.name for each in read_validation(RUNS).scored if not each.is_baseline} == {
+        "spade2"
+    }
+
+
+def test_other_pairs_have_no_use_for_it(trained: Path) -> None:
+    validate(["spade2"])
+    found = read_validation(RUNS)
+    write_validation(RUNS, replace(found, pairs_sha256="others"))
+    validate(["p2phd1"])
+    assert runs_of(read_validation(RUNS).scored) == {"p2phd1"}
+
+
+def test_a_damaged_one_is_written_again_and_said(trained: Path) -> None:
+    path = RUNS / VALIDATION
+    validate(["spade2"])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="run kit validate again"):
+        read_validation(RUNS)
+    told: list[str] = []
+    validate(["spade2"], report=told.append)
+    assert any("written again" in line for line in told)
+    assert read_validation(RUNS).weights.keys() == {"spade2"}

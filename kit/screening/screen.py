@@ -29,7 +29,7 @@ from kit.screening.measure import measure
 from kit.screening.rule import CloudRule
 from kit.screening.same_tiles import check_same_tiles
 from kit.screening.seen import Seen
-from kit.screening.store import Part, Store, read_part
+from kit.screening.store import FOLDER, Part, Store, read_part
 from kit.screening.table import RATIOS, SCENES, dataset1, row_groups, write_screened
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
@@ -39,7 +39,7 @@ from kit.tiles.units import Units, settle
 
 PART = 2048
 _RULE = CloudRule()
-_SCREEN = "screen"
+
 # For each scene of a part what an earlier run measured, if that still holds.
 _Rows = list[dict[str, Any] | None]
 
@@ -166,9 +166,9 @@ def measure_all(
             ) from None
     with workers(scheduler) as pool:
         sweep(work)
-        sweep(work / _SCREEN)
+        sweep(work / FOLDER)
         found = catalog(Path(os.path.realpath(data)), advance)
-        store = Store(work / _SCREEN, rule)
+        store = Store(work / FOLDER, rule)
         run = _Screener(store, rule, pool, len(found.scenes), advance)
         run.measure(found)
     # Parts end in any order; the list does not.

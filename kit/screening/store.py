@@ -29,6 +29,7 @@ from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
 from kit.tiles.scenes import Scene
 
+FOLDER = "screen"  # in the work folder
 _FORMAT = "2"  # of what is measured: with another one, all is measured again
 _SEALED = 2
 _FACTS = {"state", "rule", "problems", "first", "last"}

@@ -15,7 +15,7 @@ from kit.figures.heat import heat
 from kit.figures.panels import Panel, draw_panels
 from kit.figures.tint import tint
 from kit.scaling import DN_RANGE, VH_RANGE, VV_RANGE, scale_radar
-from kit.screening.sheet import PEAK, TINT
+from kit.screening.near_limit import PEAK, TINT
 from kit.showing.band import distribution
 from kit.showing.view import Prediction, View
 from kit.tiles.names import RGB_BANDS, S1_BANDS

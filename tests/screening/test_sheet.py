@@ -12,9 +12,10 @@ from PIL import Image
 from kit.errors import InputError
 from kit.figures.histogram import COLORS
 from kit.screening import sheet
+from kit.screening.near_limit import PEAK, TINT, Statistics
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
-from kit.screening.sheet import CELL, PEAK, TINT, write_sheet
+from kit.screening.sheet import CELL, write_sheet
 from kit.screening.table import SCENES
 from tests.helpers.clouds import paint_square, table_of
 from tests.helpers.tiles import SHARED, key, optical, radar
@@ -113,7 +114,7 @@ def test_a_lone_pixel_is_seen(tmp_path: Path, size: int) -> None:
 
 def test_histograms_count_every_scene(tmp_path: Path) -> None:
     path = spots(tmp_path / "data", (8, 6000), (1, 1500), (1, 2150), (1, 2151), (0, 0))
-    seen = sheet._Statistics(0.0, 6)
+    seen = Statistics(0.0, 6)
     for group in range(pq.ParquetFile(path).num_row_groups):
         seen.add(pq.ParquetFile(path).read_row_group(group))
     ratio, peak = seen.ratio_plot(), seen.peak_plot(CloudRule())
@@ -133,7 +134,7 @@ def test_a_bar_is_of_one_kind_where_the_limit_is_an_edge(max_cloud: float) -> No
     columns = {name: np.zeros(8) for name in names}
     group = pa.table({"sensor": ["Sentinel2"] * 8, **columns, "cloud_ratio": ratio,
                       "peak": np.full(8, 500, np.int16)})  # fmt: skip
-    seen = sheet._Statistics(max_cloud, 2)
+    seen = Statistics(max_cloud, 2)
     seen.add(group)
     counts = seen.ratio_plot().counts
     assert counts.sum() == 8 and counts[:, 0].sum() == (ratio <= max_cloud).sum()

@@ -7,12 +7,15 @@ match; an image of another shape; a name of another format than PNG and JPEG.
 """
 
 import io
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from kit.errors import InputError
 from kit.files import output
@@ -20,9 +23,12 @@ from kit.files import output
 BRIGHTEN = 2.0
 _GAP = 4
 _TEXT, _LINE = 13, 17
+_TOP = _TEXT + 2 * _GAP
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", "": "PNG"}
 _QUALITY = 92  # of JPEG
 _PAPER, _INK = (255, 255, 255), (0, 0, 0)
+_ABOUT = "kit"  # the text in a PNG that says how its grid is made up
+_REMEDY = "the next validation or the same command writes one"
 
 
 def write_grid(
@@ -50,7 +56,48 @@ def write_grid(
         InputError: counts differ, or an image is neither [H, W] nor [3, H, W].
     """
     thumbnails = [[thumbnail(image, cell) for image in row] for row in rows]
-    return write_image(grid(thumbnails, columns, labels, cell), path)
+    image = grid(thumbnails, columns, labels, cell)
+    left, _, down = _steps(labels, cell)
+    image.info[_ABOUT] = json.dumps(
+        {"columns": [*columns], "labels": [*labels], "cell": cell, "left": left, "down": down}
+    )
+    return write_image(image, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A grid that was written as PNG, taken apart again: images by rows, as they were shown."""
+
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    rows: tuple[tuple[Image.Image, ...], ...]
+
+
+def read_grid(path: Path) -> Grid | None:
+    """The grid in a PNG of `write_grid`; None where it does not say how it is made up.
+
+    Those of kits before 0.5.0 do not.
+
+    Raises:
+        InputError: the file is missing or no intact image.
+    """
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            image, text = opened.convert("RGB"), opened.info.get(_ABOUT)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(path, f"not readable as an image ({error})", remedy=_REMEDY) from None
+    try:
+        about = json.loads(text or "")
+        columns, labels = (tuple(map(str, about[name])) for name in ("columns", "labels"))
+        cell, left, down = (int(about[name]) for name in ("cell", "left", "down"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    rows = []
+    for y in range(len(labels)):
+        corners = [(left + (cell + _GAP) * x, _TOP + down * y) for x in range(len(columns))]
+        rows.append(tuple(image.crop((x, y, x + cell, y + cell)) for x, y in corners))
+    return Grid(columns, labels, tuple(rows))
 
 
 def grid(
@@ -65,13 +112,8 @@ def grid(
         shape = f"{len(labels)} labels and {len(columns)} titles"
         raise InputError("grid", f"the images do not fill a grid of {shape}")
     font = ImageFont.load_default(size=_TEXT)
-    lines = [line for label in labels for line in label.split("\n")]
-    left = _GAP + round(max(map(font.getlength, lines), default=0)) + _GAP
-    top = _TEXT + 2 * _GAP
-    step = cell + _GAP
-    # A label of many lines needs more room than a small image.
-    most = max((label.count("\n") for label in labels), default=0)
-    down = max(cell, _LINE * (most + 1) * (most > 0)) + _GAP
+    left, step, down = _steps(labels, cell)
+    top = _TOP
     sheet = Image.new("RGB", (left + step * len(columns), top + down * len(rows)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for x, title in enumerate(columns):
@@ -81,6 +123,16 @@ def grid(
         for x, image in enumerate(row):
             sheet.paste(image, (left + step * x, top + down * y))
     return sheet
+
+
+def _steps(labels: Sequence[str], cell: int) -> tuple[int, int, int]:
+    """Pixels to the left of the first column, and from each column and row to the next."""
+    font = ImageFont.load_default(size=_TEXT)
+    lines = [line for label in labels for line in label.split("\n")]
+    left = _GAP + round(max(map(font.getlength, lines), default=0)) + _GAP
+    # A label of many lines needs more room than a small image.
+    most = max((label.count("\n") for label in labels), default=0)
+    return left, cell + _GAP, max(cell, _LINE * (most + 1) * (most > 0)) + _GAP
 
 
 def check_format(path: Path) -> str:
@@ -103,7 +155,10 @@ def write_image(image: Image.Image, path: Path) -> Path:
         InputError: the suffix is of no format that is written.
     """
     data = io.BytesIO()
-    image.save(data, check_format(path), quality=_QUALITY)
+    about = PngInfo()
+    if _ABOUT in image.info:
+        about.add_text(_ABOUT, image.info[_ABOUT])
+    image.save(data, check_format(path), quality=_QUALITY, pnginfo=about)
     with output(path) as part:
         part.write_bytes(data.getvalue())
     return path

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kit.errors import InputError
-from kit.figures.grid import BRIGHTEN, display, write_grid
+from kit.figures.grid import BRIGHTEN, display, read_grid, thumbnail, write_grid
 
 
 def drawn(path: Path) -> np.ndarray:
@@ -104,3 +104,26 @@ def test_labels_of_many_lines_do_not_run_into_each_other(tmp_path: Path) -> None
     plain = write_grid([[image]] * 2, ["a"], ["x"] * 2, tmp_path / "plain.png", cell=16)
     heights = [Image.open(path).height for path in (tall, plain)]
     assert heights[0] - heights[1] == 2 * (9 * 17 - 16)
+
+
+def test_a_grid_is_read_as_it_was_written(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = [[random.random((16, 16)), random.random((3, 16, 16))] for _ in range(3)]
+    labels = ["one", "a longer label\nof two lines", "five\nlines\nmake\na\nrow higher"]
+    path = write_grid(rows, ["grey", "colour"], labels, tmp_path / "grid.png", cell=32)
+    found = read_grid(path)
+    assert found and found.columns == ("grey", "colour") and found.labels == tuple(labels)
+    for row, images in zip(rows, found.rows, strict=True):
+        for image, cell in zip(row, images, strict=True):
+            np.testing.assert_array_equal(np.asarray(cell), np.asarray(thumbnail(image, 32)))
+
+
+def test_a_grid_of_an_earlier_kit_does_not_say_how_it_is_made_up(tmp_path: Path) -> None:
+    path = write_grid([[np.zeros((8, 8))]], ["a"], ["b"], tmp_path / "grid.png")
+    with Image.open(path) as image:
+        image.convert("RGB").save(tmp_path / "plain.png")
+    assert read_grid(tmp_path / "plain.png") is None
+    (tmp_path / "half.png").write_bytes(path.read_bytes()[:100])
+    for name in ("half.png", "none.png"):
+        with pytest.raises(InputError, match=name):
+            read_grid(tmp_path / name)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kit.fitting.fit import fit as fit
     from kit.pairs.prepare import prepare as prepare
     from kit.prediction.predict import predict as predict
+    from kit.reporting.report import report as report
     from kit.runs.trained import load as load
     from kit.scoring.score import score as score
     from kit.screening.screen import screen as screen
@@ -35,6 +36,7 @@ _HOMES = {
     "package": "kit.submission.package",
     "predict": "kit.prediction.predict",
     "prepare": "kit.pairs.prepare",
+    "report": "kit.reporting.report",
     "score": "kit.scoring.score",
     "screen": "kit.screening.screen",
     "show": "kit.showing.show",

@@ -30,6 +30,14 @@ def printable(text: object, *, lines: bool = False) -> str:
     )
 
 
+def duration(seconds: float) -> str:
+    """A duration in the largest unit of which there are at least two."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s"
+
+
 def spreadsheet_cell(value: object) -> object:
     """A value as a CSV file holds it: text that a spreadsheet would run gets a `'` before it."""
     if not isinstance(value, str) or not value.startswith(_FORMULA) or _NUMBER.fullmatch(value):

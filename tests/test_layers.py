@@ -53,6 +53,17 @@ RULES: dict[str, set[str]] = {
         "tiles",
     },
     "planning": {"fitting", "training", "prediction", "runs", "inputs", "models", "pairs", "tiles"},
+    "reporting": {
+        "submission",
+        "archive",
+        "training",
+        "prediction",
+        "runs",
+        "pairs",
+        "screening",
+        "tiles",
+        "figures",
+    },
     "cli": {"*"},
 }
 LONGEST_CHAIN = 14

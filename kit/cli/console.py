@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from kit.cli.grid import draw
 from kit.errors import InputError, OutputError
 from kit.files import finite
+from kit.plain_text import duration as duration
 from kit.plain_text import printable
 from kit.progress import Advance
 
@@ -91,14 +92,6 @@ def picture(rows: Sequence[Sequence["Panel | None"]]) -> bool:
 def number(value: float, form: str) -> str:
     """A number of a table, in a form such as ".4g"; "-" for NaN, which is none."""
     return "-" if math.isnan(value) else format(value, form)
-
-
-def duration(seconds: float) -> str:
-    """A duration in the largest unit of which there are at least two."""
-    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{seconds:.0f} s"
 
 
 def emit(value: Any) -> None:

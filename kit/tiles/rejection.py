@@ -35,6 +35,18 @@ def tally_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind}: {count}" for kind, count in counts.items())
 
 
+def read_tally(path: Path) -> Counter[str]:
+    """How many lines of a list that `write_rejected` wrote have each kind; none if it is not one.
+
+    The list is for people, who may have changed it.
+    """
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        try:
+            return Counter(row["kind"] or "" for row in csv.DictReader(file) if "kind" in row)
+        except csv.Error:
+            return Counter()
+
+
 def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
     """Write a list as CSV with the columns name, kind and reason.
 

@@ -1,0 +1,94 @@
+"""The clouds near the limit: scenes that the rule nearly drops, and nearly keeps."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from kit.errors import InputError
+from kit.figures.histogram import Histogram
+from kit.reporting.artefacts import Artefacts
+from kit.reporting.blocks import Block, Gallery, Picture, Plot, Plots, Section, Stack, Tone
+from kit.reporting.picture import CELL, uri
+from kit.reporting.plot import color, svg
+from kit.screening.near_limit import KINDS, Near, Statistics, near_scenes
+from kit.screening.rule import CloudRule
+from kit.screening.store import FOLDER, read_rule
+from kit.screening.table import SCENES
+
+_ROWS = 5
+_TICKS = 7
+_TONES: tuple[Tone, Tone] = ("train", "bad")
+
+
+def clouds(found: Artefacts) -> Section | None:
+    """The histogram of all scenes and those nearest to the limit; None before screening."""
+    table = found.folders.work / SCENES
+    if found.scenes is None:
+        return None
+    return found.attempt(lambda: _clouds(found, table), None)
+
+
+def _clouds(found: Artefacts, table: Path) -> Section | None:
+    rule, max_cloud = _rule(found)
+    statistics = Statistics.of(table, max_cloud, _ROWS)
+    kept, dropped = map(int, statistics.ratios.sum(axis=0))
+    if not kept + dropped:
+        return None
+    lead = f"Of {kept + dropped:,} scenes without nodata and QA60 cloud the rule keeps {kept:,}: "
+    lead += f"threshold {rule.threshold:g}, scale {rule.scale}, min area {rule.min_area}, "
+    lead += f"dilate {rule.dilate}, max cloud {max_cloud:g}."
+    plots = (_plot("peaks", statistics.peak_plot(rule)), _plot("ratios", statistics.ratio_plot()))
+    blocks: list[Block] = [Plots(plots)]
+    for kind, ranked in zip(KINDS, statistics.nearest, strict=True):
+        stacks = tuple(map(_stack, near_scenes(table, ranked, rule, CELL)))
+        if stacks:
+            title = f"{kind.capitalize()}, nearest to the limit first"
+            note = "Magenta: cloud pixels. Yellow frame: where brightness exceeds saturation most."
+            blocks.append(Gallery(title, (("", stacks),), note))
+    return Section("clouds", "Clouds near the limit", "Clouds", lead, tuple(blocks))
+
+
+def _rule(found: Artefacts) -> tuple[CloudRule, float]:
+    """The rule of the last screening, and the share of cloud that Dataset-2 admits."""
+    settings = found.summary.get("settings", {})
+    for path in sorted((found.folders.work / FOLDER).glob("*.parquet")):
+        try:
+            return read_rule(path), float(settings.get("max_cloud", 0.0))
+        except InputError:
+            continue
+    known = {name: settings[name] for name in CloudRule.__slots__ if name in settings}
+    return CloudRule(**known), float(settings.get("max_cloud", 0.0))
+
+
+def _stack(scene: Near) -> Stack:
+    names = ("scene", "scene with its clouds marked")
+    place, date, *rest = scene.label
+    pictures = tuple(
+        Picture(uri(image), f"{name} {place} {date}")
+        for image, name in zip(scene.images or (), names, strict=False)
+    )
+    return Stack(date, pictures, "\n".join((place, *rest)))
+
+
+def _plot(name: str, histogram: Histogram) -> Plot:
+    """A histogram of the screening in the style of a report."""
+
+    def draw(axes: Axes) -> None:
+        left, right = histogram.spans.T
+        below = np.zeros(len(left))
+        for tone, counts in zip(_TONES, histogram.counts.T, strict=True):
+            axes.bar(left, counts, (right - left) * 0.9, below, align="edge", color=color(tone))
+            below += counts
+        axes.axvline(histogram.limit[0], color=color("ink"), linewidth=1.2, linestyle=(0, (4, 3)))
+        ticks = histogram.ticks[:: -(-len(histogram.ticks) // _TICKS)]
+        axes.set_xticks([at for at, _ in ticks], [label for _, label in ticks])
+        # The scenes that matter are few beside those of an empty sky.
+        axes.set_yscale("symlog", linthresh=max(1.0, float(np.sqrt(below.max()))))
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}")
+        axes.minorticks_off()
+
+    total = histogram.counts.sum(axis=0)
+    legend = tuple((f"{n:,} {kind}", t) for n, kind, t in zip(total, KINDS, _TONES, strict=True))
+    title = histogram.title[0].upper() + histogram.title[1:]
+    return Plot(svg(name, title, draw), title, legend, f"Dashed: {histogram.limit[1]}.")

@@ -1,0 +1,147 @@
+"""Table 1: the runs on pairs that they have not seen, beside baselines and with intervals."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from matplotlib.axes import Axes
+
+from kit.intervals import ENOUGH_PLACES
+from kit.reporting.artefacts import Artefacts
+from kit.reporting.blocks import Block, Plot, Plots, Section, Table, Text, Tone
+from kit.reporting.plot import color, svg
+from kit.training.table1 import Row, ranked
+from kit.training.validation import Validation
+
+_MOST_BARS = 20
+
+
+def scores(found: Artefacts) -> Section | None:
+    """Table 1 as `kit validate` measured it; before that, what trainings have noted."""
+    if found.validation is None:
+        return _noted(found)
+    validation = found.validation
+    current = validation.current(found.folders.runs)
+    stale = [each.name for each in validation.scored if each not in current]
+    rows = replace(validation, scored=current).rows()
+    blocks: list[Block] = []
+    if stale:
+        text = f"Left out, as they have been trained again since: {', '.join(stale)}."
+        blocks.append(Text(text, "kit validate", is_warning=True))
+    for part in dict.fromkeys(row.part for row in rows):
+        blocks += _part(str(part), [row for row in rows if row.part == part], validation)
+    lead = _lead(rows, validation.measure)
+    return Section("scores", "Table 1", "Table 1", lead, tuple(blocks)) if rows else _noted(found)
+
+
+def _lead(rows: Sequence[Row], measure: str) -> str:
+    runs = ranked(
+        (row for row in rows if not row.is_baseline and row.part == rows[0].part), measure
+    )
+    if not runs:
+        return "Baselines alone."
+    best = runs[0]
+    value = best.scores.as_dict().get(measure, best.scores.mae)
+    lead = f"{best.variant} is best by {measure}, {value:.5g}"
+    lead += " (95 % interval {:.5g} to {:.5g})".format(*best.interval) if best.interval else ""
+    if best.not_beaten:
+        return f"{lead}, and no better than {', '.join(best.not_beaten)}."
+    return f"{lead}, on {best.scores.n} pairs of {best.places} places."
+
+
+def _part(title: str, rows: Sequence[Row], validation: Validation) -> list[Block]:
+    measure = validation.measure
+    others = [*rows[0].scores.others]
+    columns = ("", "MAE", "PSNR", "pooled PSNR", *others, f"95 % of {measure}", "behind the best",
+               "paper's MAE", "PSNR")  # fmt: skip
+    runs = [row for row in rows if not row.is_baseline]
+    best = ranked(runs, measure)[0].variant if runs else ""
+    table = Table(
+        columns,
+        [_cells(row, others) for row in rows],
+        f"{title}: {rows[0].scores.n} pairs of {rows[0].places} places",
+        _note(rows),
+        marked=frozenset(n for n, row in enumerate(rows) if row.variant == best),
+        faint=frozenset(n for n, row in enumerate(rows) if row.is_baseline),
+    )
+    return [Plots((plot,)), table] if (plot := _intervals(title, rows, measure)) else [table]
+
+
+def _cells(row: Row, others: Sequence[str]) -> tuple[str, ...]:
+    values = row.scores
+    return (
+        row.variant if row.target == "reflectance" else f"{row.variant} ({row.target})",
+        _number(values.mae, ".5f"),
+        _number(values.psnr, ".2f"),
+        _number(values.psnr_pooled, ".2f"),
+        *(_number(values.others[name], ".4f") for name in others),
+        "{:.4g} to {:.4g}".format(*row.interval) if row.interval else "",
+        "{:.3g} ({:.3g} to {:.3g})".format(*row.behind) if row.behind else "",
+        *((f"{row.paper[0]:.5f}", f"{row.paper[1]:.2f}") if row.paper else ("", "")),
+    )
+
+
+def _number(value: float, form: str) -> str:
+    return "" if value != value else format(value, form)
+
+
+def _note(rows: Sequence[Row]) -> str:
+    """What speaks against reading too much into the table."""
+    notes = [
+        f"{row.variant} is no better here than {', '.join(row.not_beaten)}."
+        for row in rows
+        if row.not_beaten
+    ]
+    notes += [f"{row.variant} {row.warning}." for row in rows if row.warning]
+    alike = [row.variant for row in rows if row.behind and row.behind[1] <= 0]
+    if rows[0].places < ENOUGH_PLACES:
+        notes.append(f"{rows[0].places} places are too few to tell one from another.")
+    elif alike:
+        notes.append(f"Too few places to tell from the best: {', '.join(alike)}.")
+    return " ".join(notes)
+
+
+def _intervals(title: str, rows: Sequence[Row], measure: str) -> Plot | None:
+    """Every row with its interval, the best at the top."""
+    known = [row for row in ranked(rows, measure) if row.interval][:_MOST_BARS]
+    if len(known) < 2:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for y, row in enumerate(reversed(known)):
+            assert row.interval
+            tone = color("muted" if row.is_baseline else "holdout")
+            middle = row.scores.as_dict().get(measure, sum(row.interval) / 2)
+            axes.plot(row.interval, (y, y), color=tone, linewidth=2)
+            axes.plot([middle], [y], "o", color=tone, markersize=6)
+        axes.set_yticks(range(len(known)), [row.variant for row in reversed(known)])
+        axes.tick_params(axis="y", labelcolor=color("ink"))
+        axes.grid(False, axis="y")
+        axes.grid(True, axis="x")
+        axes.set_ylim(-0.7, len(known) - 0.3)
+        axes.set_xlabel(measure)
+        axes.locator_params(axis="x", nbins=5)
+
+    name = f"{measure} and its 95 % interval"
+    legend: tuple[tuple[str, Tone], ...] = (("runs", "holdout"), ("baselines", "muted"))
+    note = f"{title}. Intervals are over places."
+    height = 70 + 24 * len(known)
+    left = min(180, 20 + 6 * max(len(row.variant) for row in known))
+    narrow, wide = (svg(f"table-{title}", name, draw, width, height, left) for width in (380, 1100))
+    return Plot(narrow, name, legend, note, wide, 3)
+
+
+def _noted(found: Artefacts) -> Section | None:
+    """The scores that trainings have noted themselves."""
+    runs = [run for run in found.runs if run.status.mae is not None]
+    if not runs:
+        return None
+    runs.sort(key=lambda run: run.status.mae or 0)
+    rows = []
+    for run in runs:
+        _, best = min(run.validations(), key=lambda each: each[1]["holdout_mae"])
+        psnr = best.get("holdout_psnr")
+        rows.append((run.name, f"{best['holdout_mae']:.5f}", f"{psnr:.2f}" if psnr else ""))
+    lead = f"{runs[0].name} is best so far, as its training has noted."
+    more = Text("For baselines, intervals and the other measures:", "kit validate")
+    table = Table(("run", "hold-out MAE", "PSNR"), rows, marked=frozenset({0}))
+    return Section("scores", "Table 1", "Table 1", lead, (table, more))

@@ -5,7 +5,8 @@ weights file. Of many pairs a share of each one's pixels is used; pixels, and so
 (pairs, seed) alone, not on threads.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -20,12 +21,14 @@ from kit.inputs.planes import read_pair
 from kit.lookahead import map_ahead
 from kit.models.registry import build_generator
 from kit.models.trees import CHANNELS, BoostedTrees
+from kit.pairs.table import Pair
 from kit.progress import Advance
 from kit.scaling import to_signed
 from kit.training import boosting
 
 MOST_PIXELS = 400_000
-"""Pixels that trees are fitted on. A tenth of 619,200, of 43 scenes, lost nothing."""
+"""Pixels that trees are fitted on, of all pairs together."""
+_MOST_OF_A_PAIR = 1 / 4  # neighbours look alike: a tenth of 619,200, of 43 scenes, lost nothing
 _SMALLEST_LEAF = 200  # pixels, of which thousands in a tile look alike
 _READERS = 2
 
@@ -51,7 +54,8 @@ def fit_trees(
 
     Args:
         dataset: the pairs, and the planes of the variant.
-        most: pixels to use of all pairs together; of more, each pair gives an equal share.
+        most: pixels to use of all pairs together; each gives an equal share of these, and at most a
+            quarter of its own.
         stop: asked after every pair and every tree.
         advance: called with (done, total), and what is done.
 
@@ -100,12 +104,18 @@ def fit_trees(
     return generator, facts | about
 
 
+def pixels_of(pairs: Sequence[Pair], most: int = MOST_PIXELS) -> list[int]:
+    """How many pixels of each pair trees are fitted on."""
+    share = max(1, most // len(pairs))
+    sizes = (math.ceil(_MOST_OF_A_PAIR * pair.height * pair.width) for pair in pairs)
+    return [min(share, size) for size in sizes]
+
+
 def _read(
     dataset: PairDataset, generator: BoostedTrees, most: int, stop: Stop, advance: Advance
 ) -> Pixels:
     pairs, seed = dataset.pairs, dataset.seed
-    share = max(1, most // len(pairs))
-    counts = [min(share, pair.height * pair.width) for pair in pairs]
+    counts = pixels_of(pairs, most)
     features = np.empty((sum(counts), len(generator.feature_names)), np.float32)
     colors = np.empty((CHANNELS, sum(counts)), np.float32)
 

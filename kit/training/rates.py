@@ -18,7 +18,7 @@ from kit.device import place
 from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import read_pair
 from kit.models.infer import infer
-from kit.training.fit_trees import MOST_PIXELS, fit_trees
+from kit.training.fit_trees import fit_trees, pixels_of
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.train_step import TrainStep
@@ -116,6 +116,6 @@ def measure_fit(setup: RunSetup) -> tuple[float, float]:
     started = time.monotonic()
     generator, facts = fit_trees(few, most=_TREE_PIXELS)
     seconds = time.monotonic() - started
-    all_pixels = min(MOST_PIXELS, sum(pair.height * pair.width for pair in data.pairs))
+    all_pixels = sum(pixels_of(data.pairs))
     scale = max(all_pixels / facts["pixels"], len(data) / len(pairs))
     return scale * seconds, _image_s(setup, place(generator))

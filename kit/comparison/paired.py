@@ -82,21 +82,19 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One line that says which is better, and how certain that is."""
-        over = f"{len(self.differences)} scenes of {self.places} places"
-        low, high = self.interval
+        over = f"on {len(self.differences)} scenes of {self.places} places"
         if self.wins == (0, 0):
-            return f"{self.first} and {self.second} score the same on each of {over}"
-        if self.better == self.first:
-            span = f"{-self.gain:.3g} ({-high:.3g} to {-low:.3g})"
-            return f"{self.first} is better than {self.second} by {span} {self.measure} on {over}"
-        span = f"{self.gain:.3g} ({low:.3g} to {high:.3g})"
+            return f"{self.first} and {self.second} score the same {over}"
+        names, (low, high) = (self.second, self.first), self.interval
+        if self.gain < 0:
+            names, (low, high) = names[::-1], (-high, -low)
+        lead = f"{abs(self.gain):.3g} ({low:.3g} to {high:.3g}) {self.measure} {over}"
         if self.better:
-            return f"{self.second} is better than {self.first} by {span} {self.measure} on {over}"
+            return f"{names[0]} is better than {names[1]} by {lead}"
+        doubt = "no difference beyond noise"
         if self.places < ENOUGH_PLACES:
-            why = f"{self.places} places are too few to tell, {ENOUGH_PLACES} are needed"
-        else:
-            why = "a difference of 0 is within the interval"
-        return f"no difference beyond noise: {self.second} gains {span} on {over}; {why}"
+            doubt = f"{self.places} places are too few to tell, {ENOUGH_PLACES} are needed"
+        return f"{doubt}: {names[0]} leads {names[1]} by {lead}"
 
     def as_dict(self) -> dict[str, Any]:
         """The comparison as JSON values."""

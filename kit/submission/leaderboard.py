@@ -81,6 +81,8 @@ def _shared_truth(rows: Iterable[Standing]) -> str:
 def _rank(row: Standing, measure: str | None, truth: str) -> tuple[bool, str, float, bool, float]:
     counts = measure or row.measure
     score = row.local[counts]
+    if score is None and row.heldout and row.heldout.measure == counts:
+        score = row.heldout.score  # where there is no truth, as in a competition
     sign = -1 if MEASURES[counts].more_is_better else 1
     order = math.inf if score is None else sign * score
     if measure:

@@ -49,14 +49,15 @@ def test_the_interval_is_that_of_the_differences_over_places() -> None:
     found = compared(HARD, second, places=4)
     expected = interval(np.array(HARD) - second, [i % 4 for i in range(8)])
     assert found.interval == pytest.approx(expected) and found.places == 4
-    assert found.verdict.endswith("4 places are too few to tell, 6 are needed")
+    assert found.verdict.startswith("4 places are too few to tell, 6 are needed: A leads B by 0.05")
     assert found.better == ""
 
 
 def test_what_may_be_chance_is_no_difference() -> None:
     found = compared(HARD, [each + (0.1 if i % 2 else -0.09) for i, each in enumerate(HARD)])
-    assert found.better == "" and "a difference of 0 is within the interval" in found.verdict
-    assert "score the same on each of 8 scenes" in compared(HARD, HARD).verdict
+    assert found.better == "" and found.interval[0] < 0 < found.interval[1]
+    assert found.verdict.startswith("no difference beyond noise: A leads B by 0.005 (")
+    assert "score the same on 8 scenes" in compared(HARD, HARD).verdict
     assert str(compared(HARD, HARD).gain) == "0.0"
 
 

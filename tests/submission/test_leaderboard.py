@@ -333,6 +333,9 @@ def test_what_an_ensemble_scored_where_it_was_fitted_is_compared_too(tmp_path: P
     )  # fmt: skip
     assert found.rows[0].ensemble == "best" and found.rows[0].heldout
     assert found.rows[0].heldout.score == 0.015
+    unscored = [line | {"leaderboard": ""} for line in (lines[1], lines[2], lines[0])]
+    rows = leaderboard(write(tmp_path, lines_of(*unscored))).rows
+    assert [row.name for row in rows] == ["n2", "n1", "n0"]  # the best by held-out pairs first
 
 
 def test_a_measure_that_is_asked_for_orders_what_the_server_has_scored_too(tmp_path: Path) -> None:

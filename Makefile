@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict bench-accuracy soak fuzz clean
+.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict bench-accuracy bench-evening soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,18 +23,10 @@ $(INSTALLED): pyproject.toml kit/__init__.py $(wildcard ext/*)
 
 # What makes the demo small; without these lines it is the real thing.
 WORLD := --places 48 --dates 2 --test-places 12
-NARROW := --set width=8 --set crop=128 --set batch=4
-SHORT := --set validations=4
+HOURS := 0.06
 
 demo: setup demo/world ## the main job on a small made world, in demo/: under 5 minutes on 2 cores
-	cd demo && $(KIT) prepare world/train --holdout 12
-	cd demo && $(KIT) train spade2 $(NARROW) $(SHORT) --set epochs=4 --set decay_epochs=4 --set lr=1e-3
-	cd demo && $(KIT) train p2phd2 $(NARROW) $(SHORT) --set epochs=8 --set decay_epochs=8 --set lr=1e-3
-	cd demo && $(KIT) train nafnet1 $(NARROW) $(SHORT) --set epochs=8 --set decay_epochs=8 --set width=16
-	cd demo && $(KIT) validate
-	cd demo && $(KIT) fit --measure mae --name best --overwrite
-	cd demo && $(KIT) predict --ensemble best --input world/test
-	cd demo && $(KIT) package --name demo --overwrite
+	cd demo && $(KIT) compete world/train world/test --hours $(HOURS) --measure mae --name demo
 	cd demo && $(KIT) score submissions/demo.zip world/truth --measure mae --sheet demo.png
 
 # Made aside and renamed, so that an interrupted demo does not go on with half a world.
@@ -79,6 +71,9 @@ bench-predict: setup ## measure drawing: every engine, and kit predict around th
 
 bench-accuracy: setup ## compare the images with those of peers at equal CPU time: hours; goes on where it stopped
 	$(BIN)/python bench/accuracy.py $(if $(DATA),--data "$(DATA)" --groups "$(GROUPS)") $(ARGS)
+
+bench-evening: setup ## compare kit compete with three trainings of 0.1.0 in equal time: a quarter of an hour
+	$(BIN)/python bench/evening.py $(ARGS)
 
 SOAK := tests/reliability/test_faults.py tests/reliability/test_heavy_kills.py
 

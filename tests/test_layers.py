@@ -52,7 +52,6 @@ RULES: dict[str, set[str]] = {
         "screening",
         "tiles",
     },
-    "planning": {"fitting", "training", "prediction", "runs", "inputs", "models", "pairs", "tiles"},
     "reporting": {
         "submission",
         "archive",
@@ -63,6 +62,17 @@ RULES: dict[str, set[str]] = {
         "screening",
         "tiles",
         "figures",
+    },
+    "planning": {
+        "archive",
+        "fitting",
+        "training",
+        "prediction",
+        "runs",
+        "inputs",
+        "models",
+        "pairs",
+        "tiles",
     },
     "cli": {"*"},
 }

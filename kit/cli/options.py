@@ -20,6 +20,8 @@ Measure = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The measure that counts; default: that of the layout."),
 ]
+Layout = Annotated[str, typer.Option(help="2022, 2023, plain, or a TOML file of your own.")]
+Expected = Annotated[Path | None, typer.Option(help="The server's list of file names, as JSON.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Say what each measure is.")]
 Window = Annotated[int, typer.Option(min=0, help="Most days between radar and optical scene.")]
 Strict = Annotated[

@@ -1,4 +1,4 @@
-"""kit plan: what to train within a time, as a file to read and edit."""
+"""kit plan and compete: what to train within a time, and all commands up to the archive."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Json, Overwrite, Quiet, Work
+from kit.cli.options import Expected, Json, Layout, Measure, Overwrite, Quiet, Work
 from kit.errors import BusyError
 from kit.files import WORK
 from kit.planning.plan import PLAN, write_plan
 
 if TYPE_CHECKING:
+    from kit.planning.outlook import Outlook
     from kit.planning.plan import Plan
 
 app = typer.Typer()
@@ -78,3 +79,45 @@ def show_plan(made: "Plan") -> None:
         console.write("a batch takes longer to read than a step: kit pack pays")
     for name, why in made.left_out.items():
         console.write(f"left out: {name}: {why}")
+
+
+@app.command(epilog="Example: kit compete DATA TEST --hours 8 --expected files.json")
+def compete(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Tiles of both sensors.")],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="Radar tiles to predict.")],
+    hours: Hours,
+    layout: Layout = "2022",
+    expected: Expected = None,
+    measure: Measure = None,
+    name: Annotated[str, typer.Option(help="Name of the ensemble and of the archive.")] = "compete",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands, and run none.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the best archive that the hours give, from tiles to the last check.
+
+    Each command is printed before it is run, and can be typed by hand; the folders are those of
+    the current one. Killed at any moment and typed again, it goes on.
+    """
+    emit = console.start(json, quiet)
+    from kit.planning.compete import Request
+    from kit.planning.compete import compete as run
+
+    request = Request(data, test, hours, layout, expected, measure, name)
+    found = run(request, quiet=quiet, dry_run=dry_run, report=console.write)
+    if found:
+        emit(asdict(found))
+        _show_outlook(found)
+
+
+def _show_outlook(found: "Outlook") -> None:
+    low, high = found.interval
+    console.write(
+        f"{found.archive}: expect {found.measure} {found.score:.4g}, 95 % interval {low:.4g} to "
+        f"{high:.4g}, as on {found.scenes} held-out scenes; of {', '.join(found.members)}"
+    )
+    for line in found.better:
+        console.write(f"would improve it: {line}")
+    console.write(f"next: upload it, or kit score {found.archive} TRUTH")

@@ -13,8 +13,10 @@ from kit.cli import console
 from kit.cli.options import (
     AnyUnits,
     Ensembles,
+    Expected,
     Explain,
     Json,
+    Layout,
     Measure,
     Overwrite,
     Predictions,
@@ -43,10 +45,6 @@ class Stretch(StrEnum):
 
     keep = "keep"
     anchors = "anchors"
-
-
-Layout = Annotated[str, typer.Option(help="2022, 2023, plain, or a TOML file of your own.")]
-Expected = Annotated[Path | None, typer.Option(help="The server's list of file names, as JSON.")]
 
 
 @app.command(epilog="Example: kit package --expected files.json")

@@ -1,0 +1,96 @@
+"""`kit` commands that are run one after the other, each in a process of its own.
+
+In: what is typed after `kit`. Out: its exit code. A command ends with this process, however that
+ends: it saves what it has first. The next session waits until it has.
+"""
+
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.errors import BusyError
+from kit.files import make_folder
+from kit.progress import Report
+from kit.training.signals import delayed_signals
+
+_TELL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of Linux
+_SAVING = 120  # seconds that a command may take to save and end
+
+
+class Commands:
+    """Runs commands for the one session that holds a folder; made by `session`."""
+
+    def __init__(self, held: int) -> None:
+        self._held = held
+
+    def run(self, words: Sequence[str]) -> int:
+        """Run `kit` with these words; returns its exit code.
+
+        Raises:
+            KeyboardInterrupt: a signal came; the command has ended.
+        """
+        parent = os.getpid()
+
+        def end_with_parent() -> None:
+            prctl = getattr(ctypes.CDLL(None), "prctl", None)
+            if prctl:
+                prctl(_TELL_AT_PARENTS_DEATH, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(130)
+
+        process: subprocess.Popen[bytes] | None = None
+
+        def hand_on() -> None:
+            if process:
+                process.send_signal(signal.SIGTERM)
+
+        with delayed_signals(ignore_repeats=True, on_signal=hand_on) as signals:
+            # A group of its own: it gets Ctrl-C once, from here. It holds the lock as this does.
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kit", *words],
+                process_group=0,
+                preexec_fn=end_with_parent,
+                pass_fds=(self._held,),
+            )
+            if signals:  # one came between the start and the assignment
+                hand_on()
+            code = process.wait()
+        if signals:
+            raise KeyboardInterrupt
+        return 128 - code if code < 0 else code
+
+
+@contextmanager
+def session(folder: Path, report: Report) -> Iterator[Commands]:
+    """Hold `folder` against other sessions, and against a command that one of them has left.
+
+    Raises:
+        BusyError: another holds it, and does not end soon.
+    """
+    make_folder(folder)
+    path = folder / ".session"
+    with path.open("a") as file:
+        deadline, reported = time.monotonic() + _SAVING, False
+        while not _lock(file.fileno()):
+            if time.monotonic() > deadline:
+                raise BusyError(f"{path}: another kit compete works in this folder")
+            if not reported:
+                report("waiting for another kit compete, or for what it has left to be saved")
+                reported = True
+            time.sleep(0.2)
+        yield Commands(file.fileno())
+
+
+def _lock(number: int) -> bool:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""What to expect of an archive, and what would improve it.
+
+In: an archive, the ensemble that it is of, and the plan that its members were trained by. Out: the
+score on held-out pairs with its interval, and lines about what is worth doing next.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.files import RUNS, WORK
+from kit.intervals import ENOUGH_PLACES
+from kit.pairs.table import PAIRS, read_pairs
+from kit.planning.plan import Plan
+from kit.prediction.ensembles import Ensemble, read_ensemble
+from kit.runs.ensemble import expand
+from kit.runs.folder import read_records
+
+_VIEWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The archive of a session; `score` is that of its measure on pairs that were held out.
+
+    `better` are lines about what would improve it.
+    """
+
+    archive: Path
+    measure: str
+    score: float
+    interval: tuple[float, float]
+    scenes: int
+    members: tuple[str, ...]
+    better: tuple[str, ...]
+
+
+def outlook(archive: Path, ensemble: Path, plan: Plan) -> Outlook:
+    """What to expect of `archive`, whose `ensemble` was fitted.
+
+    Raises:
+        InputError: the ensemble or the table of pairs cannot be read.
+    """
+    found = read_ensemble(ensemble)
+    assert found.fitted
+    return Outlook(
+        archive,
+        found.measure,
+        found.fitted.score,
+        found.fitted.interval,
+        found.fitted.scenes,
+        found.members,
+        tuple(_better(found, plan)),
+    )
+
+
+def _better(ensemble: Ensemble, plan: Plan) -> Iterator[str]:
+    rising = [name for name in ensemble.members if _still_improving(name)]
+    if rising:
+        yield f"more hours: {', '.join(rising)} scored best at the last validation"
+    elif plan.left_out:
+        name, why = next(iter(plan.left_out.items()))
+        yield f"more hours, or a faster machine: {name} was left out, since {why}"
+    if plan.flips < _VIEWS:
+        yield f"kit predict --flips {_VIEWS} --overwrite: it had time for {plan.flips}"
+    places = len({pair.place for pair in read_pairs(WORK / PAIRS)})
+    if places < ENOUGH_PLACES:
+        yield f"more places: pairs of {places} tell little, and of few a network learns little"
+    unused = {each.name for each in plan.trainings} - {*ensemble.members}
+    if unused:
+        yield f"{', '.join(sorted(unused))}: no weight in the ensemble; train another in its place"
+
+
+def _still_improving(name: str) -> bool:
+    """Whether the last validation of all its runs was the best one."""
+    for run in expand(RUNS, name):
+        maes = [r["holdout_mae"] for r in read_records(RUNS / run) if "holdout_mae" in r]
+        if len(maes) < 2 or min(maes) < maes[-1]:
+            return False
+    return True

@@ -1,0 +1,246 @@
+"""From tiles to the archive by one command: what it runs, what it passes over, what it refuses."""
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.cli import console, main
+from kit.errors import InputError
+from kit.files import sha256
+from kit.planning import compete as module
+from kit.planning.commands import Commands
+from kit.planning.compete import CommandError, Request, _compared, _in_time, compete
+from kit.planning.outlook import _still_improving
+from kit.planning.plan import PLAN, Plan, Training, read_plan, write_plan
+from kit.runs.folder import append_record
+from kit.tiles.names import SceneKey
+from tests.helpers.tiles import key, optical, radar
+
+TINY = {
+    "width": 2, "batch": 4, "crop": 32, "epochs": 1, "decay_epochs": 1, "lr": 0.002,
+    "precision": "float32",
+}  # fmt: skip
+
+
+def tiny_plan(*names: str, flips: int = 1, minutes: float = 1.0) -> Plan:
+    trainings = tuple(Training(name, TINY, minutes) for name in names)
+    parts = {"fitting": 1.0, "predicting": 8.0, "packaging": 1.0}
+    return Plan(1.0, "here", 24, "mae", 1, flips, False, 0, trainings, parts, {"spade1": "slow"})
+
+
+@pytest.fixture
+def asked(trained: Path, trained_once: Path) -> Request:
+    """A request in the folder of trained runs, whose plan is of two of them."""
+    write_plan(PLAN, tiny_plan("spade2", "p2phd1"))
+    return Request(trained_once / "data", trained / "test", 1.0, "plain")
+
+
+def lines_of(request: Request) -> list[str]:
+    told: list[str] = []
+    assert compete(request, dry_run=True, report=told.append) is None
+    return told
+
+
+def test_a_dry_run_lists_the_commands_and_what_is_done(asked: Request) -> None:
+    told = [line for line in lines_of(asked) if line.startswith(("done", "would"))]
+    test = asked.test
+    assert told == [
+        f"done before: kit screen {asked.data} --sheet screen.png",
+        f"done before: kit prepare {asked.data} --split blocks",
+        f"done before: kit plan --hours 1 --input {test} --measure mae",
+        "done before: kit train-all --plan plan.toml",
+        "would run: kit fit spade2 p2phd1 --measure mae --name compete",
+        f"would run: kit predict --ensemble compete --input {test}",
+        "would run: kit package --ensemble compete --name compete --layout plain",
+        "would run: kit check submissions/compete.zip --layout plain",
+        "would run: kit report --output report.html",
+    ]
+    assert not Path("submissions").exists()
+
+
+def test_views_and_other_options_reach_the_commands(asked: Request) -> None:
+    write_plan(PLAN, replace(tiny_plan("spade2", "p2phd2", flips=8), pack=True))
+    Path("files.json").write_text(json.dumps([f"images/Sentinel2_{key(40)}.tiff"]))
+    asked = replace(asked, expected=Path("files.json"), measure="psnr", name="mine")
+    told = "\n".join(lines_of(asked))
+    assert "would run: kit pack\n" in told and "would run: kit train-all" in told
+    assert f"kit predict --ensemble mine --input {asked.test} --flips 8" in told
+    assert "kit package --ensemble mine --name mine --layout plain --expected files.json" in told
+    assert "kit check submissions/mine.zip --layout plain --expected files.json" in told
+
+
+def test_in_an_empty_folder_the_plan_is_still_to_come(trained: Path, tmp_path: Path) -> None:
+    os.chdir(tmp_path)
+    told = lines_of(Request(trained / "data", trained / "test", 2.0, "plain"))
+    assert told[:2] == [
+        f"would run: kit screen {trained / 'data'} --sheet screen.png",
+        f"would run: kit prepare {trained / 'data'} --split blocks",
+    ]
+    assert "kit plan --hours 2 " in told[2] and "depends on plan.toml" in told[-1]
+
+
+def test_a_command_that_fails_ends_the_session_with_its_code(asked, monkeypatch) -> None:
+    ran: list[str] = []
+
+    def run(self: Commands, words: tuple[str, ...]) -> int:
+        ran.append(words[0])
+        return 4 if words[0] == "fit" else 0
+
+    monkeypatch.setattr(Commands, "run", run)
+    with pytest.raises(CommandError, match=r"kit fit spade2 p2phd1 .* exit code 4") as error:
+        compete(asked, report=print)
+    assert error.value.exit_code == 4 and ran == ["fit"]
+
+
+def test_one_that_cannot_be_trained_does_not_stop_the_others(asked, monkeypatch) -> None:
+    write_plan(PLAN, tiny_plan("spade2", "p2phd1", "nafnet1"))
+    ran: list[tuple[str, ...]] = []
+    told: list[str] = []
+
+    def run(self: Commands, words: tuple[str, ...]) -> int:
+        ran.append(words)
+        return 4 if words[0] in ("train-all", "predict") else 0
+
+    monkeypatch.setattr(Commands, "run", run)
+    with pytest.raises(CommandError, match="kit predict"):
+        compete(asked, quiet=True, report=told.append)
+    assert ran[1] == ("fit", "spade2", "p2phd1", "--measure", "mae", "--name", "compete", "--quiet")
+    assert "not trained: nafnet1; the others go on" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"layout": "2022"}, "has tiles of 32x32, where layout 2022 takes 256"),
+        ({"layout": "2024"}, "no such layout"),
+        ({"measure": "ssim"}, "no ensemble can be fitted for it"),
+        ({"data": Path("elsewhere")}, "holds the pairs of"),
+        ({"test": Path("nowhere")}, "nowhere"),
+        ({"test": Path("only-optical")}, "holds no complete Sentinel-1 scene"),
+        ({"expected": Path("files.json")}, "1 of 2 names are of no scene"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_any_hour(asked, change, problem) -> None:
+    optical(Path("only-optical"), key(40))
+    names = [f"images/Sentinel2_{key(place)}.tiff" for place in (40, 7)]
+    Path("files.json").write_text(json.dumps(names))
+    with pytest.raises(InputError, match=problem):
+        compete(replace(asked, **change), report=print)
+
+
+def test_test_scenes_that_training_sees_are_counted(asked: Request) -> None:
+    radar(asked.test, key(3, 90))
+    radar(asked.test, key(4, 2))  # of which there is the optical scene too
+    told = "\n".join(lines_of(asked))
+    assert "2 of 4 radar scenes show ground of" in told
+    assert f"of 1 of them {asked.data} has the optical scene itself" in told
+
+
+def at(lon: str, day: int) -> SceneKey:
+    return SceneKey(lon, "0.00", datetime.date(2020, 1, day))
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "dates", "split"),
+    [
+        (["50.00", "51.00"], 2, "blocks"),
+        (["1.00", "2.00"], 2, "dates"),
+        (["1.00", "51.00"], 2, "both"),
+        (["1.00", "2.00"], 1, "blocks"),
+    ],
+)
+def test_what_is_held_out_is_like_what_is_to_be_predicted(asked_for, dates, split) -> None:
+    optical_scenes = [at(f"{n}.00", day) for n in range(1, 5) for day in range(1, dates + 1)]
+    assert _compared([at(lon, 20) for lon in asked_for], optical_scenes).split == split
+
+
+def test_where_training_took_longer_there_are_fewer_views(asked: Request) -> None:
+    write_plan(PLAN, tiny_plan("spade2", flips=8))
+    PLAN.write_text("# mine\n" + PLAN.read_text())
+    told: list[str] = []
+    plan = read_plan(PLAN)
+    assert _in_time(plan, time.monotonic(), 10.1 / 60, told.append) == plan and not told
+    late = _in_time(plan, time.monotonic(), 6.5 / 60, told.append)
+    assert late == replace(plan, flips=4) == read_plan(PLAN)
+    assert PLAN.read_text().startswith("# mine") and "late: 4 views" in told[0]
+    assert _in_time(plan, time.monotonic() - 3600, 1.0, told.append).flips == 1
+
+
+def test_a_network_that_scored_best_at_its_end_wants_more_hours(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, maes in (("rising", (0.3, 0.2, 0.1)), ("over", (0.3, 0.1, 0.2)), ("once", (0.1,))):
+        Path("runs", name).mkdir(parents=True)
+        for step, mae in enumerate(maes):
+            append_record(Path("runs", name), {"step": step, "holdout_mae": mae})
+    assert [_still_improving(name) for name in ("rising", "over", "once")] == [True, False, False]
+
+
+def test_one_session_at_a_time(asked: Request, monkeypatch) -> None:
+    monkeypatch.setattr("kit.planning.commands._SAVING", 0.3)
+    told: list[str] = []
+    with module.session(Path("work"), print), pytest.raises(Exception, match="another kit compete"):
+        compete(asked, report=told.append)
+    assert any("waiting for another kit compete" in line for line in told)
+
+
+def command(*more: str) -> list[str]:
+    given = ["compete", "../data", "../test", "--hours", "1", "--layout", "plain", *more]
+    return [sys.executable, "-m", "kit", *given]
+
+
+def start_in(folder: Path) -> None:
+    folder.mkdir()
+    write_plan(folder / PLAN, tiny_plan("spade2", "p2phd2"))
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_killed_at_any_moment_it_goes_on_to_the_same_archive(trained: Path) -> None:
+    start_in(Path("straight"))
+    done = subprocess.run(command(), cwd="straight", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ran = [line.split()[2] for line in done.stderr.splitlines() if line.startswith("$ kit")]
+    assert ran == ["screen", "prepare", "train-all", "fit", "predict", "package", "check", "report"]
+    assert "expect mae" in done.stderr and "would improve it:" in done.stderr
+    start_in(Path("killed"))
+    for seconds in (4, 9, 14, 20):
+        process = subprocess.Popen(command("--quiet"), cwd="killed", stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    again = subprocess.run(command(), cwd="killed", capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    archives = [Path(folder, "submissions", "compete.zip") for folder in ("straight", "killed")]
+    assert sha256(archives[0]) == sha256(archives[1])
+    before = archives[1].stat().st_mtime_ns
+    last = subprocess.run(command(), cwd="killed", capture_output=True, text=True)
+    assert last.returncode == 0 and archives[1].stat().st_mtime_ns == before
+    assert [line for line in last.stderr.splitlines() if line.startswith("$ kit")] == [
+        "$ kit check submissions/compete.zip --layout plain",
+        "$ kit report --output report.html",
+    ]
+
+
+def test_the_command_line_says_what_to_expect(asked: Request, monkeypatch, capsys) -> None:
+    from kit.planning.outlook import Outlook
+
+    found = Outlook(Path("s/c.zip"), "mae", 0.0312, (0.03, 0.033), 12, ("unet2",), ("more hours",))
+    monkeypatch.setattr(module, "compete", lambda *_, **__: found)
+    monkeypatch.setattr(console.stderr, "quiet", False)
+    line = f"compete {asked.data} {asked.test} --hours 1 --layout plain --json"
+    monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    out, err = capsys.readouterr()
+    assert not end.value.code and json.loads(out)["score"] == 0.0312
+    told = " ".join(err.split())
+    assert "s/c.zip: expect mae 0.0312, 95 % interval 0.03 to 0.033, as on 12 held-out" in told
+    assert "would improve it: more hours" in told

@@ -3,7 +3,6 @@
 import fcntl
 import functools
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import settings
 from kit.pairs.prepare import prepare
 from kit.screening.rule import CloudRule
 from kit.training.train import train
+from tests.helpers.folders import copy_of
 from tests.helpers.kinks import remove_kinks
 from tests.helpers.tiles import key, optical, radar, world
 from tests.helpers.variants import tiny
@@ -88,9 +88,5 @@ def prepare_tiny(root: Path) -> None:
 @pytest.fixture
 def trained(trained_once: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy of `trained_once` to work in, as the current folder."""
-    root = tmp_path / "trained"
-    shutil.copytree(trained_once, root)
-    before = Path.cwd()
-    os.chdir(root)
-    yield root
-    os.chdir(before)
+    with copy_of(trained_once, tmp_path / "trained") as root:
+        yield root

@@ -111,9 +111,10 @@ def _named(name: str, runs: Path, ensembles: Path) -> Ensemble:
     trained = trained_variants(runs)
     if name in trained or (runs / name).is_dir() or trained_folds(runs, name):
         return Ensemble(name, (name,))
-    if name not in known_ensembles(ensembles) and "," not in name:
+    known = known_ensembles(ensembles)
+    if name not in known and "," not in name:
         archives = "; to compare archives, give --truth TRUTH"
-        raise no_such("run or ensemble", name, [*trained, *known_ensembles(ensembles)], archives)
+        raise no_such("run or ensemble", name, [*trained, *known], archives)
     return find_ensemble(name, ensembles)
 
 

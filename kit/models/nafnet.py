@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kit.models.layers.autocast import in_float32
+from kit.models.layers.doubling import doubling
 from kit.models.layers.layer_norm import LayerNorm
 from kit.models.layers.means import RADAR, BoxMeans
 from kit.models.layers.output import Bounded, Output
@@ -112,7 +113,7 @@ class NafNet(nn.Module):
         self.encoders = nn.ModuleList(map(_blocks, widths, _ENCODER))
         self.downs = nn.ModuleList(nn.Conv2d(n, w, 2, stride=2) for n, w in pairwise(widths))
         self.middle = _blocks(widths[-1], _MIDDLE)
-        self.ups = nn.ModuleList(_doubling(w) for w in reversed(widths[1:]))
+        self.ups = nn.ModuleList(doubling(w, w // 2, bias=False) for w in reversed(widths[1:]))
         self.decoders = nn.ModuleList(_blocks(n, _DECODER) for n in reversed(widths[:-1]))
         self.ending = nn.Conv2d(width, 3, 3, padding=1)
         self.output = Bounded(output)
@@ -135,8 +136,3 @@ class NafNet(nn.Module):
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(NafBlock(channels) for _ in range(count)))
-
-
-def _doubling(channels: int) -> nn.Sequential:
-    """Twice the size and half the channels."""
-    return nn.Sequential(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.PixelShuffle(2))

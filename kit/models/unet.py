@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kit.models.layers.autocast import in_float32
+from kit.models.layers.doubling import doubling
 from kit.models.layers.means import RADAR, BoxMeans
 from kit.models.layers.output import Bounded, Output
 from kit.models.layers.padding import reflect_to_multiple
@@ -46,7 +47,7 @@ class UNet(nn.Module):
         self.encoders = nn.ModuleList(_twice(i, o, norm) for i, o in pairwise([planes, *widths]))
         self.halve = nn.MaxPool2d(2)
         steps = [(wide, narrow) for narrow, wide in reversed([*pairwise(widths)])]
-        self.ups = nn.ModuleList(_doubling(wide, narrow) for wide, narrow in steps)
+        self.ups = nn.ModuleList(doubling(wide, narrow) for wide, narrow in steps)
         self.decoders = nn.ModuleList(_twice(2 * narrow, narrow, norm) for _, narrow in steps)
         self.ending = nn.Conv2d(width, 3, 1)
         self.output = Bounded(output)
@@ -65,11 +66,6 @@ class UNet(nn.Module):
             features = decoder(torch.cat([up(features), skipped.pop()], dim=1))
         rgb: Tensor = self.output(in_float32(self.ending, features))
         return rgb[..., : sar.shape[-2], : sar.shape[-1]]
-
-
-def _doubling(inputs: int, outputs: int) -> nn.Sequential:
-    """Twice the size: four pixels of one, as a transposed convolution of 2 x 2 computes them."""
-    return nn.Sequential(nn.Conv2d(inputs, 4 * outputs, 1), nn.PixelShuffle(2))
 
 
 def _twice(inputs: int, outputs: int, norm: type[nn.Module]) -> nn.Sequential:

@@ -229,6 +229,15 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
     assert json.loads(out)["pairs"] == 30 and err == ""
 
 
+@pytest.fixture(scope="module")
+def untouched(trained_once: Path, tmp_path_factory) -> Path:
+    """A copy of `trained_once` for commands that change nothing, and an empty folder in it."""
+    root = tmp_path_factory.mktemp("untouched") / "trained"
+    shutil.copytree(trained_once, root)
+    (root / "empty").mkdir()
+    return root
+
+
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
@@ -279,9 +288,9 @@ def test_quiet_says_nothing_and_json_stays_clean(trained: Path, kit) -> None:
     ],
 )
 def test_mistakes_end_with_a_code_and_a_remedy(
-    trained: Path, kit, line: str, code: int, message: str
+    untouched: Path, kit, monkeypatch, line: str, code: int, message: str
 ) -> None:
-    Path("empty").mkdir()
+    monkeypatch.chdir(untouched)
     ended, out, err = kit(line)
     assert (ended, out) == (code, "")
     assert message in err and "Traceback" not in err

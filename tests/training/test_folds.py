@@ -1,7 +1,6 @@
 """Runs of folds: what they hold out, how they resume, and what they predict of it."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -42,6 +41,7 @@ from kit.training.train_all import train_all
 from kit.training.validate import validate
 from kit.variant_settings import Variant, as_fold
 from kit.variants import find_variant
+from tests.helpers.folders import copy_of
 from tests.helpers.tiles import world
 from tests.helpers.variants import tiny
 
@@ -66,12 +66,8 @@ def folds_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def folds(folds_once: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy of `folds_once` to work in, as the current folder."""
-    root = tmp_path / "folds"
-    shutil.copytree(folds_once, root)
-    before = Path.cwd()
-    os.chdir(root)
-    yield root
-    os.chdir(before)
+    with copy_of(folds_once, tmp_path / "folds") as root:
+        yield root
 
 
 def test_every_training_pair_is_held_out_by_one_run_that_names_it(folds: Path) -> None:

@@ -78,6 +78,8 @@ class Variant:
     """Decay of the weights in a step, times the learning rate, as AdamW has it; 0 is Adam."""
     validations: int = 0
     """How often the hold-out is scored, at equal distances; 0 is 10 times, 20 if it is small."""
+    patience: int = 0
+    """Validations without a better hold-out MAE after which training ends early; 0 is never."""
     batch: int = 8
     """Pairs in an optimiser step, over all processes."""
     accumulate: int = 1
@@ -139,6 +141,19 @@ class Variant:
     def validates_after(self, epoch: int) -> bool:
         """Whether the hold-out is scored after `epoch`, counted from 0."""
         return (epoch + 1) % self._epochs_per_validation == 0 or epoch + 1 == self.total_epochs
+
+    def is_over(self, epoch: int, best_epoch: int | None) -> bool:
+        """Whether training ends after so many epochs: all of them, or its patience is at an end.
+
+        Args:
+            epoch: how many are done.
+            best_epoch: how many were done at the best validation; None before the first.
+        """
+        if epoch >= self.total_epochs:
+            return True
+        if not self.patience or best_epoch is None:
+            return False
+        return sum(map(self.validates_after, range(best_epoch, epoch))) >= self.patience
 
     @property
     def total_validations(self) -> int:

@@ -42,6 +42,7 @@ Groups = Annotated[
         help="CSV with lon, lat and group: folds divide no group; default: blocks of places.",
     ),
 ]
+Note = Annotated[str, typer.Option(help="What to remember of it, shown wherever it is listed.")]
 
 
 @app.command(epilog="Example: kit train spade2 --set width=32 --set batch=4")
@@ -59,6 +60,11 @@ def train(
         float | None,
         typer.Option(metavar="H", min=0, help="Train for as many epochs as end within H hours."),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Fine-tune: start from this weights.safetensors."),
+    ] = None,
+    note: Note = "",
     work: Work = WORK,
     runs: Runs = RUNS,
     workers: Workers = WORKERS,
@@ -101,6 +107,8 @@ def train(
                 runs=runs,
                 groups=groups,
                 hours=hours,
+                init=init,
+                note=note,
                 overwrite=overwrite,
                 workers=workers,
                 compile=compile,
@@ -125,6 +133,9 @@ def _event(record: dict[str, Any], planned_s: float | None = None) -> str:
     if "hours" in record:
         hours, step = console.duration(record["hours"] * 3600), record["step_s"]
         return f"{record['steps']} steps end within {hours} at {step:.3g} s a step, as measured"
+    if "patience" in record:
+        count = record["patience"]
+        return f"ends early: no better hold-out MAE in {count} validation{'s' * (count > 1)}"
     if "whole_s" in record:
         return _whole(record["whole_s"], planned_s)
     if "holdout_mae" in record:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli import console
+from kit.cli.notes import show_notes
 from kit.cli.options import Json, Quiet, Runs, Work
 from kit.files import RUNS, WORK
+from kit.runs.notes import notes_of
 
 if TYPE_CHECKING:
     from kit.training.table1 import Row
@@ -42,7 +44,9 @@ def validate(
             advance=advance,
             report=console.write,
         )
-    emit([_row(row) for row in rows])
+    notes = {row.variant: notes_of(runs, row.variant) for row in rows}
+    emit([_row(row) | {"notes": notes[row.variant]} for row in rows])
+    show_notes(notes)
     _show_validation(rows, measure)
 
 

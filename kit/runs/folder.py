@@ -37,6 +37,7 @@ _REMEDY = "restore it; or delete it, and train with the settings that the run wa
 
 _DIVISION = "division"
 _SERIES = "series_sha256"
+_INIT = "init"
 
 # What others compute with, of a record.
 _NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "holdout_psnr")
@@ -58,6 +59,14 @@ class Division:
     groups_sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """The weights file that a run was started from, and its SHA-256."""
+
+    file: str
+    sha256: str
+
+
 def claim(
     folder: Path,
     variant: Variant,
@@ -65,6 +74,7 @@ def claim(
     division: Division | None = None,
     holdout: int = 0,
     series_sha256: str | None = None,
+    initial: Initial | None = None,
 ) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
@@ -78,6 +88,7 @@ def claim(
         division: how its pairs were divided, if it is one of several folds.
         holdout: how many pairs it is validated on.
         series_sha256: the fingerprint of the radar scenes that it averages, if it does.
+        initial: what it starts from; a run that has saved something goes on without.
 
     Returns:
         The variant to train, with its number of validations. A run that an earlier kit started goes
@@ -112,6 +123,8 @@ def claim(
         if variant.radar_dates > 1 and old.get(_SERIES) != series_sha256:
             changed.append("radar scenes of other dates")
         changed += _other_division(_division(old, folder / CONFIG), division)
+        changed += _other_start(before_start := _initial(old, folder / CONFIG), initial)
+        initial = before_start
         if changed:
             raise BusyError(
                 f"{folder}: this run was started with {'; '.join(changed)}\n"
@@ -124,6 +137,8 @@ def claim(
         config[_DIVISION] = asdict(division)
     if series_sha256:
         config[_SERIES] = series_sha256
+    if initial:
+        config[_INIT] = asdict(initial)
     write_record(folder / CONFIG, FORMAT, config)
     return variant.with_validations(holdout)
 
@@ -135,6 +150,15 @@ def read_division(folder: Path) -> Division | None:
         InputError: the configuration is not readable.
     """
     return _division(_read_config(folder), folder / CONFIG)
+
+
+def read_initial(folder: Path) -> Initial | None:
+    """The weights that the run in `folder` was started from; None if it was from fresh ones.
+
+    Raises:
+        InputError: the configuration is not readable.
+    """
+    return _initial(_read_config(folder), folder / CONFIG)
 
 
 def saved(folder: Path) -> bool:
@@ -170,7 +194,7 @@ def trained_runs(runs: Path) -> list[str]:
 
 
 def finished(folder: Path, variant: Variant) -> bool:
-    """Whether the newest checkpoint in `folder` is of the last epoch of `variant`.
+    """Whether the newest checkpoint in `folder` is of the end of a training of `variant`.
 
     What is fitted in one go has no checkpoint, and weights when it is finished.
     """
@@ -179,7 +203,15 @@ def finished(folder: Path, variant: Variant) -> bool:
     states = sorted((folder / CHECKPOINTS).glob(f"step-*/{STATE}"))
     if not states:
         return False
-    return read_object(states[-1], _REMEDY).get("epoch") == variant.total_epochs
+    state = read_object(states[-1], _REMEDY)
+    if state.get("epoch") == variant.total_epochs:
+        return True
+    counts = [state.get(name) for name in ("epoch", "step", "best_step")]
+    epoch, step, best = (count if type(count) is int else 0 for count in counts)
+    # Between two epochs alone is it decided whether another follows.
+    if state.get("batch") != 0 or 0 in (epoch, step, best):
+        return False
+    return variant.is_over(epoch, best * epoch // step)
 
 
 def append_record(folder: Path, record: dict[str, Any]) -> int:
@@ -229,6 +261,23 @@ def _division(config: dict[str, Any], path: Path) -> Division | None:
     except TypeError as error:
         problem = f"does not say how pairs were divided ({error})"
         raise InputError(path, problem, remedy=_REMEDY) from None
+
+
+def _initial(config: dict[str, Any], path: Path) -> Initial | None:
+    if _INIT not in config:
+        return None
+    try:
+        return Initial(**config[_INIT])
+    except TypeError as error:
+        problem = f"does not say what the run was started from ({error})"
+        raise InputError(path, problem, remedy=_REMEDY) from None
+
+
+def _other_start(before: Initial | None, now: Initial | None) -> list[str]:
+    """What differs between two starts, in words; a run that goes on needs none."""
+    if now is None or (before and before.sha256 == now.sha256):
+        return []
+    return [f"other weights than {now.file} has now" if before else "weights of its own"]
 
 
 def _other_division(before: Division | None, now: Division | None) -> list[str]:

@@ -6,21 +6,26 @@ hold-out MAE of each.
 
 import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
 from kit.files import RUNS
 from kit.lock import holder
+from kit.runs.differences import differences, settings_of
 from kit.runs.folder import (
     CONFIG,
     finished,
     read_division,
+    read_initial,
+    read_pairs_sha256,
     read_records,
     read_variant,
     saved,
 )
+from kit.runs.notes import read_notes
 from kit.train_command import train_command
 
 
@@ -30,7 +35,9 @@ class Status:
 
     `state` is "training" with the process that trains it, "finished", "stopped", "stopped, nothing
     saved", or an error message. `left_s` includes the validations to come, once one has been timed.
-    `command` resumes a run that stopped.
+    `command` resumes a run that stopped. `differs` are the settings that more than half of the runs
+    do not share, and what else sets it apart: `pairs`, the start of the fingerprint of its pairs,
+    and `init`, the weights that it started from.
     """
 
     variant: str
@@ -42,6 +49,8 @@ class Status:
     mae: float | None
     mae_step: int | None
     command: str
+    differs: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def status(runs: Path) -> tuple[Status, ...]:
@@ -53,7 +62,33 @@ def status(runs: Path) -> tuple[Status, ...]:
     folders = sorted((path.parent for path in runs.glob(f"*/{CONFIG}")), key=_natural)
     if not folders:
         raise InputError(runs, "holds no run", remedy="train one: kit train spade2")
-    return tuple(map(_status, folders))
+    differs = _differences(folders)
+    return tuple(
+        replace(
+            _status(folder),
+            differs=differs.get(folder.name, {}),
+            notes=tuple(note.text for note in read_notes(folder)),
+        )
+        for folder in folders
+    )
+
+
+def _differences(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """What sets each run apart; all folds of a variant are one run."""
+    names: dict[str, str] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    for folder in folders:
+        try:
+            variant, start = read_variant(folder), read_initial(folder)
+            pairs = read_pairs_sha256(folder)
+        except (InputError, OSError):
+            continue  # its state says why
+        init = start.file if start else None
+        names[folder.name] = variant.base_name
+        about = {"pairs": pairs and pairs[:8], "init": init}
+        settings.setdefault(variant.base_name, settings_of(variant, about))
+    found = differences(settings)
+    return {run: found[name] for run, name in names.items()}
 
 
 def _natural(folder: Path) -> list[tuple[bool, int, str]]:

@@ -81,6 +81,11 @@ class RunLog:
         row = scores | {"validation_s": round(seconds, 2)}
         self._setup.group.on_main(lambda: self._record(row))
 
+    def ended_early(self) -> None:
+        """Record that training ends before its schedule does, and after which patience."""
+        row = {"patience": self._setup.variant.patience}
+        self._setup.group.on_main(lambda: self._record(row))
+
     def validation_ended(self, seconds: float) -> None:
         """Go on with the clocks after a validation that took `seconds`, saving included."""
         self._flushed = time.monotonic()

@@ -37,6 +37,15 @@ class RunSetup:
         """Steps of each epoch."""
         return steps_per_epoch(len(self.dataset), self.variant.batch)
 
+    def is_over(self, epoch: int, best_step: int | None) -> bool:
+        """Whether training ends after so many epochs, the best validation being at `best_step`."""
+        best_epoch = best_step // self.steps_per_epoch if best_step is not None else None
+        return self.variant.is_over(epoch, best_epoch)
+
+    def ends_early(self, epoch: int, best_step: int | None) -> bool:
+        """Whether that is before the end of the schedule."""
+        return epoch < self.variant.total_epochs and self.is_over(epoch, best_step)
+
     @property
     def scored(self) -> tuple[Pair, ...]:
         """The pairs that a validation predicts: the hold-out, or one training pair without it."""

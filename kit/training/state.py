@@ -5,7 +5,7 @@ for `kit.training.checkpoint` to store.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -52,13 +52,19 @@ class State:
     )  # fmt: skip
 
     @classmethod
-    def new(cls, variant: Variant) -> "State":
-        """Fresh networks and optimisers on the device; a discriminator only for a GAN loss."""
+    def new(cls, variant: Variant, start: Callable[[nn.Module], None] = lambda _: None) -> "State":
+        """Fresh networks and optimisers on the device; a discriminator only for a GAN loss.
+
+        Args:
+            variant: what is to be trained.
+            start: sets other weights of the generator than random ones.
+        """
 
         def adam(model: nn.Module, rate: float) -> Adam:
             return Adam(model.parameters(), rate, variant.betas, variant.weight_decay)
 
         generator = place(build_generator(variant))
+        start(generator)
         discriminator = place(build_discriminator(variant)) if variant.gan else None
         return cls(
             generator,

@@ -24,14 +24,18 @@ from kit.inputs.planes import InputPlanes
 from kit.lock import lock
 from kit.pairs.source import WORKERS
 from kit.pairs.table import fingerprint
+from kit.progress import Report
 from kit.runs import earlier
 from kit.runs import folder as folders
+from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.training_pairs import write_training_pairs
+from kit.runs.weights import Weights
 from kit.training import checkpoint
 from kit.training.child import patience
 from kit.training.fitted import fit
 from kit.training.hours import in_time
+from kit.training.initial import read_initial, start_from
 from kit.training.run_data import RunData, make_setup, read_data
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
@@ -63,6 +67,8 @@ def train(
     runs: AnyPath = RUNS,
     groups: AnyPath | None = None,
     hours: float | None = None,
+    init: AnyPath | None = None,
+    note: str = "",
     overwrite: bool = False,
     workers: int = WORKERS,
     compile: bool = False,
@@ -80,6 +86,9 @@ def train(
             `kit.pairs.groups` reads it; None for blocks of places.
         hours: after a few steps that are measured, train for as many epochs as end within so many
             hours, less a tenth; a run that goes on keeps those that were chosen at its start.
+        init: a weights file to start from in place of random weights, as `kit.training.initial`
+            takes it; a run that goes on needs none.
+        note: what is to be remembered of the run, see `kit.runs.notes`.
         overwrite: train from the start even if the run exists, which goes when the new one has
             weights; if that ends before it has saved anything, it is there again.
         workers: threads that prepare batches ahead; 0 prepares each when it is needed.
@@ -89,7 +98,8 @@ def train(
     Raises:
         InputError: no pair table, no pair to train on, a pack that lacks one or is damaged, no
             intact checkpoint, or a batch that cannot be shared or is too large for the device;
-            pairs that cannot be divided into so many folds; or hours that end before an epoch.
+            pairs that cannot be divided into so many folds; hours that end before an epoch; or
+            weights to start from that are of another network.
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not finite; the last checkpoint is kept.
         OutputError: the disk is full; the last checkpoint is kept.
@@ -99,6 +109,7 @@ def train(
     work, runs = Path(work), Path(runs)
     variant = asked = find_variant(variant) if isinstance(variant, str) else variant
     folder = runs / variant.name
+    weights = read_initial(Path(init), variant) if init is not None else None
     data = read_data(variant, work, Path(groups) if groups is not None else None)
     planes = planes_for_training(asked, work, data.source, data.chosen, data.holdout)
     keep_memory()
@@ -115,7 +126,8 @@ def train(
 
         def claim() -> None:
             nonlocal variant
-            variant = _claim(folder, asked, data, planes)
+            variant = _claim(folder, asked, data, planes, weights)
+            add_note(folder, note)
 
         group.on_main(enter)
         rate = None
@@ -131,21 +143,26 @@ def train(
         if variant.is_fitted:
             fitted = fit(setup, watch)
             return Run(folder, 0, fitted.mae, fitted.psnr, len(data.chosen))
-        state = group.on_all(lambda: _new_state(variant))
+        told: list[str] = []
+        state = group.on_all(lambda: _new_state(variant, weights, told.append))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
         if not asked.validations:
             asked = replace(asked, validations=variant.validations)
         if variant != asked:
             log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
-        _resume(setup, state, log)
+        if not _resume(setup, state, log):
+            for line in told:
+                log.note(line)
         if hours is not None and rate:
             log.chosen_by_hours(hours, rate.step_s)
         Trainer(setup, state, log, compile=compile, workers=workers).run()
     return Run(folder, state.step, state.mae, state.psnr, len(data.chosen))
 
 
-def _claim(folder: Path, asked: Variant, data: RunData, planes: InputPlanes) -> Variant:
+def _claim(
+    folder: Path, asked: Variant, data: RunData, planes: InputPlanes, weights: Weights | None
+) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
     variant = folders.claim(
         folder,
@@ -154,6 +171,7 @@ def _claim(folder: Path, asked: Variant, data: RunData, planes: InputPlanes) -> 
         data.division,
         len(data.holdout),
         planes.series.sha256 if planes.series else None,
+        folders.Initial(str(weights.path), weights.sha256) if weights else None,
     )
     seen = ((pair.radar, pair.optical) for pair in data.chosen)
     write_training_pairs(folder, seen, (pair.optical for pair in data.held))
@@ -194,9 +212,14 @@ def _differences(variant: Variant, asked: Variant) -> str:
     return ", ".join(f"{field}={before[field]}" for field in before if before[field] != now[field])
 
 
-def _new_state(variant: Variant) -> State:
+def _new_state(variant: Variant, weights: Weights | None, report: Report) -> State:
+    def start(generator: nn.Module) -> None:
+        if weights:
+            report(f"starts from {weights.path}, weights of {weights.variant.name}")
+            start_from(generator, variant, weights, report)
+
     try:
-        return State.new(variant)
+        return State.new(variant, start)
     except (RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         problem = f"its networks cannot be created ({reason})"
@@ -214,8 +237,8 @@ def _check_cells(setup: RunSetup, generator: nn.Module) -> None:
         raise InputError(variant.name, problem, remedy=remedy)
 
 
-def _resume(setup: RunSetup, state: State, log: RunLog) -> None:
-    """Load the newest intact checkpoint that rank 0 sees, if any; drop later metrics."""
+def _resume(setup: RunSetup, state: State, log: RunLog) -> bool:
+    """Load the newest intact checkpoint that rank 0 sees; drop later metrics. Whether it did."""
     group, folder = setup.group, setup.folder / folders.CHECKPOINTS
     found = group.on_all(lambda: group.is_main and checkpoint.resume(state, folder, log.note))
     resumed, step = group.broadcast([found, state.step])
@@ -225,7 +248,7 @@ def _resume(setup: RunSetup, state: State, log: RunLog) -> None:
             checkpoint.load_when_visible(state, checkpoint.at_step(folder, step))
 
     group.on_all(follow)
-    if resumed and state.epoch == setup.variant.total_epochs:
+    if resumed and state.batch == 0 and setup.is_over(state.epoch, state.best_step):
         log.note(f"finished before, at step {state.step}; --overwrite trains it from the start")
     elif resumed:
         log.note(f"resuming from step {state.step}")
@@ -233,3 +256,4 @@ def _resume(setup: RunSetup, state: State, log: RunLog) -> None:
         log.note("no checkpoint yet: starting at step 0")
     if group.is_main:
         folders.truncate_metrics(setup.folder, state.recorded)
+    return bool(resumed)

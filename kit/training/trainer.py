@@ -70,7 +70,7 @@ class Trainer:
             self.validator.restore_exports(state, self.signals, self.log.note)
             self.log.start()
             self.saved = time.monotonic()
-            while state.epoch < variant.total_epochs:
+            while not self.setup.is_over(state.epoch, state.best_step):
                 for sample in self._batches():
                     # A single training step.
                     self._set_learning_rates()
@@ -163,6 +163,8 @@ class Trainer:
         self.state.epoch, self.state.batch = self.state.epoch + 1, 0
         if scores := self.validator.validate(self.state, self.signals):
             self.log.validation(scores, time.monotonic() - started)
+        if self.setup.ends_early(self.state.epoch, self.state.best_step):
+            self.log.ended_early()
         self._save()
         self.setup.group.on_main(lambda: earlier.settle(self.setup.folder))
         self.log.validation_ended(time.monotonic() - started)

@@ -138,7 +138,7 @@ class Validator:
         """
         newest, folder = state.step, self.folder / CHECKPOINTS
         exported = {BEST: state.best_step}
-        if state.epoch == self.variant.total_epochs:
+        if self.setup.is_over(state.epoch, state.best_step):
             exported[LAST] = newest  # before the end the next validation writes it
         for name, step in exported.items():
             fault = fault_of(self.folder / name) if self.group.is_main and step is not None else ""

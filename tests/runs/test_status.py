@@ -72,3 +72,16 @@ def test_records_of_the_future_are_taken_back(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").unlink()
     truncate_metrics(tmp_path, lengths[2])
     assert read_records(tmp_path) == []
+
+
+def test_what_more_than_half_of_the_runs_do_not_share_sets_them_apart(tmp_path: Path) -> None:
+    begin(tmp_path, "a")
+    begin(tmp_path, "b", "width=4")
+    begin(tmp_path, "c", "turns=true")
+    for fold in (1, 2):
+        begin(tmp_path, f"d.fold{fold}", "folds=2", f"fold={fold}", "width=4")
+    claim(tmp_path / "c", tiny("p2phd1", "name=c", "turns=true"), "yz")
+    found = {run.variant: run.differs for run in status(tmp_path)}
+    assert found["a"] == {"width": 2} and found["b"] == {"width": 4}
+    assert found["c"] == {"width": 2, "turns": True, "pairs": "yz"}
+    assert found["d.fold1"] == found["d.fold2"] == {"width": 4, "folds": 2}

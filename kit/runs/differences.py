@@ -1,0 +1,39 @@
+"""What differs between runs: settings, data, and the weights that they started from.
+
+In: the configuration of each run. Out: for each the values that set it apart. What more than half
+of the runs share is usual and left out; all folds of a variant are one run.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from kit.files import json_sha256
+from kit.variant_settings import Variant, to_dict
+
+_IDENTITY = ("name", "fold")
+
+
+def settings_of(variant: Variant, others: Mapping[str, Any]) -> dict[str, Any]:
+    """All that may differ between a run and another: its fields, and what else is known of it."""
+    values = {field: value for field, value in to_dict(variant).items() if field not in _IDENTITY}
+    return values | {name: value for name, value in others.items() if value is not None}
+
+
+def differences(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For each run, by name, the settings that more than half of the runs do not share.
+
+    Args:
+        runs: the settings of each, as `settings_of` gives them; folds under the name of their
+            variant.
+    """
+    fields = dict.fromkeys(field for values in runs.values() for field in values)
+    found: dict[str, dict[str, Any]] = {name: {} for name in runs}
+    for field in fields:
+        counts = Counter(json_sha256(values.get(field)) for values in runs.values())
+        (usual, most), *_ = counts.most_common(1)
+        for name, values in runs.items():
+            shared = json_sha256(values.get(field)) == usual and 2 * most > len(runs)
+            if len(counts) > 1 and not shared:
+                found[name][field] = values.get(field)
+    return found

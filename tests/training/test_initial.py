@@ -1,0 +1,135 @@
+"""Training that starts from trained weights, also with other planes than they were given."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kit.errors import BusyError, InputError
+from kit.models.registry import build_generator
+from kit.runs.folder import BEST, CONFIG
+from kit.runs.notes import add_note, notes_of, read_notes
+from kit.runs.status import status
+from kit.runs.weights import Weights, read_weights, save_weights
+from kit.training.initial import read_initial, start_from
+from kit.training.train import train
+from kit.variant_settings import Variant
+from tests.helpers.variants import tiny
+
+MODELS = ("spade2", "p2phd1", "nafnet1", "unet1")
+
+
+def made(path: Path, variant: Variant) -> tuple[nn.Module, Weights]:
+    """A random generator, and what a file of its weights says."""
+    torch.manual_seed(1)
+    generator = build_generator(variant).eval()
+    save_weights(path, generator, variant, {"mean_color": [0.5, 0.5, 0.5]})
+    return generator, read_weights(path)
+
+
+def of(variant: Variant, weights: Weights) -> tuple[nn.Module, list[str]]:
+    torch.manual_seed(2)
+    generator = build_generator(variant)
+    told: list[str] = []
+    start_from(generator, variant, weights, told.append)
+    return generator.eval(), told
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_a_start_from_weights_predicts_what_they_predict(tmp_path: Path, name: str) -> None:
+    variant = tiny(name)
+    before, weights = made(tmp_path / BEST, variant)
+    after, told = of(replace(variant, lr=0.5, target="minmax"), weights)
+    planes = torch.rand(1, 2, 32, 32)
+    torch.testing.assert_close(after(planes), before(planes), rtol=1e-3, atol=1e-4)
+    assert told == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_new_planes_start_at_zero_and_known_ones_stay_what_they_were(
+    tmp_path: Path, name: str
+) -> None:
+    variant = replace(tiny(name), prior=True)
+    before, weights = made(tmp_path / BEST, variant)
+    # Two planes are new, and lie between those that both know; means over boxes lie after them.
+    norm = "batch" if variant.norm == "instance" else variant.norm
+    dated = replace(variant, date=True, boxes=(5,), norm=norm)
+    after, told = of(dated, weights) if norm == variant.norm else of(
+        replace(variant, boxes=(5,)), weights
+    )  # fmt: skip
+    planes = torch.rand(1, 6, 32, 32)
+    wide = planes
+    if norm == variant.norm:
+        wide = torch.cat([planes[:, :2], torch.rand(1, 2, 32, 32), planes[:, 2:]], dim=1)
+    torch.testing.assert_close(after(wide), before(planes), rtol=1e-3, atol=1e-4)
+    assert "VV over 5 pixels, VH over 5 pixels start at weight 0" in told[0]
+
+
+@torch.no_grad()
+def test_planes_that_are_gone_are_told_and_left_out(tmp_path: Path) -> None:
+    variant = tiny("unet1", "prior=true")
+    before, weights = made(tmp_path / BEST, variant)
+    after, told = of(replace(variant, prior=False), weights)
+    planes = torch.rand(1, 2, 32, 32)
+    nothing = torch.cat([planes, torch.zeros(1, 4, 32, 32)], dim=1)
+    torch.testing.assert_close(after(planes), before(nothing), rtol=1e-4, atol=1e-5)
+    assert told[0].endswith("prior B4, prior B3, prior B2, presence of a prior are left out")
+
+
+def test_another_network_is_refused_by_what_differs(tmp_path: Path) -> None:
+    _, weights = made(tmp_path / BEST, tiny("p2phd1", "width=4"))
+    with pytest.raises(InputError, match=r"of another network(.|\n)*trained with: width=4"):
+        of(tiny("p2phd1"), weights)
+    with pytest.raises(InputError, match=r"trained with: model=pix2pixhd, width=4, norm=instance"):
+        of(tiny("unet1"), weights)
+    with pytest.raises(InputError, match="trees1 is fitted in one go"):
+        read_initial(tmp_path / BEST, tiny("trees1"))
+    with pytest.raises(InputError, match="no such file"):
+        read_initial(tmp_path / "gone.safetensors", tiny("p2phd1"))
+
+
+def test_a_run_remembers_its_start_and_goes_on_without_the_file(trained: Path) -> None:
+    source = Path("runs/p2phd1") / BEST
+    variant = tiny("p2phd1", "name=tuned", "validations=2", "epochs=2", "ema=0")
+    told: list[dict[str, Any]] = []
+    where: dict[str, Any] = {"work": Path("work"), "runs": Path("runs")}
+
+    def kill(record: dict[str, Any]) -> None:
+        told.append(record)
+        if record.get("epoch") == 2:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train(variant, init=source, note="from p2phd1", watch=kill, **where)
+    assert any(f"starts from {source}" in record.get("note", "") for record in told)
+    config = (Path("runs/tuned") / CONFIG).read_text()
+    assert read_weights(source).sha256 in config
+    (shown,) = (each for each in status(Path("runs")) if each.variant == "tuned")
+    assert shown.differs["init"] == str(source) and shown.notes == ("from p2phd1",)
+    with pytest.raises(BusyError, match=r"started with other weights than .*p2phd1"):
+        train(variant, init=Path("runs/p2phd1/last.safetensors"), **where)
+    with pytest.raises(BusyError, match="started with weights of its own"):
+        train(tiny("p2phd1"), init=source, **where)
+    run = train(variant, **where)
+    assert "init" in (Path("runs/tuned") / CONFIG).read_text()
+    straight = train(replace(variant, name="straight"), init=source, **where)
+    ends = [read_weights(each.folder / BEST).tensors() for each in (run, straight)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    fresh = train(replace(variant, name="fresh"), **where)
+    other = read_weights(fresh.folder / BEST).tensors()
+    assert not all(np.array_equal(ends[0][name], other[name]) for name in other)
+
+
+def test_notes_are_kept_in_order_and_not_repeated(tmp_path: Path) -> None:
+    for folder, text in (("a", "one"), ("a", "one"), ("a", ""), ("a", "two"), ("a.fold1", "two")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        add_note(tmp_path / folder, text)
+    (tmp_path / "a" / "notes.jsonl").open("ab").write(b'{"note": "cut sho')
+    assert [note.text for note in read_notes(tmp_path / "a")] == ["one", "two"]
+    assert notes_of(tmp_path, "a") == ("one", "two") and notes_of(tmp_path, "b") == ()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
+from kit.cli.notes import show_notes
 from kit.cli.options import Json, Measure, Quiet, Submissions
 from kit.files import SUBMISSIONS
 from kit.metrics import MEASURES
@@ -27,23 +28,31 @@ _ANCHORS = {"keep": "no", "anchors": "yes"}
 @app.command(epilog="Example: kit log submission2 --leaderboard 0.0279")
 def log(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An archive's name.")],
-    leaderboard: Annotated[float, typer.Option(help="The score that the server shows.")],
+    leaderboard: Annotated[
+        float | None, typer.Option(help="The score that the server shows.")
+    ] = None,
+    note: Annotated[
+        str, typer.Option(help="What to remember of it; kit leaderboard shows it.")
+    ] = "",
     submissions: Submissions = SUBMISSIONS,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Note the server's score of a submission."""
+    """Note the server's score of a submission, or whatever is to be remembered."""
     from kit.submission.server_score import log
 
     emit = console.start(json, quiet)
-    logged = log(submissions, name, leaderboard)
+    logged = log(submissions, name, leaderboard, note)
     emit(asdict(logged))
     _show_logged(logged)
 
 
 def _show_logged(logged: "Logged") -> None:
     before = f" (before: {logged.before})" if logged.before else ""
-    console.write(f"{logged.name} of {logged.time}: {logged.score:g} on the server{before}")
+    if logged.score is not None:
+        console.write(f"{logged.name} of {logged.time}: {logged.score:g} on the server{before}")
+    if logged.note:
+        console.write(f"{logged.name} of {logged.time}: {logged.note}")
     console.write("next: kit leaderboard")
 
 
@@ -76,6 +85,7 @@ def _show_standings(standings: "Standings", measure: str | None) -> None:
     for row in rows:
         if row.same_as:
             console.write(f"{row.name} holds the same bytes as {row.same_as}")
+    show_notes({row.name: [row.note] for row in rows if row.note})
     for doubt in standings.doubts:
         console.write(f"warning: {doubt}")
     if all(row.leaderboard is None for row in rows):

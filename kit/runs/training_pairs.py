@@ -21,12 +21,19 @@ _REMEDY = "restore it, or type the command that trained the run again: it writes
 class TrainingPairs:
     """Pairs of scenes, each `<lon>_<lat>_<YYYY>_<MM>_<DD>`; the two of a pair have one index.
 
-    `held` are the optical scenes that a run of one fold holds out of the pairs of its training set.
+    `held` are the optical scenes that a run of one fold holds out of the pairs of its training set;
+    `before` those that the weights which it started from were trained on.
     """
 
     radar: tuple[str, ...]
     optical: tuple[str, ...]
     held: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """The optical scenes that its weights have seen, here or before."""
+        return frozenset((*self.optical, *self.before))
 
     def among(self, scenes: Iterable[str], pixels: int) -> list[str]:
         """Which of some scenes show ground that was trained on, at any date, in their order.
@@ -36,12 +43,16 @@ class TrainingPairs:
             pixels: the side of their tiles.
         """
         places = {scene: place_of(scene) for scene in scenes}
-        seen = sharing_ground(places.values(), map(place_of, self.radar), pixels)
+        trained = map(place_of, (*self.radar, *self.before))
+        seen = sharing_ground(places.values(), trained, pixels)
         return [scene for scene, place in places.items() if place in seen]
 
 
 def write_training_pairs(
-    folder: Path, pairs: Iterable[tuple[object, object]], held: Iterable[object] = ()
+    folder: Path,
+    pairs: Iterable[tuple[object, object]],
+    held: Iterable[object] = (),
+    before: Iterable[object] = (),
 ) -> None:
     """Write the pairs that the run in `folder` is trained on, each as its radar and optical scene.
 
@@ -49,6 +60,7 @@ def write_training_pairs(
         folder: of the run.
         pairs: what it is trained on.
         held: the optical scenes that it holds out, if it is one of several folds.
+        before: those that the weights which it starts from were trained on.
 
     Raises:
         OutputError: it cannot be written.
@@ -57,6 +69,8 @@ def write_training_pairs(
     record = {"radar": [*map(str, radar)], "optical": [*map(str, optical)]}
     if out := [*map(str, held)]:
         record["held"] = out
+    if earlier := sorted(set(map(str, before))):
+        record["before"] = earlier
     write_record(folder / TRAINING_PAIRS, FORMAT, record)
 
 
@@ -74,10 +88,11 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
         return None
     record = read_record(path, FORMAT, _REMEDY, sealed_from=UNSEALED)
     scenes = [record.get("radar"), record.get("optical"), record.get("held", [])]
+    scenes.append(record.get("before", []))
     if not all(isinstance(each, list) and all(isinstance(s, str) for s in each) for each in scenes):
         raise InputError(path, "damaged: it holds no pairs of scenes", remedy=_REMEDY)
-    radar, optical, held = (tuple(each) for each in scenes if each is not None)
-    return TrainingPairs(radar, optical, held)
+    radar, optical, held, before = (tuple(each) for each in scenes if each is not None)
+    return TrainingPairs(radar, optical, held, before)
 
 
 def place_of(scene: str) -> Place:

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ _NEEDED = ("time", "name", "sha256", "leaderboard")
 # What distinguishes archives of the same members.
 SETTINGS = ("ensemble", "layout", "target", "stretch")
 TRUTH, IMAGES = "truth", "images"  # by what an archive was scored, and on how many images
+NOTE = "note"  # what somebody wanted to remember
 _BOM = "\ufeff"
 
 
@@ -30,7 +31,7 @@ def log_columns() -> tuple[str, ...]:
     """The titles of a new log."""
     # The server's score is last, where it is easily added by hand.
     scores = TRUTH, IMAGES, *MEASURES
-    return "time", "name", "members", *SETTINGS, *scores, "sha256", "leaderboard"
+    return "time", "name", "members", *SETTINGS, *scores, NOTE, "sha256", "leaderboard"
 
 
 class Cell(NamedTuple):
@@ -55,6 +56,15 @@ class Log:
         """The value of a line in the column called `title`; empty if it has none."""
         column = self.titles.index(title) if title in self.titles else len(line)
         return from_spreadsheet_cell(line[column].value) if column < len(line) else ""
+
+    def with_column(self, title: str) -> "Log":
+        """The log with a column of this title, the last where an older kit gave it none."""
+        if title in self.titles:
+            return self
+        end = _lines(self.text, self.separator)[0][-1].end
+        text = self.text[:end] + self.separator + self._cell(title) + self.text[end:]
+        lines = tuple(_lines(text, self.separator)[1:])
+        return replace(self, text=text, titles=(*self.titles, title), lines=lines)
 
     def fill(self, line: tuple[Cell, ...], values: Mapping[str, object]) -> None:
         """Write values into cells of one line, and leave every other byte as it is.

@@ -13,7 +13,7 @@ from kit.archive.layout import LAYOUTS
 from kit.archive.manifest import HeldOutScore, Manifest, manifest_path, read_manifest
 from kit.errors import InputError
 from kit.metrics import MEASURES
-from kit.submission.log import IMAGES, SETTINGS, TRUTH, Cell, Log
+from kit.submission.log import IMAGES, NOTE, SETTINGS, TRUTH, Cell, Log
 
 _USUAL = "mae"  # counts where no layout says otherwise
 
@@ -52,6 +52,7 @@ class Standing:
     images: int | None = None
     scores: tuple[Scored, ...] = ()
     heldout: HeldOutScore | None = None
+    note: str = ""
 
 
 def read_standing(found: Log, lines: Sequence[tuple[Cell, ...]], doubts: list[str]) -> Standing:
@@ -88,6 +89,7 @@ def read_standing(found: Log, lines: Sequence[tuple[Cell, ...]], doubts: list[st
         layout=settings["layout"],
         target=settings["target"],
         stretch=settings["stretch"],
+        note=text(NOTE),
     )
 
 

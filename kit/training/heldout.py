@@ -187,7 +187,7 @@ def _unseen(folder: Path, weights: Weights, pairs: Sequence[Pair], work: Path) -
             problem = f"was divided into folds of other pairs than those of {work / PAIRS}"
             remedy = "prepare with the options that it was trained with, or train it again"
             raise InputError(folder, problem, remedy=f"{remedy} with --overwrite")
-    if trained and (seen := found.intersection(trained.optical)):
+    if trained and (seen := found & trained.seen):
         problem = f"was trained on {len(seen)} of {len(found)} pairs that it should not have seen"
         remedy = "prepare with the --seed, --holdout and --split that it was trained with, or"
         raise InputError(folder, problem, remedy=f"{remedy} train it again with --overwrite")

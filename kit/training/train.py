@@ -29,7 +29,7 @@ from kit.runs import earlier
 from kit.runs import folder as folders
 from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
-from kit.runs.training_pairs import write_training_pairs
+from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import Weights
 from kit.training import checkpoint
 from kit.training.child import patience
@@ -152,7 +152,7 @@ def train(
         if variant != asked:
             log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
         if not _resume(setup, state, log):
-            for line in told:
+            for line in filter(None, (*told, _leak(folder, data) if told else "")):
                 log.note(line)
         if hours is not None and rate:
             log.chosen_by_hours(hours, rate.step_s)
@@ -174,10 +174,33 @@ def _claim(
         folders.Initial(str(weights.path), weights.sha256) if weights else None,
     )
     seen = ((pair.radar, pair.optical) for pair in data.chosen)
-    write_training_pairs(folder, seen, (pair.optical for pair in data.held))
+    before = _seen_before(folder, weights)
+    write_training_pairs(folder, seen, (pair.optical for pair in data.held), before)
     for place in (folder, folder / folders.SAMPLES, folder / folders.CHECKPOINTS):
         sweep(place)
     return variant
+
+
+def _seen_before(folder: Path, weights: Weights | None) -> frozenset[str]:
+    """The optical scenes that the weights which the run starts from were trained on."""
+    if weights:
+        trained = read_training_pairs(weights.path.parent)
+        return trained.seen if trained else frozenset()
+    trained = read_training_pairs(folder) if folders.read_initial(folder) else None
+    return frozenset(trained.before) if trained else frozenset()
+
+
+def _leak(folder: Path, data: RunData) -> str:
+    """That the weights which the run starts from have seen what it holds out; "" if not."""
+    held = {str(pair.optical) for pair in (*data.holdout, *data.held)}
+    trained = read_training_pairs(folder)
+    seen = held & trained.seen if trained else ()
+    if not seen:
+        return ""
+    return (
+        f"warning: the weights that it starts from were trained on {len(seen)} of the {len(held)} "
+        "pairs that are held out: its scores say little, and kit validate refuses them"
+    )
 
 
 def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | None) -> None:

@@ -183,7 +183,7 @@ def _refuse_seen(names: Sequence[str], runs: Path, held: Sequence[Pair]) -> None
     seen = {}
     for name in names:
         trained = read_training_pairs(runs / name)
-        if trained and (both := scenes.intersection(trained.optical)):
+        if trained and (both := scenes & trained.seen):
             seen[name] = len(both)
     if seen:
         counts = ", ".join(f"{name} on {count}" for name, count in seen.items())

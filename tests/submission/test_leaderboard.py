@@ -385,3 +385,19 @@ def test_chance_of_many_is_that_of_scipy_but_for_the_draw() -> None:
 def test_kendall_tells_neighbouring_numbers_apart() -> None:
     one = [0.1, float(np.nextafter(0.1, 1)), 0.2]
     assert kendall(one, [1, 2, 3]) == 1.0
+
+
+def test_a_note_is_kept_beside_the_score_also_in_an_older_log(tmp_path: Path) -> None:
+    old = b"time;name;sha256;leaderboard\r\n1;a;s;0,25\r\n2;b;t\r\n"
+    write(tmp_path, old)
+    logged = log(tmp_path, "b", note="=risky; with anchors")
+    assert (logged.score, logged.note) == (None, "=risky; with anchors")
+    assert read(tmp_path) == (
+        b'time;name;sha256;leaderboard;note\r\n1;a;s;0,25\r\n2;b;t;;"\'=risky; with anchors"\r\n'
+    )
+    log(tmp_path, "b", 0.125)
+    rows = {row.name: row for row in leaderboard(tmp_path).rows}
+    assert (rows["b"].note, rows["b"].leaderboard) == ("=risky; with anchors", 0.125)
+    assert (rows["a"].note, rows["a"].leaderboard) == ("", 0.25)
+    with pytest.raises(InputError, match="nothing to record"):
+        log(tmp_path, "a")

@@ -11,12 +11,16 @@ from torch import nn
 
 from kit.errors import BusyError, InputError
 from kit.models.registry import build_generator
+from kit.pairs.prepare import prepare
 from kit.runs.folder import BEST, CONFIG
 from kit.runs.notes import add_note, notes_of, read_notes
 from kit.runs.status import status
+from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import Weights, read_weights, save_weights
+from kit.screening.rule import CloudRule
 from kit.training.initial import read_initial, start_from
 from kit.training.train import train
+from kit.training.validate import validate
 from kit.variant_settings import Variant
 from tests.helpers.variants import tiny
 
@@ -107,7 +111,12 @@ def test_a_run_remembers_its_start_and_goes_on_without_the_file(trained: Path) -
 
     with pytest.raises(RuntimeError, match="killed"):
         train(variant, init=source, note="from p2phd1", watch=kill, **where)
-    assert any(f"starts from {source}" in record.get("note", "") for record in told)
+    notes = [record["note"] for record in told if "note" in record]
+    assert any(f"starts from {source}" in note for note in notes)
+    assert not any("warning" in note for note in notes)
+    before = read_training_pairs(Path("runs/p2phd1"))
+    tuned = read_training_pairs(Path("runs/tuned"))
+    assert before and tuned and set(tuned.before) == set(before.optical)
     config = (Path("runs/tuned") / CONFIG).read_text()
     assert read_weights(source).sha256 in config
     (shown,) = (each for each in status(Path("runs")) if each.variant == "tuned")
@@ -117,6 +126,7 @@ def test_a_run_remembers_its_start_and_goes_on_without_the_file(trained: Path) -
     with pytest.raises(BusyError, match="started with weights of its own"):
         train(tiny("p2phd1"), init=source, **where)
     run = train(variant, **where)
+    assert read_training_pairs(Path("runs/tuned")) == tuned
     assert "init" in (Path("runs/tuned") / CONFIG).read_text()
     straight = train(replace(variant, name="straight"), init=source, **where)
     ends = [read_weights(each.folder / BEST).tensors() for each in (run, straight)]
@@ -133,3 +143,19 @@ def test_notes_are_kept_in_order_and_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "a" / "notes.jsonl").open("ab").write(b'{"note": "cut sho')
     assert [note.text for note in read_notes(tmp_path / "a")] == ["one", "two"]
     assert notes_of(tmp_path, "a") == ("one", "two") and notes_of(tmp_path, "b") == ()
+
+
+def test_weights_that_have_seen_the_hold_out_are_told_and_not_validated(trained: Path) -> None:
+    prepare(Path("data"), Path("other"), rule=CloudRule(), seed=7)
+    told: list[str] = []
+    variant = tiny("p2phd1", "name=leaking")
+    train(
+        variant,
+        work="other",
+        runs="runs",
+        init=Path("runs/p2phd1") / BEST,
+        watch=lambda record: told.append(record.get("note", "")),
+    )
+    assert any("pairs that are held out: its scores say little" in note for note in told)
+    with pytest.raises(InputError, match="were trained on pairs of this hold-out"):
+        validate(["leaking"], work=Path("other"), runs=Path("runs"))

@@ -1,8 +1,8 @@
 """kit status: how far every run is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -32,7 +32,7 @@ def _show_status(found: "Sequence[Status]") -> None:
     rows = [
         (
             run.variant,
-            _state(run),
+            "finished early" if run.is_early else run.state,
             run.step,
             run.steps or "",
             f"{run.images_per_s:.1f}" if run.images_per_s else "",
@@ -44,23 +44,12 @@ def _show_status(found: "Sequence[Status]") -> None:
     ]
     titles = ("variant", "state", "step", "of", "images/s", "left", "best MAE", "at step")
     console.table("Runs", titles, rows)
-    apart = [(run.variant, _settings(run.differs)) for run in found if run.differs]
+    from kit.runs.differences import settings_text
+
+    apart = [(run.variant, settings_text(run.differs)) for run in found if run.differs]
     if apart:
         console.table("What sets runs apart", ("variant", "settings"), apart)
     show_notes({run.variant: run.notes for run in found})
     for run in found:
         if run.command:
             console.write(f"to resume {run.variant}: {run.command}")
-
-
-def _state(run: "Status") -> str:
-    is_early = run.state == "finished" and run.steps is not None and run.step < run.steps
-    return "finished early" if is_early else run.state
-
-
-def _settings(differs: Mapping[str, Any]) -> str:
-    """Settings as `--set` takes them."""
-    return " ".join(
-        f"{field}={str(value).lower() if isinstance(value, bool) else value}"
-        for field, value in differs.items()
-    )

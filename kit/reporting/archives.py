@@ -25,6 +25,7 @@ def archives(standings: Standings | None) -> Section | None:
         f"{row.name} holds the same bytes as {row.same_as}." for row in rows if row.same_as
     ]:
         blocks.append(Text(" ".join(same)))
+    blocks += [Text(f"{row.name}: {row.note}") for row in rows if row.note]
     blocks += [Text(doubt, is_warning=True) for doubt in standings.doubts]
     first = rows[0]
     if first.leaderboard is None:

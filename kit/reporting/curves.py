@@ -12,6 +12,7 @@ from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import SERIES, Block, Plot, Plots, Section, Table, Text, Tone
 from kit.reporting.plot import color, svg
 from kit.reporting.training_time import RunHistory
+from kit.runs.differences import settings_text
 
 _MOST_PLOTS = 12
 # Of a record, what is no loss.
@@ -29,7 +30,8 @@ def curves(found: Artefacts) -> Section | None:
         f"{done} of {len(runs)} runs are finished, after {duration(sum(r.total_s for r in runs))} "
     )
     lead += "of training in all."
-    blocks: list[Block] = [_table(runs)]
+    blocks: list[Block] = [_table(runs), *_apart(runs)]
+    blocks += [Text(f"{run.name}: {note}") for run in runs for note in run.status.notes]
     scored = [run for run in runs if run.validations()]
     if any(len(run.validations()) > 1 for run in scored):
         blocks.append(Plots((_scores(scored, tones),)))
@@ -60,7 +62,7 @@ def _table(runs: Sequence[RunHistory]) -> Table:
     rows = [
         (
             run.name,
-            run.status.state,
+            "finished early" if run.status.is_early else run.status.state,
             _progress(run),
             duration(run.total_s) if run.total_s else "",
             f"{run.status.images_per_s:.1f}" if run.status.images_per_s else "",
@@ -72,6 +74,12 @@ def _table(runs: Sequence[RunHistory]) -> Table:
     titles = ("run", "state", "epochs", "time", "images/s", "best hold-out MAE", "at epoch")
     marked = {n for n, run in enumerate(runs) if known and run.status.mae == min(known)}
     return Table(titles, rows, marked=frozenset(marked))
+
+
+def _apart(runs: Sequence[RunHistory]) -> list[Table]:
+    """What more than half of the runs do not share, if anything sets runs apart."""
+    rows = [(run.name, settings_text(run.status.differs)) for run in runs if run.status.differs]
+    return [Table(("run", "settings"), rows, "What sets runs apart")] if rows else []
 
 
 def _progress(run: RunHistory) -> str:

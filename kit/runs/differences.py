@@ -37,3 +37,11 @@ def differences(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
             if len(counts) > 1 and not shared:
                 found[name][field] = values.get(field)
     return found
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Settings as `--set` takes them, such as `width=4 turns=true`."""
+    return " ".join(
+        f"{field}={str(value).lower() if isinstance(value, bool) else value}"
+        for field, value in settings.items()
+    )

@@ -52,6 +52,11 @@ class Status:
     differs: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_early(self) -> bool:
+        """Whether it is finished before its schedule is, by patience."""
+        return self.state == "finished" and self.steps is not None and self.step < self.steps
+
 
 def status(runs: Path) -> tuple[Status, ...]:
     """The state of every run in `runs`, in the order of their names.

@@ -16,7 +16,9 @@ from kit.cli.main import main
 from kit.errors import InputError
 from kit.pairs.table import Pair, Split, read_pairs, write_pairs
 from kit.reporting.report import report
+from kit.runs.notes import add_note
 from kit.screening.screen import screen
+from kit.submission.server_score import log
 from kit.tiles.names import SceneKey
 from kit.training.train import train
 from kit.training.validation import read_validation
@@ -194,6 +196,16 @@ def test_a_report_replaces_no_other_file(name: str) -> None:
 
 
 @pytest.mark.usefixtures("bare")
+def test_notes_and_what_sets_runs_apart_are_shown(complete: Path, bare: None) -> None:
+    add_note(Path("runs/spade2"), "does <b>L1</b> alone do?")
+    log(Path("submissions"), "first", note="the one to beat")
+    report("page.html")
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert "spade2: does &lt;b&gt;L1&lt;/b&gt; alone do?" in text
+    assert "first: the one to beat" in text
+    assert "What sets runs apart" in text and "gan=1.0" in text
+
+
 def test_names_from_outside_are_text(complete: Path, monkeypatch, capsys) -> None:
     evil = "<script>alert(1)</script>"
     log = Path("submissions/submissions.csv")

@@ -21,6 +21,8 @@ from kit.variant_settings import Variant
 
 _RADAR = ("VV", "VH")
 _SHAPE = ("model", "width", "depth", "norm")
+_MEANING = ("output", "radar_resize", "target")
+"""Fields that change what weights predict, or what they should, and not their shape."""
 
 
 def read_initial(path: Path, variant: Variant) -> Weights:
@@ -64,7 +66,7 @@ def start_from(generator: nn.Module, variant: Variant, weights: Weights, report:
             raise _other_shape(weights, variant, shapes)
         fitting[name] = given
     generator.load_state_dict(unfolded_state(generator, fitting))
-    if told := _told(before, now):
+    if told := "; ".join((*_other_planes(before, now), *_other_meaning(weights.variant, variant))):
         report(f"{weights.path}: {told}")
 
 
@@ -93,13 +95,22 @@ def _rearranged(given: Tensor, before: list[str], now: list[str]) -> Tensor:
     return made
 
 
-def _told(before: list[str], now: list[str]) -> str:
-    """What becomes of planes that are new or gone, in words; "" if there is none."""
+def _other_planes(before: list[str], now: list[str]) -> list[str]:
+    """What becomes of planes that are new or gone, in words."""
     new = [plane for plane in now if plane not in before]
     gone = [plane for plane in before if plane not in now]
     parts = [f"{', '.join(new)} start at weight 0"] if new else []
     parts += [f"the weights of {', '.join(gone)} are left out"] if gone else []
-    return "; ".join(parts)
+    return parts
+
+
+def _other_meaning(before: Variant, now: Variant) -> list[str]:
+    """What weights of the same shape were trained with, and are not any more, in words."""
+    return [
+        f"was trained with {field}={getattr(before, field)}, not {getattr(now, field)}"
+        for field in _MEANING
+        if getattr(before, field) != getattr(now, field)
+    ]
 
 
 def _other_shape(weights: Weights, variant: Variant, problem: str) -> InputError:

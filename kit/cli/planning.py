@@ -68,6 +68,7 @@ def show_plan(made: "Plan") -> None:
     ]
     within = console.duration(made.hours * 3600)
     folds = f" in {made.folds} folds" if made.folds > 1 else ""
+    folds += ", then on all of them" if made.all_pairs else ""
     title = f"Plan of {within} for {made.measure} on {made.machine}: {made.pairs} pairs{folds}"
     console.table(title, ("variant", "settings", "time"), rows)
     parts = ", ".join(

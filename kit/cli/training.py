@@ -219,6 +219,7 @@ def train_all(
     from kit.training.train_all import Training, train_all
 
     emit = console.start(json, quiet)
+    all_pairs = False
     trainings: Sequence[str | Training] = of_sets(variants or ["paper"])
     if plan:
         if variants or folds is not None:
@@ -227,12 +228,14 @@ def train_all(
         trainings = [
             Training(each.variant, each.texts, each.minutes * 60) for each in planned.trainings
         ]
+        all_pairs = planned.all_pairs
         folds, gpus = planned.folds, planned.gpus if gpus is None else gpus
     flags = {"--compile": compile, "--tensorboard": tensorboard, "--quiet": quiet}
     outcomes = train_all(
         trainings,
         settings=settings or (),
         folds=folds or 1,
+        all_pairs=all_pairs,
         groups=groups,
         work=work,
         runs=runs,

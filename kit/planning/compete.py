@@ -26,6 +26,7 @@ from kit.pairs.table import PAIRS
 from kit.planning.commands import session
 from kit.planning.outlook import Outlook, outlook
 from kit.planning.plan import PLAN, Plan, Training, read_plan
+from kit.planning.recipes import ALL_PAIRS_HOURS, FEW
 from kit.prediction.ensembles import ensemble_path, read_ensemble
 from kit.progress import Report
 from kit.runs.folder import CONFIG, finished, read_variant
@@ -88,9 +89,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """The radar scenes of TEST, and how many of them show ground, or are scenes, of DATA."""
+    """The radar scenes of TEST, and how many of them show ground, or are scenes, of DATA.
+
+    `optical` are the optical scenes of DATA; `split` is the hold-out that is like TEST.
+    """
 
     scenes: int
+    optical: int
     seen: int
     same: int
     split: str
@@ -166,7 +171,7 @@ def _checked(request: Request, report: Report) -> Test:
     if test.seen:
         report(
             f"{request.test}: {test.seen} of {test.scenes} radar scenes show ground of "
-            f"{request.data}, so that pairs are held out by --split {test.split}"
+            f"{request.data}, so that a hold-out is of --split {test.split}"
         )
     if test.same:
         report(
@@ -185,7 +190,7 @@ def _compared(scenes: list[SceneKey], optical: list[SceneKey]) -> Test:
     split = "dates" if share > _MOST else "both" if share > _FEW else "blocks"
     if several < len(dates) / 2:
         split = "blocks"  # few places have another date that could be held out
-    return Test(len(scenes), seen, len(set(scenes) & set(optical)), split)
+    return Test(len(scenes), len(optical), seen, len(set(scenes) & set(optical)), split)
 
 
 def _steps(request: Request, test: Test, started: float, report: Report) -> Iterator[Step]:
@@ -193,7 +198,8 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     data, name, measure = str(request.data), request.name, request.counted
     prepared = (WORK / SUMMARY).exists() and (WORK / PAIRS).exists()
     yield Step(("screen", data, "--sheet", str(SHEET)), done=prepared)
-    yield Step(("prepare", data, "--split", test.split), done=prepared)
+    held = _holdout(request, test)
+    yield Step(("prepare", data, "--split", test.split, *held), done=prepared)
     hours = request.hours - (time.monotonic() - started) / 3600
     planning = ("--hours", f"{max(0.0, hours):.4g}", "--input", str(request.test))
     yield Step(("plan", *planning, "--measure", measure), done=PLAN.exists())
@@ -202,11 +208,11 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
         return
     plan = read_plan(PLAN)
     report(f"{PLAN}: {', '.join(each.name for each in plan.trainings)}, as it says")
-    trained = {each.name: _trained(each, plan.folds) for each in plan.trainings}
+    trained = {each.name: _trained(each, plan) for each in plan.trainings}
     if plan.pack:
         yield Step(("pack",), done=all(trained.values()))
     yield Step(("train-all", "--plan", str(PLAN)), done=all(trained.values()), may_fail=True)
-    trained = {each.name: _trained(each, plan.folds) for each in plan.trainings}
+    trained = {each.name: _trained(each, plan) for each in plan.trainings}
     members = [each for each, is_trained in trained.items() if is_trained]
     if not all(trained.values()):
         failed = ", ".join(each for each, is_trained in trained.items() if not is_trained)
@@ -230,10 +236,18 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     yield Step(("report", "--output", str(PAGE)), may_fail=True)
 
 
-def _trained(training: Training, folds: int) -> bool:
+def _holdout(request: Request, test: Test) -> tuple[str, ...]:
+    """Few pairs are all trained on where there is time for folds, which then score."""
+    few = test.optical <= FEW.most_pairs
+    return ("--holdout", "0") if few and request.hours >= ALL_PAIRS_HOURS else ()
+
+
+def _trained(training: Training, plan: Plan) -> bool:
     """Whether all runs of a training are finished."""
-    for fold in range(1, folds + 1):
-        folder = RUNS / as_fold(training.chosen, fold, folds).name
+    folds = range(1, plan.folds + 1)
+    runs = [as_fold(training.chosen, fold, plan.folds).name for fold in folds]
+    for run in (*runs, *((training.name,) if plan.all_pairs else ())):
+        folder = RUNS / run
         if not (folder / CONFIG).exists() or not finished(folder, read_variant(folder)):
             return False
     return True

@@ -13,7 +13,6 @@ from kit.intervals import ENOUGH_PLACES
 from kit.pairs.table import PAIRS, read_pairs
 from kit.planning.plan import Plan
 from kit.prediction.ensembles import Ensemble, read_ensemble
-from kit.runs.ensemble import expand
 from kit.runs.folder import read_records
 
 _VIEWS = 8
@@ -72,9 +71,10 @@ def _better(ensemble: Ensemble, plan: Plan) -> Iterator[str]:
 
 
 def _still_improving(name: str) -> bool:
-    """Whether the last validation of all its runs was the best one."""
-    for run in expand(RUNS, name):
-        maes = [r["holdout_mae"] for r in read_records(RUNS / run) if "holdout_mae" in r]
+    """Whether the last validation of each run that is validated was the best one."""
+    folds = sorted(RUNS.glob(f"{name}.fold*"))
+    for folder in folds or [RUNS / name]:
+        maes = [r["holdout_mae"] for r in read_records(folder) if "holdout_mae" in r]
         if len(maes) < 2 or min(maes) < maes[-1]:
             return False
     return True

@@ -26,7 +26,7 @@ _REMEDY = "mend it, or let kit plan write another: kit plan --hours H --overwrit
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One variant to train: its settings, and the minutes that all its folds take one by one."""
+    """One variant to train: its settings, and the minutes that its runs take one by one."""
 
     variant: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -52,8 +52,10 @@ class Training:
 class Plan:
     """What ends within `hours`: trainings in `folds`, on `gpus` at a time, and what follows them.
 
-    `measure` is what `kit fit` goes by; `flips` is for `kit predict`; `pack` says whether training
-    from a pack pays. `minutes` is what each part takes; `left_out` says why others are not trained.
+    With `all_pairs` each is trained on all pairs after its folds, which then only score it, and
+    that run predicts. `measure` is what `kit fit` goes by; `flips` is for `kit predict`; `pack`
+    says whether training from a pack pays. `minutes` is what each part takes; `left_out` says why
+    others are not trained.
     """
 
     hours: float
@@ -61,6 +63,7 @@ class Plan:
     pairs: int
     measure: str
     folds: int
+    all_pairs: bool
     flips: int
     pack: bool
     gpus: int
@@ -70,8 +73,8 @@ class Plan:
 
 
 _FIELDS: dict[str, type] = {
-    "hours": float, "machine": str, "pairs": int, "measure": str, "folds": int, "flips": int,
-    "pack": bool, "gpus": int,
+    "hours": float, "machine": str, "pairs": int, "measure": str, "folds": int,
+    "all_pairs": bool, "flips": int, "pack": bool, "gpus": int,
 }  # fmt: skip
 _LEAST: dict[str, float] = {"hours": 0, "pairs": 0, "folds": 1, "gpus": 0}
 _TRAINING: dict[str, type] = {"variant": str, "settings": dict, "minutes": float}
@@ -92,7 +95,7 @@ def write_plan(path: Path, plan: Plan) -> None:
     for each in plan.trainings:
         settings = ", ".join(f"{name} = {_toml(value)}" for name, value in each.settings.items())
         lines += ["", "[[train]]", f"variant = {_toml(each.variant)}"]
-        lines += [f"minutes = {_toml(each.minutes)}  # expected, of all folds"]
+        lines += [f"minutes = {_toml(each.minutes)}  # expected, of all its runs"]
         lines += [f"settings = {{ {settings} }}"] if settings else []
     lines += ["", "# What is expected of each part; nothing reads it.", "[minutes]"]
     lines += [f"{name} = {_toml(value)}" for name, value in plan.minutes.items()]
@@ -162,6 +165,9 @@ def _check(path: Path, plan: Plan) -> None:
     if twice := [name for name in names if names.count(name) > 1]:
         remedy = 'give one of them another name: settings = { name = "..." }'
         raise InputError(path, f"two [[train]] are called {twice[0]}", remedy=remedy)
+    if plan.all_pairs and plan.folds == 1:
+        problem = "all_pairs is true and folds is 1: nothing would score what is trained on all"
+        raise InputError(path, problem, remedy="set folds to 2 or more, or all_pairs to false")
     targets = {each.chosen.target: each.name for each in plan.trainings}
     if len(targets) > 1:
         listed = " and ".join(f"{name} ({target})" for target, name in targets.items())

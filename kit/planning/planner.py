@@ -6,7 +6,8 @@ In: pairs, hours, a measure and the test tiles; measured rates. Out: a `Plan`. T
    predicting and packaging have what is left, and take from training what they lack.
 2. The number of pairs decides the recipe: variants in the order of what they add, and their sizes.
 3. As many networks are trained as get enough steps in their smallest size; in folds, if that holds
-   for two networks or more. Each then gets the largest size that has enough steps.
+   for two networks or more, and where no pair is held out. Each then gets the largest size that has
+   steps enough for it, and without a hold-out a run on all pairs after its folds.
 4. Each scene is predicted in as many views, 8, 4 or 1, as the time after training admits.
 5. A pack pays where a batch takes longer to read than a step, and the disk has room for it.
 
@@ -45,10 +46,11 @@ _TILE_BYTES = 10  # of a pixel of a pair: VV and VH in float16, three bands in u
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A member of the ensemble to be: its variant, and seconds of each of its runs."""
+    """A member of the ensemble to be: its variant, and seconds of all its runs, and the longest."""
 
     variant: Variant
-    run_s: float
+    total_s: float
+    longest_s: float
     image_s: float
     waits: bool = False
     """Whether a batch takes longer to read than a step."""
@@ -146,10 +148,11 @@ class _Planner:
             pairs=self.pairs,
             measure=self.measure,
             folds=chosen.folds,
+            all_pairs=self._all_pairs(chosen.folds),
             flips=flips,
             pack=self._pack_pays(chosen, work),
             gpus=self.gpus,
-            trainings=tuple(_training(each, chosen.folds) for each in chosen.members),
+            trainings=tuple(map(_training, chosen.members)),
             minutes={name: round(value, 2) for name, value in minutes.items()},
             left_out=chosen.left_out,
         )
@@ -184,14 +187,15 @@ class _Planner:
             except Unsuitable as reason:
                 left_out[variant.name] = str(reason)
                 continue
-            run_s = fit.fit_s + self.machine.start_s + self.holdout * fit.image_s
-            if self._rounds(folds) * run_s > left / 3:
+            run_s = fit.fit_s + self.machine.start_s + self._held(folds) * fit.image_s
+            if self._rounds(self._runs(folds)) * run_s > left / 3:
                 left_out[variant.name] = f"a fit takes {run_s:.0f} s"
                 continue
-            members.append(_Member(variant, run_s, fit.image_s))
-            left -= self._rounds(folds) * run_s
+            total_s = self._runs(folds) * run_s
+            members.append(_Member(variant, total_s, run_s, fit.image_s))
+            left -= self._rounds(self._runs(folds)) * run_s
         for count in range(len(networks), 0, -1):
-            share = left / self._rounds(count * folds) - self.machine.start_s
+            share = left / self._rounds(count * self._runs(folds)) - self.machine.start_s
             steps = self.recipe.least_steps if count == folds == 1 else self._enough(folds)
             if all(self._smallest(each, share, folds, steps) for each in networks[:count]):
                 left_out |= {
@@ -212,11 +216,11 @@ class _Planner:
             return False
 
     def _largest(self, variant: Variant, seconds: float, folds: int) -> _Member:
-        """`variant` in the largest size that gets enough steps; in the smallest if none does."""
+        """`variant` in the largest size that gets steps enough for it, or else in the smallest."""
         best: _Member | None = None
         for size in self._sizes(variant):
             try:
-                steps = self._enough(folds) if best else 1
+                steps = self.recipe.grow_steps if best else 1
                 found = self._sized(variant, size, seconds, folds, steps)
             except Unsuitable:
                 break
@@ -232,10 +236,12 @@ class _Planner:
         """`variant` in a size, for as many epochs as end in time; None with fewer than `steps`."""
         sized = self.machine.sized(variant, size)
         rate = self.machine.rate(sized)
-        pairs = self.pairs * (folds - 1) // folds if folds > 1 else self.pairs
-        each = cost(sized, rate, pairs, self.holdout)
+        # Of the runs that one has, that on all pairs takes longest.
+        pairs = self.pairs if self._all_pairs(folds) else self.pairs * (folds - 1) // folds
+        pairs = pairs if folds > 1 else self.pairs
+        each = cost(sized, rate, pairs, self._held(folds))
         try:
-            timed = within(sized, each, self.holdout, seconds)
+            timed = within(sized, each, self._held(folds), seconds)
         except InputError:
             return None
         an_epoch = steps_per_epoch(pairs, sized.batch)
@@ -245,7 +251,8 @@ class _Planner:
             falling = round(most * timed.decay_epochs / timed.total_epochs)
             timed = replace(timed, epochs=max(1, most - falling), decay_epochs=falling)
         run_s = each.total_s(timed) + self.machine.start_s
-        return _Member(timed, run_s, rate.image_s, waits=rate.load_s > rate.step_s)
+        total_s = self._runs(folds) * run_s
+        return _Member(timed, total_s, run_s, rate.image_s, waits=rate.load_s > rate.step_s)
 
     def _sizes(self, variant: Variant) -> Sequence[Size]:
         least = LEAST_CROP.get(variant.model, 0)
@@ -264,8 +271,20 @@ class _Planner:
 
     def _training(self, chosen: _Layout) -> float:
         """Seconds on all cards; none is shorter than its longest run."""
-        runs = [each.run_s for each in chosen.members]
-        return max(sum(runs) * chosen.folds / max(1, self.gpus), max(runs, default=0.0))
+        total = sum(each.total_s for each in chosen.members)
+        longest = max((each.longest_s for each in chosen.members), default=0.0)
+        return max(total / max(1, self.gpus), longest)
+
+    def _all_pairs(self, folds: int) -> bool:
+        """Whether a run on all pairs follows the folds: where none of them is held out."""
+        return folds > 1 and not self.holdout
+
+    def _runs(self, folds: int) -> int:
+        return folds + self._all_pairs(folds)
+
+    def _held(self, folds: int) -> int:
+        """The pairs that a run is validated on."""
+        return self.holdout or (self.pairs // folds if folds > 1 else 0)
 
     def _rounds(self, runs: int) -> int:
         """How many runs follow each other on a card."""
@@ -285,8 +304,12 @@ class _Planner:
 
     def _predicting(self, chosen: _Layout, flips: int) -> float:
         scenes = self.pairs if self.scenes is None else self.scenes
-        image_s = sum(each.image_s for each in chosen.members)
-        return self.machine.start_s + scenes * chosen.folds * flips * image_s
+        runs = 1 if self._all_pairs(chosen.folds) else chosen.folds
+        # What is fitted shows the same in every view, and is predicted in one.
+        image_s = sum(
+            each.image_s * (1 if each.variant.is_fitted else flips) for each in chosen.members
+        )
+        return self.machine.start_s + scenes * runs * image_s
 
     def _packaging(self) -> float:
         scenes = self.pairs if self.scenes is None else self.scenes
@@ -314,23 +337,15 @@ class _Planner:
 
 
 def _variants(recipe: Recipe, measure: str, left_out: dict[str, str]) -> Iterator[Variant]:
-    for name, seed in recipe.members:
-        chosen = of_measure(name, measure)
-        if not chosen:
+    for name in recipe.members:
+        if chosen := of_measure(name, measure):
+            yield VARIANTS[chosen]
+        else:
             left_out[name] = f"it has no twin that learns the space of {measure}"
-            continue
-        variant = VARIANTS[chosen]
-        yield replace(variant, name=f"{chosen}s{seed}", seed=seed) if seed else variant
 
 
-def _base(variant: Variant) -> str:
-    return variant.name.removesuffix(f"s{variant.seed}") if variant.seed else variant.name
-
-
-def _training(member: _Member, folds: int) -> Training:
+def _training(member: _Member) -> Training:
     variant = member.variant
-    named = {"name": variant.name, "seed": variant.seed} if variant.seed else {}
     fields = ("width", "crop", "batch", "precision", "epochs", "decay_epochs", "validations")
     sized = {} if variant.is_fitted else {name: getattr(variant, name) for name in fields}
-    minutes = round(member.run_s * folds / 60, 2)
-    return Training(_base(variant), named | sized, minutes)
+    return Training(variant.name, sized, round(member.total_s / 60, 2))

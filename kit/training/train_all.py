@@ -33,7 +33,7 @@ _SLOWER = 1.2  # times what was planned, from which on it is reported
 class Training:
     """One of several variants to train: its name or TOML file, and settings of its own.
 
-    `seconds` is what a plan expects all its folds to take, one after the other; None without one.
+    `seconds` is what a plan expects all its runs to take, one after the other; None without one.
     """
 
     name: str
@@ -55,6 +55,7 @@ def train_all(
     *,
     settings: Sequence[str] = (),
     folds: int = 1,
+    all_pairs: bool = False,
     groups: Path | None = None,
     work: Path,
     runs: Path,
@@ -68,6 +69,7 @@ def train_all(
         trainings: variants or TOML files, as for `kit train`, or those with settings of their own.
         settings: texts such as `width=16`, for all of them.
         folds: how many runs of each; every one of these holds out another part of the pairs.
+        all_pairs: train each on all pairs too, after its folds, in a run of its own name.
         groups: what must not be divided between folds, as `kit.training.train.train` takes it.
         work: the folder that `prepare` wrote.
         runs: the folder of all runs; with GPUs each run's messages go to its `train.log`.
@@ -85,8 +87,9 @@ def train_all(
     chosen = [Training(each) if isinstance(each, str) else each for each in trainings]
     chosen = [replace(each, settings=(*settings, *each.settings)) for each in chosen]
     common = ["--work", str(work), "--runs", str(runs)]
-    jobs = {job.run: job for each in chosen for job in _jobs(each, folds, groups, common)}
-    if len(jobs) < len(chosen) * folds:
+    every = [job for each in chosen for job in _jobs(each, folds, all_pairs, groups, common)]
+    jobs = {job.run: job for job in every}
+    if len(jobs) < len(every):
         raise _twice([find_variant(each.name, each.settings).name for each in chosen])
     pace = _Pace(report)
     cards = _cards(gpus)
@@ -173,18 +176,20 @@ class _Running:
 
 
 def _jobs(
-    training: Training, folds: int, groups: Path | None, common: Sequence[str]
+    training: Training, folds: int, all_pairs: bool, groups: Path | None, common: Sequence[str]
 ) -> Iterator[_Job]:
-    """The runs of a variant, one for each fold."""
+    """The runs of a variant, one for each fold, and one for all pairs."""
     variant = find_variant(training.name, training.settings)
     settings = [part for setting in training.settings for part in ("--set", setting)]
-    planned_s = None if training.seconds is None else training.seconds / folds
+    planned_s = None if training.seconds is None else training.seconds / (folds + all_pairs)
     for fold in range(1, folds + 1):
         chosen = ["--fold", f"{fold}/{folds}"] if folds > 1 else []
         if groups:
             chosen += ["--groups", str(groups)]
         run = as_fold(variant, fold, folds).name
         yield _Job(run, (training.name, *common, *settings, *chosen), planned_s)
+    if all_pairs:
+        yield _Job(variant.name, (training.name, *common, *settings), planned_s)
 
 
 def _check_groups(groups: Path, folds: int) -> None:

@@ -51,6 +51,7 @@ machine = "of the tests"
 pairs = 25
 measure = "mae"
 folds = 1
+all_pairs = false
 flips = 1
 pack = false
 gpus = 0

@@ -33,7 +33,9 @@ TINY = {
 def tiny_plan(*names: str, flips: int = 1, minutes: float = 1.0) -> Plan:
     trainings = tuple(Training(name, TINY, minutes) for name in names)
     parts = {"fitting": 1.0, "predicting": 8.0, "packaging": 1.0}
-    return Plan(1.0, "here", 24, "mae", 1, flips, False, 0, trainings, parts, {"spade1": "slow"})
+    return Plan(
+        1.0, "here", 24, "mae", 1, False, flips, False, 0, trainings, parts, {"spade1": "slow"}
+    )
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_a_dry_run_lists_the_commands_and_what_is_done(asked: Request) -> None:
     test = asked.test
     assert told == [
         f"done before: kit screen {asked.data} --sheet screen.png",
-        f"done before: kit prepare {asked.data} --split blocks",
+        f"done before: kit prepare {asked.data} --split blocks --holdout 0",
         f"done before: kit plan --hours 1 --input {test} --measure mae",
         "done before: kit train-all --plan plan.toml",
         "would run: kit fit spade2 p2phd1 --measure mae --name compete",
@@ -82,7 +84,7 @@ def test_in_an_empty_folder_the_plan_is_still_to_come(trained: Path, tmp_path: P
     told = lines_of(Request(trained / "data", trained / "test", 2.0, "plain"))
     assert told[:2] == [
         f"would run: kit screen {trained / 'data'} --sheet screen.png",
-        f"would run: kit prepare {trained / 'data'} --split blocks",
+        f"would run: kit prepare {trained / 'data'} --split blocks --holdout 0",
     ]
     assert "kit plan --hours 2 " in told[2] and "depends on plan.toml" in told[-1]
 
@@ -142,6 +144,12 @@ def test_test_scenes_that_training_sees_are_counted(asked: Request) -> None:
     told = "\n".join(lines_of(asked))
     assert "2 of 4 radar scenes show ground of" in told
     assert f"of 1 of them {asked.data} has the optical scene itself" in told
+
+
+def test_few_pairs_are_all_trained_on_where_there_is_time(asked: Request) -> None:
+    short, long = (lines_of(replace(asked, hours=hours)) for hours in (0.1, 8.0))
+    assert any("kit prepare" in line and line.endswith("--split blocks") for line in short)
+    assert any("kit prepare" in line and line.endswith("--holdout 0") for line in long)
 
 
 def at(lon: str, day: int) -> SceneKey:

@@ -13,6 +13,7 @@ PLAN = Plan(
     pairs=45,
     measure="mae",
     folds=5,
+    all_pairs=False,
     flips=8,
     pack=False,
     gpus=0,
@@ -38,7 +39,7 @@ def test_what_an_editor_leaves_out_is_not_missed(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     write_plan(path, PLAN)
     text = path.read_text().split("# What is expected")[0].replace("hours = 8.0", "hours = 8")
-    path.write_text("\ufeff" + text.replace("minutes = 1.5  # expected, of all folds\n", ""))
+    path.write_text("\ufeff" + text.replace("minutes = 1.5  # expected, of all its runs\n", ""))
     assert read_plan(path).trainings[0] == Training("trees1")
     assert read_plan(path).hours == 8.0
 
@@ -51,6 +52,11 @@ def test_what_an_editor_leaves_out_is_not_missed(tmp_path: Path) -> None:
         ("flips = 8", "flips = 3", "3"),
         ("flips = 8", "flip = 8", r"nothing is called 'flip' in \[plan\].*\n.*did you mean flips"),
         ("flips = 8\n", "", r"\[plan\] has no flips"),
+        (
+            "folds = 5\nall_pairs = false",
+            "folds = 1\nall_pairs = true",
+            "all_pairs is true and folds is 1",
+        ),
         ("folds = 5", "folds = 0", r"folds of \[plan\] is 0"),
         ("folds = 5", "folds = true", r"folds of \[plan\] is 'True'.*\n.*a number"),
         ("hours = 8.0", "hours = inf", r"hours of \[plan\] is inf"),

@@ -226,7 +226,8 @@ def train_all(
             raise typer.BadParameter("--plan names the variants and their folds: leave these out")
         planned = read_plan(plan)
         trainings = [
-            Training(each.variant, each.texts, each.minutes * 60) for each in planned.trainings
+            Training(each.variant, each.texts, each.minutes * 60 or None)
+            for each in planned.trainings
         ]
         all_pairs = planned.all_pairs
         folds, gpus = planned.folds, planned.gpus if gpus is None else gpus

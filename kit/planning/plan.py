@@ -26,7 +26,7 @@ _REMEDY = "mend it, or let kit plan write another: kit plan --hours H --overwrit
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One variant to train: its settings, and the minutes that its runs take one by one."""
+    """One variant to train: its settings, and the minutes that its runs take; 0 if not known."""
 
     variant: str
     settings: Mapping[str, Any] = field(default_factory=dict)

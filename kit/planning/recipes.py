@@ -45,8 +45,8 @@ class Recipe:
 
 
 # Of a few dozen pairs 300 steps of a narrow network were enough, and twice as many gained 3 %; a
-# second seed of the same network gained nothing, since both err alike, and another model did. In equal time a
-# width of 8 was better than one of 16.
+# second seed of the same network gained nothing, since both err alike, and another model did. In
+# equal time a width of 8 was better than one of 16.
 FEW = Recipe(
     most_pairs=500,
     members=("trees1", "unet2", "nafnet2"),

@@ -89,6 +89,13 @@ def test_in_an_empty_folder_the_plan_is_still_to_come(trained: Path, tmp_path: P
     assert "kit plan --hours 2 " in told[2] and "depends on plan.toml" in told[-1]
 
 
+def test_where_nothing_could_be_trained_the_session_ends(asked, monkeypatch) -> None:
+    write_plan(PLAN, tiny_plan("nafnet1", "unet1"))
+    monkeypatch.setattr(Commands, "run", lambda self, words: 4)
+    with pytest.raises(CommandError, match=r"kit train-all --plan plan.toml ended"):
+        compete(asked, report=print)
+
+
 def test_a_command_that_fails_ends_the_session_with_its_code(asked, monkeypatch) -> None:
     ran: list[str] = []
 

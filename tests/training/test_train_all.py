@@ -194,15 +194,25 @@ def test_a_plan_gives_each_variant_its_settings_folds_and_time(trained: Path, mo
 
     monkeypatch.setattr(kit.training.train_all, "_start", start)
     settings = {"width": 2, "norm": "batch"}
-    trainings = (Training("p2phd1", settings, 3.0), Training("trees1", {}, 1.0))
+    trainings = (Training("p2phd1", settings, 3.0), Training("trees1", {}, 1.0), Training("unet1"))
     plan = Plan(1.0, "here", 24, "mae", 2, True, 1, False, 0, trainings)
     write_plan(Path("plan.toml"), plan)
     monkeypatch.setattr(sys, "argv", ["kit", "train-all", "--plan", "plan.toml", "--quiet"])
     with pytest.raises(SystemExit) as end:
         kit.cli.main.main()
     assert not end.value.code
-    assert [planned for _, planned in begun] == [60.0, 60.0, 60.0, 20.0, 20.0, 20.0]
-    first, _, alone, *_, last, _ = (" ".join(command) for command, _ in begun)
+    assert [planned for _, planned in begun] == [
+        60.0,
+        60.0,
+        60.0,
+        20.0,
+        20.0,
+        20.0,
+        None,
+        None,
+        None,
+    ]
+    first, _, alone, *_, last, _, _, _, _ = (" ".join(command) for command, _ in begun)
     assert "p2phd1 --work work --runs runs --set width=2 --set norm=batch --fold 1/2" in first
     assert alone.endswith("p2phd1 --work work --runs runs --set width=2 --set norm=batch")
     assert last.endswith("trees1 --work work --runs runs --fold 2/2")

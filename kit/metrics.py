@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import no_such
+from kit.errors import InputError, no_such
 
 OFFICIAL = "official"
 Image = NDArray[np.generic]
@@ -112,6 +112,18 @@ def check_measure(measure: str | None) -> None:
     """
     if measure is not None and measure not in MEASURES:
         raise no_such("measure", measure, MEASURES)
+
+
+def check_validated(measure: str) -> None:
+    """Refuse a measure that no validation computes.
+
+    Raises:
+        InputError: says which there are.
+    """
+    check_measure(measure)
+    if measure.startswith("stretched"):
+        remedy = "take official_2022, of which it is a part"
+        raise InputError(measure, "is not computed of a hold-out", remedy=remedy)
 
 
 def better(measure: str, one: float, other: float) -> bool:

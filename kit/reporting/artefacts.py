@@ -73,9 +73,11 @@ class Artefacts:
         except InputError as error:
             line = f"{printable(error.where)}: {error.problem}"
             line += f" ({error.remedy})" if error.remedy else ""
-            if line not in self.problems:
-                self.problems.append(line)
-            return otherwise
+        except OSError as error:
+            line = f"{printable(error.filename)}: {error.strerror or error}"
+        if line not in self.problems:
+            self.problems.append(line)
+        return otherwise
 
     def if_there(self, path: Path, read: Callable[[], T], otherwise: T) -> T:
         """As `attempt`, where there is such a file; without a word where there is none."""

@@ -1,7 +1,5 @@
 """The clouds near the limit: scenes that the rule nearly drops, and nearly keeps."""
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -26,10 +24,6 @@ def clouds(found: Artefacts) -> Section | None:
     table = found.folders.work / SCENES
     if found.scenes is None:
         return None
-    return found.attempt(lambda: _clouds(found, table), None)
-
-
-def _clouds(found: Artefacts, table: Path) -> Section | None:
     rule, max_cloud = _rule(found)
     statistics = Statistics.of(table, max_cloud, _ROWS)
     kept, dropped = map(int, statistics.ratios.sum(axis=0))
@@ -68,7 +62,8 @@ def _stack(scene: Near) -> Stack:
         Picture(uri(image), f"{name} {place} {date}")
         for image, name in zip(scene.images or (), names, strict=False)
     )
-    return Stack(date, pictures, "\n".join((place, *rest)))
+    cloud, pixels, peak, *more = rest
+    return Stack(date, pictures, "\n".join((place, f"{cloud}, {pixels}", peak, *more)))
 
 
 def _plot(name: str, histogram: Histogram) -> Plot:

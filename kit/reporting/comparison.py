@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import InputError
 from kit.metrics import MEASURES, errors, official_of, psnr
 from kit.prediction.combination import PLAIN, Combination
 from kit.progress import Advance
@@ -58,12 +57,7 @@ def comparison(found: Artefacts, measure: str | None, advance: Advance | None) -
         text = Text("Nothing that was held out is predicted yet.", "kit fit")
         return Section("members", "Members and ensemble", "Ensemble", "", (text,))
     counts = measure or fitted_for or (found.validation.measure if found.validation else "mae")
-    try:
-        compared = _compare(members, combination, title, counts, advance)
-    except InputError as error:
-        found.problems.append(f"{error.where}: {error.problem} ({error.remedy})")
-        return None
-    return _section(compared)
+    return _section(_compare(members, combination, title, counts, advance))
 
 
 def _members(found: Artefacts) -> tuple[tuple[HeldOut, ...], Combination, str, str]:
@@ -76,7 +70,7 @@ def _members(found: Artefacts) -> tuple[tuple[HeldOut, ...], Combination, str, s
     if ensemble:
         members = [read(name) for name in ensemble.members]
         if all(members):
-            title = f"{ensemble.name}"
+            title = f"ensemble {ensemble.name}"
             complete = tuple(each for each in members if each)
             return complete, ensemble.combination, title, ensemble.measure
     names = trained_variants(folders.runs)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kit.pairs.table import Pair
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Plot, Plots, Section, Tone
-from kit.reporting.plot import color, date_axis, svg
+from kit.reporting.plot import color, month_axis, svg
 from kit.tiles.names import SceneKey
 
 Points = NDArray[np.float64]
@@ -124,7 +124,7 @@ def _months(pairs: Sequence[Pair], test: Sequence[SceneKey]) -> Plot:
             axes.bar(axis.astype("datetime64[D]"), counts, 24, below, color=color(tone))
             below += counts
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-        date_axis(axes)
+        month_axis(axes, len(axis))
 
     legend = tuple((names[tone], tone) for tone in kinds)
     return Plot(

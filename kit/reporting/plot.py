@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import ConciseDateFormatter, MonthLocator
 from matplotlib.figure import Figure
 
 from kit.reporting.blocks import Tone
@@ -82,9 +82,9 @@ def svg(
     return _themed(data.getvalue(), label)
 
 
-def date_axis(axes: Axes) -> None:
-    """Let the x axis show dates, each with as much of it as is needed."""
-    locator = AutoDateLocator(minticks=2, maxticks=6)
+def month_axis(axes: Axes, months: int) -> None:
+    """Let an x axis over so many months name at most some six of them, and the year."""
+    locator = MonthLocator(interval=-(-months // 6))
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 

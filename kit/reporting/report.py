@@ -9,6 +9,7 @@ import datetime
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,7 +18,7 @@ from markupsafe import Markup
 import kit
 from kit.errors import InputError
 from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK, AnyPath, output
-from kit.metrics import check_measure
+from kit.metrics import check_validated
 from kit.progress import Advance
 from kit.reporting.archives import archives, read_standings
 from kit.reporting.artefacts import Artefacts, Folders
@@ -79,7 +80,8 @@ def report(
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
         raise InputError(path, "is no name of a web page", remedy="give one that ends with .html")
-    check_measure(measure)
+    if measure is not None:
+        check_validated(measure)
     folders = Folders(*map(Path, (work, runs, predictions, ensembles, submissions)))
     found = Artefacts(folders)
     if found.is_empty:
@@ -113,7 +115,8 @@ def _sections(
         lambda _: archives(standings),
         machine,
     )
-    made = [section for make in makers if (section := make(found))]
+    tried = (found.attempt(partial(make, found), None) for make in makers)
+    made = [section for section in tried if section]
     return overview(found, standings), *made  # last, for what the others found
 
 
@@ -127,12 +130,11 @@ def _page(found: Artefacts, sections: tuple[Section, ...]) -> str:
     )
     environment.filters["svg"] = Markup
     environment.filters["numeric"] = _numeric
-    data = found.summary.get("data")
     return environment.get_template("page.html").render(
-        title=f"Report of {Path(data).name or data}" if data else "Report",
+        title=f"Report of {Path.cwd().name}",
         version=kit.__version__,
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        folder=Path.cwd().name,
+        data=found.summary.get("data", ""),
         sections=sections,
         style=Markup(environment.get_template("page.css").render()),
     )

@@ -11,6 +11,7 @@ from kit.figures.grid import Grid, read_grid
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Flip, FlipRow, Flips, Picture, Section, Text
 from kit.reporting.picture import uri
+from kit.reporting.training_time import RunHistory
 from kit.runs.folder import SAMPLES
 
 _MOST_RUNS, _MOST_EPOCHS = 12, 10
@@ -20,10 +21,13 @@ _WIDEST = 960  # pixels of a grid of an earlier kit, which is shown as one image
 
 def samples(found: Artefacts) -> Section | None:
     """The best runs, each with some of its epochs; None without samples."""
-    order = sorted(found.runs, key=lambda run: (run.status.mae is None, run.status.mae or 0))
+    best = sorted(found.runs, key=lambda run: (run.status.mae is None, run.status.mae or 0))
+    order: dict[str, RunHistory] = {}
+    for run in best:
+        order.setdefault(run.base_name, run)  # of folds the best one
     flips: list[Flip] = []
     left = []
-    for run in order:
+    for run in order.values():
         paths = sorted((found.folders.runs / run.name / SAMPLES).glob("epoch-*.png"))
         if not paths:
             continue

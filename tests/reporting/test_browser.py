@@ -55,7 +55,7 @@ def test_samples_flip_by_the_arrow_keys_without_a_script(page: Page, page_once: 
     assert after.count("visible") == 1 and after != before
 
 
-def test_it_prints_and_shows_a_figure_of_the_right_size(page: Page, page_once: Path) -> None:
+def test_it_prints_and_can_be_read_without_a_click(page: Page, page_once: Path) -> None:
     page.look(width=390)
     page.open(page_once)
     assert page.evaluate("document.querySelector('main').innerText.length") > 2000

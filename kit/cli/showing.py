@@ -176,7 +176,7 @@ def _show_next(shown: "Shown", what: Sequence[str], runs: Path) -> None:
     made = {each.name for view in shown.views for each in view.predictions}
     missing = [name for name in trained_runs(runs) if name not in made and ".fold" not in name]
     typed = shlex.join(["kit", "show", *what])
-    if not shown.files:
-        console.write(f"next: {typed} -o picture.png")
-    elif missing and any(view.radar for view in shown.views):
+    if missing and any(view.radar for view in shown.views):
         console.write(f"next: {typed} --predict {','.join(missing[:3])}")
+    elif not shown.files:
+        console.write("next: type it again with -o picture.png, or --geotiff FOLDER for QGIS")

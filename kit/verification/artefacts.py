@@ -21,6 +21,7 @@ from kit.prediction.last import read_last
 from kit.prediction.members import read_member
 from kit.runs.folder import METRICS, read_variant
 from kit.runs.heldout import check_heldout
+from kit.runs.notes import NOTES
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_weights
 from kit.screening.store import read_part
@@ -83,7 +84,7 @@ def _summary(path: Path) -> Iterator[InputError]:
         yield InputError(path, problem, remedy="run kit prepare DATA again")
 
 
-def _metrics(path: Path) -> Iterator[InputError]:
+def _lines(path: Path) -> Iterator[InputError]:
     data = path.read_bytes()
     lines = [*decode_lines(data)]
     damaged = [number for number, record in lines if record is None]
@@ -92,7 +93,9 @@ def _metrics(path: Path) -> Iterator[InputError]:
         damaged.remove(len(lines))  # a kill cut it short; its step is trained again
     if damaged:
         problem = f"{len(damaged)} of its {len(lines)} lines are damaged, line {damaged[0]} first"
-        remedy = "they are left out wherever the metrics are shown; the training is not affected"
+        remedy = (
+            f"they are left out wherever the {path.stem} are shown; the training is not affected"
+        )
         yield InputError(path, problem, remedy=remedy)
 
 
@@ -126,7 +129,8 @@ ARTEFACTS = (
     Artefact("summary", "summary.json", _summary, sealed=True),
     Artefact("shard of a pack", "pack/*.json", check_shard),
     Artefact("configuration of a run", "config.json", _readable_in(read_variant), sealed=True),
-    Artefact("metrics of a run", METRICS, _metrics),
+    Artefact("metrics of a run", METRICS, _lines),
+    Artefact("notes of a run", NOTES, _lines),
     Artefact(
         "training pairs of a run", "pairs.json", _readable_in(read_training_pairs), sealed=True
     ),

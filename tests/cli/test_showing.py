@@ -11,7 +11,7 @@ from tests.helpers.tiles import key
 
 def test_a_longitude_is_no_option_and_a_wrong_option_is_refused(trained: Path, kit) -> None:
     code, out, err = kit(f"show {key(0)} --json")
-    assert code == 0 and f"next: kit show {key(0)} -o picture.png" in err
+    assert code == 0 and f"next: kit show {key(0)} --predict p2phd1,spade2,spade4" in err
     (view,) = json.loads(out)["views"]
     assert view["crs"] == "EPSG:4326" and view["bounds"]["west"] < -55 < view["bounds"]["east"]
     assert [band["band"] for band in view["bands"]] == ["VV", "VH", "B4", "B3", "B2"]
@@ -33,6 +33,7 @@ def test_a_picture_is_drawn_in_a_terminal_with_colours_alone(
     drawn = [line for line in err.splitlines() if "▀" in line]
     # Three rows of panels, of 23 characters a side and two pixels a character.
     assert code == 0 and len(drawn) == 3 * 12 and Path("out.jpg").exists()
+    assert "next: kit show" in err and "--predict p2phd1,spade4" in err
     assert all(line.count("▀") in (2 * 23, 4 * 23) for line in drawn)
 
 

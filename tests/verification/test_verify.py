@@ -13,6 +13,7 @@ from kit.errors import InputError
 from kit.files import write_bytes
 from kit.fitting.fit import fit
 from kit.pairs.pack import pack
+from kit.runs.notes import add_note
 from kit.screening.screen import screen
 from kit.submission.package import package
 from kit.verification.verify import Verification, verify
@@ -36,6 +37,7 @@ def written(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     os.chdir(root)
     try:
         pack(Path("work"))
+        add_note(Path("runs/p2phd1"), "the one to beat")
         predict_eager(data="test")
         fit(["p2phd1"], measure="mae", name="best")
         package(ensemble="p2phd1", layout="plain")
@@ -69,6 +71,7 @@ def test_what_is_whole_is_whole(here: Path) -> None:
         "shard of a pack": 1,
         "configuration of a run": 1,
         "metrics of a run": 1,
+        "notes of a run": 1,
         "training pairs of a run": 1,
         "weights": 2,
         "checkpoint": found.checked["checkpoint"],

@@ -18,9 +18,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -29,6 +28,7 @@ from kit.files import WORK, AnyPath
 from kit.fitting.selection import FEWEST_PLACES
 from kit.inputs.dataset import steps_per_epoch
 from kit.metrics import check_measure
+from kit.planning.afterwards import Afterwards, Layout, Member
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
 from kit.planning.recipes import LEAST_CROP, Recipe, Size, of_measure, recipe_for
@@ -39,29 +39,7 @@ from kit.variants import VARIANTS
 
 _TRAINING = 0.75  # of the time that is not kept back
 _VIEWS = (8, 4, 1)
-_COMMANDS = 4  # that are started beside the trainings: fit, predict, package, check
-_IMAGE_S = 0.01  # writing and checking an image of an archive
 _TILE_BYTES = 10  # of a pixel of a pair: VV and VH in float16, three bands in uint16
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A member of the ensemble to be: its variant, and seconds of all its runs, and the longest."""
-
-    variant: Variant
-    total_s: float
-    longest_s: float
-    image_s: float
-    waits: bool = False
-    """Whether a batch takes longer to read than a step."""
-
-
-class _Layout(NamedTuple):
-    """Members in so many folds, and why others are none."""
-
-    members: tuple[_Member, ...]
-    folds: int
-    left_out: dict[str, str]
 
 
 def make_plan(
@@ -116,7 +94,8 @@ class _Planner:
         self.pairs = len(data.chosen)
         self.places = len({pair.place for pair in data.holdout})
         self.holdout = len(data.holdout)
-        self.scenes = scenes
+        predicted = self.pairs if scenes is None else scenes
+        self.after = Afterwards(machine.start_s, self.pairs, self.holdout, predicted)
         self.recipe = recipe_for(self.pairs)
         self.seconds = hours * 3600 * (1 - KEPT_BACK)
 
@@ -134,12 +113,12 @@ class _Planner:
             raise self._too_short(chosen)
         training = self._training(chosen)
         left = self.seconds - training
-        flips = next((n for n in _VIEWS if self._after(chosen, n) <= left), 1)
+        flips = next((n for n in _VIEWS if self.after.total(chosen, n) <= left), 1)
         minutes = {
             "training": training / 60,
-            "fitting": self._fitting(chosen) / 60,
-            "predicting": self._predicting(chosen, flips) / 60,
-            "packaging": self._packaging() / 60,
+            "fitting": self.after.fitting(chosen) / 60,
+            "predicting": self.after.predicting(chosen, flips) / 60,
+            "packaging": self.after.packaging() / 60,
             "kept_back": self.hours * 60 * KEPT_BACK,
         }
         return Plan(
@@ -148,7 +127,7 @@ class _Planner:
             pairs=self.pairs,
             measure=self.measure,
             folds=chosen.folds,
-            all_pairs=self._all_pairs(chosen.folds),
+            all_pairs=chosen.all_pairs,
             flips=flips,
             pack=self._pack_pays(chosen, work),
             gpus=self.gpus,
@@ -157,16 +136,16 @@ class _Planner:
             left_out=chosen.left_out,
         )
 
-    def _layout(self) -> _Layout:
+    def _layout(self) -> Layout:
         """Members that end in time: in folds where two networks do, or where kit fit needs them."""
         needed = self.places < FEWEST_PLACES  # held out
-        first = _Layout((), 1, {})
+        first = Layout((), 1, False, {})
         for folds in dict.fromkeys((self.recipe.folds, 1)):
             layout = self._members(_TRAINING * self.seconds, folds)
-            after = self._after(layout, 1)
+            after = self.after.total(layout, 1)
             if after > (1 - _TRAINING) * self.seconds:
                 layout = self._members(self.seconds - after, folds)
-            if self._training(layout) + self._after(layout, 1) > self.seconds:
+            if self._training(layout) + self.after.total(layout, 1) > self.seconds:
                 layout = layout._replace(members=())
             networks = [each for each in layout.members if not each.variant.is_fitted]
             if len(networks) >= 2 or (needed and layout.members):
@@ -174,9 +153,9 @@ class _Planner:
             first = layout
         return first
 
-    def _members(self, seconds: float, folds: int) -> _Layout:
+    def _members(self, seconds: float, folds: int) -> Layout:
         """The members of the recipe that fit into so many seconds, each in so many folds."""
-        left, left_out, members = seconds, dict[str, str](), list[_Member]()
+        left, left_out, members = seconds, dict[str, str](), list[Member]()
         networks = []
         for variant in _variants(self.recipe, self.measure, left_out):
             if not variant.is_fitted:
@@ -192,7 +171,7 @@ class _Planner:
                 left_out[variant.name] = f"a fit takes {run_s:.0f} s"
                 continue
             total_s = self._runs(folds) * run_s
-            members.append(_Member(variant, total_s, run_s, fit.image_s))
+            members.append(Member(variant, total_s, run_s, fit.image_s))
             left -= self._rounds(self._runs(folds)) * run_s
         for count in range(len(networks), 0, -1):
             share = left / self._rounds(count * self._runs(folds)) - self.machine.start_s
@@ -206,7 +185,7 @@ class _Planner:
                 break
         else:
             left_out |= {each.name: self._why_not(each, left, folds) for each in networks}
-        return _Layout(tuple(members), folds, left_out)
+        return Layout(tuple(members), folds, self._all_pairs(folds), left_out)
 
     def _smallest(self, variant: Variant, seconds: float, folds: int, steps: int) -> bool:
         """Whether the smallest size of `variant` gets so many steps."""
@@ -215,9 +194,9 @@ class _Planner:
         except Unsuitable:
             return False
 
-    def _largest(self, variant: Variant, seconds: float, folds: int) -> _Member:
+    def _largest(self, variant: Variant, seconds: float, folds: int) -> Member:
         """`variant` in the largest size that gets steps enough for it, or else in the smallest."""
-        best: _Member | None = None
+        best: Member | None = None
         for size in self._sizes(variant):
             try:
                 steps = self.recipe.grow_steps if best else 1
@@ -232,7 +211,7 @@ class _Planner:
 
     def _sized(
         self, variant: Variant, size: Size, seconds: float, folds: int, steps: int
-    ) -> _Member | None:
+    ) -> Member | None:
         """`variant` in a size, for as many epochs as end in time; None with fewer than `steps`."""
         sized = self.machine.sized(variant, size)
         rate = self.machine.rate(sized)
@@ -252,7 +231,7 @@ class _Planner:
             timed = replace(timed, epochs=max(1, most - falling), decay_epochs=falling)
         run_s = each.total_s(timed) + self.machine.start_s
         total_s = self._runs(folds) * run_s
-        return _Member(timed, total_s, run_s, rate.image_s, waits=rate.load_s > rate.step_s)
+        return Member(timed, total_s, run_s, rate.image_s, waits=rate.load_s > rate.step_s)
 
     def _sizes(self, variant: Variant) -> Sequence[Size]:
         least = LEAST_CROP.get(variant.model, 0)
@@ -269,7 +248,7 @@ class _Planner:
             f"{self.recipe.least_steps} end in {seconds / folds:.0f} s"
         )
 
-    def _training(self, chosen: _Layout) -> float:
+    def _training(self, chosen: Layout) -> float:
         """Seconds on all cards; none is shorter than its longest run."""
         total = sum(each.total_s for each in chosen.members)
         longest = max((each.longest_s for each in chosen.members), default=0.0)
@@ -293,34 +272,12 @@ class _Planner:
     def _enough(self, folds: int) -> int:
         return self.recipe.enough_steps if folds == 1 else self.recipe.fold_steps
 
-    def _after(self, chosen: _Layout, flips: int) -> float:
-        """Seconds of all that follows the training."""
-        return self._fitting(chosen) + self._predicting(chosen, flips) + self._packaging()
-
-    def _fitting(self, chosen: _Layout) -> float:
-        images = self.holdout * chosen.folds + (self.pairs if chosen.folds > 1 else 0)
-        predicting = sum(each.image_s for each in chosen.members) * images
-        return self.machine.start_s + 2 * predicting  # once to predict, once to score and fit
-
-    def _predicting(self, chosen: _Layout, flips: int) -> float:
-        scenes = self.pairs if self.scenes is None else self.scenes
-        runs = 1 if self._all_pairs(chosen.folds) else chosen.folds
-        # What is fitted shows the same in every view, and is predicted in one.
-        image_s = sum(
-            each.image_s * (1 if each.variant.is_fitted else flips) for each in chosen.members
-        )
-        return self.machine.start_s + scenes * runs * image_s
-
-    def _packaging(self) -> float:
-        scenes = self.pairs if self.scenes is None else self.scenes
-        return (_COMMANDS - 2) * self.machine.start_s + scenes * _IMAGE_S
-
-    def _pack_pays(self, chosen: _Layout, work: Path) -> bool:
+    def _pack_pays(self, chosen: Layout, work: Path) -> bool:
         pixels = sum(pair.height * pair.width for pair in self.machine.data(1).pairs)
         room = shutil.disk_usage(work).free > 2 * _TILE_BYTES * pixels
         return room and any(each.waits for each in chosen.members)
 
-    def _too_short(self, chosen: _Layout) -> InputError:
+    def _too_short(self, chosen: Layout) -> InputError:
         reasons = "; ".join(f"{name}: {why}" for name, why in [*chosen.left_out.items()][:3])
         steps, needs = self.recipe.least_steps, list[float]()
         for variant in _variants(self.recipe, self.measure, {}):
@@ -344,7 +301,7 @@ def _variants(recipe: Recipe, measure: str, left_out: dict[str, str]) -> Iterato
             left_out[name] = f"it has no twin that learns the space of {measure}"
 
 
-def _training(member: _Member) -> Training:
+def _training(member: Member) -> Training:
     variant = member.variant
     fields = ("width", "crop", "batch", "precision", "epochs", "decay_epochs", "validations")
     sized = {} if variant.is_fitted else {name: getattr(variant, name) for name in fields}

@@ -1,0 +1,70 @@
+"""What follows the trainings of a plan, and how long it takes.
+
+In: the members that are to be trained, and what predicting an image takes with each. Out: seconds
+of fitting, predicting and packaging.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kit.variant_settings import Variant
+
+_IMAGE_S = 0.01  # writing and checking an image of an archive
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of the ensemble to be: its variant, and seconds of all its runs, and the longest.
+
+    `image_s` is what predicting an image takes; `waits` whether a batch takes longer to read than a
+    step.
+    """
+
+    variant: Variant
+    total_s: float
+    longest_s: float
+    image_s: float
+    waits: bool = False
+
+
+class Layout(NamedTuple):
+    """Members in so many folds, then perhaps on all pairs; and why others are none."""
+
+    members: tuple[Member, ...]
+    folds: int
+    all_pairs: bool
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Afterwards:
+    """Seconds of what follows the trainings.
+
+    `start_s` is what starting a command takes; `pairs` are trained on, `holdout` are held out, and
+    `scenes` are to be predicted.
+    """
+
+    start_s: float
+    pairs: int
+    holdout: int
+    scenes: int
+
+    def total(self, layout: Layout, flips: int) -> float:
+        """Seconds of all of it, with so many views of each scene."""
+        return self.fitting(layout) + self.predicting(layout, flips) + self.packaging()
+
+    def fitting(self, layout: Layout) -> float:
+        """Seconds of predicting what was held out, and of scoring and fitting it."""
+        images = self.holdout * layout.folds + (self.pairs if layout.folds > 1 else 0)
+        return self.start_s + 2 * images * sum(each.image_s for each in layout.members)
+
+    def predicting(self, layout: Layout, flips: int) -> float:
+        """Seconds of predicting all scenes, with so many views of each."""
+        runs = 1 if layout.all_pairs else layout.folds
+        # What is fitted shows the same in every view, and is predicted in one.
+        views = [each.image_s * (1 if each.variant.is_fitted else flips) for each in layout.members]
+        return self.start_s + self.scenes * runs * sum(views)
+
+    def packaging(self) -> float:
+        """Seconds of writing the archive and checking it again."""
+        return 2 * self.start_s + self.scenes * _IMAGE_S

@@ -40,7 +40,15 @@ RULES: dict[str, set[str]] = {
         "figures",
     },
     "submission": {"scoring", "archive", "prediction", "runs", "pairs", "tiles"},
-    "comparison": {"fitting", "training", "prediction", "scoring", "archive", "runs"},
+    "comparison": {
+        "fitting",
+        "training",
+        "prediction",
+        "submission",
+        "scoring",
+        "archive",
+        "runs",
+    },
     "verification": {
         "submission",
         "training",

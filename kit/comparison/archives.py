@@ -25,6 +25,7 @@ from kit.progress import Advance
 from kit.scoring.advice import measure_of
 from kit.scoring.rows import as_sent, compare_images
 from kit.scoring.truth import load_truth
+from kit.submission.log import note_of
 
 
 def compare_archives(
@@ -74,7 +75,9 @@ def compare_archives(
         if found.unscored
     ]
     only = len(scenes[0]) - len(both), len(scenes[1]) - len(both)
-    return paired(measure, sides[0], sides[1], only, dict.fromkeys(notes))
+    archives = zip(labels, (first, second), strict=True)
+    kept = {label: note_of(archive) for label, archive in archives}
+    return paired(measure, sides[0], sides[1], only, dict.fromkeys(notes), kept)
 
 
 def _images(archive: Path) -> list[str]:

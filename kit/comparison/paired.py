@@ -6,8 +6,9 @@ and the verdict. Refused by name: sides without a common scene, and scores that 
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ class Comparison:
     `scores` are the means of both sides and `gain` that of the differences, positive where the
     second is better, with its 95 % `interval`. `differences` are those of all common scenes, the
     largest gain first. `only` counts the scenes that the other side lacks, by side. `notes` are
-    lines about how the sides were scored.
+    lines about how the sides were scored, `kept_notes` those that somebody keeps of each.
     """
 
     first: str
@@ -62,6 +63,7 @@ class Comparison:
     differences: tuple[SceneDifference, ...]
     only: tuple[int, int]
     notes: tuple[str, ...] = ()
+    kept_notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def better(self) -> str:
@@ -113,6 +115,7 @@ class Comparison:
             "better": self.better,
             "verdict": self.verdict,
             "notes": list(self.notes),
+            "kept_notes": {name: list(texts) for name, texts in self.kept_notes.items()},
             "differences": [
                 {"scene": each.scene, "scores": [each.first, each.second], "gain": each.gain}
                 for each in self.differences
@@ -154,6 +157,7 @@ def paired(
     second: Side,
     only: tuple[int, int] = (0, 0),
     notes: Iterable[str] = (),
+    kept_notes: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> Comparison:
     """Compare two sides that are scored on the same scenes.
 
@@ -163,6 +167,7 @@ def paired(
         second: the other side.
         only: how many scenes each has that the other lacks.
         notes: lines about how they were scored.
+        kept_notes: what somebody keeps of each, or of its members.
 
     Raises:
         InputError: a score is not finite.
@@ -193,4 +198,5 @@ def paired(
         differences=tuple(sorted(differences, key=lambda difference: -difference.gain)),
         only=only,
         notes=tuple(notes),
+        kept_notes={name: tuple(texts) for name, texts in kept_notes.items() if texts},
     )

@@ -28,6 +28,7 @@ from kit.prediction.combination import Combination
 from kit.prediction.ensembles import Ensemble, find_ensemble, known_ensembles
 from kit.progress import Advance, Report
 from kit.runs.ensemble import trained_folds, trained_variants
+from kit.runs.notes import notes_of
 from kit.scaling import UINT16_MAX, stretch
 from kit.training.heldout import HeldOut, heldout
 
@@ -101,7 +102,8 @@ def compare_runs(
     notes: list[str] = []
     scored = [_score(side, both, measure, notes, advance) for side in sides]
     only = len(sides[0].scenes) - len(both), len(sides[1].scenes) - len(both)
-    return paired(measure, scored[0], scored[1], only, notes)
+    kept = {name: notes_of(runs, name) for name in names}
+    return paired(measure, scored[0], scored[1], only, notes, kept)
 
 
 def _named(name: str, runs: Path, ensembles: Path) -> Ensemble:

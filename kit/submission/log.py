@@ -154,6 +154,18 @@ def require_log(submissions: Path) -> None:
         raise InputError(submissions / LOG, "no such log", remedy="kit package writes it")
 
 
+def note_of(archive: Path) -> tuple[str, ...]:
+    """The newest note of an archive in the log beside it, if there is one that can be read."""
+    try:
+        found = read_log(archive.parent)
+    except InputError:
+        return ()
+    names = (archive.name, archive.name.removesuffix(".zip"))
+    lines = [line for line in found.lines if found.get(line, "name").strip() in names]
+    notes = [note for line in lines if (note := found.get(line, NOTE).strip())]
+    return tuple(notes[-1:])
+
+
 def _lines(text: str, separator: str) -> list[tuple[Cell, ...]]:
     """The cells of each line that is not blank; as csv reads them, but with their places."""
     cell = re.compile(

@@ -9,6 +9,7 @@ from kit.comparison.compare import compare
 from kit.errors import InputError
 from kit.scoring.score import score
 from kit.submission.package import package
+from kit.submission.server_score import log
 from tests.helpers.archives import digital_numbers, image, write_member, write_truth
 
 KEYS = [f"{10 + i}.00_20.00_2020_06_0{1 + i}" for i in range(4)]
@@ -79,4 +80,7 @@ def test_archives_of_one_name_are_told_apart(world: Path) -> None:
     Path("old/one.zip").write_bytes(Path("submissions/one.zip").read_bytes())
     found = compare("old/one.zip", "one", truth="truth")
     assert (found.first, found.second) == ("old/one.zip", "submissions/one.zip")
+    log(Path("submissions"), "one", note="the first try")
+    found = compare("old/one.zip", "one", truth="truth")
+    assert found.kept_notes == {"submissions/one.zip": ("the first try",)}
     assert np.all([each.gain == 0 for each in found.differences])

@@ -13,6 +13,7 @@ from kit.comparison.runs import compare_runs
 from kit.errors import InputError
 from kit.fitting.fit import Fit, fit
 from kit.pairs.table import write_pairs
+from kit.runs.notes import add_note
 from tests.helpers.heldout import Made
 from tests.helpers.members import PLACES, Member
 from tests.helpers.pairs import grid
@@ -52,9 +53,11 @@ def fitted(
     return fit([*known], **folders, **settings)
 
 
-def test_the_better_member_is_better(compare: Compare) -> None:
+def test_the_better_member_is_better(compare: Compare, tmp_path: Path) -> None:
     found = compare("m0", "m1")
     assert (found.measure, found.better, found.places) == ("mae", "m1", PLACES)
+    add_note(tmp_path / "runs" / "m0", "a higher rate")
+    assert compare("m0", "m0,m1").kept_notes == {"m0": ("a higher rate",)}
     assert compare("m1", "m0").gain == pytest.approx(-found.gain)
     assert compare("m0", "m0,m1", "psnr").second == "m0-m1"
 

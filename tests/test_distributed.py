@@ -23,7 +23,7 @@ from kit.runs.tensors import TensorFile
 from kit.runs.weights import load_run
 from kit.screening.rule import CloudRule
 from kit.training.checkpoint import checkpoints
-from kit.training.train import _check_batch, train
+from kit.training.train import _check, train
 from tests.helpers.tiles import world
 from tests.helpers.variants import TINY, tiny
 
@@ -130,15 +130,15 @@ def test_what_stops_the_first_stops_all(trained: Path, environment: None) -> Non
 
 def test_a_batch_that_cannot_be_shared_is_refused(trained: Path) -> None:
     pairs = len(train_pairs(read_pairs(Path("work/pairs.parquet")), 1))
-    _check_batch(tiny("p2phd1"), pairs, ProcessGroup(0, 4))
+    _check(tiny("p2phd1"), pairs, ProcessGroup(0, 4), hours=None)
     for variant, size in ((tiny("p2phd1"), 3), (tiny("p2phd1", "accumulate=4"), 2)):
         parts = f"{size} processes x accumulate={variant.accumulate}"
         with pytest.raises(
             InputError, match=rf"batch=4 is not divisible by {parts}\n.*--set batch="
         ):
-            _check_batch(variant, pairs, ProcessGroup(0, size))
+            _check(variant, pairs, ProcessGroup(0, size), hours=None)
     with pytest.raises(InputError, match="batch=64 is more than the 24 pairs"):
-        _check_batch(tiny("p2phd1", "batch=64"), pairs, ProcessGroup(0, 2))
+        _check(tiny("p2phd1", "batch=64"), pairs, ProcessGroup(0, 2), hours=None)
 
 
 @pytest.mark.slow

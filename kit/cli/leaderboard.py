@@ -38,7 +38,7 @@ def log(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Note the server's score of a submission, or whatever is to be remembered."""
+    """Note the server's score of a submission, or a remark."""
     from kit.submission.server_score import log
 
     emit = console.start(json, quiet)

@@ -42,10 +42,10 @@ def plan(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Plan what to train, so that everything up to the archive ends within the hours.
+    """Plan what to train, so that all ends within the hours.
 
-    A few steps of each variant are measured on this machine. The plan is a TOML file to read and
-    edit; kit train-all --plan follows it.
+    That is everything up to the archive. A few steps of each variant are measured on this machine.
+    The plan is a TOML file to read and edit; kit train-all --plan follows it.
     """
     emit = console.start(json, quiet)
     if output.exists() and not overwrite:
@@ -97,10 +97,11 @@ def compete(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the best archive that the hours give, from tiles to the last check.
+    """Make the best archive that the hours give.
 
-    Each command is printed before it is run, and can be typed by hand; the folders are those of
-    the current one. Killed at any moment and typed again, it goes on.
+    It runs all commands from tiles to the last check. Each is printed before it is run, and can be
+    typed by hand; the folders are those of the current one. Killed at any moment and typed again,
+    it goes on.
     """
     emit = console.start(json, quiet)
     from kit.planning.compete import Request

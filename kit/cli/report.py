@@ -33,7 +33,10 @@ def report(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show everything that is there so far on one page, which needs no network."""
+    """Show everything that is there on one page.
+
+    It is one file, which needs no network.
+    """
     from kit.reporting.report import report
 
     emit = console.start(json, quiet)

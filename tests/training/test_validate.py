@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from kit.cli import validation
+from kit.cli import console, validation
 from kit.colors import CONSTANTS
 from kit.errors import InputError
 from kit.inputs.planes import read_optical
@@ -58,6 +58,7 @@ def test_a_run_that_is_no_better_than_a_baseline_says_so(trained: Path, capsys) 
     known = {name: rows[name].scores.mae for name in BASELINES}
     expected = tuple(name for name, mae in known.items() if mae <= run.scores.mae)
     assert run.not_beaten == expected and "boosted trees" in expected
+    console.start(json=False, quiet=False)
     validation._show_validation(table, "mae")
     assert "spade2 is no better here than " in capsys.readouterr().err
 

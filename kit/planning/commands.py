@@ -1,7 +1,7 @@
 """`kit` commands that are run one after the other, each in a process of its own.
 
 In: what is typed after `kit`. Out: its exit code. A command ends with this process, however that
-ends: it saves what it has first. The next session waits until it has.
+ends: it saves what it has first. The next to hold the folder waits until it has.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ _SAVING = 120  # seconds that a command may take to save and end
 
 
 class Commands:
-    """Runs commands for the one session that holds a folder; made by `session`."""
+    """Runs commands for the one process that holds a folder; made by `hold`."""
 
     def __init__(self, held: int) -> None:
         self._held = held
@@ -68,14 +68,14 @@ class Commands:
 
 
 @contextmanager
-def session(folder: Path, report: Report) -> Iterator[Commands]:
-    """Hold `folder` against other sessions, and against a command that one of them has left.
+def hold(folder: Path, report: Report) -> Iterator[Commands]:
+    """Hold `folder` against other processes, and against a command that one of them has left.
 
     Raises:
         BusyError: another holds it, and does not end soon.
     """
     make_folder(folder)
-    path = folder / ".session"
+    path = folder / ".compete"
     with path.open("a") as file:
         deadline, reported = time.monotonic() + _SAVING, False
         while not _lock(file.fileno()):

@@ -1,8 +1,8 @@
 """Tiles and hours -> the best archive that they give, by the commands that one could type by hand.
 
 In: DATA, TEST and hours. Out: `work/`, `plan.toml`, `runs/`, `ensembles/`, `predictions/` and
-`submissions/` in the current folder. What is there already is not made again, so that a session
-that was killed goes on when it is typed again. Refused by name, before any hour is spent: TEST
+`submissions/` in the current folder. What is there already is not made again, so that the
+command, killed and typed again, goes on. Refused by name, before any hour is spent: TEST
 without radar scenes, names of the server that no scene of TEST has, and a folder that was prepared
 from other tiles.
 """
@@ -23,7 +23,7 @@ from kit.fitting.objectives import OBJECTIVES
 from kit.ground import sharing_ground
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS
-from kit.planning.commands import session
+from kit.planning.commands import hold
 from kit.planning.outlook import Outlook, outlook
 from kit.planning.plan import PLAN, Plan, Training, read_plan
 from kit.planning.recipes import ALL_PAIRS_HOURS, FEW
@@ -42,7 +42,7 @@ _MOST, _FEW = 0.9, 0.1  # of the test scenes, from which on all or none count as
 
 
 class CommandError(KitError):
-    """A command of a session failed; it has said why."""
+    """A command failed; it has said why."""
 
     def __init__(self, command: str, exit_code: int) -> None:
         super().__init__(f"{command} ended with exit code {exit_code}: see its message above")
@@ -51,7 +51,7 @@ class CommandError(KitError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a session.
+    """What is asked for.
 
     `measure` is what counts, that of the layout if None; `name` that of the ensemble and archive.
     """
@@ -119,7 +119,7 @@ def compete(
     Raises:
         InputError: something that was given cannot be used.
         CommandError: a command failed, with its exit code.
-        BusyError: another session works in this folder.
+        BusyError: another `kit compete` works in this folder.
         KeyboardInterrupt: a signal came; what was done is saved.
     """
     test = _checked(request, report)
@@ -127,7 +127,7 @@ def compete(
         for step in _steps(request, test, time.monotonic(), report):
             report(f"{'done before' if step.done else 'would run'}: {step}")
         return None
-    with session(WORK, report) as commands:
+    with hold(WORK, report) as commands:
         for step in _steps(request, test, time.monotonic(), report):
             if step.done:
                 report(f"done before: {step}")

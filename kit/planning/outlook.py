@@ -20,7 +20,7 @@ _VIEWS = 8
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The archive of a session; `score` is that of its measure on pairs that were held out.
+    """The archive that was made; `score` is that of its measure on pairs that were held out.
 
     `better` are lines about what would improve it.
     """

@@ -89,14 +89,14 @@ def test_in_an_empty_folder_the_plan_is_still_to_come(trained: Path, tmp_path: P
     assert "kit plan --hours 2 " in told[2] and "depends on plan.toml" in told[-1]
 
 
-def test_where_nothing_could_be_trained_the_session_ends(asked, monkeypatch) -> None:
+def test_where_nothing_could_be_trained_compete_ends(asked, monkeypatch) -> None:
     write_plan(PLAN, tiny_plan("nafnet1", "unet1"))
     monkeypatch.setattr(Commands, "run", lambda self, words: 4)
     with pytest.raises(CommandError, match=r"kit train-all --plan plan.toml ended"):
         compete(asked, report=print)
 
 
-def test_a_command_that_fails_ends_the_session_with_its_code(asked, monkeypatch) -> None:
+def test_a_command_that_fails_ends_it_with_its_code(asked, monkeypatch) -> None:
     ran: list[str] = []
 
     def run(self: Commands, words: tuple[str, ...]) -> int:
@@ -198,10 +198,10 @@ def test_a_network_that_scored_best_at_its_end_wants_more_hours(tmp_path, monkey
     assert [_still_improving(name) for name in ("rising", "over", "once")] == [True, False, False]
 
 
-def test_one_session_at_a_time(asked: Request, monkeypatch) -> None:
+def test_one_at_a_time(asked: Request, monkeypatch) -> None:
     monkeypatch.setattr("kit.planning.commands._SAVING", 0.3)
     told: list[str] = []
-    with module.session(Path("work"), print), pytest.raises(Exception, match="another kit compete"):
+    with module.hold(Path("work"), print), pytest.raises(Exception, match="another kit compete"):
         compete(asked, report=told.append)
     assert any("waiting for another kit compete" in line for line in told)
 

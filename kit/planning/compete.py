@@ -198,8 +198,9 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     data, name, measure = str(request.data), request.name, request.counted
     prepared = (WORK / SUMMARY).exists() and (WORK / PAIRS).exists()
     yield Step(("screen", data, "--sheet", str(SHEET)), done=prepared)
-    held = _holdout(request, test)
-    yield Step(("prepare", data, "--split", test.split, *held), done=prepared)
+    # Whoever has prepared them with other options goes on with these.
+    options = () if prepared else ("--split", test.split, *_holdout(request, test))
+    yield Step(("prepare", data, *options), done=prepared)
     hours = request.hours - (time.monotonic() - started) / 3600
     planning = ("--hours", f"{max(0.0, hours):.4g}", "--input", str(request.test))
     yield Step(("plan", *planning, "--measure", measure), done=PLAN.exists())

@@ -56,7 +56,7 @@ def test_a_dry_run_lists_the_commands_and_what_is_done(asked: Request) -> None:
     test = asked.test
     assert told == [
         f"done before: kit screen {asked.data} --sheet screen.png",
-        f"done before: kit prepare {asked.data} --split blocks --holdout 0",
+        f"done before: kit prepare {asked.data}",
         f"done before: kit plan --hours 1 --input {test} --measure mae",
         "done before: kit train-all --plan plan.toml",
         "would run: kit fit spade2 p2phd1 --measure mae --name compete",
@@ -154,6 +154,7 @@ def test_test_scenes_that_training_sees_are_counted(asked: Request) -> None:
 
 
 def test_few_pairs_are_all_trained_on_where_there_is_time(asked: Request) -> None:
+    Path("work/pairs.parquet").unlink()
     short, long = (lines_of(replace(asked, hours=hours)) for hours in (0.1, 8.0))
     assert any("kit prepare" in line and line.endswith("--split blocks") for line in short)
     assert any("kit prepare" in line and line.endswith("--holdout 0") for line in long)

@@ -40,7 +40,7 @@ train-all: setup ## train the five variants, one after the other; ARGS="--gpus 5
 # Tests that share a costly fixture are a group, which one process runs.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
-test: setup ## run every test that is not slow: under 3 minutes on 2 cores
+test: setup ## run every test that is not slow: about 5 minutes on 2 cores
 	$(PYTEST) -m 'not slow'
 
 test-slow: setup ## run the slow tests

@@ -208,6 +208,7 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
         report("what follows depends on plan.toml; kit plan makes it of the pairs and this machine")
         return
     plan = read_plan(PLAN)
+    _check_scored(plan)
     report(f"{PLAN}: {', '.join(each.name for each in plan.trainings)}, as it says")
     trained = {each.name: _trained(each, plan) for each in plan.trainings}
     if plan.pack:
@@ -244,7 +245,19 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
 def _holdout(request: Request, test: Test) -> tuple[str, ...]:
     """Few pairs are all trained on where there is time for folds, which then score."""
     few = test.optical <= FEW.most_pairs
-    return ("--holdout", "0") if few and request.hours >= ALL_PAIRS_HOURS else ()
+    # A plan may be there first, written by hand or for other pairs.
+    in_folds = read_plan(PLAN).folds > 1 if PLAN.exists() else request.hours >= ALL_PAIRS_HOURS
+    return ("--holdout", "0") if few and in_folds else ()
+
+
+def _check_scored(plan: Plan) -> None:
+    """Refuse, before any hour is spent, a plan after which nothing could be scored or fitted."""
+    if plan.folds > 1 or not (WORK / PAIRS).exists():
+        return
+    if not read_summary(WORK / SUMMARY).get("holdout"):
+        problem = f"plans no folds, and no pair of {WORK / PAIRS} is held out, so none could score"
+        remedy = "write folds = 5, or prepare with a hold-out: kit prepare DATA"
+        raise InputError(PLAN, problem, remedy=remedy)
 
 
 def _trained(training: Training, plan: Plan) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from kit.cli import console, main
 from kit.errors import InputError
 from kit.files import sha256
+from kit.pairs.prepare import prepare
 from kit.planning import compete as module
 from kit.planning.commands import Commands
 from kit.planning.compete import CommandError, Request, _compared, _in_time, compete
@@ -155,9 +156,19 @@ def test_test_scenes_that_training_sees_are_counted(asked: Request) -> None:
 
 def test_few_pairs_are_all_trained_on_where_there_is_time(asked: Request) -> None:
     Path("work/pairs.parquet").unlink()
+    PLAN.unlink()
     short, long = (lines_of(replace(asked, hours=hours)) for hours in (0.1, 8.0))
     assert any("kit prepare" in line and line.endswith("--split blocks") for line in short)
     assert any("kit prepare" in line and line.endswith("--holdout 0") for line in long)
+
+
+def test_a_plan_after_which_nothing_could_be_scored_is_refused(asked: Request) -> None:
+    prepare(asked.data, "work", holdout=0)
+    with pytest.raises(InputError, match=r"plan.toml: plans no folds, and no pair of .* is held"):
+        compete(asked, report=print)
+    # Not prepared yet, the pairs are made as the plan needs them.
+    Path("work/pairs.parquet").unlink()
+    assert any(line.endswith("--split blocks") for line in lines_of(asked))
 
 
 def at(lon: str, day: int) -> SceneKey:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,9 +47,11 @@ def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, mo
     used: list[tuple[str, str | None]] = []
     begin = kit.training.train_all._start
 
-    def start(command: list[str], folder: Path, card: str | None) -> subprocess.Popen[bytes]:
+    def start(
+        command: list[str], folder: Path, card: str | None, *rest: Any
+    ) -> subprocess.Popen[bytes]:
         used.append((folder.name, card))
-        return begin(command, folder, card)
+        return begin(command, folder, card, *rest)
 
     monkeypatch.setattr(kit.training.train_all, "_start", start)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kit.variants import variant as variant
     from kit.verification.verify import verify as verify
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 _HOMES = {
     "KitError": "kit.errors",

@@ -32,7 +32,7 @@ EAGER = Request("eager", "float32")
 RUN = Path("runs/p2phd1")
 
 
-@pytest.fixture(params=["0.1.0", "0.2.0", "0.3.0", "0.4.0"])
+@pytest.fixture(params=["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0"])
 def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A version, whose folders are in the current one."""
     before = Path.cwd()

@@ -31,7 +31,14 @@ PARTS = 50
 member of less than half a part is not worth predicting."""
 _STEEPEST = 200.0
 
+_FEW_PLACES = 10
+"""With fewer, which member loses to one colour is mostly chance."""
+_HOPELESS = 2.0
+"""Members err in part independently, so that in a mean even one that loses to one colour may help;
+one that costs so many times as much as it does not."""
+
 PLAIN, COLOR = "plain mean", "one colour"
+ANCHORED = f"{PLAIN}, anchors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ def methods(measure: str, members: int) -> tuple[Method, ...]:
     ]
     if stretched:
         chosen = [
-            Method(f"{PLAIN}, anchors", _plain_anchored),
+            Method(ANCHORED, _plain_anchored),
             Method(f"{PLAIN}, affine, anchors", _plain, affine=True),
             *(Method(f"{m.name}, affine, anchors", m.fit, m.needs, affine=True) for m in chosen),
         ]
@@ -81,11 +88,20 @@ def _color(measure: str, observed: Observations, rows: Sequence[int]) -> Combina
 
 
 def _plain(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
-    """The mean of the members that do not lose to one colour beyond noise; of all where all do."""
+    """The mean of the members that do not lose to one colour beyond noise; of all where all do.
+
+    Where places are too few to tell noise, of all that are not hopeless.
+    """
     costs, places = objective(measure, observed, rows), [observed.places[row] for row in rows]
-    members = range(observed.members)
-    kept = [member for member in members if interval(costs.excess(member), places)[0] <= 0]
-    return Combination(_equal(kept or members, observed.members))
+    few = len(set(places)) < _FEW_PLACES
+
+    def loses(member: int) -> bool:
+        if few:
+            return costs.to_color(member) > _HOPELESS
+        return interval(costs.excess(member), places)[0] > 0
+
+    kept = [member for member in range(observed.members) if not loses(member)]
+    return Combination(_equal(kept or range(observed.members), observed.members))
 
 
 def _plain_anchored(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:

@@ -40,6 +40,9 @@ class Objective(Protocol):
     def excess(self, member: int) -> Floats:
         """By how much a member costs more than that colour, for each scene [S]."""
 
+    def to_color(self, member: int) -> float:
+        """How many times as large as that of this colour the error of a member is, as it is."""
+
 
 class AbsoluteError:
     """MAE, of the pixels that were drawn."""
@@ -76,6 +79,10 @@ class AbsoluteError:
         errors = np.abs(self._sources[member].reshape(truth.shape) - truth).mean(axis=1)
         excess: Floats = errors - self._color_errors()
         return excess
+
+    def to_color(self, member: int) -> float:
+        """Of the mean absolute errors."""
+        return 1 + float(self.excess(member).mean()) / self.color_loss()
 
     def _color_errors(self) -> Floats:
         errors = np.abs(self._channels - np.array(self.color())[:, None])
@@ -129,6 +136,10 @@ class SquaredError:
         decibels = 10 * np.log10(np.maximum(self._errors(single), _SMALL))
         excess: Floats = decibels - self._color_decibels()
         return excess
+
+    def to_color(self, member: int) -> float:
+        """Of the geometric means of squared errors."""
+        return float(10 ** (self.excess(member).mean() / 10))
 
     def _color_decibels(self) -> Floats:
         distance = np.square(self._true_means - self._true_means.mean(axis=0))
@@ -213,6 +224,13 @@ class StretchedError:
         """The same for each scene: which of them an affine errs on says little of the member."""
         more = self.loss(np.eye(self._sources)[member]) - self.color_loss()
         return np.full(len(self._places), more)
+
+    def to_color(self, member: int) -> float:
+        """Of the mean squared errors, without an affine."""
+        signed = np.zeros(self._sources + 1)
+        signed[member], signed[-1] = 1, -1
+        moments = self._covariances + self._means[..., :, None] * self._means[..., None, :]
+        return float((signed @ moments @ signed).mean()) / self.color_loss()
 
     @property
     def _sources(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.fitting.methods import COLOR, PLAIN, Method, methods, with_affine
+from kit.fitting.methods import ANCHORED, COLOR, PLAIN, Method, methods, with_affine
 from kit.fitting.observations import Found, Image, Observations, moments_of
 from kit.intervals import ENOUGH_PLACES, interval
 from kit.metrics import MEASURES, mae, mse, psnr
@@ -180,7 +180,11 @@ def _choose(
     color, plain, *freer = (candidates[method.name] for method in known)
     taken, why = plain, "no freer method wins beyond noise on scenes that it was not fitted on"
     doubts = []
-    loses = sign * (color.score - plain.score) <= 0
+    anchored = candidates.get(ANCHORED)
+    if anchored and anchored.gain > 0:
+        # Anchors are no freer than their absence: nothing is fitted that noise could mislead.
+        taken, why = anchored, f"{why}, and anchors gain {anchored.gain:.3g}"
+    loses = sign * (color.score - taken.score) <= 0
     if loses and measure.startswith("official"):
         # With anchors it is an archive like any other, and no fit is to be worse.
         taken, why = color, "the plain mean is no better than one colour, and nothing freer is"

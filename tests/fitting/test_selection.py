@@ -7,11 +7,13 @@ import pytest
 
 from kit.fitting import selection
 from kit.fitting.methods import COLOR, PLAIN, Method, methods
+from kit.fitting.objectives import objective
 from kit.fitting.observations import Image, Observations
 from kit.fitting.selection import GROUPS, Selection, groups_of, select
 from kit.intervals import interval
 from kit.prediction.affine import Affine
 from kit.prediction.combination import Combination
+from kit.scaling import quantize
 from tests.helpers.heldout import Made
 
 
@@ -90,6 +92,27 @@ def test_an_official_fit_beats_the_mean_as_it_is() -> None:
 def test_few_places_decide_nothing() -> None:
     found = chosen("mae", Made([0.03, 0.1], scenes=5))
     assert found.chosen.name == PLAIN and "5 places" in found.doubts[0]
+
+
+def test_of_few_places_no_member_is_dropped_that_is_not_hopeless() -> None:
+    """Which member loses to one colour on five scenes is chance, and in a mean it may well help."""
+    for measure, stretched in (("mae", False), ("psnr", False), ("official_2022", True)):
+        for noises, averaging in (([0.05, 0.17], "mean"), ([0.05, 3.0], (1, 0))):
+            made = Made(noises, scenes=5, stretched=stretched)
+            costs = objective(measure, made.observed, range(5))
+            plain = methods(measure, 2)[1].fit(measure, made.observed, range(5))
+            assert costs.to_color(0) < 1 < costs.to_color(1), measure
+            assert plain.averaging == averaging, (measure, costs.to_color(1))
+
+
+def test_anchors_are_taken_wherever_they_gain_as_nothing_is_fitted() -> None:
+    made = Made([0.02, 0.02], stretched=True, scenes=5)
+    noise = np.random.default_rng(1).normal(size=(3, 16, 16))
+    timid = [quantize(0.5 + 0.4 * (truth - 0.5) + 0.1 * noise) for truth in made.truths]
+    made.images = [[image, image] for image in timid]
+    found = chosen("official_2022", made)
+    assert found.chosen.combination.stretch == "anchors" and "anchors gain" in found.why
+    assert found.chosen.score < score_of(found, PLAIN)
 
 
 def test_a_scene_is_scored_by_what_was_not_fitted_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,16 @@ T = TypeVar("T")
 
 
 class PeerError(KitError):
-    """Another rank failed; its own message says why."""
+    """Another rank failed; its own message says why.
 
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(f"another rank failed (exit code {exit_code}); see its message")
-        self.exit_code = exit_code
+    Args:
+        exit_code: its exit code, or None where it ended without giving one.
+    """
+
+    def __init__(self, exit_code: int | None) -> None:
+        how = "has ended" if exit_code is None else f"failed (exit code {exit_code})"
+        super().__init__(f"another rank {how}; see its message")
+        self.exit_code = exit_code or KitError.exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +74,24 @@ class ProcessGroup:
     def on_all(self, work: Callable[[], T]) -> T:
         """Do `work` on every rank; where it fails on one, it fails on all.
 
+        `work` must not wait for other ranks, of which one may have failed.
+
         Raises:
-            KitError: what `work` raised on this rank; PeerError, with its exit code, for a failure
+            Exception: what `work` raised on this rank; PeerError, with its exit code, for a failure
                 on another.
         """
         result: T | None = None
-        failure: KitError | None = None
+        failure: Exception | None = None
         try:
             result = work()
-        except KitError as error:
+        except Exception as error:
             failure = error
-        codes = torch.zeros(self.world_size, device=pick())
-        codes[self.rank] = failure.exit_code if failure else 0
-        code = int(self.sum(codes).max())
+        try:
+            code = self._highest(_exit_code(failure))
+        except Exception:  # after some failures the device does nothing any more
+            if failure is None:
+                raise
+            raise failure from None
         if code:
             raise failure or PeerError(code)
         return cast(T, result)
@@ -90,22 +100,36 @@ class ProcessGroup:
         """Do `work` on rank 0 while the other ranks wait.
 
         Raises:
-            KitError: on rank 0 what `work` raised, on the others PeerError with its exit code.
+            BaseException: on rank 0 what `work` raised; on the others PeerError with its exit code.
         """
-        code = 0
+        failure: BaseException | None = None
         try:
             if self.is_main:
                 work()
-        except KitError as error:
-            code = error.exit_code
-            raise
-        except BaseException:
-            code = KitError.exit_code
-            raise
-        finally:
-            (code,) = self.broadcast([code])
-            if code and not self.is_main:
-                raise PeerError(code)
+        except BaseException as error:
+            failure = error
+        try:
+            code = self._highest(_exit_code(failure))
+        except Exception:
+            if failure is None:
+                raise
+            raise failure from None
+        if code:
+            raise failure or PeerError(code)
+
+    def _highest(self, code: int) -> int:
+        """The highest exit code of all ranks."""
+        if self.world_size == 1:
+            return code
+        codes = torch.zeros(self.world_size, device=pick())
+        codes[self.rank] = code
+        return int(self.sum(codes).max())
+
+
+def _exit_code(failure: BaseException | None) -> int:
+    if failure is None:
+        return 0
+    return failure.exit_code if isinstance(failure, KitError) else KitError.exit_code
 
 
 def restarted() -> bool:
@@ -122,6 +146,9 @@ def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
 
     Args:
         timeout: how long a rank waits for the others; torch's default, some minutes, if None.
+
+    Raises:
+        PeerError: another rank ended while this one waited for it.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield ProcessGroup()
@@ -131,5 +158,27 @@ def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timeout)
     try:
         yield ProcessGroup(distributed.get_rank(), distributed.get_world_size())
-    finally:
+    except BaseException as error:
+        _leave()
+        if _lost_a_peer(error):
+            raise PeerError(None) from error
+        raise
+    distributed.destroy_process_group()
+
+
+def _leave() -> None:
+    """Leave the group after a failure, without waiting for what other ranks should have joined.
+
+    NCCL's end of a group waits for all its kernels, and so for ranks that may never come.
+    """
+    if distributed.get_backend() == "nccl":
+        distributed.distributed_c10d._abort_process_group()
+    else:
         distributed.destroy_process_group()
+
+
+def _lost_a_peer(error: BaseException) -> bool:
+    """Whether a collective operation failed because another rank has ended."""
+    if isinstance(error, distributed.DistBackendError | distributed.DistNetworkError):
+        return True
+    return isinstance(error, RuntimeError) and "gloo" in str(error)

@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 import torch
 
-from kit.distributed import ProcessGroup
+import kit.training.rates
+from kit.distributed import ProcessGroup, process_group
 from kit.errors import InputError
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import folded_state
@@ -23,12 +26,15 @@ from kit.runs.tensors import TensorFile
 from kit.runs.weights import load_run
 from kit.screening.rule import CloudRule
 from kit.training.checkpoint import checkpoints
+from kit.training.run_data import make_setup, read_data
 from kit.training.train import _check, train
+from tests.helpers.inputs import planes as planes_of
 from tests.helpers.tiles import world
 from tests.helpers.variants import TINY, tiny
 
 pytestmark = pytest.mark.multiprocess
 
+T = TypeVar("T")
 SETTINGS = (
     "gan=1", "l1=10", "epochs=2", "decay_epochs=2", "validations=2", "name=shared", "crop=64",
     "lr=5e-6", "discriminator_lr=5e-6",
@@ -180,6 +186,104 @@ def test_all_go_on_from_what_the_first_sees(trained: Path, environment: None) ->
     begun = [line for line in done.stdout.splitlines() if line.startswith("starts at")]
     state = json.loads((found[0] / "state.json").read_text())
     assert begun == 2 * [f"starts at {state['step']} {state['epoch']}"]
+
+
+FAILING = """
+import os, sys
+import torch
+from kit.distributed import process_group
+
+def odd():
+    if os.environ["RANK"] == "1":
+        raise torch.OutOfMemoryError("too much") if how == "shared" else ZeroDivisionError("odd")
+
+how = sys.argv[1]
+try:
+    with process_group() as group:
+        if how == "dies" and group.rank == 1:
+            os._exit(9)
+        if how == "alone":
+            odd()
+        group.on_all(odd) if how == "shared" else group.sum(torch.ones(1))
+except Exception as error:
+    os.write(1, f"{group.rank} {type(error).__name__}: {error}\\n".encode())
+    sys.exit(1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "ends"),
+    {
+        "shared": [
+            "0 PeerError: another rank failed (exit code 1); see its message",
+            "1 OutOfMemoryError: too much",
+        ],
+        "alone": [
+            "0 PeerError: another rank has ended; see its message",
+            "1 ZeroDivisionError: odd",
+        ],
+        "dies": ["0 PeerError: another rank has ended; see its message"],
+    }.items(),
+)
+def test_what_one_rank_ends_with_ends_all(
+    environment: None, tmp_path: Path, how: str, ends: list[str]
+) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    launch = [part for part in torchrun() if part != str(SMOOTH)]
+    launch = [*launch[: launch.index("2") + 1], str(script), how]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert sorted(done.stdout.splitlines()) == ends
+
+
+@pytest.mark.parametrize("backend", ["nccl", "gloo"])
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_group_is_left_without_waiting_after_a_failure_alone(
+    backend: str, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NCCL ends a group by waiting for kernels that may never end."""
+    calls: list[str] = []
+    distributed = torch.distributed
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(distributed, name, lambda *_, name=name, **__: calls.append(name))
+    monkeypatch.setattr(
+        distributed.distributed_c10d, "_abort_process_group", lambda: calls.append("abort")
+    )
+    monkeypatch.setattr(distributed, "get_backend", lambda: backend)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with suppress(ZeroDivisionError), process_group():
+        assert not fails or 1 / 0
+    expected = "abort" if fails and backend == "nccl" else "destroy_process_group"
+    assert calls == ["init_process_group", expected]
+
+
+def test_measuring_a_rate_exchanges_what_fails_before_a_step(trained: Path, monkeypatch) -> None:
+    """A rank that cannot read its share must not leave the others waiting in a step."""
+    exchanged: list[str] = []
+
+    class Group(ProcessGroup):
+        def on_all(self, work: Callable[[], T]) -> T:
+            exchanged.append("on_all")
+            return work()
+
+    variant = tiny("p2phd1", "batch=4")
+    data = read_data(variant, Path("work"))
+    setup = make_setup(variant, planes_of(), data, Path("run"), Group())
+    whole = kit.training.rates.batches
+
+    def batches(*given: Any, **settings: Any) -> Iterator[Any]:
+        for sample in whole(*given, **settings):
+            exchanged.append("batch")
+            yield sample
+
+    monkeypatch.setattr(kit.training.rates, "batches", batches)
+    kit.training.rates.measure_rate(setup, workers=0)
+    first = exchanged.index("batch")
+    assert exchanged[first - 1] == "on_all" and exchanged.count("batch") < exchanged.count("on_all")
 
 
 def stop_after(epochs: int) -> Callable[[dict], None]:

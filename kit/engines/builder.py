@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kit.device import pick
 from kit.engines.accuracy import REFERENCE, Samples, compare
-from kit.engines.backend import Plan, Spec
+from kit.engines.backend import OUT_OF_MEMORY, Plan, Spec
 from kit.engines.cache import Entry, Measurement, find, measured, obtain
 from kit.engines.engine import Engine
 from kit.engines.registry import BACKENDS
@@ -134,16 +135,29 @@ class Builder:
         if len(near) == 1:
             return near[0]
         height, width = self.size
-        runs = [(engine, engine.batch) for engine in near]
         entry = obtain(
             self.cache,
             f"{self.weights.variant.name}-rates-{height}x{width}",
             {"engines": [self._key(each.name, each.spec) for each in near]},
-            lambda _: {"rates": side_by_side(runs, self._samples.inputs, self.clock)},
+            lambda _: {"rates": self._rates(near)},
             self.report,
         )
         rates: list[float] = entry.facts["rates"]
         return near[rates.index(max(rates))]
+
+    def _rates(self, engines: Sequence[Engine]) -> list[float]:
+        """Images/s of each engine: on a processor in turns, on a card one after the other.
+
+        A card that holds each of them may not hold all.
+        """
+        if pick().type == "cpu":
+            runs = [(engine, engine.batch) for engine in engines]
+            return side_by_side(runs, self._samples.inputs, self.clock)
+        rates = []
+        for engine in engines:
+            rates += side_by_side([(engine, engine.batch)], self._samples.inputs, self.clock)
+            engine.release()
+        return rates
 
     @cached_property
     def _samples(self) -> Samples:
@@ -151,11 +165,12 @@ class Builder:
 
     @cached_property
     def _expected(self) -> NDArray[np.float32]:
-        """What eager float32 predicts for the samples."""
+        """What eager float32 predicts for the samples; no convolution is rounded to TF32."""
         source = self._samples.source
         self.report(f"{self.weights.variant.name}: predicting {source} with eager float32")
         eager = Engine.eager(self.weights, self.size)
-        return infer_batches(eager, self._samples.inputs, eager.batch)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return infer_batches(eager, self._samples.inputs, eager.batch)
 
     def _build(self, name: str, spec: Spec, folder: Path) -> dict[str, Any]:
         if name == "eager":
@@ -165,18 +180,28 @@ class Builder:
         start = time.monotonic()
         calibration = to_signed(torch.from_numpy(self._samples.calibration))
         generator = for_inference(self.weights.generator, self.weights.variant.input_channels)
-        BACKENDS[name].build(generator, spec, folder, calibration)
+        try:
+            BACKENDS[name].build(generator, spec, folder, calibration)
+        except OUT_OF_MEMORY as error:
+            raise InputError(
+                BACKENDS[name].device(),
+                f"has too little memory to build {name} in {spec.precision} ({error})",
+                remedy="end other programs that use it, or predict with --backend eager",
+            ) from error
         return {"build_s": round(time.monotonic() - start, 1)}
 
     def _measure(self, name: str, spec: Spec, folder: Path) -> Measurement:
         backend = BACKENDS[name]
 
         def load(plan: Plan) -> Forward:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()  # an engine's memory is not torch's
             return backend.load(folder, spec, plan, lambda: self.weights.generator)
 
         inputs = self._samples.inputs
         plan, rate = fastest_plan(load, backend.plans(), inputs, self.clock)
-        if (name, spec.precision) == ("eager", "float32"):
+        rounds = pick().type == "cuda" and torch.backends.cudnn.allow_tf32
+        if (name, spec.precision) == ("eager", "float32") and not rounds:
             return Measurement(plan, rate, REFERENCE)
         found = infer_batches(load(plan), inputs, plan.batch)
         accuracy = compare(self._samples, self._expected, found)

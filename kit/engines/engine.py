@@ -43,6 +43,7 @@ class Engine:
         self.folder = folder
         self.plan = measurement.plan
         self.batch = measurement.plan.batch
+        self._measured = measurement.plan
         self.rate = measurement.rate
         self.accuracy = measurement.accuracy
         self._backend = backend
@@ -84,6 +85,12 @@ class Engine:
             except OUT_OF_MEMORY:
                 pass  # only after the handler is what the failed call held free again
             self._halve()
+
+    def release(self) -> None:
+        """Give the device's memory back; the next call loads it again, as it was measured."""
+        self._run, self.plan = None, self._measured
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def describe(self) -> dict[str, Any]:
         """The engine as a manifest records it: the last digits of an image may depend on this."""

@@ -41,14 +41,16 @@ def find_backend(name: str, target: str = "") -> Backend:
 def automatic() -> Sequence[str]:
     """The backends that are tried where the user names none, whether this machine can use them.
 
-    On a processor OpenVINO is faster than torch's compiler and builds in a fraction of the time, so
-    the compiler is tried only where OpenVINO is not usable.
+    OpenVINO runs on the processor, so it is left out where there is a card. On a processor it is
+    faster than torch's compiler and builds in a fraction of the time, so the compiler is tried only
+    where OpenVINO is not usable.
     """
+    left_out = "openvino"
     if pick().type == "cpu":
         try:
             openvino.require()
         except InputError:
             pass
         else:
-            return [name for name in BACKENDS if name != inductor.NAME]
-    return list(BACKENDS)
+            left_out = inductor.NAME
+    return [name for name in BACKENDS if name != left_out]

@@ -44,6 +44,7 @@ def fastest_plan(
     for plan in plans:
         tiles = np.resize(inputs, (plan.batch, *inputs.shape[1:]))
         seconds: list[float] = []
+        run: Forward | None = None  # the plan before it gives its memory back
         try:
             run = load(plan)
             for _ in range(1 + _ROUNDS):  # the first warms up

@@ -7,12 +7,12 @@ one per scale. Their initial weights depend on `torch.manual_seed` alone.
 
 from collections.abc import Callable
 
-import torch
 from torch import distributed, nn
 
 from kit.errors import InputError
 from kit.models.discriminator import Discriminator
 from kit.models.layers.instance_norm import InstanceNorm
+from kit.models.layers.sync_batch_norm import SyncBatchNorm
 from kit.models.nafnet import NafNet
 from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.prior import Prior
@@ -74,9 +74,8 @@ MODELS: dict[str, Callable[[Variant], nn.Module]] = {
 def build_generator(variant: Variant) -> nn.Module:
     """The untrained generator of `variant`.
 
-    `norm="sync_batch"` shares its statistics within a running process group on CUDA, the only
-    device for which torch has such a norm; elsewhere it is batch norm. The weights have the same
-    names either way.
+    `norm="sync_batch"` shares its statistics within a process group of several ranks; elsewhere it
+    is batch norm. The weights have the same names either way.
 
     Raises:
         InputError: a field has a value that the model does not have.
@@ -96,8 +95,8 @@ def _norm(variant: Variant) -> type[nn.Module]:
     if variant.norm == "instance":
         return InstanceNorm
     in_group = distributed.is_available() and distributed.is_initialized()
-    if variant.norm == "sync_batch" and in_group and torch.cuda.is_available():
-        return nn.SyncBatchNorm
+    if variant.norm == "sync_batch" and in_group and distributed.get_world_size() > 1:
+        return SyncBatchNorm
     return nn.BatchNorm2d
 
 

@@ -111,7 +111,7 @@ def in_time(
         if group.is_main:
             found = read_variant(folder)
     else:
-        rate = group.on_all(lambda: measure_rate(setup, workers=workers, compile=compile))
+        rate = measure_rate(setup, workers=workers, compile=compile)
         found = group.on_all(lambda: _chosen(setup, rate, hours, started))
     epochs, falling, validations = group.broadcast(
         [found.epochs, found.decay_epochs, found.validations]

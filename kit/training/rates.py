@@ -61,18 +61,24 @@ def measure_rate(setup: RunSetup, *, workers: int, compile: bool = False) -> Rat
     state = State.new(variant)
     train_step = TrainStep(variant, state, group, compile)
     indices = range(min(variant.batch // group.world_size, len(setup.dataset)))
-    load_s = _timed(lambda: setup.dataset.batch(0, indices))
+    load_s = group.on_all(lambda: _timed(lambda: setup.dataset.batch(0, indices)))
     steps: list[float] = []
     more = True
     with closing(_samples(setup, workers)) as samples:
-        first_s = _timed(lambda: train_step(next(samples)))
+
+        def step() -> None:
+            # In a step the ranks wait for each other, so it is not a part of `on_all`.
+            train_step(group.on_all(lambda: next(samples)))
+
+        first_s = _timed(step)
         while more:
-            steps.append(_timed(lambda: train_step(next(samples))))
+            steps.append(_timed(step))
             enough = len(steps) == _MOST_STEPS or (len(steps) >= _STEPS and sum(steps) > _SECONDS)
             # Rank 0 decides for all, which wait for each other in every step.
             more = not group.broadcast([int(enough)])[0]
     step_s = statistics.median(steps)  # of which a machine that does other things delays some
-    return Rate(first_s, step_s, load_s, _image_s(setup, state.generator))
+    image_s = group.on_all(lambda: _image_s(setup, state.generator))
+    return Rate(first_s, step_s, load_s, image_s)
 
 
 def _samples(setup: RunSetup, workers: int) -> Generator[Sample, None, None]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import torch
 
 from kit.device import pick
-from kit.distributed import PeerError
 from kit.errors import CheckError, InputError
 from kit.inputs.dataset import Sample, batches, epoch_order
 from kit.pairs.source import WORKERS
@@ -117,7 +116,7 @@ class Trainer:
         while True:
             try:
                 sample = self.setup.group.on_all(lambda: next(samples, None))
-            except (InputError, PeerError):  # a tile that was readable when it was screened
+            except Exception:  # most often a tile that was readable when it was screened
                 self._save()
                 raise
             if sample is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kit.colors import Colors
 from kit.device import pick, place
@@ -23,6 +23,7 @@ from kit.inputs.dataset import batches
 from kit.inputs.planes import read_pair
 from kit.metrics import Scores, image_measures, mae, summarise
 from kit.models.infer import infer
+from kit.models.layers.sync_batch_norm import SyncBatchNorm
 from kit.progress import Report
 from kit.runs.folder import BEST, CHECKPOINTS, LAST, SAMPLES
 from kit.runs.weights import read_weights, save_weights
@@ -164,13 +165,9 @@ class Validator:
         generators = {"latest": state.generator}
         if state.average:
             generators["average"] = state.average.generator(self.variant)
-        # The pairs that a batch norm saw at a time in training: on CUDA those of all ranks.
-        ranks = 1 if pick().type == "cuda" else self.group.world_size
-        size = max(1, self.variant.batch // self.variant.accumulate // ranks)
         candidates = []
         for name, generator in generators.items():
-            samples = self._until(signals, batches(self.setup.dataset, epoch=0, batch=size))
-            recalibrate(generator, (sample.inputs for sample in samples))
+            recalibrate(generator, self._until(signals, self._recalibrating(generator)))
             scores = self._scores(generator, signals)
             if not math.isfinite(scores.mae):
                 raise CheckError(
@@ -180,6 +177,20 @@ class Validator:
                 )
             candidates.append(_Candidate(generator, name, scores))
         return candidates
+
+    def _recalibrating(self, generator: nn.Module) -> Iterator[Tensor]:
+        """Inputs of batches [B, C, H, W], of which a norm sees as many as in training at a time.
+
+        A norm that shares its statistics gets this rank's share of a batch. For the others every
+        rank takes the same batches, of a share's size.
+        """
+        rank, world = self.group.rank, self.group.world_size
+        size = self.variant.batch // self.variant.accumulate
+        if not any(isinstance(module, SyncBatchNorm) for module in generator.modules()):
+            rank, world, size = 0, 1, max(1, size // world)
+        samples = batches(self.setup.dataset, epoch=0, batch=size, rank=rank, world=world)
+        while sample := self.group.on_all(lambda: next(samples, None)):
+            yield sample.inputs
 
     def _scores(self, generator: nn.Module, signals: list[int]) -> Scores:
         """The scores on the hold-out, of which each rank predicts its share.

@@ -6,6 +6,7 @@ A clock that only the backends of these tests move forward makes every rate exac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -306,3 +307,63 @@ def test_rates_that_are_near_are_measured_side_by_side_once(
     monkeypatch.setattr("kit.engines.builder.side_by_side", side_by_side)
     assert pick().name == pick().name == "slow"
     assert asked == [["fast", "slow"]]
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor stands in for a card."""
+    monkeypatch.setattr("kit.engines.builder.pick", lambda: torch.device("cuda"))
+
+
+def test_a_card_holds_one_engine_at_a_time(trained: Path, backends, card, monkeypatch) -> None:
+    backends["slow"].seconds = 0.015
+    events: list[str] = []
+
+    def side_by_side(engines: Sequence[tuple[Engine, int]], *_: object) -> list[float]:
+        ((engine, batch),) = engines
+        events.append(engine.name)
+        engine.plan = Plan(batch // 2)  # as if the memory had been short
+        return [float(engine.name == "slow")]
+
+    def release(engine: Engine) -> None:
+        events.append("released")
+        whole(engine)
+
+    whole = Engine.release
+    monkeypatch.setattr("kit.engines.builder.side_by_side", side_by_side)
+    monkeypatch.setattr(Engine, "release", release)
+    best = pick()
+    assert best.name == "slow" and best.plan.batch == best.batch
+    assert events == ["fast", "released", "slow", "released"]
+
+
+def test_on_a_card_the_reference_is_not_rounded_to_tf32(
+    trained: Path, backends, card, monkeypatch
+) -> None:
+    rounded: list[bool] = []
+    whole = eager.forward
+
+    def forward(*given: Any) -> Tensor:
+        rounded.append(torch.backends.cudnn.allow_tf32)
+        return whole(*given)
+
+    monkeypatch.setattr(eager, "forward", forward)
+    assert torch.backends.cudnn.allow_tf32, "torch's default"
+    pick(Request("fast", "float32"))
+    assert {*rounded} == {False, True}
+    # Eager float32 as it runs there is itself compared with that.
+    told: list[str] = []
+    found = pick(Request("eager", "float32"), told=told)
+    assert found.accuracy.tiles and found.accuracy.mean == 0
+
+
+def test_a_build_that_the_memory_does_not_hold_is_named(
+    trained: Path, backends, monkeypatch
+) -> None:
+    def build(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Backend, "build", build)
+    with pytest.raises(InputError, match="too little memory to build fast in float32") as caught:
+        pick(Request("fast", "float32"))
+    assert "--backend eager" in caught.value.remedy

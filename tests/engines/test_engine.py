@@ -169,6 +169,17 @@ def test_what_a_failed_call_held_is_free_before_the_next_is_tried() -> None:
     assert len(infer_batches(drawing, tiles(4), 4)) == 4
 
 
+def test_released_it_runs_as_it_was_measured() -> None:
+    card = Card(room=2)
+    drawing = engine(card, Plan(4))
+    drawing(torch.zeros(4, 2, SIDE, SIDE))
+    assert drawing.plan == Plan(2)
+    card.room = 4  # another program has ended
+    drawing.release()
+    drawing(torch.zeros(4, 2, SIDE, SIDE))
+    assert card.loaded[-1] == drawing.plan == Plan(4)
+
+
 def test_another_error_is_no_reason_for_smaller_batches() -> None:
     card = Card(room=2, error=RuntimeError)
     with pytest.raises(RuntimeError, match="no room"):

@@ -1,5 +1,6 @@
 """Images/s by a clock that the measured functions move forward themselves."""
 
+import weakref
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,6 +68,20 @@ def test_plans_that_the_memory_does_not_hold_are_skipped(error: type[Exception])
     device.errors[Plan(1)] = error
     with pytest.raises(InputError, match=r"too little memory for one tile of 4x4(.|\n)*eager"):
         fastest_plan(device.load, plans, RADAR, device.clock)
+
+
+def test_a_plan_gives_its_memory_back_before_the_next_is_loaded() -> None:
+    device = Device({Plan(1): [1.0], Plan(4): [1.0]})
+    loaded: list[weakref.ref[Forward]] = []
+
+    def load(plan: Plan) -> Forward:
+        assert not [run for ref in loaded if (run := ref())]
+        run = device.load(plan)
+        loaded.append(weakref.ref(run))
+        return run
+
+    fastest_plan(load, [*device.seconds], RADAR, device.clock)
+    assert len(loaded) == 2
 
 
 def test_engines_take_turns() -> None:

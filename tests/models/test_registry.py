@@ -8,6 +8,7 @@ from torch import nn
 from kit.errors import InputError
 from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.layers.means import BoxMeans, RadarResize
+from kit.models.layers.sync_batch_norm import SyncBatchNorm
 from kit.models.registry import MODELS, build_discriminator, build_generator
 from kit.variant_settings import Variant
 from kit.variants import NAFNET1, P2PHD1, SPADE1, VARIANTS
@@ -16,7 +17,7 @@ SMALL = replace(SPADE1, width=1, discriminator_width=1)
 
 
 def norms(network: nn.Module) -> set[type[nn.Module]]:
-    kinds = (nn.BatchNorm2d, nn.InstanceNorm2d, nn.SyncBatchNorm)
+    kinds = (nn.BatchNorm2d, nn.InstanceNorm2d)
     return {type(module) for module in network.modules() if isinstance(module, kinds)}
 
 
@@ -48,11 +49,12 @@ def test_the_settings_of_a_variant_arrive() -> None:
 def test_statistics_are_shared_in_a_process_group_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = build_generator(SMALL).state_dict()
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 1)
     assert norms(build_generator(SMALL)) == {nn.BatchNorm2d}
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
     shared = build_generator(SMALL)
-    assert norms(shared) == {nn.SyncBatchNorm}
-    assert norms(build_generator(replace(P2PHD1, width=1, norm="sync_batch"))) == {nn.SyncBatchNorm}
+    assert norms(shared) == {SyncBatchNorm}
+    assert norms(build_generator(replace(P2PHD1, width=1, norm="sync_batch"))) == {SyncBatchNorm}
     assert norms(build_generator(replace(SMALL, norm="batch"))) == {nn.BatchNorm2d}
     assert shared.state_dict().keys() == alone.keys()
 

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+import kit.models.registry
 import kit.training.evaluate
 import kit.training.validator
 from kit.distributed import PeerError, ProcessGroup
 from kit.errors import InputError
-from kit.inputs.dataset import PairDataset
+from kit.inputs.dataset import PairDataset, batches
 from kit.metrics import Scores
+from kit.models.registry import build_generator
 from kit.pairs.table import Pair, read_pairs, train_pairs
 from kit.pairs.tile_source import TileSource
 from kit.runs.weights import load_weights
@@ -118,6 +120,34 @@ def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, si
     expected = dataclasses.replace(expected, others={})
     assert shared(size, judged, dataset, state) == [expected] * size
     assert sum(drawn) == len(judged) == 24
+
+
+@pytest.mark.parametrize("norm", ["batch", "sync_batch"])
+def test_a_norm_is_measured_on_as_many_pairs_as_it_was_trained_on(
+    trained: Path, norm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On every device: two ranks of a batch of 8 that share statistics, or each has its own."""
+    judged, dataset = table(Path("work"))
+    variant = tiny("spade2", f"norm={norm}", "batch=8", "accumulate=2")
+    monkeypatch.setattr(kit.models.registry.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(kit.models.registry.distributed, "get_world_size", lambda: 2)
+    generator = build_generator(variant)
+    meeting, said = threading.Barrier(2), {}
+
+    def inputs(rank: int) -> list[torch.Tensor]:
+        setup = RunSetup(variant, dataset, judged, Path("run"), Threads(rank, 2, meeting, said))
+        return [*Validator(setup)._recalibrating(generator)]
+
+    with ThreadPoolExecutor(2) as pool:
+        ours, theirs = pool.map(inputs, range(2))
+    joined = [torch.cat(shares) for shares in zip(ours, theirs, strict=True)]
+    if norm == "batch":
+        expected = [each.inputs for each in batches(dataset, epoch=0, batch=2)]
+        assert all(map(torch.equal, ours, theirs))
+        joined = ours
+    else:
+        expected = [each.inputs for each in batches(dataset, epoch=0, batch=4)]
+    assert all(map(torch.equal, joined, expected)) and len(joined) == len(expected)
 
 
 def test_samples_say_their_epoch_and_their_errors(trained: Path, monkeypatch) -> None:

@@ -33,12 +33,18 @@ _OTHERWISE = "predict with --backend eager"
 
 
 def require() -> None:
-    """Raises InputError where there is no C++ compiler, or a card and no Triton."""
+    """Raises InputError where there is no C++ compiler; on a card, no Triton or CUDA toolkit."""
     _compiler()
-    if pick().type == "cuda" and find_spec("triton") is None:
+    if pick().type == "cpu":
+        return
+    if find_spec("triton") is None:
         raise InputError(
             NAME, "Triton is not installed", remedy=f"pip install triton, or {_OTHERWISE}"
         )
+    if not _has_toolkit():
+        problem = "requires the CUDA toolkit to build engines for a card, and none was found"
+        remedy = f"install it, and name its folder in CUDA_HOME; or {_OTHERWISE}"
+        raise InputError(NAME, problem, remedy=remedy)
 
 
 def targets() -> Mapping[str, str]:
@@ -78,10 +84,10 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     """Write a package for batches of 1 to 32 at the size of `spec`.
 
     Raises:
-        InputError: this machine does not compute in the precision, there is no compiler, or it
+        InputError: this machine does not compute in the precision, `require` fails, or the compiler
             rejects the generated code.
     """
-    _compiler()
+    require()
     if spec.precision not in precisions():
         known = " or ".join(precisions())
         problem = "torch's compiler does not support this precision on this machine"
@@ -182,6 +188,14 @@ def _compiler() -> str:
         problem = "requires a C++ compiler to build engines, and none was found"
         remedy = f"install g++ (apt install g++), or name one in CXX; or {_OTHERWISE}"
         raise InputError(NAME, problem, remedy=remedy) from None
+
+
+def _has_toolkit() -> bool:
+    """Whether there are the headers that torch would compile with."""
+    from torch.utils import cpp_extension
+
+    home = cpp_extension.CUDA_HOME
+    return home is not None and (Path(home) / "include" / "cuda.h").is_file()
 
 
 @cache

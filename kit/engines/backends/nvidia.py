@@ -5,7 +5,7 @@ the module `trt` that functions here take.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -152,6 +152,7 @@ class Execution:
         path: the engine's file.
         spec: what it was built for.
         plan: how many tiles a call has.
+        configure: sets what only this library's runtime configuration has.
 
     Raises:
         InputError: the file is missing, damaged or of another version, or the engine does not
@@ -159,7 +160,14 @@ class Execution:
         MemoryError: the card's memory does not hold the engine, or such a batch.
     """
 
-    def __init__(self, trt: Any, path: Path, spec: Spec, plan: Plan) -> None:
+    def __init__(
+        self,
+        trt: Any,
+        path: Path,
+        spec: Spec,
+        plan: Plan,
+        configure: Callable[[Any], None] = lambda _: None,
+    ) -> None:
         self.path = path
         self.log = log_of(trt)
         try:
@@ -177,19 +185,15 @@ class Execution:
                     f"{torch.cuda.get_device_name()}: too little memory for {path}: {reason}"
                 )
             raise self._fault(f"TensorRT cannot load it: {reason}")
-        self._prepare(trt, (plan.batch, spec.channels, spec.height, spec.width))
+        self._prepare(trt, (plan.batch, spec.channels, spec.height, spec.width), configure)
 
-    def _prepare(self, trt: Any, shape: tuple[int, ...]) -> None:
+    def _prepare(self, trt: Any, shape: tuple[int, ...], configure: Callable[[Any], None]) -> None:
         config = self.engine.create_runtime_config()
         # Torch allocates, for this batch and not for the largest, and raises if it cannot.
         config.set_execution_context_allocation_strategy(
             trt.ExecutionContextAllocationStrategy.USER_MANAGED
         )
-        if hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
-            # TensorRT for RTX compiles for the batch before the first call, not during the next.
-            config.dynamic_shapes_kernel_specialization_strategy = (
-                trt.DynamicShapesKernelSpecializationStrategy.EAGER
-            )
+        configure(config)
         context = self.engine.create_execution_context(config)
         if context is None or not context.set_input_shape(self._input, shape):
             raise self._fault(f"does not accept batches of {shape}: {self.log.pop_errors()}")

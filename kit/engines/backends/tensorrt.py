@@ -64,6 +64,8 @@ def plans() -> Sequence[Plan]:
 def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
     """Write an engine for batches of 1 to 32 at the size of `spec`."""
     torch_tensorrt = _library()
+    log = nvidia.log_of(_tensorrt())
+    log.pop_errors()
     network = copy.deepcopy(nvidia.typed(generator, spec.precision)).to(pick())
     least, usual, most = (
         (batch, spec.channels, spec.height, spec.width)
@@ -87,9 +89,10 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
                 **settings(Path(aside)),
             )
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+            logged = f"; {log.pop_errors()}" if log.errors else ""
             raise InputError(
                 NAME,
-                f"cannot build a {spec.precision} engine: {_reason(error)}",
+                f"cannot build a {spec.precision} engine: {_reason(error)}{logged}",
                 remedy="choose another --precision, or predict with --backend eager",
             ) from error
     write_bytes(folder / nvidia.ENGINE, serialised)
@@ -97,10 +100,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
 
 def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """The engine, on the card."""
-    nvidia.require_installed(NAME, _NEEDED)
-    import tensorrt
-
-    return nvidia.Execution(tensorrt, folder / nvidia.ENGINE, spec, plan)
+    return nvidia.Execution(_tensorrt(), folder / nvidia.ENGINE, spec, plan)
 
 
 def settings(aside: Path) -> dict[str, Any]:
@@ -123,13 +123,22 @@ def _reason(error: BaseException) -> str:
     """The first line of the innermost cause: the outermost error repeats the complete graph."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error).partition("\n")[0][:300]
+    return str(error).partition("\n")[0][:300] or type(error).__name__
+
+
+def _tensorrt() -> Any:
+    """TensorRT, whose errors are in our log from now on: it keeps the first that it is given."""
+    nvidia.require_installed(NAME, _NEEDED)
+    import tensorrt
+
+    tensorrt.Runtime(nvidia.log_of(tensorrt))
+    return tensorrt
 
 
 def _library() -> Any:
-    nvidia.require_installed(NAME, _NEEDED)
     try:
         with silenced():
+            _tensorrt()  # ahead of torch-tensorrt, which gives it a log of its own
             import torch_tensorrt
     # It raises bare Exceptions where a library of its own is missing.
     except Exception as error:

@@ -80,7 +80,15 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
 
 def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """The engine, on the card."""
-    return nvidia.Execution(_library(), folder / nvidia.ENGINE, spec, plan)
+    trt = _library()
+
+    def configure(config: Any) -> None:
+        # Compile for the batch before the first call, not during the next.
+        config.dynamic_shapes_kernel_specialization_strategy = (
+            trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        )
+
+    return nvidia.Execution(trt, folder / nvidia.ENGINE, spec, plan, configure)
 
 
 def export(network: nn.Module, spec: Spec, path: Path) -> None:
@@ -117,6 +125,8 @@ def compile_for(target: str, model: Path, spec: Spec) -> bytes:
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.__members__[target.upper()], 0)
+    # Otherwise every batch needs the memory of the largest.
+    config.set_preview_feature(trt.PreviewFeature.RUNTIME_ACTIVATION_RESIZE_10_10, True)
     if not nvidia.rounds_to_tf32():
         config.clear_flag(trt.BuilderFlag.TF32)
     profile = builder.create_optimization_profile()

@@ -47,7 +47,7 @@ class Modulation(nn.Module):
         channels = gamma.out_channels
         # In float64, so that there is one rounding, the last.
         scale, mean = torch.ones(channels).double(), torch.zeros(channels).double()
-        if isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
+        if isinstance(norm, nn.BatchNorm2d):
             assert norm.running_mean is not None and norm.running_var is not None
             scale = (norm.running_var.double() + norm.eps).rsqrt()
             mean = norm.running_mean.double()
@@ -154,7 +154,7 @@ def _rewritten(layers: nn.Sequential) -> nn.Sequential:
         before = kept[-1] if kept else None
         if isinstance(layer, ResidualBlock):
             layer.conv_block = _rewritten(layer.conv_block)
-        if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm):
+        if isinstance(layer, nn.BatchNorm2d):
             assert isinstance(before, _Convolution)
             kept[-1] = _absorbed(before, layer)
             continue
@@ -165,7 +165,7 @@ def _rewritten(layers: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*kept)
 
 
-def _absorbed(convolution: _Convolution, norm: nn.BatchNorm2d | nn.SyncBatchNorm) -> nn.Module:
+def _absorbed(convolution: _Convolution, norm: nn.BatchNorm2d) -> nn.Module:
     """The convolution with the batch norm that follows it, computed in float64."""
     kind = convolution.weight.dtype
     transposed = isinstance(convolution, nn.ConvTranspose2d)

@@ -231,7 +231,24 @@ def test_is_tried_on_a_card_and_where_openvino_is_not_installed(monkeypatch) -> 
     assert tried() >= {"inductor", "eager"}
     monkeypatch.setattr(openvino, "require", lambda: None)
     monkeypatch.setattr(registry, "pick", lambda: torch.device("cuda"))
-    assert registry.automatic() == list(registry.BACKENDS)
+    assert registry.automatic() == ["tensorrt", "tensorrt-rtx", "inductor", "eager"]
+
+
+@pytest.mark.parametrize("home", [None, "empty"])
+def test_a_card_without_a_toolkit_is_named(home: str | None, monkeypatch, tmp_path: Path) -> None:
+    from torch.utils import cpp_extension
+
+    monkeypatch.setattr(inductor, "_compiler", lambda: "g++")
+    monkeypatch.setattr(inductor, "find_spec", lambda name: object())
+    monkeypatch.setattr(inductor, "pick", lambda: torch.device("cuda"))
+    monkeypatch.setattr(cpp_extension, "CUDA_HOME", home and str(tmp_path / home))
+    with pytest.raises(InputError, match="inductor: requires the CUDA toolkit") as caught:
+        inductor.require()
+    assert "CUDA_HOME" in caught.value.remedy
+    (tmp_path / "toolkit" / "include").mkdir(parents=True)
+    (tmp_path / "toolkit" / "include" / "cuda.h").touch()
+    monkeypatch.setattr(cpp_extension, "CUDA_HOME", str(tmp_path / "toolkit"))
+    inductor.require()
 
 
 @pytest.mark.gpu

@@ -53,14 +53,15 @@ class Input:
 
 
 @pytest.fixture
-def library(monkeypatch) -> SimpleNamespace:
+def library(tensorrt, monkeypatch) -> SimpleNamespace:
     """Stands in for torch_tensorrt; `calls` holds what it was asked to convert."""
-    seen = SimpleNamespace(calls=[], error=None)
+    seen = SimpleNamespace(calls=[], error=None, log=lambda: None)
 
     def convert(exported_program, inputs=None, **settings: Any) -> bytes:
         assert not settings.keys() - set(PARAMETERS.split())
         assert inputs is None
         seen.calls.append((exported_program, settings))
+        seen.log()
         if seen.error is not None:
             raise seen.error
         return b"an engine"
@@ -133,6 +134,46 @@ def test_a_layer_that_cannot_be_converted_is_named(library, tmp_path) -> None:
     ):
         backend.build(ready("pix2pixhd-batch"), Spec("float32", 64, 64), tmp_path, NO_TILES)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_build_that_fails_in_tensorrt_says_what_its_log_says(library, tensorrt, tmp_path) -> None:
+    library.error = AssertionError()  # all that torch-tensorrt raises then
+    library.log = lambda: tensorrt.first_log.log(Log.ERROR, "Error Code 2: OutOfMemory")
+    with pytest.raises(InputError, match="AssertionError; Error Code 2: OutOfMemory\n"):
+        backend.build(ready("pix2pixhd-batch"), Spec("float32", 64, 64), tmp_path, NO_TILES)
+
+
+def test_the_log_is_ours_before_torch_tensorrt_brings_its_own(tensorrt, monkeypatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch_tensorrt", raising=False)
+    seen = []
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "torch_tensorrt":
+                seen.append(tensorrt.first_log)
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    with pytest.raises(InputError, match="cannot be imported"):
+        backend._library()
+    assert seen == [nvidia.log_of(tensorrt)]
+
+
+class Proxy(ModuleType):
+    """The module tensorrt once torch_tensorrt is there: it prints what it does not find."""
+
+    def __getattr__(self, name: str) -> Any:
+        print(f"AttributeError: module 'tensorrt' has no attribute '{name}'")
+        raise AttributeError(name)
+
+
+def test_nothing_is_printed_where_json_goes(tensorrt, monkeypatch, tmp_path, capfd) -> None:
+    proxy = Proxy("tensorrt")
+    proxy.__dict__.update({k: v for k, v in vars(tensorrt).items() if not k.startswith("__")})
+    monkeypatch.setitem(sys.modules, "tensorrt", proxy)
+    (tmp_path / nvidia.ENGINE).write_bytes(b"an engine")
+    load(tmp_path)(torch.rand(4, 2, 8, 6))
+    assert capfd.readouterr().out == ""
 
 
 def test_eight_bits_are_refused(library, tmp_path) -> None:
@@ -272,7 +313,7 @@ def tensorrt(monkeypatch) -> Any:
 
     class Runtime:
         def __init__(self, log: Any) -> None:
-            self.log = log
+            module.first_log = self.log = getattr(module, "first_log", log)
 
         def deserialize_cuda_engine(self, serialised: bytes) -> Engine | None:
             if serialised == b"an engine":

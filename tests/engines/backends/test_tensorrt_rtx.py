@@ -4,6 +4,8 @@ import shutil
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +203,34 @@ def test_a_damaged_engine_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match=r"engine.plan: TensorRT cannot load it: \S") as caught:
         rtx.load(tmp_path, spec, plan, nn.Module)
     assert "no reason given" not in caught.value.problem
+
+
+def test_what_only_this_library_can_set_is_set_here(monkeypatch, tmp_path) -> None:
+    """For a batch an engine gets its own kernels, and only the memory that it needs."""
+    config, given = SimpleNamespace(), []
+    monkeypatch.setattr(nvidia, "Execution", lambda *arguments: given.append(arguments))
+    rtx.load(tmp_path, Spec("float16", 64, 64), Plan(1), nn.Module)
+    given[0][-1](config)
+    strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+    assert config.dynamic_shapes_kernel_specialization_strategy == strategy
+
+    spec, path = Spec("float32", 64, 64), tmp_path / "model.onnx"
+    network = nn.Conv2d(2, 3, 3, padding=1)
+    rtx.export(network, spec, path)
+    builder, parsed, parser = rtx.parse(path)
+    kept = []
+
+    class Builder:
+        def create_builder_config(self) -> Any:
+            kept.append(builder.create_builder_config())
+            return kept[-1]
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(builder, name)
+
+    monkeypatch.setattr(rtx, "parse", lambda model: (Builder(), parsed, parser))
+    assert rtx.compile_for("sm89", path, spec)
+    assert kept[0].get_preview_feature(trt.PreviewFeature.RUNTIME_ACTIVATION_RESIZE_10_10)
 
 
 def test_what_decides_whether_an_engine_can_be_used_is_in_the_key(monkeypatch) -> None:

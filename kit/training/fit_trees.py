@@ -32,6 +32,8 @@ _MOST_OF_A_PAIR = 1 / 4  # neighbours look alike: a tenth of 619,200, of 43 scen
 _SMALLEST_LEAF = 200  # pixels, of which thousands in a tile look alike
 _READERS = 2
 
+READING = "pairs"  # what is done until the first tree grows
+
 Stop = Callable[[], bool]
 """Whether the user has asked to stop."""
 
@@ -136,7 +138,7 @@ def _read(
         rows = slice(start, start + len(part.features))
         features[rows], colors[:, rows] = part
         start = rows.stop
-        advance(done, len(pairs), "pairs")
+        advance(done, len(pairs), READING)
     return Pixels(features, colors)
 
 

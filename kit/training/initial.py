@@ -29,13 +29,17 @@ def read_initial(path: Path, variant: Variant) -> Weights:
     """The weights file that a training of `variant` is to start from.
 
     Raises:
-        InputError: it is missing or damaged, or either variant is fitted in one go.
+        InputError: it is missing, damaged or of a network of another shape, or either variant is
+            fitted in one go.
     """
     weights = read_weights(path)
     for each in (variant, weights.variant):
         if each.is_fitted:
             problem = f"{each.name} is fitted in one go, and starts from no weights"
             raise InputError(path, problem, remedy="leave --init out, or give it of a network")
+    with torch.device("meta"):
+        wanted = folded_state(build_generator(variant))
+    _fitting(wanted, variant, weights)
     return weights
 
 
@@ -52,11 +56,20 @@ def start_from(generator: nn.Module, variant: Variant, weights: Weights, report:
     Raises:
         InputError: the file holds other tensors, or of another shape.
     """
-    wanted, found = folded_state(generator), weights.tensors()
+    fitting = _fitting(folded_state(generator), variant, weights)
+    generator.load_state_dict(unfolded_state(generator, fitting))
+    before, now = _planes(weights.variant), _planes(variant)
+    if told := "; ".join((*_other_planes(before, now), *_other_meaning(weights.variant, variant))):
+        report(f"{weights.path}: {told}")
+
+
+def _fitting(wanted: dict[str, Tensor], variant: Variant, weights: Weights) -> dict[str, Tensor]:
+    """The tensors of `weights` as those of `variant` that are `wanted`, on their device."""
+    found = weights.tensors()
     before, now = _planes(weights.variant), _planes(variant)
     if missing := sorted(set(wanted) ^ set(found)):
         raise _other_shape(weights, variant, f"{missing[0]} is in one of the two alone")
-    inputs, fitting = _input_weights(variant), {}
+    inputs, fitting = _input_weights(variant), dict[str, Tensor]()
     for name, tensor in wanted.items():
         given = found[name].to(tensor.device)
         if name in inputs and given.shape[1] == len(before):
@@ -65,9 +78,7 @@ def start_from(generator: nn.Module, variant: Variant, weights: Weights, report:
             shapes = f"{name} is {[*given.shape]}, not {[*tensor.shape]}"
             raise _other_shape(weights, variant, shapes)
         fitting[name] = given
-    generator.load_state_dict(unfolded_state(generator, fitting))
-    if told := "; ".join((*_other_planes(before, now), *_other_meaning(weights.variant, variant))):
-        report(f"{weights.path}: {told}")
+    return fitting
 
 
 def _planes(variant: Variant) -> list[str]:

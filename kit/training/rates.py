@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -18,7 +19,8 @@ from kit.device import place
 from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import read_pair
 from kit.models.infer import infer
-from kit.training.fit_trees import fit_trees, pixels_of
+from kit.training import boosting
+from kit.training.fit_trees import READING, fit_trees, pixels_of
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.train_step import TrainStep
@@ -111,7 +113,8 @@ def _timed(work: Callable[[], object]) -> float:
 def measure_fit(setup: RunSetup) -> tuple[float, float]:
     """What fitting trees takes, and predicting one image with them, both in seconds.
 
-    A few pairs and pixels are fitted, and the time is scaled to all that a fit uses.
+    A few pixels of a few pairs are fitted, then more of them: reading takes as long as there are
+    pairs, and of what a tree takes only a part grows with its pixels.
 
     Raises:
         InputError: LightGBM is not installed, or a tile cannot be read.
@@ -119,9 +122,31 @@ def measure_fit(setup: RunSetup) -> tuple[float, float]:
     data = setup.dataset
     pairs = data.pairs[:_TREE_PAIRS]
     few = PairDataset(data.planes, data.source, pairs, crop=data.crop)
-    started = time.monotonic()
-    generator, facts = fit_trees(few, most=_TREE_PIXELS)
-    seconds = time.monotonic() - started
+    boosting.version()  # which imports the library
+    generator, start = _fit_of(few, _TREE_PIXELS // 4)
+    generator, more = _fit_of(few, _TREE_PIXELS)
     all_pixels = sum(pixels_of(data.pairs))
-    scale = max(all_pixels / facts["pixels"], len(data) / len(pairs))
-    return scale * seconds, _image_s(setup, place(generator))
+    slope = max(0.0, more.trees_s - start.trees_s) / max(1, more.pixels - start.pixels)
+    reading_s = more.reading_s * len(data) / len(pairs)
+    trees_s = more.trees_s + slope * max(0, all_pixels - more.pixels)
+    return reading_s + trees_s, _image_s(setup, place(generator))
+
+
+class _FitOf(NamedTuple):
+    """Seconds of reading pairs and of trees, and how many pixels these were fitted on."""
+
+    reading_s: float
+    trees_s: float
+    pixels: int
+
+
+def _fit_of(dataset: PairDataset, most: int) -> tuple[nn.Module, _FitOf]:
+    started = read = time.monotonic()
+
+    def advance(done: int, total: int, words: str = "", /) -> None:
+        nonlocal read
+        if words == READING and done == total:
+            read = time.monotonic()
+
+    generator, facts = fit_trees(dataset, most=most, advance=advance)
+    return generator, _FitOf(read - started, time.monotonic() - read, facts["pixels"])

@@ -80,6 +80,16 @@ def test_views_and_other_options_reach_the_commands(asked: Request) -> None:
     assert "kit check submissions/mine.zip --layout plain --expected files.json" in told
 
 
+def test_a_server_that_stretches_gets_anchors_with_what_was_fitted_for_mae(asked: Request) -> None:
+    Path("server.toml").write_text('base = "plain"\nmeasure = "official_2022"\n')
+    stretching = replace(asked, layout="server.toml", measure="mae")
+    (line,) = [told for told in lines_of(stretching) if "kit package" in told]
+    assert line.endswith("--name compete --layout server.toml --stretch anchors")
+    write_plan(PLAN, replace(tiny_plan("spade2", "p2phd1"), measure="official_2022"))
+    (line,) = [t for t in lines_of(replace(stretching, measure=None)) if "kit package" in t]
+    assert line.endswith("--name compete --layout server.toml")
+
+
 def test_in_an_empty_folder_the_plan_is_still_to_come(trained: Path, tmp_path: Path) -> None:
     os.chdir(tmp_path)
     told = lines_of(Request(trained / "data", trained / "test", 2.0, "plain"))

@@ -27,6 +27,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kit.cli import console
+from kit.cores import cores
 from kit.device import pick
 from kit.engines.accuracy import Samples
 from kit.engines.backend import Plan
@@ -37,7 +38,6 @@ from kit.engines.request import Precision, Request
 from kit.errors import InputError
 from kit.models.registry import build_generator
 from kit.models.spade import SpadeGenerator
-from kit.native import cores
 from kit.prediction.predict import predict
 from kit.runs.weights import read_run, save_weights
 from kit.simulation.simulate import simulate

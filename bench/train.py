@@ -25,8 +25,9 @@ from process import ask, child, device, peak_memory, timed
 from report import report, row
 from torch.utils.flop_counter import FlopCounterMode
 
+from kit.bfloat16 import bfloat16_pays
 from kit.cli import console
-from kit.device import LARGE_PAGES, keep_memory, multiplies_bfloat16, pick
+from kit.device import LARGE_PAGES, keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import InputPlanes
@@ -72,7 +73,7 @@ def main() -> None:
 
 def ceiling() -> float:
     """Floating point operations a second in a product of matrices, in the precision of training."""
-    half = multiplies_bfloat16()
+    half = bfloat16_pays()
     side = 8192 if pick().type == "cuda" else 2048
     a = torch.rand(side, side, device=pick(), dtype=torch.bfloat16 if half else torch.float32)
     seconds = min(timed(lambda: a @ a) for _ in range(10))

@@ -22,17 +22,6 @@ def pick() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether the device multiplies bfloat16 matrices faster than float32 ones.
-
-    CPUs do with AMX; their other bfloat16 instructions are slower than float32.
-    """
-    if pick().type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16"))
-
-
 def place(item: T) -> T:
     """Move a network or a batch [B, C, H, W] to the device, channels last.
 

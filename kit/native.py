@@ -153,8 +153,3 @@ def native(name: str, fallback: str) -> tuple[str, str]:
     """ "native" if the library called `name` loads, and `fallback` if not; and why."""
     library, why = load(name)
     return ("native", why) if library else (fallback, f"{why}; {REMEDIES[name]}")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

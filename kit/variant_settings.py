@@ -89,7 +89,7 @@ class Variant:
     ema: float = 0.9999
     """Decay of the moving average of the generator's weights; 0 keeps no average."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of training; auto is bfloat16 where the device computes faster with it."""
+    """Precision of training; auto is the faster one when a run starts, which then keeps it."""
     crop: int = 256
     """Pixels along a side of the random crops to train on, a multiple of 32."""
     turns: bool = False

@@ -26,7 +26,3 @@ def test_what_is_no_library_is_told(unloaded, tmp_path, name) -> None:
     library, why = native.load(name)
     assert library is None
     assert "does not load" in why
-
-
-def test_this_process_may_use_a_core() -> None:
-    assert native.cores() >= 1

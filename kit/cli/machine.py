@@ -15,6 +15,8 @@ import rasterio
 import torch
 
 import kit
+from kit import bfloat16
+from kit.cores import quota
 from kit.device import pick
 from kit.engines.registry import BACKENDS
 from kit.errors import InputError
@@ -42,6 +44,7 @@ def inspect() -> tuple[Finding, ...]:
         Finding("kit", kit.__version__, str(Path(kit.__file__).parent)),
         Finding("torch", torch.__version__, _torch_build()),
         _device(),
+        _bfloat16(),
         _backend("cloud counts", counts.backend),
         _backend("cloud counts on CUDA", counts.cuda_backend),
         _backend("tile reader", reader.backend),
@@ -79,7 +82,22 @@ def _device() -> Finding:
         return Finding("device", value, f"the first of {torch.cuda.device_count()} CUDA device(s)")
     value = f"CPU, {torch.get_num_threads()} thread(s)"
     why = "torch finds no CUDA device" if torch.version.cuda else "torch is built without CUDA"
+    limit = quota()
+    if limit is not None:
+        why += f"; the cgroup has a quota of {limit:g} cores"
     return Finding("device", value, why)
+
+
+def _bfloat16() -> Finding:
+    """The precision that training and engines choose here, with what was measured."""
+    value = "used" if bfloat16.bfloat16_pays() else "not used"
+    if pick().type == "cuda":
+        return Finding("bfloat16", value, "what the card supports")
+    rates = bfloat16.rates()
+    if rates is None:
+        return Finding("bfloat16", value, "the processor has no instructions for it")
+    why = f"measured: {rates.gain:.2g} times as fast as float32; kept in {bfloat16.kept_at()}"
+    return Finding("bfloat16", value, why)
 
 
 def _backend(name: str, settle: Callable[[], tuple[str, str]]) -> Finding:

@@ -37,6 +37,7 @@ from kit.cli import (
 )
 from kit.cli.interrupt import acknowledged, resume_line
 from kit.cli.shortage import shortage
+from kit.cores import share_cores
 from kit.errors import InputError, KitError
 from kit.plain_text import printable
 from kit.training.child import is_child
@@ -118,6 +119,7 @@ for part in (
 def main() -> None:
     """Run the command line and exit with the code that `kit.errors` lists."""
     _open_standard_files()
+    share_cores()
     try:
         with acknowledged():
             app(prog_name="kit")

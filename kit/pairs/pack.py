@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.cores import cores
 from kit.errors import InputError, OutputError
 from kit.half_written import sweep
 from kit.lock import lock
-from kit.native import cores
 from kit.pairs.pack_source import holds
 from kit.pairs.shard import ARRAYS, FOLDER, PackedPair, Shard, name_of, read_shard
 from kit.pairs.shard_writer import ShardTask, write_shard

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import torch
 
-from kit.device import keep_memory, multiplies_bfloat16, pick
+from kit.bfloat16 import bfloat16_pays
+from kit.device import keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.errors import InputError
 from kit.pairs.source import WORKERS
@@ -91,7 +92,7 @@ class Machine:
             width=size.width,
             crop=crop,
             batch=batch,
-            precision="bfloat16" if multiplies_bfloat16() else "float32",
+            precision="bfloat16" if bfloat16_pays() else "float32",
         )
 
     def rate(self, variant: Variant) -> Rate:

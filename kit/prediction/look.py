@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kit import native
+from kit.cores import cores
 from kit.device import pick
 from kit.distributed import ProcessGroup
 from kit.tiles.names import SceneKey
@@ -48,7 +48,7 @@ def look(group: ProcessGroup, data: Path, scenes: Mapping[SceneKey, Scene], unit
 def _counts(scenes: list[Scene]) -> Counts:
     """The counts [N, 7] of scenes, 0 of those that cannot be read."""
     rows = np.zeros((len(scenes), len(VALUES)), np.int64)
-    threads = native.cores()
+    threads = cores()
     files = [scene.files for scene in scenes]
     for start, batches, _ in Reader(threads).read_all("Sentinel1", files):
         for batch in batches:

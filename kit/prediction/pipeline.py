@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.cores import file_threads
 from kit.errors import InputError
 from kit.files import array_sha256, write_bytes
 from kit.image_file import digest, encode_image
@@ -29,9 +30,6 @@ from kit.tiles.scenes import Scene
 from kit.tiles.values import count_values
 
 AHEAD = 16
-# More than two gain little where files are cached, and much where a file has a long latency.
-_READERS = 4
-_WRITERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def readings(
     def read(scene: Scene) -> tuple[Scene, Reading | InputError]:
         return scene, read_radar(scene, planes)
 
-    return map_ahead(read, scenes, threads=_READERS, depth=ahead, name="read")
+    return map_ahead(read, scenes, threads=file_threads(), depth=ahead, name="read")
 
 
 class Writer(AbstractContextManager["Writer"]):
@@ -89,7 +87,7 @@ class Writer(AbstractContextManager["Writer"]):
 
     def __init__(self, ahead: int = AHEAD) -> None:
         self._ahead = ahead
-        self._pool = ThreadPoolExecutor(_WRITERS, "write")
+        self._pool = ThreadPoolExecutor(file_threads(), "write")
         self._waiting: deque[Future[None]] = deque()
 
     def put(self, path: Path, rgb: NDArray[np.float32], before: Callable[[str], object]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit import native
+from kit.cores import cores
 from kit.errors import InputError
 from kit.scaling import BACKSCATTER_FLOOR, radar_nodata
 from kit.screening.rule import NO_PEAK, CloudRule, cloud_mask, peak
@@ -209,7 +210,7 @@ def _count(
     scenes = native.ScenesStruct.of(rgb, qa60)
     settings = native.RuleStruct(rule.scale, rule.threshold_milli, rule.min_area, rule.dilate)
     filled = None if peaks is None else peaks.ctypes.data
-    if library.kit_count(scenes, settings, threads or native.cores(), counts.ctypes.data, filled):
+    if library.kit_count(scenes, settings, threads or cores(), counts.ctypes.data, filled):
         raise MemoryError(
             f"not enough memory for the cloud masks of scenes of {rgb.shape[2:]} pixels"
         )
@@ -311,7 +312,7 @@ def count_radar_nodata(
         return np.array([np.count_nonzero(radar_nodata(scene)) for scene in sar], np.int64)
     sar = np.require(sar, requirements=("C", "A"))
     nodata = np.empty(len(sar), np.int64)
-    pixels, threads = sar.shape[2] * sar.shape[3], threads or native.cores()
+    pixels, threads = sar.shape[2] * sar.shape[3], threads or cores()
     library.kit_radar_missing(
         sar.ctypes.data, len(sar), pixels, BACKSCATTER_FLOOR, threads, nodata.ctypes.data
     )

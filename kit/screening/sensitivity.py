@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit import native
+from kit.cores import cores
 from kit.errors import InputError
 from kit.progress import Advance
 from kit.screening.counts import COLUMNS, count, count_with_peaks
@@ -77,7 +77,7 @@ def effects(
     kept = np.zeros(len(options), np.int64)
     chosen = _sample(scenes, sample)
     sampled = done = 0
-    reader = Reader(native.cores())
+    reader = Reader(cores())
     for files in _files(table, chosen):
         for _, batches, errors in reader.read_all("Sentinel2", files):
             for batch in batches:

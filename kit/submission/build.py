@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from kit.archive.manifest import predictions_digest
 from kit.archive.writer import Entry, Sink, write_zip
+from kit.cores import cores
 from kit.image_file import digest
-from kit.native import cores
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.members import Member, load_scene
 from kit.progress import Advance

@@ -36,6 +36,7 @@ from kit.training.child import patience
 from kit.training.fitted import fit
 from kit.training.hours import in_time
 from kit.training.initial import read_initial, start_from
+from kit.training.precision import settled, slower_here
 from kit.training.run_data import RunData, make_setup, read_data
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
@@ -126,7 +127,7 @@ def train(
 
         def claim() -> None:
             nonlocal variant
-            variant = _claim(folder, asked, data, planes, weights)
+            variant = _claim(folder, settled(asked, folder), data, planes, weights)
             add_note(folder, note)
 
         group.on_main(enter)
@@ -149,6 +150,10 @@ def train(
         log = RunLog(setup, state, watch)
         if not asked.validations:
             asked = replace(asked, validations=variant.validations)
+        if asked.precision == "auto":
+            asked = replace(asked, precision=variant.precision)
+            if slower := slower_here(variant):
+                log.note(f"{folder}: {slower}")
         if variant != asked:
             log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
         if not _resume(setup, state, log):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm, parametrize
 
-from kit.device import multiplies_bfloat16, pick, place
+from kit.bfloat16 import bfloat16_pays
+from kit.device import pick, place
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
 from kit.models.rewrites.spectral_norm import normed
@@ -51,7 +52,7 @@ class TrainStep:
         self.state = state
         self.group = group
         self.half = variant.precision == "bfloat16" or (
-            variant.precision == "auto" and multiplies_bfloat16()
+            variant.precision == "auto" and bfloat16_pays()
         )
         # Not in place: a generator compiled in place would be compiled again for each validation.
         self._local: nn.Module = state.generator

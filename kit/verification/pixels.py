@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kit import __version__, native
+from kit import __version__
+from kit.cores import cores
 from kit.errors import InputError
 from kit.pairs.shard import Shard, checksum, read_shard
 from kit.progress import Advance
@@ -59,7 +60,7 @@ def _tiles(path: Path) -> Iterator[InputError]:
     for start in range(0, len(rows), _TOGETHER):
         some = rows[start : start + _TOGETHER]
         files = [[*map(parse_file, row["paths"])] for row in some]
-        found = measure(some[0]["sensor"], files, rule, native.cores(), __version__).to_pylist()
+        found = measure(some[0]["sensor"], files, rule, cores(), __version__).to_pylist()
         for row, paths, now in zip(some, files, found, strict=True):
             if problem := _problem(row, sizes_and_times(paths), now):
                 yield InputError(row["paths"][0], problem, remedy=_AGAIN)

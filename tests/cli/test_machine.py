@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kit
-from kit import native
+from kit import bfloat16, native
 from kit.cli import machine
 from kit.cli.machine import Finding, inspect
 from kit.errors import InputError
@@ -21,9 +21,9 @@ def find(name: str) -> Finding:
 def test_every_line_has_a_value_and_a_reason(capsys) -> None:
     findings = inspect()
     names = [finding.name for finding in findings if not finding.name.startswith("engine: ")]
-    assert names == ["python", "kit", "torch", "device", "cloud counts", "cloud counts on CUDA",
-                     "tile reader", "instance norm", "boosted trees", "rasterio",
-                     "disk"]  # fmt: skip
+    assert names == ["python", "kit", "torch", "device", "bfloat16", "cloud counts",
+                     "cloud counts on CUDA", "tile reader", "instance norm", "boosted trees",
+                     "rasterio", "disk"]  # fmt: skip
     assert all(finding.value and finding.why for finding in findings)
     assert find("kit").value == kit.__version__
     assert capsys.readouterr() == ("", "")
@@ -54,6 +54,27 @@ def test_cpu_names_its_threads(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     assert find("device").value == "CPU, 7 thread(s)"
+
+
+def test_a_quota_is_told(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("kit.cli.machine.quota", lambda: 0.1)
+    assert "a quota of 0.1 cores" in find("device").why
+
+
+@pytest.mark.parametrize(
+    ("rates", "value", "why"),
+    [
+        (bfloat16.Rates(100, 200), "used", "2 times as fast as float32"),
+        (bfloat16.Rates(100, 50), "not used", "0.5 times as fast as float32"),
+        (None, "not used", "no instructions"),
+    ],
+)
+def test_bfloat16_is_told_with_what_was_measured(monkeypatch, rates, value, why) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(bfloat16, "rates", lambda: rates)
+    found = find("bfloat16")
+    assert found.value == value and why in found.why
 
 
 @pytest.mark.parametrize(("cuda", "why"), [(None, "without CUDA"), ("13.0", "no CUDA device")])

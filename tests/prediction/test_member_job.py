@@ -125,7 +125,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, after: int, folder: str, **settings: An
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(kit.prediction.pipeline, "write_bytes", write)
-        patch.setattr(kit.prediction.pipeline, "_WRITERS", 1)
+        patch.setattr(kit.prediction.pipeline, "file_threads", lambda: 1)
         predict_eager(folder, **settings)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kit.device import multiplies_bfloat16, pick, place
+from kit.bfloat16 import bfloat16_pays
+from kit.device import pick, place
 from kit.engines.backend import Plan, Spec
 from kit.engines.request import Precision
 from kit.models.infer import Forward, forward
@@ -37,7 +38,7 @@ def device() -> str:
 
 def precisions() -> Sequence[Precision]:
     """bfloat16 by autocast where the device multiplies it fast."""
-    return ("bfloat16", "float32") if multiplies_bfloat16() else ("float32",)
+    return ("bfloat16", "float32") if bfloat16_pays() else ("float32",)
 
 
 def plans() -> Sequence[Plan]:

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.device import multiplies_bfloat16, pick, place
+from kit.bfloat16 import bfloat16_pays
+from kit.device import pick, place
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import eager
 from kit.engines.backends.silence import silenced
@@ -69,7 +70,7 @@ def device() -> str:
 
 def precisions() -> Sequence[Precision]:
     """Half precision where the device multiplies it fast; of the two, float16 rounds less."""
-    halves: tuple[Precision, ...] = ("bfloat16",) if multiplies_bfloat16() else ()
+    halves: tuple[Precision, ...] = ("bfloat16",) if bfloat16_pays() else ()
     if pick().type == "cuda":
         halves = ("float16", *halves)
     return (*halves, "float32")

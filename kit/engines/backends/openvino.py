@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from kit.cores import cores
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.models.infer import Forward
 from kit.models.rewrites.sensitive import sensitive_layers
-from kit.native import cores
 
 _MODEL = "model.xml"
 _BATCH = "batch"

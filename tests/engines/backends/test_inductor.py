@@ -162,7 +162,7 @@ def test_the_cache_builds_a_damaged_package_again(package, tmp_path) -> None:
 @pytest.mark.slow
 @needs_compiler
 def test_in_bfloat16_only_what_does_harm_stays_in_float32(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(inductor, "multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(inductor, "bfloat16_pays", lambda: True)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     assert inductor.precisions()[-2:] == ("bfloat16", "float32")
     folder = tmp_path / "engine"

@@ -26,6 +26,7 @@ from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.engines.compile import Built
+    from kit.engines.export import Exported
     from kit.prediction.predict import Prediction
 
 app = typer.Typer()
@@ -66,17 +67,44 @@ def compile(
     precision: Precision = _REQUEST.precision,
     tolerance: Tolerance = _REQUEST.tolerance,
     fallback: Fallback = False,
+    export: Annotated[
+        tuple[str, Path] | None,
+        typer.Option(
+            metavar="onnx FILE", help="Write the generator as one file to take away, from dB to DN."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Build the engines that kit predict uses, ahead of time.
 
     Each is compared with eager PyTorch in float32, and refused if it changes the MAE by more than
-    the tolerance.
+    the tolerance. With --export nothing is built: the generator is written as an ONNX file with its
+    scaling inside, for any other program.
     """
     from kit.engines.compile import compile
 
     emit = console.start(json, quiet)
+    if export:
+        from kit.engines.compile import take_away
+
+        if tiles or target or backend != "auto" or precision not in ("auto", "float32"):
+            raise typer.BadParameter(
+                "--export writes float32 for any machine: leave out --tiles, "
+                "--target, --backend and --precision"
+            )
+        if len(variants) > 1:
+            raise typer.BadParameter(f"--export writes one generator: name one of {variants}")
+        form, file = export
+        exported = take_away(
+            variants[0], form, file, runs=runs, work=work, size=size, overwrite=overwrite
+        )
+        emit(asdict(exported))
+        _show_exported(exported)
+        return
+    if overwrite:
+        raise typer.BadParameter("--overwrite is for --export: engines are kept beside each other")
     built = compile(
         variants,
         runs=runs,
@@ -90,6 +118,20 @@ def compile(
     )
     emit([asdict(each) for each in built])
     _show_engines(built)
+
+
+def _show_exported(made: "Exported") -> None:
+    rows = [("in", *each) for each in made.inputs.items()]
+    rows += [("out", *each) for each in made.outputs.items()]
+    console.table(f"{made.file}", ("", "tensor", "what it holds"), rows)
+    console.write(
+        f"{made.file}: {made.variant} as ONNX of opset {made.opset}, {made.size / 1e6:.1f} MB, "
+        f"float32; any number of tiles of {made.height}x{made.width}"
+    )
+    console.write(
+        f"checked by ONNX Runtime against eager PyTorch on made scenes: mean difference "
+        f"{made.mean_difference:.1e} of the range, largest {made.largest_difference:.1e}"
+    )
 
 
 def _show_engines(built: "Sequence[Built]") -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from kit.engines.calibration import samples
 from kit.engines.choose import build_for, choose
+from kit.engines.export import Exported, export_generator
 from kit.engines.request import Request
+from kit.errors import InputError
 from kit.pairs.table import PAIRS, holdout_pairs, read_pairs
 from kit.progress import Report
 from kit.runs.ensemble import expand_all
@@ -84,6 +86,39 @@ def compile(
             found = engine.name, engine.spec.precision, *shape, engine.rate, str(engine.accuracy)
             built.append(Built(name, *found))
     return tuple(built)
+
+
+def take_away(
+    name: str,
+    form: str,
+    file: Path,
+    *,
+    runs: Path,
+    work: Path,
+    size: int | None,
+    overwrite: bool,
+) -> Exported:
+    """Write the generator of the run called `name` to a file, as `export_generator` does.
+
+    Args:
+        name: a trained variant; of one that was trained in folds, one of its folds.
+        form: "onnx".
+        file: where to.
+        runs: the folder of trained runs.
+        work: the folder of the table of pairs, for the default of `size` alone.
+        size: pixels along a tile's side; by default that of the hold-out, else that of the official
+            tiles.
+        overwrite: replace a file that exists.
+
+    Raises:
+        InputError: the run is not trained, or is several: each is a generator of its own.
+    """
+    found = expand_all(runs, [name], lambda _: None)
+    if len(found) > 1:
+        problem = f"is {len(found)} generators, and a file holds one"
+        raise InputError(name, problem, remedy=f"export each alone: {', '.join(found)}")
+    shape = (size, size) if size else _size(work, ())
+    return export_generator(read_run(runs, found[0]), form, file, shape, overwrite=overwrite)
 
 
 def _size(work: Path, scenes: Sequence[Scene]) -> tuple[int, int]:

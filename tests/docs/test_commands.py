@@ -78,7 +78,7 @@ SUBSTITUTIONS = (
     (r"tcp://host:8786", f"tcp://127.0.0.1:{PORT}"),
     (r"--nproc-per-node 8", "--nproc-per-node 2"),
     (r"\bkit (train|train-all)\b[^#]*", rf"\g<0> {SETTINGS} "),
-    (r"\bkit compile (?!.*--backend)", r"\g<0>--backend openvino --precision float32 "),
+    (r"\bkit compile (?!.*--(?:backend|export))", r"\g<0>--backend openvino --precision float32 "),
     (r"\bkit (package|fit)\b", r"\g<0> --overwrite"),
     # Small tiles, which the server of 2022 would reject.
     (r"\bkit simulate\b", r"\g<0> --size 64"),

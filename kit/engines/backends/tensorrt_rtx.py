@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import nvidia
-from kit.engines.backends.silence import silenced
+from kit.engines.onnx_file import onnx_program
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.files import write_bytes
@@ -95,19 +95,8 @@ def export(network: nn.Module, spec: Spec, path: Path) -> None:
     """Write `network` as ONNX, for any batch at the size of `spec`; its weights lie beside it."""
     # Two, because torch makes a constant of a batch of one.
     example = torch.zeros(2, spec.channels, spec.height, spec.width)
-    batch = torch.export.Dim("batch", min=1, max=max(nvidia.BATCHES))
-    with silenced():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: batch},),
-            input_names=[nvidia.INPUT],
-            output_names=[nvidia.OUTPUT],
-            verbose=False,
-        )
-        assert program is not None
-        program.save(path, external_data=True)
+    program = onnx_program(network, {nvidia.INPUT: example}, nvidia.OUTPUT, max(nvidia.BATCHES))
+    program.save(path, external_data=True)
 
 
 def compile_for(target: str, model: Path, spec: Spec) -> bytes:

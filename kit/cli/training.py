@@ -199,6 +199,7 @@ def train_all(
         ),
     ] = None,
     groups: Groups = None,
+    note: Note = "",
     work: Work = WORK,
     runs: Runs = RUNS,
     gpus: Annotated[
@@ -241,7 +242,11 @@ def train_all(
         work=work,
         runs=runs,
         gpus=gpus or 0,
-        options=("--workers", str(workers), *(flag for flag, given in flags.items() if given)),
+        options=(
+            *("--workers", str(workers)),
+            *(flag for flag, given in flags.items() if given),
+            *(("--note", note) if note else ()),
+        ),
         report=console.write,
     )
     emit([asdict(outcome) for outcome in outcomes])

@@ -73,13 +73,14 @@ def test_the_options_of_a_training_reach_it(trained: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(kit.training.train_all, "_start", start)
     monkeypatch.setattr(kit.cli.console.stderr, "quiet", False)
-    line = "train-all p2phd1 --compile --tensorboard --workers 2 --quiet"
+    line = "train-all p2phd1 --compile --tensorboard --workers 2 --note wider --quiet"
     monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
     with pytest.raises(SystemExit) as end:
         kit.cli.main.main()
     assert not end.value.code
     assert {"--compile", "--tensorboard", "--quiet"} <= set(begun[0])
-    assert begun[0][begun[0].index("--workers") + 1] == "2"
+    for option, value in (("--workers", "2"), ("--note", "wider")):
+        assert begun[0][begun[0].index(option) + 1] == value
 
 
 def test_more_gpus_than_there_are_is_an_error(tmp_path: Path, monkeypatch) -> None:

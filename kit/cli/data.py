@@ -11,6 +11,15 @@ import typer
 from kit.cli import console
 from kit.cli.options import AnyUnits, Json, Quiet, Seed, Strict, Window, Work, units_of
 from kit.cli.scores import show_doubts
+from kit.cli.sources import (
+    DnRange,
+    OpticalUnit,
+    RadarUnit,
+    Source,
+    VhRange,
+    VvRange,
+    wanted_units,
+)
 from kit.files import WORK
 from kit.screening.rule import CloudRule
 from kit.tiles.rejection import REJECTED, tally
@@ -216,25 +225,43 @@ def prepare(
     holdout: Annotated[
         int, typer.Option(min=0, help="Pairs in the hold-out; at most a fifth of Dataset-2.")
     ] = 1000,
+    source: Source = None,
+    radar_unit: RadarUnit = None,
+    optical_unit: OpticalUnit = None,
+    vv_range: VvRange = None,
+    vh_range: VhRange = None,
+    dn_range: DnRange = None,
     split: Annotated[
-        Split,
+        Split | None,
         typer.Option(
-            help="blocks: places that training does not see. dates: dates that it does not see, of "
-            "places that it does. both: half of each. random: as in the paper; places leak."
+            help="blocks, the default: places that training does not see. dates: dates that it "
+            "does not see, of places that it does. both: half of each. random: as in the paper; "
+            "places leak. A source with a validation part holds that out unless this is given."
         ),
-    ] = Split.blocks,
+    ] = None,
     scale: Scale = _RULE.scale,
     threshold: Threshold = _RULE.threshold,
     min_area: MinArea = _RULE.min_area,
     dilate: Dilate = _RULE.dilate,
-    max_cloud: MaxCloud = 0.0,
+    max_cloud: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Largest cloud ratio that Dataset-2 admits; by default 0, and 1 for pictures.",
+        ),
+    ] = None,
     seed: Seed = 0,
     strict: Strict = False,
     any_units: AnyUnits = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Screen tiles, make pairs, and set the hold-out aside."""
+    """Screen tiles, make pairs, and set the hold-out aside.
+
+    Folders of other layouts (see --source) become tiles first, in WORK/tiles: train, and test and
+    truth where the source has a test part.
+    """
     from kit.pairs.prepare import prepare
 
     emit = console.start(json, quiet)
@@ -244,14 +271,17 @@ def prepare(
             data,
             work,
             rule=rule,
+            source=source,
+            wanted=wanted_units(radar_unit, optical_unit, vv_range, vh_range, dn_range),
             max_cloud=max_cloud,
             window_days=window_days,
             holdout=holdout,
-            split_by=split.value,
+            split_by=split.value if split else None,
             seed=seed,
             units=units,
             advance=advance,
             report=lambda line: console.write(f"warning: {line}"),
+            announce=console.write,
         )
     emit(asdict(summary))
     _show_summary(summary, work)

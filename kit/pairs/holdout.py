@@ -7,7 +7,7 @@ several blocks and shows what all pairs show, in the same shares as far as they 
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar
 
@@ -19,6 +19,7 @@ from kit.pairs.blocks import Unit, block_of, by_place, units
 from kit.pairs.colors import colors_of
 from kit.pairs.strata import STRATA, strata
 from kit.pairs.table import Pair, Split
+from kit.tiles.names import SceneKey
 
 By = Literal["blocks", "random", "dates", "both"]
 
@@ -59,6 +60,25 @@ def split(pairs: Sequence[Pair], *, holdout: int, by: By, seed: int) -> tuple[Pa
         problem = f"holding out {size} pairs leaves none to train on"
         remedy = "give --split random, or --holdout 0, or more places"
         raise InputError("--holdout", problem, remedy=remedy)
+    return result
+
+
+def hold_out(pairs: Sequence[Pair], scenes: Collection[SceneKey]) -> tuple[Pair, ...]:
+    """Hold out the pairs of Dataset-2 with these optical scenes, as an official split says.
+
+    Every other pair whose tile overlaps one of theirs is kept out of training.
+
+    Raises:
+        InputError: nothing would be left to train on.
+    """
+    named = {index for index, pair in enumerate(pairs) if pair.optical in scenes}
+    near = _overlapping(pairs, named) if named else set()
+    buffer = {index for index, pair in enumerate(pairs) if pair.place in near}
+    held = {index for index in named if pairs[index].dataset2}
+    result = _marked(pairs, held, buffer - held)
+    if not any(pair.dataset1 and pair.split == "train" for pair in result):
+        problem = "all pairs overlap those of the validation part"
+        raise InputError("--split", problem, remedy="give --split blocks, which sets others aside")
     return result
 
 

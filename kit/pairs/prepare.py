@@ -14,7 +14,7 @@ from kit.files import WORK, AnyPath, together
 from kit.lock import lock
 from kit.pairs.colors import with_colors
 from kit.pairs.hints import no_pairs, warnings
-from kit.pairs.holdout import By, split
+from kit.pairs.holdout import By, hold_out, split
 from kit.pairs.kinds import SEEN_PLACES, kinds
 from kit.pairs.pairing import pair
 from kit.pairs.summary import SUMMARY, Summary, write_summary
@@ -23,10 +23,14 @@ from kit.progress import Advance, Report
 from kit.screening.rule import CloudRule
 from kit.screening.screen import Screening, measure_all
 from kit.screening.table import SCENES, read_screened
+from kit.sources.convert import Converted, Wanted
+from kit.sources.find import find_tiles
+from kit.tiles.names import SceneKey
 from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, write_rejected
 from kit.tiles.units import Units
 
 _RULE = CloudRule()
+_NOTHING = Wanted()
 
 
 def prepare(
@@ -34,19 +38,40 @@ def prepare(
     work: AnyPath = WORK,
     *,
     rule: CloudRule = _RULE,
-    max_cloud: float = 0.0,
+    source: str | None = None,
+    wanted: Wanted = _NOTHING,
+    max_cloud: float | None = None,
     window_days: int = 7,
     holdout: int = 1000,
-    split_by: By = "blocks",
+    split_by: By | None = None,
     seed: int = 0,
     units: Units = "check",
     advance: Advance | None = None,
     report: Report = lambda _: None,
+    announce: Report = lambda _: None,
 ) -> Summary:
     """Index and screen the tiles, make pairs, set the hold-out aside, and write the tables.
 
-    All tables are replaced, or none. `report` takes a line about a data set or a hold-out that is
-    empty, and about units that are doubtful; `units` says what becomes of those.
+    All tables are replaced, or none. A folder of another layout than the challenge's becomes tiles
+    first, in `work/tiles/`.
+
+    Args:
+        data: the folder.
+        work: the folder of tables.
+        rule: the cloud rule.
+        source: the layout of the folder, see `kit.sources`; None to find it out.
+        wanted: units and ranges of the folder's numbers that differ from those of its source.
+        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits; that of the source if
+            None, which is 0 where it says nothing.
+        window_days: how far apart the dates of a pair may be.
+        holdout: how many pairs to set aside at most.
+        split_by: how; None for blocks, or for the validation part of the source if it has one.
+        seed: of what is drawn at random.
+        units: what becomes of doubts about units.
+        advance: called with (done, total) during the work.
+        report: takes a line about a data set or a hold-out that is empty, and about units that
+            are doubtful.
+        announce: takes a line about what was found in a folder of another layout.
 
     Raises:
         InputError: no tiles, no readable scene or no pair within the window, where `failed.csv`
@@ -56,33 +81,52 @@ def prepare(
         OutputError: a table cannot be written.
     """
     data, work = Path(data), Path(work)
+    converted = find_tiles(data, work, source, wanted, units, advance)
+    held = _held(converted, split_by)
+    if converted:
+        for line in converted.lines:
+            announce(line)
+        data = converted.train
+    if max_cloud is None:
+        max_cloud = converted.max_cloud if converted else 0.0
     settings = asdict(rule) | {
         "max_cloud": max_cloud,
         "window_days": window_days,
-        "split": split_by,
+        "split": "source" if held else split_by or "blocks",
         "seed": seed,
     }
+    if converted:
+        settings |= {"source": converted.source, "units": converted.units}
     with lock(work):
         found = measure_all(data, work, rule, None, advance)
         with together(work) as new:
             screening = found.write(new, max_cloud, units)
             screened = tuple(read_screened(new(SCENES)))
             pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
-            rejected = (*found.rejected, *lonely)
+            rejected = (*found.rejected, *lonely, *(converted.rejected if converted else ()))
             if not pairs:
                 write_rejected(work / FAILED, rejected)
                 raise no_pairs(found, screened, rejected, window_days, work / FAILED)
-            pairs = split(with_colors(pairs), holdout=holdout, by=split_by, seed=seed)
+            pairs = with_colors(pairs)
+            if held:
+                pairs = hold_out(pairs, held)
+            else:
+                pairs = split(pairs, holdout=holdout, by=split_by or "blocks", seed=seed)
             summary = _summarise(screening, pairs, rejected)
             write_rejected(new(REJECTED), rejected)
             write_pairs(new(PAIRS), pairs)
             write_summary(new(SUMMARY), summary, pairs, data, settings)
         found.finish()
-    for line in screening.doubts:
+    for line in (*(converted.doubts if converted else ()), *screening.doubts):
         report(line)
     for line in warnings(pairs, _outside_dataset2(pairs), rule, holdout):
         report(line)
     return summary
+
+
+def _held(converted: Converted | None, split_by: By | None) -> frozenset[SceneKey]:
+    """The optical scenes of the source's own validation part, if they are to be the hold-out."""
+    return converted.held if converted and split_by is None else frozenset()
 
 
 def _summarise(

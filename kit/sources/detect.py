@@ -1,0 +1,120 @@
+"""Which layout a folder has, found out by looking at the paths of its files.
+
+In: the paths. Out: the definition and the one of its alternatives that fits, or that the tiles are
+the challenge's own. Refused by name: a folder of two layouts, for nothing is guessed.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from kit.errors import InputError
+from kit.sources.definition import NAMES, Definition, find_definition
+from kit.sources.listing import list_images, templates_used
+from kit.sources.template import Template
+from kit.tiles.names import FORM, name_fields
+from kit.tiles.scenes import FOLDERS
+
+OFFICIAL = "multiearth"
+_LOOKED = 10000  # names of a folder that are looked at for one of an official tile
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A definition, and which of its alternatives: None for all."""
+
+    definition: Definition
+    number: int | None
+
+
+def is_official(data: Path) -> bool:
+    """Whether a folder, or its sent1/ or sent2/, holds official tiles or NetCDF files."""
+    if data.suffix == ".nc":
+        return True
+    for name in FOLDERS:
+        try:
+            with os.scandir(data / name) as entries:
+                if any(_is_tile(entry.name) for entry in islice(entries, _LOOKED)):
+                    return True
+        except OSError:
+            continue
+    return False
+
+
+def choose(data: Path, paths: Sequence[str], source: str | None) -> Choice | None:
+    """The layout of a folder; None if nothing fits.
+
+    Args:
+        data: the folder, for errors.
+        paths: of its files, relative and with slashes.
+        source: what the user named; None to look.
+
+    Raises:
+        InputError: files fit several layouts, or none of the one that was named.
+    """
+    names = [source] if source else [name for name in NAMES if name != OFFICIAL]
+    fitting = []
+    for name in names:
+        definition = find_definition(name)
+        counts = templates_used(paths, definition)
+        both = {number: sum(found) for number, found in counts.items() if all(found)}
+        if both or (source and counts):
+            fitting.append((definition, both))
+        # Files of a layout with names of its own fit the general ones too.
+        if both and name != "pairs":
+            names = [n for n in names if n != "pairs"]
+    fitting = [each for each in fitting if each[0].name in names or source]
+    if source and not fitting:
+        raise _nothing(data, paths, find_definition(source))
+    if not fitting:
+        return None
+    if not source and is_official(data):
+        fitting.append((find_definition(OFFICIAL), {}))
+    if len(fitting) > 1:
+        two = " and of ".join(each.name for each, _ in fitting)
+        remedy = "give the folder of one of them, or say which is meant: --source"
+        raise InputError(data, f"holds files of {two}", remedy=remedy)
+    definition, both = fitting[0]
+    if definition.name == OFFICIAL or definition.twins:
+        return Choice(definition, None)
+    if len(both) > 1:
+        pairs = [f"{definition.radar.files[n].text} ({count} files)" for n, count in both.items()]
+        problem = f"holds pairs of {len(both)} layouts: {' and '.join(pairs)}"
+        remedy = "give the folder of one of them, or a TOML file of your own by --source"
+        raise InputError(data, problem, remedy=remedy)
+    number = next(iter(both), None)
+    if number is None:
+        raise _one_sensor(data, paths, definition)
+    return Choice(definition, number)
+
+
+def _is_tile(name: str) -> bool:
+    if name.endswith(".nc"):
+        return True
+    try:
+        return name_fields(name)[0] in ("Sentinel1", "Sentinel2")
+    except InputError:
+        return False
+
+
+def _nothing(data: Path, paths: Sequence[str], definition: Definition) -> InputError:
+    texts = [template.text for template in _templates(definition)]
+    first = f", such as {paths[0]}" if paths else ""
+    problem = f"none of its {len(paths)} files{first}, fits {' or '.join(texts[:2])}"
+    if definition.name == OFFICIAL:
+        problem += f"; tiles are called {FORM}"
+    return InputError(data, problem, remedy="give another --source, or a TOML file of your own")
+
+
+def _one_sensor(data: Path, paths: Sequence[str], definition: Definition) -> InputError:
+    found = list_images(paths, definition, None)
+    have, lack = ("radar", "optical") if found.radar else ("optical", "radar")
+    texts = [template.text for template in definition.side(lack).files]
+    problem = f"has {len(found.of(have))} {have} images, and no {lack} ones, such as {texts[0]}"
+    return InputError(data, problem, remedy="give the folder that holds both")
+
+
+def _templates(definition: Definition) -> tuple[Template, ...]:
+    return *definition.radar.files, *definition.optical.files

@@ -1,0 +1,56 @@
+"""A folder of any layout -> one of tiles: the folder itself if it holds tiles, or what it becomes.
+
+In: a folder, and perhaps the name of its source. Out: what was converted, or None if the tiles are
+the challenge's own and nobody asks for other units.
+"""
+
+from pathlib import Path
+
+from kit.progress import Advance
+from kit.sources.convert import Converted, Wanted, convert_folder
+from kit.sources.detect import OFFICIAL, choose, is_official
+from kit.sources.listing import walk
+from kit.tiles.units import Units
+
+_NOTHING = Wanted()
+
+
+def find_tiles(
+    data: Path,
+    work: Path,
+    source: str | None = None,
+    wanted: Wanted = _NOTHING,
+    units: Units = "check",
+    advance: Advance | None = None,
+) -> Converted | None:
+    """Look at a folder, and convert what is no folder of tiles.
+
+    Args:
+        data: the folder.
+        work: the folder of tables, in which tiles get a folder.
+        source: what the user named; None to look.
+        wanted: what the user says of units.
+        units: what becomes of doubts about them.
+        advance: called with (done, total) during the work.
+
+    Raises:
+        InputError: it holds two layouts, or as `convert_folder`.
+    """
+    if source in (None, OFFICIAL) and not wanted and _only_tiles(data, source):
+        return None
+    named = source or (OFFICIAL if _only_tiles(data, source) else None)
+    paths = walk(data, advance)
+    choice = choose(data, paths, named)
+    if choice is None:
+        return None
+    return convert_folder(data, paths, choice, work, wanted, units, advance)
+
+
+def _only_tiles(data: Path, source: str | None) -> bool:
+    """Whether a folder is one of official tiles, and has no other folder that could be a layout."""
+    if source == OFFICIAL or not data.is_dir():
+        return True
+    if not is_official(data):
+        return False
+    folders = [path for path in data.iterdir() if path.is_dir() and path.name[:1] != "."]
+    return all(path.name in ("sent1", "sent2") for path in folders)

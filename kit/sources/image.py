@@ -1,0 +1,123 @@
+"""An image of a source as its file holds it: bands, which pixels are valid, and where it lies.
+
+In: the path of a GeoTIFF, PNG or JPEG. Out: its header, or the bands that are asked for. Refused by
+name: what cannot be read, tables of colours, transparent pixels, and declared scales.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+
+from kit.errors import InputError
+from kit.tiles.raster import Grid
+from kit.tiles.regular_file import check_regular
+from kit.tiles.tiff import check_unscaled
+
+_MAX_PIXELS = 2**28
+_DRIVERS = {
+    ".tif": "GTiff", ".tiff": "GTiff", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG",
+}  # fmt: skip
+_SETTINGS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of an image says; `names` are those of its bands, "" where it gives none."""
+
+    driver: str
+    count: int
+    height: int
+    width: int
+    dtype: str
+    grid: Grid | None
+    names: tuple[str, ...]
+    nodata: float | None
+
+
+def read_header(path: Path) -> Header:
+    """The header of an image.
+
+    Raises:
+        InputError: it cannot be read, has a table of colours, or declares a scale.
+    """
+    with _opened(path) as image:
+        return _header(image)
+
+
+def read_bands(path: Path, positions: Sequence[int]) -> tuple[NDArray[Any], Header]:
+    """The bands at these positions, from 1, as [bands, H, W] of the file's own type.
+
+    An alpha band that is opaque everywhere is passed over. Pixels that are declared nodata are NaN
+    in floats and 0 in integers.
+
+    Raises:
+        InputError: as `read_header`; the file has fewer bands, or transparent pixels.
+    """
+    with _opened(path) as image:
+        header = _header(image)
+        if max(positions) > header.count:
+            problem = f"has {header.count} bands, and band {max(positions)} is asked for"
+            raise InputError(path, problem, remedy="correct the positions in the source's bands")
+        alpha = [n for n, kind in enumerate(image.colorinterp, 1) if kind == ColorInterp.alpha]
+        if alpha and (image.read(alpha[0]) < np.iinfo(image.dtypes[alpha[0] - 1]).max).any():
+            problem = "has transparent pixels"
+            raise InputError(path, problem, remedy="write it without an alpha channel")
+        pixels: NDArray[Any] = image.read([*positions])
+        if header.nodata is not None and not alpha:
+            blank = np.nan if pixels.dtype.kind == "f" else 0
+            pixels = np.where(image.read_masks([*positions]) == 0, pixels.dtype.type(blank), pixels)
+        return pixels, header
+
+
+def _header(image: Any) -> Header:
+    alpha = sum(kind == ColorInterp.alpha for kind in image.colorinterp)
+    bits = image.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+    return Header(
+        driver=image.driver,
+        count=image.count - alpha,
+        height=image.height,
+        width=image.width,
+        dtype="float16" if bits == "16" and image.dtypes[0] == "float32" else image.dtypes[0],
+        grid=Grid.of(image),
+        names=tuple(text or "" for text in image.descriptions),
+        nodata=image.nodata,
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    check_regular(path, "an image")
+    if path.suffix.lower() not in _DRIVERS:
+        raise InputError(path, "is no image", remedy=f"known are {', '.join(_DRIVERS)}")
+    try:
+        with (
+            rasterio.Env(**_SETTINGS),
+            rasterio.open(path, driver=_DRIVERS[path.suffix.lower()]) as image,
+        ):
+            if image.height * image.width > _MAX_PIXELS:
+                problem = f"is {image.height}x{image.width} by its header"
+                raise InputError(path, problem, remedy=f"at most {_MAX_PIXELS:,} pixels are read")
+            if image.colorinterp[0] == ColorInterp.palette:
+                remedy = "write it as RGB: gdal_translate -expand rgb IN OUT, say"
+                raise InputError(path, "has a palette: its numbers are no colours", remedy=remedy)
+            if "complex" in image.dtypes[0]:
+                raise InputError(path, f"pixels are {image.dtypes[0]}", remedy="write magnitudes")
+            check_unscaled(path, image)
+            yield image
+    except RasterioError as error:
+        cause = str(error.__cause__ or error).replace("\n", " ")
+        raise InputError(
+            path, f"not readable as an image ({cause})", remedy="fetch it again"
+        ) from None

@@ -1,0 +1,186 @@
+"""Images of two sensors -> twins that show one place, each with its part of the split.
+
+In: the images of a folder, and a definition that says which belong together: by equal fields, or by
+a table or a JSON file beside them. Out: twins, and what has none. Refused by name: a table that
+cannot be read, and an official list of the split that names images that are absent.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kit.errors import InputError
+from kit.sources.definition import Definition
+from kit.sources.listing import Image, Listing
+from kit.sources.template import PARTS
+from kit.tiles.rejection import Rejection
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """An image of each sensor; one of them is None where a scene is on its own."""
+
+    radar: Image | None
+    optical: Image | None
+    part: str
+
+
+def find_twins(
+    data: Path, found: Listing, definition: Definition, paths: Sequence[str]
+) -> tuple[list[Twins], list[Rejection]]:
+    """The twins in the order of their optical images, and images without one.
+
+    Test images of the radar alone are kept: they can be predicted.
+
+    Raises:
+        InputError: a table of twins or a list of the split is wrong.
+    """
+    if definition.twins.get("apart"):
+        alone = [Twins(image, None, "train") for image in found.radar.values()]
+        return alone + [Twins(None, image, "train") for image in found.optical.values()], []
+    radar_of, parts = _by_table(data, found, definition, paths)
+    pairs: list[tuple[Image | None, Image]] = [
+        (radar_of(image), image) for image in found.optical.values()
+    ]
+    listed = _by_lists(data, definition, paths, pairs) | parts
+    twins, rejected, used = [], [], set()
+    for radar, optical in pairs:
+        part = listed.get(optical.name) or optical.part
+        part = part or (radar and (listed.get(radar.name) or radar.part)) or ""
+        if radar is None:
+            rejected.append(Rejection(optical.name, "no twin", "no radar image goes with it"))
+        elif listed and not part:
+            rejected.append(Rejection(optical.name, "in no list", "no list of the split names it"))
+            used.add(radar.key)
+        else:
+            used.add(radar.key)
+            twins.append(Twins(radar, optical, part or "train"))
+    for radar in found.radar.values():
+        if radar.key in used:
+            continue
+        part = listed.get(radar.name) or radar.part
+        if part == "test":
+            twins.append(Twins(radar, None, part))
+        else:
+            rejected.append(Rejection(radar.name, "no twin", "no optical image goes with it"))
+    return twins, rejected
+
+
+def _by_table(data: Path, found: Listing, definition: Definition, paths: Sequence[str]) -> Any:
+    """What gives the radar image of an optical one, and the parts that the table says."""
+    asked = definition.twins
+    parts: dict[str, str] = {}
+    if not asked:
+        return lambda image: found.radar.get(image.key), parts
+    radars = {image.name: image for image in found.radar.values()}
+    other: dict[str, str] = {}
+    if table := next((p for p in paths if p.rpartition("/")[2] == asked.get("table")), None):
+        rows = _read_table(data / table, [asked["radar"], asked["optical"]], asked.get("split"))
+        for row in rows:
+            other[str(row[asked["optical"]])] = str(row[asked["radar"]])
+            if word := row.get(asked.get("split", "")):
+                parts[str(row[asked["optical"]])] = PARTS.get(str(word).lower(), "")
+    elif "json" in asked:
+        end = asked["json"].replace("*", "")
+        beside = {p.rpartition("/")[0].rpartition("/")[2]: p for p in paths if p.endswith(end)}
+        for name in radars:
+            if name in beside and (twin := _read_twin(data / beside[name], asked["json_key"])):
+                other[twin] = name
+    if not other and radars and found.optical:
+        sought = " nor ".join(str(asked[key]) for key in ("table", "json") if key in asked)
+        problem = f"has neither {sought}" if "nor" in sought else f"has no {sought}"
+        remedy = "it says which radar image goes with which optical one: fetch it too"
+        raise InputError(data, problem, remedy=remedy)
+    return lambda image: radars.get(other.get(image.name, "")), parts
+
+
+def _read_twin(path: Path, key: str) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get(key, ""))
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(path, f"not readable as JSON ({error})", remedy="fetch it again") from None
+
+
+def _read_table(path: Path, columns: list[str], split: str | None) -> list[dict[str, Any]]:
+    try:
+        names = pq.read_schema(path).names
+        if missing := [name for name in columns if name not in names]:
+            problem = f"has no column {' and none '.join(missing)}"
+            raise InputError(path, problem, remedy=f"its columns are {', '.join(names)}")
+        wanted = [*columns, *([split] if split in names else [])]
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=wanted).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            path, f"not readable as Parquet ({error})", remedy="fetch it again"
+        ) from None
+    return rows
+
+
+def _by_lists(
+    data: Path,
+    definition: Definition,
+    paths: Sequence[str],
+    pairs: Sequence[tuple[Image | None, Image]],
+) -> dict[str, str]:
+    """The part of each image that a list of the split names."""
+    known = {image.name for both in pairs for image in both if image}
+    found: dict[str, str] = {}
+    for part, names in definition.lists.items():
+        for path in (p for p in paths if p.rpartition("/")[2] in names):
+            listed = _read_list(data / path)
+            absent = [name for name in listed if name not in known]
+            # A list of the whole data set beside a share of it is usual, one of other data is not.
+            if listed and len(absent) == len(listed):
+                few = ", ".join(absent[:_SHOWN])
+                problem = f"names {len(listed)} images, and none of them is here: {few}"
+                raise InputError(data / path, problem, remedy="remove it, or add those images")
+            for name in listed:
+                if found.setdefault(name, part) != part:
+                    problem = f"names {name}, which the list of {found[name]} has too"
+                    raise InputError(data / path, problem, remedy="leave it in one of them")
+    return {name: part for name, part in found.items() if name in known}
+
+
+def absent_from(
+    data: Path, definition: Definition, paths: Sequence[str], found: Listing
+) -> list[str]:
+    """A line for each list of the split that names images which are not there."""
+    known = {image.name for sensor in (found.radar, found.optical) for image in sensor.values()}
+    lines = []
+    for names in definition.lists.values():
+        for path in (p for p in paths if p.rpartition("/")[2] in names):
+            listed = _read_list(data / path)
+            absent = [name for name in listed if name not in known]
+            if absent:
+                few = ", ".join(absent[:_SHOWN])
+                share = f"{len(absent)} of {len(listed)} images that are absent"
+                lines.append(f"{path}: names {share}, {few} first")
+    return lines
+
+
+def _read_list(path: Path) -> list[str]:
+    """The names in a list: the first cell of each line, without a suffix."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            cells = [row[0].strip() for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            path, f"not readable as a list ({error})", remedy="fetch it again"
+        ) from None
+    return [
+        cell.removesuffix(".tif").removesuffix(".tiff").rpartition("/")[2] for cell in cells if cell
+    ]
+
+
+def tally_parts(twins: Iterable[Twins]) -> Mapping[str, int]:
+    """How many twins each part has."""
+    return dict(Counter(each.part for each in twins))

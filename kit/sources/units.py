@@ -1,0 +1,236 @@
+"""What the numbers of a source are, and what they become: dB and DN.
+
+In: units, ranges, and what was seen in a sample of images. Out: the conversion of pixels, what is
+impossible for a unit, and a record of units that travels with the weights.
+
+Numbers of a picture, and numbers for which a range is given, are no dB and no DN: the range is
+mapped onto the one that networks see, so that all that follows is the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import InputError
+from kit.scaling import DN_RANGE, VH_RANGE, VV_RANGE
+from kit.tiles.units import Doubt
+
+Range = tuple[float, float]
+
+MEASURED = "measured"
+QUANTILES = (0.005, 0.995)
+"""Between these lie the values that a measured range covers."""
+
+_SEEN = {"VV": VV_RANGE, "VH": VH_RANGE, "DN": DN_RANGE}
+# 0 dB would count as no measurement, and DN 0 in all bands as no data.
+_ALMOST_ZERO, _DARKEST = -1e-6, 1
+_ADMIT = "or give --any-units, if they are all the same"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUnits:
+    """The units of both sensors, and the ranges that are mapped; None where values are kept.
+
+    Ranges are in dB or DN, or for pictures in the numbers of their files.
+    """
+
+    radar: str = "dB"
+    optical: str = "DN"
+    vv: Range | None = None
+    vh: Range | None = None
+    dn: Range | None = None
+
+    def record(self) -> dict[str, Any] | None:
+        """What tells these tiles from others; None where they hold dB and DN."""
+        radar = "picture" if self.radar == "picture" else "dB"
+        optical = "picture" if self.optical == "picture" else "DN"
+        ranges = {"vv_range": self.vv, "vh_range": self.vh, "dn_range": self.dn}
+        given = {name: [*map(float, found)] for name, found in ranges.items() if found}
+        if not given and (radar, optical) == ("dB", "DN"):
+            return None
+        return {"radar": radar, "optical": optical} | given
+
+    def ranges(self) -> Mapping[str, Range | None]:
+        """The ranges by the band that they are of."""
+        return {"VV": self.vv, "VH": self.vh, "DN": self.dn}
+
+
+def units_text(record: Mapping[str, Any] | None) -> str:
+    """A record of units in words."""
+    if not record:
+        return "dB and DN"
+    words = [f"radar {record['radar']}, optical {record['optical']}"]
+    for name in ("vv_range", "vh_range", "dn_range"):
+        if name in record:
+            low, high = record[name]
+            words.append(f"{name.replace('_', ' ')} {low:g}..{high:g}")
+    return ", ".join(words)
+
+
+def parse_range(option: str, text: str) -> Range | str:
+    """`LOW,HIGH`, or "measured".
+
+    Raises:
+        InputError: it is neither.
+    """
+    if text == MEASURED:
+        return MEASURED
+    try:
+        low, high = map(float, text.split(","))
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise ValueError
+    except ValueError:
+        remedy = "give LOW,HIGH, such as -30,5, or measured"
+        raise InputError(option, f"{text!r} is no range", remedy=remedy) from None
+    return low, high
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Values of some images by band, as their files hold them, and the pixel types of the files."""
+
+    values: Mapping[str, NDArray[np.float64]]
+    dtypes: Mapping[str, frozenset[str]]
+
+    def quantiles(self, band: str) -> Range:
+        """Where the values of a band lie, without the rarest."""
+        low, high = np.quantile(self.values[band], QUANTILES).tolist()
+        return low, high
+
+
+def settle_ranges(
+    asked: SourceUnits, wanted: Mapping[str, Range | str | None], sample: Sample
+) -> SourceUnits:
+    """The units with all ranges known: given, of the pixel type, or measured.
+
+    Raises:
+        InputError: images of one sensor have several pixel types, so that no range fits them.
+    """
+    found: dict[str, Range | None] = {}
+    for band in ("VV", "VH", "DN"):
+        sensor, unit = ("optical", asked.optical) if band == "DN" else ("radar", asked.radar)
+        value = wanted.get(band)
+        if value is None and unit == "picture":
+            value = _type_range(sensor, band, sample.dtypes[sensor]) or MEASURED
+        if isinstance(value, str):
+            low, high = sample.quantiles(band)
+            if unit == "power":
+                low, high = (10 * np.log10(max(v, 1e-9)) for v in (low, high))
+            scale = {"reflectance": 1e4, "percent": 1e2}.get(unit, 1) if band == "DN" else 1
+            value = (low * scale, high * scale if high > low else low * scale + 1)
+        found[band] = value
+    return replace(asked, vv=found["VV"], vh=found["VH"], dn=found["DN"])
+
+
+def _type_range(sensor: str, band: str, dtypes: frozenset[str]) -> Range | None:
+    """The range of 8-bit pictures; None where it has to be measured."""
+    if len(dtypes) > 1:
+        option = f"--{band.lower()}-range"
+        problem = f"{sensor} images are of several pixel types: {', '.join(sorted(dtypes))}"
+        raise InputError(option, problem, remedy=f"give {option} LOW,HIGH for all of them")
+    return (0.0, 255.0) if dtypes == {"uint8"} else None
+
+
+def to_db(pixels: NDArray[Any], units: SourceUnits) -> NDArray[np.float32]:
+    """VV and VH [2, H, W] in the unit of the source -> what tiles hold, NaN where there is none."""
+    values = pixels.astype(np.float32)
+    if units.radar == "power":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.where(values > 0, 10 * np.log10(values), np.float32(np.nan))
+    for band, asked, seen in zip(values, (units.vv, units.vh), (VV_RANGE, VH_RANGE), strict=True):
+        if asked:
+            band[...] = _mapped(band, asked, seen)
+            band[band == 0] = _ALMOST_ZERO
+    return values.astype(np.float32, copy=False)
+
+
+def to_dn(pixels: NDArray[Any], units: SourceUnits) -> NDArray[np.uint16]:
+    """B4, B3, B2 [3, H, W] in the unit of the source -> what tiles hold, 0 where there is none."""
+    values = pixels.astype(np.float64)
+    missing = ~np.isfinite(values).all(axis=0)
+    if units.optical != "picture":
+        missing |= (values == 0).all(axis=0)
+    values *= {"reflectance": 1e4, "percent": 1e2}.get(units.optical, 1)
+    if units.dn:
+        values = np.maximum(_mapped(values, units.dn, DN_RANGE), _DARKEST)
+    values[:, missing] = 0
+    dn: NDArray[np.uint16] = np.rint(np.clip(values, 0, 65535)).astype(np.uint16)
+    return dn
+
+
+def _mapped(values: NDArray[Any], asked: Range, seen: Range) -> NDArray[Any]:
+    share = np.clip((values - asked[0]) / (asked[1] - asked[0]), 0, 1)
+    result: NDArray[Any] = seen[0] + share * (seen[1] - seen[0])
+    return result
+
+
+def doubts(sample: Sample, units: SourceUnits) -> list[Doubt]:
+    """What speaks against the units of a sample, before any range is mapped."""
+    return [*_radar_doubts(sample, units.radar), *_optical_doubts(sample, units.optical)]
+
+
+def _radar_doubts(sample: Sample, unit: str) -> list[Doubt]:
+    values = np.concatenate([sample.values["VV"], sample.values["VH"]])
+    values = values[values != 0]
+    if not values.size:
+        return []
+    whole = [name for name in sample.dtypes["radar"] if not name.startswith("float")]
+    positive = float((values > 0).mean())
+    found = []
+    if unit == "dB" and whole:
+        problem = f"radar pixels are {whole[0]}, and dB are floats"
+        found.append(_impossible(problem, "give --radar-unit picture, or write dB as float32"))
+    elif unit == "dB" and positive > 0.9:
+        problem = f"{1 - positive:.1%} of the radar values are negative, as dB of backscatter are"
+        found.append(_impossible(problem, "give --radar-unit power if they are linear power"))
+    elif unit == "power" and positive < 0.999:
+        problem = f"{1 - positive:.1%} of the radar values are negative, which no power is"
+        found.append(_impossible(problem, "give --radar-unit dB"))
+    elif unit == "picture" and positive < 0.5 and not whole:
+        problem = f"{1 - positive:.1%} of the radar values are negative: they may be dB"
+        found.append(Doubt(problem, "give --radar-unit dB, which keeps them as they are"))
+    vv, vh = (float(np.median(sample.values[band])) for band in ("VV", "VH"))
+    if unit != "picture" and vv < vh:
+        problem = f"VV is weaker than VH (medians {vv:.3g} and {vh:.3g}), as it hardly ever is"
+        found.append(Doubt(problem, "look whether the bands are in another order than declared"))
+    return found
+
+
+def _optical_doubts(sample: Sample, unit: str) -> list[Doubt]:
+    values = sample.values["DN"]
+    if not values.size:
+        return []
+    most, many = float(values.max()), float(np.quantile(values, 0.99))
+    floats = any(name.startswith("float") for name in sample.dtypes["optical"])
+    if unit == "DN" and floats and most <= 100:
+        what, name = ("0..1", "reflectance") if most <= 1.5 else ("percent", "percent")
+        problem = f"no optical value is above {most:.3g}: they look like {what}, and not like DN"
+        return [_impossible(problem, f"give --optical-unit {name}")]
+    if unit == "DN" and most <= 255:
+        problem = f"no optical value is above {most:.3g}: DN of reflectance are up to 10000"
+        return [_impossible(problem, "give --optical-unit picture")]
+    limit = {"reflectance": 2.0, "percent": 200.0}.get(unit)
+    if limit and many > limit:
+        problem = f"1% of the optical values are above {many:.3g}, which no {unit} is"
+        return [_impossible(problem, "give --optical-unit DN")]
+    if unit == "percent" and most <= 1.5:
+        problem = f"no optical value is above {most:.3g}: they look like 0..1, and not like percent"
+        return [_impossible(problem, "give --optical-unit reflectance")]
+    if unit == "picture" and "uint16" in sample.dtypes["optical"] and 1000 < most <= 12000:
+        problem = f"16-bit pictures with values up to {most:g} may hold DN"
+        return [Doubt(problem, "give --optical-unit DN, which keeps them as they are")]
+    return []
+
+
+def _impossible(problem: str, remedy: str) -> Doubt:
+    return Doubt(problem, remedy, impossible=True, admit=_ADMIT)
+
+
+def concatenate(parts: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """The finite values of arrays, in one row."""
+    flat = np.concatenate([np.zeros(0), *(np.ravel(part).astype(np.float64) for part in parts)])
+    result: NDArray[np.float64] = flat[np.isfinite(flat)]
+    return result

@@ -1,4 +1,4 @@
-"""kit simulate, screen, prepare and pack: from tiles to pairs that training reads."""
+"""kit simulate, screen and prepare: from tiles to pairs that training reads."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -25,7 +25,6 @@ from kit.screening.rule import CloudRule
 from kit.tiles.rejection import REJECTED, tally
 
 if TYPE_CHECKING:
-    from kit.pairs.pack import Packed, PackPlan
     from kit.pairs.summary import Summary
     from kit.screening.screen import Screening
     from kit.screening.sensitivity import Effects
@@ -301,6 +300,7 @@ def _show_summary(summary: "Summary", work: Path) -> None:
     ]
     console.table("Data", ("", "number"), rows)
     _show_rejected(summary.dropped, work)
+    _show_distribution(summary)
     console.write(_clipped_text(summary.clipped))
     from kit.archive.layout import size_warning
 
@@ -308,6 +308,17 @@ def _show_summary(summary: "Summary", work: Path) -> None:
         if warning := size_warning(*map(int, size.split("x"))):
             console.write(warning)
     console.write("next: kit train spade2; or kit pack first, to train from a few large files")
+
+
+def _show_distribution(summary: "Summary") -> None:
+    from kit.pairs.distribution import QUANTILES, SEEN
+
+    rows = [
+        (band, *(f"{value:.4g}" for value in values), "{:g}..{:g}".format(*SEEN[band]))
+        for band, values in summary.distribution.items()
+    ]
+    names = ("least", *(f"{share:.0%}" for share in QUANTILES[1:-1]), "largest")
+    console.table("Values, in dB and DN", ("", *names, "networks see"), rows)
 
 
 def _clipped_text(shares: Mapping[str, float]) -> str:
@@ -322,41 +333,3 @@ def _show_rejected(reasons: Mapping[str, int], work: Path) -> None:
     if reasons:
         title = f"Rejected ({work / REJECTED})"
         console.table(title, ("reason", "number"), [*reasons.items()])
-
-
-@app.command(epilog="Example: kit pack")
-def pack(work: Work = WORK, json: Json = False, quiet: Quiet = False) -> None:
-    """Copy the pixels of all pairs into a few large files.
-
-    Training then reads these in place of the tiles. Pairs that are packed already are not packed
-    again.
-    """
-    from kit.pairs.pack import pack
-
-    emit = console.start(json, quiet)
-    with console.progress("packing", "reading the table of pairs") as advance:
-        result = pack(work, advance=advance, announce=_show_plan)
-    emit(asdict(result))
-    _show_pack(result)
-
-
-def _show_plan(plan: "PackPlan") -> None:
-    size, to_write, free = (
-        f"{count / 1e9:.3g} GB" for count in (plan.bytes, plan.bytes_to_write, plan.free)
-    )
-    console.write(
-        f"{plan.folder}: {plan.pairs:,} pairs in {plan.shards} shards, {size}; "
-        f"to write: {plan.shards_to_write} shards, {to_write}; disk free: {free}"
-    )
-
-
-def _show_pack(result: "Packed") -> None:
-    rows = [
-        ("pairs", f"{result.pairs:,}"),
-        ("shards", result.shards),
-        ("of these already packed", result.shards_before),
-        ("shards removed", result.shards_removed),
-        ("bytes", f"{result.bytes:,}"),
-    ]
-    console.table(f"Pack ({result.folder})", ("", "number"), rows)
-    console.write("next: kit train spade2, which now reads the pack and no tile")

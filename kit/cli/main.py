@@ -22,6 +22,7 @@ from kit.cli import (
     exchange,
     fitting,
     leaderboard,
+    packing,
     planning,
     prediction,
     report,
@@ -95,6 +96,7 @@ def top(
 
 for part in (
     data,
+    packing,
     showing,
     planning,
     training,

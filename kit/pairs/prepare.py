@@ -13,6 +13,7 @@ from pathlib import Path
 from kit.files import WORK, AnyPath, together
 from kit.lock import lock
 from kit.pairs.colors import with_colors
+from kit.pairs.distribution import distribution
 from kit.pairs.hints import no_pairs, warnings
 from kit.pairs.holdout import By, hold_out, split
 from kit.pairs.kinds import SEEN_PLACES, kinds
@@ -147,6 +148,7 @@ def _summarise(
         sizes=dict(Counter(f"{pair.height}x{pair.width}" for pair in pairs)),
         clipped=screening.clipped,
         dropped=tally(rejected) | _outside_dataset2(pairs) | _buffer(pairs),
+        distribution=distribution(pairs),
     )
 
 

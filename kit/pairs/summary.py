@@ -1,10 +1,11 @@
 """`summary.json`: the paper's numbers for one folder of tiles, and the settings that gave them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kit.errors import InputError
 from kit.pairs.table import Pair, fingerprint
 from kit.seal import read_record, write_record
 
@@ -19,7 +20,7 @@ class Summary:
     `holdout_seen` are the pairs of the hold-out at places that training sees at other dates.
     `train1` and `train2` are the pairs of Dataset-1 and Dataset-2 that training may see; `sizes`
     counts the pairs by height and width, such as "256x256"; `clipped` is that of
-    `kit.screening.screen.Screening`.
+    `kit.screening.screen.Screening`. `distribution` is that of `kit.pairs.distribution`.
     """
 
     scenes_s1: int
@@ -34,6 +35,7 @@ class Summary:
     sizes: dict[str, int]
     clipped: dict[str, float]
     dropped: dict[str, int]
+    distribution: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def write_summary(
@@ -46,6 +48,18 @@ def write_summary(
     """
     made_from = {"data": str(data), "settings": dict(settings), "pairs_sha256": fingerprint(pairs)}
     write_record(path, _FORMAT, asdict(summary) | made_from)
+
+
+def read_units(work: Path) -> dict[str, Any] | None:
+    """The units of the pairs in a work folder, as `kit.sources.units` records them.
+
+    None where they are dB and DN, and where no summary says anything.
+    """
+    try:
+        found: dict[str, Any] | None = read_summary(work / SUMMARY).get("settings", {}).get("units")
+    except InputError:
+        return None
+    return found
 
 
 def read_summary(path: Path) -> dict[str, Any]:

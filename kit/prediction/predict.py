@@ -36,7 +36,9 @@ from kit.progress import Advance, Report
 from kit.runs.ensemble import expand_all, origin
 from kit.runs.folds import mixture
 from kit.runs.planes import planes_for_scenes
+from kit.runs.units import check_units
 from kit.runs.weights import libraries, read_run
+from kit.sources.convert import read_units
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
@@ -137,6 +139,7 @@ def predict(
         report(line)
     for name in chosen.changed({each.variant.name: each.sha256 for each in weights}):
         report(f"{ensemble} was fitted to other weights of {name}: fit it again, by kit fit")
+    check_units(weights, read_units(data), data, units, report)
     found = catalog(data.resolve())
     scenes = {scene.key: scene for scene in found.of("Sentinel1")}
     rejected = [item for item in found.rejected if not item.name.startswith("Sentinel2")]

@@ -68,6 +68,11 @@ class Weights:
         return generator.eval()
 
     @property
+    def units(self) -> dict[str, Any] | None:
+        """The units of the tiles it was trained on, see `kit.sources.units`; None for dB and DN."""
+        return self.facts.get("units")
+
+    @property
     def colors(self) -> Colors:
         """The colours of the training targets, in [0, 1].
 

@@ -132,10 +132,9 @@ def convert_folder(
         scenes, repeated = place_all(data, twins, definition, settled)
         failed = write_all(data, scenes, definition, settled, folder, advance)
         sweep(folder, scenes)
-        os.sync()
         write_index(folder, scenes)
         record = {"source": definition.name, "data": str(data), "units": settled.record()}
-        write_record(folder / SOURCE, _FORMAT, record | recipe)
+        write_record(folder / SOURCE, _FORMAT, record | {"recipe": recipe})
         (folder / UNFINISHED).unlink(missing_ok=True)
     held = [s.key for s in scenes if s.image.sensor == "optical" and s.image.part == "val"]
     return Converted(
@@ -161,14 +160,14 @@ def _begin(folder: Path, recipe: Mapping[str, Any]) -> None:
             if path.exists():
                 before = read_record(path, _FORMAT, _REMEDY)
                 break
-    plain = {name: before.get(name) for name in recipe} if before else None
+    plain = before and before.get("recipe")
     make_folder(folder)
     for part in ("train", "test", "truth", "qa60"):
         make_folder(folder / part)
         if plain != json.loads(json.dumps(recipe)):
             for entry in os.scandir(folder / part):
                 os.unlink(entry.path)
-    write_record(folder / UNFINISHED, _FORMAT, recipe)
+    write_record(folder / UNFINISHED, _FORMAT, {"recipe": recipe})
     (folder / SOURCE).unlink(missing_ok=True)
 
 

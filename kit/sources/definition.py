@@ -36,7 +36,7 @@ _TWINS = {
     "apart": bool, "json": str, "json_key": str, "table": str, "radar": str, "optical": str,
     "split": str,
 }  # fmt: skip
-_REMEDY = "docs/how-to/sources.md shows a whole file"
+_REMEDY = "the how-to page on other data shows a whole file"
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def convert(sensor: str, pixels: NDArray[Any], units: SourceUnits) -> NDArray[An
 def write_tiles(files: Mapping[Path, NDArray[Any]], grid: Grid | None, changed: int) -> None:
     """Write bands [H, W] under their names, with the time of change, in ns, of what they are of.
 
-    Each is written completely or not at all, but is on disk only when all are synced.
+    Each appears complete or not at all, unless the power fails.
     """
     for path, pixels in files.items():
         part = path.with_name(f".{path.name}.part")

@@ -21,6 +21,7 @@ from kit.sources.pixels import WANTED, convert, first_header, link_files, read_i
 from kit.sources.placing import SENSORS, THREADS, Placed
 from kit.sources.units import SourceUnits
 from kit.tiles.rejection import Rejection
+from kit.tiles.tiff import encode_tiff
 
 INDEX = "index.csv"
 
@@ -91,7 +92,11 @@ def _write(
 def _is_current(path: Path, changed: int, *, linked: bool) -> bool:
     """Whether a tile is there already; a link is as new as what it leads to."""
     try:
-        return path.stat().st_mtime_ns == changed or linked or path.is_symlink()
+        status = path.stat()
+        # A tile is not synced: after a power cut it may be there without its bytes.
+        return bool(status.st_size) and (
+            status.st_mtime_ns == changed or linked or path.is_symlink()
+        )
     except OSError:
         return False
 
@@ -100,7 +105,7 @@ def _clear(folder: Path, size: tuple[int, int]) -> Path:
     """The QA60 of a scene that has none: no cloud, one file for all scenes of a size."""
     path = folder / f"{size[0]}x{size[1]}.tiff"
     if not path.exists():
-        write_tiles({path: np.zeros(size, np.uint16)}, None, 0)
+        write_bytes(path, encode_tiff(np.zeros((1, *size), np.uint16)))
     return path
 
 

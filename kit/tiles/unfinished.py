@@ -9,7 +9,7 @@ UNFINISHED = "unfinished.json"
 
 
 def refuse_unfinished(folder: Path) -> None:
-    """Refuse a folder that `kit simulate` is writing, or was when it ended, or a part of one.
+    """Refuse a folder that is being written, or was when a command ended, or a part of one.
 
     Raises:
         InputError: the mark is in the folder, or in one of the two above it.
@@ -17,5 +17,5 @@ def refuse_unfinished(folder: Path) -> None:
     for above in (folder, *islice(folder.parents, 2)):
         if (above / UNFINISHED).exists():
             problem = f"is not finished: {above / UNFINISHED} is there"
-            remedy = "run the same kit simulate again, which goes on where it stopped"
+            remedy = "run the same command again, which goes on where it stopped"
             raise InputError(folder, problem, remedy=remedy)

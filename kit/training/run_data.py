@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kit.distributed import ProcessGroup
 from kit.errors import InputError
@@ -17,7 +18,7 @@ from kit.pairs.folds import Fold, take_fold
 from kit.pairs.groups import read_groups
 from kit.pairs.open_source import open_source
 from kit.pairs.source import Source
-from kit.pairs.summary import SUMMARY
+from kit.pairs.summary import SUMMARY, read_units
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.folder import Division
 from kit.training.setup import RunSetup
@@ -34,6 +35,7 @@ class RunData:
     holdout: tuple[Pair, ...]
     division: Division | None
     source: Source
+    units: dict[str, Any] | None = None
 
 
 def read_data(variant: Variant, work: Path, groups: Path | None = None) -> RunData:
@@ -61,7 +63,7 @@ def read_data(variant: Variant, work: Path, groups: Path | None = None) -> RunDa
     # anything else.
     holdout = holdout_pairs(pairs) or tuple(pair for pair in held if pair.dataset2)
     source = open_source(work, (*chosen, *holdout))
-    return RunData(pairs, chosen, held, holdout, division, source)
+    return RunData(pairs, chosen, held, holdout, division, source, read_units(work))
 
 
 def make_setup(
@@ -70,7 +72,7 @@ def make_setup(
     """A run of `variant` on these pairs, whose networks are given `planes`."""
     crop = _crop(variant, data.chosen)
     dataset = PairDataset(planes, data.source, data.chosen, crop=crop)
-    return RunSetup(variant, dataset, data.holdout, folder, group)
+    return RunSetup(variant, dataset, data.holdout, folder, group, data.units)
 
 
 def _fold(

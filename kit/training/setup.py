@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import PairDataset, steps_per_epoch
@@ -26,6 +27,7 @@ class RunSetup:
     holdout: tuple[Pair, ...]
     folder: Path
     group: ProcessGroup
+    units: dict[str, Any] | None = None
 
     @property
     def total_steps(self) -> int:

@@ -237,6 +237,8 @@ class Validator:
     def _export(self, files: list[str], about: dict[str, Any], best: _Candidate) -> None:
         for file in files:
             facts = about | self._colors.as_facts() | self._facts(best)
+            if self.setup.units:
+                facts["units"] = self.setup.units
             save_weights(self.folder / file, best.generator, self.variant, facts)
 
     @cached_property

@@ -1,0 +1,49 @@
+"""Weights meet tiles of other units than those they were trained on only if the user says so.
+
+In: weights, and the units of tiles. Refused: units that differ, unless they are admitted.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kit.errors import InputError
+from kit.progress import Report
+from kit.runs.weights import Weights
+from kit.sources.units import units_text
+from kit.tiles.units import Units
+
+
+def check_units(
+    weights: Iterable[Weights],
+    tiles: dict[str, Any] | None,
+    data: Path,
+    units: Units,
+    report: Report,
+) -> None:
+    """Compare the units of tiles with those of the tiles that weights were trained on.
+
+    Args:
+        weights: of all members.
+        tiles: a record of `kit.sources.units`; None for dB and DN.
+        data: the tiles, for the error.
+        units: "any" admits units that differ, and reports them.
+        report: takes a line for each member whose units differ.
+
+    Raises:
+        InputError: units differ, and are not admitted.
+    """
+    for each in weights:
+        if each.units == tiles:
+            continue
+        problem = (
+            f"holds {units_text(tiles)}, and {each.variant.name} was trained on "
+            f"{units_text(each.units)}"
+        )
+        if units != "any":
+            remedy = (
+                "prepare both with the same units and ranges, or give --any-units, which takes "
+                "the numbers as they are"
+            )
+            raise InputError(data, problem, remedy=remedy)
+        report(f"{data} {problem}")

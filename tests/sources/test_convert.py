@@ -1,0 +1,246 @@
+"""Folders of other layouts become tiles, pairs, and all that follows."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kit.errors import InputError
+from kit.pairs.prepare import prepare
+from kit.pairs.summary import read_units
+from kit.pairs.table import holdout_pairs, read_pairs
+from kit.sources.convert import Wanted
+from kit.tiles.bands import read_bands
+from tests.helpers.sources import grey, scene, write_image, write_pictures, write_sen12ms
+
+
+def told(data: Path, work: Path, **options: Any) -> list[str]:
+    lines: list[str] = []
+    prepare(data, work, report=lines.append, announce=lines.append, **options)
+    return lines
+
+
+def pixels(work: Path, number: int = 0) -> tuple[Any, Any]:
+    """Of the pair whose radar file is listed as that number."""
+    rows = [*csv.DictReader((work / "tiles/index.csv").open())]
+    key = [row["scene"] for row in rows if row["sensor"] == "Sentinel1"][number]
+    pair = next(p for p in read_pairs(work / "pairs.parquet") if str(p.radar) == key)
+    radar = read_bands("Sentinel1", pair.radar_paths)
+    return radar, read_bands("Sentinel2", pair.optical_paths)
+
+
+def test_pictures_are_found_out_and_their_split_is_honoured(pictures: Path, tmp_path: Path) -> None:
+    lines = told(pictures, tmp_path)
+    assert "source pairs" in lines[0] and "train 12" in lines[0] and "test 2" in lines[0]
+    assert any("without QA60" in line and "dates" in line for line in lines)
+    assert len(read_pairs(tmp_path / "pairs.parquet")) == 12
+    tiles = tmp_path / "tiles"
+    assert len([*(tiles / "test").iterdir()]) == 2 * 2  # VV and VH
+    assert len([*(tiles / "truth").iterdir()]) == 2 * 4
+    rows = [*csv.DictReader((tiles / "index.csv").open())]
+    assert {row["file"] for row in rows if row["part"] == "test"} == {
+        *(f"test{folder}/{number}.png" for folder in "AB" for number in (12, 13))
+    }
+
+
+def test_a_picture_spans_what_networks_see(tmp_path: Path) -> None:
+    values = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    for number in range(2):
+        write_image(tmp_path / "d" / "sar" / f"{number}.png", values)
+        write_image(tmp_path / "d" / "opt" / f"{number}.png", values.repeat(3, axis=0))
+    told(tmp_path / "d", tmp_path / "w")
+    radar, optical = pixels(tmp_path / "w")
+    grey_levels = values[0] / 255
+    np.testing.assert_allclose((radar[0] + 25) / 25, grey_levels, atol=1e-6)
+    np.testing.assert_allclose((radar[1] + 32.5) / 32.5, grey_levels, atol=1e-6)
+    np.testing.assert_allclose(optical[0] / 3000, grey_levels, atol=1 / 3000, rtol=0.0)
+    assert (radar != 0).all() and optical.all()  # 0 would be no data
+
+
+def test_sen12ms_keeps_scenes_together_and_leaves_cloudy_twins_aside(
+    sen12ms: Path, tmp_path: Path
+) -> None:
+    lines = told(sen12ms, tmp_path)
+    assert "source sen12ms" in lines[0]
+    assert any("left aside: 12 files" in line for line in lines)
+    pairs = read_pairs(tmp_path / "pairs.parquet")
+    assert len(pairs) == 12 and {str(pair.optical.date) for pair in pairs} == {"2017-04-15"}
+    assert read_units(tmp_path) is None  # dB and DN, as official tiles
+    db, dn = scene(100)
+    radar, optical = pixels(tmp_path, 0)
+    np.testing.assert_array_equal(radar, db)
+    np.testing.assert_array_equal(optical[2], dn[2])  # band 2 of 13
+    held = {pair.optical.lon[:5] for pair in holdout_pairs(pairs)}
+    trained = {pair.optical.lon[:5] for pair in pairs if pair.split == "train"}
+    assert held and not held & trained
+
+
+def bigearthnet(folder: Path, patches: int, version: int) -> Path:
+    rows = []
+    for number in range(patches):
+        db, dn = scene(number, 40)
+        radar = f"S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{number}_48"
+        tile = "N9999_R022_T33UUP_" if version == 2 else ""
+        optical = f"S2A_MSIL2A_20170614T101031_{tile}{number}_48"
+        corner = (400000.0 + 400 * number, 5300000.0)
+        for name, band, values in zip(
+            (radar, radar, optical, optical, optical),
+            ("VV", "VH", "B04", "B03", "B02"),
+            (*db, *dn),
+            strict=True,
+        ):
+            above = folder / f"BigEarthNet-{name[:2]}"
+            write_image(above / name / f"{name}_{band}.tif", values[None], corner=corner)
+        if version == 1:
+            about = folder / "BigEarthNet-S1" / radar / f"{radar}_labels_metadata.json"
+            about.write_text(json.dumps({"corresponding_s2_patch": optical}))
+        split = "validation" if number == 0 else "test" if number == 1 else "train"
+        rows.append({"patch_id": optical, "s1_name": radar, "split": split})
+    if version == 2:
+        pq.write_table(pa.Table.from_pylist(rows), folder / "metadata.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_bigearthnet_of_both_versions(tmp_path: Path, version: int) -> None:
+    data = bigearthnet(tmp_path / "d", 6, version)
+    told(data, tmp_path / "w")
+    pairs = read_pairs(tmp_path / "w" / "pairs.parquet")
+    assert len(pairs) == (6 if version == 1 else 5)
+    assert {(str(p.radar.date), str(p.optical.date)) for p in pairs} == {
+        ("2017-06-13", "2017-06-14")
+    }
+    lon, lat = map(float, pairs[0].place)
+    assert abs(lon - 13.66) < 0.02 and abs(lat - 47.84) < 0.01
+    assert all(Path(str(path)).is_symlink() for path in pairs[0].paths)  # tiles already
+    if version == 2:  # the official validation part is the hold-out
+        assert [pair.split for pair in pairs].count("holdout") == 1
+
+
+def test_a_second_time_nothing_is_written(pictures: Path, tmp_path: Path) -> None:
+    told(pictures, tmp_path)
+    before = {path: path.lstat().st_ctime_ns for path in (tmp_path / "tiles/train").iterdir()}
+    told(pictures, tmp_path)
+    assert before == {p: p.lstat().st_ctime_ns for p in (tmp_path / "tiles/train").iterdir()}
+
+
+def test_ranges_travel_with_the_pairs(sen12ms: Path, tmp_path: Path) -> None:
+    told(sen12ms, tmp_path, wanted=Wanted(ranges={"VV": (-30.0, 5.0), "DN": "measured"}))
+    found = read_units(tmp_path)
+    assert found and found["vv_range"] == [-30, 5] and "vh_range" not in found
+    low, high = found["dn_range"]
+    assert 200 < low < 700 and 900 < high < 1400
+    radar, _ = pixels(tmp_path)
+    db, _ = scene(100)
+    np.testing.assert_allclose((radar[0] + 25) / 25, (db[0] + 30) / 35, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("side", "change", "remedy"),
+    [
+        ("s1", lambda values: 10 ** (values / 10), "--radar-unit power"),
+        ("s2", lambda values: (values / 1e4).astype(np.float32), "--optical-unit reflectance"),
+        ("s2", lambda values: (values / 1e2).astype(np.float32), "--optical-unit percent"),
+    ],
+)
+def test_impossible_units_are_refused_with_the_setting_that_converts(
+    tmp_path: Path, side: str, change: Any, remedy: str
+) -> None:
+    write_sen12ms(tmp_path / "d", 1, scenes=range(6))
+    for path in (tmp_path / "d").rglob(f"*_{side}_*.tif"):
+        import rasterio
+
+        with rasterio.open(path) as file:
+            values, corner = file.read(), (file.transform.c, file.transform.f)
+        write_image(path, change(values), corner=corner)
+    with pytest.raises(InputError) as error:
+        prepare(tmp_path / "d", tmp_path / "w")
+    assert remedy in error.value.remedy and "--any-units" in error.value.remedy
+    option, unit = remedy.split()
+    prepare(tmp_path / "d", tmp_path / "w", wanted=Wanted(**{option[2:].split("-")[0]: unit}))
+    radar, optical = pixels(tmp_path / "w")
+    db, dn = scene(0)
+    np.testing.assert_allclose(radar, db, atol=1e-4)
+    np.testing.assert_array_equal(optical, dn)
+
+
+def test_two_layouts_are_refused(pictures: Path, sen12ms: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "d" / "one")
+    shutil.copytree(sen12ms, tmp_path / "d" / "two")
+    write_pictures(tmp_path / "e", 1)
+    write_image(tmp_path / "e" / "sar" / "1.png", grey(scene(0)[0][:1], -25, 0))
+    write_image(tmp_path / "e" / "opt" / "1.png", grey(scene(0)[1], 0, 3000))
+    with pytest.raises(InputError, match="pairs of 2 layouts"):
+        prepare(tmp_path / "e", tmp_path / "w")
+
+
+def test_what_cannot_be_used_is_listed(pictures: Path, tmp_path: Path) -> None:
+    data = tmp_path / "d"
+    shutil.copytree(pictures, data)
+    (data / "trainB" / "3.png").unlink()  # without its twin
+    db, dn = scene(5)
+    clear = np.concatenate([grey(dn, 0, 3000), np.full((1, 32, 32), 9, np.uint8)])
+    write_image(data / "trainB" / "5.png", clear)
+    from PIL import Image
+
+    Image.fromarray(grey(dn, 0, 3000)[0]).convert("P").save(data / "trainB" / "6.png")
+    write_image(data / "trainA" / "7.png", grey(np.concatenate([db, db[:1] - 3]), -25, 0))
+    summary = prepare(data, tmp_path / "w")
+    assert summary.pairs == 8
+    listed = (tmp_path / "w" / "rejected.csv").read_text()
+    for words in ("no optical image goes with it", "transparent", "palette", "bands that differ"):
+        assert words in listed
+
+
+def test_tiles_in_other_projections_make_no_pair(tmp_path: Path) -> None:
+    write_sen12ms(tmp_path / "d", 1, scenes=range(6))
+    path = next((tmp_path / "d").rglob("*_s1_3_p0.tif"))
+    write_image(path, scene(300)[0], corner=(460000.0, 5400000.0), crs="EPSG:32634")
+    assert prepare(tmp_path / "d", tmp_path / "w").pairs == 5
+    assert "its CRS is EPSG:32633" in (tmp_path / "w" / "rejected.csv").read_text()
+
+
+def test_bands_in_another_order_than_declared(tmp_path: Path) -> None:
+    write_sen12ms(tmp_path / "d", 1, scenes=range(6))
+    for path in (tmp_path / "d").rglob("*_s1_*.tif"):
+        write_image(path, scene(0)[0][::-1])
+    assert any("VV is weaker than VH" in line for line in told(tmp_path / "d", tmp_path / "w"))
+    for path in (tmp_path / "d").rglob("*_s1_*.tif"):
+        write_image(path, scene(0)[0], names=("VH", "VV"))
+    with pytest.raises(InputError, match="calls its band 1 VH, where the source expects VV"):
+        prepare(tmp_path / "d", tmp_path / "w")
+
+
+def test_a_list_of_absent_images(tmp_path: Path) -> None:
+    data = write_sen12ms(tmp_path / "d", 1, scenes=range(6))
+    names = [path.name for path in data.rglob("*_s2_*.tif")]
+    (data / "train_list.txt").write_text("\n".join(sorted(names)[1:]) + "\nROIs_x.tif\n")
+    (data / "test_list.txt").write_text(sorted(names)[0] + "\n")
+    lines = told(data, tmp_path / "w")
+    assert any("train_list.txt: names 1 of 6 images that are absent" in line for line in lines)
+    assert "test 1" in lines[0]
+    (data / "test_list.txt").write_text("ROIs_x.tif\nROIs_y.tif\n")
+    with pytest.raises(InputError, match="none of them is here"):
+        prepare(data, tmp_path / "w")
+
+
+def test_float16_is_read(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    for number in range(6):
+        db, dn = scene(number)
+        for folder, values in (("sar", db.transpose(1, 2, 0)), ("opt", dn.transpose(1, 2, 0))):
+            (tmp_path / "d" / folder).mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "d" / folder / f"{number}.tif"
+            half = values.astype(np.float16)
+            tifffile.imwrite(path, half, photometric="minisblack", planarconfig="contig")
+    units = Wanted("dB", "DN")
+    prepare(tmp_path / "d", tmp_path / "w", wanted=units)
+    radar, optical = pixels(tmp_path / "w")
+    np.testing.assert_allclose(radar, scene(0)[0], atol=0.02)
+    np.testing.assert_allclose(optical, scene(0)[1], atol=1)

@@ -17,5 +17,5 @@ def refuse_unfinished(folder: Path) -> None:
     for above in (folder, *islice(folder.parents, 2)):
         if (above / UNFINISHED).exists():
             problem = f"is not finished: {above / UNFINISHED} is there"
-            remedy = "run the same command again, which goes on where it stopped"
+            remedy = "run the same kit simulate again, or kit prepare, to go on where it stopped"
             raise InputError(folder, problem, remedy=remedy)

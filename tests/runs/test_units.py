@@ -23,7 +23,7 @@ def test_other_units_are_refused_or_admitted(
     trained: dict[str, Any] | None, tiles: dict[str, Any] | None
 ) -> None:
     lines: list[str] = []
-    with pytest.raises(InputError, match="vv range 0..255") as error:
+    with pytest.raises(InputError, match=r"vv range 0\.\.255") as error:
         check_units([weights(trained)], tiles, Path("t"), "check", lines.append)
     assert "--any-units" in error.value.remedy
     check_units([weights(trained)], tiles, Path("t"), "any", lines.append)

@@ -127,7 +127,7 @@ def _grouped(pairs: Sequence[Pair], folds: int, groups: Groups) -> Sequence[Unit
 
 def _near(pairs: Sequence[Pair], held: Sequence[Pair]) -> set[Place]:
     """The places of `pairs` whose tiles overlap one that is held out."""
-    pixels = max(max(pair.height, pair.width) for pair in pairs)
+    pixels = max(pair.side for pair in pairs)
     return sharing_ground([pair.place for pair in pairs], [pair.place for pair in held], pixels)
 
 

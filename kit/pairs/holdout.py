@@ -173,7 +173,7 @@ class _Ground:
 
     def __init__(self, pairs: Sequence[Pair], indices: Sequence[int]) -> None:
         self._pairs = pairs
-        self._pixels = max(max(pair.height, pair.width) for pair in pairs)
+        self._pixels = max(pair.side for pair in pairs)
         self._at = by_place([pair.place for pair in pairs], indices)
         self._near: dict[Place, list[int]] = {}
 
@@ -219,5 +219,5 @@ def _same_day(one: Pair, other: Pair) -> bool:
 
 def _overlapping(pairs: Sequence[Pair], held: set[int]) -> set[Place]:
     """The places whose tiles share ground with a held-out place, that place included."""
-    pixels = max(max(pair.height, pair.width) for pair in pairs)
+    pixels = max(pair.side for pair in pairs)
     return sharing_ground([pair.place for pair in pairs], [pairs[i].place for i in held], pixels)

@@ -14,6 +14,7 @@ from kit.files import WORK, AnyPath, together
 from kit.lock import lock
 from kit.pairs.colors import with_colors
 from kit.pairs.distribution import distribution
+from kit.pairs.ground import with_ground
 from kit.pairs.hints import no_pairs, warnings
 from kit.pairs.holdout import By, hold_out, split
 from kit.pairs.kinds import SEEN_PLACES, kinds
@@ -104,6 +105,8 @@ def prepare(
             screening = found.write(new, max_cloud, units)
             screened = tuple(read_screened(new(SCENES)))
             pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
+            if converted:
+                pairs = with_ground(pairs)
             rejected = (*found.rejected, *lonely, *(converted.rejected if converted else ()))
             if not pairs:
                 write_rejected(work / FAILED, rejected)

@@ -5,6 +5,7 @@ damaged, or whose values cannot be.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from kit.seal import read_table, to_rows, write_table
 from kit.tiles.names import RGB_BANDS, S1_BANDS, SceneKey
 from kit.tiles.netcdf import Plane
 
+_MOST_GROUND = 1e7  # metres: a quarter of the way around the Earth
 Split = Literal["train", "holdout", "buffer"]
 Color = tuple[float, float, float]
 """Mean red, green and blue in [0, 1]."""
@@ -28,7 +30,9 @@ class Pair:
     """A Sentinel-1 and a Sentinel-2 scene of one place; paths are VV, VH and B4, B3, B2.
 
     `split` is "buffer" for pairs that training must not see: they show ground of the hold-out.
-    `color` is None where it was not measured, as in tables of kits before 0.4.0.
+    `color` is None where it was not measured, as in tables of kits before 0.4.0. `ground_m` is how
+    many metres it spans from west to east or from south to north, None where it is not placed by
+    its own transform.
     """
 
     radar: SceneKey
@@ -44,6 +48,13 @@ class Pair:
     dataset2: bool
     split: Split = "train"
     color: Color | None = None
+    ground_m: float | None = None
+
+    @property
+    def side(self) -> int:
+        """The side of the ground that it shows, in pixels of 10 m."""
+        pixels = max(self.height, self.width)
+        return pixels if self.ground_m is None else math.ceil(self.ground_m / 10)
 
     @property
     def paths(self) -> tuple[Path | Plane, ...]:
@@ -80,6 +91,7 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
         "longitude": [float(pair.optical.lon) for pair in pairs],
         "latitude": [float(pair.optical.lat) for pair in pairs],
         "color": [pair.color and [*pair.color] for pair in pairs],
+        "ground_m": [pair.ground_m for pair in pairs],
     }
     write_table(path, _FORMAT, pa.table(columns, _WRITTEN))
 
@@ -116,6 +128,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
             dataset2=row["dataset2"],
             split=row["split"],
             color=_color(row.get("color")),
+            ground_m=row.get("ground_m"),
         )
         for row in rows
     )
@@ -135,6 +148,8 @@ def _problem(row: dict[str, Any]) -> str:
     for name, bands in (("radar_paths", S1_BANDS), ("optical_paths", RGB_BANDS)):
         if len(row[name]) != len(bands) or not all(row[name]):
             return f"other {name} than those of {', '.join(bands)}"
+    if row.get("ground_m") is not None and not 0 < row["ground_m"] < _MOST_GROUND:
+        return f"{row['ground_m']} m of ground"
     if row.get("color") is not None and _color(row["color"]) is None:
         return f"the colour {row['color']}, which is not three numbers in [0, 1]"
     return ""
@@ -193,7 +208,9 @@ _SCHEMA = pa.schema(
         }.items()
     ]
 )
-_OPTIONAL = pa.schema([pa.field("color", pa.list_(pa.float64()))])
+_OPTIONAL = pa.schema(
+    [pa.field("color", pa.list_(pa.float64())), pa.field("ground_m", pa.float64())]
+)
 # Numbers for whoever opens the table; the kit compares places as texts.
 _NUMBERS = [pa.field(name, pa.float64(), nullable=False) for name in ("longitude", "latitude")]
 _WRITTEN = pa.schema([*_SCHEMA, *_NUMBERS, *_OPTIONAL])

@@ -23,7 +23,7 @@ RULES: dict[str, set[str]] = {
     "pairs": {"sources", "screening", "tiles"},
     "inputs": {"pairs", "tiles"},
     "runs": {"inputs", "models", "pairs", "screening", "sources", "tiles"},
-    "training": {"runs", "inputs", "pairs", "models", "figures"},
+    "training": {"runs", "inputs", "pairs", "models", "figures", "sources"},
     "engines": {"runs", "inputs", "pairs", "models", "tiles"},
     "prediction": {"engines", "runs", "inputs", "models", "pairs", "sources", "tiles"},
     "fitting": {"prediction", "training", "runs", "pairs"},

@@ -20,7 +20,7 @@ def kinds(held: Iterable[Pair], trained: Sequence[Pair]) -> dict[str, tuple[Pair
         trained: those that are.
     """
     every = tuple(held)
-    pixels = max((max(pair.height, pair.width) for pair in every), default=0)
+    pixels = max((pair.side for pair in every), default=0)
     places = [pair.place for pair in every]
     seen = sharing_ground(places, {pair.place for pair in trained}, pixels)
     found = {

@@ -17,7 +17,7 @@ from torch import nn
 
 from kit.device import keep_memory
 from kit.distributed import ProcessGroup, process_group, restarted
-from kit.errors import InputError
+from kit.errors import BusyError, InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
 from kit.inputs.planes import InputPlanes
@@ -30,7 +30,8 @@ from kit.runs import folder as folders
 from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
-from kit.runs.weights import Weights
+from kit.runs.weights import Weights, read_weights
+from kit.sources.units import units_text
 from kit.training import checkpoint
 from kit.training.child import patience
 from kit.training.fitted import fit
@@ -42,6 +43,7 @@ from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.trainer import Trainer
+from kit.training.validator import fault_of
 from kit.variant_record import from_record, to_record
 from kit.variant_settings import Variant, to_dict
 from kit.variants import find_variant
@@ -169,6 +171,7 @@ def _claim(
     folder: Path, asked: Variant, data: RunData, planes: InputPlanes, weights: Weights | None
 ) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
+    _check_units(folder, data)
     variant = folders.claim(
         folder,
         asked,
@@ -184,6 +187,19 @@ def _claim(
     for place in (folder, folder / folders.SAMPLES, folder / folders.CHECKPOINTS):
         sweep(place)
     return variant
+
+
+def _check_units(folder: Path, data: RunData) -> None:
+    """Refuse a run whose weights were trained on tiles of other units than those of `data`."""
+    path = folder / folders.BEST
+    if not path.exists() or fault_of(path):
+        return
+    before = read_weights(path).units
+    if before != data.units:
+        problem = (
+            f"was trained on {units_text(before)}, and the pairs hold {units_text(data.units)}"
+        )
+        raise BusyError(f"{folder}: {problem}\n  give --overwrite, or another name")
 
 
 def _seen_before(folder: Path, weights: Weights | None) -> frozenset[str]:

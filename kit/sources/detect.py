@@ -18,6 +18,7 @@ from kit.tiles.names import FORM, name_fields
 from kit.tiles.scenes import FOLDERS
 
 OFFICIAL = "multiearth"
+_GENERAL = "pairs"  # which the files of other layouts may fit too
 _LOOKED = 10000  # names of a folder that are looked at for one of an official tile
 
 
@@ -63,8 +64,8 @@ def choose(data: Path, paths: Sequence[str], source: str | None) -> Choice | Non
         if both or (source and counts):
             fitting.append((definition, both))
         # Files of a layout with names of its own fit the general ones too.
-        if both and name != "pairs":
-            names = [n for n in names if n != "pairs"]
+        if both and name != _GENERAL:
+            names = [n for n in names if n != _GENERAL]
     fitting = [each for each in fitting if each[0].name in names or source]
     if source and not fitting:
         raise _nothing(data, paths, find_definition(source))
@@ -72,6 +73,11 @@ def choose(data: Path, paths: Sequence[str], source: str | None) -> Choice | Non
         return None
     if not source and is_official(data):
         fitting.append((find_definition(OFFICIAL), {}))
+    if not source and len(fitting) == 1 and fitting[0][0].name != _GENERAL:
+        general = find_definition(_GENERAL)
+        rest = list_images(paths, fitting[0][0], None).unknown
+        if any(all(found) for found in templates_used(rest, general).values()):
+            fitting.append((general, {}))
     if len(fitting) > 1:
         two = " and of ".join(each.name for each, _ in fitting)
         remedy = "give the folder of one of them, or say which is meant: --source"

@@ -173,6 +173,8 @@ def test_impossible_units_are_refused_with_the_setting_that_converts(
 def test_two_layouts_are_refused(pictures: Path, sen12ms: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "d" / "one")
     shutil.copytree(sen12ms, tmp_path / "d" / "two")
+    with pytest.raises(InputError, match="files of sen12ms and of pairs"):
+        prepare(tmp_path / "d", tmp_path / "w")
     write_pictures(tmp_path / "e", 1)
     write_image(tmp_path / "e" / "sar" / "1.png", grey(scene(0)[0][:1], -25, 0))
     write_image(tmp_path / "e" / "opt" / "1.png", grey(scene(0)[1], 0, 3000))
@@ -228,6 +230,14 @@ def test_a_list_of_absent_images(tmp_path: Path) -> None:
     (data / "test_list.txt").write_text("ROIs_x.tif\nROIs_y.tif\n")
     with pytest.raises(InputError, match="none of them is here"):
         prepare(data, tmp_path / "w")
+
+
+def test_one_polarisation_alone_is_listed(tmp_path: Path) -> None:
+    write_sen12ms(tmp_path / "d", 1, scenes=range(6))
+    path = next((tmp_path / "d").rglob("*_s1_3_p0.tif"))
+    write_image(path, scene(300)[0][:1], corner=(460000.0, 5400000.0))
+    assert prepare(tmp_path / "d", tmp_path / "w").pairs == 5
+    assert "has 1 bands, not 2" in (tmp_path / "w" / "rejected.csv").read_text()
 
 
 def test_float16_is_read(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class Engine:
         return (height, width) == (self.spec.height, self.spec.width)
 
     def __call__(self, sar: Tensor) -> Tensor:
-        """Inputs [batch, C, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], on the CPU.
+        """Inputs [batch, C, H, W] in [-1, 1] to RGB [batch, 3, H, W] in [-1, 1], on its device.
 
         Where the device's memory no longer holds a batch, the batch is run in equal parts.
 

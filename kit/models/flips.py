@@ -5,13 +5,17 @@ float32 of what it makes of each view, turned back. Refused by name: another num
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
 
-Array = NDArray[np.float32]
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", NDArray[np.float32], "torch.Tensor")
 
 # Quarter turns, and whether columns are mirrored after them. The first four keep the size.
 _VIEWS = tuple((turns, mirrored) for turns in (0, 2, 1, 3) for mirrored in (False, True))
@@ -46,14 +50,19 @@ def average_views(network: Callable[[Array], Array], inputs: Array, flips: int) 
     total = _back(network(_seen(inputs, *first)), *first)
     for view in others:
         total = total + _back(network(_seen(inputs, *view)), *view)
-    mean = total / np.float32(flips)  # exact: a power of two
-    return np.ascontiguousarray(mean)
+    mean = total / flips  # exact: a power of two
+    return np.ascontiguousarray(mean) if isinstance(mean, np.ndarray) else mean.contiguous()
 
 
 def _seen(inputs: Array, turns: int, mirrored: bool) -> Array:
+    if not isinstance(inputs, np.ndarray):
+        view = inputs.rot90(turns, (2, 3))
+        return (view.flip(3) if mirrored else view).contiguous()
     turned = np.rot90(inputs, turns, axes=(2, 3))
     return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
 
 
 def _back(images: Array, turns: int, mirrored: bool) -> Array:
+    if not isinstance(images, np.ndarray):
+        return (images.flip(3) if mirrored else images).rot90(-turns, (2, 3))
     return np.rot90(images[..., ::-1] if mirrored else images, -turns, axes=(2, 3))

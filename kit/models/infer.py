@@ -1,6 +1,7 @@
-"""Input arrays -> RGB arrays through a generator.
+"""Inputs -> RGB through a generator, on its device.
 
-In: inputs [N, C, H, W] in [0, 1]. Out: RGB [N, 3, H, W] in [0, 1].
+In: inputs [N, C, H, W] in [0, 1]. Out: RGB [N, 3, H, W] in [0, 1], or as the levels of uint16,
+half the bytes to bring back.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kit.device import pick, place
-from kit.scaling import from_signed, to_signed
+from kit.scaling import UINT16_MAX, from_signed, to_signed
 
 Forward = Callable[[Tensor], Tensor]
-"""Inputs [batch, C, H, W] to RGB [batch, 3, H, W], both in [-1, 1] and float32 on the CPU."""
+"""Inputs [batch, C, H, W] to RGB [batch, 3, H, W], both in [-1, 1] and float32.
+
+The inputs may be on any device, and the RGB is where it was computed."""
 
 
 def infer(generator: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -33,19 +36,43 @@ def infer_batches(
         inputs: at least one tile.
         batch: tiles in a call; 0 for all of them in one.
     """
+    unit: NDArray[np.float32] = infer_tiles(network, torch.from_numpy(inputs), batch).cpu().numpy()
+    return unit
+
+
+def infer_tiles(network: Forward, inputs: Tensor, batch: int = 0) -> Tensor:
+    """`infer_batches` of tensors; the RGB stays on the network's device."""
     batch = batch or len(inputs)
     # The last digits of a convolution depend on the size of its batch: with full batches alone the
     # images do not depend on how the tiles were divided.
-    full = np.resize(np.arange(len(inputs)), -(-len(inputs) // batch) * batch)
-    signed = to_signed(torch.from_numpy(inputs[full]))
+    count = len(inputs)
+    if missing := -count % batch:
+        inputs = inputs[torch.arange(count + missing, device=inputs.device) % count]
+    signed = to_signed(inputs)
     rgb = torch.cat([network(signed[at : at + batch]) for at in range(0, len(signed), batch)])
-    unit: NDArray[np.float32] = from_signed(rgb[: len(inputs)]).numpy()
-    return unit
+    return from_signed(rgb[:count])
+
+
+def upload(inputs: NDArray[np.float32]) -> Tensor:
+    """Inputs as a tensor on the device; a card copies them while this thread goes on."""
+    tensor = torch.from_numpy(inputs)
+    return tensor.pin_memory().to(pick(), non_blocking=True) if pick().type == "cuda" else tensor
+
+
+def to_levels(images: Tensor) -> NDArray[np.uint16] | None:
+    """Images in [0, 1] as `kit.scaling.quantize` makes them; None where one holds a NaN.
+
+    Both is found on the device, which is waited for once.
+    """
+    levels = (images * UINT16_MAX).round_().to(torch.uint16)
+    finite = images.sum().isfinite()
+    found: NDArray[np.uint16] = levels.cpu().numpy()
+    return found if bool(finite) else None
 
 
 @torch.inference_mode()
 def forward(network: nn.Module, inputs: Tensor, half: bool = False) -> Tensor:
-    """Inputs [N, C, H, W] to RGB [N, 3, H, W], both on the CPU, through a network on the device."""
+    """Inputs [N, C, H, W] to RGB [N, 3, H, W] on the device, through a network there."""
     with torch.autocast(pick().type, torch.bfloat16, enabled=half):
         rgb: Tensor = network(place(inputs))
-    return rgb.float().cpu()
+    return rgb.float()

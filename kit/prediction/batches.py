@@ -1,6 +1,7 @@
 """Scenes that wait until a batch of their size is full, and the engines that predict them.
 
-In: readings of scenes, in any order and of any size. Out: their images [3, H, W] in [0, 1]. Tiles
+In: readings of scenes, in any order and of any size. Out: their images [3, H, W] as
+uint16, over which [0, 1] is spread. Tiles
 of the size of most are predicted by the engine that was chosen. Tiles of another, and quarter turns
 of tiles that are not square, are predicted eagerly: a rare size is not worth building an engine.
 """
@@ -10,16 +11,17 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kit.engines.engine import Engine
 from kit.errors import CheckError
 from kit.models.flips import average_views
-from kit.models.infer import infer_batches
+from kit.models.infer import infer_tiles, to_levels, upload
 from kit.prediction.pipeline import Input, Reading
 from kit.progress import Report
 from kit.runs.weights import Weights
 
-Predicted = tuple[Reading, Input, NDArray[np.float32]]
+Predicted = tuple[Reading, Input, NDArray[np.uint16]]
 """A scene, what the network was given of it, and the image [3, H, W]."""
 
 
@@ -84,9 +86,9 @@ class Batches:
         waiting.clear()
         if not (batch and engine):
             return []
-        planes = np.stack([given.planes for _, given in batch])
-        images = average_views(partial(self._infer, engine), planes, self._flips)
-        if not np.isfinite(images).all():
+        planes = upload(np.stack([given.planes for _, given in batch]))
+        images = to_levels(average_views(partial(self._infer, engine), planes, self._flips))
+        if images is None:
             name = self._weights.variant.name
             raise CheckError(
                 f"{name}: the generator's output is not finite\n  train {name} again, with a "
@@ -94,12 +96,12 @@ class Batches:
             )
         return [(*each, image) for each, image in zip(batch, images, strict=True)]
 
-    def _infer(self, engine: Engine, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _infer(self, engine: Engine, planes: Tensor) -> Tensor:
         height, width = planes.shape[2:]
         if not engine.fits(height, width):
             engine = self._turned_engine(engine, height, width)
         self._record(engine)
-        return infer_batches(engine, planes, engine.batch)
+        return infer_tiles(engine, planes, engine.batch)
 
     def _turned_engine(self, engine: Engine, height: int, width: int) -> Engine:
         """What predicts the quarter turns of tiles that are not square."""

@@ -15,7 +15,7 @@ import kit.prediction.pipeline
 from kit.errors import InputError, OutputError
 from kit.image_file import digest
 from kit.prediction.pipeline import AHEAD, Reading, Writer, readings
-from kit.scaling import UINT16_MAX, radar_nodata, scale_radar
+from kit.scaling import UINT16_MAX, quantize, radar_nodata, scale_radar
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.scenes import Scene
@@ -50,7 +50,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def picture(level: float = 0.5) -> np.ndarray:
-    return np.full((3, 4, 4), level, np.float32)
+    return quantize(np.full((3, 4, 4), level, np.float32))
 
 
 def test_scenes_come_in_order_as_a_network_sees_them(scenes: list[Scene]) -> None:
@@ -125,14 +125,14 @@ def test_a_bug_in_the_reading_is_not_swallowed(
 
 def test_pictures_are_written_in_levels_after_what_is_to_come_before(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    rgb = random.random((3, 8, 5), dtype=np.float32)
+    levels = quantize(random.random((3, 8, 5), dtype=np.float32))
     seen: list[tuple[bool, str]] = []
     path = tmp_path / "a.npy"
     with Writer() as writer:
-        writer.put(path, rgb, lambda sha256: seen.append((path.exists(), sha256)))
+        writer.put(path, levels, lambda sha256: seen.append((path.exists(), sha256)))
     image = np.load(path)
     assert seen == [(False, digest(image))] and image.dtype == np.uint16
-    np.testing.assert_array_equal(image, np.rint(rgb * np.float32(UINT16_MAX)))
+    np.testing.assert_array_equal(image, levels)
     assert [each.name for each in tmp_path.iterdir()] == ["a.npy"]
 
 

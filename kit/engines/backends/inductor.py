@@ -154,7 +154,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
                 problem = f"too little memory for batches of {len(sar)}"
                 raise MemoryError(f"{eager.device()}: {problem}") from error
             raise
-        return rgb.cpu()
+        return rgb
 
     return run
 

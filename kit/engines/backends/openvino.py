@@ -105,6 +105,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
     queue = openvino.AsyncInferQueue(compiled, plan.streams)
 
     def run(sar: Tensor) -> Tensor:
+        sar = sar.cpu()
         rgb = np.empty((plan.batch, 3, spec.height, spec.width), np.float32)
 
         def keep(request: Any, start: int) -> None:

@@ -10,6 +10,8 @@ goes to the screen, the same rows to bench/train.json.
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -27,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kit.bfloat16 import bfloat16_pays
 from kit.cli import console
+from kit.cores import share_cores
 from kit.device import LARGE_PAGES, keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import PairDataset, Sample, batches
@@ -56,11 +59,13 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=9)
     arguments.add_argument("--folder", type=Path, default=None)
     chosen = arguments.parse_args()
+    share_cores()  # for the processes that are measured; torch is loaded here already
     keep_memory()
     peak = ceiling()
     rows = [row("torch.mm", peak / 1e9, "GFLOP/s", 1.0, "itself")]
     for name in NAMES:
         rows += stepping(find_variant(name, NARROW), chosen.rounds, peak)
+    rows += beside_others(find_variant("spade2", NARROW), chosen.rounds)
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         rows += loading(Path(folder), find_variant("p2phd1", NARROW), chosen.rounds)
     if pick().type == "cuda":
@@ -97,6 +102,23 @@ def stepping(variant: Variant, rounds: int, peak: float) -> list[dict[str, Any]]
         row(f"{variant.name}: kit, memory", used["kit"], "MiB", used["kit"] / used["plain"],
             "plain"),
     ]  # fmt: skip
+
+
+def beside_others(variant: Variant, rounds: int) -> list[dict[str, Any]]:
+    """The kit's step on a quiet machine and beside a process that keeps one core busy, in turns."""
+    with child(serve, variant, "kit") as kit:
+        turns = []
+        for _ in range(rounds + 1):
+            alone = ask(kit, "step")
+            busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            try:
+                turns.append((alone, ask(kit, "step")))
+            finally:
+                busy.kill()
+                busy.wait()
+    rate = variant.batch / min(beside for _, beside in turns[1:])
+    share = statistics.median(alone / beside for alone, beside in turns[1:])
+    return [row(f"{variant.name}: kit, one core busy", rate, "images/s", share, "quiet")]
 
 
 def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]:

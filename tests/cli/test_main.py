@@ -24,7 +24,7 @@ from tests.helpers.variants import TINY
 
 
 def test_engines_are_built_ahead_and_what_cannot_be_had_is_exit_3(trained: Path, kit) -> None:
-    code, out, err = kit("compile spade2 p2phd1 --backend eager --json")
+    code, out, err = kit("compile spade2 p2phd1 --backend eager --precision float32 --json")
     assert code == 0 and "next: kit predict --ensemble spade2,p2phd1" in err
     rows = json.loads(out)
     assert [(row["variant"], row["backend"], row["precision"]) for row in rows] == [

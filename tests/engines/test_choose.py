@@ -354,7 +354,7 @@ def test_on_a_card_the_reference_is_not_rounded_to_tf32(
     # Eager float32 as it runs there is itself compared with that.
     told: list[str] = []
     found = pick(Request("eager", "float32"), told=told)
-    assert found.accuracy.tiles and found.accuracy.mean == 0
+    assert found.accuracy.tiles and found.accuracy.mean < 1e-6  # batches differ in size
 
 
 def test_a_build_that_the_memory_does_not_hold_is_named(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kit.submission.package import package as package
     from kit.training.train import train as train
     from kit.training.validate import validate as validate
+    from kit.translation.translate import translate as translate
     from kit.variants import variant as variant
     from kit.verification.verify import verify as verify
 
@@ -42,6 +43,7 @@ _HOMES = {
     "show": "kit.showing.show",
     "simulate": "kit.simulation.simulate",
     "train": "kit.training.train",
+    "translate": "kit.translation.translate",
     "validate": "kit.training.validate",
     "variant": "kit.variants",
     "verify": "kit.verification.verify",

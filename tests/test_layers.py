@@ -26,6 +26,7 @@ RULES: dict[str, set[str]] = {
     "training": {"runs", "inputs", "pairs", "models", "figures", "sources"},
     "engines": {"runs", "inputs", "pairs", "models", "tiles"},
     "prediction": {"engines", "runs", "inputs", "models", "pairs", "sources", "tiles"},
+    "translation": {"prediction", "engines", "runs", "inputs", "models", "tiles"},
     "fitting": {"prediction", "training", "runs", "pairs"},
     "archive": {"prediction", "tiles"},
     "scoring": {"archive", "prediction", "screening", "tiles", "figures"},

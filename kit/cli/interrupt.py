@@ -18,7 +18,7 @@ from kit.training.child import is_child
 
 RESUMING = {
     "simulate", "screen", "prepare", "pack", "train", "train-all", "compile", "predict",
-    "compete",
+    "translate", "compete",
 }  # fmt: skip
 """Commands that keep what they have done when they are interrupted."""
 

@@ -44,6 +44,12 @@ Tolerance = Annotated[
 Fallback = Annotated[
     bool, typer.Option("--fallback", help="Use a higher precision if one exceeds the tolerance.")
 ]
+Flips = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Average over 4 or 8 views of a scene: mirrored, and turned too."
+    ),
+]
 
 
 @app.command("compile", epilog="Example: kit compile spade2 p2phd1 --precision int8")
@@ -174,12 +180,7 @@ def predict(
     precision: Precision = _REQUEST.precision,
     tolerance: Tolerance = _REQUEST.tolerance,
     fallback: Fallback = False,
-    flips: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Average over 4 or 8 views of a scene: mirrored, and turned too."
-        ),
-    ] = 1,
+    flips: Flips = 1,
     overwrite: Overwrite = False,
     strict: Strict = False,
     any_units: AnyUnits = False,
@@ -232,7 +233,7 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
     show_doubts(result.doubts)
     show_trained_on(result.trained_on, result.scenes)
     for variant, engines in result.engines.items():
-        console.write(f"{variant}: predicted by {' and '.join(map(_engine, engines))}")
+        console.write(f"{variant}: predicted by {' and '.join(map(engine_text, engines))}")
     for scene, share in result.nodata.items():
         console.write(
             f"nodata in {share:.2%} of the radar scene {scene}: read as the lowest backscatter"
@@ -243,6 +244,7 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
     console.write("next: kit package")
 
 
-def _engine(described: dict[str, Any]) -> str:
+def engine_text(described: dict[str, Any]) -> str:
+    """An engine in a few words, of what `Engine.describe` says."""
     precision = described.get("precision")
     return f"{described['name']} in {precision}" if precision else str(described["name"])

@@ -24,6 +24,7 @@ from kit.files import AnyPath, output
 from kit.models.in_units import InUnits
 from kit.models.rewrites.fuse import for_inference
 from kit.runs.trained import Trained
+from kit.runs.units import other_units
 from kit.runs.weights import Weights
 from kit.scaling import DN_RANGE, SCALING, VH_RANGE, VV_RANGE
 from kit.variant_settings import Variant
@@ -88,6 +89,8 @@ def export_generator(
         raise BusyError(f"{path} exists\n  give --overwrite, or another file")
     variant = weights.variant
     inputs, outputs = _meanings(variant, size)
+    if other := other_units(weights):
+        inputs["radar"] += f". dB and DN are those of tiles that kit prepare made of {other}"
     with output(path) as part:
         _program(weights, size, inputs, outputs).save(part, external_data=False)
         apart = _compared(weights, part, size)

@@ -47,3 +47,8 @@ def check_units(
             )
             raise InputError(data, problem, remedy=remedy)
         report(f"{data} {problem}")
+
+
+def other_units(weights: Weights) -> str:
+    """The units that weights were trained on, in words, if they are not dB and DN; or ""."""
+    return units_text(weights.units) if weights.units else ""

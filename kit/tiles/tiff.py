@@ -118,7 +118,7 @@ def _gdal(path: Path) -> Iterator[Any]:
     check_regular(path, "a TIFF")
     try:
         with (
-            rasterio.Env(**_settings(sidecars=bool(sidecars_of(str(path))))),
+            rasterio.Env(**gdal_settings(sidecars=bool(sidecars_of(str(path))))),
             rasterio.open(path, driver="GTiff") as opened,
         ):
             yield opened
@@ -129,7 +129,7 @@ def _gdal(path: Path) -> Iterator[Any]:
         ) from None
 
 
-def _settings(*, sidecars: bool = False) -> dict[str, str]:
+def gdal_settings(*, sidecars: bool = False) -> dict[str, str]:
     """GDAL's settings for a file. Each takes time: those that nobody has changed are left out.
 
     GDAL would list the whole folder whenever it opens one of its files. Where there are `sidecars`,
@@ -178,7 +178,7 @@ def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
     GDAL reports a full disk only in its log, so the bytes are made here and written by `kit.files`.
     """
     count, height, width = pixels.shape
-    with rasterio.Env(**_settings()), MemoryFile() as memory:
+    with rasterio.Env(**gdal_settings()), MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             count=count,
@@ -221,7 +221,7 @@ def decode_tiff(
     try:
         # Named, for GDAL puts the name into what it says of a damaged image.
         with (
-            rasterio.Env(**_settings()),
+            rasterio.Env(**gdal_settings()),
             MemoryFile(data, filename="image.tiff") as memory,
             rasterio.open(memory.name, driver="GTiff") as image,
         ):

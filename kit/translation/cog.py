@@ -1,0 +1,124 @@
+"""Rows of an image -> a cloud-optimised GeoTIFF, written by GDAL and read back.
+
+In: rows as they come, the grid, and what each band is. Out: one file with overviews, which opens
+where it belongs. GDAL makes such a file of another raster, so the rows go into a plain file first,
+which a VRT describes. It reports a full disk only in its log: what it wrote is compared with what
+it was given, every pixel.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.shutil import copy
+from rasterio.windows import Window
+
+from kit.errors import OutputError
+from kit.files import naming, output
+from kit.tiles.names import RGB_BANDS
+from kit.tiles.raster import Grid
+from kit.tiles.tiff import gdal_settings
+from kit.translation.radar_raster import CACHE
+
+NODATA = 0
+_COLORS = ("Red", "Green", "Blue")
+_ROWS = 512  # of a block
+_PIXELS, _VRT = "pixels.raw", "pixels.vrt"
+_OPTIONS = {
+    "driver": "COG",
+    "compress": "deflate",
+    "predictor": "2",  # horizontal differences: reflectance changes little from pixel to pixel
+    "bigtiff": "if_safer",
+    "num_threads": "all_cpus",
+    "overview_resampling": "average",
+}
+
+
+def write_cog(
+    path: Path,
+    rows: Iterable[NDArray[np.uint16]],
+    size: tuple[int, int],
+    grid: Grid | None,
+    tags: Mapping[str, str],
+    folder: Path,
+) -> None:
+    """Write an image of red, green and blue, completely or not at all.
+
+    Args:
+        path: of the file, which is replaced.
+        rows: the image from top to bottom, [3, any, W].
+        size: its height and width.
+        grid: where it lies.
+        tags: what the file says of itself.
+        folder: for the rows until the file is there.
+
+    Raises:
+        OutputError: it cannot be written, or GDAL wrote something else.
+    """
+    height, width = size
+    raw = folder / _PIXELS
+    with naming(raw), raw.open("wb") as file:
+        for block in rows:
+            file.write(np.ascontiguousarray(block.transpose(1, 0, 2), "<u2").data)
+    vrt = folder / _VRT
+    vrt.write_text(_described(size, grid, tags), encoding="utf-8")
+    settings = gdal_settings(sidecars=True) | {"GDAL_CACHEMAX": CACHE}
+    with rasterio.Env(**settings), output(path) as part:
+        try:
+            copy(str(vrt), str(part), **_OPTIONS)
+        except RasterioError as error:
+            cause = str(error.__cause__ or error).replace("\n", " ")
+            raise _failed(path, f"cannot be written ({cause})") from error
+        with rasterio.open(part) as made:
+            given = np.memmap(raw, "<u2", "r", shape=(height, 3, width))
+            for top in range(0, height, _ROWS):
+                rest = min(_ROWS, height - top)
+                try:
+                    found = made.read(window=Window(0, top, width, rest))
+                except RasterioError:
+                    raise _failed(path, "is damaged as soon as it is written") from None
+                if not (found == given[top : top + rest].transpose(1, 0, 2)).all():
+                    raise _failed(path, "is damaged as soon as it is written")
+
+
+def _failed(path: Path, problem: str) -> OutputError:
+    remedy = "free disk space or give another folder, and run the same command again"
+    return OutputError(f"{path}: {problem}\n  {remedy}")
+
+
+def _described(size: tuple[int, int], grid: Grid | None, tags: Mapping[str, str]) -> str:
+    """A VRT of the rows: each row holds its pixels band by band."""
+    height, width = size
+    placed = ""
+    if grid:
+        a, b, c, d, e, f = grid.transform
+        numbers = ", ".join(map(repr, (c, a, b, f, d, e)))
+        placed = f"<GeoTransform>{numbers}</GeoTransform>"
+        if grid.crs:
+            placed = f"<SRS>{escape(grid.crs)}</SRS>{placed}"
+    said = "".join(f"<MDI key={quoteattr(k)}>{escape(v)}</MDI>" for k, v in tags.items())
+    bands = "".join(map(_band, range(3), [width] * 3))
+    return (
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{placed}'
+        f"<Metadata>{said}</Metadata>{bands}</VRTDataset>\n"
+    )
+
+
+def _band(number: int, width: int) -> str:
+    fields: Sequence[tuple[str, object]] = (
+        ("Description", RGB_BANDS[number]),
+        ("NoDataValue", NODATA),
+        ("ColorInterp", _COLORS[number]),
+        ("ImageOffset", 2 * width * number),
+        ("PixelOffset", 2),
+        ("LineOffset", 2 * width * 3),
+        ("ByteOrder", "LSB"),
+    )
+    said = "".join(f"<{name}>{value}</{name}>" for name, value in fields)
+    source = f'<SourceFilename relativetoVRT="1">{_PIXELS}</SourceFilename>'
+    opening = f'<VRTRasterBand dataType="UInt16" band="{number + 1}"'
+    return f'{opening} subClass="VRTRawRasterBand">{said}{source}</VRTRasterBand>'

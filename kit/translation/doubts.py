@@ -1,0 +1,51 @@
+"""What speaks against a radar raster being dB of VV and VH, by samples of it, and where it lies.
+
+In: an open scene. Out: lines to warn with. Refused: values that no dB are, and a first band that is
+weaker than the second where nobody has said which is VV.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.scaling import radar_nodata
+from kit.tiles.units import Doubt, Units, radar_doubts, settle, stack
+from kit.tiles.values import count_values
+from kit.translation.radar_raster import RadarRaster
+
+_SIDE, _ALONG = 256, 6
+_ENOUGH = 100  # pixels
+
+
+def scene_doubts(radar: RadarRaster, units: Units) -> tuple[str, ...]:
+    """Look at up to 36 parts of a scene.
+
+    Raises:
+        InputError: what it holds is impossible; or, if `units` is "strict", doubtful.
+    """
+    parts = [*radar.samples(_SIDE, _ALONG)]
+    scene = radar.paths[0]
+    counts = stack([count_values("Sentinel1", part[None]) for part in parts])
+    lines = settle(scene, [*_order(radar, parts), *radar_doubts(counts)], units)
+    notes = []
+    if radar.grid is None:
+        notes.append(f"{scene}: does not say where it lies, and no more will its translation")
+    elif not radar.grid.crs:
+        notes.append(f"{scene}: declares no CRS, and no more will its translation")
+    if radar.half:
+        notes.append(f"{scene}: holds floats of 16 bits, which round dB to 0.02")
+    return (*lines, *notes)
+
+
+def _order(radar: RadarRaster, parts: list[NDArray[np.float32]]) -> list[Doubt]:
+    """That VV seems to be VH: of the same ground, VH is weaker by 5 to 10 dB."""
+    measured = [part[:, ~radar_nodata(part)] for part in parts]
+    values = np.concatenate(measured, axis=1)
+    if values.shape[1] < _ENOUGH:
+        return []
+    vv, vh = np.median(values, axis=1).tolist()
+    if vv >= vh:
+        return []
+    problem = f"VV ({vv:.1f} dB) is weaker than VH ({vh:.1f} dB), as if the bands were swapped"
+    remedy = "name the bands in the order of the file, as --bands VH,VV"
+    admit = "or --bands VV,VH, if it is that order all the same"
+    return [Doubt(problem, remedy, impossible=not radar.named, admit=admit)]

@@ -1,0 +1,88 @@
+"""The engines that predict the windows of a scene.
+
+In: trained weights and the scene. Out: an engine for each member: the one that this translation
+began with, or the one that is chosen for so many windows.
+"""
+
+import datetime
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from kit.engines.accuracy import Samples
+from kit.engines.calibration import TILES, samples
+from kit.engines.choose import choose
+from kit.engines.engine import Engine
+from kit.engines.request import Request
+from kit.errors import InputError
+from kit.files import read_json, write_json
+from kit.lock import lock
+from kit.progress import Report
+from kit.runs.weights import Weights
+from kit.translation.members import planes_of
+from kit.translation.radar_raster import RadarRaster
+from kit.translation.strips import PATIENCE, Strips
+from kit.translation.windows import Windows
+
+
+def engines_of(
+    strips: Strips,
+    radar: RadarRaster,
+    weights: Sequence[Weights],
+    axes: tuple[Windows, Windows],
+    date: datetime.date | None,
+    flips: int,
+    request: Request,
+    *,
+    work: Path,
+    cache: Path,
+    report: Report,
+) -> list[Engine]:
+    """An engine for each member; one process chooses at a time, and the others choose as it did.
+
+    Raises:
+        InputError: as `kit.engines.choose.choose`.
+        CheckError: as `kit.engines.choose.choose`.
+    """
+    rows, columns = axes
+    size = rows.size, columns.size
+    found = []
+    with lock(strips.folder / "engines", patience=PATIENCE):
+        for each in weights:
+            path = strips.folder / "engines" / f"{each.variant.name}.json"
+            before = [read_json(path, "remove it")] if path.exists() else []
+            engine = choose(
+                each,
+                size,
+                request,
+                cache=cache,
+                samples=partial(_samples, work, each, size, radar, date),
+                report=report,
+                scenes=len(rows.starts) * len(columns.starts) * flips,
+                before=before,
+            )
+            write_json(path, engine.describe())
+            found.append(engine)
+    return found
+
+
+def _samples(
+    work: Path,
+    weights: Weights,
+    size: tuple[int, int],
+    radar: RadarRaster,
+    date: datetime.date | None,
+) -> Samples:
+    """Tiles of the hold-out to check an engine with, or windows of the scene."""
+    try:
+        return samples(work, weights, size)
+    except InputError:
+        side = min(size)
+        parts = [part for part in radar.samples(side, 6) if part.shape[1:] == size]
+        if not parts:
+            raise
+        some = planes_of(weights, np.stack(parts[:: max(1, len(parts) // TILES)]), date)[:TILES]
+        mae = weights.facts.get("holdout_mae")
+        return Samples(some, None, some, mae, f"{len(some)} windows of the scene")

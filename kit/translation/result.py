@@ -1,0 +1,102 @@
+"""The file that a translation writes: its unit, what it says of itself, and whether it is there.
+
+In: a scene and the path of the file. Out: values in their unit. Refused by name: a file that is
+there already, is the scene itself, or is too large for the disk.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+
+import kit
+from kit.errors import BusyError, InputError, OutputError
+from kit.scaling import DN_RANGE, UINT16_MAX
+from kit.translation.radar_raster import RadarRaster
+
+TAG = "kit_translation"
+_BYTES = 20  # of disk for each pixel, until the file is there: strips, rows, the file
+
+
+def unit_of(target: str) -> tuple[float, float, str]:
+    """What 0 and 1 are written as, and the unit of that."""
+    if target == "minmax":
+        return 0.0, float(UINT16_MAX), "65535 * (0 to 1, between the extremes of each window)"
+    return *DN_RANGE, "DN, reflectance * 10000"
+
+
+def tags_of(
+    unit: str,
+    engines: dict[str, dict[str, Any]],
+    windows: tuple[int, int],
+    radar: RadarRaster,
+) -> dict[str, str]:
+    """What a file says of itself."""
+    by = (f"{name} ({each['name']}, {each['precision']})" for name, each in engines.items())
+    return {
+        "unit": unit,
+        "predicted_by": ", ".join(by),
+        "predicted_from": ", ".join(path.name for path in radar.paths),
+        "windows": "{0}x{0}, overlapping by {1}".format(*windows),
+        "software": f"sar-to-optical-kit {kit.__version__}",
+    }
+
+
+def check_out(radar: RadarRaster, out: Path) -> None:
+    """Refuse to write over the scene.
+
+    Raises:
+        InputError: `out` is one of its files.
+    """
+    if any(out.exists() and os.path.samefile(path, out) for path in radar.paths):
+        raise InputError(out, "is the radar scene itself", remedy="give another OUT")
+
+
+def is_there(out: Path, wanted: str, overwrite: bool) -> bool:
+    """Whether `out` is this translation already.
+
+    Raises:
+        BusyError: it is another file, which is not to be replaced.
+    """
+    if not out.exists():
+        return False
+    try:
+        with rasterio.open(out) as file:
+            if file.tags().get(TAG) == wanted:
+                return True
+    except RasterioError:
+        pass
+    if overwrite:
+        return False
+    raise BusyError(f"{out}: exists already\n  give --overwrite, or another OUT")
+
+
+def check_space(out: Path, radar: RadarRaster, begun: Path) -> None:
+    """Refuse a scene whose translation the disk cannot hold, unless it is begun already.
+
+    Raises:
+        OutputError: says how much is needed and how much is free.
+    """
+    if begun.exists():
+        return
+    folder = next(each for each in out.absolute().parents if each.exists())
+    needed, free = radar.height * radar.width * _BYTES, shutil.disk_usage(folder).free
+    if needed > free:
+        problem = f"needs up to {needed / 1e9:.3g} GB until it is there; {free / 1e9:.3g} are free"
+        raise OutputError(f"{out}: {problem}\n  free disk space, or give another folder")
+
+
+def convert(
+    levels: NDArray[np.uint16], nodata: NDArray[np.bool_], span: tuple[float, float]
+) -> NDArray[np.uint16]:
+    """Levels in the unit of the file; 0 stands for nodata alone."""
+    low, high = span
+    scaled = levels * np.float32((high - low) / UINT16_MAX) + np.float32(low)
+    values: NDArray[np.uint16] = np.rint(scaled).clip(1, UINT16_MAX).astype(np.uint16)
+    values[:, nodata] = 0
+    return values

@@ -1,0 +1,317 @@
+"""A scene of any size: its grid, no seam, the same as single tiles, whatever ends the command."""
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.transform import from_origin
+
+import kit.translation.translate as module
+from kit.engines.request import Request
+from kit.errors import BusyError, InputError, OutputError
+from kit.lock import lock
+from kit.models.infer import infer
+from kit.prediction.predict import predict
+from kit.runs.weights import load_run, read_run, save_weights
+from kit.scaling import DN_RANGE, UINT16_MAX, quantize, scale_radar
+from kit.tiles.tiff import read_tile
+from kit.translation import doubts, result, strips
+from kit.translation.translate import Translation, translate
+from kit.translation.windows import Windows
+from kit.variants import find_variant
+from tests.helpers.folders import copy_of
+from tests.helpers.generators import NETWORKS, trained_like
+from tests.helpers.tiles import key, radar
+
+EAGER = Request("eager", "float32")
+GRID = {"crs": "EPSG:32621", "transform": from_origin(500_000, 9_500_000, 10, 10)}
+HEIGHT, WIDTH = 90, 120
+
+
+def ground(height: int = HEIGHT, width: int = WIDTH, speckle: float = 1) -> NDArray[np.float32]:
+    """VV and VH of gentle hills with speckle, in dB."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width] / 40
+    hills = 4 * np.sin(2 * y + x) + 3 * np.cos(x - y)
+    noise = rng.normal(0, speckle, (2, height, width))
+    return (np.stack([hills - 12, hills - 19]) + noise).astype(np.float32)
+
+
+def write(path: Path, pixels: NDArray[np.generic], **profile) -> Path:
+    count, height, width = pixels.shape
+    names = profile.pop("names", ())
+    profile = GRID | profile
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width,
+        dtype=pixels.dtype.name, **profile,
+    ) as file:  # fmt: skip
+        file.write(pixels)
+        if names:
+            file.descriptions = names
+    return path
+
+
+@pytest.fixture(scope="session")
+def runs_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("translation")
+    for network in ("spade", "pix2pixhd"):
+        variant, settings = NETWORKS[network]
+        chosen = find_variant(variant, (*settings, "width=4", "spectral_norm=torch"))
+        facts = {"mean_color": [0.2, 0.3, 0.1]}
+        path = root / "runs" / variant / "weights.safetensors"
+        path.parent.mkdir(parents=True)
+        save_weights(path, trained_like(network), chosen, facts)
+    return root
+
+
+@pytest.fixture
+def trained(runs_once: Path, tmp_path: Path) -> Iterator[Path]:
+    """A folder with runs/ of spade2 and p2phd1, as the current one."""
+    with copy_of(runs_once, tmp_path / "trained") as root:
+        yield root
+
+
+@pytest.fixture
+def scene(trained: Path) -> Path:
+    return write(Path("scene.tif"), ground(), names=("VV", "VH"))
+
+
+def run(scene: Path = Path("scene.tif"), variant: str = "spade2", **settings) -> Translation:
+    settings = {"size": 32, "overlap": 8, "request": EAGER, "out": "out.tif"} | settings
+    return translate(scene, settings.pop("out"), variant, **settings)
+
+
+def read(path: str = "out.tif") -> NDArray[np.uint16]:
+    with rasterio.open(path) as file:
+        pixels: NDArray[np.uint16] = file.read()
+    return pixels
+
+
+def test_the_file_lies_where_the_scene_lies(scene: Path) -> None:
+    told: list[tuple[int, int]] = []
+    result = run(advance=lambda done, total, words="": told.append((done, total)))
+    assert told[-1] == (result.windows, result.windows) == (result.done, 4 * 5)
+    with rasterio.open("out.tif") as file:
+        assert (file.crs, file.transform) == (GRID["crs"], GRID["transform"])
+        assert (file.height, file.width, file.count) == (HEIGHT, WIDTH, 3)
+        assert file.dtypes == ("uint16",) * 3 and file.nodata == 0
+        assert file.colorinterp == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        assert file.descriptions == ("B4", "B3", "B2")
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert file.tags()["unit"] == "DN, reflectance * 10000"
+        assert file.tags()["predicted_by"] == "spade2 (eager, float32)"
+    assert not Path("out.tif.parts").exists()
+
+
+def test_a_large_file_has_overviews(trained: Path) -> None:
+    write(Path("scene.tif"), np.repeat(np.repeat(ground(64, 80), 10, 1), 10, 2))
+    run(size=256, overlap=0, variant="p2phd1")
+    with rasterio.open("out.tif") as file:
+        assert file.overviews(1) == [2]
+
+
+def test_away_from_borders_it_is_what_single_tiles_are(scene: Path) -> None:
+    run("scene.tif", "spade2,p2phd1", size=32, overlap=8)
+    found = read()
+    low, high = DN_RANGE
+    # A window that starts where the second of a row and a column does.
+    top, left = round((HEIGHT - 32) / 3), round((WIDTH - 32) / 4)
+    tile = scale_radar(ground()[:, top : top + 32, left : left + 32])
+    images = [
+        quantize(infer(load_run(Path("runs"), name).generator, tile[None])[0]).astype(np.uint32)
+        for name in ("spade2", "p2phd1")
+    ]
+    mean = (images[0] + images[1] + 1) // 2
+    expected = np.rint(mean * (high - low) / UINT16_MAX + low)
+    inner = np.s_[:, 13:-13, 10:-10]
+    assert np.abs(found[:, top : top + 32, left : left + 32][inner] - expected[inner]).max() <= 1
+
+
+def test_a_scene_of_one_tile_is_the_prediction_of_that_tile(trained: Path) -> None:
+    radar(Path("test"), key(40))
+    predict("spade2", "test", request=EAGER)
+    sar = [read_tile(Path(f"test/sent1/Sentinel1_{band}_{key(40)}.tiff")) for band in ("VV", "VH")]
+    write(Path("scene.tif"), np.stack(sar))
+    run()
+    stored = np.load(f"predictions/spade2/{key(40)}.npy")
+    expected = np.rint(stored * (DN_RANGE[1] / UINT16_MAX)).clip(1)
+    np.testing.assert_array_equal(read(), expected)
+
+
+def seen_whole(windows: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Images of a smooth ground whose tone follows the mean of the window, as of instance norms."""
+    tone = windows.mean(axis=(1, 2, 3), keepdims=True)
+    return np.rint(40_000 + 500 * (windows[:, :1] + 2 * tone).repeat(3, 1)).astype(np.uint16)
+
+
+def jumps(overlap: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float, float]:
+    """The mean jump across the borders of windows, and mean and deviation of those elsewhere."""
+    monkeypatch.setattr(module.Members, "predict", lambda _, windows: seen_whole(windows))
+    run(overlap=overlap, out=f"{overlap}.tif")
+    along = np.abs(np.diff(read(f"{overlap}.tif").astype(float), axis=2)).mean(axis=(0, 1))
+    starts = Windows(128, 32, overlap).starts
+    borders = sorted({s - 1 for s in starts[1:]} | {s + 31 for s in starts[:-1]})
+    elsewhere = np.delete(along, borders)
+    return float(along[borders].mean()), float(elsewhere.mean()), float(elsewhere.std())
+
+
+def test_no_seam(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Across the borders of windows, values jump as they do anywhere else."""
+    write(Path("scene.tif"), ground(96, 128, speckle=0.1), names=("VV", "VH"))
+    at_borders, elsewhere, deviation = jumps(8, monkeypatch)
+    assert at_borders <= elsewhere + deviation
+    at_borders, elsewhere, deviation = jumps(0, monkeypatch)
+    assert at_borders > elsewhere + 3 * deviation  # what the measure says of a seam
+
+
+def test_pixels_without_radar_are_nodata_and_no_others(trained: Path) -> None:
+    sar = ground()
+    sar[:, :40, :50] = -9999
+    sar[0, 80, 100] = np.nan
+    write(Path("scene.tif"), sar, nodata=-9999)
+    result = run()
+    empty = np.zeros((HEIGHT, WIDTH), bool)
+    empty[:40, :50] = empty[80, 100] = True
+    found = read()
+    np.testing.assert_array_equal((found == 0).all(axis=0), empty)
+    assert (found > 0).all(axis=0).sum() == (~empty).sum()
+    assert result.nodata == empty.mean()
+
+
+def test_two_files_and_bands_in_any_order(scene: Path) -> None:
+    run()
+    sar = ground()
+    write(Path("vv.tif"), sar[:1])
+    write(Path("vh.tif"), sar[1:])
+    run(Path("vv.tif"), vh="vh.tif", out="two.tif")
+    more = np.stack([sar[1], sar[1] * 0 + 38, sar[0]])
+    write(Path("three.tif"), more, names=("VH_dB", "angle", "Sigma0_VV"))
+    run(Path("three.tif"), out="three-out.tif")
+    write(Path("swapped.tif"), sar[::-1])
+    run(Path("swapped.tif"), bands=("VH", "VV"), out="swapped-out.tif")
+    for other in ("two.tif", "three-out.tif", "swapped-out.tif"):
+        np.testing.assert_array_equal(read(other), read())
+
+
+def test_a_killed_translation_goes_on(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(out="whole.tif")
+    calls = 0
+    make = module.make_strip
+
+    def killed(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return make(*arguments)
+
+    monkeypatch.setattr(module, "make_strip", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert not Path("out.tif").exists()
+    with pytest.raises(BusyError, match=r"not finished, with other weights\n.*--overwrite"):
+        run(variant="p2phd1")
+    result = run()
+    assert result.done == whole.windows - 2 * 5
+    np.testing.assert_array_equal(read(), read("whole.tif"))
+    again = run()
+    assert again.done == 0
+    with pytest.raises(BusyError, match="exists already"):
+        run(variant="p2phd1")
+    assert run(variant="p2phd1", overwrite=True).done == whole.windows
+
+
+def test_a_strip_that_another_process_makes_is_waited_for(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds a strip, and dies; or writes it."""
+    whole = run(out="whole.tif")
+    held = lock(Path("out.tif.parts/00001"))
+    held.__enter__()
+    monkeypatch.setattr(strips.time, "sleep", lambda _: held.__exit__(None, None, None))
+    assert run().done == whole.windows
+    np.testing.assert_array_equal(read(), read("whole.tif"))
+
+
+def test_memory_does_not_grow_with_the_height(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.Members, "predict", lambda _, windows: seen_whole(windows))
+    monkeypatch.setattr(doubts, "_ALONG", 1)
+    peaks = []
+    for height in (300, 1200):
+        write(Path("tall.tif"), ground(height, 64))
+        tracemalloc.start()
+        run(Path("tall.tif"), out=f"{height}.tif")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "profile", "problem"),
+    [
+        (lambda sar: sar[:1], {}, r"has one band \(one polarisation\).*\n.*--vh"),
+        (lambda sar: sar.astype(np.int16), {}, "pixels are int16, and dB are floats"),
+        (lambda sar: sar[::-1], {}, "as if the bands were swapped\n.*--bands VH,VV"),
+        (lambda sar: 10 ** (sar / 10), {}, "convert linear power to dB"),
+        (lambda sar: sar, {"names": ("HH", "HV")}, "holds HH and HV"),
+        (lambda sar: np.repeat(sar, 2, 0), {}, "has 4 bands .*does not say which"),
+        (lambda sar: sar, {"transform": from_origin(0, 0, 10, -10)}, "south-up"),
+    ],
+    ids=["one", "integers", "swapped", "linear", "others", "four", "south"],
+)
+def test_what_is_no_radar_scene_is_named(trained: Path, change, profile, problem: str) -> None:
+    write(Path("bad.tif"), change(ground()), **profile)
+    with pytest.raises(InputError, match=rf"(?s)bad\.tif: .*{problem}"):
+        run(Path("bad.tif"))
+    assert not Path("out.tif").exists()
+
+
+def test_what_a_scene_lacks_is_said(trained: Path) -> None:
+    write(Path("scene.tif"), ground(), crs=None, transform=None)
+    (line,) = run().doubts
+    assert "does not say where it lies" in line
+    write(Path("half.tif"), ground(), nbits=16)
+    (line,) = run(Path("half.tif"), out="half-out.tif").doubts
+    assert "floats of 16 bits" in line
+
+
+def test_settings_that_cannot_be_are_named(scene: Path) -> None:
+    write(Path("small.tif"), ground(64, 64)[:1])
+    write(Path("vv.tif"), ground()[:1])
+    for settings, words in (
+        ({"overlap": 17}, "give 0 to 16"),
+        ({"bands": ("VV", "VX")}, "must name VV and VH"),
+        ({"bands": ("VV", "VH", "x")}, "names 3, and scene.tif has 2"),
+        ({"vh": "vv.tif"}, "of two files each holds one"),
+        ({"scene": Path("vv.tif"), "vh": "small.tif"}, "is 64x64 where vv.tif is 90x120"),
+        ({"out": "scene.tif"}, "is the radar scene itself"),
+        ({"scene": Path("none.tif")}, "No such file"),
+        ({"variant": "spade9"}, "no such variant"),
+        ({"flips": 8, "size": 100}, "those of scene.tif are 90x100"),
+    ):
+        with pytest.raises(InputError, match=words):
+            run(**settings)
+
+
+def test_weights_of_other_units_are_refused(scene: Path) -> None:
+    weights = read_run(Path("runs"), "spade2")
+    pictures = {"radar": "grey", "optical": "grey"}
+    save_weights(weights.path, weights.generator, weights.variant, {"units": pictures})
+    with pytest.raises(InputError, match=r"holds dB and DN(.|\n)*--any-units"):
+        run()
+
+
+def test_a_disk_that_is_too_small_is_named_first(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = result.shutil.disk_usage(".")._replace(free=1000)
+    monkeypatch.setattr(result.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OutputError, match=r"needs up to 0\.000216 GB"):
+        run()

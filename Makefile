@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict bench-accuracy bench-evening soak fuzz clean
+.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict bench-accuracy bench-evening gpu-check soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -74,6 +74,9 @@ bench-accuracy: setup ## compare the images with those of peers at equal CPU tim
 
 bench-evening: setup ## compare kit compete with three trainings of 0.1.0 in equal time: a quarter of an hour
 	$(BIN)/python bench/evening.py $(ARGS)
+
+gpu-check: setup ## what a quarter of an hour on a card settles, into bench/gpu_check.json; needs no rasterio
+	$(BIN)/python bench/gpu_check.py $(ARGS)
 
 SOAK := tests/reliability/test_faults.py tests/reliability/test_heavy_kills.py
 

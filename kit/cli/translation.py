@@ -72,7 +72,7 @@ def translate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Translate a radar scene of any size into an optical one on its grid.
+    """Translate a radar scene of any size into an optical one.
 
     The scene is predicted in windows that overlap and fade into each other. The result is a
     cloud-optimised GeoTIFF. A killed command goes on; several processes with the same one share it.

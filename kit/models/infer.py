@@ -62,7 +62,7 @@ def upload(inputs: NDArray[np.float32]) -> Tensor:
 def to_levels(images: Tensor) -> NDArray[np.uint16] | None:
     """Images in [0, 1] as `kit.scaling.quantize` makes them; None where one holds a NaN.
 
-    Both is found on the device, which is waited for once.
+    Both is found on the device, which is waited for twice.
     """
     levels = (images * UINT16_MAX).round_().to(torch.uint16)
     finite = images.sum().isfinite()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from process import timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from kit.device import pick, place
@@ -146,9 +147,9 @@ def steps(sizes: Sizes) -> Facts:
     facts: Facts = {}
     for name in NAMES:
         for count in sizes.batches:
+            variant = replace(find_variant(name, sizes.settings), batch=count)
             for compiled in (False, True):
                 label = f"{name}, batch {count}, {'compiled' if compiled else 'eager'}"
-                variant = replace(find_variant(name, sizes.settings), batch=count)
                 try:
                     facts[label] = stepping(variant, sizes, compiled, peak)
                 except (RuntimeError, torch.OutOfMemoryError) as error:
@@ -159,18 +160,21 @@ def steps(sizes: Sizes) -> Facts:
 
 def stepping(variant: Variant, sizes: Sizes, compiled: bool, peak: float) -> Facts:
     """One line of `steps`."""
+    # The counter sees nothing of a compiled step. Of one pair, so that it takes no time.
+    one = replace(variant, batch=1)
+    with FlopCounterMode(display=False) as counter:
+        TrainStep(one, State.new(one), ProcessGroup())(sample(one, 1, sizes.side))
+    operations = variant.batch * counter.get_total_flops()
     if pick().type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     batch = sample(variant, variant.batch, sizes.side)
     step = TrainStep(variant, State.new(variant), ProcessGroup(), compiled)
-    with FlopCounterMode(display=False) as counter:
-        TrainStep(variant, State.new(variant), ProcessGroup())(batch)
     first = best(lambda: step(batch), 1)
     seconds = best(lambda: step(batch), sizes.steps)
     facts = {
         "images/s": variant.batch / seconds,
-        "share": counter.get_total_flops() / seconds / peak,
+        "share": operations / seconds / peak,
         "first s": first,
     }
     if pick().type == "cuda":
@@ -234,15 +238,8 @@ def sample(variant: Variant, count: int, side: int) -> Sample:
 
 
 def best(work: Callable[[], object], rounds: int) -> float:
-    """Seconds of the fastest of so many rounds, each waited for."""
-    found = []
-    for _ in range(rounds):
-        started = time.monotonic()
-        work()
-        if pick().type == "cuda":
-            torch.cuda.synchronize()
-        found.append(time.monotonic() - started)
-    return min(found)
+    """Seconds of the fastest of so many rounds."""
+    return min(timed(work) for _ in range(rounds))
 
 
 # In order of value, and about the seconds that each takes on a card.

@@ -86,14 +86,7 @@ class ProcessGroup:
             result = work()
         except Exception as error:
             failure = error
-        try:
-            code = self._highest(_exit_code(failure))
-        except Exception:  # after some failures the device does nothing any more
-            if failure is None:
-                raise
-            raise failure from None
-        if code:
-            raise failure or PeerError(code)
+        self._fail_together(failure)
         return cast(T, result)
 
     def on_main(self, work: Callable[[], object]) -> None:
@@ -108,9 +101,13 @@ class ProcessGroup:
                 work()
         except BaseException as error:
             failure = error
+        self._fail_together(failure)
+
+    def _fail_together(self, failure: BaseException | None) -> None:
+        """Raise this rank's failure, or PeerError for that of another, if there is any."""
         try:
             code = self._highest(_exit_code(failure))
-        except Exception:
+        except Exception:  # after some failures the device does nothing any more
             if failure is None:
                 raise
             raise failure from None

@@ -25,13 +25,36 @@ Predicted = tuple[Reading, Input, NDArray[np.uint16]]
 """A scene, what the network was given of it, and the image [3, H, W]."""
 
 
+def draw(
+    weights: Weights, network: Callable[[Tensor], Tensor], planes: NDArray[np.float32], flips: int
+) -> NDArray[np.uint16]:
+    """Images [N, 3, H, W] of uint16, over which [0, 1] is spread.
+
+    Args:
+        weights: of the network.
+        network: planes to images, both in [0, 1] and where they are computed.
+        planes: what it is given, [N, C, H, W].
+        flips: how many views are averaged, see `kit.models.flips`. Fitted models show a view as
+            they show the scene, so one is enough for them.
+
+    Raises:
+        CheckError: an image is not finite.
+    """
+    views = 1 if weights.variant.is_fitted else flips
+    images = to_levels(average_views(network, upload(planes), views))
+    if images is None:
+        name = weights.variant.name
+        problem = f"{name}: the generator's output is not finite"
+        raise CheckError(f"{problem}\n  train {name} again, with a smaller lr")
+    return images
+
+
 class Batches:
     """The scenes that wait for one network.
 
     Args:
         weights: of the network.
-        flips: how many views of a scene are averaged, see `kit.models.flips`. Fitted models show a
-            view as they show the scene, so one is enough for them.
+        flips: how many views of a scene are averaged, as `draw` takes it.
         record: called with an engine before an image that it has a part in is given back.
         report: takes a line about the engines.
 
@@ -48,7 +71,7 @@ class Batches:
     ) -> None:
         self.engine: Engine | None = None
         self._weights = weights
-        self._flips = 1 if weights.variant.is_fitted else flips
+        self._flips = flips
         self._record = record
         self._report = report
         self._waiting: list[tuple[Reading, Input]] = []
@@ -86,14 +109,8 @@ class Batches:
         waiting.clear()
         if not (batch and engine):
             return []
-        planes = upload(np.stack([given.planes for _, given in batch]))
-        images = to_levels(average_views(partial(self._infer, engine), planes, self._flips))
-        if images is None:
-            name = self._weights.variant.name
-            raise CheckError(
-                f"{name}: the generator's output is not finite\n  train {name} again, with a "
-                "smaller lr"
-            )
+        planes = np.stack([given.planes for _, given in batch])
+        images = draw(self._weights, partial(self._infer, engine), planes, self._flips)
         return [(*each, image) for each, image in zip(batch, images, strict=True)]
 
     def _infer(self, engine: Engine, planes: Tensor) -> Tensor:

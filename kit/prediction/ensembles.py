@@ -65,6 +65,13 @@ class Ensemble:
         then = self.fitted.weights if self.fitted else {}
         return tuple(run for run, now in weights.items() if then.get(run, now) != now)
 
+    def doubts(self, weights: Mapping[str, str]) -> tuple[str, ...]:
+        """The same as lines for whoever predicts with it."""
+        return tuple(
+            f"{self.name} was fitted to other weights of {run}: fit it again, by kit fit"
+            for run in self.changed(weights)
+        )
+
 
 def ensemble_path(folder: Path, name: str) -> Path:
     """The file of a fitted ensemble, whether it exists or not."""

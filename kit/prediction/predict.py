@@ -137,8 +137,8 @@ def predict(
         report(line)
     for line in mixture(origin(runs, each) for each in weights):
         report(line)
-    for name in chosen.changed({each.variant.name: each.sha256 for each in weights}):
-        report(f"{ensemble} was fitted to other weights of {name}: fit it again, by kit fit")
+    for line in chosen.doubts({each.variant.name: each.sha256 for each in weights}):
+        report(line)
     check_units(weights, read_units(data), data, units, report)
     found = catalog(data.resolve())
     scenes = {scene.key: scene for scene in found.of("Sentinel1")}

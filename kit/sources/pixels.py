@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.io import MemoryFile
 
 from kit.errors import InputError
 from kit.sources.definition import Definition
@@ -129,24 +127,6 @@ def write_tiles(files: Mapping[Path, NDArray[Any]], grid: Grid | None, changed: 
     """
     for path, pixels in files.items():
         part = path.with_name(f".{path.name}.part")
-        part.write_bytes(_encode(pixels, grid))
+        part.write_bytes(encode_tiff(pixels[None], grid))
         os.utime(part, ns=(changed, changed))
         part.replace(path)
-
-
-def _encode(pixels: NDArray[Any], grid: Grid | None) -> bytes:
-    if grid is None:
-        return encode_tiff(pixels[None])
-    height, width = pixels.shape
-    with rasterio.Env(GDAL_TIFF_ENDIANNESS="LITTLE"), MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            count=1,
-            height=height,
-            width=width,
-            dtype=pixels.dtype.name,
-            crs=grid.crs or None,
-            transform=rasterio.Affine(*grid.transform),
-        ) as tile:
-            tile.write(pixels[None])
-        return bytes(memory.read())

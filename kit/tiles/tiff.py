@@ -172,12 +172,15 @@ def check_unscaled(where: str | Path, tile: Any) -> None:
             raise InputError(where, problem, remedy=_UNSCALE)
 
 
-def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
-    """Encode [bands, H, W] as an uncompressed TIFF without georeference, in memory.
+def encode_tiff(pixels: NDArray[np.generic], grid: Grid | None = None) -> bytes:
+    """Encode [bands, H, W] as an uncompressed TIFF in memory; with a `grid`, where they lie.
 
     GDAL reports a full disk only in its log, so the bytes are made here and written by `kit.files`.
     """
     count, height, width = pixels.shape
+    placed: dict[str, Any] = {}
+    if grid:
+        placed = {"crs": grid.crs or None, "transform": rasterio.Affine(*grid.transform)}
     with rasterio.Env(**gdal_settings()), MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
@@ -186,6 +189,7 @@ def encode_tiff(pixels: NDArray[np.generic]) -> bytes:
             width=width,
             dtype=pixels.dtype.name,
             ENDIANNESS="LITTLE",  # whatever the environment says
+            **placed,
         ) as tile:
             tile.write(pixels)
         return bytes(memory.read())

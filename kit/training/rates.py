@@ -123,7 +123,7 @@ def measure_fit(setup: RunSetup) -> tuple[float, float]:
     pairs = data.pairs[:_TREE_PAIRS]
     few = PairDataset(data.planes, data.source, pairs, crop=data.crop)
     boosting.version()  # which imports the library
-    generator, start = _fit_of(few, _TREE_PIXELS // 4)
+    _, start = _fit_of(few, _TREE_PIXELS // 4)
     generator, more = _fit_of(few, _TREE_PIXELS)
     all_pixels = sum(pixels_of(data.pairs))
     slope = max(0.0, more.trees_s - start.trees_s) / max(1, more.pixels - start.pixels)

@@ -16,13 +16,12 @@ from torch import nn
 
 from kit.averaging import Averaging, average
 from kit.engines.engine import Engine
-from kit.errors import CheckError, InputError
+from kit.errors import InputError
 from kit.inputs.planes import InputPlanes
-from kit.models.flips import average_views
-from kit.models.infer import infer_batches
+from kit.models.infer import infer_tiles
 from kit.models.nafnet import ChannelAttention
+from kit.prediction.batches import draw
 from kit.runs.weights import Weights
-from kit.scaling import quantize
 from kit.tiles.names import SceneKey
 
 _NO_DATE = datetime.date(2000, 1, 1)
@@ -57,15 +56,8 @@ class Members:
     def _predict(
         self, weights: Weights, engine: Engine, windows: NDArray[np.float32]
     ) -> NDArray[np.uint16]:
-        inputs = planes_of(weights, windows, self.date)
-        flips = 1 if weights.variant.is_fitted else self.flips
-        network = partial(infer_batches, engine, batch=engine.batch)
-        images = average_views(network, inputs, flips)
-        if not np.isfinite(images).all():
-            name = weights.variant.name
-            problem = f"{name}: the generator's output is not finite"
-            raise CheckError(f"{problem}\n  train {name} again, with a smaller lr")
-        return quantize(images)
+        network = partial(infer_tiles, engine, batch=engine.batch)
+        return draw(weights, network, planes_of(weights, windows, self.date), self.flips)
 
 
 def planes_of(

@@ -190,8 +190,7 @@ def _members(
 def _notes(chosen: Ensemble, weights: Sequence[Weights]) -> Iterator[str]:
     if line := libraries(weights):
         yield line
-    for name in chosen.changed({each.variant.name: each.sha256 for each in weights}):
-        yield f"{chosen.name} was fitted to other weights of {name}: fit it again, by kit fit"
+    yield from chosen.doubts({each.variant.name: each.sha256 for each in weights})
     if chosen.combination.affine or chosen.combination.stretch != "keep":
         yield f"{chosen.name}: only its average is used; the rest fits images to a server's score"
     if names := seeing_whole_windows(weights):

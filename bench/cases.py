@@ -112,7 +112,7 @@ def folds(
     Raises:
         InputError: the manifest lacks a column or a pair, or there are fewer groups than folds.
     """
-    rows = _manifest(data / "manifest.csv", (*_KEY, *columns, *exclude))
+    rows = read_manifest(data / "manifest.csv", (*columns, *exclude))
     if not (folder / "work" / PAIRS).exists():
         kit.prepare(data, folder / "work", rule=RULE, holdout=0)
     groups: dict[str, list[Pair]] = defaultdict(list)
@@ -197,10 +197,15 @@ def _radar_digest(pair: Pair) -> str:
     return hashlib.sha256(read_bands("Sentinel1", pair.radar_paths).tobytes()).hexdigest()
 
 
-def _manifest(path: Path, columns: Sequence[str]) -> dict[tuple[str, ...], dict[str, str]]:
+def read_manifest(path: Path, columns: Sequence[str]) -> dict[tuple[str, ...], dict[str, str]]:
+    """The rows of a manifest, by longitude, latitude and date of the optical scene.
+
+    Raises:
+        InputError: it lacks one of those or of `columns`.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    for column in columns:
+    for column in (*_KEY, *columns):
         if not rows or column not in rows[0]:
             raise InputError(path, f"has no column {column!r}")
     return {tuple(row[name] for name in _KEY): row for row in rows}

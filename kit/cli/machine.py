@@ -21,7 +21,7 @@ from kit.device import pick
 from kit.engines.registry import BACKENDS
 from kit.errors import InputError
 from kit.models.layers import instance_norm
-from kit.screening import counts
+from kit.screening import counts, ukis
 from kit.tiles import reader
 from kit.training import boosting
 
@@ -47,6 +47,7 @@ def inspect() -> tuple[Finding, ...]:
         _bfloat16(),
         _backend("cloud counts", counts.backend),
         _backend("cloud counts on CUDA", counts.cuda_backend),
+        _backend("cloud detector", lambda: (ukis.version(), "kit screen --detector ukis")),
         _backend("tile reader", reader.backend),
         _backend("instance norm", instance_norm.backend),
         *map(_engine, BACKENDS),

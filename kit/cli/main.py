@@ -28,7 +28,9 @@ from kit.cli import (
     report,
     reproduction,
     scoring,
+    screening,
     showing,
+    simulation,
     status,
     submission,
     training,
@@ -96,6 +98,8 @@ def top(
 
 
 for part in (
+    simulation,
+    screening,
     data,
     packing,
     showing,

@@ -101,7 +101,9 @@ def _show(shown: "Shown") -> None:
     columns = ("band", "least", "1 %", "median", "99 %", "largest", "clipped", "distribution")
     console.table(title, columns, [_row(band) for band in view.bands()])
     if masks := view.masks():
-        shares = (f"{name} {_share(float(mask.mean()))}" for name, mask in masks.items())
+        shares = [f"{name} {_share(float(mask.mean()))}" for name, mask in masks.items()]
+        if view.pair and view.pair.flagged is not None:
+            shares.append(f"cloud or shadow by the detector {_share(view.pair.flagged)}")
         console.write(", ".join(shares))
     _show_predictions(view)
 

@@ -26,6 +26,10 @@ _DATASET2 = {
     "scenes without nodata",
     "QA60 cloud": "what QA60 marks as cloud is in neither data set, and no option admits it: add "
     "scenes of other dates",
+    "detector: cloud or shadow": "the detector finds cloud or shadow in what the rule passes: look "
+    "at some by kit show, or give --detector-on dropped, which keeps what the rule passes",
+    "detector: not seen": "the detector could not read these scenes: mend their tiles, or omit "
+    "--detector",
     "heuristic cloud": "the heuristic fires above {threshold} at scale {scale}: raise --threshold "
     "or --max-cloud",
 }

@@ -24,7 +24,8 @@ def pair(
     Args:
         screened: scenes of both sensors.
         window_days: how far apart the two dates may be.
-        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
+        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits, of scenes that were
+            screened without a detector.
 
     Returns:
         The pairs in the order of their optical scenes, and the scenes left without a partner.
@@ -90,5 +91,6 @@ def _join(radar: Screened, optical: Screened, max_cloud: float) -> Pair:
         qa60=optical.qa60,
         cloud=optical.cloud,
         dataset1=dataset1,
-        dataset2=dataset1 and optical.cloud <= max_cloud,
+        dataset2=dataset1 and optical.is_clear(max_cloud),
+        flagged=optical.flagged,
     )

@@ -6,10 +6,11 @@ its reason) and `summary.json` (the paper's numbers for this data).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from kit.errors import InputError
 from kit.files import WORK, AnyPath, together
 from kit.lock import lock
 from kit.pairs.colors import with_colors
@@ -22,6 +23,7 @@ from kit.pairs.pairing import pair
 from kit.pairs.summary import SUMMARY, Summary, write_summary
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, train_pairs, write_pairs
 from kit.progress import Advance, Report
+from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
 from kit.screening.screen import Screening, measure_all
 from kit.screening.table import SCENES, read_screened
@@ -43,6 +45,7 @@ def prepare(
     source: str | None = None,
     wanted: Wanted = _NOTHING,
     max_cloud: float | None = None,
+    detector: Detector | None = None,
     window_days: int = 7,
     holdout: int = 1000,
     split_by: By | None = None,
@@ -65,6 +68,7 @@ def prepare(
         wanted: units and ranges of the folder's numbers that differ from those of its source.
         max_cloud: the largest heuristic cloud ratio that Dataset-2 admits; that of the source if
             None, which is 0 where it says nothing.
+        detector: what looks at scenes beside the rule; the rule alone decides if None.
         window_days: how far apart the dates of a pair may be.
         holdout: how many pairs to set aside at most.
         split_by: how; None for blocks, or for the validation part of the source if it has one.
@@ -73,12 +77,13 @@ def prepare(
         advance: called with (done, total) during the work.
         report: takes a line about a data set or a hold-out that is empty, and about units that
             are doubtful.
-        announce: takes a line about what was found in a folder of another layout.
+        announce: takes a line about what was found in a folder of another layout, and about bands
+            that a detector had to do without.
 
     Raises:
         InputError: no tiles, no readable scene or no pair within the window, where `failed.csv`
-            lists what was left out; a hold-out that leaves none to train on; or values that are
-            not dB and DN.
+            lists what was left out; a hold-out that leaves none to train on; values that are not
+            dB and DN; or a detector that is not installed, or asked about other than DN.
         BusyError: another process prepares into the same folder.
         OutputError: a table cannot be written.
     """
@@ -89,6 +94,8 @@ def prepare(
         for line in converted.lines:
             announce(line)
         data = converted.train
+    if detector:
+        _check_reflectance(converted)
     if max_cloud is None:
         max_cloud = converted.max_cloud if converted else 0.0
     settings = asdict(rule) | {
@@ -99,8 +106,10 @@ def prepare(
     }
     if converted:
         settings |= {"source": converted.source, "units": converted.units}
+    if detector:
+        settings["detector"] = asdict(detector)
     with lock(work):
-        found = measure_all(data, work, rule, None, advance)
+        found = measure_all(data, work, rule, None, advance, detector=detector, max_cloud=max_cloud)
         with together(work) as new:
             screening = found.write(new, max_cloud, units)
             screened = tuple(read_screened(new(SCENES)))
@@ -116,14 +125,17 @@ def prepare(
                 pairs = hold_out(pairs, held)
             else:
                 pairs = split(pairs, holdout=holdout, by=split_by or "blocks", seed=seed)
-            summary = _summarise(screening, pairs, rejected)
+            removed = _outside_dataset2(pairs, max_cloud)
+            summary = _summarise(screening, pairs, rejected, removed)
             write_rejected(new(REJECTED), rejected)
             write_pairs(new(PAIRS), pairs)
             write_summary(new(SUMMARY), summary, pairs, data, settings)
         found.finish()
     for line in (*(converted.doubts if converted else ()), *screening.doubts):
         report(line)
-    for line in warnings(pairs, _outside_dataset2(pairs), rule, holdout):
+    if screening.second_look and screening.second_look.caveat:
+        announce(screening.second_look.caveat)
+    for line in warnings(pairs, removed, rule, holdout):
         report(line)
     return summary
 
@@ -133,8 +145,19 @@ def _held(converted: Converted | None, split_by: By | None) -> frozenset[SceneKe
     return converted.held if converted and split_by is None else frozenset()
 
 
+def _check_reflectance(converted: Converted | None) -> None:
+    """Refuse a detector of reflectance for optical values that are none."""
+    units = (converted.units if converted else None) or {}
+    if units.get("optical") == "picture" or "dn_range" in units:
+        problem = "needs reflectance, and these optical values are mapped onto a range of DN"
+        raise InputError("--detector", problem, remedy="omit it, or give tiles of DN")
+
+
 def _summarise(
-    screening: Screening, pairs: Sequence[Pair], rejected: Sequence[Rejection]
+    screening: Screening,
+    pairs: Sequence[Pair],
+    rejected: Sequence[Rejection],
+    removed: Mapping[str, int],
 ) -> Summary:
     """The numbers of pairs that are split already, and of all that was rejected before."""
     found = kinds(holdout_pairs(pairs), train_pairs(pairs, 1))
@@ -150,17 +173,21 @@ def _summarise(
         train2=sum(pair.dataset2 and pair.split == "train" for pair in pairs),
         sizes=dict(Counter(f"{pair.height}x{pair.width}" for pair in pairs)),
         clipped=screening.clipped,
-        dropped=tally(rejected) | _outside_dataset2(pairs) | _buffer(pairs),
+        dropped=tally(rejected) | dict(removed) | _buffer(pairs),
         distribution=distribution(pairs),
     )
 
 
-def _outside_dataset2(pairs: Sequence[Pair]) -> dict[str, int]:
+def _outside_dataset2(pairs: Sequence[Pair], max_cloud: float) -> dict[str, int]:
     """Why pairs are outside Dataset-2, each counted once, at the first test that it fails."""
+    dropped = [pair for pair in pairs if pair.dataset1 and not pair.dataset2]
+    by_detector = [pair for pair in dropped if pair.cloud <= max_cloud]
     counts = {
         "optical nodata": sum(pair.nodata > 0 for pair in pairs),
         "QA60 cloud": sum(pair.nodata == 0 and pair.qa60 > 0 for pair in pairs),
-        "heuristic cloud": sum(pair.dataset1 and not pair.dataset2 for pair in pairs),
+        "heuristic cloud": len(dropped) - len(by_detector),
+        "detector: cloud or shadow": sum(pair.flagged is not None for pair in by_detector),
+        "detector: not seen": sum(pair.flagged is None for pair in by_detector),
     }
     return {kind: n for kind, n in counts.items() if n}
 

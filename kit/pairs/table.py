@@ -32,7 +32,8 @@ class Pair:
     `split` is "buffer" for pairs that training must not see: they show ground of the hold-out.
     `color` is None where it was not measured, as in tables of kits before 0.4.0. `ground_m` is how
     many metres it spans from west to east or from south to north, None where it is not placed by
-    its own transform.
+    its own transform. `flagged` is the share of the optical scene that a detector called cloud or
+    shadow, None where there was no second look.
     """
 
     radar: SceneKey
@@ -49,6 +50,7 @@ class Pair:
     split: Split = "train"
     color: Color | None = None
     ground_m: float | None = None
+    flagged: float | None = None
 
     @property
     def side(self) -> int:
@@ -92,6 +94,7 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
         "latitude": [float(pair.optical.lat) for pair in pairs],
         "color": [pair.color and [*pair.color] for pair in pairs],
         "ground_m": [pair.ground_m for pair in pairs],
+        "detector_ratio": [pair.flagged for pair in pairs],
     }
     write_table(path, _FORMAT, pa.table(columns, _WRITTEN))
 
@@ -129,6 +132,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
             split=row["split"],
             color=_color(row.get("color")),
             ground_m=row.get("ground_m"),
+            flagged=row.get("detector_ratio"),
         )
         for row in rows
     )
@@ -140,8 +144,8 @@ def _problem(row: dict[str, Any]) -> str:
         return f"the split {row['split']!r}, which is none of {', '.join(get_args(Split))}"
     if row["split"] == "holdout" and not row["dataset2"]:
         return "a pair of the hold-out that is not in Dataset-2"
-    for name in ("nodata_ratio", "qa60_ratio", "cloud_ratio"):
-        if not 0 <= row[name] <= 1:
+    for name in ("nodata_ratio", "qa60_ratio", "cloud_ratio", "detector_ratio"):
+        if row.get(name) is not None and not 0 <= row[name] <= 1:
             return f"a {name} of {row[name]}, which is no share"
     if min(row["height"], row["width"]) < 1:
         return f"a size of {row['height']} x {row['width']} pixels"
@@ -209,7 +213,11 @@ _SCHEMA = pa.schema(
     ]
 )
 _OPTIONAL = pa.schema(
-    [pa.field("color", pa.list_(pa.float64())), pa.field("ground_m", pa.float64())]
+    [
+        pa.field("color", pa.list_(pa.float64())),
+        pa.field("ground_m", pa.float64()),
+        pa.field("detector_ratio", pa.float64()),
+    ]
 )
 # Numbers for whoever opens the table; the kit compares places as texts.
 _NUMBERS = [pa.field(name, pa.float64(), nullable=False) for name in ("longitude", "latitude")]

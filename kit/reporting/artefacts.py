@@ -26,7 +26,7 @@ from kit.prediction.ensembles import Ensemble, ensemble_path, known_ensembles, r
 from kit.prediction.manifest import predicted
 from kit.prediction.members import Member, read_member
 from kit.reporting.training_time import RunHistory, histories
-from kit.screening.table import SCENES, row_groups
+from kit.screening.table import SCENES, clear, row_groups
 from kit.submission.log import LOG
 from kit.tiles.rejection import REJECTED, read_tally
 from kit.training.validation import VALIDATION, Validation, read_validation
@@ -48,7 +48,11 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class ScreenedScenes:
-    """The readable scenes as columns: numbers of places, days, and ratios of optical ones."""
+    """The readable scenes as columns: numbers of places, days, and ratios of optical ones.
+
+    `clear` are those without a cloud by the rule; or, where they were screened with a `detector`,
+    by what the two decide together.
+    """
 
     is_optical: NDArray[np.bool_]
     longitude: NDArray[np.float64]
@@ -57,6 +61,8 @@ class ScreenedScenes:
     nodata: NDArray[np.float64]
     qa60: NDArray[np.float64]
     cloud: NDArray[np.float64]
+    clear: NDArray[np.bool_]
+    detector: bool
 
 
 class Artefacts:
@@ -147,13 +153,19 @@ class Artefacts:
 
 
 def _scenes(path: Path) -> ScreenedScenes:
-    columns = ["sensor", "lon", "lat", "date", "nodata_ratio", "qa60_ratio", "cloud_ratio"]
+    ratios = ["nodata_ratio", "qa60_ratio", "cloud_ratio"]
+    columns = ["sensor", "lon", "lat", "date", *ratios, "clear"]
     table = pa.concat_tables([*row_groups(path, columns)])
     longitude, latitude = (np.asarray(pc.cast(table[n], pa.float64())) for n in ("lon", "lat"))
+    nodata, qa60, cloud = (np.asarray(table[name]) for name in ratios)
     return ScreenedScenes(
         np.asarray(table["sensor"]) == "Sentinel2",
         longitude,
         latitude,
         np.asarray(table["date"]),
-        *(np.asarray(table[name]) for name in columns[4:]),
+        nodata=nodata,
+        qa60=qa60,
+        cloud=cloud,
+        clear=clear(table, max_cloud=0),
+        detector=table["clear"].null_count < len(table),
     )

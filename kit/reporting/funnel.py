@@ -13,6 +13,7 @@ _STAGES = (
     "Dataset-1: no QA60 cloud",
     "Dataset-2: no cloud",
 )
+_CLOUDY = ("with heuristic cloud", "with cloud or shadow by rule and detector")
 
 
 def funnel(found: Artefacts) -> Section | None:
@@ -23,7 +24,8 @@ def funnel(found: Artefacts) -> Section | None:
     blocks: list[Block] = []
     optical = int(scenes.is_optical.sum()) if scenes else len(found.pairs)
     if found.pairs:
-        bars = _of_pairs(optical, found.pairs)
+        detector = "detector" in found.summary.get("settings", {})
+        bars = _of_pairs(optical, found.pairs, detector)
         blocks += [Bars(bars, "Optical scenes"), Bars(_split(found.pairs), "Dataset-2 is split")]
         window = found.summary.get("settings", {}).get("window_days")
         days = f" {window} days or less apart" if window is not None else ""
@@ -45,14 +47,14 @@ def funnel(found: Artefacts) -> Section | None:
     return Section("data", "From scenes to pairs", "Data", lead, tuple(blocks))
 
 
-def _of_pairs(optical: int, pairs: tuple[Pair, ...]) -> tuple[Bar, ...]:
+def _of_pairs(optical: int, pairs: tuple[Pair, ...], detector: bool) -> tuple[Bar, ...]:
     whole = sum(pair.nodata == 0 for pair in pairs)
     clear, clearest = (sum(getattr(pair, f"dataset{n}") for pair in pairs) for n in (1, 2))
     reasons = (
         "without radar near in date",
         "with nodata",
         "with QA60 cloud",
-        "with heuristic cloud",
+        _CLOUDY[detector],
     )
     return _bars(optical, (len(pairs), whole, clear, clearest), _STAGES, reasons)
 
@@ -60,12 +62,11 @@ def _of_pairs(optical: int, pairs: tuple[Pair, ...]) -> tuple[Bar, ...]:
 def _of_scenes(optical: int, scenes: ScreenedScenes) -> tuple[Bar, ...]:
     whole = scenes.is_optical & (scenes.nodata == 0)
     clear = whole & (scenes.qa60 == 0)
-    clearest = clear & (scenes.cloud == 0)
+    clearest = clear & scenes.clear
     counts = tuple(int(np.count_nonzero(each)) for each in (whole, clear, clearest))
-    stages = ("no nodata", "no QA60 cloud", "no heuristic cloud")
-    return _bars(
-        optical, counts, stages, ("with nodata", "with QA60 cloud", "with heuristic cloud")
-    )
+    last = "clear by rule and detector" if scenes.detector else "no heuristic cloud"
+    reasons = ("with nodata", "with QA60 cloud", _CLOUDY[scenes.detector])
+    return _bars(optical, counts, ("no nodata", "no QA60 cloud", last), reasons)
 
 
 def _bars(

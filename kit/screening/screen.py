@@ -2,46 +2,81 @@
 
 In: a folder of tiles. Out, in the work folder: `screen/`, the pixel counts in parts of a few
 thousand scenes; `scenes.parquet`, the readable scenes with their ratios; `rejected.csv`, the rest
-with the reasons. Only what changed since the last run, and what a new rule can change, is read. A
-scene that cannot be read is listed, and does not stop the others; what is done stays, however a
-run ends.
+with the reasons; and, if a detector is asked, `detector/` (see `kit.screening.second_look`). Only
+what changed since the last run, and what a new rule can change, is read. A scene that cannot be
+read is listed, and does not stop the others; what is done stays, however a run ends.
 """
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-import kit
 from kit.errors import InputError
 from kit.files import WORK, AnyPath, together
 from kit.half_written import sweep
 from kit.lock import lock
 from kit.progress import Advance
-from kit.screening.executor import Workers, workers
-from kit.screening.measure import SCHEMA as MEASURES
+from kit.screening import second_look, ukis
+from kit.screening.detector import Detector
+from kit.screening.executor import workers
+from kit.screening.look import WITHOUT_NIR
 from kit.screening.measure import measure
+from kit.screening.part_pass import PartPass
+from kit.screening.parts import Part, PartFiles
 from kit.screening.rule import CloudRule
 from kit.screening.same_tiles import check_same_tiles
+from kit.screening.second_look import SecondLook
 from kit.screening.seen import Seen
-from kit.screening.store import FOLDER, Part, Store, read_part
-from kit.screening.table import RATIOS, SCENES, dataset1, row_groups, write_screened
+from kit.screening.store import FOLDER, read_part, store
+from kit.screening.table import (
+    CLOUDS,
+    SCENES,
+    dataset1,
+    dataset2,
+    row_groups,
+    write_screened,
+)
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
 from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, tally_text, write_rejected
-from kit.tiles.scenes import Scene
 from kit.tiles.units import Units, settle
 
 PART = 2048
 _RULE = CloudRule()
 
-# For each scene of a part what an earlier run measured, if that still holds.
-_Rows = list[dict[str, Any] | None]
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a second look found among the scenes without nodata and QA60 cloud.
+
+    `scenes` were seen, `measured` of them in this run, `without_b8` with their red for near
+    infrared. The rule passes `flagged` that are not clear by the detector, and drops `admitted`
+    that are; either is 0 where the detector is not asked about such scenes.
+    """
+
+    detector: str
+    on: str
+    max_flagged: float
+    scenes: int
+    measured: int
+    without_b8: int
+    flagged: int
+    admitted: int
+
+    @property
+    def caveat(self) -> str:
+        """What its verdict suffers from; "" if nothing."""
+        if not self.without_b8:
+            return ""
+        which = f"{self.without_b8} of {self.scenes} scenes have no B8 beside their other tiles"
+        return f"{which}: red stands in for it for {self.detector}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +84,9 @@ class Screening:
     """What a run found: readable scenes of each sensor, how many of them it read, what it left out.
 
     `dataset1` are the optical scenes without nodata and QA60 cloud, `dataset2` those of them that
-    the heuristic keeps; pairs are not counted here. `clipped` is the share of the values of radar,
-    and of cloudless optical scenes, that lie outside the ranges of networks; `doubts` are lines
-    about units (see `kit.tiles.units`).
+    are clear by the heuristic, and by the detector if one is asked; pairs are not counted here.
+    `clipped` is the share of the values of radar, and of cloudless optical scenes, that lie outside
+    the ranges of networks; `doubts` are lines about units (see `kit.tiles.units`).
     """
 
     scenes_s1: int
@@ -63,11 +98,13 @@ class Screening:
     rejected: tuple[Rejection, ...]
     clipped: dict[str, float]
     doubts: tuple[str, ...]
+    second_look: Looked | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: what was left out as a number for each kind of reason."""
-        numbers = {name: getattr(self, name) for name in self.__slots__ if name != "rejected"}
-        return numbers | {"dropped": tally(self.rejected)}
+        found = asdict(self)
+        del found["rejected"]
+        return found | {"dropped": tally(self.rejected)}
 
 
 def screen(
@@ -76,6 +113,7 @@ def screen(
     *,
     rule: CloudRule = _RULE,
     max_cloud: float = 0.0,
+    detector: Detector | None = None,
     units: Units = "check",
     scheduler: str | None = None,
     advance: Advance | None = None,
@@ -89,21 +127,24 @@ def screen(
         work: the folder of tables.
         rule: the cloud rule.
         max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
+        detector: what looks at scenes beside the rule; the rule alone decides if None.
         units: what becomes of doubts about units.
         scheduler: the address of a dask.distributed scheduler whose workers see the same paths;
             threads of this process if None.
         advance: called with (done, total) during the work; total is 0 while the folder is listed.
 
     Raises:
-        InputError: no tiles, an address where no workers are, or workers without the tiles; or
-            values that are not dB and DN.
+        InputError: no tiles, an address where no workers are, or workers without the tiles; the
+            detector is not installed; or values that are not dB and DN.
         BusyError: another process screens into the same folder, or it holds pairs of other tiles.
         OutputError: a table cannot be written.
     """
     data, work = Path(data), Path(work)
     check_same_tiles(data, work)
     with lock(work):
-        measured = measure_all(data, work, rule, scheduler, advance)
+        measured = measure_all(
+            data, work, rule, scheduler, advance, detector=detector, max_cloud=max_cloud
+        )
         with together(work) as new:
             result = measured.write(new, max_cloud, units)
         measured.finish()
@@ -115,16 +156,17 @@ class Measured:
     """What was measured of all scenes of a folder, in the store of a work folder.
 
     `others` is how many tiles there are of each sensor that the kit does not use, and `measured`
-    how many scenes were read now.
+    how many scenes were read now. `look` is that of a detector, if one was asked.
     """
 
     data: Path
     work: Path
-    store: Store
+    files: PartFiles
     parts: Sequence[Path]
     rejected: tuple[Rejection, ...]
     others: Mapping[str, int]
     measured: int
+    look: SecondLook | None = None
 
     def write(self, new: Callable[[str], Path], max_cloud: float, units: Units) -> Screening:
         """Write the tables; `new` gives the place of each, as `kit.files.together` does.
@@ -133,7 +175,7 @@ class Measured:
             InputError: no scene could be read, and `failed.csv` says why; or the units are wrong.
             OutputError: a table cannot be written.
         """
-        write_screened(new(SCENES), map(read_part, self.parts))
+        write_screened(new(SCENES), map(self._table, self.parts))
         write_rejected(new(REJECTED), self.rejected)
         seen = Seen.of(self.parts)
         doubts = settle(self.data, seen.doubts(), units)
@@ -146,17 +188,33 @@ class Measured:
 
     def finish(self) -> None:
         """Remove what the tables that are there now have no more use for."""
-        self.store.sweep({path.name for path in self.parts})
+        self.files.sweep({path.name for path in self.parts})
+        if self.look:
+            self.look.finish()
         (self.work / FAILED).unlink(missing_ok=True)
+
+    def _table(self, path: Path) -> pa.Table:
+        part = read_part(path)
+        return self.look.beside(path, part) if self.look else part
 
 
 def measure_all(
-    data: Path, work: Path, rule: CloudRule, scheduler: str | None, advance: Advance | None
+    data: Path,
+    work: Path,
+    rule: CloudRule,
+    scheduler: str | None,
+    advance: Advance | None,
+    *,
+    detector: Detector | None = None,
+    max_cloud: float = 0.0,
 ) -> Measured:
     """Measure what was not measured before; the caller has locked the work folder.
 
-    No table is touched; raises as `screen`.
+    No table is touched; raises as `screen`. `max_cloud` matters to a detector alone: what it looks
+    at depends on what passes the rule.
     """
+    if detector:
+        ukis.version()  # before anything is read
     for folder in (data, work):
         try:
             os.fspath(folder).encode()
@@ -168,89 +226,26 @@ def measure_all(
         sweep(work)
         sweep(work / FOLDER)
         found = catalog(Path(os.path.realpath(data)), advance)
-        store = Store(work / FOLDER, rule)
-        run = _Screener(store, rule, pool, len(found.scenes), advance)
-        run.measure(found)
+        files = store(work, rule)
+        run = PartPass(files, measure, rule, pool, len(found.scenes), advance)
+        run.run((part, None) for part in _parts(found))
+        look = None
+        if detector:
+            optical = run.paths[-(-len(found.of("Sentinel1")) // PART) :]
+            scenes = found.of("Sentinel2")
+            look = second_look.look_again(work, scenes, optical, detector, max_cloud, pool, advance)
     # Parts end in any order; the list does not.
     unreadable = sorted(run.rejected, key=lambda item: item.name)
     return Measured(
         data=data,
         work=work,
-        store=store,
+        files=files,
         parts=run.paths,
-        rejected=(*found.rejected, *unreadable),
+        rejected=(*found.rejected, *unreadable, *(look.rejected if look else ())),
         others=found.others,
         measured=run.measured,
+        look=look,
     )
-
-
-@dataclass(slots=True)
-class _Screener:
-    """One pass over the parts; `paths` are their files in order."""
-
-    store: Store
-    rule: CloudRule
-    pool: Workers
-    total: int
-    advance: Advance | None
-    done: int = 0
-    measured: int = 0
-    paths: list[Path] = field(default_factory=list)
-    rejected: list[Rejection] = field(default_factory=list)
-
-    def measure(self, found: Catalog) -> None:
-        """Measure what has to be; a few parts at a time, so that memory stays flat."""
-        waiting: dict[Future[pa.Table], tuple[Part, _Rows]] = {}
-        for part in _parts(found):
-            self.paths.append(self.store.path(part))
-            if self.store.holds(part):
-                self._advance_by(len(part.scenes))
-                continue
-            known = self.store.known(part)
-            files = [
-                scene.files for scene, row in zip(part.scenes, known, strict=True) if row is None
-            ]
-            sensor, threads = part.scenes[0].sensor, self.pool.threads
-            task = self.pool.executor.submit(
-                measure, sensor, files, self.rule, threads, kit.__version__
-            )
-            waiting[task] = part, known
-            while len(waiting) >= self.pool.tasks:
-                self._collect(waiting)
-        while waiting:
-            self._collect(waiting)
-
-    def _collect(self, waiting: dict[Future[pa.Table], tuple[Part, _Rows]]) -> None:
-        for task in self.pool.first_done(waiting):
-            part, known = waiting.pop(task)
-            fresh = self.pool.result(task)
-            self._check_access(part, known, fresh)
-            self.measured += len(fresh)
-            table = part.table(_merge(known, fresh))
-            for scene, problem in zip(part.scenes, table["problem"].to_pylist(), strict=True):
-                if problem is not None:
-                    self.rejected.append(scene.unreadable(problem))
-            self.store.write(part, table)
-            self._advance_by(len(part.scenes))
-
-    def _check_access(self, part: Part, known: _Rows, fresh: pa.Table) -> None:
-        """Refuse workers that fail at every tile because their machines do not have the tiles."""
-        if not self.pool.address or not len(fresh) or fresh["problem"].null_count:
-            return
-        for scene, row in zip(part.scenes, known, strict=True):
-            if row is None and self._is_readable(scene):
-                where = f"scheduler {self.pool.address}"
-                problem = f"its workers cannot read {scene.files[0]}"
-                raise InputError(where, problem, remedy="mount the tiles at the same path there")
-
-    def _is_readable(self, scene: Scene) -> bool:
-        table = measure(scene.sensor, [scene.files], self.rule, 1, kit.__version__)
-        return bool(table["problem"].null_count)
-
-    def _advance_by(self, scenes: int) -> None:
-        self.done += scenes
-        if self.advance:
-            self.advance(self.done, self.total)
 
 
 def _parts(found: Catalog) -> Iterator[Part]:
@@ -263,26 +258,18 @@ def _parts(found: Catalog) -> Iterator[Part]:
             number += 1
 
 
-def _merge(known: _Rows, fresh: pa.Table) -> pa.Table:
-    """The rows that still hold, and the fresh ones wherever there was none, in order."""
-    held = [row for row in known if row is not None]
-    if not held:
-        return fresh
-    positions = {True: iter(range(len(fresh))), False: iter(range(len(fresh), len(known)))}
-    order = [next(positions[row is None]) for row in known]
-    return pa.concat_tables([fresh, pa.Table.from_pylist(held, MEASURES)]).take(order)
-
-
 def _result(
     table: Path, max_cloud: float, found: Measured, seen: Seen, doubts: tuple[str, ...]
 ) -> Screening:
     scenes = dataset1_size = dataset2_size = optical = 0
-    for group in row_groups(table, [*RATIOS, "cloud_ratio"]):
-        clear = dataset1(group)
+    looked = np.zeros(4, np.int64)
+    for group in row_groups(table, [*CLOUDS, "detector", "detector_bands"]):
+        admitted = dataset2(group, max_cloud)
         scenes += len(group)
         optical += int((np.asarray(group["sensor"]) == "Sentinel2").sum())
-        dataset1_size += int(clear.sum())
-        dataset2_size += int((clear & (np.asarray(group["cloud_ratio"]) <= max_cloud)).sum())
+        dataset1_size += int(dataset1(group).sum())
+        dataset2_size += int(admitted.sum())
+        looked += _looked(group, max_cloud, admitted)
     return Screening(
         scenes_s1=scenes - optical,
         scenes_s2=optical,
@@ -293,4 +280,29 @@ def _result(
         rejected=found.rejected,
         clipped=seen.clipped(),
         doubts=doubts,
+        second_look=_second_look(found.look, looked.tolist()) if found.look else None,
+    )
+
+
+def _looked(group: pa.Table, max_cloud: float, admitted: NDArray[np.bool_]) -> list[int]:
+    """Of a group the scenes of Dataset-1 that were seen, those without B8, and what changed."""
+    candidate = dataset1(group)
+    passed = np.asarray(group["cloud_ratio"]) <= max_cloud
+    seen = candidate & np.asarray(pc.is_valid(group["detector"]))
+    red = np.array(group["detector_bands"].to_pylist(), object) == WITHOUT_NIR
+    masks = (seen, seen & red, candidate & passed & ~admitted, ~passed & admitted)
+    return [int(mask.sum()) for mask in masks]
+
+
+def _second_look(look: SecondLook, numbers: list[int]) -> Looked:
+    scenes, without_b8, flagged, admitted = numbers
+    return Looked(
+        detector=look.version,
+        on=look.detector.on,
+        max_flagged=look.detector.max_flagged,
+        scenes=scenes,
+        measured=look.measured,
+        without_b8=without_b8,
+        flagged=flagged,
+        admitted=admitted,
     )

@@ -34,10 +34,18 @@ FIELDS: dict[str, pa.DataType] = {
     "cloud_ratio": pa.float64(),
     "peak": pa.int16(),
     "grid": pa.string(),
+    "detector": pa.string(),
+    "detector_bands": pa.string(),
+    "detector_cloud": pa.float64(),
+    "detector_shadow": pa.float64(),
+    "clear": pa.bool_(),
 }
+# Earlier kits wrote neither the grid nor, before 0.6.0, what a detector sees.
+_LATER = {name for name in FIELDS if name in ("grid", "clear") or name.startswith("detector")}
 # Numbers for whoever opens the table; the kit compares places as texts.
 _WRITTEN = FIELDS | {"longitude": pa.float64(), "latitude": pa.float64()}
 RATIOS = ["sensor", "nodata_ratio", "qa60_ratio"]  # what `dataset1` looks at
+CLOUDS = [*RATIOS, "cloud_ratio", "clear"]  # what `dataset2` looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,8 @@ class Screened:
     """A readable scene with its size in pixels and its ratios, each a share of all pixels.
 
     A radar scene has no clouds: its two cloud ratios are 0. `grid` is None where its files do not
-    say where it lies.
+    say where it lies. `flagged` is the share that a detector called cloud or shadow, and `clear`
+    what the rule and that decide together; None where there was no second look.
     """
 
     scene: Scene
@@ -55,6 +64,12 @@ class Screened:
     qa60: float
     cloud: float
     grid: Grid | None = None
+    flagged: float | None = None
+    clear: bool | None = None
+
+    def is_clear(self, max_cloud: float) -> bool:
+        """Whether it is clear by the rule alone, or by what was decided with a detector."""
+        return self.cloud <= max_cloud if self.clear is None else self.clear
 
 
 def read_screened(path: Path) -> Iterator[Screened]:
@@ -91,25 +106,40 @@ def _screened(row: dict[str, Any]) -> Screened:
         qa60=row["qa60_ratio"],
         cloud=row["cloud_ratio"],
         grid=Grid.parse(row["grid"]) if row.get("grid") else None,
+        flagged=_flagged(row),
+        clear=row.get("clear"),
     )
 
 
+def _flagged(row: dict[str, Any]) -> float | None:
+    cloud, shadow = row.get("detector_cloud"), row.get("detector_shadow")
+    return None if cloud is None or shadow is None else cloud + shadow
+
+
 def row_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
-    """Some columns of `scenes.parquet`, one row group after the other; earlier kits had no `grid`.
+    """Some columns of `scenes.parquet`, one row group after the other.
+
+    Columns that an earlier kit did not write are null.
 
     Raises:
         InputError: there is no such table, or it is damaged.
     """
-    schema = pa.schema([(name, FIELDS[name]) for name in columns if name != "grid"])
+    schema = pa.schema([(name, FIELDS[name]) for name in columns if name not in _LATER])
     missing = "run kit screen DATA first"
     with open_table(path, _FORMAT, schema, missing=missing, damaged=_AGAIN) as file:
         for number in range(file.num_row_groups):
             names = file.schema_arrow.names
-            yield file.read_row_group(number, [name for name in columns if name in names])
+            group = file.read_row_group(number, [name for name in columns if name in names])
+            for name in columns:
+                if name not in names:
+                    group = group.append_column(name, _nulls(group, FIELDS[name]))
+            yield group
 
 
 def write_screened(path: Path, parts: Iterable[pa.Table]) -> None:
     """Write the readable scenes of all parts of `kit.screening.store` as one table, part by part.
+
+    What a detector has seen of a part is in columns that `kit.screening.second_look` adds.
 
     Raises:
         OutputError: the table cannot be written.
@@ -128,6 +158,19 @@ def dataset1(group: pa.Table) -> NDArray[np.bool_]:
     return result
 
 
+def dataset2(group: pa.Table, max_cloud: float) -> NDArray[np.bool_]:
+    """Which rows of a group, with `CLOUDS` among its columns, Dataset-2 has if paired."""
+    return dataset1(group) & clear(group, max_cloud)
+
+
+def clear(group: pa.Table, max_cloud: float) -> NDArray[np.bool_]:
+    """Which rows are clear by the rule alone, or by what was decided with a detector."""
+    decided = np.asarray(pc.is_valid(group["clear"]))
+    result: NDArray[np.bool_] = np.asarray(group["cloud_ratio"]) <= max_cloud
+    result[decided] = np.asarray(group["clear"].drop_null())
+    return result
+
+
 def _ratios(part: pa.Table) -> pa.Table:
     part = part.filter(pc.is_null(part["problem"]))
     sensors = part["sensor"].to_pylist()
@@ -139,5 +182,12 @@ def _ratios(part: pa.Table) -> pa.Table:
     for name in ("nodata", "qa60", "cloud"):
         made[f"{name}_ratio"] = pa.array(np.asarray(part[name]) / area)
     made["longitude"], made["latitude"] = (pc.cast(part[n], pa.float64()) for n in ("lon", "lat"))
+    for name, kind in _WRITTEN.items():
+        if name not in made and name not in part.column_names:
+            part = part.append_column(name, _nulls(part, kind))
     columns = [made[name] if name in made else part[name] for name in _WRITTEN]
     return pa.table(columns, names=[*_WRITTEN])
+
+
+def _nulls(table: pa.Table, kind: pa.DataType) -> "pa.Array[Any]":
+    return pa.array([None] * len(table), kind)

@@ -194,6 +194,7 @@ class View:
             "optical": _scene(self.optical),
             "standing": self.standing,
             "shares": {name: float(mask.mean()) for name, mask in self.masks().items()},
+            "detector": self.pair.flagged if self.pair else None,
             "bands": [band.as_dict() for band in self.bands()],
             "predictions": [
                 {"name": each.name, "file": each.origin, "target": each.target}

@@ -22,18 +22,32 @@ File = str | Path | Plane
 """Where the pixels of a band are: the path of a TIFF, or a plane of a NetCDF file."""
 
 
+_COLORS = len(RGB_BANDS)
+
+
 @overload
-def read_bands(sensor: Literal["Sentinel1"], files: Sequence[File]) -> NDArray[np.float32]: ...
+def read_bands(
+    sensor: Literal["Sentinel1"], files: Sequence[File], colors: int = _COLORS
+) -> NDArray[np.float32]: ...
 @overload
-def read_bands(sensor: Literal["Sentinel2"], files: Sequence[File]) -> NDArray[np.uint16]: ...
+def read_bands(
+    sensor: Literal["Sentinel2"], files: Sequence[File], colors: int = _COLORS
+) -> NDArray[np.uint16]: ...
 @overload
-def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]: ...
-def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:
+def read_bands(
+    sensor: str, files: Sequence[File], colors: int = _COLORS
+) -> NDArray[np.generic]: ...
+def read_bands(sensor: str, files: Sequence[File], colors: int = _COLORS) -> NDArray[np.generic]:
     """Read the bands of one scene, in the order given, as [bands, H, W].
 
     A pixel that its file declares invalid is NaN in that band of a radar scene. In an optical one
-    it is 0 in all three colours, though it be invalid in one of them alone. Optical floats become
-    DN as `kit.tiles.optical_floats` says.
+    it is 0 in all colours, though it be invalid in one of them alone. Optical floats become DN as
+    `kit.tiles.optical_floats` says.
+
+    Args:
+        sensor: "Sentinel1" or "Sentinel2".
+        files: of the bands.
+        colors: how many optical ones, the first, are reflectance; QA60 may follow.
 
     Returns:
         float32 dB for Sentinel1, uint16 DN for Sentinel2.
@@ -46,11 +60,10 @@ def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:
     pixels = [band.blanked() for band in bands]
     if sensor == "Sentinel1":
         return np.stack(pixels).astype(np.float32, copy=False)
-    scene = np.stack(to_dn(str(files[0]), pixels))
-    colors = bands[: len(RGB_BANDS)]
-    invalid = [band.invalid for band in colors if band.invalid is not None]
+    scene = np.stack(to_dn(str(files[0]), pixels, colors))
+    invalid = [band.invalid for band in bands[:colors] if band.invalid is not None]
     if invalid:
-        scene[: len(RGB_BANDS), np.logical_or.reduce(invalid)] = 0
+        scene[:colors, np.logical_or.reduce(invalid)] = 0
     return scene
 
 

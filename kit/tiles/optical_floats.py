@@ -44,7 +44,9 @@ def unit_of(where: str, colors: Sequence[NDArray[Any]]) -> Unit:
     raise InputError(where, problem, remedy=_REMEDY)
 
 
-def to_dn(where: str, bands: Sequence[NDArray[Any]]) -> list[NDArray[np.uint16]]:
+def to_dn(
+    where: str, bands: Sequence[NDArray[Any]], count: int = len(RGB_BANDS)
+) -> list[NDArray[np.uint16]]:
     """The bands [H, W] of one scene in the order of `kit.tiles.names.S2_BANDS`, as uint16.
 
     DN are rounded to the nearest, and cut off at 0 and 65535. A pixel with a colour that is not
@@ -53,11 +55,12 @@ def to_dn(where: str, bands: Sequence[NDArray[Any]]) -> list[NDArray[np.uint16]]
     Args:
         where: what an error names.
         bands: colours, all floats or all uint16, and QA60 after them, if at all.
+        count: how many of them are colours.
 
     Raises:
         InputError: colours are floats of neither unit, or of two types; QA60 holds no bits.
     """
-    colors, others = [*bands[: len(RGB_BANDS)]], bands[len(RGB_BANDS) :]
+    colors, others = [*bands[:count]], bands[count:]
     if any(_is_float(band) for band in colors):
         if not all(_is_float(band) for band in colors):
             kinds = ", ".join(band.dtype.name for band in colors)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.native import REMEDIES, load, pick_backend
 from kit.tiles.bands import File, read_bands
+from kit.tiles.names import RGB_BANDS
 from kit.tiles.netcdf import Plane
 from kit.tiles.sidecars import with_sidecars
 
@@ -59,13 +60,17 @@ class Reader:
     Args:
         threads: how many the core uses.
         backend: "native" or "rasterio"; the one that `backend()` names when None.
+        colors: how many bands of an optical scene are reflectance at most, as `read_bands` has it.
 
     Raises:
         InputError: the backend is unknown or missing.
     """
 
-    def __init__(self, threads: int, backend: str | None = None) -> None:
+    def __init__(
+        self, threads: int, backend: str | None = None, *, colors: int = len(RGB_BANDS)
+    ) -> None:
         self._threads = threads
+        self._attempt = partial(_attempt, colors)
         self._core = _pick(backend)
         self._size = _OFFICIAL
         self._buffer = np.empty(0, np.uint8)
@@ -100,10 +105,10 @@ class Reader:
                 self._size = largest.pixels.shape[2:]
             done = {i for batch in batches for i in batch.indices}
             left = [i for i in left if i not in done]
-        found = [(i, _attempt(sensor, scenes[i])) for i in left]
+        found = [(i, self._attempt(sensor, scenes[i])) for i in left]
         if planes:
             with ThreadPoolExecutor(self._threads) as pool:
-                made = pool.map(partial(_attempt, sensor), [scenes[i] for i in planes])
+                made = pool.map(partial(self._attempt, sensor), [scenes[i] for i in planes])
                 found += zip(planes, made, strict=True)
         errors = {i: item for i, item in found if isinstance(item, InputError)}
         pixels = {i: item for i, item in found if not isinstance(item, InputError)}
@@ -240,10 +245,10 @@ def _pick(name: str | None) -> Any:
     return core
 
 
-def _attempt(sensor: str, files: Sequence[File]) -> NDArray[np.generic] | InputError:
+def _attempt(colors: int, sensor: str, files: Sequence[File]) -> NDArray[np.generic] | InputError:
     """What `read_bands` gives, or its error."""
     try:
-        return read_bands(sensor, files)
+        return read_bands(sensor, files, colors)
     except InputError as error:
         return error
 

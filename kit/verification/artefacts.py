@@ -24,6 +24,7 @@ from kit.runs.heldout import check_heldout
 from kit.runs.notes import NOTES
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_weights
+from kit.screening.second_look import read_look
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
 from kit.seal import decode_lines
@@ -125,6 +126,7 @@ ARTEFACTS = (
         sealed=True,
     ),
     Artefact("part of the screening", "screen/*.parquet", _readable(read_part), sealed=True),
+    Artefact("part of the second look", "detector/*.parquet", _readable(read_look), sealed=True),
     Artefact("table of pairs", PAIRS, _readable(read_pairs), sealed=True),
     Artefact("summary", "summary.json", _summary, sealed=True),
     Artefact("shard of a pack", "pack/*.json", check_shard),

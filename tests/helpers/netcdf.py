@@ -10,7 +10,9 @@ import rasterio
 SENSORS = {"Sentinel1": ("VH", "VV"), "Sentinel2": ("B2", "B3", "B4", "QA60")}
 
 
-def write_netcdf(tiles: Path, path: Path, sensor: str) -> None:
+def write_netcdf(
+    tiles: Path, path: Path, sensor: str, bands: tuple[str, ...] | None = None
+) -> None:
     """Write the complete scenes of a sensor as one file, with the axes of the official ones."""
     import xarray
 
@@ -18,7 +20,7 @@ def write_netcdf(tiles: Path, path: Path, sensor: str) -> None:
     for tile in sorted(tiles.rglob(f"{sensor}_*.tiff")):
         _, band, *scene = tile.stem.split("_")
         scenes[tuple(scene)][band] = tile
-    bands = SENSORS[sensor]
+    bands = bands or SENSORS[sensor]
     scenes = {scene: files for scene, files in scenes.items() if files.keys() == set(bands)}
     images = np.stack([[[_read(files[band])] for band in bands] for files in scenes.values()])
     days = [(date(*map(int, scene[2:])) - date(2019, 1, 1)).days for scene in scenes]

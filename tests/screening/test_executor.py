@@ -14,6 +14,7 @@ import pytest
 
 from kit.errors import InputError
 from kit.screening import screen as module
+from kit.screening.detector import Detector
 from kit.screening.executor import Workers, workers
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
@@ -65,6 +66,19 @@ def test_a_cluster_makes_the_same_table_though_a_worker_dies(
     killer.join()
     assert (result.measured, result.scenes_s1, result.scenes_s2) == (120, 60, 60)
     assert not result.rejected
+    tables = [pq.read_table(tmp_path / name / "scenes.parquet") for name in ("here", "there")]
+    assert tables[0].equals(tables[1])
+
+
+@pytest.mark.xdist_group("cluster")
+@pytest.mark.slow
+def test_a_detector_looks_on_a_cluster_as_it_does_here(cluster, tmp_path: Path) -> None:
+    pytest.importorskip("ukis_csmask.mask", reason="needs the extra 'detector'")
+    data = world(tmp_path / "data", places=2, dates=1)
+    for name in ("here", "there"):
+        scheduler = cluster.scheduler_address if name == "there" else None
+        found = screen(data, tmp_path / name, detector=Detector(on="all"), scheduler=scheduler)
+        assert found.second_look and found.second_look.measured == 2
     tables = [pq.read_table(tmp_path / name / "scenes.parquet") for name in ("here", "there")]
     assert tables[0].equals(tables[1])
 

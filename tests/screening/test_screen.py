@@ -330,16 +330,16 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, small_parts: None) ->
     code = f"""
 import os
 from pathlib import Path
-from kit.screening import screen, store as parts
+from kit.screening import parts, screen
 from kit.screening.rule import CloudRule
 screen.PART = 5
-write, written = parts.Store.write, []
+write, written = parts.PartFiles.write, []
 def dying(*arguments):
     if len(written) == 3:
         os.kill(os.getpid(), 9)
     write(*arguments)
     written.append(1)
-parts.Store.write = dying
+parts.PartFiles.write = dying
 screen.screen(Path({str(tmp_path / "data")!r}), Path({str(tmp_path / "work")!r}), rule=CloudRule())
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9

@@ -381,9 +381,9 @@ def test_mutants_are_read_as_by_rasterio(
     # What the core leaves to read_bands needs no second reading to compare it with.
     left: list[NDArray[np.generic] | InputError] = []
 
-    def reference(sensor: str, paths: list[Path]) -> NDArray[np.generic]:
+    def reference(sensor: str, paths: list[Path], colors: int) -> NDArray[np.generic]:
         try:
-            left.append(read_bands(sensor, paths))
+            left.append(read_bands(sensor, paths, colors))
         except InputError as error:
             left.append(error)
             raise

@@ -1,0 +1,76 @@
+"""The options of kit screen and kit prepare that say what is a cloud."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kit.screening.rule import CloudRule
+
+if TYPE_CHECKING:
+    from kit.screening.detector import Detector
+
+RULE = CloudRule()
+
+
+class DetectorName(StrEnum):
+    """A cloud detector."""
+
+    ukis = "ukis"
+
+
+class DetectorOn(StrEnum):
+    """What a detector looks at."""
+
+    passed = "passed"
+    dropped = "dropped"
+    all = "all"
+
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA", help="A folder of tiles, one with sent1/ and sent2/, or one .nc file."
+    ),
+]
+Scale = Annotated[int, typer.Option(help="Cloud rule: the DN that counts as full brightness.")]
+Threshold = Annotated[
+    float,
+    typer.Option(help="Cloud rule: a pixel is cloud if brightness minus saturation exceeds this."),
+]
+MinArea = Annotated[
+    int, typer.Option(help="Cloud rule: areas of fewer pixels count as roofs or rocks, not clouds.")
+]
+Dilate = Annotated[
+    int, typer.Option(help="Cloud rule: grow each cloud by this many pixels; changes ratios only.")
+]
+MaxCloud = Annotated[
+    float, typer.Option(min=0, max=1, help="Largest cloud ratio that Dataset-2 admits.")
+]
+DetectorOption = Annotated[
+    DetectorName | None,
+    typer.Option(
+        "--detector",
+        help="A second look at clouds and their shadows, by ukis-csmask beside the rule.",
+    ),
+]
+DetectorOnOption = Annotated[
+    DetectorOn | None,
+    typer.Option(
+        "--detector-on",
+        help="passed, the default: what the rule passes must pass the detector too. dropped: what "
+        "the rule drops is admitted where the detector finds it clear. all: both.",
+    ),
+]
+
+
+def detector_of(name: DetectorName | None, on: DetectorOn | None) -> "Detector | None":
+    """The detector that two options ask for."""
+    from kit.screening.detector import Detector
+
+    if name is None:
+        if on is not None:
+            raise typer.BadParameter("--detector-on needs --detector")
+        return None
+    return Detector(name.value, on.value if on else "passed")

@@ -1,0 +1,66 @@
+"""ukis-csmask itself: the same masks as its own class gives, from one session."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kit.screening import ukis
+
+mask = pytest.importorskip("ukis_csmask.mask", reason="needs the extra 'detector'")
+
+
+def clouds(bands: int, size: int) -> np.ndarray:
+    """A dark scene with a bright round cloud in it, [bands, size, size] DN."""
+    random = np.random.default_rng(size)
+    y, x = np.mgrid[:size, :size] / size
+    cloud = 6000 * np.clip(1.2 - 6 * np.hypot(y - 0.4, x - 0.4), 0, 1)
+    ground = np.array([600, 700, 500, 3000, 1800, 900])[:bands, None, None]
+    noise = random.integers(0, 80, (bands, size, size))
+    return (ground + noise + cloud).astype(np.uint16)
+
+
+@pytest.mark.filterwarnings("ignore:Your input image is smaller")
+@pytest.mark.parametrize(("bands", "size"), [(4, 120), (6, 256)])
+def test_masks_are_those_of_the_package(bands: int, size: int) -> None:
+    scenes = np.stack([clouds(bands, size), clouds(bands, size)[:, ::-1]])
+    found = ukis.classes(scenes, 1)
+    names = ["red", "green", "blue", "nir", "swir16", "swir22"][:bands]
+    image = np.moveaxis(scenes[0], 0, -1).astype(np.float32) / np.float32(10_000)
+    expected = mask.CSmask(image, names, "l2a", intra_op_num_threads=1).csm[..., 0]
+    assert (found[0] == expected).mean() > 0.9999
+    assert set(np.unique(found)) >= {ukis.CLEAR, ukis.CLOUD}
+
+
+def test_a_process_opens_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    ukis._network.cache_clear()
+    made = []
+    session = mask.onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        mask.onnxruntime,
+        "InferenceSession",
+        lambda *given, **settings: made.append(1) or session(*given, **settings),
+    )
+    for _ in range(2):
+        ukis.classes(clouds(4, 64)[None].repeat(2, axis=0), 1)
+    assert len(made) == 1
+
+
+def test_the_version_is_told_of_package_and_number() -> None:
+    name, number = ukis.version().split()
+    assert name == "ukis-csmask" and number[0].isdigit()
+
+
+@pytest.mark.parametrize("missing", ["ukis_csmask", "onnxruntime"])
+def test_where_it_is_missing_the_install_line_is_told(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None\nfrom kit.screening import ukis\n"
+    code += "try:\n    ukis.version()\nexcept ValueError as error:\n    print(error)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'sar-to-optical-kit[detector]'" in told.stdout
+    assert ("onnxruntime" in told.stdout) == (missing == "onnxruntime")
+
+
+def test_other_numbers_of_bands_are_refused() -> None:
+    with pytest.raises(ValueError, match="have 5 bands"):
+        ukis.classes(np.zeros((1, 5, 32, 32), np.uint16), 1)

@@ -155,8 +155,8 @@ def show_second_look(second: "Looked") -> None:
     ]
     share = f"clear: at most {second.max_flagged:.0%} cloud or shadow"
     console.table(f"{second.detector} on {second.on} ({share})", ("", "number"), rows)
-    if second.caveat:
-        console.write(second.caveat)
+    for line in second.lines[1:]:
+        console.write(line)
 
 
 def show_rejected(reasons: Mapping[str, int], work: Path) -> None:

@@ -77,8 +77,8 @@ def prepare(
         advance: called with (done, total) during the work.
         report: takes a line about a data set or a hold-out that is empty, and about units that
             are doubtful.
-        announce: takes a line about what was found in a folder of another layout, and about bands
-            that a detector had to do without.
+        announce: takes a line about what was found in a folder of another layout, and about what a
+            detector has seen.
 
     Raises:
         InputError: no tiles, no readable scene or no pair within the window, where `failed.csv`
@@ -133,8 +133,8 @@ def prepare(
         found.finish()
     for line in (*(converted.doubts if converted else ()), *screening.doubts):
         report(line)
-    if screening.second_look and screening.second_look.caveat:
-        announce(screening.second_look.caveat)
+    for line in screening.second_look.lines if screening.second_look else ():
+        announce(line)
     for line in warnings(pairs, removed, rule, holdout):
         report(line)
     return summary

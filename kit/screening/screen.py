@@ -71,12 +71,16 @@ class Looked:
     admitted: int
 
     @property
-    def caveat(self) -> str:
-        """What its verdict suffers from; "" if nothing."""
-        if not self.without_b8:
-            return ""
-        which = f"{self.without_b8} of {self.scenes} scenes have no B8 beside their other tiles"
-        return f"{which}: red stands in for it for {self.detector}"
+    def lines(self) -> tuple[str, ...]:
+        """What it changed, and what its verdicts suffer from, for a reader."""
+        found = [
+            f"{self.detector} on {self.on}: it has seen {self.scenes} scenes; {self.flagged} that "
+            f"the rule passes are not clear to it, {self.admitted} that the rule drops are admitted"
+        ]
+        if self.without_b8:
+            which = f"{self.without_b8} of these scenes have no B8 beside their other tiles"
+            found.append(f"{which}: red is shown in its place")
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,15 +25,16 @@ def tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_it_has_seen_is_told_with_what_that_changed(tiles: Path, kit, fake: Fake) -> None:
     code, out, err = kit("screen data --detector ukis --detector-on all --json")
     assert code == 0
-    assert "4 of 4 scenes have no B8 beside their other tiles: red stands in for it" in err
+    assert "4 of these scenes have no B8 beside their other tiles: red is shown in its place" in err
     assert "clear by the rule and fake 1, as for Dataset-2" in err
     assert "What the rule alone passes with one option changed" in err
     assert json.loads(out)["second_look"] == {
         "detector": "fake 1", "on": "all", "max_flagged": 0.01, "scenes": 4, "measured": 4,
         "without_b8": 4, "flagged": 1, "admitted": 1,
     }  # fmt: skip
-    code, out, _ = kit("prepare data --detector ukis --holdout 0 --json")
+    code, out, err = kit("prepare data --detector ukis --holdout 0 --json")
     summary = json.loads(out)
+    assert "it has seen 4 scenes; 1 that the rule passes are not clear to it, 0 that" in err
     assert code == 0 and (summary["dataset1"], summary["dataset2"]) == (4, 2)
     assert summary["dropped"] == {"heuristic cloud": 1, "detector: cloud or shadow": 1}
     assert len(fake.shapes) == 4

@@ -86,7 +86,7 @@ def test_red_stands_in_for_near_infrared_and_that_is_told(data: Path, fake: Fake
     add_band(data, CLEAR, "B8", B8)
     result = look(data)
     assert result.second_look and result.second_look.without_b8 == 3
-    assert "3 of 4 scenes have no B8" in result.second_look.caveat
+    assert "3 of these scenes have no B8" in result.second_look.lines[1]
     assert {shape[0] for shape in fake.shapes} == {4}
 
 

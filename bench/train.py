@@ -34,12 +34,12 @@ from kit.device import LARGE_PAGES, keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import InputPlanes
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import pack
+from kit.pairs.pair_reader import WORKERS, PairReader
 from kit.pairs.prepare import prepare
-from kit.pairs.source import WORKERS, Source
 from kit.pairs.table import read_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.screening.rule import CloudRule
 from kit.simulation.simulate import simulate
 from kit.training.state import State
@@ -126,14 +126,14 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
     world, work = simulate(folder / "world", places=8, test_places=0, dates=4), folder / "work"
     prepare(world.train, work, rule=CloudRule(), max_cloud=1.0, holdout=0)
     pairs = [pair for pair in read_pairs(work / "pairs.parquet") if pair.dataset1]
-    sources: dict[str, Source] = {"tiles": TileSource()}
+    sources: dict[str, PairReader] = {"tiles": TilePairs()}
     pack(work)
-    sources["pack"] = open_source(work, pairs)
+    sources["pack"] = open_pairs(work, pairs)
     step = TrainStep(variant, State.new(variant), ProcessGroup())
     rows = []
-    for name, source in sources.items():
+    for name, reader in sources.items():
         dataset = PairDataset(
-            InputPlanes(replace(variant, seed=0)), source, pairs, crop=variant.crop
+            InputPlanes(replace(variant, seed=0)), reader, pairs, crop=variant.crop
         )
         rows += together(f"{variant.name}, {name}", step, dataset, variant.batch, rounds)
     return rows

@@ -11,7 +11,7 @@ import typer
 from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.files import RUNS, WORK
-from kit.pairs.source import WORKERS
+from kit.pairs.pair_reader import WORKERS
 from kit.planning.plan import read_plan
 from kit.variant_settings import PixelLoss, as_fold
 from kit.variants import SETS, find_variant, of_sets

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kit.engines.accuracy import Samples
 from kit.errors import InputError
 from kit.inputs.planes import read_pair
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.planes import planes_for_pairs, planes_for_scenes
 from kit.runs.weights import Weights
@@ -70,9 +70,9 @@ def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_P
     if not pairs:
         return [], []
     chosen = _spread(holdout_pairs(pairs)), _spread(train_pairs(pairs, weights.variant.dataset))
-    source = open_source(work, [pair for part in chosen for pair in part])
-    planes = planes_for_pairs(weights.path.parent, weights.variant, work, source, table)
-    return tuple([read_pair(planes, source, pair) for pair in part] for part in chosen)
+    reader = open_pairs(work, [pair for part in chosen for pair in part])
+    planes = planes_for_pairs(weights.path.parent, weights.variant, work, reader, table)
+    return tuple([read_pair(planes, reader, pair) for pair in part] for part in chosen)
 
 
 def _spread(pairs: Sequence[Pair]) -> list[Pair]:

@@ -9,24 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.colors import Color, Colors
-from kit.pairs.source import Source
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
 from kit.scaling import UINT16_MAX, quantize, scale_optical, stretch
 
 
-def measure_colors(source: Source, pairs: Sequence[Pair], target: str, limit: int = 256) -> Colors:
+def measure_colors(
+    reader: PairReader, pairs: Sequence[Pair], target: str, limit: int = 256
+) -> Colors:
     """The colours of at most `limit` pairs, spread evenly, in the space of `target`.
 
     The median is one of 65536 levels.
 
     Raises:
-        InputError: `source` cannot give the pixels of a pair.
+        InputError: `reader` cannot give the pixels of a pair.
     """
     chosen = pairs[:: max(1, -(-len(pairs) // limit))]
     means, stretched = [], []
     counts = np.zeros((3, UINT16_MAX + 1), np.int64)
     for pair in chosen:
-        with source.pixels(pair) as (_, dn):
+        with reader.pixels(pair) as (_, dn):
             image = scale_optical(dn, target)
             means.append(image.mean(axis=(1, 2), dtype=np.float64))
             stretched.append(stretch(dn).mean(axis=(1, 2)))

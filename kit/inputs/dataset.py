@@ -1,6 +1,6 @@
 """Pairs -> tensors.
 
-In: pairs, a source of their pixels, and the planes of a variant. Out: batches of samples: inputs
+In: pairs, a reader of their pixels, and the planes of a variant. Out: batches of samples: inputs
 [B, C, H, W] and target [B, 3, H, W], both in [-1, 1], and a mask [B, 1, H, W] of the pixels that
 count.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from kit.device import pick
 from kit.inputs.planes import InputPlanes
 from kit.lookahead import map_ahead
-from kit.pairs.source import Source
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
 from kit.scaling import radar_nodata, scale_optical, scale_radar, to_signed
 
@@ -42,10 +42,10 @@ class PairDataset:
     """
 
     def __init__(
-        self, planes: InputPlanes, source: Source, pairs: Sequence[Pair], *, crop: int
+        self, planes: InputPlanes, reader: PairReader, pairs: Sequence[Pair], *, crop: int
     ) -> None:
         self.planes = planes
-        self.source = source
+        self.reader = reader
         self.pairs = pairs
         self.crop = crop
         self.target = planes.variant.target
@@ -68,7 +68,7 @@ class PairDataset:
         """The samples of these pairs in one epoch.
 
         Raises:
-            InputError: `source` cannot give the pixels of a pair.
+            InputError: `reader` cannot give the pixels of a pair.
         """
         pinned = pick().type == "cuda"
         shape = (len(indices), self.crop, self.crop)
@@ -99,7 +99,7 @@ class PairDataset:
             start = int(random.integers(max(size - self.crop, 0) + 1))
             window.append(slice(start, start + self.crop))
         flips = tuple(axis for axis in (1, 2) if random.integers(2))
-        with self.source.pixels(pair) as (own, dn):
+        with self.reader.pixels(pair) as (own, dn):
             sar, _ = self.planes.radar(pair.radar, own)
             self._inspect(index, sar, dn)
             cropped = sar[tuple(window)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kit.inputs.prior import Priors, no_prior
 from kit.inputs.series import RadarSeries
-from kit.pairs.source import Source
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
 from kit.scaling import scale_optical, scale_radar
 from kit.tiles.names import SceneKey
@@ -128,25 +128,25 @@ def season_planes(date: datetime.date, size: tuple[int, int]) -> NDArray[np.floa
 
 
 def read_pair(
-    planes: InputPlanes, source: Source, pair: Pair, hide_prior: bool = False
+    planes: InputPlanes, reader: PairReader, pair: Pair, hide_prior: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One pair as the input [C, H, W] of the network and its optical image [3, H, W], in [0, 1].
 
     With `hide_prior` the input is that of a place without a prior.
 
     Raises:
-        InputError: `source` cannot give its pixels, or a tile of another scene cannot be read.
+        InputError: `reader` cannot give its pixels, or a tile of another scene cannot be read.
     """
-    with source.pixels(pair) as (sar, optical):
+    with reader.pixels(pair) as (sar, optical):
         made = planes.of(pair.radar, sar, without=pair.optical, hide_prior=hide_prior)
         return made.values, scale_optical(optical, planes.variant.target)
 
 
-def read_optical(source: Source, pair: Pair, target: str) -> NDArray[np.float32]:
+def read_optical(reader: PairReader, pair: Pair, target: str) -> NDArray[np.float32]:
     """The optical image [3, H, W] of a pair in [0, 1], in the space of `target`.
 
     Raises:
-        InputError: `source` cannot give its pixels.
+        InputError: `reader` cannot give its pixels.
     """
-    with source.pixels(pair) as (_, optical):
+    with reader.pixels(pair) as (_, optical):
         return scale_optical(optical, target)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.pairs.table import Pair
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.scaling import DN_RANGE, VH_RANGE, VV_RANGE
 from kit.tiles.names import RGB_BANDS, S1_BANDS
 
@@ -26,10 +26,10 @@ def distribution(pairs: Sequence[Pair]) -> dict[str, tuple[float, ...]]:
         InputError: a tile can no longer be read.
     """
     values: dict[str, list[NDArray[Any]]] = {band: [] for band in (*S1_BANDS, *RGB_BANDS)}
-    source = TileSource()
+    reader = TilePairs()
     clear = [pair for pair in pairs if pair.dataset1] or pairs
     for pair in clear[:: max(1, len(clear) // _PAIRS)]:
-        with source.pixels(pair) as (radar, optical):
+        with reader.pixels(pair) as (radar, optical):
             for band, pixels in zip(values, (*radar, *optical), strict=True):
                 values[band].append(pixels[::_EVERY, ::_EVERY].astype(np.float64).ravel())
     found = {}

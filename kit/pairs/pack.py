@@ -15,7 +15,7 @@ from kit.cores import cores
 from kit.errors import InputError, OutputError
 from kit.half_written import sweep
 from kit.lock import lock
-from kit.pairs.pack_source import holds
+from kit.pairs.pack_pairs import holds
 from kit.pairs.shard import ARRAYS, FOLDER, PackedPair, Shard, name_of, read_shard
 from kit.pairs.shard_writer import ShardTask, write_shard
 from kit.pairs.summary import SUMMARY

@@ -19,7 +19,7 @@ from kit.bfloat16 import bfloat16_pays
 from kit.device import keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.errors import InputError
-from kit.pairs.source import WORKERS
+from kit.pairs.pair_reader import WORKERS
 from kit.planning.recipes import Size
 from kit.runs.planes import planes_for_training
 from kit.training.rates import Rate, measure_fit, measure_rate
@@ -128,7 +128,7 @@ class Machine:
 
     def _setup(self, variant: Variant) -> RunSetup:
         data = self.data(variant.dataset)
-        planes = planes_for_training(variant, self._work, data.source, data.chosen, data.holdout)
+        planes = planes_for_training(variant, self._work, data.reader, data.chosen, data.holdout)
         return make_setup(variant, planes, data, self._work, ProcessGroup())
 
 

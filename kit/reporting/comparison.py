@@ -108,7 +108,7 @@ def _error(member: HeldOut, scene: str, image: NDArray[np.uint16], measure: str)
     """The error of one image by the measure that counts."""
     unit = image / np.float32(UINT16_MAX)
     if measure.startswith("official"):
-        found = official_errors(official_of(measure), member.source, member.pairs[scene], unit)
+        found = official_errors(official_of(measure), member.reader, member.pairs[scene], unit)
         return found[measure]
     values = errors(unit, member.truth(scene, member.target))
     return psnr(values["mse"]) if measure.startswith("psnr") else values[measure]
@@ -155,7 +155,7 @@ def _shown(compared: _Compared) -> list[str]:
 def _row(compared: _Compared, number: int) -> tuple[str, tuple[Stack, ...]]:
     scene, first = compared.scenes[number], compared.members[0]
     pair = first.pairs[scene]
-    with first.source.pixels(pair) as (sar, _):
+    with first.reader.pixels(pair) as (sar, _):
         radar = scale_radar(np.array(sar))
     truth = first.truth(scene, first.target)
     images = [member.image(scene) for member in compared.members]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import Pair
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Plot, Plots, Section, Text, Tone
@@ -111,12 +111,12 @@ def _known(found: Artefacts) -> Iterator[tuple[NDArray[np.float32], NDArray[np.u
     pairs = _evenly([pair for pair in found.pairs if pair.dataset1] or found.pairs)
     if not pairs:
         return
-    source = found.attempt(lambda: open_source(found.folders.work, found.pairs), None)
-    if source is None:
+    reader = found.attempt(lambda: open_pairs(found.folders.work, found.pairs), None)
+    if reader is None:
         return
     for pair in pairs:
         try:
-            with source.pixels(pair) as (sar, rgb):
+            with reader.pixels(pair) as (sar, rgb):
                 yield np.array(sar), np.array(rgb)
         except (InputError, OSError):
             continue

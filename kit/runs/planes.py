@@ -16,8 +16,8 @@ from kit.errors import InputError
 from kit.inputs.planes import InputPlanes, read_optical
 from kit.inputs.prior import Priors
 from kit.inputs.series import RadarSeries
-from kit.pairs.open_source import open_source
-from kit.pairs.source import Source
+from kit.pairs.open_pairs import open_pairs
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.runs.training_pairs import TRAINING_PAIRS, read_training_pairs
 from kit.screening.table import SCENES, read_screened
@@ -29,7 +29,7 @@ from kit.variant_settings import Variant
 def planes_for_training(
     variant: Variant,
     work: Path,
-    source: Source,
+    reader: PairReader,
     chosen: Sequence[Pair],
     others: Sequence[Pair] = (),
 ) -> InputPlanes:
@@ -38,7 +38,7 @@ def planes_for_training(
     Args:
         variant: what is trained.
         work: the folder of the tables.
-        source: of the pixels of `chosen`.
+        reader: of the pixels of `chosen`.
         chosen: the only pairs whose optical scenes a prior may show.
         others: pairs that are predicted too.
 
@@ -49,12 +49,12 @@ def planes_for_training(
     if variant.radar_dates > 1:
         places = {pair.place for pair in (*chosen, *others)}
         series = RadarSeries(_radar_scenes(work), variant.radar_dates, _read, places=places)
-    priors = _priors(variant, source, chosen) if variant.prior else None
+    priors = _priors(variant, reader, chosen) if variant.prior else None
     return InputPlanes(variant, series, priors)
 
 
 def planes_for_pairs(
-    folder: Path, variant: Variant, work: Path, source: Source, pairs: Sequence[Pair]
+    folder: Path, variant: Variant, work: Path, reader: PairReader, pairs: Sequence[Pair]
 ) -> InputPlanes:
     """What the run in `folder` is given of pairs of the table, as when it was validated.
 
@@ -62,7 +62,7 @@ def planes_for_pairs(
         folder: of the run.
         variant: what was trained.
         work: the folder of the tables.
-        source: of the pixels of `pairs`.
+        reader: of the pixels of `pairs`.
         pairs: all of the table.
 
     Raises:
@@ -70,7 +70,7 @@ def planes_for_pairs(
             that is not in the table.
     """
     seen = _trained_on(folder, work, pairs) if variant.prior else ()
-    return planes_for_training(variant, work, source, seen, pairs)
+    return planes_for_training(variant, work, reader, seen, pairs)
 
 
 def planes_for_scenes(
@@ -89,12 +89,12 @@ def planes_for_scenes(
         series = RadarSeries(scenes, variant.radar_dates, _read, skip_unreadable=True, kept=0)
     if variant.prior:
         seen = _trained_on(folder, work, read_pairs(work / PAIRS))
-        priors = _priors(variant, open_source(work, seen), seen)
+        priors = _priors(variant, open_pairs(work, seen), seen)
     return InputPlanes(variant, series, priors)
 
 
-def _priors(variant: Variant, source: Source, seen: Sequence[Pair]) -> Priors:
-    return Priors(seen, lambda pair: read_optical(source, pair, variant.target))
+def _priors(variant: Variant, reader: PairReader, seen: Sequence[Pair]) -> Priors:
+    return Priors(seen, lambda pair: read_optical(reader, pair, variant.target))
 
 
 def _read(scene: Scene) -> NDArray[np.float32]:

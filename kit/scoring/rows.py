@@ -28,7 +28,7 @@ from kit.scoring.images import (
 from kit.scoring.report import Report, Row
 from kit.tiles.units import Units, settle
 
-Source = Callable[[str, Image], Image]
+MakeImage = Callable[[str, Image], Image]
 """From a name and the archive's image of that name, to the image that a row scores.
 
 Both are as an archive holds them: `kit.archive.reader.to_unit` brings them to [0, 1], and the
@@ -40,10 +40,10 @@ def compare_images(
     where: Path,
     read: Callable[[str], Image],
     truth: TruthSet,
-    sources: Mapping[str, Source],
+    makers: Mapping[str, MakeImage],
     target: str,
     *,
-    hidden: Mapping[str, Source] | None = None,
+    hidden: Mapping[str, MakeImage] | None = None,
     units: Units = "check",
     advance: Advance | None = None,
 ) -> Report:
@@ -53,7 +53,7 @@ def compare_images(
         where: what an error about units names.
         read: gives the image [3 or more, H, W] of a name, as an archive holds it.
         truth: the names, and their truths.
-        sources: the rows, that of the images themselves last.
+        makers: the rows, that of the images themselves last.
         target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
         hidden: more rows, whose images are not kept.
         units: what becomes of doubts about units.
@@ -63,8 +63,8 @@ def compare_images(
         InputError: an image or a truth is not usable; says which. Or its units are wrong.
     """
     values = Values()
-    found = {name: _Found(source) for name, source in sources.items()}
-    extra = {name: _Found(source) for name, source in (hidden or {}).items()}
+    found = {name: _Found(make) for name, make in makers.items()}
+    extra = {name: _Found(make) for name, make in (hidden or {}).items()}
     for done, sar in enumerate(truth.inputs, 1):
         truths = [read_truth(true, target) for true in sar.truths]
         images = {name: read(name) for name in sar.submissions}
@@ -76,7 +76,7 @@ def compare_images(
         for name, image in images.items():
             check_stretch(name, image)
         for row, part in (*found.items(), *extra.items()):
-            shown = {name: part.source(name, image) for name, image in images.items()}
+            shown = {name: part.make(name, image) for name, image in images.items()}
             official, scored = measure_input(row, sar, truths, shown)
             part.official.append(official)
             part.images.extend(scored)
@@ -96,7 +96,7 @@ def compare_images(
 class _Found:
     """What is measured of one row: numbers alone, however many scenes there are."""
 
-    source: Source
+    make: MakeImage
     official: list[NDArray[np.float64]] = dataclasses.field(default_factory=list)
     images: list[ImageScore] = dataclasses.field(default_factory=list)
 
@@ -115,5 +115,5 @@ class _Found:
 
 
 def as_sent(name: str, image: Image) -> Image:
-    """The source of an archive's own row: its images as they are."""
+    """The maker of an archive's own row: its images as they are."""
     return image

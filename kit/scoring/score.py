@@ -31,7 +31,7 @@ from kit.scoring.images import (
 )
 from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report, Variation
-from kit.scoring.rows import Source, as_sent, compare_images
+from kit.scoring.rows import MakeImage, as_sent, compare_images
 from kit.scoring.truth import load_truth
 from kit.tiles.units import Units, settle
 
@@ -146,27 +146,27 @@ def compare(
     """
     where = where or archive
     told = settle(where, truth_floats(truth.inputs), units)
-    sources: dict[str, Source] = {}
+    makers: dict[str, MakeImage] = {}
     if colors:
-        sources |= constants(colors)
+        makers |= constants(colors)
     variants = _variants(members, absent)
-    sources |= {name: _combined(folds, PLAIN, scenes or {}) for name, folds in variants.items()}
-    sources[label] = as_sent
-    other: tuple[str, Source] | None = None
+    makers |= {name: _combined(folds, PLAIN, scenes or {}) for name, folds in variants.items()}
+    makers[label] = as_sent
+    other: tuple[str, MakeImage] | None = None
     if combination.stretch == "keep":
         other = "with anchors", _anchored(as_sent)
     elif members and not absent:
         without = dataclasses.replace(combination, stretch="keep")
         other = "without anchors", _combined(members, without, scenes or {})
     hidden = dict([other]) if other else {}
-    hidden |= {_anchored_name(name): _anchored(sources[name]) for name in variants}
+    hidden |= {_anchored_name(name): _anchored(makers[name]) for name in variants}
     with open_archive(archive) as opened:
 
         def read(name: str) -> Image:
             return read_image(opened, name)
 
         report = compare_images(
-            where, read, truth, sources, target, hidden=hidden, units=units, advance=advance
+            where, read, truth, makers, target, hidden=hidden, units=units, advance=advance
         )
     found = {row.name: row for row in (*report.rows, *report.hidden)}
     row = found[other[0]] if other else None
@@ -190,9 +190,9 @@ def compare(
     )
 
 
-def _anchored(source: Source) -> Source:
+def _anchored(make: MakeImage) -> MakeImage:
     def anchored(name: str, image: Image) -> Image:
-        made = source(name, image)
+        made = make(name, image)
         if scale_problem(made):  # where white is nobody knows
             return np.full(made.shape, np.nan)
         # Exact for uint16 and uint8, which is what archives hold.
@@ -227,7 +227,7 @@ def ensemble_label(variants: Sequence[str], combination: Combination = PLAIN) ->
 
 def _combined(
     members: Sequence[Member], combination: Combination, scenes: Mapping[str, str]
-) -> Source:
+) -> MakeImage:
     def prediction(name: str, image: Image) -> Image:
         scene = str(scene_in(scenes.get(name, name)))
         return combine_scene(members, scene, combination)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.errors import InputError, no_such
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.progress import Report
@@ -215,7 +215,7 @@ class _Opener:
     def _packed(self, scene: Scene, pair: Pair) -> Pixels | None:
         """The pixels of a scene of a pair in the pack, where its tiles are gone."""
         try:
-            with open_source(self.work, [pair]).pixels(pair) as (radar, optical):
+            with open_pairs(self.work, [pair]).pixels(pair) as (radar, optical):
                 values = (radar if scene.sensor == "Sentinel1" else optical).copy()
         except InputError:
             return None

@@ -16,7 +16,7 @@ from kit.device import place
 from kit.errors import InputError
 from kit.inputs.planes import InputPlanes
 from kit.models.infer import infer
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import PAIRS, read_pairs
 from kit.progress import Report
 from kit.runs.ensemble import expand
@@ -77,8 +77,8 @@ class _Run:
         variant, folder = self.weights.variant, self.weights.path.parent
         if view.pair:
             pairs = read_pairs(folders.work / PAIRS)
-            source = open_source(folders.work, pairs)
-            return planes_for_pairs(folder, variant, folders.work, source, pairs)
+            reader = open_pairs(folders.work, pairs)
+            return planes_for_pairs(folder, variant, folders.work, reader, pairs)
         if variant.radar_dates > 1:
             problem = f"{variant.name} averages {variant.radar_dates} radar scenes of a place"
             remedy = f"run: kit predict --ensemble {variant.base_name} --input TEST"

@@ -17,7 +17,7 @@ from kit.inputs.colors import measure_colors
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes, read_optical
 from kit.metrics import anchored, errors
-from kit.pairs.source import Source
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
 from kit.progress import Report
 from kit.training.evaluate import evaluate_each, official_errors
@@ -36,53 +36,53 @@ means nothing."""
 
 
 def constants(
-    source: Source, trained: Sequence[Pair], scored: Sequence[Pair], official: str
+    reader: PairReader, trained: Sequence[Pair], scored: Sequence[Pair], official: str
 ) -> dict[str, Errors]:
     """The errors of images of one colour, by the names of `kit.colors`.
 
     Args:
-        source: of the pixels.
+        reader: of the pixels.
         trained: training pairs.
         scored: pairs to score on.
         official: the official measure that is among the errors.
 
     Raises:
-        InputError: `source` cannot give the pixels of a pair.
+        InputError: `reader` cannot give the pixels of a pair.
     """
-    colors = measure_colors(source, trained, "reflectance")
+    colors = measure_colors(reader, trained, "reflectance")
     plain = {MEAN_COLOR: colors.mean, MEDIAN_COLOR: colors.median}
     found: dict[str, dict[str, dict[str, float]]] = {n: {} for n in (*plain, STRETCHED_COLOR)}
     for pair in scored:
-        scene, truth = str(pair.optical), read_optical(source, pair, "reflectance")
+        scene, truth = str(pair.optical), read_optical(reader, pair, "reflectance")
         for name, color in plain.items():
             image = _of_one(color, truth.shape)
-            own = official_errors(official, source, pair, image)
+            own = official_errors(official, reader, pair, image)
             found[name][scene] = errors(image, truth) | own
         # In the server's space; and sent without anchors it would be black.
-        own = official_errors(official, source, pair, _of_one(colors.stretched, truth.shape))
+        own = official_errors(official, reader, pair, _of_one(colors.stretched, truth.shape))
         nothing = dict.fromkeys(found[MEAN_COLOR][scene], math.nan)
         found[STRETCHED_COLOR][scene] = nothing | {anchored(official): own[anchored(official)]}
     return dict(found)
 
 
 def boosted_trees(
-    source: Source, trained: Sequence[Pair], held: Sequence[Pair], official: str, report: Report
+    reader: PairReader, trained: Sequence[Pair], held: Sequence[Pair], official: str, report: Report
 ) -> dict[str, Errors]:
     """The errors of boosted trees by the name of their row; nothing where they cannot be fitted.
 
     Args:
-        source: of the pixels.
+        reader: of the pixels.
         trained: training pairs, of many of which some are used.
         held: pairs that are not among them.
         official: the official measure that is among the errors.
         report: takes a line where the library is missing.
 
     Raises:
-        InputError: `source` cannot give the pixels of a pair.
+        InputError: `reader` cannot give the pixels of a pair.
     """
     chosen = trained[:: max(1, -(-len(trained) // _MOST_PAIRS))]
     planes = InputPlanes(_VARIANT)
-    dataset = PairDataset(planes, source, chosen, crop=_VARIANT.crop)
+    dataset = PairDataset(planes, reader, chosen, crop=_VARIANT.crop)
     try:
         generator, _ = fit_trees(dataset, most=_MOST_PIXELS)
     except InputError as error:
@@ -90,13 +90,13 @@ def boosted_trees(
             raise
         report(f"no row for {TREES}: {error.where} {error.problem}; {error.remedy}")
         return {}
-    found = evaluate_each(generator, planes, source, held, official)
+    found = evaluate_each(generator, planes, reader, held, official)
     return {TREES: dict(zip((str(pair.optical) for pair in held), found, strict=True))}
 
 
 def place_priors(
     planes: InputPlanes,
-    source: Source,
+    reader: PairReader,
     trained: Sequence[Pair],
     scored: Sequence[Pair],
     official: str,
@@ -105,20 +105,20 @@ def place_priors(
 
     Args:
         planes: of a variant whose model is "prior", with the priors of `trained`.
-        source: of the pixels.
+        reader: of the pixels.
         trained: training pairs.
         scored: pairs, of which those of a place of `trained` count.
         official: the official measure that is among the errors.
 
     Raises:
-        InputError: `source` cannot give the pixels of a pair.
+        InputError: `reader` cannot give the pixels of a pair.
     """
     seen = {pair.place for pair in trained}
     pairs = [pair for pair in scored if pair.place in seen]
     if not pairs:
         return {}
-    generator, _ = fit_prior(PairDataset(planes, source, trained, crop=planes.variant.crop))
-    found = evaluate_each(generator, planes, source, pairs, official)
+    generator, _ = fit_prior(PairDataset(planes, reader, trained, crop=planes.variant.crop))
+    found = evaluate_each(generator, planes, reader, pairs, official)
     return {PRIOR: dict(zip((str(pair.optical) for pair in pairs), found, strict=True))}
 
 

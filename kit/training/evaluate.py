@@ -12,7 +12,7 @@ from kit.device import place
 from kit.inputs.planes import InputPlanes, read_optical, read_pair
 from kit.metrics import OFFICIAL, Scores, anchored, errors, mse, official_of, summarise
 from kit.models.infer import infer
-from kit.pairs.source import Source
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
 from kit.scaling import quantize, stretch
 
@@ -22,18 +22,18 @@ BATCH = 8
 def evaluate(
     generator: nn.Module,
     planes: InputPlanes,
-    source: Source,
+    reader: PairReader,
     pairs: Sequence[Pair],
     measure: str = "mae",
 ) -> Scores:
     """The scores in [0, 1] of a generator over `pairs`; arguments are those of `evaluate_each`."""
-    return summarise(evaluate_each(generator, planes, source, pairs, measure))
+    return summarise(evaluate_each(generator, planes, reader, pairs, measure))
 
 
 def evaluate_each(
     generator: nn.Module,
     planes: InputPlanes,
-    source: Source,
+    reader: PairReader,
     pairs: Sequence[Pair],
     measure: str = "mae",
 ) -> list[dict[str, float]]:
@@ -42,7 +42,7 @@ def evaluate_each(
     Args:
         generator: of the variant that `planes` are of.
         planes: make what it is given.
-        source: of the pixels.
+        reader: of the pixels.
         pairs: at least one.
         measure: the official one that is among the errors too, as `official_errors` names it; that
             of 2022 if it is another.
@@ -51,14 +51,14 @@ def evaluate_each(
     official = official_of(measure)
     found = []
     for batch in batches_of_a_size(pairs):
-        predicted, truths = predict_batch(generator, planes, source, batch)
+        predicted, truths = predict_batch(generator, planes, reader, batch)
         for pair, image, truth in zip(batch, predicted, truths, strict=True):
-            found.append(errors(image, truth) | official_errors(official, source, pair, image))
+            found.append(errors(image, truth) | official_errors(official, reader, pair, image))
     return found
 
 
 def official_errors(
-    measure: str, source: Source, pair: Pair, image: NDArray[np.floating]
+    measure: str, reader: PairReader, pair: Pair, image: NDArray[np.floating]
 ) -> dict[str, float]:
     """The server's error of an image [3, H, W] in [0, 1], as it is and with anchors.
 
@@ -69,7 +69,7 @@ def official_errors(
     """
     if not measure.startswith(OFFICIAL):
         return {}
-    truth, stored = read_optical(source, pair, "minmax"), quantize(image)
+    truth, stored = read_optical(reader, pair, "minmax"), quantize(image)
     return {
         measure: mse(stretch(stored), truth),
         anchored(measure): mse(stretch(anchor(stored)), truth),
@@ -84,17 +84,17 @@ def batches_of_a_size(pairs: Sequence[Pair]) -> list[list[Pair]]:
 
 
 def batch_errors(
-    generator: nn.Module, planes: InputPlanes, source: Source, batch: Sequence[Pair]
+    generator: nn.Module, planes: InputPlanes, reader: PairReader, batch: Sequence[Pair]
 ) -> list[dict[str, float]]:
     """The errors in [0, 1] of each pair of a batch; the generator is on the device."""
-    predicted, truths = predict_batch(generator, planes, source, batch)
+    predicted, truths = predict_batch(generator, planes, reader, batch)
     return [errors(image, truth) for image, truth in zip(predicted, truths, strict=True)]
 
 
 def predict_batch(
-    generator: nn.Module, planes: InputPlanes, source: Source, batch: Sequence[Pair]
+    generator: nn.Module, planes: InputPlanes, reader: PairReader, batch: Sequence[Pair]
 ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
     """The images [N, 3, H, W] of a batch and their truths, in [0, 1]; the generator as above."""
-    arrays = [read_pair(planes, source, pair) for pair in batch]
+    arrays = [read_pair(planes, reader, pair) for pair in batch]
     predicted = infer(generator, np.stack([inputs for inputs, _ in arrays]))
     return predicted, [truth for _, truth in arrays]

@@ -36,7 +36,7 @@ def fit_prior(
         raise KeyboardInterrupt
     advance(0, len(dataset), "pairs")
     generator = Prior()
-    colors = measure_colors(dataset.source, dataset.pairs, dataset.target)
+    colors = measure_colors(dataset.reader, dataset.pairs, dataset.target)
     assert colors.median
     generator.color = torch.tensor(colors.median)
     return generator, {}

@@ -123,7 +123,7 @@ def _read(
 
     def read(index: int) -> Pixels:
         hidden = dataset.hides_prior(0, index)
-        planes, optical = read_pair(dataset.planes, dataset.source, pairs[index], hidden)
+        planes, optical = read_pair(dataset.planes, dataset.reader, pairs[index], hidden)
         random = np.random.default_rng((seed, index))
         chosen = random.choice(planes[0].size, counts[index], replace=False, shuffle=False)
         found = generator.features(to_signed(torch.from_numpy(planes))[None])[0]

@@ -21,8 +21,8 @@ from kit.files import write_bytes
 from kit.image_file import digest, encode_image, image_path, read_image
 from kit.inputs.planes import InputPlanes, read_optical
 from kit.lock import lock
-from kit.pairs.open_source import open_source
-from kit.pairs.source import Source
+from kit.pairs.open_pairs import open_pairs
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance, Report
 from kit.runs.ensemble import scored_runs
@@ -50,7 +50,7 @@ class HeldOut:
     runs: tuple[str, ...]
     weights: dict[str, str]
     pairs: dict[str, Pair]
-    source: Source
+    reader: PairReader
     files: dict[str, tuple[tuple[Path, str], ...]]
 
     @property
@@ -71,7 +71,7 @@ class HeldOut:
 
     def truth(self, scene: str, target: str) -> NDArray[np.float32]:
         """What the optical scene shows, [3, H, W] in [0, 1], in the space of `target`."""
-        return read_optical(self.source, self.pairs[scene], target)
+        return read_optical(self.reader, self.pairs[scene], target)
 
 
 def heldout(
@@ -101,8 +101,8 @@ def heldout(
     found: dict[str, dict[str, str]] = {}
     for run, weights in asked.weights.items():
         mine = asked.of(run)
-        planes = planes_for_pairs(runs / run, weights.variant, work, asked.source, asked.pairs)
-        found[run] = _predict(runs / run, weights, planes, mine, asked.source, report)
+        planes = planes_for_pairs(runs / run, weights.variant, work, asked.reader, asked.pairs)
+        found[run] = _predict(runs / run, weights, planes, mine, asked.reader, report)
         done += len(mine)
         if advance:
             advance(done, total)
@@ -137,7 +137,7 @@ class _Asked:
     unseen: dict[str, frozenset[str]]
     pairs: Sequence[Pair]
     scenes: dict[str, Pair]
-    source: Source
+    reader: PairReader
 
     def of(self, run: str) -> list[Pair]:
         """The pairs that a run has not seen."""
@@ -155,7 +155,7 @@ class _Asked:
             runs=tuple(self.weights),
             weights={run: weights.sha256 for run, weights in self.weights.items()},
             pairs=self.scenes,
-            source=self.source,
+            reader=self.reader,
             files={scene: tuple(each) for scene, each in files.items()},
         )
 
@@ -172,7 +172,7 @@ def _ask(runs: Path, name: str, work: Path, report: Report) -> _Asked:
         problem = "no pair is held out, of those without clouds"
         remedy = "prepare more data, or train in folds: kit train-all --folds 5"
         raise InputError(work / PAIRS, problem, remedy=remedy)
-    return _Asked(weights, unseen, pairs, scenes, open_source(work, [*scenes.values()]))
+    return _Asked(weights, unseen, pairs, scenes, open_pairs(work, [*scenes.values()]))
 
 
 def _unseen(folder: Path, weights: Weights, pairs: Sequence[Pair], work: Path) -> frozenset[str]:
@@ -217,7 +217,7 @@ def _predict(
     weights: Weights,
     planes: InputPlanes,
     pairs: Sequence[Pair],
-    source: Source,
+    reader: PairReader,
     report: Report,
 ) -> dict[str, str]:
     """Make what is missing of a run's predictions; the digests of all."""
@@ -234,7 +234,7 @@ def _predict(
         for number, batch in enumerate(todo):
             if number % _SAVE_EVERY == 0:
                 write_heldout(at, weights.sha256, done)
-            predicted, _ = predict_batch(place(weights.generator), planes, source, batch)
+            predicted, _ = predict_batch(place(weights.generator), planes, reader, batch)
             for pair, rgb in zip(batch, predicted, strict=True):
                 image = quantize(rgb)
                 write_bytes(image_path(at, pair.optical), encode_image(image))

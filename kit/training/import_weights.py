@@ -24,7 +24,7 @@ from kit.inputs.colors import measure_colors
 from kit.lock import lock
 from kit.models.published import PUBLISHED, import_reference_weights, settings_of
 from kit.models.registry import build_generator
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.runs.folder import BEST
 from kit.runs.tensors import not_finite
@@ -86,7 +86,7 @@ def import_weights(
     if not pairs:
         problem = f"no pair of Dataset-{variant.dataset}, whose mean colour is needed"
         raise InputError(work / PAIRS, problem, remedy="prepare more data: kit prepare DATA")
-    colors = measure_colors(open_source(work, pairs), pairs, variant.target)
+    colors = measure_colors(open_pairs(work, pairs), pairs, variant.target)
     path = runs / name / BEST
     with lock(path.parent):
         if any(path.parent.glob("*.safetensors")) and not overwrite:

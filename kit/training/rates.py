@@ -98,7 +98,7 @@ def _samples(setup: RunSetup, workers: int) -> Generator[Sample, None, None]:
 
 def _image_s(setup: RunSetup, generator: nn.Module) -> float:
     pair, data = setup.scored[0], setup.dataset
-    inputs, _ = read_pair(data.planes, data.source, pair)
+    inputs, _ = read_pair(data.planes, data.reader, pair)
     every = inputs[None].repeat(_IMAGES, axis=0)
     infer(generator, every)  # which warms up
     return _timed(lambda: infer(generator, every)) / _IMAGES
@@ -121,7 +121,7 @@ def measure_fit(setup: RunSetup) -> tuple[float, float]:
     """
     data = setup.dataset
     pairs = data.pairs[:_TREE_PAIRS]
-    few = PairDataset(data.planes, data.source, pairs, crop=data.crop)
+    few = PairDataset(data.planes, data.reader, pairs, crop=data.crop)
     boosting.version()  # which imports the library
     _, start = _fit_of(few, _TREE_PIXELS // 4)
     generator, more = _fit_of(few, _TREE_PIXELS)

@@ -1,6 +1,6 @@
 """The pairs of a run: what it is trained, held out and validated on.
 
-In: a variant and the work folder. Out: its pairs and the source of their pixels, and the setup of
+In: a variant and the work folder. Out: its pairs and the reader of their pixels, and the setup of
 the run on them. Refused by name: no pair to train on, and groups of what has no folds.
 """
 
@@ -16,8 +16,8 @@ from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes
 from kit.pairs.folds import Fold, take_fold
 from kit.pairs.groups import read_groups
-from kit.pairs.open_source import open_source
-from kit.pairs.source import Source
+from kit.pairs.open_pairs import open_pairs
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.summary import SUMMARY, read_units
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.folder import Division
@@ -34,7 +34,7 @@ class RunData:
     held: tuple[Pair, ...]
     holdout: tuple[Pair, ...]
     division: Division | None
-    source: Source
+    reader: PairReader
     units: dict[str, Any] | None = None
 
 
@@ -62,8 +62,8 @@ def read_data(variant: Variant, work: Path, groups: Path | None = None) -> RunDa
     # What decides which weights are best is not what is scored out of the folds, where there is
     # anything else.
     holdout = holdout_pairs(pairs) or tuple(pair for pair in held if pair.dataset2)
-    source = open_source(work, (*chosen, *holdout))
-    return RunData(pairs, chosen, held, holdout, division, source, read_units(work))
+    reader = open_pairs(work, (*chosen, *holdout))
+    return RunData(pairs, chosen, held, holdout, division, reader, read_units(work))
 
 
 def make_setup(
@@ -71,7 +71,7 @@ def make_setup(
 ) -> RunSetup:
     """A run of `variant` on these pairs, whose networks are given `planes`."""
     crop = _crop(variant, data.chosen)
-    dataset = PairDataset(planes, data.source, data.chosen, crop=crop)
+    dataset = PairDataset(planes, data.reader, data.chosen, crop=crop)
     return RunSetup(variant, dataset, data.holdout, folder, group, data.units)
 
 

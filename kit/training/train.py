@@ -22,7 +22,7 @@ from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
 from kit.inputs.planes import InputPlanes
 from kit.lock import lock
-from kit.pairs.source import WORKERS
+from kit.pairs.pair_reader import WORKERS
 from kit.pairs.table import fingerprint
 from kit.progress import Report
 from kit.runs import earlier
@@ -114,7 +114,7 @@ def train(
     folder = runs / variant.name
     weights = read_initial(Path(init), variant) if init is not None else None
     data = read_data(variant, work, Path(groups) if groups is not None else None)
-    planes = planes_for_training(asked, work, data.source, data.chosen, data.holdout)
+    planes = planes_for_training(asked, work, data.reader, data.chosen, data.holdout)
     keep_memory()
     with process_group() as group, ExitStack() as locks:
         _check(variant, len(data.chosen), group, hours)
@@ -141,7 +141,7 @@ def train(
         variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)
         if variant != asked:
-            planes = planes_for_training(variant, work, data.source, data.chosen, data.holdout)
+            planes = planes_for_training(variant, work, data.reader, data.chosen, data.holdout)
         setup = make_setup(variant, planes, data, folder, group)
         if variant.is_fitted:
             fitted = fit(setup, watch)

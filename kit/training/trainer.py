@@ -12,7 +12,7 @@ import torch
 from kit.device import pick
 from kit.errors import CheckError, InputError
 from kit.inputs.dataset import Sample, batches, epoch_order
-from kit.pairs.source import WORKERS
+from kit.pairs.pair_reader import WORKERS
 from kit.runs import earlier
 from kit.runs.folder import CHECKPOINTS, sync_records
 from kit.training import checkpoint

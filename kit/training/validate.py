@@ -14,8 +14,8 @@ import numpy as np
 from kit.errors import InputError, OutputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.metrics import check_validated, errors, official_of
-from kit.pairs.open_source import open_source
-from kit.pairs.source import Source
+from kit.pairs.open_pairs import open_pairs
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance, Report
 from kit.runs.ensemble import scored_runs, trained_variants
@@ -79,11 +79,11 @@ def validate(
         remedy = "prepare more data: the hold-out is at most a fifth of Dataset-2"
         raise InputError(work / PAIRS, problem, remedy=remedy)
     _refuse_seen(alone, runs, held)
-    source = open_source(work, [pair for pair in pairs if pair.split != "buffer"])
+    reader = open_pairs(work, [pair for pair in pairs if pair.split != "buffer"])
     scored: list[Scored] = []
     for done, name in enumerate(names, start=1):
         one = _run if name in alone else _folds
-        scored.append(one(runs, name, work, source, pairs, measure))
+        scored.append(one(runs, name, work, reader, pairs, measure))
         if advance:
             advance(done, len(names))
     trained = train_pairs(pairs, 1)
@@ -94,7 +94,7 @@ def validate(
     every = [pair for pair in pairs if str(pair.optical) in wanted]
     used = {name: {run: read_run(runs, run) for run in each} for name, each in meant.items()}
     models = {weights.variant.model for each in used.values() for weights in each.values()}
-    made = _baselines(work, models, source, trained, held, every, measure, report)
+    made = _baselines(work, models, reader, trained, held, every, measure, report)
     known = [Scored(name, "reflectance", found, {}, is_baseline=True) for name, found in made]
     sha256 = {n: {run: each.sha256 for run, each in found.items()} for n, found in used.items()}
     whole = (*known, *scored)
@@ -118,7 +118,7 @@ def _keep(runs: Path, found: Validation, report: Report) -> None:
 def _baselines(
     work: Path,
     models: Set[Model],
-    source: Source,
+    reader: PairReader,
     trained: Sequence[Pair],
     held: Sequence[Pair],
     every: Sequence[Pair],
@@ -126,43 +126,43 @@ def _baselines(
     report: Report,
 ) -> Iterator[tuple[str, Errors]]:
     official = official_of(measure)
-    yield from constants(source, trained, every, official).items()
+    yield from constants(reader, trained, every, official).items()
     if held and "trees" not in models:
-        yield from boosted_trees(source, trained, held, official, report).items()
+        yield from boosted_trees(reader, trained, held, official, report).items()
     if held and "prior" not in models:
         chosen = VARIANTS["prior1"]
-        planes = planes_for_training(chosen, work, source, trained, held)
-        yield from place_priors(planes, source, trained, held, official).items()
+        planes = planes_for_training(chosen, work, reader, trained, held)
+        yield from place_priors(planes, reader, trained, held, official).items()
 
 
 def _run(
-    runs: Path, name: str, work: Path, source: Source, pairs: Sequence[Pair], measure: str
+    runs: Path, name: str, work: Path, reader: PairReader, pairs: Sequence[Pair], measure: str
 ) -> Scored:
     """One run on the hold-out."""
     weights, held = load_run(runs, name), holdout_pairs(pairs)
     target = weights.variant.target
-    planes = planes_for_pairs(runs / name, weights.variant, work, source, pairs)
-    found = evaluate_each(weights.generator, planes, source, held, measure)
+    planes = planes_for_pairs(runs / name, weights.variant, work, reader, pairs)
+    found = evaluate_each(weights.generator, planes, reader, held, measure)
     by_scene = dict(zip((str(pair.optical) for pair in held), found, strict=True))
     return Scored(name, target, by_scene, {}, _warning(runs / name, pairs))
 
 
 def _folds(
-    runs: Path, name: str, work: Path, source: Source, pairs: Sequence[Pair], measure: str
+    runs: Path, name: str, work: Path, reader: PairReader, pairs: Sequence[Pair], measure: str
 ) -> Scored:
     """The folds of a variant on what each held out, and their mean on the hold-out."""
     found = heldout(runs, name, work)
-    by_scene = {scene: _image_errors(found, scene, source, measure) for scene in found.scenes}
+    by_scene = {scene: _image_errors(found, scene, reader, measure) for scene in found.scenes}
     trained = {run: read_training_pairs(runs / run) for run in found.runs}
     known = {run: each for run, each in trained.items() if each is not None}
     parts = scenes_of(out_of_fold_parts(train_pairs(pairs, 2), known))
     return Scored(name, found.target, by_scene, parts)
 
 
-def _image_errors(found: HeldOut, scene: str, source: Source, measure: str) -> dict[str, float]:
+def _image_errors(found: HeldOut, scene: str, reader: PairReader, measure: str) -> dict[str, float]:
     image = found.image(scene) / np.float32(UINT16_MAX)
     own = errors(image, found.truth(scene, found.target))
-    return own | official_errors(official_of(measure), source, found.pairs[scene], image)
+    return own | official_errors(official_of(measure), reader, found.pairs[scene], image)
 
 
 def _refuse_seen(names: Sequence[str], runs: Path, held: Sequence[Pair]) -> None:

@@ -60,7 +60,7 @@ class Validator:
         self.folder = setup.folder
         self.group = setup.group
         self._planes = setup.dataset.planes
-        self._source = setup.dataset.source
+        self._reader = setup.dataset.reader
 
     def validate(self, state: State, signals: list[int]) -> dict[str, Any]:
         """Score the hold-out, export the weights, and write a grid of samples.
@@ -201,7 +201,7 @@ class Validator:
         rank, size = self.group.rank, self.group.world_size
         every = batches_of_a_size(self.setup.scored)
         todo = (
-            batch_errors(generator, self._planes, self._source, batch)
+            batch_errors(generator, self._planes, self._reader, batch)
             for batch in every[rank::size]
         )
         rounds = self._until(signals, range(0, len(every), size))
@@ -244,13 +244,13 @@ class Validator:
     @cached_property
     def _colors(self) -> Colors:
         """The colours of the targets; a finished run does not need them."""
-        return measure_colors(self._source, self.setup.dataset.pairs, self.variant.target)
+        return measure_colors(self._reader, self.setup.dataset.pairs, self.variant.target)
 
     def _write_samples(self, generator: nn.Module, epoch: int) -> None:
         chosen = (self.setup.holdout or tuple(self.setup.dataset.pairs))[:_SAMPLED]
         rows, labels = [], []
         for pair in chosen:
-            inputs, optical = read_pair(self._planes, self._source, pair)
+            inputs, optical = read_pair(self._planes, self._reader, pair)
             predicted = infer(generator, inputs[None])[0]
             rows.append([*inputs[:2], predicted, optical])
             labels.append(f"{pair.optical}\nMAE {mae(predicted, optical):.4f}")

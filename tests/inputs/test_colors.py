@@ -9,15 +9,15 @@ from kit.colors import Colors, read_colors
 from kit.inputs.colors import measure_colors
 from kit.inputs.planes import read_optical
 from kit.pairs.table import read_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.scaling import stretch
 
 
 @pytest.mark.parametrize("target", ["reflectance", "minmax"])
 def test_each_colour_is_the_best_constant_by_its_measure(trained: Path, target: str) -> None:
-    pairs, source = read_pairs(Path("work/pairs.parquet")), TileSource()
-    images = np.stack([read_optical(source, pair, target) for pair in pairs])
-    found = measure_colors(source, pairs, target)
+    pairs, reader = read_pairs(Path("work/pairs.parquet")), TilePairs()
+    images = np.stack([read_optical(reader, pair, target) for pair in pairs])
+    found = measure_colors(reader, pairs, target)
     np.testing.assert_allclose(found.mean, images.mean((0, 2, 3)), rtol=1e-5)
     assert found.median and found.stretched
 
@@ -27,16 +27,16 @@ def test_each_colour_is_the_best_constant_by_its_measure(trained: Path, target: 
     assert (error(found.median) < error(np.median(images, (0, 2, 3))) + 2 / 65535).all()
     every = []
     for pair in pairs:
-        with source.pixels(pair) as (_, dn):
+        with reader.pixels(pair) as (_, dn):
             every.append(stretch(dn).mean((1, 2)))
     np.testing.assert_allclose(found.stretched, np.mean(every, 0))
 
 
 def test_many_pairs_are_spread_evenly(trained: Path) -> None:
-    pairs, source = read_pairs(Path("work/pairs.parquet")), TileSource()
-    few = measure_colors(source, pairs, "reflectance", limit=3)
+    pairs, reader = read_pairs(Path("work/pairs.parquet")), TilePairs()
+    few = measure_colors(reader, pairs, "reflectance", limit=3)
     step = -(-len(pairs) // 3)
-    assert few == measure_colors(source, pairs[::step], "reflectance")
+    assert few == measure_colors(reader, pairs[::step], "reflectance")
 
 
 def test_facts_come_back_and_older_ones_have_the_mean_alone() -> None:

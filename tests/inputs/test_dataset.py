@@ -19,12 +19,12 @@ from kit.inputs.dataset import (
     batches,
     steps_per_epoch,
 )
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import pack
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.pairing import pair
-from kit.pairs.source import Source
 from kit.pairs.table import Pair, write_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.scaling import radar_nodata, stretch
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
@@ -54,10 +54,10 @@ def dataset(
     pairs: tuple[Pair, ...],
     crop: int = 32,
     target: str = "reflectance",
-    source: Source | None = None,
+    reader: PairReader | None = None,
 ) -> PairDataset:
     made = planes(f"target={target}", "seed=5")
-    return PairDataset(made, source or TileSource(), pairs, crop=crop)
+    return PairDataset(made, reader or TilePairs(), pairs, crop=crop)
 
 
 def plain(pair: Pair, crop: int, target: str, draw: tuple[int, int, int]) -> list[NDArray]:
@@ -100,8 +100,8 @@ def test_tiles_and_the_pack_give_what_the_plain_way_gives(
         for band, image in zip(S1_BANDS, pixels, strict=True):
             write_tile(tmp_path / "sent1", TileName("Sentinel1", band, scene), image)
     pack(tmp_path / "work")
-    for source in (TileSource(), open_source(tmp_path / "work", pairs)):
-        data = dataset(pairs, crop, target, source)
+    for reader in (TilePairs(), open_pairs(tmp_path / "work", pairs)):
+        data = dataset(pairs, crop, target, reader)
         for epoch in range(4):
             made = data.batch(epoch, range(4))
             for index, found in enumerate(zip(*made, strict=True)):
@@ -205,7 +205,7 @@ def test_threads_are_a_few_batches_ahead_and_end_with_the_loop(pairs: tuple[Pair
             made.append(indices)
             return super().batch(epoch, indices)
 
-    data = Counted(planes("seed=5"), TileSource(), pairs, crop=16)
+    data = Counted(planes("seed=5"), TilePairs(), pairs, crop=16)
     before = set(threading.enumerate())
     todo = batches(data, epoch=0, batch=1, workers=2)
     next(todo)
@@ -229,7 +229,7 @@ def test_turns_make_all_positions_of_a_square_on_all_planes_together(
     pairs: tuple[Pair, ...],
 ) -> None:
     made = planes("seed=5", "turns=true", "date=true")
-    turned = PairDataset(made, TileSource(), pairs, crop=48)
+    turned = PairDataset(made, TilePairs(), pairs, crop=48)
     seen = set()
     plain = None
     for epoch in range(60):

@@ -15,7 +15,7 @@ from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import read_pair, season_planes
 from kit.models.registry import build_generator
 from kit.pairs.table import read_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.manifest import read_manifest
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
@@ -42,15 +42,15 @@ def test_the_year_is_a_circle() -> None:
 def test_radar_alone_is_what_the_papers_rows_are_given(trained: Path) -> None:
     pair = read_pairs(Path("work/pairs.parquet"))[0]
     sar = read_scene("Sentinel1", [*map(str, pair.radar_paths)])
-    inputs, _ = read_pair(planes(), TileSource(), pair)
+    inputs, _ = read_pair(planes(), TilePairs(), pair)
     np.testing.assert_array_equal(inputs, scale_radar(sar))
     assert planes().is_radar_alone and not planes("date=true").is_radar_alone
 
 
 def test_a_sample_has_the_date_of_its_radar(trained: Path) -> None:
     pairs = read_pairs(Path("work/pairs.parquet"))[:3]
-    plain = PairDataset(planes("seed=5"), TileSource(), pairs, crop=16)
-    dated = PairDataset(planes("seed=5", "date=true"), TileSource(), pairs, crop=16)
+    plain = PairDataset(planes("seed=5"), TilePairs(), pairs, crop=16)
+    dated = PairDataset(planes("seed=5", "date=true"), TilePairs(), pairs, crop=16)
     one, two = plain.batch(0, [0, 1, 2]), dated.batch(0, [0, 1, 2])
     assert two.inputs.shape == (3, 4, 16, 16)
     assert one.inputs.equal(two.inputs[:, :2]) and one.target.equal(two.target)

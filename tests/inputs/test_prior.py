@@ -13,10 +13,10 @@ from kit.errors import InputError
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import read_optical, read_pair
 from kit.inputs.prior import MOST, Priors, no_prior
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.prepare import prepare
-from kit.pairs.source import Source
 from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.manifest import read_manifest
 from kit.runs.planes import planes_for_training
 from kit.scaling import scale_optical
@@ -39,9 +39,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def priors_of(
-    pairs: Sequence[Pair], target: str = "reflectance", source: Source | None = None
+    pairs: Sequence[Pair], target: str = "reflectance", reader: PairReader | None = None
 ) -> Priors:
-    return Priors(pairs, lambda pair: read_optical(source or TileSource(), pair, target))
+    return Priors(pairs, lambda pair: read_optical(reader or TilePairs(), pair, target))
 
 
 def shown(pair: Pair, target: str = "reflectance") -> np.ndarray:
@@ -66,14 +66,14 @@ def test_a_scene_is_in_no_prior_of_its_own(work: Path) -> None:
     pairs = train_pairs(read_pairs(work / "pairs.parquet"), 1)
     read: list[Pair] = []
 
-    class Watched(TileSource):
+    class Watched(TilePairs):
         def pixels(self, pair: Pair):
             read.append(pair)
             return super().pixels(pair)
 
     for pair in pairs:
         read.clear()
-        priors_of(pairs, source=Watched()).image(pair.radar, SIZE, pair.optical)
+        priors_of(pairs, reader=Watched()).image(pair.radar, SIZE, pair.optical)
         assert read and pair not in read
         assert {each.place for each in read} == {pair.place}
 
@@ -98,14 +98,14 @@ def test_the_hold_out_and_what_a_fold_holds_out_are_in_no_prior(work: Path) -> N
     chosen = [pair for pair in pairs if pair not in held]
     read: list[Pair] = []
 
-    class Watched(TileSource):
+    class Watched(TilePairs):
         def pixels(self, pair: Pair):
             read.append(pair)
             return super().pixels(pair)
 
     planes = planes_for_training(tiny("spade2", "prior=true"), work, Watched(), chosen, held)
     for pair in pairs:
-        inputs, _ = read_pair(planes, TileSource(), pair)
+        inputs, _ = read_pair(planes, TilePairs(), pair)
         assert inputs.shape == (6, *SIZE)
     assert read and not {pair.optical for pair in read}.intersection(p.optical for p in held)
 
@@ -113,8 +113,8 @@ def test_the_hold_out_and_what_a_fold_holds_out_are_in_no_prior(work: Path) -> N
 def test_samples_have_a_prior_or_sometimes_none(work: Path) -> None:
     pairs = train_pairs(read_pairs(work / "pairs.parquet"), 1)
     variant = tiny("spade2", "prior=true", "date=true")
-    planes = planes_for_training(variant, work, TileSource(), pairs)
-    data = PairDataset(planes, TileSource(), pairs, crop=32)
+    planes = planes_for_training(variant, work, TilePairs(), pairs)
+    data = PairDataset(planes, TilePairs(), pairs, crop=32)
     masks = []
     for epoch in range(8):
         sample = data.batch(epoch, range(len(pairs)))
@@ -125,7 +125,7 @@ def test_samples_have_a_prior_or_sometimes_none(work: Path) -> None:
             assert mask[0, 0] == 1 or not planes_of_one[4:7].any()
             masks.append(mask[0, 0] == 1)
     assert 0.65 < np.mean(masks) < 0.85
-    again = PairDataset(planes, TileSource(), pairs, crop=32).batch(3, [0, 1])
+    again = PairDataset(planes, TilePairs(), pairs, crop=32).batch(3, [0, 1])
     assert again.inputs.equal(data.batch(3, [0, 1]).inputs)
 
 

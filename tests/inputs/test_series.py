@@ -13,11 +13,11 @@ from kit.errors import BusyError, InputError
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import read_pair
 from kit.inputs.series import RadarSeries, mean_power
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import pack
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.manifest import read_manifest
 from kit.runs.planes import planes_for_training
 from kit.scaling import scale_radar
@@ -120,20 +120,20 @@ def test_samples_and_pairs_hold_the_mean_from_tiles_and_from_the_pack(work: Path
     pack(work)
     found = scenes(Path("data"))
     samples = []
-    for source in (TileSource(), open_source(work, pairs)):
-        planes = planes_for_training(variant, work, source, pairs)
-        inputs, _ = read_pair(planes, source, pairs[0])
+    for reader in (TilePairs(), open_pairs(work, pairs)):
+        planes = planes_for_training(variant, work, reader, pairs)
+        inputs, _ = read_pair(planes, reader, pairs[0])
         near = sorted(
             (scene for scene in found if (scene.lon, scene.lat) == pairs[0].place),
             key=lambda scene: (abs(scene.date - pairs[0].radar.date), scene.date),
         )
         mean = plainly([read_scene("Sentinel1", found[scene].files) for scene in near[:3]])
         np.testing.assert_allclose(inputs, scale_radar(mean.astype(np.float32)), atol=1e-5)
-        samples.append(PairDataset(planes, source, pairs, crop=32).batch(0, range(4)))
+        samples.append(PairDataset(planes, reader, pairs, crop=32).batch(0, range(4)))
     assert all(torch.equal(one, other) for one, other in zip(*samples, strict=True))
     plain = PairDataset(
-        planes_for_training(tiny("spade2", "seed=5"), work, TileSource(), pairs),
-        TileSource(), pairs, crop=32,
+        planes_for_training(tiny("spade2", "seed=5"), work, TilePairs(), pairs),
+        TilePairs(), pairs, crop=32,
     ).batch(0, range(4))  # fmt: skip
     assert plain.target.equal(samples[0].target) and not plain.inputs.equal(samples[0].inputs)
 

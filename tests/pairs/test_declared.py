@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from kit.cli.main import app
 from kit.errors import InputError
+from kit.pairs.pair_reader import Pixels
 from kit.pairs.prepare import prepare
-from kit.pairs.source import Pixels
 from kit.pairs.table import PAIRS, Pair, read_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.screening.screen import screen
 from kit.tiles.rejection import FAILED, REJECTED
 from kit.tiles.tiff import read_tile
@@ -89,7 +89,7 @@ def test_impossible_radar_is_refused_and_tables_stay(tmp_path: Path, name: str) 
 
 
 def pixels_of(pair: Pair) -> Pixels:
-    with TileSource().pixels(pair) as (sar, dn):
+    with TilePairs().pixels(pair) as (sar, dn):
         return sar.copy(), dn.copy()
 
 

@@ -19,9 +19,9 @@ import pytest
 import kit.pairs.pack
 from kit.errors import BusyError, InputError, OutputError
 from kit.lock import lock
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import Packed, PackPlan, pack
-from kit.pairs.pack_source import PackSource
+from kit.pairs.pack_pairs import PackPairs
 from kit.pairs.prepare import prepare
 from kit.pairs.table import Pair, read_pairs, train_pairs, write_pairs
 from kit.screening.rule import CloudRule
@@ -64,9 +64,9 @@ def contents() -> dict[str, bytes]:
 
 
 def read_all(pairs: tuple[Pair, ...]) -> None:
-    source = open_source(WORK, pairs)
+    reader = open_pairs(WORK, pairs)
     for pair in pairs:
-        with source.pixels(pair) as (sar, dn):
+        with reader.pixels(pair) as (sar, dn):
             np.testing.assert_array_equal(sar, read_bands("Sentinel1", pair.radar_paths))
             np.testing.assert_array_equal(dn, read_bands("Sentinel2", pair.optical_paths))
             assert (sar.dtype, dn.dtype) == (np.float32, np.uint16)
@@ -87,7 +87,7 @@ def test_a_pack_holds_what_the_tiles_hold(small: tuple[Pair, ...]) -> None:
     read_all(small)
     for pair in small:
         shutil.rmtree(pair.radar_paths[0].parent, ignore_errors=True)
-    with PackSource(PACK, small).pixels(small[0]) as (mapped, _):
+    with PackPairs(PACK, small).pixels(small[0]) as (mapped, _):
         assert mapped.base is not None
 
 
@@ -201,13 +201,13 @@ def test_a_damaged_pair_is_named_and_its_shard_can_be_made_anew(small: tuple[Pai
     pack(WORK)
     whole = contents()
     flip(PACK / "00001.optical.npy", 128 + 6 * 32 * 32 + 5)
-    source = open_source(WORK, small)
-    with source.pixels(small[0]):
+    reader = open_pairs(WORK, small)
+    with reader.pixels(small[0]):
         pass
     names = [e["pair"] for e in json.loads(whole["00001.json"])["about"]["pairs"]]
     hurt = next(pair for pair in small if f"{pair.radar} {pair.optical}" == names[1])
     with pytest.raises(InputError, match=f"{hurt.optical} are damaged") as caught, \
-            source.pixels(hurt):  # fmt: skip
+            reader.pixels(hurt):  # fmt: skip
         pass
     assert f"remove {PACK / '00001.json'} and run kit pack again" in str(caught.value)
     (PACK / "00001.json").unlink()
@@ -228,7 +228,7 @@ def test_a_file_that_is_cut_short_or_gone_is_named_and_packing_mends_it(
         (PACK / name).write_bytes(whole[name][:left])
     wanted = name if left is not None or name.endswith("npy") else "lacks 4 of the 10"
     with pytest.raises(InputError, match=f"{wanted}(.|\n)*kit pack again"):
-        open_source(WORK, small)
+        open_pairs(WORK, small)
     pack(WORK)
     assert contents() == whole
 
@@ -238,10 +238,10 @@ def test_a_newer_format_is_refused(small: tuple[Pair, ...]) -> None:
     path = PACK / "00000.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
     with pytest.raises(InputError, match=r"00000\.json: has format 3, and this kit reads 1 to 2"):
-        open_source(WORK, small)
+        open_pairs(WORK, small)
     path.write_text("[1]")
     with pytest.raises(InputError, match="was not written by kit pack"):
-        open_source(WORK, small)
+        open_pairs(WORK, small)
 
 
 def test_a_pack_of_other_data_is_refused(small: tuple[Pair, ...], monkeypatch) -> None:
@@ -254,7 +254,7 @@ def test_a_pack_of_other_data_is_refused(small: tuple[Pair, ...], monkeypatch) -
     with pytest.raises(
         InputError, match=rf"lacks 1 of the 11 pairs needed, {key(30)} {key(30, 2)} first"
     ):
-        open_source(WORK, more)
+        open_pairs(WORK, more)
     with pytest.raises(InputError, match="lacks 1"):
         train(tiny("p2phd1"), work=WORK, runs=Path("runs"))
     # The same places and dates in another world.
@@ -271,10 +271,10 @@ def test_a_pack_of_other_data_is_refused(small: tuple[Pair, ...], monkeypatch) -
 
 def test_half_a_pack_is_not_trained_from(small: tuple[Pair, ...]) -> None:
     with lock(PACK):
-        open_source(WORK, small)
+        open_pairs(WORK, small)
     (PACK / ".00000.radar.npy.1.part").touch()
     with pytest.raises(InputError, match="lacks 10 of the 10"):
-        open_source(WORK, small)
+        open_pairs(WORK, small)
     pack(WORK)
     assert not list(PACK.glob(".*.part"))
 
@@ -357,7 +357,7 @@ def test_too_little_room_is_said_before_anything_is_written(
         pack(WORK)
     assert caught.value.exit_code == 5
     assert contents() == {}
-    open_source(WORK, small)
+    open_pairs(WORK, small)
 
 
 def test_a_pack_has_one_writer(small: tuple[Pair, ...]) -> None:
@@ -414,7 +414,7 @@ def test_a_pack_of_many_files_asks_for_leave_to_open_them(small: tuple[Pair, ...
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
     try:
-        PackSource(PACK, small)
+        PackPairs(PACK, small)
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 256 + 2 * 3
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
@@ -427,17 +427,17 @@ def test_a_system_that_lets_few_files_be_open_serves_any_pack(small: tuple[Pair,
 import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-import kit.pairs.pack_source
+import kit.pairs.pack_pairs
 from kit.pairs.table import read_pairs
 
-kit.pairs.pack_source._FEWEST_OTHERS = 60
+kit.pairs.pack_pairs._FEWEST_OTHERS = 60
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 work = Path({str(WORK.absolute())!r})
 pairs = read_pairs(work / "pairs.parquet")
-source = kit.pairs.pack_source.PackSource(work / "pack", pairs)
+reader = kit.pairs.pack_pairs.PackPairs(work / "pack", pairs)
 
 def read(pair):
-    with source.pixels(pair) as (radar, optical):
+    with reader.pixels(pair) as (radar, optical):
         return radar.sum() + optical.sum()
 
 with ThreadPoolExecutor(4) as threads:

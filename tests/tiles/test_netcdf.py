@@ -26,7 +26,7 @@ from kit.errors import InputError
 from kit.inputs.dataset import PairDataset, batches
 from kit.pairs.prepare import prepare
 from kit.pairs.table import fingerprint, read_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.predict import predict
 from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
@@ -726,7 +726,7 @@ def test_from_files_to_batches_and_predictions(trained: Path) -> None:
         prepare(trained / form, trained / form / "work", rule=CloudRule(), holdout=0)
         pairs = read_pairs(trained / form / "work" / "pairs.parquet")
         assert len(pairs) == 2
-        samples = PairDataset(planes(), TileSource(), pairs, crop=32)
+        samples = PairDataset(planes(), TilePairs(), pairs, crop=32)
         read = [*batches(samples, epoch=0, batch=1, workers=2)]
         again = [*batches(samples, epoch=0, batch=1)]
         assert all(a.inputs.equal(b.inputs) for a, b in zip(read, again, strict=True))

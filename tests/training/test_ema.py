@@ -10,7 +10,7 @@ from kit.inputs.dataset import PairDataset, batches
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
 from kit.pairs.table import read_pairs, train_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.training.ema import MovingAverage, recalibrate
 from tests.helpers.inputs import planes
 from tests.helpers.variants import tiny
@@ -56,7 +56,7 @@ def test_the_average_is_of_folded_weights() -> None:
 
 def test_running_statistics_are_those_of_training_batches(trained: Path) -> None:
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
-    data = PairDataset(planes(), TileSource(), pairs, crop=32)
+    data = PairDataset(planes(), TilePairs(), pairs, crop=32)
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(2, affine=False)
     radars = [sample.inputs for sample in batches(data, epoch=0, batch=4)]

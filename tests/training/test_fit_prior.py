@@ -12,7 +12,7 @@ from kit.image_file import image_path, read_image
 from kit.inputs.planes import read_optical
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.predict import predict
 from kit.runs.weights import load_run
 from kit.scaling import UINT16_MAX
@@ -61,7 +61,7 @@ def test_the_prior_predicts_the_median_of_other_dates_or_the_median_colour(
     for scene in (here, elsewhere):
         radar(Path("test"), scene)
     predict("prior1", "test")
-    images = [read_optical(TileSource(), pair, "reflectance") for pair in seen]
+    images = [read_optical(TilePairs(), pair, "reflectance") for pair in seen]
     found = read_image(image_path(Path("predictions/prior1"), here), None, "")
     np.testing.assert_allclose(found / UINT16_MAX, np.median(images, axis=0), atol=2 / UINT16_MAX)
     color = load_run(Path("runs"), "prior1").colors.median

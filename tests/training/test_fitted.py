@@ -19,7 +19,7 @@ from kit.inputs.planes import InputPlanes
 from kit.models.flips import average_views
 from kit.models.infer import infer
 from kit.models.trees import BoostedTrees
-from kit.pairs.open_source import open_source
+from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import read_pairs, train_pairs
 from kit.prediction.predict import predict
 from kit.runs.folder import read_records
@@ -86,7 +86,7 @@ def test_a_target_of_one_value_is_its_own_tree() -> None:
 def test_the_same_pairs_give_the_same_trees_of_a_share_of_their_pixels(trained: Path) -> None:
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 2)
     variant = small()
-    dataset = PairDataset(InputPlanes(variant), open_source(Path("work"), pairs), pairs, crop=32)
+    dataset = PairDataset(InputPlanes(variant), open_pairs(Path("work"), pairs), pairs, crop=32)
     told: list[tuple[int, int, str]] = []
     first, facts = fit_trees.fit_trees(dataset, most=4000, advance=lambda *now: told.append(now))
     again, _ = fit_trees.fit_trees(dataset, most=4000)

@@ -21,7 +21,7 @@ from kit.inputs.planes import InputPlanes
 from kit.metrics import Scores, mae
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.predict import predict
 from kit.runs.ensemble import expand, expand_all, scored_runs
 from kit.runs.folder import read_division, read_variant
@@ -235,7 +235,7 @@ def test_each_pair_is_predicted_by_the_fold_that_held_it_out(folds: Path) -> Non
             own = [name for name in own if scene in known[name].held]
         assert len(own) == (FOLDS if scene in held else 1)
         images = [
-            quantize(predict_batch(generators[name], planes, TileSource(), [pair])[0][0])
+            quantize(predict_batch(generators[name], planes, TilePairs(), [pair])[0][0])
             for name in own
         ]
         # Batches of another size change the last digits.
@@ -256,9 +256,9 @@ def test_what_is_there_is_read_and_what_is_not_is_made(folds: Path, monkeypatch)
     before = {scene: first.image(scene).copy() for scene in first.scenes}
     made: list[int] = []
 
-    def counted(generator, planes, source, batch):
+    def counted(generator, planes, reader, batch):
         made.append(len(batch))
-        return predict_batch(generator, planes, source, batch)
+        return predict_batch(generator, planes, reader, batch)
 
     monkeypatch.setattr(kit.training.heldout, "predict_batch", counted)
     heldout(RUNS, "p2phd1", WORK)

@@ -16,7 +16,7 @@ from kit.inputs.planes import read_optical
 from kit.models.infer import infer
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.runs.training_pairs import TRAINING_PAIRS
 from kit.training import boosting
 from kit.training.evaluate import evaluate, official_errors
@@ -46,7 +46,7 @@ def test_all_trained_runs_are_scored_beside_baseline_and_paper(trained: Path) ->
     assert [row.paper for row in rows] == [None] * 4 + [PAPER[row.variant] for row in rows[4:]]
     held = holdout_pairs(read_pairs(Path("work/pairs.parquet")))
     assert {row.scores.n for row in rows} == {len(held)} == {6}
-    images = np.stack([read_optical(TileSource(), pair, "reflectance") for pair in held])
+    images = np.stack([read_optical(TilePairs(), pair, "reflectance") for pair in held])
     spread = np.abs(images - images.mean((0, 2, 3))[None, :, None, None]).mean()
     assert rows[0].scores.mae == pytest.approx(spread, rel=0.02)
 
@@ -95,8 +95,8 @@ def test_runs_can_be_named(trained: Path) -> None:
 
 def test_a_perfect_generator_has_no_error(trained: Path) -> None:
     pair = holdout_pairs(read_pairs(Path("work/pairs.parquet")))[0]
-    oracle = Oracle(read_optical(TileSource(), pair, "reflectance"))
-    found = evaluate(oracle, planes(), TileSource(), [pair])
+    oracle = Oracle(read_optical(TilePairs(), pair, "reflectance"))
+    found = evaluate(oracle, planes(), TilePairs(), [pair])
     assert found.mae < 1e-6 and found.psnr > 100
 
 
@@ -111,7 +111,7 @@ def test_tiles_of_several_sizes_are_scored_one_size_at_a_time(
         optical(tmp_path / "mixed", key(place), size=size)
     prepare(tmp_path / "mixed", tmp_path / "work", rule=CloudRule())
     pairs = read_pairs(tmp_path / "work" / "pairs.parquet")
-    assert evaluate(nn.Conv2d(2, 3, 1), planes(), TileSource(), pairs).n == 3
+    assert evaluate(nn.Conv2d(2, 3, 1), planes(), TilePairs(), pairs).n == 3
 
 
 def test_inference_is_in_unit_range() -> None:
@@ -159,7 +159,7 @@ def test_an_official_measure_is_scored_as_it_is_and_with_anchors(trained: Path) 
     assert best == sorted(best) and len(best) == 3
     # One colour is stretched to zero, so that what is left of it is the square of the truth.
     held = holdout_pairs(read_pairs(Path("work/pairs.parquet")))
-    truths = [read_optical(TileSource(), pair, "minmax") for pair in held]
+    truths = [read_optical(TilePairs(), pair, "minmax") for pair in held]
     assert rows[0].scores.others[plain] == pytest.approx(np.mean(np.square(truths)), rel=1e-5)
     color = np.array([row.scores.others[anchors] for row in rows])
     assert color.shape == (7,) and (color > 0).all()
@@ -167,14 +167,14 @@ def test_an_official_measure_is_scored_as_it_is_and_with_anchors(trained: Path) 
 
 def test_the_server_errors_are_those_of_stored_images(trained: Path) -> None:
     pair = holdout_pairs(read_pairs(Path("work/pairs.parquet")))[0]
-    truth = read_optical(TileSource(), pair, "minmax")
+    truth = read_optical(TilePairs(), pair, "minmax")
     blurred = truth * 0.5 + 0.2
-    found = official_errors("official_2023", TileSource(), pair, blurred)
+    found = official_errors("official_2023", TilePairs(), pair, blurred)
     # What is stretched again is the truth, but for the rounding of storing it.
     assert found["official_2023"] < 1e-8
     mse = np.square(blurred - truth).mean()
     assert found["official_2023, anchors"] == pytest.approx(mse, rel=0.02)
-    assert official_errors("mae", TileSource(), pair, blurred) == {}
+    assert official_errors("mae", TilePairs(), pair, blurred) == {}
 
 
 @pytest.mark.parametrize(("measure", "first"), [("psnr", max), ("mse", min)])

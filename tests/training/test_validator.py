@@ -22,7 +22,7 @@ from kit.inputs.dataset import PairDataset, batches
 from kit.metrics import Scores
 from kit.models.registry import build_generator
 from kit.pairs.table import Pair, read_pairs, train_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.runs.weights import load_weights
 from kit.training.checkpoint import at_step
 from kit.training.evaluate import evaluate
@@ -82,7 +82,7 @@ class Threads(ProcessGroup):
 def table(work: Path) -> tuple[tuple[Pair, ...], PairDataset]:
     pairs = read_pairs(work / "pairs.parquet")
     chosen = train_pairs(pairs, 1)
-    return chosen, PairDataset(planes(), TileSource(), chosen, crop=32)
+    return chosen, PairDataset(planes(), TilePairs(), chosen, crop=32)
 
 
 def shared(
@@ -108,7 +108,7 @@ def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, si
     monkeypatch.setattr(kit.training.evaluate, "BATCH", 5)
     judged, dataset = table(Path("work"))
     state = State.new(tiny("p2phd1"))
-    expected = evaluate(state.generator, dataset.planes, TileSource(), judged)
+    expected = evaluate(state.generator, dataset.planes, TilePairs(), judged)
     drawn = []
     whole = kit.training.validator.batch_errors
     monkeypatch.setattr(
@@ -174,10 +174,10 @@ def test_a_tile_that_one_of_them_cannot_read_ends_all(trained: Path, monkeypatch
     judged, dataset = table(Path("work"))
     whole = kit.training.validator.batch_errors
 
-    def errors(generator, planes, source, part):
+    def errors(generator, planes, reader, part):
         if judged[7] in part:
             raise InputError("tile.tiff", "is gone")
-        return whole(generator, planes, source, part)
+        return whole(generator, planes, reader, part)
 
     monkeypatch.setattr(kit.training.validator, "batch_errors", errors)
     ends = shared(2, judged, dataset, State.new(tiny("p2phd1")))

@@ -1,4 +1,4 @@
-"""Where the pixels of pairs come from: what the tiles and the pack have in common."""
+"""What reads the pixels of pairs: what the tiles and the pack have in common."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol

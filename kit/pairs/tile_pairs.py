@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.pairs.source import Pixels
+from kit.pairs.pair_reader import Pixels
 from kit.pairs.table import Pair
 from kit.tiles.bands import File
 from kit.tiles.reader import Reader
@@ -20,7 +20,7 @@ _REMEDY = (
 )
 
 
-class TileSource:
+class TilePairs:
     """The pixels of pairs from their tiles; the interpreter is free while tiles are read."""
 
     def __init__(self) -> None:

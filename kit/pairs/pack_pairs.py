@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from kit.errors import InputError
+from kit.pairs.pair_reader import Pixels
 from kit.pairs.shard import (
     AGAIN,
     ARRAYS,
@@ -25,7 +26,6 @@ from kit.pairs.shard import (
     name_of,
     read_shards,
 )
-from kit.pairs.source import Pixels
 from kit.pairs.table import Pair
 from kit.tiles.fingerprint import digest
 from kit.tiles.reader import read_scene
@@ -34,7 +34,7 @@ from kit.tiles.reader import read_scene
 _OTHER_FILES, _FEWEST_OTHERS = 512, 128
 
 
-class PackSource:
+class PackPairs:
     """The pixels of pairs from a pack. Any number of threads may read at a time.
 
     Args:

@@ -1,17 +1,17 @@
-"""The source of pairs in a work folder: the pack if there is one, the tiles otherwise."""
+"""What reads the pairs of a work folder: the pack if there is one, the tiles otherwise."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit.pairs.pack_source import PackSource
+from kit.pairs.pack_pairs import PackPairs
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.shard import FOLDER
-from kit.pairs.source import Source
 from kit.pairs.table import Pair
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 
 
-def open_source(work: Path, pairs: Sequence[Pair]) -> Source:
-    """The source of these pairs; both kinds give the same pixels.
+def open_pairs(work: Path, pairs: Sequence[Pair]) -> PairReader:
+    """What reads these pairs; tiles and pack give the same pixels.
 
     Args:
         work: the folder that `kit.pairs.prepare` wrote.
@@ -23,5 +23,5 @@ def open_source(work: Path, pairs: Sequence[Pair]) -> Source:
     folder = work / FOLDER
     # The lock alone is no pack.
     if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
-        return PackSource(folder, pairs)
-    return TileSource()
+        return PackPairs(folder, pairs)
+    return TilePairs()

@@ -31,7 +31,7 @@ from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes, read_pair
 from kit.models.infer import infer
 from kit.pairs.table import PAIRS, Pair, read_pairs
-from kit.pairs.tile_source import TileSource
+from kit.pairs.tile_pairs import TilePairs
 from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
 from kit.training.fit_trees import fit_trees
@@ -146,12 +146,12 @@ def fold_errors(
 
 def trees(learnt: Sequence[Pair], asked: Sequence[Pair]) -> dict[str, float]:
     """The MAE of each scene that is asked for, by trees of those that are learnt from."""
-    variant, source = VARIANTS["trees1"], TileSource()
+    variant, reader = VARIANTS["trees1"], TilePairs()
     planes = InputPlanes(variant)
-    generator, _ = fit_trees(PairDataset(planes, source, learnt, crop=variant.crop))
+    generator, _ = fit_trees(PairDataset(planes, reader, learnt, crop=variant.crop))
     found = {}
     for pair in asked:
-        inputs, optical = read_pair(planes, source, pair)
+        inputs, optical = read_pair(planes, reader, pair)
         found[str(pair.optical)] = float(np.abs(infer(generator, inputs[None])[0] - optical).mean())
     return found
 

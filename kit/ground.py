@@ -5,6 +5,7 @@ Tiles are squares of 10 m pixels, in metres or in degrees: by its name one canno
 taken for as wide in degrees of longitude as it would be in metres.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,8 +13,15 @@ import numpy as np
 # A pixel of 10 m spans this many degrees of latitude, and of longitude on the equator.
 DEGREES_PER_PIXEL = 8.98315e-5
 
+PIXEL_M = 10
+
 Place = tuple[str, str]
 """Longitude and latitude in degrees, as the names of tiles give them."""
+
+
+def side_in_pixels(metres: float) -> int:
+    """Metres in pixels of 10 m, rounded up."""
+    return math.ceil(metres / PIXEL_M)
 
 
 def sharing_ground(places: Iterable[Place], others: Iterable[Place], pixels: int) -> set[Place]:
@@ -22,7 +30,7 @@ def sharing_ground(places: Iterable[Place], others: Iterable[Place], pixels: int
     Args:
         places: any number.
         others: any number.
-        pixels: the side of a tile.
+        pixels: the side of a tile, in pixels of 10 m.
     """
     asked = sorted(set(places))
     if not asked:

@@ -8,6 +8,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Expected, Json, Layout, Measure, Overwrite, Quiet, Work
+from kit.cli.sources import Source
 from kit.errors import BusyError
 from kit.files import WORK
 from kit.planning.plan import PLAN, write_plan
@@ -28,6 +29,7 @@ def plan(
         Path | None,
         typer.Option("--input", metavar="TEST", help="The tiles that are to be predicted."),
     ] = None,
+    source: Source = None,
     measure: Annotated[
         str, typer.Option(metavar="NAME", help="What counts: mae, psnr, official_2022 or _2023.")
     ] = "official_2022",
@@ -52,7 +54,9 @@ def plan(
         raise BusyError(f"{output} exists\n  follow it, give --overwrite, or another --output")
     from kit.planning.planner import make_plan
 
-    made = make_plan(hours, measure=measure, test=test, work=work, gpus=gpus, report=console.write)
+    made = make_plan(
+        hours, measure=measure, test=test, source=source, work=work, gpus=gpus, report=console.write
+    )
     write_plan(output, made)
     emit(asdict(made) | {"path": str(output)})
     show_plan(made)
@@ -84,13 +88,14 @@ def show_plan(made: "Plan") -> None:
 
 @app.command(epilog="Example: kit compete DATA TEST --hours 8 --expected files.json")
 def compete(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Tiles of both sensors.")],
-    test: Annotated[Path, typer.Argument(metavar="TEST", help="Radar tiles to predict.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Tiles or images of both sensors.")],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="Radar tiles or images to predict.")],
     hours: Hours,
     layout: Layout = "2022",
     expected: Expected = None,
     measure: Measure = None,
     name: Annotated[str, typer.Option(help="Name of the ensemble and of the archive.")] = "compete",
+    source: Source = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the commands, and run none.")
     ] = False,
@@ -99,15 +104,15 @@ def compete(
 ) -> None:
     """Make the best archive that the hours give.
 
-    It runs all commands from tiles to the last check. Each is printed before it is run, and can be
-    typed by hand; the folders are those of the current one. Killed at any moment and typed again,
-    it goes on.
+    It runs all commands from tiles, or images of another layout, to the last check. Each is printed
+    before it is run, and can be typed by hand; the folders are those of the current one. Killed at
+    any moment and typed again, it goes on.
     """
     emit = console.start(json, quiet)
-    from kit.planning.compete import Request
     from kit.planning.compete import compete as run
+    from kit.planning.inputs import Request
 
-    request = Request(data, test, hours, layout, expected, measure, name)
+    request = Request(data, test, hours, layout, expected, measure, name, source)
     found = run(request, quiet=quiet, dry_run=dry_run, report=console.write)
     if found:
         emit(asdict(found))

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kit.cli import console
+from kit.cli.engines import Backend, Engines, Fallback, Flips, Precision, Tolerance, engine_text
 from kit.cli.options import (
     AnyUnits,
     Ensembles,
@@ -21,6 +22,7 @@ from kit.cli.options import (
     units_of,
 )
 from kit.cli.scores import show_doubts, show_trained_on
+from kit.cli.sources import RadarUnit, Source
 from kit.engines.request import Request
 from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK
 
@@ -32,24 +34,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _REQUEST = Request()
-
-Engines = Annotated[Path, typer.Option(help="The folder of built engines.")]
-Backend = Annotated[
-    str, typer.Option(metavar="NAME", help="auto, or a backend that kit doctor lists.")
-]
-Precision = Annotated[str, typer.Option(help="auto, int8, bfloat16, float16 or float32.")]
-Tolerance = Annotated[
-    float, typer.Option(min=0, help="Largest change of the MAE by an engine, as a share of it.")
-]
-Fallback = Annotated[
-    bool, typer.Option("--fallback", help="Use a higher precision if one exceeds the tolerance.")
-]
-Flips = Annotated[
-    int,
-    typer.Option(
-        metavar="N", help="Average over 4 or 8 views of a scene: mirrored, and turned too."
-    ),
-]
 
 
 @app.command("compile", epilog="Example: kit compile spade2 p2phd1 --precision int8")
@@ -169,8 +153,13 @@ def predict(
         str, typer.Option(help="Variants with commas, or the name of an ensemble.")
     ],
     data: Annotated[
-        Path, typer.Option("--input", help="A folder with Sentinel-1 tiles, or one .nc file.")
+        Path,
+        typer.Option(
+            "--input", help="A folder with Sentinel-1 tiles or other radar images, or one .nc file."
+        ),
     ],
+    source: Source = None,
+    radar_unit: RadarUnit = None,
     runs: Runs = RUNS,
     predictions: Predictions = PREDICTIONS,
     work: Work = WORK,
@@ -190,7 +179,9 @@ def predict(
     """Predict every radar scene with each member of an ensemble.
 
     Missing engines that pay off are built first, and compared with eager PyTorch on the hold-out.
-    Existing predictions are kept. Under torchrun the processes share the scenes.
+    Existing predictions are kept. Radar images of other layouts (see --source) become tiles first,
+    in WORK/inputs, in the units that the weights were trained on. Under torchrun the processes
+    share the scenes.
     """
     from kit.prediction.predict import predict
 
@@ -206,6 +197,8 @@ def predict(
             ensembles=ensembles,
             request=Request(backend, precision, tolerance, fallback),
             flips=flips,
+            source=source,
+            radar_unit=radar_unit and radar_unit.value,
             units=units_of(strict, any_units),
             overwrite=overwrite,
             advance=advance,
@@ -242,9 +235,3 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
         rows = [(item.name, item.reason) for item in result.rejected]
         console.table("Rejected", ("name", "reason"), rows)
     console.write("next: kit package")
-
-
-def engine_text(described: dict[str, Any]) -> str:
-    """An engine in a few words, of what `Engine.describe` says."""
-    precision = described.get("precision")
-    return f"{described['name']} in {precision}" if precision else str(described["name"])

@@ -1,4 +1,4 @@
-"""The options of kit prepare that say what the files of DATA are, and in which units."""
+"""The options that say what the files of a folder are, and in which units."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -30,8 +30,8 @@ Source = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The layout of DATA: multiearth, pairs, sen12ms, bigearthnet, or a TOML file of your "
-        "own; found out by looking if it is not given.",
+        help="The layout of the folder: multiearth, pairs, sen12ms, bigearthnet, or a TOML file "
+        "of your own; found out by looking if it is not given.",
     ),
 ]
 RadarUnit = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
+from kit.cli.engines import Backend, Engines, Fallback, Flips, Precision, Tolerance, engine_text
 from kit.cli.options import (
     AnyUnits,
     Ensembles,
@@ -19,7 +20,6 @@ from kit.cli.options import (
     Work,
     units_of,
 )
-from kit.cli.prediction import Backend, Engines, Fallback, Flips, Precision, Tolerance, engine_text
 from kit.cli.scores import show_doubts
 from kit.engines.request import Request
 from kit.files import ENGINES, FITTED, RUNS, WORK

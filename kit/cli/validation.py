@@ -7,7 +7,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.notes import show_notes
-from kit.cli.options import Json, Quiet, Runs, Work
+from kit.cli.options import AnyUnits, Json, Quiet, Runs, Work, units_of
 from kit.files import RUNS, WORK
 from kit.runs.notes import notes_of
 
@@ -28,6 +28,7 @@ def validate(
     ] = "mae",
     work: Work = WORK,
     runs: Runs = RUNS,
+    any_units: AnyUnits = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -41,6 +42,7 @@ def validate(
             work=work,
             runs=runs,
             measure=measure,
+            units=units_of(False, any_units),
             advance=advance,
             report=console.write,
         )

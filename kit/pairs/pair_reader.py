@@ -16,7 +16,7 @@ Pixels = tuple[NDArray[np.float32], NDArray[np.uint16]]
 """Of one pair: radar [2, H, W] in dB, as VV and VH, and optical [3, H, W] in DN, as B4, B3, B2."""
 
 
-class Source(Protocol):
+class PairReader(Protocol):
     """The pixels of pairs. Any number of threads may read at a time."""
 
     def pixels(self, pair: Pair, /) -> AbstractContextManager[Pixels]:

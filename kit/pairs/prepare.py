@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from kit.doubt import Units
 from kit.errors import InputError
 from kit.files import WORK, AnyPath, together
 from kit.lock import lock
@@ -31,7 +32,6 @@ from kit.sources.convert import Converted, Wanted
 from kit.sources.find import find_tiles
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, write_rejected
-from kit.tiles.units import Units
 
 _RULE = CloudRule()
 _NOTHING = Wanted()

@@ -5,7 +5,6 @@ damaged, or whose values cannot be.
 """
 
 import hashlib
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from kit.errors import InputError
 from kit.files import PAIRS as PAIRS
+from kit.ground import side_in_pixels
 from kit.seal import read_table, to_rows, write_table
 from kit.tiles.names import RGB_BANDS, S1_BANDS, SceneKey
 from kit.tiles.netcdf import Plane
@@ -56,7 +56,7 @@ class Pair:
     def side(self) -> int:
         """The side of the ground that it shows, in pixels of 10 m."""
         pixels = max(self.height, self.width)
-        return pixels if self.ground_m is None else math.ceil(self.ground_m / 10)
+        return pixels if self.ground_m is None else side_in_pixels(self.ground_m)
 
     @property
     def paths(self) -> tuple[Path | Plane, ...]:

@@ -2,28 +2,23 @@
 
 In: DATA, TEST and hours. Out: `work/`, `plan.toml`, `runs/`, `ensembles/`, `predictions/` and
 `submissions/` in the current folder. What is there already is not made again, so that the
-command, killed and typed again, goes on. Refused by name, before any hour is spent: TEST
-without radar scenes, names of the server that no scene of TEST has, and a folder that was prepared
-from other tiles.
+command, killed and typed again, goes on.
 """
 
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.archive.expected import read_expected
 from kit.archive.layout import find_layout
 from kit.archive.manifest import manifest_path
 from kit.errors import InputError, KitError
-from kit.files import FITTED, RUNS, SUBMISSIONS, WORK, write_bytes
-from kit.fitting.objectives import OBJECTIVES
-from kit.ground import sharing_ground
+from kit.files import FITTED, RUNS, WORK, write_bytes
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS
 from kit.planning.commands import hold
+from kit.planning.inputs import Request, Test, check_request
 from kit.planning.outlook import Outlook, outlook
 from kit.planning.plan import PLAN, Plan, Training, read_plan
 from kit.planning.recipes import ALL_PAIRS_HOURS, FEW, OFFICIAL
@@ -31,14 +26,9 @@ from kit.prediction.ensembles import ensemble_path, read_ensemble
 from kit.progress import Report
 from kit.runs.folder import CONFIG, finished, read_variant
 from kit.runs.weights import read_run
-from kit.tiles.catalog import catalog
-from kit.tiles.names import SceneKey
-from kit.tiles.reader import read_scene
 from kit.variant_settings import as_fold
 
 SHEET, PAGE = Path("screen.png"), Path("report.html")
-_PIXELS = 256  # along a tile, to see which share ground
-_MOST, _FEW = 0.9, 0.1  # of the test scenes, from which on all or none count as of seen places
 
 
 class CommandError(KitError):
@@ -47,32 +37,6 @@ class CommandError(KitError):
     def __init__(self, command: str, exit_code: int) -> None:
         super().__init__(f"{command} ended with exit code {exit_code}: see its message above")
         self.exit_code = exit_code
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for.
-
-    `measure` is what counts, that of the layout if None; `name` that of the ensemble and archive.
-    """
-
-    data: Path
-    test: Path
-    hours: float
-    layout: str = "2022"
-    expected: Path | None = None
-    measure: str | None = None
-    name: str = "compete"
-
-    @property
-    def archive(self) -> Path:
-        """The archive to be."""
-        return SUBMISSIONS / f"{self.name}.zip"
-
-    @property
-    def counted(self) -> str:
-        """The measure that the ensemble is fitted for."""
-        return self.measure or find_layout(self.layout).measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +49,6 @@ class Step:
 
     def __str__(self) -> str:
         return " ".join(("kit", *self.words))
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """The radar scenes of TEST, and how many of them show ground, or are scenes, of DATA.
-
-    `optical` are the optical scenes of DATA; `split` is the hold-out that is like TEST.
-    """
-
-    scenes: int
-    optical: int
-    seen: int
-    same: int
-    split: str
 
 
 def compete(
@@ -122,7 +72,7 @@ def compete(
         BusyError: another `kit compete` works in this folder.
         KeyboardInterrupt: a signal came; what was done is saved.
     """
-    test = _checked(request, report)
+    test = check_request(request, report)
     if dry_run:
         for step in _steps(request, test, time.monotonic(), report):
             report(f"{'done before' if step.done else 'would run'}: {step}")
@@ -139,70 +89,19 @@ def compete(
     return outlook(request.archive, ensemble_path(FITTED, request.name), read_plan(PLAN))
 
 
-def _checked(request: Request, report: Report) -> Test:
-    """Refuse what could not be used after hours of training."""
-    layout = find_layout(request.layout)
-    if request.counted not in OBJECTIVES:
-        remedy = f"give --measure, one of {', '.join(OBJECTIVES)}"
-        raise InputError(request.counted, "no ensemble can be fitted for it", remedy=remedy)
-    radar = catalog(request.test).of("Sentinel1")
-    if not radar:
-        remedy = "TEST needs VV and VH of the scenes that are to be predicted"
-        raise InputError(request.test, "holds no complete Sentinel-1 scene", remedy=remedy)
-    scenes = [scene.key for scene in radar]
-    _, height, width = read_scene("Sentinel1", radar[0].files).shape
-    if layout.size and (height, width) != (layout.size, layout.size):
-        problem = f"has tiles of {height}x{width}, where layout {layout.name} takes {layout.size}"
-        remedy = "give --layout plain, or a TOML file of your own with another size"
-        raise InputError(request.test, problem, remedy=remedy)
-    if request.expected:
-        listed, known = read_expected(request.expected, layout), set(scenes)
-        if missing := [name for name, scene in listed.items() if scene not in known]:
-            problem = f"{len(missing)} of {len(listed)} names are of no scene in {request.test}"
-            raise InputError(request.expected, f"{problem}: {', '.join(missing[:3])}")
-    if (WORK / SUMMARY).exists():
-        before = str(read_summary(WORK / SUMMARY).get("data"))
-        if Path(before).resolve() != request.data.resolve():
-            problem = f"holds the pairs of {before}, not of {request.data}"
-            remedy = "go on with those, or work in a folder of its own"
-            raise InputError(WORK, problem, remedy=remedy)
-    optical = [scene.key for scene in catalog(request.data).of("Sentinel2")]
-    test = _compared(scenes, optical)
-    if test.seen:
-        report(
-            f"{request.test}: {test.seen} of {test.scenes} radar scenes show ground of "
-            f"{request.data}, so that a hold-out is of --split {test.split}"
-        )
-    if test.same:
-        report(
-            f"warning: of {test.same} of them {request.data} has the optical scene itself: what "
-            "is trained on these is no forecast"
-        )
-    return test
-
-
-def _compared(scenes: list[SceneKey], optical: list[SceneKey]) -> Test:
-    """How the scenes to predict lie to those to train on, and the hold-out that is like them."""
-    dates = Counter((key.lon, key.lat) for key in optical)
-    near = sharing_ground([(key.lon, key.lat) for key in scenes], dates, _PIXELS)
-    seen = sum((key.lon, key.lat) in near for key in scenes)
-    share, several = seen / len(scenes), sum(count > 1 for count in dates.values())
-    split = "dates" if share > _MOST else "both" if share > _FEW else "blocks"
-    if several < len(dates) / 2:
-        split = "blocks"  # few places have another date that could be held out
-    return Test(len(scenes), len(optical), seen, len(set(scenes) & set(optical)), split)
-
-
 def _steps(request: Request, test: Test, started: float, report: Report) -> Iterator[Step]:
     """The commands in order; each is asked for when those before it are done."""
     data, name, measure = str(request.data), request.name, request.counted
     prepared = (WORK / SUMMARY).exists() and (WORK / PAIRS).exists()
-    yield Step(("screen", data, "--sheet", str(SHEET)), done=prepared)
+    if not test.converted:  # kit prepare makes tiles first, and screens these
+        yield Step(("screen", data, "--sheet", str(SHEET)), done=prepared)
     # Whoever has prepared them with other options goes on with these.
-    options = () if prepared else ("--split", test.split, *_holdout(request, test))
-    yield Step(("prepare", data, *options), done=prepared)
+    split = () if test.converted else ("--split", test.split)
+    options = () if prepared else (*split, *_holdout(request, test))
+    source = ("--source", request.source) if request.source else ()
+    yield Step(("prepare", data, *source, *options), done=prepared)
     hours = request.hours - (time.monotonic() - started) / 3600
-    planning = ("--hours", f"{max(0.0, hours):.4g}", "--input", str(request.test))
+    planning = ("--hours", f"{max(0.0, hours):.4g}", "--input", str(request.test), *source)
     yield Step(("plan", *planning, "--measure", measure), done=PLAN.exists())
     if not PLAN.exists():  # of a dry run
         report("what follows depends on plan.toml; kit plan makes it of the pairs and this machine")
@@ -231,7 +130,7 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     yield Step(fit, done=fitted)
     packaged = fitted and _packaged(request)
     flips = ("--flips", str(plan.flips)) if plan.flips > 1 else ()
-    predict = ("predict", "--ensemble", name, "--input", str(request.test), *flips)
+    predict = ("predict", "--ensemble", name, "--input", str(request.test), *source, *flips)
     yield Step(predict, done=packaged)
     layout = ("--layout", request.layout)
     expected = ("--expected", str(request.expected)) if request.expected else ()

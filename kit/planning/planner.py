@@ -29,10 +29,10 @@ from kit.fitting.selection import FEWEST_PLACES
 from kit.inputs.dataset import steps_per_epoch
 from kit.metrics import check_measure
 from kit.planning.afterwards import Afterwards, Layout, Member
+from kit.planning.inputs import find_radar
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
 from kit.planning.recipes import LEAST_CROP, Recipe, Size, of_measure, recipe_for
-from kit.tiles.catalog import catalog
 from kit.training.hours import KEPT_BACK, cost, within
 from kit.variant_settings import Variant
 from kit.variants import VARIANTS
@@ -47,6 +47,7 @@ def make_plan(
     *,
     measure: str = "official_2022",
     test: AnyPath | None = None,
+    source: str | None = None,
     work: AnyPath = WORK,
     gpus: int | None = None,
     report: Callable[[str], None] = lambda _: None,
@@ -58,6 +59,7 @@ def make_plan(
         measure: what the ensemble is fitted for; an official one has members of the server's space.
         test: the tiles that are to be predicted; without them no time is kept for more than one
             view of as many scenes as there are pairs.
+        source: the layout of `test`, see `kit.sources`; None to find it out.
         work: the folder that `prepare` wrote.
         gpus: trainings at a time, each on a card of its own; all that there are if None.
         report: called with what is measured.
@@ -66,9 +68,7 @@ def make_plan(
         InputError: nothing ends within these hours, there are no pairs, or no test tiles.
     """
     check_measure(measure)
-    scenes = len(catalog(Path(test)).of("Sentinel1")) if test is not None else None
-    if scenes == 0:
-        raise InputError(Path(str(test)), "holds no complete Sentinel-1 scene to predict")
+    scenes = find_radar(Path(test), source).number if test is not None else None
     machine = Machine(Path(work), report)
     cards = _cards() if gpus is None else gpus
     planner = _Planner(machine, hours, measure, scenes, cards)

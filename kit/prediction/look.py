@@ -13,10 +13,11 @@ import torch
 from kit.cores import cores
 from kit.device import pick
 from kit.distributed import ProcessGroup
+from kit.doubt import Units, settle
 from kit.tiles.names import SceneKey
 from kit.tiles.reader import Reader
 from kit.tiles.scenes import Scene
-from kit.tiles.units import Counts, Units, radar_doubts, settle
+from kit.tiles.units import Counts, radar_doubts
 from kit.tiles.values import VALUES, count_values
 
 _FEW = 4

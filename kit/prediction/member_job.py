@@ -39,7 +39,7 @@ from kit.runs.folder import read_pairs_sha256
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import Weights
 from kit.scaling import SCALING
-from kit.tiles.bands import first_size
+from kit.tiles.extent import first_side
 from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
@@ -142,8 +142,8 @@ class MemberJob:
             new.scenes[name] = entry | {"changed": changed[name]}
         trained = read_training_pairs(runs / self.weights.variant.name)
         if trained:
-            size = first_size(scene.files[0] for scene in scenes.values()) or (0, 0)
-            new.trained_on = trained.among(tiles, max(size))
+            side = first_side(scene.files[0] for scene in scenes.values())
+            new.trained_on = trained.among(tiles, side)
         write_manifest(self.at, new)
         self._intact = self._find_intact(scenes, new)
         self._journal.clear()

@@ -18,33 +18,29 @@ from typing import Any
 import numpy as np
 
 from kit.distributed import ProcessGroup, process_group, restarted
+from kit.doubt import Units, settle
 from kit.engines.calibration import samples
-from kit.engines.choose import candidates, check_fitted, choose
+from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import InputError
-from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath, json_sha256
+from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath
 from kit.lock import lock
 from kit.models.flips import check_flips
 from kit.prediction.dates import dates_line
-from kit.prediction.ensembles import find_ensemble, known_ensembles
 from kit.prediction.last import write_last
 from kit.prediction.look import look
 from kit.prediction.member_job import MemberJob
 from kit.prediction.pipeline import AHEAD, Writer, readings
+from kit.prediction.scenes import Given, find_scenes, no_scene
+from kit.prediction.trained_members import read_members
 from kit.progress import Advance, Report
-from kit.runs.ensemble import expand_all, origin
-from kit.runs.folds import mixture
 from kit.runs.planes import planes_for_scenes
-from kit.runs.units import check_units
-from kit.runs.weights import libraries, read_run
-from kit.sources.convert import read_units
 from kit.tiles.bands import first_size
-from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
-from kit.tiles.units import Counts, RadarWatch, Units, radar_doubts, settle, stack
+from kit.tiles.units import Counts, RadarWatch, radar_doubts, stack
 
 # A process may wait long for the one that has most scenes to predict.
 _PATIENCE = timedelta(days=7)
@@ -89,6 +85,8 @@ def predict(
     ensembles: AnyPath = FITTED,
     request: Request = _ANY,
     flips: int = 1,
+    source: str | None = None,
+    radar_unit: str | None = None,
     units: Units = "check",
     overwrite: bool = False,
     advance: Advance | None = None,
@@ -100,7 +98,8 @@ def predict(
     Args:
         ensemble: a name of `variants.ENSEMBLES`, one that was fitted, or runs as
             `spade4,spade2,p2phd1`; a variant that was trained in folds stands for all of them.
-        data: a folder with Sentinel-1 tiles.
+        data: a folder with Sentinel-1 tiles; or with radar images of another layout, which become
+            tiles in `work/inputs/` first.
         runs: the folder of trained runs.
         predictions: the folder to write to.
         work: the folder of the table of pairs; engines are checked on its hold-out, and priors are
@@ -110,6 +109,8 @@ def predict(
         request: which engine to use.
         flips: average the images of so many views of each scene: 1, 4 (mirrored along either axis
             or both) or 8 (and turned by a quarter too). It takes as many times as long.
+        source: the layout of `data`, see `kit.sources`; None to find it out.
+        radar_unit: the unit of its radar images, if not what its source says.
         units: what becomes of doubts about the units of tiles; "strict" reads all of them first.
         overwrite: replace predictions by other weights, of other tiles or of another number of
             views, when all are made.
@@ -126,32 +127,16 @@ def predict(
     """
     check_flips(flips)
     data, runs, predictions, work, engines = map(Path, (data, runs, predictions, work, engines))
-    chosen = find_ensemble(ensemble, Path(ensembles))
-    names = expand_all(runs, chosen.members, report)
-    candidates(request)  # refuse an impossible request even if every scene is predicted already
-    known = known_ensembles(Path(ensembles))
-    weights = [read_run(runs, name, known) for name in names]
-    for each in weights:
-        check_fitted(each.variant, request)
-    if line := libraries(weights):
-        report(line)
-    for line in mixture(origin(runs, each) for each in weights):
-        report(line)
-    for line in chosen.doubts({each.variant.name: each.sha256 for each in weights}):
-        report(line)
-    check_units(weights, read_units(data), data, units, report)
-    found = catalog(data.resolve())
-    scenes = {scene.key: scene for scene in found.of("Sentinel1")}
-    rejected = [item for item in found.rejected if not item.name.startswith("Sentinel2")]
-    if not scenes:
-        raise _nothing(data, rejected)
-    if size := first_size(scene.files[0] for scene in scenes.values()):
-        on_size(*size)
+    members = read_members(ensemble, runs, Path(ensembles), request, report)
     with process_group(_PATIENCE) as group, ExitStack() as locks:
-        group.on_all(lambda: _check_same_scenes(group, data, scenes))
+        given = Given(data, source, radar_unit)
+        found = find_scenes(group, given, work, members.weights, units, advance, report)
+        data, scenes, rejected = found.data, found.scenes, [*found.rejected]
+        if size := first_size(scene.files[0] for scene in scenes.values()):
+            on_size(*size)
         look(group, data, scenes, units)
         jobs = []
-        for member in weights:
+        for member in members.weights:
             run, radar = member.path.parent, scenes.values()
             planes = planes_for_scenes(run, member.variant, work, radar)
             folder = predictions / member.variant.name
@@ -188,15 +173,17 @@ def predict(
             group.on_main(job.finish)
             if group.is_main and (line := dates_line(job.manifest())):
                 report(line)
-        result = _result(names, jobs, rejected, sum(missing))
+        result = _result(members.names, jobs, rejected, sum(missing))
         doubts = group.on_all(lambda: settle(data, radar_doubts(_values(jobs)), units))
         for job in jobs:
             group.on_main(job.take_place if result.scenes else job.discard)
             job.stage(False)
         if not result.scenes:
-            raise _nothing(data, result.rejected)
-        group.on_main(lambda: write_last(predictions, ensemble, chosen.members, result.rejected))
-    return replace(result, doubts=doubts)
+            raise no_scene(data, result.rejected)
+        group.on_main(
+            lambda: write_last(predictions, ensemble, members.ensemble.members, result.rejected)
+        )
+    return replace(result, doubts=(*found.doubts, *doubts))
 
 
 def _share(
@@ -318,17 +305,3 @@ def _values(jobs: Sequence[MemberJob]) -> Counts:
         if "values" in entry
     }
     return stack([*found.values()])
-
-
-def _check_same_scenes(group: ProcessGroup, data: Path, scenes: Mapping[SceneKey, Scene]) -> None:
-    """Refuse tiles that differ from those of the first process, which may be on another machine."""
-    digest = int(json_sha256([*map(str, scenes)])[:15], 16)
-    if group.broadcast([digest]) != [digest]:
-        problem = "holds other scenes on this machine than where the first process runs"
-        raise InputError(data, problem, remedy="give all machines the same tiles")
-
-
-def _nothing(data: Path, rejected: Sequence[Rejection]) -> InputError:
-    reasons = "; ".join(f"{item.name}: {item.reason}" for item in rejected[:3])
-    problem = f"no complete Sentinel-1 scene ({reasons or 'no Sentinel-1 tile'})"
-    return InputError(data, problem, remedy="both VV and VH of a place and date are needed")

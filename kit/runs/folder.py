@@ -13,6 +13,7 @@ from kit import files
 from kit.errors import BusyError, InputError
 from kit.files import read_object
 from kit.seal import decode_lines, encode_line, read_record, write_record
+from kit.units_record import units_text
 from kit.variant_record import from_record, to_record
 from kit.variant_settings import Variant, to_dict
 
@@ -38,6 +39,10 @@ _REMEDY = "restore it; or delete it, and train with the settings that the run wa
 _DIVISION = "division"
 _SERIES = "series_sha256"
 _INIT = "init"
+_UNITS = "units"
+
+Units = dict[str, Any] | None
+"""A record of `kit.sources.units`; None for dB and DN."""
 
 # What others compute with, of a record.
 _NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "holdout_psnr")
@@ -75,6 +80,7 @@ def claim(
     holdout: int = 0,
     series_sha256: str | None = None,
     initial: Initial | None = None,
+    units: Units = None,
 ) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
@@ -89,6 +95,7 @@ def claim(
         holdout: how many pairs it is validated on.
         series_sha256: the fingerprint of the radar scenes that it averages, if it does.
         initial: what it starts from; a run that has saved something goes on without.
+        units: those of its pairs, see `kit.sources.units`.
 
     Returns:
         The variant to train, with its number of validations. A run that an earlier kit started goes
@@ -120,6 +127,8 @@ def claim(
         ]
         if old.get("pairs_sha256") != pairs_sha256:
             changed.append("other data")
+        if (before_units := old.get(_UNITS)) != units:
+            changed.append(f"pairs of {units_text(before_units)}, not {units_text(units)}")
         if variant.radar_dates > 1 and old.get(_SERIES) != series_sha256:
             changed.append("radar scenes of other dates")
         changed += _other_division(_division(old, folder / CONFIG), division)
@@ -139,6 +148,8 @@ def claim(
         config[_SERIES] = series_sha256
     if initial:
         config[_INIT] = asdict(initial)
+    if units:
+        config[_UNITS] = units
     write_record(folder / CONFIG, FORMAT, config)
     return variant.with_validations(holdout)
 

@@ -40,7 +40,7 @@ class TrainingPairs:
 
         Args:
             scenes: texts like those of the pairs.
-            pixels: the side of their tiles.
+            pixels: the side of their tiles, in pixels of 10 m.
         """
         places = {scene: place_of(scene) for scene in scenes}
         trained = map(place_of, (*self.radar, *self.before))

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kit.doubt import Units
 from kit.errors import InputError
 from kit.progress import Report
 from kit.runs.weights import Weights
-from kit.sources.units import units_text
-from kit.tiles.units import Units
+from kit.units_record import units_text
 
 
 def check_units(
@@ -20,6 +20,8 @@ def check_units(
     data: Path,
     units: Units,
     report: Report,
+    *,
+    option: bool = True,
 ) -> None:
     """Compare the units of tiles with those of the tiles that weights were trained on.
 
@@ -29,6 +31,7 @@ def check_units(
         data: the tiles, for the error.
         units: "any" admits units that differ, and reports them.
         report: takes a line for each member whose units differ.
+        option: whether the command has an option that admits units that differ.
 
     Raises:
         InputError: units differ, and are not admitted.
@@ -41,10 +44,9 @@ def check_units(
             f"{units_text(each.units)}"
         )
         if units != "any":
-            remedy = (
-                "prepare both with the same units and ranges, or give --any-units, which takes "
-                "the numbers as they are"
-            )
+            remedy = "prepare both with the same units and ranges"
+            if option:
+                remedy += ", or give --any-units, which takes the numbers as they are"
             raise InputError(data, problem, remedy=remedy)
         report(f"{data} {problem}")
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from kit.archive.mapping import SarInput
 from kit.archive.reader import UNIT_REMEDY, scale_problem
+from kit.doubt import Doubt
 from kit.scoring.images import CHANNELS, Image
 from kit.tiles.bands import unit_of_floats
 from kit.tiles.names import RGB_BANDS
-from kit.tiles.units import Counts, Doubt, float_doubts, optical_doubts, stack
+from kit.tiles.units import Counts, float_doubts, optical_doubts, stack
 from kit.tiles.values import count_values
 
 _DN = 10_000  # more than DN of land; an image in 65535 levels is brighter somewhere

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.mapping import TruthSet
+from kit.doubt import Units, settle
 from kit.metrics import official_2022, official_2023, summarise
 from kit.progress import Advance
 from kit.scoring.doubts import Values
@@ -26,7 +27,6 @@ from kit.scoring.images import (
     read_truth,
 )
 from kit.scoring.report import Report, Row
-from kit.tiles.units import Units, settle
 
 MakeImage = Callable[[str, Image], Image]
 """From a name and the archive's image of that name, to the image that a row scores.

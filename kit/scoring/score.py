@@ -17,6 +17,7 @@ from kit.anchors import anchor
 from kit.archive.mapping import TruthSet, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, scale_problem, to_unit
 from kit.colors import Colors
+from kit.doubt import Units, settle
 from kit.files import PREDICTIONS, AnyPath
 from kit.metrics import check_measure
 from kit.prediction.combination import PLAIN, Combination
@@ -33,7 +34,6 @@ from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report, Variation
 from kit.scoring.rows import MakeImage, as_sent, compare_images
 from kit.scoring.truth import load_truth
-from kit.tiles.units import Units, settle
 
 
 def score(

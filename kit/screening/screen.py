@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from kit.doubt import Units, settle
 from kit.errors import InputError
 from kit.files import WORK, AnyPath, together
 from kit.half_written import sweep
@@ -46,7 +47,6 @@ from kit.screening.table import (
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
 from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, tally_text, write_rejected
-from kit.tiles.units import Units, settle
 
 PART = 2048
 _RULE = CloudRule()

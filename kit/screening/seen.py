@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kit.doubt import Doubt
 from kit.screening.store import read_part
-from kit.tiles.units import Counts, Doubt, float_doubts, optical_doubts, radar_doubts, stack
+from kit.tiles.units import Counts, float_doubts, optical_doubts, radar_doubts, stack
 from kit.tiles.values import VALUES
 
 _CLOUDS = ("qa60", "cloud")

@@ -27,6 +27,7 @@ from kit.scaling import quantize
 from kit.showing.finding import Folders
 from kit.showing.stored import SEEN
 from kit.showing.view import Pixels, Prediction, View
+from kit.tiles.extent import side_of
 
 
 def with_predictions(
@@ -62,9 +63,8 @@ class _Run:
 
     def has_seen(self, radar: Pixels) -> bool:
         """Whether the ground of a scene was trained on."""
-        height, width = radar.values.shape[1:]
-        scenes = [str(radar.key)]
-        return bool(self.trained and self.trained.among(scenes, max(height, width)))
+        side = side_of(radar.grid, *radar.values.shape[1:])
+        return bool(self.trained and self.trained.among([str(radar.key)], side))
 
     def predict(self, view: View, radar: Pixels, folders: Folders) -> NDArray[np.uint16]:
         """The image [3, H, W] of the radar of a view."""

@@ -1,41 +1,29 @@
 """A folder of another layout -> tiles, so that all that follows is the same for every source.
 
-In: a folder, and the source that says what its files are. Out, in `work/tiles/`: `train/`, with the
-tiles of both sensors; `test/` and `truth/`, with the radar and the optical tiles of the test part;
-`source.json`, what they were made of; `index.csv`, which file became which scene. Images are read
-once: PNG and tiles of 13 bands would else be inflated in each epoch.
+In: a folder, and the source that says what its files are. Out: `work/tiles/`, as
+`kit.sources.folder` writes it, and what was found.
 """
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kit.doubt import Units, settle
 from kit.errors import InputError
-from kit.files import make_folder
-from kit.lock import lock
 from kit.progress import Advance
-from kit.seal import read_record, write_record
-from kit.sources.definition import Definition
 from kit.sources.describing import describe
 from kit.sources.detect import Choice
+from kit.sources.folder import write_folder
 from kit.sources.listing import list_images
-from kit.sources.placing import place_all
+from kit.sources.places import MadeUp
 from kit.sources.sample import take_sample
 from kit.sources.twins import absent_from, find_twins, tally_parts
 from kit.sources.units import Range, SourceUnits, doubts, settle_ranges
-from kit.sources.writing import sweep, write_all, write_index
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
-from kit.tiles.unfinished import UNFINISHED
-from kit.tiles.units import Units, settle
 
-FOLDER, SOURCE = "tiles", "source.json"
-_FORMAT = 1
-_REMEDY = "run kit prepare DATA again"
+FOLDER = "tiles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +59,6 @@ class Converted:
     def train(self) -> Path:
         """The folder of the tiles of both sensors."""
         return self.folder / "train"
-
-
-def read_units(tiles: Path) -> dict[str, Any] | None:
-    """The record of units of a folder of tiles; None where they hold dB and DN.
-
-    Raises:
-        InputError: the record of the source is damaged.
-    """
-    for path in (tiles / SOURCE, tiles.parent / SOURCE):
-        if path.exists():
-            found: dict[str, Any] | None = read_record(path, _FORMAT, _REMEDY).get("units")
-            return found
-    return None
 
 
 def convert_folder(
@@ -125,24 +100,14 @@ def convert_folder(
     doubtful = settle(data, doubts(sample, told), units)
     settled = settle_ranges(told, wanted.ranges, sample)
     folder = work / FOLDER
-    with lock(folder):
-        # A folder of tiles that are made in another way begins again.
-        recipe = {"definition": _plain(definition), "units": asdict(settled)}
-        _begin(folder, recipe)
-        scenes, repeated = place_all(data, twins, definition, settled)
-        failed = write_all(data, scenes, definition, settled, folder, advance)
-        sweep(folder, scenes)
-        write_index(folder, scenes)
-        record = {"source": definition.name, "data": str(data), "units": settled.record()}
-        write_record(folder / SOURCE, _FORMAT, record | {"recipe": recipe})
-        (folder / UNFINISHED).unlink(missing_ok=True)
+    scenes, failed = write_folder(data, twins, definition, settled, MadeUp(), folder, advance)
     held = [s.key for s in scenes if s.image.sensor == "optical" and s.image.part == "val"]
     return Converted(
         folder=folder,
         source=definition.name,
         parts=tally_parts(twins),
         held=frozenset(held),
-        rejected=(*lonely, *repeated, *failed),
+        rejected=(*lonely, *failed),
         units=settled.record(),
         max_cloud=definition.max_cloud,
         lines=describe(
@@ -150,31 +115,3 @@ def convert_folder(
         ),
         doubts=doubtful,
     )
-
-
-def _begin(folder: Path, recipe: Mapping[str, Any]) -> None:
-    """Mark the folder as unfinished; empty it if its tiles were made by another recipe."""
-    before: Any = None
-    for path in (folder / UNFINISHED, folder / SOURCE):
-        with suppress(InputError):
-            if path.exists():
-                before = read_record(path, _FORMAT, _REMEDY)
-                break
-    plain = before and before.get("recipe")
-    make_folder(folder)
-    for part in ("train", "test", "truth", "qa60"):
-        make_folder(folder / part)
-        if plain != json.loads(json.dumps(recipe)):
-            for entry in os.scandir(folder / part):
-                os.unlink(entry.path)
-    write_record(folder / UNFINISHED, _FORMAT, {"recipe": recipe})
-    (folder / SOURCE).unlink(missing_ok=True)
-
-
-def _plain(definition: Definition) -> dict[str, Any]:
-    """What of a definition decides the tiles."""
-    sides = {
-        sensor: {"bands": dict(side.bands), "count": side.count}
-        for sensor, side in (("radar", definition.radar), ("optical", definition.optical))
-    }
-    return {"name": definition.name, "group": [*definition.group], **sides}

@@ -6,7 +6,8 @@ from kit.sources.definition import Definition
 from kit.sources.detect import Choice
 from kit.sources.listing import Listing
 from kit.sources.twins import Twins, tally_parts
-from kit.sources.units import SourceUnits, units_text
+from kit.sources.units import SourceUnits
+from kit.units_record import units_text
 
 
 def describe(

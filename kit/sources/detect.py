@@ -44,31 +44,46 @@ def is_official(data: Path) -> bool:
     return False
 
 
-def choose(data: Path, paths: Sequence[str], source: str | None) -> Choice | None:
+def only_tiles(data: Path, source: str | None) -> bool:
+    """Whether a folder is one of official tiles, and has no other folder that could be a layout."""
+    if source == OFFICIAL or not data.is_dir():
+        return True
+    if not is_official(data):
+        return False
+    folders = [path for path in data.iterdir() if path.is_dir() and path.name[:1] != "."]
+    return all(path.name in ("sent1", "sent2") for path in folders)
+
+
+def choose(
+    data: Path, paths: Sequence[str], source: str | None, *, radar_alone: bool = False
+) -> Choice | None:
     """The layout of a folder; None if nothing fits.
 
     Args:
         data: the folder, for errors.
         paths: of its files, relative and with slashes.
         source: what the user named; None to look.
+        radar_alone: whether radar images without optical ones are enough.
 
     Raises:
-        InputError: files fit several layouts, or none of the one that was named.
+        InputError: files fit several layouts, or those of one sensor are missing.
     """
+
+    def enough(counts: tuple[int, int]) -> bool:
+        return counts[0] > 0 if radar_alone else all(counts)
+
     names = [source] if source else [name for name in NAMES if name != OFFICIAL]
     fitting = []
     for name in names:
         definition = find_definition(name)
         counts = templates_used(paths, definition)
-        both = {number: sum(found) for number, found in counts.items() if all(found)}
+        both = {number: sum(found) for number, found in counts.items() if enough(found)}
         if both or (source and counts):
             fitting.append((definition, both))
         # Files of a layout with names of its own fit the general ones too.
         if both and name != _GENERAL:
             names = [n for n in names if n != _GENERAL]
     fitting = [each for each in fitting if each[0].name in names or source]
-    if source and not fitting:
-        raise _nothing(data, paths, find_definition(source))
     if not fitting:
         return None
     if not source and is_official(data):
@@ -76,7 +91,7 @@ def choose(data: Path, paths: Sequence[str], source: str | None) -> Choice | Non
     if not source and len(fitting) == 1 and fitting[0][0].name != _GENERAL:
         general = find_definition(_GENERAL)
         rest = list_images(paths, fitting[0][0], None).unknown
-        if any(all(found) for found in templates_used(rest, general).values()):
+        if any(map(enough, templates_used(rest, general).values())):
             fitting.append((general, {}))
     if len(fitting) > 1:
         two = " and of ".join(each.name for each, _ in fitting)
@@ -105,7 +120,8 @@ def _is_tile(name: str) -> bool:
         return False
 
 
-def _nothing(data: Path, paths: Sequence[str], definition: Definition) -> InputError:
+def nothing_fits(data: Path, paths: Sequence[str], definition: Definition) -> InputError:
+    """What to raise where no file of a folder fits the source that the user named."""
     texts = [template.text for template in _templates(definition)]
     first = f", such as {paths[0]}" if paths else ""
     problem = f"none of its {len(paths)} files{first}, fits {' or '.join(texts[:2])}"
@@ -119,7 +135,8 @@ def _one_sensor(data: Path, paths: Sequence[str], definition: Definition) -> Inp
     have, lack = ("radar", "optical") if found.radar else ("optical", "radar")
     texts = [template.text for template in definition.side(lack).files]
     problem = f"has {len(found.of(have))} {have} images, and no {lack} ones, such as {texts[0]}"
-    return InputError(data, problem, remedy="give the folder that holds both")
+    remedy = f"give the folder that holds {'both' if lack == 'optical' else 'radar images'}"
+    return InputError(data, problem, remedy=remedy)
 
 
 def _templates(definition: Definition) -> tuple[Template, ...]:

@@ -6,11 +6,12 @@ the challenge's own and nobody asks for other units.
 
 from pathlib import Path
 
+from kit.doubt import Units
 from kit.progress import Advance
 from kit.sources.convert import Converted, Wanted, convert_folder
-from kit.sources.detect import OFFICIAL, choose, is_official
+from kit.sources.definition import find_definition
+from kit.sources.detect import OFFICIAL, choose, nothing_fits, only_tiles
 from kit.sources.listing import walk
-from kit.tiles.units import Units
 
 _NOTHING = Wanted()
 
@@ -36,21 +37,13 @@ def find_tiles(
     Raises:
         InputError: it holds two layouts, or as `convert_folder`.
     """
-    if source in (None, OFFICIAL) and not wanted and _only_tiles(data, source):
+    if source in (None, OFFICIAL) and not wanted and only_tiles(data, source):
         return None
-    named = source or (OFFICIAL if _only_tiles(data, source) else None)
+    named = source or (OFFICIAL if only_tiles(data, source) else None)
     paths = walk(data, advance)
     choice = choose(data, paths, named)
     if choice is None:
+        if named:
+            raise nothing_fits(data, paths, find_definition(named))
         return None
     return convert_folder(data, paths, choice, work, wanted, units, advance)
-
-
-def _only_tiles(data: Path, source: str | None) -> bool:
-    """Whether a folder is one of official tiles, and has no other folder that could be a layout."""
-    if source == OFFICIAL or not data.is_dir():
-        return True
-    if not is_official(data):
-        return False
-    folders = [path for path in data.iterdir() if path.is_dir() and path.name[:1] != "."]
-    return all(path.name in ("sent1", "sent2") for path in folders)

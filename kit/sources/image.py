@@ -71,7 +71,11 @@ def read_bands(path: Path, positions: Sequence[int]) -> tuple[NDArray[Any], Head
             problem = f"has {header.count} bands, and band {max(positions)} is asked for"
             raise InputError(path, problem, remedy="correct the positions in the source's bands")
         alpha = [n for n, kind in enumerate(image.colorinterp, 1) if kind == ColorInterp.alpha]
-        if alpha and (image.read(alpha[0]) < np.iinfo(image.dtypes[alpha[0] - 1]).max).any():
+        # A PNG without an alpha band may say by a colour which pixels are transparent.
+        clear = header.driver == "PNG" and header.nodata is not None
+        if (alpha and (image.read(alpha[0]) < np.iinfo(image.dtypes[alpha[0] - 1]).max).any()) or (
+            clear and not image.dataset_mask().all()
+        ):
             problem = "has transparent pixels"
             raise InputError(path, problem, remedy="write it without an alpha channel")
         pixels: NDArray[Any] = image.read([*positions])

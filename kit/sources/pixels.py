@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
+from kit.files import together
 from kit.sources.definition import Definition
 from kit.sources.image import Header, read_bands, read_header
 from kit.sources.listing import Image
@@ -120,13 +121,18 @@ def convert(sensor: str, pixels: NDArray[Any], units: SourceUnits) -> NDArray[An
     return to_db(pixels, units) if sensor == "radar" else to_dn(pixels, units)
 
 
-def write_tiles(files: Mapping[Path, NDArray[Any]], grid: Grid | None, changed: int) -> None:
-    """Write bands [H, W] under their names, with the time of change, in ns, of what they are of.
+def write_tiles(
+    files: Mapping[str, NDArray[Any]], folder: Path, grid: Grid | None, changed: int
+) -> None:
+    """Write bands [H, W] of an image under their names, as old as its file, in ns.
 
-    Each appears complete or not at all, unless the power fails.
+    They appear complete, all of them, or not at all.
+
+    Raises:
+        OutputError: they cannot be written.
     """
-    for path, pixels in files.items():
-        part = path.with_name(f".{path.name}.part")
-        part.write_bytes(encode_tiff(pixels[None], grid))
-        os.utime(part, ns=(changed, changed))
-        part.replace(path)
+    with together(folder) as new:
+        for name, pixels in files.items():
+            part = new(name)
+            part.write_bytes(encode_tiff(pixels[None], grid))
+            os.utime(part, ns=(changed, changed))

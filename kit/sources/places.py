@@ -21,9 +21,15 @@ _DIGITS = 5  # a metre
 
 
 class MadeUp:
-    """Places of images that say nothing of theirs, numbered in the order of asking."""
+    """Places of images that say nothing of theirs, numbered in the order of asking.
 
-    def __init__(self) -> None:
+    Args:
+        from_end: number them from the last one on, so that they are none of those that images to
+            train on have.
+    """
+
+    def __init__(self, *, from_end: bool = False) -> None:
+        self._from_end = from_end
         self._groups: dict[tuple[str, ...], int] = {}
         self._members: Counter[tuple[str, ...]] = Counter()
 
@@ -33,11 +39,10 @@ class MadeUp:
         Raises:
             InputError: there are more groups than places.
         """
-        number = self._groups.setdefault(group, len(self._groups))
-        row, column = divmod(number, _COLUMNS)
-        if row >= 2 * _ROWS:
-            limit = 2 * _ROWS * _COLUMNS
+        number, limit = self._groups.setdefault(group, len(self._groups)), 2 * _ROWS * _COLUMNS
+        if number >= limit:
             raise InputError("--source", f"more than {limit:,} images without a place")
+        row, column = divmod(limit - 1 - number if self._from_end else number, _COLUMNS)
         north = _MARGIN + _STEP * (row % _ROWS)
         lat = (north if row < _ROWS else -north) + _WITHIN * self._members[group]
         self._members[group] += 1

@@ -43,14 +43,17 @@ class Placed:
 
 
 def place_all(
-    data: Path, twins: Sequence[Twins], definition: Definition, units: SourceUnits
+    data: Path,
+    twins: Sequence[Twins],
+    definition: Definition,
+    units: SourceUnits,
+    made_up: MadeUp,
 ) -> tuple[list[Placed], list[Rejection]]:
     """Every image with its place and date, and what cannot be read or lies where another does.
 
     Raises:
         InputError: there are more images without a place than places can be made up.
     """
-    made_up = MadeUp()
     scenes: list[Placed] = []
     rejected: list[Rejection] = []
     seen: set[tuple[str, SceneKey]] = set()

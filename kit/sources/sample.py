@@ -3,7 +3,7 @@
 In: twins. Out: values by band, as the files hold them. Images that cannot be read are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def take_sample(data: Path, twins: Sequence[Twins], definition: Definition) -> S
     usable = [each for each in twins if each.part != "test"] or twins
     values: dict[str, list[Any]] = {"VV": [], "VH": [], "DN": []}
     dtypes: dict[str, set[str]] = {"radar": set(), "optical": set()}
+    drivers: dict[str, set[str]] = {"radar": set(), "optical": set()}
     errors: dict[str, InputError] = {}
     step = max(1, len(usable) // _IMAGES)
     for image in (i for each in usable[::step] for i in (each.radar, each.optical) if i):
@@ -34,6 +35,7 @@ def take_sample(data: Path, twins: Sequence[Twins], definition: Definition) -> S
             errors.setdefault(image.sensor, error)
             continue
         dtypes[image.sensor].add(header.dtype)
+        drivers[image.sensor].add(header.driver)
         thin = pixels[:, ::_EVERY, ::_EVERY]
         if image.sensor == "radar":
             values["VV"].append(thin[0])
@@ -47,4 +49,8 @@ def take_sample(data: Path, twins: Sequence[Twins], definition: Definition) -> S
     for sensor, bands in (("radar", ("VV", "VH")), ("optical", ("DN",))):
         if dtypes[sensor] and not all(found[band].size for band in bands):
             raise InputError(data, f"its {sensor} images have no finite value")
-    return Sample(found, {sensor: frozenset(names) for sensor, names in dtypes.items()})
+    return Sample(found, _frozen(dtypes), _frozen(drivers))
+
+
+def _frozen(sets: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {sensor: frozenset(names) for sensor, names in sets.items()}

@@ -8,7 +8,7 @@ cannot be read, and an official list of the split that names images that are abs
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ def find_twins(
     pairs: list[tuple[Image | None, Image]] = [
         (radar_of(image), image) for image in found.optical.values()
     ]
-    listed = _by_lists(data, definition, paths, pairs) | parts
+    known = {image.name for both in pairs for image in both if image}
+    listed = _by_lists(data, definition, paths, known, strict=True) | parts
     twins, rejected, used = [], [], set()
     for radar, optical in pairs:
         part = listed.get(optical.name) or optical.part
@@ -75,6 +76,28 @@ def find_twins(
     return twins, rejected
 
 
+def find_radar(
+    data: Path, found: Listing, definition: Definition, paths: Sequence[str]
+) -> tuple[list[Twins], Mapping[str, int]]:
+    """The radar images that are to be predicted, whether or not they have an optical twin.
+
+    Where a part of the split is the test part, only its images are; returns how many are in others.
+
+    Raises:
+        InputError: a table of the split or a list of it is wrong.
+    """
+    radar = Listing(radar=found.radar)
+    _, parts = _by_table(data, radar, definition, paths)
+    known = {image.name for image in found.radar.values()}
+    listed = _by_lists(data, definition, paths, known, strict=False) | parts
+    part_of = {key: listed.get(each.name) or each.part for key, each in found.radar.items()}
+    others = Counter(part or "in no part" for part in part_of.values() if part != "test")
+    if "test" not in part_of.values():
+        others.clear()
+    chosen = (each for key, each in found.radar.items() if not others or part_of[key] == "test")
+    return [Twins(each, None, "test") for each in chosen], others
+
+
 def _by_table(data: Path, found: Listing, definition: Definition, paths: Sequence[str]) -> Any:
     """What gives the radar image of an optical one, and the parts that the table says."""
     asked = definition.twins
@@ -88,7 +111,8 @@ def _by_table(data: Path, found: Listing, definition: Definition, paths: Sequenc
         for row in rows:
             other[str(row[asked["optical"]])] = str(row[asked["radar"]])
             if word := row.get(asked.get("split", "")):
-                parts[str(row[asked["optical"]])] = PARTS.get(str(word).lower(), "")
+                part = PARTS.get(str(word).lower(), "")
+                parts |= {str(row[asked[sensor]]): part for sensor in ("radar", "optical")}
     elif "json" in asked:
         end = asked["json"].replace("*", "")
         beside = {p.rpartition("/")[0].rpartition("/")[2]: p for p in paths if p.endswith(end)}
@@ -129,17 +153,18 @@ def _by_lists(
     data: Path,
     definition: Definition,
     paths: Sequence[str],
-    pairs: Sequence[tuple[Image | None, Image]],
+    known: Set[str],
+    *,
+    strict: bool,
 ) -> dict[str, str]:
-    """The part of each image that a list of the split names."""
-    known = {image.name for both in pairs for image in both if image}
+    """The part of each known image that a list of the split names."""
     found: dict[str, str] = {}
     for part, names in definition.lists.items():
         for path in (p for p in paths if p.rpartition("/")[2] in names):
             listed = _read_list(data / path)
             absent = [name for name in listed if name not in known]
             # A list of the whole data set beside a share of it is usual, one of other data is not.
-            if listed and len(absent) == len(listed):
+            if strict and listed and len(absent) == len(listed):
                 few = ", ".join(absent[:_SHOWN])
                 problem = f"names {len(listed)} images, and none of them is here: {few}"
                 raise InputError(data / path, problem, remedy="remove it, or add those images")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.doubt import Doubt
 from kit.errors import InputError
-from kit.scaling import DN_RANGE, VH_RANGE, VV_RANGE
-from kit.tiles.units import Doubt
+from kit.scaling import BACKSCATTER_FLOOR, DN_RANGE, VH_RANGE, VV_RANGE
 
 Range = tuple[float, float]
 
@@ -27,6 +27,8 @@ QUANTILES = (0.005, 0.995)
 _SEEN = {"VV": VV_RANGE, "VH": VH_RANGE, "DN": DN_RANGE}
 # 0 dB would count as no measurement, and DN 0 in all bands as no data.
 _ALMOST_ZERO, _DARKEST = -1e-6, 1
+_FAINTEST = 1e-9  # linear power, for a logarithm
+_SOME, _MOST = 0.5, 0.95  # of values outside a range: doubtful, and impossible
 _ADMIT = "or give --any-units, if they are all the same"
 
 
@@ -43,6 +45,18 @@ class SourceUnits:
     vh: Range | None = None
     dn: Range | None = None
 
+    @classmethod
+    def as_trained(cls, radar: str, record: Mapping[str, Any] | None) -> "SourceUnits":
+        """The units of radar images that are to be as the tiles of a record were.
+
+        Args:
+            radar: the unit of the images.
+            record: what `record` gave of the tiles that weights were trained on.
+        """
+        known = record or {}
+        vv, vh, dn = (known.get(name) for name in ("vv_range", "vh_range", "dn_range"))
+        return cls(radar, known.get("optical", "DN"), vv and (*vv,), vh and (*vh,), dn and (*dn,))
+
     def record(self) -> dict[str, Any] | None:
         """What tells these tiles from others; None where they hold dB and DN."""
         radar = "picture" if self.radar == "picture" else "dB"
@@ -56,18 +70,6 @@ class SourceUnits:
     def ranges(self) -> Mapping[str, Range | None]:
         """The ranges by the band that they are of."""
         return {"VV": self.vv, "VH": self.vh, "DN": self.dn}
-
-
-def units_text(record: Mapping[str, Any] | None) -> str:
-    """A record of units in words."""
-    if not record:
-        return "dB and DN"
-    words = [f"radar {record['radar']}, optical {record['optical']}"]
-    for name in ("vv_range", "vh_range", "dn_range"):
-        if name in record:
-            low, high = record[name]
-            words.append(f"{name.replace('_', ' ')} {low:g}..{high:g}")
-    return ", ".join(words)
 
 
 def parse_range(option: str, text: str) -> Range | str:
@@ -90,10 +92,14 @@ def parse_range(option: str, text: str) -> Range | str:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Values of some images by band, as their files hold them, and the pixel types of the files."""
+    """Values of some images by band, as their files hold them.
+
+    `dtypes` and `drivers` are the pixel types and the GDAL drivers of the files of a sensor.
+    """
 
     values: Mapping[str, NDArray[np.float64]]
     dtypes: Mapping[str, frozenset[str]]
+    drivers: Mapping[str, frozenset[str]]
 
     def quantiles(self, band: str) -> Range:
         """Where the values of a band lie, without the rarest."""
@@ -118,7 +124,7 @@ def settle_ranges(
         if isinstance(value, str):
             low, high = sample.quantiles(band)
             if unit == "power":
-                low, high = (10 * np.log10(max(v, 1e-9)) for v in (low, high))
+                low, high = (10 * np.log10(max(v, _FAINTEST)) for v in (low, high))
             scale = {"reflectance": 1e4, "percent": 1e2}.get(unit, 1) if band == "DN" else 1
             value = (low * scale, high * scale if high > low else low * scale + 1)
         found[band] = value
@@ -140,6 +146,9 @@ def to_db(pixels: NDArray[Any], units: SourceUnits) -> NDArray[np.float32]:
     if units.radar == "power":
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.where(values > 0, 10 * np.log10(values), np.float32(np.nan))
+    elif units.radar == "dB" and (units.vv or units.vh):
+        # In a range they could not be told from what was measured.
+        values[:, ((values == 0) | (values < BACKSCATTER_FLOOR)).any(axis=0)] = np.nan
     for band, asked, seen in zip(values, (units.vv, units.vh), (VV_RANGE, VH_RANGE), strict=True):
         if asked:
             band[...] = _mapped(band, asked, seen)
@@ -169,7 +178,24 @@ def _mapped(values: NDArray[Any], asked: Range, seen: Range) -> NDArray[Any]:
 
 def doubts(sample: Sample, units: SourceUnits) -> list[Doubt]:
     """What speaks against the units of a sample, before any range is mapped."""
-    return [*_radar_doubts(sample, units.radar), *_optical_doubts(sample, units.optical)]
+    return [
+        *_radar_doubts(sample, units.radar),
+        *_optical_doubts(sample, units.optical),
+        *_lossy(sample),
+    ]
+
+
+def _lossy(sample: Sample) -> list[Doubt]:
+    """What files have lost before the kit reads them."""
+    found = []
+    for sensor, rounded in (("radar", "dB to 0.02"), ("optical", "DN above 2048 to 2 or 4")):
+        if "float16" in sample.dtypes[sensor]:
+            problem = f"{sensor} pixels are float16, which rounds {rounded}"
+            found.append(Doubt(problem, "write float32, if you have the original"))
+        if "JPEG" in sample.drivers[sensor]:
+            problem = f"{sensor} images are JPEG, whose compression changes their values"
+            found.append(Doubt(problem, "give PNG or TIFF, if you have the original"))
+    return found
 
 
 def _radar_doubts(sample: Sample, unit: str) -> list[Doubt]:
@@ -196,6 +222,26 @@ def _radar_doubts(sample: Sample, unit: str) -> list[Doubt]:
     if unit != "picture" and vv < vh:
         problem = f"VV is weaker than VH (medians {vv:.3g} and {vh:.3g}), as it hardly ever is"
         found.append(Doubt(problem, "look whether the bands are in another order than declared"))
+    return found
+
+
+def range_doubts(sample: Sample, units: SourceUnits) -> list[Doubt]:
+    """What speaks against radar images being of the range that weights were trained on."""
+    found = []
+    for band, asked in (("VV", units.vv), ("VH", units.vh)):
+        values = sample.values[band]
+        if not asked or not values.size:
+            continue
+        if units.radar == "power":
+            values = 10 * np.log10(np.maximum(values, _FAINTEST))
+        outside = float(((values < asked[0]) | (values > asked[1])).mean())
+        if outside > _SOME:
+            problem = (
+                f"{outside:.0%} of the {band} values lie outside {asked[0]:g}..{asked[1]:g}, which "
+                "the weights were trained on"
+            )
+            remedy = "give images of the same pixel type and unit"
+            found.append(Doubt(problem, remedy, impossible=outside > _MOST, admit=_ADMIT))
     return found
 
 

@@ -7,11 +7,12 @@ file. A tile is as old as the file that it was made of, so that none is made twi
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import numpy as np
 
+from kit import half_written
 from kit.errors import InputError
 from kit.files import write_bytes
 from kit.lookahead import map_ahead
@@ -79,8 +80,9 @@ def _write(
         pixels, header = read_image(data, image, definition)
         size = pixels.shape[1], pixels.shape[2]
         converted = convert(image.sensor, pixels, units)
-        bands = dict(zip((tiles[b] for b in WANTED[image.sensor]), converted, strict=True))
-        write_tiles(bands, header.grid, changed)
+        names = [tiles[band].name for band in WANTED[image.sensor]]
+        bands = dict(zip(names, converted, strict=True))
+        write_tiles(bands, folder / scene.folder, header.grid, changed)
     if "QA60" in tiles:
         clouds = image.files.get(str(definition.optical.bands.get("QA60", None)))
         if clouds:
@@ -92,11 +94,7 @@ def _write(
 def _is_current(path: Path, changed: int, *, linked: bool) -> bool:
     """Whether a tile is there already; a link is as new as what it leads to."""
     try:
-        status = path.stat()
-        # A tile is not synced: after a power cut it may be there without its bytes.
-        return bool(status.st_size) and (
-            status.st_mtime_ns == changed or linked or path.is_symlink()
-        )
+        return path.stat().st_mtime_ns == changed or linked or path.is_symlink()
     except OSError:
         return False
 
@@ -122,9 +120,15 @@ def sweep(folder: Path, scenes: Sequence[Placed]) -> None:
     """Remove tiles of images that are no longer there."""
     kept = {str(path) for scene in scenes for path in scene.tiles(folder).values()}
     for part in ("train", "test", "truth"):
-        for entry in os.scandir(folder / part):
-            if entry.path not in kept:
-                os.unlink(entry.path)
+        remove(folder / part, kept)
+
+
+def remove(folder: Path, kept: Set[str] = frozenset()) -> None:
+    """Remove the tiles of a folder, and what is half written there, but for those to be kept."""
+    half_written.sweep(folder)
+    for entry in os.scandir(folder):
+        if entry.path not in kept and not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.path)
 
 
 def write_index(folder: Path, scenes: Sequence[Placed]) -> None:

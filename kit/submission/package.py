@@ -22,6 +22,7 @@ from kit.archive.finding import Finding
 from kit.archive.layout import find_layout
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
+from kit.doubt import Units
 from kit.errors import BusyError, CheckError
 from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, together
 from kit.half_written import sweep
@@ -39,7 +40,6 @@ from kit.submission.build import Built, build
 from kit.submission.log import Log, read_log
 from kit.submission.plan import Plan, make_plan
 from kit.submission.record import members_text, scores_of
-from kit.tiles.units import Units
 
 SHOWN = 10
 

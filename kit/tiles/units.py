@@ -1,64 +1,25 @@
 """Whether pixels are what they are taken for: dB of backscatter, and DN of surface reflectance.
 
-In: counts of `kit.tiles.values`. Out: doubts, each a line that says what was seen and what may be
-the cause. Refused: what is impossible, unless units are not to be checked; every doubt, if that is
-asked for.
+In: counts of `kit.tiles.values`. Out: doubts, each of which says what was seen and what may be the
+cause.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import InputError
+from kit.doubt import Doubt, Units, settle
 from kit.scaling import BACKSCATTER_FLOOR, DN_RANGE, VH_RANGE, VV_RANGE
 from kit.tiles.optical_floats import AS
 from kit.tiles.values import DARK, STRONG, VALUES
 
-Units = Literal["check", "strict", "any"]
-"""What becomes of a doubt: a warning, or an error if it is impossible; always an error; nothing."""
-
 RANGES = "VV {:g}..{:g} dB, VH {:g}..{:g} dB, DN {:g}..{:g}".format(*VV_RANGE, *VH_RANGE, *DN_RANGE)
-ADMIT = "or give --any-units, if they are dB and DN all the same"
 _EIGHT_BITS = 255
 _MOST = 0.9  # no city sends back so many values above 0 dB
 _SOME = 0.05  # of scenes: fewer may be deserts, or cities
 Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """What speaks against the units of some pixels, and what to do; or that they are impossible.
-
-    `admit` says how to have them taken all the same, and `admitted` is what is told where they are.
-    """
-
-    problem: str
-    remedy: str
-    impossible: bool = False
-    admit: str = ADMIT
-    admitted: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.problem}: {self.remedy}"
-
-
-def settle(where: str | Path, doubts: Iterable[Doubt], units: Units) -> tuple[str, ...]:
-    """The doubts as lines to warn with.
-
-    Raises:
-        InputError: one is impossible, or there is one and `units` is "strict".
-    """
-    found = sorted(doubts, key=lambda doubt: not doubt.impossible)
-    if units == "any":
-        return tuple(doubt.admitted for doubt in found if doubt.admitted)
-    for doubt in found:
-        if doubt.impossible or units == "strict":
-            raise InputError(where, doubt.problem, remedy=f"{doubt.remedy}; {doubt.admit}")
-    return tuple(map(str, found))
 
 
 class RadarWatch:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kit.averaging import average
 from kit.device import place
+from kit.doubt import Units
 from kit.errors import InputError
 from kit.files import write_bytes
 from kit.image_file import digest, encode_image, image_path, read_image
@@ -23,6 +24,7 @@ from kit.inputs.planes import InputPlanes, read_optical
 from kit.lock import lock
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
+from kit.pairs.summary import read_units
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance, Report
 from kit.runs.ensemble import scored_runs
@@ -30,6 +32,7 @@ from kit.runs.folder import read_pairs_sha256
 from kit.runs.heldout import HELDOUT, REMEDY, has_heldout, read_heldout, write_heldout
 from kit.runs.planes import planes_for_pairs
 from kit.runs.training_pairs import read_training_pairs
+from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
 from kit.scaling import quantize
 from kit.training.evaluate import batches_of_a_size, predict_batch
@@ -79,6 +82,7 @@ def heldout(
     name: str,
     work: Path,
     *,
+    units: Units = "check",
     advance: Advance | None = None,
     report: Report = lambda _: None,
 ) -> HeldOut:
@@ -88,15 +92,17 @@ def heldout(
         runs: the folder of all runs.
         name: of a run, or of a variant that was trained in folds.
         work: the folder of the table of pairs.
+        units: "any" admits pairs of other units than those that it was trained on.
         advance: called with the scenes done and their number.
         report: takes a line about what is made again, and why.
 
     Raises:
-        InputError: it is not trained, or on other pairs; a fold is missing; no pair is held out, or
-            one that the folds should hold out by none; or a tile or a pack cannot be read.
+        InputError: it is not trained, or on other pairs or units; a fold is missing; no pair is
+            held out, or one that the folds should hold out by none; or a tile or a pack cannot be
+            read.
         BusyError: another process makes them.
     """
-    asked = _ask(runs, name, work, report)
+    asked = _ask(runs, name, work, units, report)
     total, done = sum(map(len, asked.unseen.values())), 0
     found: dict[str, dict[str, str]] = {}
     for run, weights in asked.weights.items():
@@ -117,7 +123,7 @@ def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
     Raises:
         InputError: as `heldout`, or what is there is damaged.
     """
-    asked = _ask(runs, name, work, lambda _: None)
+    asked = _ask(runs, name, work, "any", lambda _: None)
     found: dict[str, dict[str, str]] = {}
     for run, weights in asked.weights.items():
         at = runs / run / HELDOUT
@@ -160,10 +166,11 @@ class _Asked:
         )
 
 
-def _ask(runs: Path, name: str, work: Path, report: Report) -> _Asked:
+def _ask(runs: Path, name: str, work: Path, units: Units, report: Report) -> _Asked:
     pairs = read_pairs(work / PAIRS)
     names = scored_runs(runs, name, holdout=bool(holdout_pairs(pairs)), report=report)
     weights = {run: read_run(runs, run) for run in names}
+    check_units(weights.values(), read_units(work), work / PAIRS, units, report, option=False)
     unseen = {run: _unseen(runs / run, each, pairs, work) for run, each in weights.items()}
     _check_complete(runs, name, weights, unseen, pairs)
     asked = {scene for found in unseen.values() for scene in found}

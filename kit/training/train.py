@@ -17,7 +17,7 @@ from torch import nn
 
 from kit.device import keep_memory
 from kit.distributed import ProcessGroup, process_group, restarted
-from kit.errors import BusyError, InputError
+from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
 from kit.inputs.planes import InputPlanes
@@ -30,8 +30,7 @@ from kit.runs import folder as folders
 from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
-from kit.runs.weights import Weights, read_weights
-from kit.sources.units import units_text
+from kit.runs.weights import Weights
 from kit.training import checkpoint
 from kit.training.child import patience
 from kit.training.fitted import fit
@@ -43,7 +42,7 @@ from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.trainer import Trainer
-from kit.training.validator import fault_of
+from kit.units_record import units_text
 from kit.variant_record import from_record, to_record
 from kit.variant_settings import Variant, to_dict
 from kit.variants import find_variant
@@ -159,7 +158,8 @@ def train(
         if variant != asked:
             log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
         if not _resume(setup, state, log):
-            for line in filter(None, (*told, _leak(folder, data) if told else "")):
+            leak = _leak(folder, data) if told else ""
+            for line in filter(None, (*told, _other_units(weights, data), leak)):
                 log.note(line)
         if hours is not None and rate:
             log.chosen_by_hours(hours, rate.step_s)
@@ -171,7 +171,6 @@ def _claim(
     folder: Path, asked: Variant, data: RunData, planes: InputPlanes, weights: Weights | None
 ) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
-    _check_units(folder, data)
     variant = folders.claim(
         folder,
         asked,
@@ -180,6 +179,7 @@ def _claim(
         len(data.holdout),
         planes.series.sha256 if planes.series else None,
         folders.Initial(str(weights.path), weights.sha256) if weights else None,
+        data.units,
     )
     seen = ((pair.radar, pair.optical) for pair in data.chosen)
     before = _seen_before(folder, weights)
@@ -187,19 +187,6 @@ def _claim(
     for place in (folder, folder / folders.SAMPLES, folder / folders.CHECKPOINTS):
         sweep(place)
     return variant
-
-
-def _check_units(folder: Path, data: RunData) -> None:
-    """Refuse a run whose weights were trained on tiles of other units than those of `data`."""
-    path = folder / folders.BEST
-    if not path.exists() or fault_of(path):
-        return
-    before = read_weights(path).units
-    if before != data.units:
-        problem = (
-            f"was trained on {units_text(before)}, and the pairs hold {units_text(data.units)}"
-        )
-        raise BusyError(f"{folder}: {problem}\n  give --overwrite, or another name")
 
 
 def _seen_before(folder: Path, weights: Weights | None) -> frozenset[str]:
@@ -221,6 +208,16 @@ def _leak(folder: Path, data: RunData) -> str:
     return (
         f"warning: the weights that it starts from were trained on {len(seen)} of the {len(held)} "
         "pairs that are held out: its scores say little, and kit validate refuses them"
+    )
+
+
+def _other_units(weights: Weights | None, data: RunData) -> str:
+    """That the weights which the run starts from know other units than those of its pairs."""
+    if weights is None or weights.units == data.units:
+        return ""
+    return (
+        f"warning: the weights that it starts from were trained on {units_text(weights.units)}, "
+        f"and the pairs hold {units_text(data.units)}"
     )
 
 

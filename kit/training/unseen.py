@@ -40,7 +40,7 @@ def out_of_fold_parts(pairs: Sequence[Pair], folds: Mapping[str, TrainingPairs])
         folds: what each fold was trained on and has held out, by the name of its run.
     """
     seen: set[str] = set()
-    pixels = max((max(pair.height, pair.width) for pair in pairs), default=0)
+    pixels = max((pair.side for pair in pairs), default=0)
     for fold in folds.values():
         seen.update(fold.among(fold.held, pixels))
     parts = {

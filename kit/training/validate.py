@@ -11,17 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.doubt import Units
 from kit.errors import InputError, OutputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.metrics import check_validated, errors, official_of
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
+from kit.pairs.summary import read_units
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
 from kit.progress import Advance, Report
 from kit.runs.ensemble import scored_runs, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.planes import planes_for_pairs, planes_for_training
 from kit.runs.training_pairs import read_training_pairs
+from kit.runs.units import check_units
 from kit.runs.weights import load_run, read_run
 from kit.scaling import UINT16_MAX
 from kit.training.baselines import boosted_trees, constants, place_priors
@@ -40,6 +43,7 @@ def validate(
     work: AnyPath = WORK,
     runs: AnyPath = RUNS,
     measure: str = "mae",
+    units: Units = "check",
     advance: Advance | None = None,
     report: Report = lambda _: None,
 ) -> tuple[Row, ...]:
@@ -56,6 +60,7 @@ def validate(
         runs: the folder of trained runs.
         measure: a key of `kit.metrics.MEASURES` by which the other rows are in order, best first;
             an official one is among their scores, as they are and with anchors. By name if "mae".
+        units: "any" admits pairs of other units than those that a run was trained on.
         advance: called with the runs scored, and their number.
         report: takes a line about predictions that are made again, about which runs are meant, and
             about a baseline that cannot be made.
@@ -63,7 +68,7 @@ def validate(
     Raises:
         InputError: no run is trained, or a named one is not; nothing is held out; or a pack lacks a
             pair or is damaged. Or a run was trained on pairs of the hold-out, which its folder
-            keeps since version 0.3.0.
+            keeps since version 0.3.0, or on pairs of other units.
     """
     work, runs = Path(work), Path(runs)
     check_validated(measure)
@@ -79,6 +84,9 @@ def validate(
         remedy = "prepare more data: the hold-out is at most a fifth of Dataset-2"
         raise InputError(work / PAIRS, problem, remedy=remedy)
     _refuse_seen(alone, runs, held)
+    used = {name: {run: read_run(runs, run) for run in each} for name, each in meant.items()}
+    every_run = [weights for each in used.values() for weights in each.values()]
+    check_units(every_run, read_units(work), work / PAIRS, units, report)
     reader = open_pairs(work, [pair for pair in pairs if pair.split != "buffer"])
     scored: list[Scored] = []
     for done, name in enumerate(names, start=1):
@@ -92,8 +100,7 @@ def validate(
         parts |= {part: those for part, those in each.parts.items() if part not in parts}
     wanted = {scene for those in parts.values() for scene in those}
     every = [pair for pair in pairs if str(pair.optical) in wanted]
-    used = {name: {run: read_run(runs, run) for run in each} for name, each in meant.items()}
-    models = {weights.variant.model for each in used.values() for weights in each.values()}
+    models = {weights.variant.model for weights in every_run}
     made = _baselines(work, models, reader, trained, held, every, measure, report)
     known = [Scored(name, "reflectance", found, {}, is_baseline=True) for name, found in made]
     sha256 = {n: {run: each.sha256 for run, each in found.items()} for n, found in used.items()}
@@ -151,7 +158,7 @@ def _folds(
     runs: Path, name: str, work: Path, reader: PairReader, pairs: Sequence[Pair], measure: str
 ) -> Scored:
     """The folds of a variant on what each held out, and their mean on the hold-out."""
-    found = heldout(runs, name, work)
+    found = heldout(runs, name, work, units="any")  # compared before
     by_scene = {scene: _image_errors(found, scene, reader, measure) for scene in found.scenes}
     trained = {run: read_training_pairs(runs / run) for run in found.runs}
     known = {run: each for run, each in trained.items() if each is not None}

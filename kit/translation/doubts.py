@@ -7,8 +7,9 @@ weaker than the second where nobody has said which is VV.
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.doubt import Doubt, Units, settle
 from kit.scaling import radar_nodata
-from kit.tiles.units import Doubt, Units, radar_doubts, settle, stack
+from kit.tiles.units import radar_doubts, stack
 from kit.tiles.values import count_values
 from kit.translation.radar_raster import RadarRaster
 

@@ -22,6 +22,7 @@ from kit.models.infer import infer_tiles
 from kit.models.nafnet import ChannelAttention
 from kit.prediction.batches import draw
 from kit.runs.weights import Weights
+from kit.sources.units import SourceUnits, to_db
 from kit.tiles.names import SceneKey
 
 _NO_DATE = datetime.date(2000, 1, 1)
@@ -63,10 +64,11 @@ class Members:
 def planes_of(
     weights: Weights, windows: NDArray[np.float32], date: datetime.date | None
 ) -> NDArray[np.float32]:
-    """What a network is given of windows [N, 2, H, W] in dB."""
+    """What a network is given of windows [N, 2, H, W] in dB: the range that it was trained on."""
     planes = InputPlanes(weights.variant)
     scene = SceneKey("0.0", "0.0", date or _NO_DATE)
-    return np.stack([planes.of(scene, window).values for window in windows])
+    asked = SourceUnits.as_trained("dB", weights.units)
+    return np.stack([planes.of(scene, to_db(window, asked)).values for window in windows])
 
 
 def check_members(members: Sequence[Weights], date: datetime.date | None) -> None:

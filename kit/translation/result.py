@@ -16,18 +16,24 @@ from rasterio.errors import RasterioError
 
 import kit
 from kit.errors import BusyError, InputError, OutputError
+from kit.runs.weights import Weights
 from kit.scaling import DN_RANGE, UINT16_MAX
+from kit.sources.units import SourceUnits
 from kit.translation.radar_raster import RadarRaster
 
 TAG = "kit_translation"
 _BYTES = 20  # of disk for each pixel, until the file is there: strips, rows, the file
 
 
-def unit_of(target: str) -> tuple[float, float, str]:
+def unit_of(weights: Weights) -> tuple[float, float, str]:
     """What 0 and 1 are written as, and the unit of that."""
-    if target == "minmax":
+    if weights.variant.target == "minmax":
         return 0.0, float(UINT16_MAX), "65535 * (0 to 1, between the extremes of each window)"
-    return *DN_RANGE, "DN, reflectance * 10000"
+    trained = SourceUnits.as_trained("dB", weights.units)
+    low, high = trained.dn or DN_RANGE
+    if trained.optical == "picture":
+        return low, high, "that of the pictures that were trained on"
+    return low, high, "DN, reflectance * 10000"
 
 
 def tags_of(

@@ -16,20 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.averaging import Averaging, averaging_text, spread
-from kit.engines.choose import candidates, check_fitted
+from kit.averaging import Averaging, averaging_text
+from kit.doubt import Units
 from kit.engines.request import Request
 from kit.errors import InputError
 from kit.files import ENGINES, FITTED, RUNS, WORK, AnyPath
 from kit.lock import lock
 from kit.models.flips import check_flips
-from kit.prediction.ensembles import Ensemble, find_ensemble, known_ensembles
+from kit.prediction.trained_members import TrainedMembers, read_members
 from kit.progress import Advance, Report
-from kit.runs.ensemble import expand
 from kit.runs.units import check_units
-from kit.runs.weights import Weights, libraries, read_run
+from kit.runs.weights import Weights
 from kit.tiles.fingerprint import sizes_and_times
-from kit.tiles.units import Units
 from kit.translation.cog import write_cog
 from kit.translation.doubts import scene_doubts
 from kit.translation.engines import engines_of
@@ -125,12 +123,12 @@ def translate(
         OutputError: `out` cannot be written.
     """
     check_flips(flips)
-    candidates(request)
     scene, out = Path(scene), Path(out)
-    weights, averaging = _members(variant, Path(runs), Path(ensembles), report)
-    check_units(weights, None, scene, units, report)
-    for each in weights:
-        check_fitted(each.variant, request)
+    trained = read_members(variant, Path(runs), Path(ensembles), request, report)
+    weights, averaging = trained.weights, trained.averaging
+    for line in _notes(trained):
+        report(line)
+    check_units(weights, _units_of(weights[0]), scene, units, report)
     check_members(weights, date)
     with open_radar(scene, None if vh is None else Path(vh), bands) as radar:
         overlap = size // 4 if overlap is None else overlap
@@ -140,7 +138,7 @@ def translate(
                 f"turns windows by a quarter, and those of {scene} are {rows.size}x{columns.size}"
             )
             raise InputError("--flips 8", problem, remedy="give --flips 4, or a smaller --size")
-        low, high, unit = unit_of(weights[0].variant.target)
+        low, high, unit = unit_of(weights[0])
         result = partial(
             Translation,
             out,
@@ -150,7 +148,7 @@ def translate(
             size=size,
             overlap=overlap,
             unit=unit,
-            members=tuple(each.variant.name for each in weights),
+            members=trained.names,
         )
         job = _job(radar, weights, averaging, (size, overlap), flips, date)
         check_out(radar, out)
@@ -174,26 +172,17 @@ def translate(
     return result(done=done, engines=described, nodata=empty, doubts=doubts)
 
 
-def _members(
-    variant: str, runs: Path, ensembles: Path, report: Report
-) -> tuple[list[Weights], Averaging]:
-    """The runs that a name stands for, and how their images are averaged."""
-    chosen = find_ensemble(variant, ensembles)
-    runs_of = [expand(runs, name, report) for name in chosen.members]
-    known = known_ensembles(ensembles)
-    weights = [read_run(runs, run, known) for each in runs_of for run in each]
-    for line in _notes(chosen, weights):
-        report(line)
-    return weights, spread(chosen.combination.averaging, [len(each) for each in runs_of])
+def _units_of(weights: Weights) -> dict[str, Any] | None:
+    """Those of windows of a scene in dB, as members are given them: in the range of the first."""
+    trained = weights.units
+    return trained if trained and trained["radar"] == "dB" else None
 
 
-def _notes(chosen: Ensemble, weights: Sequence[Weights]) -> Iterator[str]:
-    if line := libraries(weights):
-        yield line
-    yield from chosen.doubts({each.variant.name: each.sha256 for each in weights})
+def _notes(trained: TrainedMembers) -> Iterator[str]:
+    chosen = trained.ensemble
     if chosen.combination.affine or chosen.combination.stretch != "keep":
         yield f"{chosen.name}: only its average is used; the rest fits images to a server's score"
-    if names := seeing_whole_windows(weights):
+    if names := seeing_whole_windows(trained.weights):
         yield (
             f"{', '.join(names)}: a pixel's colours depend on all of its window, so windows may "
             "differ in tone; where they overlap, they fade into each other"

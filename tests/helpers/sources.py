@@ -39,13 +39,13 @@ def write_image(
     names: Sequence[str] = (),
     alpha: bool = False,
 ) -> Path:
-    """Write [bands, H, W] as PNG or TIFF, by the suffix; at a corner in metres if one is given."""
+    """Write [bands, H, W] as PNG, JPEG or TIFF, by the suffix; at a corner in metres if given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = pixels.shape
     placed: dict[str, Any] = {}
     if corner:
         placed = {"crs": crs, "transform": from_origin(*corner, 10, 10)}
-    driver = {".png": "PNG"}.get(path.suffix, "GTiff")
+    driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix, "GTiff")
     with rasterio.open(
         path, "w", driver=driver, count=count, height=height, width=width,
         dtype=pixels.dtype.name, **placed,

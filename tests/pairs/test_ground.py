@@ -1,11 +1,16 @@
 """The ground that pairs show, in metres, in any projection."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from kit.ground import sharing_ground
-from kit.pairs.ground import extent_of
 from kit.sources.places import place_of
+from kit.tiles.extent import extent_of, first_side, side_of
+from kit.tiles.named_grid import named_grid
 from kit.tiles.raster import Grid
+from tests.helpers.sources import write_image
 
 SIZE = 256
 
@@ -32,5 +37,16 @@ def test_tiles_of_20_m_overlap_by_their_metres(shift: float, shared: bool) -> No
     ]
     one, other = (place_of(grid, SIZE, SIZE) for grid in grids)
     assert one and other
-    side = round(extent_of(grids[0], SIZE, SIZE) / 10)
+    side = side_of(grids[0], SIZE, SIZE)
     assert (other in sharing_ground([other], [one], side)) == shared
+
+
+def test_what_only_its_name_places_has_pixels_of_10_m(tmp_path: Path) -> None:
+    assert side_of(None, 120, SIZE) == side_of(Grid((2.0, 0, 0, 0, -2, 0), ""), 120, SIZE) == SIZE
+    assert side_of(named_grid(("13.0", "60.0"), SIZE, SIZE), SIZE, SIZE) == SIZE
+    plain, broken = tmp_path / "plain.tif", tmp_path / "broken.tif"
+    placed = write_image(tmp_path / "20m.tif", np.zeros((1, 60, 64), np.uint16), corner=(5e5, 5e6))
+    write_image(plain, np.zeros((1, 60, 64), np.uint16))
+    broken.touch()
+    assert first_side([broken, plain]) == 64 and first_side([broken]) == 0
+    assert first_side([str(placed)]) in (64, 65)

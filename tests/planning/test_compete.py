@@ -18,11 +18,13 @@ from kit.files import sha256
 from kit.pairs.prepare import prepare
 from kit.planning import compete as module
 from kit.planning.commands import Commands
-from kit.planning.compete import CommandError, Request, _compared, _in_time, compete
+from kit.planning.compete import CommandError, _in_time, compete
+from kit.planning.inputs import Request, compare
 from kit.planning.outlook import _still_improving
 from kit.planning.plan import PLAN, Plan, Training, read_plan, write_plan
 from kit.runs.folder import append_record
 from kit.tiles.names import SceneKey
+from tests.helpers.sources import write_pictures
 from tests.helpers.tiles import key, optical, radar
 
 TINY = {
@@ -196,7 +198,8 @@ def at(lon: str, day: int) -> SceneKey:
 )
 def test_what_is_held_out_is_like_what_is_to_be_predicted(asked_for, dates, split) -> None:
     optical_scenes = [at(f"{n}.00", day) for n in range(1, 5) for day in range(1, dates + 1)]
-    assert _compared([at(lon, 20) for lon in asked_for], optical_scenes).split == split
+    found = compare(tuple(at(lon, 20) for lon in asked_for), optical_scenes, 256)
+    assert found.split == split
 
 
 def test_where_training_took_longer_there_are_fewer_views(asked: Request) -> None:
@@ -281,3 +284,26 @@ def test_the_command_line_says_what_to_expect(asked: Request, monkeypatch, capsy
     told = " ".join(err.split())
     assert "s/c.zip: expect mae 0.0312, 95 % interval 0.03 to 0.033, as on 12 held-out" in told
     assert "would improve it: more hours" in told
+
+
+def test_images_of_another_layout_need_no_screening_and_no_split(tmp_path: Path) -> None:
+    """What is held out is decided when they are tiles; TEST may be DATA with a test part."""
+    os.chdir(tmp_path)
+    data = write_pictures(tmp_path / "pictures", 6, 2)
+    told = lines_of(Request(data, data, 0.1, "plain"))
+    assert told[0] == f"would run: kit prepare {data}"
+    assert f"kit plan --hours 0.1 --input {data} " in told[1]
+    write_plan(PLAN, tiny_plan("spade2", "p2phd1"))
+    told = lines_of(Request(data, data / "testA", 0.1, "plain", source="pairs"))
+    assert told[0] == f"would run: kit prepare {data} --source pairs"
+    assert any(line.endswith(f"--input {data / 'testA'} --source pairs") for line in told)
+    with pytest.raises(InputError, match="has tiles of 32x32, where layout 2022 takes 256"):
+        lines_of(Request(data, data, 0.1))
+    Path("files.json").write_text("[]")
+    with pytest.raises(InputError, match="holds images of another layout"):
+        lines_of(Request(data, data, 0.1, "plain", Path("files.json")))
+    prepare(data, "work")
+    assert f"done before: kit prepare {data}" in lines_of(Request(data, data, 0.1, "plain"))
+    other = write_pictures(tmp_path / "other", 2)
+    with pytest.raises(InputError, match=f"holds the pairs of {data}, not of {other}"):
+        lines_of(Request(other, data, 0.1, "plain"))

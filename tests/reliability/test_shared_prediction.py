@@ -14,7 +14,7 @@ import pytest
 
 from kit.distributed import ProcessGroup
 from kit.errors import InputError
-from kit.prediction.predict import _check_same_scenes
+from kit.prediction.scenes import _check_same_scenes
 from kit.tiles.catalog import catalog
 from tests.helpers.predictions import (
     ODD,

@@ -70,6 +70,21 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
         claim(tmp_path, replace(SPADE, width=8), "def")
 
 
+PICTURES = {"radar": "picture", "optical": "DN", "vv_range": [0.0, 255.0]}
+
+
+@pytest.mark.parametrize(("before", "now"), [(None, PICTURES), (PICTURES, None)])
+def test_pairs_of_other_units_are_refused(tmp_path: Path, before, now) -> None:
+    for units in (before, now):  # nothing is trained yet
+        claim(tmp_path, SPADE, "abc", units=units)
+    claim(tmp_path, SPADE, "abc", units=before)
+    (tmp_path / "weights.safetensors").touch()
+    (tmp_path / "checkpoints/step-1").mkdir(parents=True)
+    assert claim(tmp_path, SPADE, "abc", units=before) == SPADE
+    with pytest.raises(BusyError, match=r"started with pairs of .*radar picture, optical DN"):
+        claim(tmp_path, SPADE, "abc", units=now)
+
+
 @pytest.mark.parametrize("content", ["[]", "null", "{", "{}", '{"variant": []}', "[" * 10**5])
 def test_what_is_no_configuration_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / CONFIG).write_text(content)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 
 from kit.errors import InputError
 from kit.pairs.prepare import prepare
@@ -154,8 +155,6 @@ def test_impossible_units_are_refused_with_the_setting_that_converts(
 ) -> None:
     write_sen12ms(tmp_path / "d", 1, scenes=range(6))
     for path in (tmp_path / "d").rglob(f"*_{side}_*.tif"):
-        import rasterio
-
         with rasterio.open(path) as file:
             values, corner = file.read(), (file.transform.c, file.transform.f)
         write_image(path, change(values), corner=corner)
@@ -240,7 +239,7 @@ def test_one_polarisation_alone_is_listed(tmp_path: Path) -> None:
     assert "has 1 bands, not 2" in (tmp_path / "w" / "rejected.csv").read_text()
 
 
-def test_float16_is_read(tmp_path: Path) -> None:
+def test_float16_is_read_and_named(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
     for number in range(6):
         db, dn = scene(number)
@@ -249,8 +248,124 @@ def test_float16_is_read(tmp_path: Path) -> None:
             path = tmp_path / "d" / folder / f"{number}.tif"
             half = values.astype(np.float16)
             tifffile.imwrite(path, half, photometric="minisblack", planarconfig="contig")
-    units = Wanted("dB", "DN")
-    prepare(tmp_path / "d", tmp_path / "w", wanted=units)
+    lines = told(tmp_path / "d", tmp_path / "w", wanted=Wanted("dB", "DN"))
+    for words in ("radar pixels are float16, which rounds dB", "optical pixels are float16"):
+        assert any(words in line for line in lines)
     radar, optical = pixels(tmp_path / "w")
     np.testing.assert_allclose(radar, scene(0)[0], atol=0.02)
     np.testing.assert_allclose(optical, scene(0)[1], atol=1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_the_range_of_16_bits_is_measured(tmp_path: Path, suffix: str) -> None:
+    """From the quantiles 0.5 % and 99.5 % of all images, and kept with the pairs."""
+    every = []
+    for number in range(6):
+        db, dn = scene(number)
+        shown = np.rint((db[:1] + 40) * 1000).astype(np.uint16)
+        write_image(tmp_path / "d" / "sar" / f"{number}{suffix}", shown)
+        write_image(tmp_path / "d" / "opt" / f"{number}{suffix}", dn * 10)
+        every.append(shown)
+    told(tmp_path / "d", tmp_path / "w", wanted=Wanted(ranges={"DN": (0.0, 20000.0)}))
+    found = read_units(tmp_path / "w")
+    assert found and found["dn_range"] == [0, 20000] and found["vv_range"] == found["vh_range"]
+    low, high = found["vv_range"]
+    # Each fourth pixel is looked at.
+    assert (low, high) == pytest.approx(np.quantile(every, (0.005, 0.995)), rel=0.03)
+    radar, optical = pixels(tmp_path / "w")
+    share = np.clip((every[0][0] - low) / (high - low), 0, 1)
+    np.testing.assert_allclose((radar[0] + 25) / 25, share, atol=1e-5)
+    np.testing.assert_allclose(optical, scene(0)[1] * 1.5, atol=0.51)
+
+
+def test_images_of_several_pixel_types_have_no_range(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "d", 3)
+    write_image(data / "trainA" / "1.png", np.full((1, 32, 32), 900, np.uint16))
+    with pytest.raises(InputError, match="radar images are of several pixel types: uint16, uint8"):
+        prepare(data, tmp_path / "w")
+
+
+@pytest.mark.parametrize("folders", [("s1/", "s2/"), ("s1_{}/", "s2_{}/"), ("", "")])
+def test_names_that_say_the_sensor(tmp_path: Path, folders: tuple[str, str]) -> None:
+    """As SEN1-2 has them; the patches of one scene, which overlap, are held out together."""
+    data = tmp_path / "agri"
+    for number in range(6):
+        for patch in (30, 31):
+            db, dn = scene(10 * number + patch)
+            images = {"s1": grey(db[:1], -25, 0), "s2": grey(dn, 0, 3000)}
+            for folder, (sensor, image) in zip(folders, images.items(), strict=True):
+                name = f"ROIs1868_summer_{sensor}_{number}_p{patch}.png"
+                write_image(data / folder.format(number) / name, image)
+    lines = told(data, tmp_path / "w")
+    assert "source pairs" in lines[0] and "train 12" in lines[0]
+    pairs = read_pairs(tmp_path / "w" / "pairs.parquet")
+    assert len(pairs) == 12
+    splits = {
+        lon: {p.split for p in pairs if p.place[0] == lon} for lon in {p.place[0] for p in pairs}
+    }
+    assert len(splits) == 6 and any("holdout" in each for each in splits.values())
+    assert all(each == {"train"} or "train" not in each for each in splits.values())
+
+
+def test_jpeg_is_read_and_said(tmp_path: Path) -> None:
+    for number in range(6):
+        smooth = grey(scene(number)[0][:1], -25, 0)
+        write_image(tmp_path / "d" / "sar" / f"{number}.jpg", smooth)
+        write_image(tmp_path / "d" / "opt" / f"{number}.jpg", smooth.repeat(3, axis=0))
+    lines = told(tmp_path / "d", tmp_path / "w", units="any")
+    assert not any("JPEG" in line for line in lines)
+    lines = told(tmp_path / "d", tmp_path / "v")
+    for sensor in ("radar", "optical"):
+        assert any(f"{sensor} images are JPEG" in line for line in lines)
+    with pytest.raises(InputError, match="JPEG"):
+        prepare(tmp_path / "d", tmp_path / "u", units="strict")
+
+
+def test_what_a_png_says_beside_its_colours(tmp_path: Path) -> None:
+    """An alpha band that is opaque everywhere says nothing; a transparent colour is refused."""
+    from PIL import Image
+
+    data = write_pictures(tmp_path / "d", 8)
+    solid = np.full((1, 32, 32), 255, np.uint8)
+    for number in (0, 1):
+        db, dn = scene(number)
+        write_image(
+            data / "trainA" / f"{number}.png", np.concatenate([grey(db[:1], -25, 0), solid])
+        )
+        write_image(data / "trainB" / f"{number}.png", np.concatenate([grey(dn, 0, 3000), solid]))
+    db = grey(scene(2)[0][0], -25, 0)
+    Image.fromarray(db).save(data / "trainA" / "2.png", transparency=int(db[3, 3]))
+    assert prepare(data, tmp_path / "w").pairs == 7
+    assert "2,unreadable" in (tmp_path / "w" / "rejected.csv").read_text()
+    write_pictures(tmp_path / "e", 2)
+    for path in (tmp_path / "e" / "trainB").iterdir():
+        Image.open(path).convert("P").save(path)
+    with pytest.raises(InputError, match=r"has a palette: .*\n.*write it as RGB"):
+        prepare(tmp_path / "e", tmp_path / "v")
+
+
+def test_tiles_of_several_projections_lie_where_they_say(tmp_path: Path) -> None:
+    """At 20 m a pixel: two that overlap across the border of two UTM zones are one ground."""
+    from rasterio.transform import from_origin
+    from rasterio.warp import transform
+
+    east, north = transform("EPSG:32633", "EPSG:32634", [760000.0], [5400000.0])
+    corners = {"EPSG:32633": (760000.0, 5400000.0), "EPSG:32634": (east[0] + 300, north[0])}
+    for number, (crs, corner) in enumerate(corners.items()):
+        db, dn = scene(number)
+        for folder, values in (("sar", db), ("opt", dn)):
+            path = tmp_path / "d" / folder / f"{number}.tif"
+            write_image(path, values, corner=corner, crs=crs)
+            with rasterio.open(path, "r+") as file:
+                file.transform = from_origin(*corner, 20, 20)
+    for number in range(2, 8):  # far from them
+        db, dn = scene(number)
+        corner = (300000.0 + 20000 * number, 5200000.0)
+        write_image(tmp_path / "d" / "sar" / f"{number}.tif", db, corner=corner)
+        write_image(tmp_path / "d" / "opt" / f"{number}.tif", dn, corner=corner)
+    prepare(tmp_path / "d", tmp_path / "w", wanted=Wanted("dB", "DN"), holdout=1)
+    pairs = read_pairs(tmp_path / "w" / "pairs.parquet")
+    assert len(pairs) == 8
+    border = [pair for pair in pairs if float(pair.place[0]) > 18]
+    assert len(border) == 2 and all(pair.side in range(63, 70) for pair in border)
+    assert len({pair.split == "train" for pair in border}) == 1

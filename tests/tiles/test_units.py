@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from kit.doubt import Doubt, Units, settle
 from kit.errors import InputError
-from kit.tiles.units import Doubt, Units, float_doubts, optical_doubts, radar_doubts, settle, stack
+from kit.tiles.units import float_doubts, optical_doubts, radar_doubts, stack
 from kit.tiles.values import count_values
 
 RANDOM = np.random.default_rng(0)

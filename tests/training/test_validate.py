@@ -18,8 +18,10 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.runs.training_pairs import TRAINING_PAIRS
+from kit.runs.weights import read_run, save_weights
 from kit.training import boosting
 from kit.training.evaluate import evaluate, official_errors
+from kit.training.heldout import heldout
 from kit.training.validate import validate
 from kit.variants import PAPER
 from tests.helpers.inputs import planes
@@ -142,6 +144,21 @@ def test_a_run_is_not_scored_on_pairs_that_it_was_trained_on(trained: Path) -> N
         InputError, match=r"trained on pairs of this hold-out of \d+: spade2 on \d+"
     ):
         validate(["spade2"], work=Path("work"), runs=Path("runs"))
+
+
+def test_a_run_is_scored_on_pairs_of_other_units_only_if_they_are_admitted(trained: Path) -> None:
+    weights = read_run(Path("runs"), "spade2")
+    facts = {**weights.facts, "units": {"radar": "dB", "optical": "DN", "vv_range": [-30.0, 5.0]}}
+    save_weights(weights.path, weights.generator, weights.variant, facts)
+    where = {"work": Path("work"), "runs": Path("runs")}
+    with pytest.raises(InputError, match=r"vv range -30\.\.5(.|\n)*--any-units"):
+        validate(["spade2"], **where)
+    with pytest.raises(InputError, match=r"prepare both with the same units and ranges$"):
+        heldout(Path("runs"), "spade2", Path("work"))
+    told: list[str] = []
+    rows = validate(["spade2"], **where, units="any", report=told.append)
+    assert any(row.variant == "spade2" for row in rows)
+    assert any("spade2 was trained on radar dB" in line for line in told)
 
 
 def test_a_run_that_does_not_keep_its_pairs_is_scored_with_a_warning(trained: Path) -> None:

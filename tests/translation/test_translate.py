@@ -300,6 +300,28 @@ def test_settings_that_cannot_be_are_named(scene: Path) -> None:
             run(**settings)
 
 
+@pytest.mark.parametrize("optical", ["DN", "picture"])
+def test_weights_of_another_range_see_the_scene_in_it(scene: Path, optical: str) -> None:
+    """VV of -30..5 dB is to them what -25..0 is to others; the image is in the range of theirs."""
+    weights = read_run(Path("runs"), "spade2")
+    units = {"radar": "dB", "optical": optical, "vv_range": [-30.0, 5.0], "dn_range": [0.0, 600.0]}
+    sar = ground()
+    sar[:, :9, :9] = -9999  # no measurement in any range
+    write(Path("scene.tif"), sar, names=("VV", "VH"))
+    mapped = sar.copy()
+    mapped[0] = ((sar[0] + 30) / 35).clip(0, 1) * 25 - 25
+    mapped[:, :9, :9] = -9999
+    write(Path("mapped.tif"), mapped, names=("VV", "VH"))
+    run(Path("mapped.tif"), out="mapped-out.tif")
+    save_weights(
+        weights.path, weights.generator, weights.variant, {**weights.facts, "units": units}
+    )
+    result = run()
+    expected = np.rint(read("mapped-out.tif") / 5.0)
+    assert np.abs(read() - expected).max() <= 1 and (read()[:, :9, :9] == 0).all()
+    assert result.unit.startswith("DN" if optical == "DN" else "that of the pictures")
+
+
 def test_weights_of_other_units_are_refused(scene: Path) -> None:
     weights = read_run(Path("runs"), "spade2")
     pictures = {"radar": "grey", "optical": "grey"}

@@ -1,0 +1,181 @@
+"""What DATA and TEST of `kit compete` are, looked at before any hour is spent.
+
+In: the request. Out: how many scenes there are, and the hold-out that is like TEST. Refused by
+name: TEST without radar scenes, or of another size than the layout takes; names of the server that
+no scene of TEST has; and a folder that was prepared from other tiles.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive.expected import read_expected
+from kit.archive.layout import Layout, find_layout
+from kit.errors import InputError
+from kit.files import SUBMISSIONS, WORK
+from kit.fitting.objectives import OBJECTIVES
+from kit.ground import sharing_ground
+from kit.pairs.summary import SUMMARY, read_summary
+from kit.progress import Report
+from kit.sources.count import count_pairs, measure_radar
+from kit.sources.folder import read_origin
+from kit.tiles.catalog import catalog
+from kit.tiles.extent import first_side
+from kit.tiles.names import SceneKey
+from kit.tiles.reader import read_scene
+
+_MOST, _FEW = 0.9, 0.1  # of the test scenes, from which on all or none count as of seen places
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for.
+
+    `measure` is what counts, that of the layout if None; `name` that of the ensemble and archive;
+    `source` the layout of DATA and of TEST, None to find it out.
+    """
+
+    data: Path
+    test: Path
+    hours: float
+    layout: str = "2022"
+    expected: Path | None = None
+    measure: str | None = None
+    name: str = "compete"
+    source: str | None = None
+
+    @property
+    def archive(self) -> Path:
+        """The archive to be."""
+        return SUBMISSIONS / f"{self.name}.zip"
+
+    @property
+    def counted(self) -> str:
+        """The measure that the ensemble is fitted for."""
+        return self.measure or find_layout(self.layout).measure
+
+
+@dataclass(frozen=True, slots=True)
+class Radar:
+    """The radar scenes of TEST: how many, the size of one, and the side of its ground.
+
+    `keys` are none where they are images of another layout.
+    """
+
+    number: int
+    height: int
+    width: int
+    side: int
+    keys: tuple[SceneKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """The radar scenes of TEST, and how many of them show ground, or are scenes, of DATA.
+
+    `optical` are the optical scenes of DATA; `split` is the hold-out that is like TEST. `converted`
+    says that DATA is of another layout, so that `kit prepare` makes tiles of it and decides.
+    """
+
+    scenes: int
+    optical: int
+    seen: int = 0
+    same: int = 0
+    split: str = "blocks"
+    converted: bool = False
+
+
+def find_radar(test: Path, source: str | None = None) -> Radar:
+    """The radar scenes of a folder of tiles, or of images of another layout.
+
+    Raises:
+        InputError: it holds none, or the first cannot be read.
+    """
+    if images := measure_radar(test, source):
+        number, height, width = images
+        return Radar(number, height, width, max(height, width))
+    scenes = catalog(test).of("Sentinel1")
+    if not scenes:
+        remedy = "TEST needs VV and VH of the scenes that are to be predicted"
+        raise InputError(test, "holds no complete Sentinel-1 scene", remedy=remedy)
+    _, height, width = read_scene("Sentinel1", scenes[0].files).shape
+    side = first_side(scenes[0].files)
+    return Radar(len(scenes), height, width, side, tuple(scene.key for scene in scenes))
+
+
+def check_request(request: Request, report: Report) -> Test:
+    """Refuse what could not be used after hours of training.
+
+    Raises:
+        InputError: says what.
+    """
+    layout = find_layout(request.layout)
+    if request.counted not in OBJECTIVES:
+        remedy = f"give --measure, one of {', '.join(OBJECTIVES)}"
+        raise InputError(request.counted, "no ensemble can be fitted for it", remedy=remedy)
+    radar = find_radar(request.test, request.source)
+    if layout.size and (radar.height, radar.width) != (layout.size, layout.size):
+        problem = f"has tiles of {radar.height}x{radar.width}, where layout {layout.name} takes "
+        remedy = "give --layout plain, or a TOML file of your own with another size"
+        raise InputError(request.test, f"{problem}{layout.size}", remedy=remedy)
+    if request.expected:
+        _check_expected(request.expected, layout, request.test, radar)
+    _check_prepared(request.data)
+    pairs = count_pairs(request.data, request.source)
+    if pairs is not None:
+        return Test(radar.number, pairs, converted=True)
+    optical = [scene.key for scene in catalog(request.data).of("Sentinel2")]
+    if not radar.keys:
+        return Test(radar.number, len(optical))
+    test = compare(radar.keys, optical, radar.side)
+    if test.seen:
+        report(
+            f"{request.test}: {test.seen} of {test.scenes} radar scenes show ground of "
+            f"{request.data}, so that a hold-out is of --split {test.split}"
+        )
+    if test.same:
+        report(
+            f"warning: of {test.same} of them {request.data} has the optical scene itself: what "
+            "is trained on these is no forecast"
+        )
+    return test
+
+
+def compare(scenes: tuple[SceneKey, ...], optical: list[SceneKey], side: int) -> Test:
+    """How the scenes to predict lie to those to train on, and the hold-out that is like them.
+
+    Args:
+        scenes: to predict.
+        optical: to train on.
+        side: of the ground of a scene, in pixels of 10 m.
+    """
+    dates = Counter((key.lon, key.lat) for key in optical)
+    near = sharing_ground([(key.lon, key.lat) for key in scenes], dates, side)
+    seen = sum((key.lon, key.lat) in near for key in scenes)
+    share, several = seen / len(scenes), sum(count > 1 for count in dates.values())
+    split = "dates" if share > _MOST else "both" if share > _FEW else "blocks"
+    if several < len(dates) / 2:
+        split = "blocks"  # few places have another date that could be held out
+    return Test(len(scenes), len(optical), seen, len({*scenes} & {*optical}), split)
+
+
+def _check_expected(expected: Path, layout: Layout, test: Path, radar: Radar) -> None:
+    """Refuse names of the server that no scene has."""
+    if not radar.keys:
+        problem = f"names scenes of tiles, and {test} holds images of another layout"
+        raise InputError(expected, problem, remedy="leave --expected out")
+    listed, known = read_expected(expected, layout), set(radar.keys)
+    if missing := [name for name, scene in listed.items() if scene not in known]:
+        problem = f"{len(missing)} of {len(listed)} names are of no scene in {test}"
+        raise InputError(expected, f"{problem}: {', '.join(missing[:3])}")
+
+
+def _check_prepared(data: Path) -> None:
+    """Refuse a folder that was prepared from other data."""
+    if not (WORK / SUMMARY).exists():
+        return
+    before = Path(str(read_summary(WORK / SUMMARY).get("data")))
+    before = read_origin(before) or before
+    if before.resolve() != data.resolve():
+        problem = f"holds the pairs of {before}, not of {data}"
+        raise InputError(WORK, problem, remedy="go on with those, or work in a folder of its own")

@@ -1,0 +1,120 @@
+"""The folder of tiles that images become: made once, gone on with, or begun again.
+
+In: twins, and their units. Out, in the folder: `train/`, with the tiles of both sensors; `test/`
+and `truth/`, with the radar and the optical tiles of the test part; `source.json`, what they were
+made of; `index.csv`, which file became which scene. Images are read once: PNG and tiles of 13 bands
+would else be inflated in each epoch.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kit.errors import InputError
+from kit.files import make_folder
+from kit.lock import lock
+from kit.progress import Advance
+from kit.seal import read_record, write_record
+from kit.sources.definition import Definition
+from kit.sources.places import MadeUp
+from kit.sources.placing import Placed, place_all
+from kit.sources.twins import Twins
+from kit.sources.units import SourceUnits
+from kit.sources.writing import remove, sweep, write_all, write_index
+from kit.tiles.rejection import Rejection
+from kit.tiles.unfinished import UNFINISHED
+
+SOURCE = "source.json"
+_FORMAT = 1
+_REMEDY = "run kit prepare DATA again"
+
+
+def write_folder(
+    data: Path,
+    twins: Sequence[Twins],
+    definition: Definition,
+    units: SourceUnits,
+    made_up: MadeUp,
+    folder: Path,
+    advance: Advance | None,
+) -> tuple[list[Placed], list[Rejection]]:
+    """Write the tiles of all images that have changed; returns the scenes, and what was left out.
+
+    Args:
+        data: the folder of the images.
+        twins: the images.
+        definition: their layout.
+        units: what their numbers are, and what they become.
+        made_up: gives places to images that say nothing of theirs.
+        folder: of tiles.
+        advance: called with (done, total) during the work.
+
+    Raises:
+        BusyError: another process writes into the folder.
+        OutputError: a tile cannot be written.
+    """
+    with lock(folder):
+        # A folder of tiles that are made in another way begins again.
+        recipe = {"definition": _plain(definition), "units": asdict(units)}
+        _begin(folder, recipe)
+        scenes, repeated = place_all(data, twins, definition, units, made_up)
+        failed = write_all(data, scenes, definition, units, folder, advance)
+        sweep(folder, scenes)
+        write_index(folder, scenes)
+        record = {"source": definition.name, "data": str(data), "units": units.record()}
+        write_record(folder / SOURCE, _FORMAT, record | {"recipe": recipe})
+        (folder / UNFINISHED).unlink(missing_ok=True)
+    return scenes, [*repeated, *failed]
+
+
+def read_units(tiles: Path) -> dict[str, Any] | None:
+    """The record of units of a folder of tiles; None where they hold dB and DN.
+
+    Raises:
+        InputError: the record of the source is damaged.
+    """
+    found: dict[str, Any] | None = _read(tiles).get("units")
+    return found
+
+
+def read_origin(tiles: Path) -> Path | None:
+    """The folder whose images a folder of tiles was made of, if it was; raises as `read_units`."""
+    found = _read(tiles).get("data")
+    return Path(found) if isinstance(found, str) else None
+
+
+def _read(tiles: Path) -> dict[str, Any]:
+    for path in (tiles / SOURCE, tiles.parent / SOURCE):
+        if path.exists():
+            return read_record(path, _FORMAT, _REMEDY)
+    return {}
+
+
+def _begin(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """Mark the folder as unfinished; empty it if its tiles were made by another recipe."""
+    before: Any = None
+    for path in (folder / UNFINISHED, folder / SOURCE):
+        with suppress(InputError):
+            if path.exists():
+                before = read_record(path, _FORMAT, _REMEDY)
+                break
+    plain = before and before.get("recipe")
+    make_folder(folder)
+    for part in ("train", "test", "truth", "qa60"):
+        make_folder(folder / part)
+        if plain != json.loads(json.dumps(recipe)):
+            remove(folder / part)
+    write_record(folder / UNFINISHED, _FORMAT, {"recipe": recipe})
+    (folder / SOURCE).unlink(missing_ok=True)
+
+
+def _plain(definition: Definition) -> dict[str, Any]:
+    """What of a definition decides the tiles."""
+    sides = {
+        sensor: {"bands": dict(side.bands), "count": side.count}
+        for sensor, side in (("radar", definition.radar), ("optical", definition.optical))
+    }
+    return {"name": definition.name, "group": [*definition.group], **sides}

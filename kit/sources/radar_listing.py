@@ -1,0 +1,80 @@
+"""The radar images of a folder of another layout that are to be predicted, by their names alone.
+
+In: a folder: that of a data set, of which the test part counts if it has one, or that of radar
+images. Out: the images. Refused by name: images of two layouts, and none of the radar.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import InputError
+from kit.progress import Advance
+from kit.sources.definition import Definition, find_definition
+from kit.sources.detect import OFFICIAL, Choice, choose, nothing_fits, only_tiles
+from kit.sources.listing import PICTURES, list_images, walk
+from kit.sources.twins import Twins, find_radar
+from kit.tiles.names import FORM
+
+_ABOVE = 3  # names of folders that the name of an image may need, such as roi, scene and sensor
+
+
+@dataclass(frozen=True, slots=True)
+class RadarListing:
+    """Radar images by their paths from `where`, and how many others the parts of a split have."""
+
+    where: Path
+    definition: Definition
+    images: tuple[Twins, ...]
+    others: Mapping[str, int]
+
+
+def list_radar(
+    data: Path, source: str | None = None, advance: Advance | None = None
+) -> RadarListing | None:
+    """The radar images of a folder; None if nothing in it is an image.
+
+    Args:
+        data: the folder.
+        source: what the user named; None to look.
+        advance: called with (done, total) during the work.
+
+    Raises:
+        InputError: its images are of two layouts, or none is of the radar.
+    """
+    paths = walk(data, advance)
+    official = OFFICIAL if only_tiles(data, None) else None
+    where, named, choice = _choose(data, paths, source or official)
+    if choice is None:
+        if source:
+            raise nothing_fits(data, paths, find_definition(source))
+        if pictures := [path for path in paths if path.lower().endswith(PICTURES)]:
+            raise _unknown(data, pictures)
+        return None
+    definition = choice.definition
+    listing = list_images(named, definition, choice.number)
+    images, others = find_radar(where, listing, definition, named)
+    if not images:
+        raise InputError(data, f"holds no radar image of the source {definition.name}")
+    return RadarListing(where, definition, tuple(images), others)
+
+
+def _choose(
+    data: Path, paths: list[str], source: str | None
+) -> tuple[Path, list[str], Choice | None]:
+    """The layout, and the folder that paths are of: one above, if names need its own name too."""
+    absolute = Path(os.path.abspath(data))
+    for where in (absolute, *absolute.parents[:_ABOVE]):
+        before = absolute.relative_to(where).as_posix()
+        named = paths if where == absolute else [f"{before}/{path}" for path in paths]
+        if choice := choose(where, named, source, radar_alone=True):
+            return where, named, choice
+    return absolute, paths, None
+
+
+def _unknown(data: Path, pictures: list[str]) -> InputError:
+    problem = f"none of its {len(pictures)} images, such as {pictures[0]}, is named as a tile"
+    problem += f", {FORM}, or as a radar image of a known source"
+    remedy = "call their folder radar, or say how they are named: --source FILE.toml"
+    return InputError(data, problem, remedy=remedy)

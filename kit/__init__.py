@@ -5,6 +5,7 @@ The names below are the Python interface: the functions that the commands of the
 so that `import kit` costs nothing.
 """
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,15 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        import_module("kit.cores").share_cores()
+        _share_cores()
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@cache
+def _share_cores() -> None:
+    """Settle how many threads OpenMP starts, before the first of these modules loads torch."""
+    import_module("kit.cores").share_cores()
 
 
 def __dir__() -> list[str]:

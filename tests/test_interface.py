@@ -34,6 +34,15 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         _ = kit.predcit  # type: ignore[attr-defined]
 
 
+def test_the_cores_are_counted_when_a_name_is_first_used_and_not_again(monkeypatch) -> None:
+    counted: list[bool] = []
+    monkeypatch.setattr("kit.cores.share_cores", lambda: counted.append(True))
+    kit._share_cores.cache_clear()
+    for name in ("KitError", "variant", "KitError"):
+        getattr(kit, name)
+    assert counted == [True]
+
+
 def test_a_loaded_run_predicts_what_the_command_predicts(trained: Path) -> None:
     predict("spade2", "test", request=Request("eager", "float32"))
     tiles = [Path("test/sent1") / f"Sentinel1_{band}_{key(40)}.tiff" for band in S1_BANDS]

@@ -176,6 +176,13 @@ def test_files_stay_comfortable() -> None:
     assert {path: n for path, n in lengths.items() if n > 350} == {}
 
 
+def test_help_does_without_the_libraries_of_the_work() -> None:
+    """They take most of the time of `kit --help`, and of a shell that completes a command."""
+    heavy = {"torch", "pyarrow", "rasterio"}
+    code = f"import sys, kit.cli.main; sys.exit(bool({heavy} & {{*sys.modules}}))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_scoring_does_without_torch() -> None:
     """Which alone takes seconds to import; a scorer refuses a wrong archive in less."""
     code = "import sys, kit, kit.cli.main, kit.scoring.score, kit.archive.check, "

@@ -9,7 +9,6 @@ from kit.cli import console
 from kit.cli.notes import show_notes
 from kit.cli.options import AnyUnits, Json, Quiet, Runs, Work, units_of
 from kit.files import RUNS, WORK
-from kit.runs.notes import notes_of
 
 if TYPE_CHECKING:
     from kit.training.table1 import Row
@@ -33,6 +32,7 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Score trained variants on the hold-out: Table 1."""
+    from kit.runs.notes import notes_of
     from kit.training.validate import validate
 
     emit = console.start(json, quiet)

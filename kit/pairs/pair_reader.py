@@ -1,15 +1,16 @@
 """What reads the pixels of pairs: what the tiles and the pack have in common."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.pairs.table import Pair
+if TYPE_CHECKING:
+    from kit.pairs.table import Pair
 
 # Threads that make batches during a step: on two cores a second was no faster than one. It is here
-# and not beside `batches` because the command line shows it, and does without torch.
+# and not beside `batches` because the command line shows it, and does without torch and pyarrow.
 WORKERS = 1
 
 Pixels = tuple[NDArray[np.float32], NDArray[np.uint16]]
@@ -19,7 +20,7 @@ Pixels = tuple[NDArray[np.float32], NDArray[np.uint16]]
 class PairReader(Protocol):
     """The pixels of pairs. Any number of threads may read at a time."""
 
-    def pixels(self, pair: Pair, /) -> AbstractContextManager[Pixels]:
+    def pixels(self, pair: "Pair", /) -> AbstractContextManager[Pixels]:
         """The pixels of a pair, to be used inside the block only, and not to be changed.
 
         Raises:

@@ -17,6 +17,7 @@ from kit.reporting.report import report
 from kit.submission.package import package
 from kit.submission.server_score import log
 from kit.training.validate import validate
+from tests.helpers.folders import copy_of
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +38,7 @@ def complete_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def complete(complete_once: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy of `complete_once` to work in, as the current folder."""
-    root = tmp_path / "everything"
-    shutil.copytree(complete_once, root)
-    with chdir(root):
+    with copy_of(complete_once, tmp_path / "everything") as root:
         yield root
 
 

@@ -142,7 +142,7 @@ def output(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     # What a shell has opened for /dev/stdout is not to be replaced, whatever it is.
-    opened = os.path.abspath(path).startswith(("/dev/", "/proc/"))
+    opened = os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/"))
     if not opened and (path.is_file() or not path.exists()):
         with atomic(Path(os.path.realpath(path))) as part:
             yield part

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -206,6 +207,18 @@ def test_what_the_user_names_is_written_through(tmp_path: Path) -> None:
         assert received.result() == b"new"
     assert link.is_symlink() and real.read_bytes() == b"new"
     assert pipe.is_fifo() and Path("/dev/null").is_char_device()
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no disk in memory")
+def test_a_disk_in_memory_is_a_disk() -> None:
+    """It lies in /dev/, as do the names of what a shell has opened."""
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "samples" / "epoch-0001.png"
+        for content in (b"old", b"new"):
+            with files.output(path) as part:
+                part.write_bytes(content)
+                assert part != path and (content == b"old" or path.read_bytes() == b"old")
+        assert path.read_bytes() == b"new"
 
 
 @pytest.mark.parametrize(

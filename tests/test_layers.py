@@ -183,6 +183,12 @@ def test_help_does_without_the_libraries_of_the_work() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_predicting_does_without_torchs_compiler() -> None:
+    """Which takes a second to import, as torch itself does."""
+    code = "import sys, kit.prediction.predict; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_scoring_does_without_torch() -> None:
     """Which alone takes seconds to import; a scorer refuses a wrong archive in less."""
     code = "import sys, kit, kit.cli.main, kit.scoring.score, kit.archive.check, "

@@ -11,6 +11,8 @@ def initialise_spade(network: nn.Module) -> None:
     writes theirs to a copy that the network no longer reads. The scale of such weights divides out,
     yet it decides how far one step of Adam turns them.
     """
+    if _is_outline(network):
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             if not parametrize.is_parametrized(module, "weight"):
@@ -24,8 +26,15 @@ def initialise_pix2pixhd(network: nn.Module) -> None:
 
     Batch norms start at N(1, 0.02) and 0; instance norms have no parameters.
     """
+    if _is_outline(network):
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+def _is_outline(network: nn.Module) -> bool:
+    """Whether it has shapes alone, for which torch would take as long as for values, or longer."""
+    return next(network.parameters()).is_meta

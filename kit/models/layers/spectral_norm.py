@@ -32,11 +32,14 @@ class SpectralNorm(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         for name, size in zip(("_u", "_v"), weight.flatten(1).shape, strict=True):
-            direction = weight.new_empty(size).normal_()
-            self.register_buffer(name, F.normalize(direction, dim=0, eps=_EPS))
+            direction = weight.new_empty(size)
+            if not weight.is_meta:  # on which torch takes milliseconds for each of these
+                direction = F.normalize(direction.normal_(), dim=0, eps=_EPS)
+            self.register_buffer(name, direction)
 
     # Compiled by torch 2.13's inductor the gradient was wrong, by an eighth of its largest value.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    # As `torch.compiler.disable`, which would load the compiler with this module: a second or two.
+    @torch._disable_dynamo  # type: ignore[attr-defined]
     def forward(self, weight: Tensor) -> Tensor:
         """A weight [C', C, k, k] to the divided one; in training u and v are updated first."""
         matrix = weight.flatten(1)

@@ -24,7 +24,9 @@ def fold(network: N) -> N:
     for _, module, norms in normed(network):
         # In training, reading the weight would update the norm's estimate by one iteration.
         norms.eval()
-        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        # On the meta device a weight is its shape, divided or not.
+        divide = not next(norms.parameters()).is_meta
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=divide)
     return network
 
 

@@ -1,8 +1,9 @@
 """The networks and the training step as one writes them from the papers, to measure the kit's with.
 
 In: a variant. Out: networks with the names of the kit's, so that weights go from one to the other,
-and a step. Nothing is tuned: every norm resizes the SAR and has its own convolutions, tensors lie
-as torch makes them, and the discriminator sees fakes and reals one after the other.
+and a step. As in the published code, which it was measured beside, every norm resizes the SAR and
+has its own convolutions, tensors lie as torch makes them, pix2pixHD's activations overwrite their
+inputs, and SPADE's discriminator sees fakes and reals as one batch. Nothing else is tuned.
 """
 
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: type[nn.Module]) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), norm(channels), nn.ReLU(),
+            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), norm(channels), nn.ReLU(True),
             nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), norm(channels),
         )  # fmt: skip
 
@@ -106,12 +107,12 @@ class GlobalGenerator(nn.Module):
     def __init__(self, width: int, norm: type[nn.Module]) -> None:
         super().__init__()
         widths = [width * 2**halving for halving in range(5)]
-        layers = [nn.ReflectionPad2d(3), nn.Conv2d(2, width, 7), norm(width), nn.ReLU()]
+        layers = [nn.ReflectionPad2d(3), nn.Conv2d(2, width, 7), norm(width), nn.ReLU(True)]
         for narrow, wide in pairwise(widths):
-            layers += [nn.Conv2d(narrow, wide, 3, 2, 1), norm(wide), nn.ReLU()]
+            layers += [nn.Conv2d(narrow, wide, 3, 2, 1), norm(wide), nn.ReLU(True)]
         layers += [ResidualBlock(widths[-1], norm) for _ in range(9)]
         for wide, narrow in pairwise(reversed(widths)):
-            layers += [nn.ConvTranspose2d(wide, narrow, 3, 2, 1, 1), norm(narrow), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(wide, narrow, 3, 2, 1, 1), norm(narrow), nn.ReLU(True)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
@@ -186,7 +187,7 @@ class Plain:
         if self.discriminator:
             with torch.no_grad():
                 fake = self.generator(sar)
-            fakes, reals = self.discriminator(sar, fake), self.discriminator(sar, target)
+            fakes, reals = self._both(self.discriminator, sar, fake, target)
             judged = [F.relu(1 + scale).mean() for scale in fakes]
             judged += [F.relu(1 - scale).mean() for scale in reals]
             loss = torch.stack(judged).sum() / 2
@@ -195,3 +196,13 @@ class Plain:
             self.judging.step()
             losses["discriminator"] = loss.item()
         return losses
+
+    def _both(
+        self, discriminator: nn.Module, sar: Tensor, fake: Tensor, real: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The maps per scale of fakes and of reals."""
+        if self.variant.model != "spade":
+            return discriminator(sar, fake), discriminator(sar, real)
+        maps = discriminator(sar.repeat(2, 1, 1, 1), torch.cat([fake, real]))
+        fakes, reals = zip(*(scale.chunk(2) for scale in maps), strict=True)
+        return list(fakes), list(reals)

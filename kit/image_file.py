@@ -7,6 +7,7 @@ another array, or other values than when it was written.
 
 import io
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +55,24 @@ def read_image(path: Path, sha256: str | None, remedy: str) -> NDArray[np.uint16
     return image
 
 
-def encode_image(image: NDArray[np.uint16]) -> bytes:
-    """The bytes of the file for a prediction [3, H, W]."""
-    data = io.BytesIO()
-    np.save(data, image, allow_pickle=False)
-    return data.getvalue()
+def write_image(path: Path, image: NDArray[np.uint16]) -> None:
+    """Write the file of a prediction [3, H, W], as `numpy.save` does but without copies of it.
+
+    It is written where it says: the caller gives it its name once it is on disk.
+    """
+    image = np.ascontiguousarray(image, "<u2")
+    with path.open("wb") as file:
+        file.writelines((_header(image.shape), image.data))
 
 
 def digest(image: NDArray[np.uint16]) -> str:
     """SHA-256 of the shape and the values of a prediction, whatever file holds them."""
     return array_sha256(np.asarray(image, "<u2"))
+
+
+@cache
+def _header(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    described = {"descr": "<u2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, described)
+    return file.getvalue()

@@ -1,9 +1,10 @@
 """The compiled core: three libraries beside the package, loaded when first used.
 
-`kit_core` counts pixels and reads tiles on the CPU; `kit_norms` has instance norm for training
-there; `kit_cuda` counts on an NVIDIA GPU, and exists if nvcc did when the kit was installed. All
-have a plain C interface, so neither Python's nor torch's version matters to them. A library that is
-missing or does not load is no error here: the reason is returned, and the caller decides.
+`kit_core` counts pixels, reads tiles and rounds images on the CPU; `kit_norms` has instance norm
+for training there; `kit_cuda` counts on an NVIDIA GPU, and exists if nvcc did when the kit was
+installed. All have a plain C interface, so neither Python's nor torch's version matters to them. A
+library that is missing or does not load is no error here: the reason is returned, and the caller
+decides.
 """
 
 import ctypes
@@ -85,6 +86,10 @@ _SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
         "kit_optical_values": (
             None,
             [_pointer, _int64, _int64, _int64, _int64, _limits, _pointer],
+        ),
+        "kit_levels": (
+            ctypes.c_int32,
+            [_pointer, _int64, ctypes.c_float, ctypes.c_float, _pointer],
         ),
         "kit_read_plain": (
             None,

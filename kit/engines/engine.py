@@ -80,6 +80,8 @@ class Engine:
             try:
                 if self._run is None:
                     self._run = self._load()
+                if self.plan.batch == self.batch:
+                    return self._run(sar)
                 parts = range(0, self.batch, self.plan.batch)
                 return torch.cat([self._run(sar[at : at + self.plan.batch]) for at in parts])
             except OUT_OF_MEMORY:

@@ -1,7 +1,6 @@
 """Inputs -> RGB through a generator, on its device.
 
-In: inputs [N, C, H, W] in [0, 1]. Out: RGB [N, 3, H, W] in [0, 1], or as the levels of uint16,
-half the bytes to bring back.
+In: inputs [N, C, H, W] in [0, 1]. Out: RGB [N, 3, H, W] in [0, 1].
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kit.device import pick, place
-from kit.scaling import UINT16_MAX, from_signed, to_signed
+from kit.scaling import from_signed, to_signed
 
 Forward = Callable[[Tensor], Tensor]
 """Inputs [batch, C, H, W] to RGB [batch, 3, H, W], both in [-1, 1] and float32.
@@ -36,38 +35,21 @@ def infer_batches(
         inputs: at least one tile.
         batch: tiles in a call; 0 for all of them in one.
     """
-    unit: NDArray[np.float32] = infer_tiles(network, torch.from_numpy(inputs), batch).cpu().numpy()
+    rgb = infer_tiles(network, to_signed(torch.from_numpy(inputs)), batch)
+    unit: NDArray[np.float32] = from_signed(rgb).cpu().numpy()
     return unit
 
 
-def infer_tiles(network: Forward, inputs: Tensor, batch: int = 0) -> Tensor:
-    """`infer_batches` of tensors; the RGB stays on the network's device."""
-    batch = batch or len(inputs)
+def infer_tiles(network: Forward, signed: Tensor, batch: int = 0) -> Tensor:
+    """`infer_batches` of tensors, both in [-1, 1]; the RGB stays on the network's device."""
+    batch = batch or len(signed)
     # The last digits of a convolution depend on the size of its batch: with full batches alone the
     # images do not depend on how the tiles were divided.
-    count = len(inputs)
+    count = len(signed)
     if missing := -count % batch:
-        inputs = inputs[torch.arange(count + missing, device=inputs.device) % count]
-    signed = to_signed(inputs)
-    rgb = torch.cat([network(signed[at : at + batch]) for at in range(0, len(signed), batch)])
-    return from_signed(rgb[:count])
-
-
-def upload(inputs: NDArray[np.float32]) -> Tensor:
-    """Inputs as a tensor on the device; a card copies them while this thread goes on."""
-    tensor = torch.from_numpy(inputs)
-    return tensor.pin_memory().to(pick(), non_blocking=True) if pick().type == "cuda" else tensor
-
-
-def to_levels(images: Tensor) -> NDArray[np.uint16] | None:
-    """Images in [0, 1] as `kit.scaling.quantize` makes them; None where one holds a NaN.
-
-    Both is found on the device, which is waited for twice.
-    """
-    levels = (images * UINT16_MAX).round_().to(torch.uint16)
-    finite = images.sum().isfinite()
-    found: NDArray[np.uint16] = levels.cpu().numpy()
-    return found if bool(finite) else None
+        signed = signed[torch.arange(count + missing, device=signed.device) % count]
+    parts = [network(signed[at : at + batch]) for at in range(0, len(signed), batch)]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts))[:count]
 
 
 @torch.inference_mode()

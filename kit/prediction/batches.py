@@ -6,7 +6,8 @@ of the size of most are predicted by the engine that was chosen. Tiles of anothe
 of tiles that are not square, are predicted eagerly: a rare size is not worth building an engine.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from kit.engines.engine import Engine
 from kit.errors import CheckError
-from kit.models.flips import average_views
-from kit.models.infer import infer_tiles, to_levels, upload
+from kit.models.infer import infer_tiles
+from kit.prediction.drawing import Drawing, Network, drawing
 from kit.prediction.pipeline import Input, Reading
 from kit.progress import Report
 from kit.runs.weights import Weights
@@ -24,28 +25,41 @@ from kit.runs.weights import Weights
 Predicted = tuple[Reading, Input, NDArray[np.uint16]]
 """A scene, what the network was given of it, and the image [3, H, W]."""
 
+Images = Callable[[], NDArray[np.uint16]]
+"""Waits for a batch that was begun; its images [N, 3, H, W]."""
 
-def draw(
-    weights: Weights, network: Callable[[Tensor], Tensor], planes: NDArray[np.float32], flips: int
-) -> NDArray[np.uint16]:
-    """Images [N, 3, H, W] of uint16, over which [0, 1] is spread.
+
+def begin(
+    drawing: Drawing,
+    weights: Weights,
+    network: Network,
+    planes: Sequence[NDArray[np.float32]],
+    flips: int,
+) -> Images:
+    """Begin a batch; what is returned waits for its images, over which [0, 1] is spread.
 
     Args:
+        drawing: draws it.
         weights: of the network.
-        network: planes to images, both in [0, 1] and where they are computed.
-        planes: what it is given, [N, C, H, W].
+        network: see `kit.prediction.drawing.Network`.
+        planes: what it is given of each scene, [C, H, W] in [0, 1].
         flips: how many views are averaged, see `kit.models.flips`. Fitted models show a view as
             they show the scene, so one is enough for them.
 
     Raises:
-        CheckError: an image is not finite.
+        CheckError: when they are fetched, an image is not finite.
     """
     views = 1 if weights.variant.is_fitted else flips
-    images = to_levels(average_views(network, upload(planes), views))
-    if images is None:
-        name = weights.variant.name
-        problem = f"{name}: the generator's output is not finite"
-        raise CheckError(f"{problem}\n  train {name} again, with a smaller lr")
+    fetch = drawing.begin(network, planes, views)
+
+    def images() -> NDArray[np.uint16]:
+        found = fetch()
+        if found is None:
+            name = weights.variant.name
+            problem = f"{name}: the generator's output is not finite"
+            raise CheckError(f"{problem}\n  train {name} again, with a smaller lr")
+        return found
+
     return images
 
 
@@ -54,7 +68,7 @@ class Batches:
 
     Args:
         weights: of the network.
-        flips: how many views of a scene are averaged, as `draw` takes it.
+        flips: how many views of a scene are averaged, as `begin` takes it.
         record: called with an engine before an image that it has a part in is given back.
         report: takes a line about the engines.
 
@@ -78,40 +92,52 @@ class Batches:
         self._eager: Engine | None = None
         self._waiting_eager: list[tuple[Reading, Input]] = []
         self._turned: Engine | None = None
+        self._drawing = drawing()
+        self._begun: deque[tuple[list[tuple[Reading, Input]], Images]] = deque()
 
     def add(self, reading: Reading, given: Input) -> list[Predicted]:
         """Take a scene in; returns those that were predicted, if a batch is full by now.
+
+        On a card they are those of the batch before, which it drew while this one was filled.
 
         Raises:
             CheckError: an image is not finite.
         """
         height, width = reading.radar.shape[1:]
-        done = []
         if self.engine and self.engine.fits(height, width):
             engine, waiting = self.engine, self._waiting
         else:
             if not (self._eager and self._eager.fits(height, width)):
-                done = self._predict(self._waiting_eager, self._eager)
+                self._begin(self._waiting_eager, self._eager)
                 self._eager = Engine.eager(self._weights, (height, width), self._report)
             engine, waiting = self._eager, self._waiting_eager
         waiting.append((reading, given))
-        return done if len(waiting) < engine.batch else done + self._predict(waiting, engine)
+        if len(waiting) == engine.batch:
+            self._begin(waiting, engine)
+        return self._fetch(self._drawing.ahead)
 
     def flush(self) -> list[Predicted]:
         """Predict the scenes that wait for a full batch; raises as `add`."""
-        done = self._predict(self._waiting, self.engine)
-        return done + self._predict(self._waiting_eager, self._eager)
+        self._begin(self._waiting, self.engine)
+        self._begin(self._waiting_eager, self._eager)
+        return self._fetch(0)
 
-    def _predict(
-        self, waiting: list[tuple[Reading, Input]], engine: Engine | None
-    ) -> list[Predicted]:
+    def _begin(self, waiting: list[tuple[Reading, Input]], engine: Engine | None) -> None:
         batch = waiting.copy()
         waiting.clear()
-        if not (batch and engine):
-            return []
-        planes = np.stack([given.planes for _, given in batch])
-        images = draw(self._weights, partial(self._infer, engine), planes, self._flips)
-        return [(*each, image) for each, image in zip(batch, images, strict=True)]
+        if batch and engine:
+            planes = [given.planes for _, given in batch]
+            network = partial(self._infer, engine)
+            images = begin(self._drawing, self._weights, network, planes, self._flips)
+            self._begun.append((batch, images))
+
+    def _fetch(self, ahead: int) -> list[Predicted]:
+        """The batches that were begun, but for the last `ahead` of them."""
+        done: list[Predicted] = []
+        while len(self._begun) > ahead:
+            batch, images = self._begun.popleft()
+            done += [(*each, image) for each, image in zip(batch, images(), strict=True)]
+        return done
 
     def _infer(self, engine: Engine, planes: Tensor) -> Tensor:
         height, width = planes.shape[2:]

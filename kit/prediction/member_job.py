@@ -31,8 +31,9 @@ from kit.prediction.manifest import (
     write_manifest,
 )
 from kit.prediction.next_set import next_folder, share, would_lose
-from kit.prediction.pipeline import Input, Reading, Writer
+from kit.prediction.pipeline import Input, Reading
 from kit.prediction.replaced import forget_replaced
+from kit.prediction.writer import Writer
 from kit.progress import Report
 from kit.replacement import replace_folder
 from kit.runs.folder import read_pairs_sha256

@@ -1,18 +1,12 @@
-"""Reading and writing in threads, so that inference waits for neither.
+"""Reading in threads, so that inference does not wait for it.
 
-In: radar scenes; images. Out: the input of a network for each scene, in their order; files. At most
-`ahead` scenes wait to be predicted and as many images to be written: the memory of a prediction
-does not depend on the number of scenes. A pixel that waits to be predicted takes 8 bytes, and one
-that waits to be written 6: with 16 scenes of 256x256 that is 14 MiB.
+In: radar scenes. Out: the input of a network for each, in their order. At most `ahead` scenes wait
+to be predicted: the memory of a prediction does not depend on their number. A pixel that waits
+takes 8 bytes: with 16 scenes of 256x256 that is 8 MiB.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,8 +14,7 @@ from numpy.typing import NDArray
 
 from kit.cores import file_threads
 from kit.errors import InputError
-from kit.files import array_sha256, write_bytes
-from kit.image_file import digest, encode_image
+from kit.files import array_sha256
 from kit.inputs.planes import InputPlanes
 from kit.lookahead import map_ahead
 from kit.scaling import radar_nodata, scale_radar
@@ -79,41 +72,6 @@ def readings(
     return map_ahead(read, scenes, threads=file_threads(), depth=ahead, name="read")
 
 
-class Writer(AbstractContextManager["Writer"]):
-    """Writes images to files, each atomically, in threads; at most `ahead` images wait.
-
-    Leaving it waits for all images, or cancels those that wait if an exception was raised.
-    """
-
-    def __init__(self, ahead: int = AHEAD) -> None:
-        self._ahead = ahead
-        self._pool = ThreadPoolExecutor(file_threads(), "write")
-        self._waiting: deque[Future[None]] = deque()
-
-    def put(self, path: Path, image: NDArray[np.uint16], before: Callable[[str], object]) -> None:
-        """Write `image` [3, H, W] to `path` in a thread; blocks while `ahead` images wait.
-
-        `before` is called with the prediction's digest before the file is written.
-
-        Raises:
-            OutputError: this or an earlier image cannot be written.
-        """
-        while len(self._waiting) >= self._ahead or (self._waiting and self._waiting[0].done()):
-            self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(_write, path, image, before))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._pool.shutdown(cancel_futures=error is not None)
-        if error is None:
-            for future in self._waiting:
-                future.result()
-
-
 def read_radar(scene: Scene, planes: Sequence[InputPlanes] = ()) -> Reading | InputError:
     """The reading of a scene for these planes, or the error that reading it raised."""
     try:
@@ -150,9 +108,3 @@ def _input(
     if planes.priors:
         facts["prior_dates"] = made.prior_dates
     return Input(made.values, facts)
-
-
-def _write(path: Path, image: NDArray[np.uint16], before: Callable[[str], object]) -> None:
-    data = encode_image(image)
-    before(digest(image))
-    write_bytes(path, data)

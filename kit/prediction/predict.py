@@ -31,9 +31,11 @@ from kit.prediction.dates import dates_line
 from kit.prediction.last import write_last
 from kit.prediction.look import look
 from kit.prediction.member_job import MemberJob
-from kit.prediction.pipeline import AHEAD, Writer, readings
+from kit.prediction.pipeline import AHEAD, readings
 from kit.prediction.scenes import Given, find_scenes, no_scene
 from kit.prediction.trained_members import read_members
+from kit.prediction.writer import AHEAD as IMAGES_AHEAD
+from kit.prediction.writer import Writer
 from kit.progress import Advance, Report
 from kit.runs.planes import planes_for_scenes
 from kit.tiles.bands import first_size
@@ -241,7 +243,10 @@ def _infer(
     engines = [job.batches.engine for job in jobs]
     ahead = max([AHEAD, *(2 * engine.batch for engine in engines if engine)])
     planes = [job.planes for job in jobs]
-    with Writer(ahead) as writer, closing(readings(todo, ahead, planes)) as found_scenes:
+    with (
+        Writer(max(IMAGES_AHEAD, ahead)) as writer,
+        closing(readings(todo, ahead, planes)) as found_scenes,
+    ):
         for scene, found in found_scenes:
             if not isinstance(found, InputError):
                 watch.add(found.values)

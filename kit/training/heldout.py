@@ -18,8 +18,8 @@ from kit.averaging import average
 from kit.device import place
 from kit.doubt import Units
 from kit.errors import InputError
-from kit.files import write_bytes
-from kit.image_file import digest, encode_image, image_path, read_image
+from kit.files import atomic
+from kit.image_file import digest, image_path, read_image, write_image
 from kit.inputs.planes import InputPlanes, read_optical
 from kit.lock import lock
 from kit.pairs.open_pairs import open_pairs
@@ -244,7 +244,8 @@ def _predict(
             predicted, _ = predict_batch(place(weights.generator), planes, reader, batch)
             for pair, rgb in zip(batch, predicted, strict=True):
                 image = quantize(rgb)
-                write_bytes(image_path(at, pair.optical), encode_image(image))
+                with atomic(image_path(at, pair.optical)) as part:
+                    write_image(part, image)
                 done[str(pair.optical)] = digest(image)
         if todo:
             write_heldout(at, weights.sha256, done)

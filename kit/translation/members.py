@@ -7,7 +7,7 @@ space, and what needs a date without one.
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,8 @@ from kit.errors import InputError
 from kit.inputs.planes import InputPlanes
 from kit.models.infer import infer_tiles
 from kit.models.nafnet import ChannelAttention
-from kit.prediction.batches import draw
+from kit.prediction.batches import begin
+from kit.prediction.drawing import Drawing, drawing
 from kit.runs.weights import Weights
 from kit.sources.units import SourceUnits, to_db
 from kit.tiles.names import SceneKey
@@ -33,7 +34,7 @@ _SEES_ALL = (nn.InstanceNorm2d, ChannelAttention)
 class Members:
     """Members with their engines, all for windows of one size.
 
-    `date` is the scene's, for members that are given it.
+    `date` is the scene's, for members that are given it. `drawing` draws the windows.
     """
 
     weights: Sequence[Weights]
@@ -41,6 +42,7 @@ class Members:
     averaging: Averaging
     flips: int
     date: datetime.date | None
+    drawing: Drawing = field(default_factory=drawing)
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Images [N, 3, H, W] of windows [N, 2, H, W] in dB.
@@ -58,7 +60,8 @@ class Members:
         self, weights: Weights, engine: Engine, windows: NDArray[np.float32]
     ) -> NDArray[np.uint16]:
         network = partial(infer_tiles, engine, batch=engine.batch)
-        return draw(weights, network, planes_of(weights, windows, self.date), self.flips)
+        planes = planes_of(weights, windows, self.date)
+        return begin(self.drawing, weights, network, [*planes], self.flips)()
 
 
 def planes_of(

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
+import kit.prediction.writer
 from kit.engines.request import Request
 from kit.prediction.predict import Prediction, predict
 from kit.tiles.names import TileName
@@ -65,3 +68,18 @@ def assert_same_predictions(one: str, two: str, *names: str) -> None:
         assert ours == theirs
         files = {path.name for path in (Path(two) / name).iterdir()}
         assert files == {*pictures(two, name), "manifest.json", ".lock"}
+
+
+def stop_writing(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> None:
+    """Images are written one after the other; the one after `after` ends with `error`."""
+    whole, count = kit.prediction.writer.write_image, 0
+
+    def write(path: Path, image: NDArray[np.uint16]) -> None:
+        nonlocal count
+        count += 1
+        if count > after:
+            raise error
+        whole(path, image)
+
+    monkeypatch.setattr(kit.prediction.writer, "write_image", write)
+    monkeypatch.setattr(kit.prediction.writer, "_THREADS", 1)

@@ -34,6 +34,7 @@ from tests.helpers.predictions import (
     assert_same_predictions,
     pictures,
     predict_eager,
+    stop_writing,
     write_scenes,
     written_at,
 )
@@ -113,19 +114,8 @@ def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
 
 def cut(monkeypatch: pytest.MonkeyPatch, after: int, folder: str, **settings: Any) -> None:
     """A prediction that ends at its `after`-th picture as a kill does, with notes in its log."""
-    whole = kit.prediction.pipeline.write_bytes
-    count = 0
-
-    def write(path: Path, data: bytes) -> None:
-        nonlocal count
-        count += 1
-        if count > after:
-            raise KeyboardInterrupt
-        whole(path, data)
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(kit.prediction.pipeline, "write_bytes", write)
-        patch.setattr(kit.prediction.pipeline, "file_threads", lambda: 1)
+        stop_writing(patch, after, KeyboardInterrupt())
         predict_eager(folder, **settings)
 
 
@@ -257,11 +247,8 @@ def test_a_full_disk_stops_it_and_nothing_is_half_written(
     write_scenes(Path("many"), scenes=8, odd=0)
     predict_eager("straight")
 
-    def full(path: Path, data: bytes) -> None:
-        raise OutputError(f"{path}: cannot be written (No space left on device)")
-
     with monkeypatch.context() as patch:
-        patch.setattr(kit.prediction.pipeline, "write_bytes", full)
+        stop_writing(patch, 0, OutputError("0.npy: cannot be written (No space left on device)"))
         with pytest.raises(OutputError, match="No space") as caught:
             predict_eager("full")
     assert caught.value.exit_code == 5 and not written_at("full")

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-import kit.prediction.pipeline
 from kit.errors import OutputError
-from kit.files import write_bytes
 from kit.prediction.members import read_members
 from kit.prediction.next_set import next_folder
-from tests.helpers.predictions import assert_same_predictions, predict_eager, write_scenes
+from tests.helpers.predictions import (
+    assert_same_predictions,
+    predict_eager,
+    stop_writing,
+    write_scenes,
+)
 from tests.helpers.tiles import key, radar
 
 SET = Path("set/p2phd1")
@@ -24,16 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def fill(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """A disk that is full after some images."""
-    count = 0
-
-    def full(path: Path, data: bytes) -> None:
-        nonlocal count
-        count += 1
-        if count > after:
-            raise OutputError(f"{path}: cannot be written (No space left on device)")
-        write_bytes(path, data)
-
-    monkeypatch.setattr(kit.prediction.pipeline, "write_bytes", full)
+    stop_writing(monkeypatch, after, OutputError("cannot be written (No space left on device)"))
 
 
 def changed_tile() -> None:

@@ -1,10 +1,8 @@
-"""Reading and writing beside drawing: in order, within bounds, and over when it is over."""
+"""Reading beside drawing: in order, within bounds, and over when it is over."""
 
-import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 
@@ -12,10 +10,9 @@ import numpy as np
 import pytest
 
 import kit.prediction.pipeline
-from kit.errors import InputError, OutputError
-from kit.image_file import digest
-from kit.prediction.pipeline import AHEAD, Reading, Writer, readings
-from kit.scaling import UINT16_MAX, quantize, radar_nodata, scale_radar
+from kit.errors import InputError
+from kit.prediction.pipeline import AHEAD, Reading, readings
+from kit.scaling import radar_nodata, scale_radar
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.scenes import Scene
@@ -39,7 +36,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 def working() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith(("read", "write"))]
+    return [each.name for each in threading.enumerate() if each.name.startswith("read")]
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -47,10 +44,6 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-def picture(level: float = 0.5) -> np.ndarray:
-    return quantize(np.full((3, 4, 4), level, np.float32))
 
 
 def test_scenes_come_in_order_as_a_network_sees_them(scenes: list[Scene]) -> None:
@@ -121,118 +114,3 @@ def test_a_bug_in_the_reading_is_not_swallowed(
     monkeypatch.setattr(kit.prediction.pipeline, "scale_radar", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(readings(scenes))
-
-
-def test_pictures_are_written_in_levels_after_what_is_to_come_before(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    levels = quantize(random.random((3, 8, 5), dtype=np.float32))
-    seen: list[tuple[bool, str]] = []
-    path = tmp_path / "a.npy"
-    with Writer() as writer:
-        writer.put(path, levels, lambda sha256: seen.append((path.exists(), sha256)))
-    image = np.load(path)
-    assert seen == [(False, digest(image))] and image.dtype == np.uint16
-    np.testing.assert_array_equal(image, levels)
-    assert [each.name for each in tmp_path.iterdir()] == ["a.npy"]
-
-
-def test_the_ends_of_the_range_are_the_ends_of_the_levels(tmp_path: Path) -> None:
-    with Writer() as writer:
-        for level in (0, 1):
-            writer.put(tmp_path / f"{level}.npy", picture(level), lambda _: None)
-    assert np.load(tmp_path / "0.npy").max() == 0
-    assert np.load(tmp_path / "1.npy").min() == UINT16_MAX
-
-
-@pytest.mark.parametrize("ahead", [1, 4])
-def test_a_slow_disk_stops_who_draws(tmp_path: Path, ahead: int) -> None:
-    gate = threading.Event()
-    put = 0
-
-    def draw() -> None:
-        nonlocal put
-        with Writer(ahead) as writer:
-            for number in range(3 * ahead):
-                writer.put(tmp_path / f"{number}.npy", picture(), lambda _: gate.wait())
-                put += 1
-
-    drawing = threading.Thread(target=draw)
-    drawing.start()
-    until(lambda: put == ahead)
-    time.sleep(0.05)
-    assert put == ahead and not list(tmp_path.iterdir())
-    gate.set()
-    drawing.join()
-    assert len(list(tmp_path.iterdir())) == 3 * ahead
-
-
-def full(path: Path, data: bytes) -> None:
-    with kit.files.atomic(path) as part:
-        part.write_bytes(data[:100])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_full_disk_is_told_at_the_next_picture_or_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kit.prediction.pipeline, "write_bytes", full)
-    with (
-        pytest.raises(OutputError, match=r"a\.npy.*No space(.|\n)*free disk space") as caught,
-        Writer() as writer,
-    ):
-        writer.put(tmp_path / "a.npy", picture(), lambda _: None)
-    assert caught.value.exit_code == 5
-    puts = 0
-    with pytest.raises(OutputError, match=r"0\.npy"), Writer() as writer:
-        for puts in range(10_000):
-            writer.put(tmp_path / f"{puts}.npy", picture(), lambda _: None)
-            time.sleep(0.001)
-    assert puts <= AHEAD
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_note_that_cannot_be_made_keeps_its_picture_back(tmp_path: Path) -> None:
-    def note(_: str) -> None:
-        raise OutputError("done-0.jsonl: cannot be written")
-
-    with pytest.raises(OutputError, match="done-0"), Writer() as writer:
-        writer.put(tmp_path / "a.npy", picture(), note)
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_stops_the_drawing_writes_no_more(tmp_path: Path) -> None:
-    begun = threading.Semaphore(0)
-
-    def wait(_: str) -> None:
-        begun.release()
-        while not writer._pool._shutdown:
-            time.sleep(0.01)
-        time.sleep(0.1)  # what waits is cancelled under the same lock
-
-    with pytest.raises(KeyboardInterrupt), Writer() as writer:
-        for number in range(AHEAD):
-            writer.put(tmp_path / f"{number}.npy", picture(number / AHEAD), wait)
-        begun.acquire()
-        raise KeyboardInterrupt
-    left = list(tmp_path.iterdir())
-    assert 0 < len(left) < AHEAD and all(each.suffix == ".npy" for each in left)
-    for each in left:
-        assert np.load(each).shape == (3, 4, 4)
-
-
-def test_many_writers_leave_the_umask_as_it_was(tmp_path: Path) -> None:
-    """It belongs to the process, so that a thread that sets it changes the others' files."""
-    with Writer() as writer:
-        for number in range(200):
-            writer.put(tmp_path / f"{number}.npy", picture(), lambda _: None)
-    (tmp_path / "plain").touch()
-    modes = {each.stat().st_mode for each in tmp_path.iterdir()}
-    assert len(modes) == 1
-
-
-def test_finished_pictures_are_not_kept(tmp_path: Path) -> None:
-    with Writer(4) as writer:
-        for number in range(20):
-            writer.put(tmp_path / f"{number}.npy", picture(), lambda _: None)
-            assert len(writer._waiting) <= 4
-            assert all(isinstance(each, Future) for each in writer._waiting)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import kit.prediction.pipeline
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import BusyError, CheckError, InputError
@@ -25,6 +24,7 @@ from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
 from kit.tiles.tiff import read_tile, write_tile
 from kit.training.train import train
+from tests.helpers.predictions import stop_writing
 from tests.helpers.tiles import key, radar
 from tests.helpers.variants import tiny
 
@@ -117,18 +117,8 @@ def test_what_is_done_is_not_done_again(trained: Path) -> None:
 def test_an_interrupted_prediction_ends_with_the_same_bytes(trained: Path, monkeypatch) -> None:
     run("spade2")
     whole = {path.name: path.read_bytes() for path in Path("predictions/spade2").glob("*.npy")}
-    write = kit.prediction.pipeline.write_bytes
-    written = 0
-
-    def broken(path: Path, data: bytes) -> None:
-        nonlocal written
-        written += 1
-        if written == 2:
-            raise KeyboardInterrupt
-        write(path, data)
-
-    monkeypatch.setattr(kit.prediction.pipeline, "write_bytes", broken)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_writing(patch, 1, KeyboardInterrupt())
         run("spade2", overwrite=True)
     result = run("spade2")
     assert (result.done, result.skipped) == (1, 1)

@@ -32,19 +32,19 @@ pytestmark = pytest.mark.multiprocess
 KIT = """
 import os, signal, sys
 from pathlib import Path
-import kit.prediction.member_job, kit.prediction.pipeline
+import kit.prediction.member_job, kit.prediction.writer
 rank = os.environ.get("RANK", "0")
-write = kit.prediction.pipeline.write_bytes
+write = kit.prediction.writer._write
 count = 0
 
-def noted(path, data):
+def noted(folder, name, image, before):
     global count
     count += 1
     if os.environ.get("DIE") == f"{rank} {count}":
         os.kill(os.getpid(), signal.SIGKILL)
-    write(path, data)
+    write(folder, name, image, before)
     with open(f"drew-{rank}", "a") as file:
-        print(path.name, file=file)
+        print(name, file=file)
 
 if os.environ.get("NAN") == rank:
     nan = float("nan")
@@ -57,7 +57,7 @@ def lost(job):
         Path(os.environ["LOSE"]).unlink()
     finish(job)
 
-kit.prediction.pipeline.write_bytes = noted
+kit.prediction.writer._write = noted
 kit.prediction.member_job.MemberJob.finish = lost
 
 from kit.cli.main import main

@@ -225,14 +225,18 @@ class Execution:
         return name
 
     def __call__(self, sar: Tensor) -> Tensor:
-        """SAR [batch, 2, H, W] to RGB [batch, 3, H, W], float32 on the CPU."""
+        """SAR [batch, 2, H, W] to RGB [batch, 3, H, W], float32 on the card, which goes on."""
         # Copying a smaller batch would broadcast it.
         assert sar.shape == self.sar.shape, sar.shape
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
-            self.sar.copy_(sar)
+            self.sar.copy_(sar, non_blocking=True)
             if not self.context.execute_async_v3(self.stream.cuda_stream):
                 raise self._fault(f"failed while running: {self.log.pop_errors()}")
-            return self.rgb.cpu()
+            rgb = self.rgb.clone()
+        current.wait_stream(self.stream)
+        return rgb
 
     def _fault(self, problem: str) -> InputError:
         return InputError(

@@ -322,13 +322,16 @@ def tensorrt(monkeypatch) -> Any:
             self.log.log(Log.ERROR, serialised.decode())
             return None
 
-    stream = SimpleNamespace(cuda_stream=7)
+    waits: list[str] = []
+    stream = SimpleNamespace(cuda_stream=7, wait_stream=lambda _: waits.append("engine"))
+    current = SimpleNamespace(wait_stream=lambda _: waits.append("current"))
     monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current)
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA T4")
     monkeypatch.setattr(nvidia, "find_spec", lambda name: object())
     module: Any = ModuleType("tensorrt")
-    module.ILogger, module.Runtime, module.stream = Log, Runtime, stream
+    module.ILogger, module.Runtime, module.stream, module.waits = Log, Runtime, stream, waits
     module.ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="ours")
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     return module
@@ -347,6 +350,8 @@ def test_an_engine_runs_on_torchs_memory(tensorrt, tmp_path) -> None:
     for _ in range(2):
         sar = torch.rand(4, 2, 8, 6)
         torch.testing.assert_close(run(sar), sar[:, :1].expand(4, 3, 8, 6), rtol=0, atol=0)
+    # The engine's stream waits for what made the SAR, and what takes the RGB for the engine's.
+    assert tensorrt.waits == ["engine", "current"] * 2
     with pytest.raises(AssertionError):
         run(sar[:1])
 

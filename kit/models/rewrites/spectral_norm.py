@@ -5,13 +5,13 @@ evaluation its outputs stay the same, bit for bit when folded, to rounding when 
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from kit.models.layers.spectral_norm import SpectralNorm
+from kit.models.layers.spectral_norm import SpectralNorm, divide
 
 # From random directions, after which u and v hardly change.
 _ITERATIONS = 15
@@ -42,14 +42,33 @@ def folded_state(network: nn.Module, ahead: bool = False) -> dict[str, Tensor]:
             A norm by the published rule has no other estimate before the first step.
     """
     tensors = {k: t for k, t in network.state_dict().items() if ".parametrizations." not in k}
-    for name, _, norms in normed(network):
-        training, before = norms.training, [buffer.clone() for buffer in norms.buffers()]
-        norms.train(ahead)
-        tensors[f"{name}.weight"] = norms()
-        norms.train(training)
-        for buffer, value in zip(norms.buffers(), before, strict=True):
-            buffer.copy_(value)
+    norms = nn.ModuleList(each for _, _, each in normed(network))
+    training = [each.training for each in norms]
+    before = [(buffer, buffer.clone()) for buffer in norms.buffers()] if ahead else []
+    norms.train(ahead)
+    tensors |= {f"{name}.weight": weight for name, weight in read_weights(network).items()}
+    for each, was in zip(norms, training, strict=True):
+        each.train(was)
+    for buffer, value in before:
+        buffer.copy_(value)
     return tensors
+
+
+def read_weights(network: nn.Module) -> dict[str, Tensor]:
+    """The weights that have a spectral norm, by the name of their module, read all together.
+
+    They are equal to what reading one after the other gives, and in training as far ahead.
+    """
+    found = normed(network)
+    ours = [norms for _, _, norms in found if isinstance(norms[0], SpectralNorm)]
+    own = [cast(SpectralNorm, norms[0]) for norms in ours]
+    try:
+        for norm, divided in zip(own, divide(own, [each.original for each in ours]), strict=True):
+            norm.divided = divided
+        return {name: cast(Tensor, module.weight) for name, module, _ in found}
+    finally:
+        for norm in own:
+            norm.divided = None
 
 
 @torch.no_grad()
@@ -76,10 +95,10 @@ def unfolded_state(network: nn.Module, folded: Mapping[str, Tensor]) -> dict[str
     return state
 
 
-def normed(network: nn.Module) -> list[tuple[str, nn.Module, nn.Module]]:
+def normed(network: nn.Module) -> list[tuple[str, nn.Module, parametrize.ParametrizationList]]:
     """The modules whose weight has a spectral norm, by name, and those norms."""
     return [
-        (name, module, module.get_submodule("parametrizations.weight"))
+        (name, module, cast(parametrize.ParametrizationList, module.parametrizations["weight"]))
         for name, module in network.named_modules()
         if parametrize.is_parametrized(module, "weight")
     ]

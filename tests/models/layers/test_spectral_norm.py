@@ -10,8 +10,9 @@ from torch.nn.utils import parametrizations
 
 from kit.engines.backends import inductor
 from kit.errors import InputError
-from kit.models.layers.spectral_norm import SpectralNorm, spectral_norm
+from kit.models.layers.spectral_norm import SpectralNorm, divide, spectral_norm
 from kit.models.registry import build_discriminator, build_generator
+from kit.models.rewrites.spectral_norm import normed, read_weights
 from tests.helpers.variants import tiny
 
 pytestmark = pytest.mark.numerical
@@ -112,6 +113,36 @@ def test_two_readings_can_be_learnt_from() -> None:
     (first - second).backward()
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_many_at_once_are_bit_for_bit_what_each_is_alone(
+    training: bool, layout: torch.memory_format
+) -> None:
+    """By the formula, with the gradient that torch derives from it."""
+    shapes = [(5, 3, 3, 3), (16, 24, 3, 3), (16, 24, 3, 3), (7, 33, 1, 1), (1, 2, 4, 4)]
+    weights = [torch.randn(*shape).to(memory_format=layout).requires_grad_() for shape in shapes]
+    norms = [SpectralNorm(weight).train(training) for weight in weights]
+    factors = [torch.randn(shape) for shape in shapes]
+    us, vs, expected = [], [], []
+    for norm, weight in zip(norms, weights, strict=True):
+        u, v, matrix = norm._u.clone(), norm._v.clone(), weight.flatten(1)
+        if training:
+            v = F.normalize(torch.mv(matrix.mT, u), dim=0, eps=1e-12).detach()
+            u = F.normalize(torch.mv(matrix, v), dim=0, eps=1e-12).detach()
+        us.append(u)
+        vs.append(v)
+        expected.append(weight / torch.dot(u, torch.mv(matrix, v)))
+    found = divide(norms, weights)
+    assert all(map(torch.equal, found, expected))
+    assert all(torch.equal(norm._u, u) for norm, u in zip(norms, us, strict=True))
+    assert all(torch.equal(norm._v, v) for norm, v in zip(norms, vs, strict=True))
+    ours, theirs = (
+        torch.autograd.grad([w.mul(f).square().sum() for w, f in pairs], weights)
+        for pairs in (zip(made, factors, strict=True) for made in (found, expected))
+    )
+    assert all(map(torch.equal, ours, theirs))
+
+
 @pytest.mark.parametrize("rule", ["published", "torch"])
 def test_a_variant_decides_the_rule_of_both_networks(rule: str) -> None:
     variant = tiny("spade4", f"spectral_norm={rule}")
@@ -142,6 +173,21 @@ def test_either_reads_the_weights_of_the_other() -> None:
     with torch.no_grad():
         assert torch.equal(old.eval()(sar), new.eval()(sar))
     assert not F.mse_loss(old.train()(sar), new.train()(sar)).isnan()
+
+
+@pytest.mark.parametrize("rule", ["published", "torch"])
+def test_a_networks_weights_read_together_are_those_read_one_by_one(rule: str) -> None:
+    states = []
+    for together in (True, False):
+        torch.manual_seed(0)
+        network = build_discriminator(tiny("spade4", f"spectral_norm={rule}"))
+        weights = read_weights(network) if together else {}
+        for name, module, _ in [] if together else normed(network):
+            weights[name] = module.weight
+        assert len(weights) == 6
+        states.append(weights | dict(network.named_buffers()))
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ def place(item: T) -> T:
     one of pix2pixHD 0.90 to 0.96 (widths 16, 32 and 64, one core with AVX-512).
     """
     untyped: Any = item  # torch declares no memory format for modules
-    placed: T = untyped.to(pick(), memory_format=torch.channels_last)
+    # What reads it on the device waits for the copy; this thread goes on.
+    placed: T = untyped.to(pick(), memory_format=torch.channels_last, non_blocking=True)
     return placed
 
 

@@ -40,13 +40,19 @@ class Adam(torch.optim.Adam):
             fused=True,
         )
 
-    def step(self) -> None:  # type: ignore[override]
-        """Take one step along the gradients of the weights; no closure, unlike torch's."""
+    def step(self, skipped: Tensor | None = None) -> None:  # type: ignore[override]
+        """Take one step along the gradients of the weights; no closure, unlike torch's.
+
+        Args:
+            skipped: 1.0 where the step is not to be taken, else 0.0; [] in float32, on the device.
+        """
         views = self.param_groups[0]["params"]
         for weight, view in zip(self._weights, views, strict=True):
             view.grad = (
                 None if weight.grad is None else _as_stored(weight.grad, weight).contiguous()
             )
+        # As a scaler of gradients sets it, for the kernel to read on the device.
+        self.found_inf = skipped
         super().step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from kit.device import place
+from kit.device import pick, place
 from kit.models.registry import build_discriminator, build_generator
 from kit.training.adam import Adam
 from kit.training.ema import MovingAverage
@@ -28,8 +28,8 @@ class State:
 
     `batch` counts those of `epoch` that are done, `step` all of them; `mae` and `psnr` are the best
     on the hold-out so far, at `best_step`; `sums` are losses since the last record; `norms` are the
-    running mean of each gradient's norm and how many it is of; `recorded` is the length of the
-    metrics in bytes.
+    running mean of each gradient's norm and how many it is of, [2] in float64 on the device;
+    `recorded` is the length of the metrics in bytes.
     """
 
     generator: nn.Module
@@ -44,7 +44,7 @@ class State:
     psnr: float | None = None
     best_step: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
-    norms: dict[str, list[float]] = field(default_factory=dict)
+    norms: dict[str, Tensor] = field(default_factory=dict)
     recorded: int = 0
 
     COUNTERS: ClassVar = (
@@ -90,8 +90,10 @@ class State:
         return groups
 
     def counters(self) -> dict[str, Any]:
-        """What is no tensor, as JSON values."""
-        return {name: getattr(self, name) for name in self.COUNTERS}
+        """What is no tensor, and the norms, as JSON values."""
+        pairs = {name: norm.tolist() for name, norm in self.norms.items()}
+        norms = {name: [mean, int(count)] for name, (mean, count) in pairs.items()}
+        return {name: getattr(self, name) for name in self.COUNTERS} | {"norms": norms}
 
     def restore(
         self, tensors: Mapping[str, Mapping[str, Tensor]], counters: Mapping[str, Any]
@@ -106,6 +108,10 @@ class State:
             if not _valid(name, value):
                 raise ValueError(f"{name} is {str(value)[:40]}")
             setattr(self, name, value)
+        self.norms = {
+            name: torch.tensor(norm, dtype=torch.float64, device=pick())
+            for name, norm in counters["norms"].items()
+        }
         for name, model, optimizer in self._networks():
             model.load_state_dict(tensors[name])
             optimizer.restore(_below(f"{name}/", tensors[_OPTIMIZERS]))

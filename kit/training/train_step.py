@@ -1,8 +1,8 @@
 """One training step: a batch of pairs -> better networks.
 
 In: the state, and a batch. Out: the state after one step of the generator and, with a GAN loss, one
-of the discriminator; the losses. Where a loss or gradient is not finite, the optimiser takes no
-step.
+of the discriminator; the losses. Where a loss or gradient is not finite, no optimiser takes that
+step, or one after it. On a card this is decided there, so that nothing waits for it.
 """
 
 import gc
@@ -14,25 +14,36 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm, parametrize
+from torch.nn.utils import get_total_norm, parametrize
 
 from kit.bfloat16 import bfloat16_pays
-from kit.device import pick, place
+from kit.device import pick
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
-from kit.models.rewrites.spectral_norm import normed
+from kit.models.rewrites.spectral_norm import read_weights
 from kit.training.adam import Adam
+from kit.training.clipping import clip
+from kit.training.compile_error import compile_failures_named
 from kit.training.losses import discriminator_loss, generator_loss, pixel_loss
 from kit.training.state import State
+from kit.transfer import Download, Uploads
 from kit.variant_settings import Variant
 
-# A gradient's norm is compared with the running mean of those before it, once it has so many.
-_MEAN_DECAY = 0.99
-_MEAN_NEEDS = 20
+# What is read beside the losses: a value of a network has its name before this.
+_NORM, _SPIKE = "_norm", "_spike"
 
 
 class NotFiniteError(ArithmeticError):
-    """A loss or a gradient is NaN or infinite."""
+    """A loss or a gradient is NaN or infinite.
+
+    Args:
+        what: which, and its value.
+        counted: whether `State.step` counts its step already.
+    """
+
+    def __init__(self, what: str, counted: bool) -> None:
+        super().__init__(what)
+        self.counted = counted
 
 
 class TrainStep:
@@ -43,6 +54,9 @@ class TrainStep:
         state: what is trained.
         group: each rank gets its own share of every batch.
         compile: compile the generator with torch.compile; the first steps then take minutes.
+
+    Attributes:
+        late: whether losses are read a step late, as on a card, where reading is waiting.
     """
 
     def __init__(
@@ -54,6 +68,11 @@ class TrainStep:
         self.half = variant.precision == "bfloat16" or (
             variant.precision == "auto" and bfloat16_pays()
         )
+        self.late = pick().type == "cuda"
+        self._uploads = Uploads()
+        self._unread: tuple[list[str], Download] | None = None
+        # 1 from the first step on that is not finite.
+        self._stopped = torch.zeros((), dtype=torch.float32, device=pick())
         # Not in place: a generator compiled in place would be compiled again for each validation.
         self._local: nn.Module = state.generator
         if compile:
@@ -67,14 +86,20 @@ class TrainStep:
         """Train by this rank's share of a batch; returns the losses of the whole batch.
 
         A value `<network>_spike` reports that its gradient was clipped: the norm that it had, as a
-        multiple of the running mean.
+        multiple of the running mean. Where losses are read late, a call returns those of the call
+        before, unless `last_losses` has.
 
         Raises:
-            NotFiniteError: a loss or a gradient is not finite; its optimiser took no step.
+            NotFiniteError: a loss or a gradient of what is read is not finite.
+            CompileError: the generator cannot be compiled.
         """
+        with compile_failures_named(self.variant.name):
+            return self._step(sample)
+
+    def _step(self, sample: Sample) -> dict[str, float]:
         state = self.state
         state.generator.train()
-        parts = self._parts(Sample(*map(place, sample)))
+        parts = self._parts(Sample(*self._uploads(sample)))
         fakes = []
         sums = torch.zeros(2 if state.discriminator else 1, device=pick())
         for number, (part, share) in enumerate(parts, start=1):
@@ -88,9 +113,37 @@ class TrainStep:
         )
         if state.discriminator:
             values |= self._train_discriminator([part for part, _ in parts], fakes)
+        found = self.last_losses()
+        self._unread = [*values], Download(torch.stack([*values.values()]))
+        if not self.late:
+            found = self._read(counted=False)
         if state.average:
             state.average.update(state.generator, state.step + 1)
-        return values
+        return found
+
+    def last_losses(self) -> dict[str, float]:
+        """The losses of the last call, once the device has them; empty if they were returned.
+
+        Raises:
+            NotFiniteError: one of them, or a gradient, is not finite.
+        """
+        return self._read(counted=True)
+
+    def _read(self, counted: bool) -> dict[str, float]:
+        if self._unread is None:
+            return {}
+        (names, download), self._unread = self._unread, None
+        values = dict(zip(names, download.numbers(), strict=True))
+        for name, value in values.items():
+            if not math.isfinite(value):
+                network = name.removesuffix(_NORM)
+                what = name if network == name else f"the norm of the {network}'s gradient"
+                raise NotFiniteError(f"{what} is {value}", counted)
+        return {
+            name: value
+            for name, value in values.items()
+            if not name.endswith(_NORM) and (value or not name.endswith(_SPIKE))
+        }
 
     def largest(self, sample: Sample) -> int:
         """How many pairs of a batch that was too large for the device fit at a time; 0 if none.
@@ -113,7 +166,7 @@ class TrainStep:
         gc.collect()
         torch.cuda.empty_cache()
         try:
-            part = Sample(*map(place, part))
+            part = Sample(*self._uploads(part))
             fake, losses = self._generator_losses(part, torch.ones((), device=pick()), 1)
             self._weighted(losses).backward()  # type: ignore[no-untyped-call]
             if self.state.discriminator:
@@ -144,7 +197,7 @@ class TrainStep:
             [weight * loss for weight, loss in zip(weights, losses, strict=True)]
         ).sum()
 
-    def _train_discriminator(self, parts: list[Sample], fakes: list[Tensor]) -> dict[str, float]:
+    def _train_discriminator(self, parts: list[Sample], fakes: list[Tensor]) -> dict[str, Tensor]:
         assert self.state.discriminator is not None and self._discriminator is not None
         self.state.discriminator.requires_grad_(True)
         total = torch.zeros((), device=pick())
@@ -169,32 +222,27 @@ class TrainStep:
         )
         return discriminator_loss(self.variant.model, fakes, reals)
 
-    def _update(self, network: str, losses: dict[str, Tensor]) -> dict[str, float]:
-        """Clip the gradient of a network and step its optimiser.
+    def _update(self, network: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Clip the gradient of a network and step its optimiser, unless something is not finite.
 
-        Returns the losses of the whole batch as numbers: they leave the device in one copy with the
-        norm of the gradient, because each copy waits for the device.
+        Returns the losses of the whole batch, the norm of the gradient, and its spike or 0: numbers
+        in float64 on the device.
         """
         model: nn.Module = getattr(self.state, network)
         optimizer: Adam = getattr(self.state, f"{network}_optimizer")
-        norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = get_total_norm(gradients)
         mean = self.group.sum(torch.stack([*losses.values(), norm])) / self.group.world_size
-        *numbers, length = mean.tolist()
-        values = dict(zip(losses, numbers, strict=True))
-        for name, value in {**values, f"the norm of the {network}'s gradient": length}.items():
-            if not math.isfinite(value):
-                raise NotFiniteError(f"{name} is {value}")
-        usual, seen = self.state.norms.get(network, [0.0, 0])
-        longest = self.variant.clip * usual
-        if seen >= _MEAN_NEEDS and 0 < longest < length:
-            clip_grads_with_norm_(model.parameters(), longest, norm)
-            values[f"{network}_spike"] = length / usual
-            length = longest
-        decay = min(_MEAN_DECAY, seen / (seen + 1))
-        self.state.norms[network] = [decay * usual + (1 - decay) * length, seen + 1]
-        optimizer.step()
+        stopped = mean.isfinite().all().logical_not().to(self._stopped.dtype)
+        self._stopped = torch.maximum(self._stopped, stopped)
+        *numbers, length = mean.double().unbind()
+        usual = self.state.norms.get(network, mean.new_zeros(2, dtype=torch.float64))
+        clipped = clip(gradients, norm, length, usual, self.variant.clip)
+        self.state.norms[network] = usual.where(self._stopped > 0, clipped.usual)
+        optimizer.step(self._stopped)
         optimizer.zero_grad()
-        return values
+        extra = {network + _NORM: length, network + _SPIKE: clipped.spike}
+        return dict(zip(losses, numbers, strict=True)) | extra
 
     def _parts(self, sample: Sample) -> list[tuple[Sample, Tensor]]:
         """The parts of a batch, each with its share of the valid pixels.
@@ -231,8 +279,7 @@ class TrainStep:
         They are computed ahead, so that neither autocast nor torch.compile sees more than weights.
         """
         with parametrize.cached():
-            for _, module, _ in normed(model):
-                _ = module.weight
+            read_weights(model)
             with torch.autocast(pick().type, torch.bfloat16, enabled=self.half):
                 yield
 

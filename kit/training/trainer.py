@@ -5,14 +5,13 @@ written checkpoints, metrics and weights on the way.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
 from kit.device import pick
 from kit.errors import CheckError, InputError
 from kit.inputs.dataset import Sample, batches, epoch_order
-from kit.pairs.pair_reader import WORKERS
 from kit.runs import earlier
 from kit.runs.folder import CHECKPOINTS, sync_records
 from kit.training import checkpoint
@@ -45,7 +44,7 @@ class Trainer:
         log: RunLog,
         *,
         compile: bool = False,
-        workers: int = WORKERS,
+        workers: int = 1,
     ) -> None:
         self.setup = setup
         self.state = state
@@ -55,6 +54,7 @@ class Trainer:
         self.validator = Validator(setup)
         self.signals: list[int] = []
         self.saved = time.monotonic()
+        self.images = 0  # of the last step
 
     def run(self) -> None:
         """Train to the end of the schedule.
@@ -74,8 +74,12 @@ class Trainer:
                     # A single training step.
                     self._set_learning_rates()
                     losses = self._train_step(sample)
+                    if self.train_step.late:
+                        self._log(losses)  # of the step before, while the counters are its own
                     state.batch, state.step = state.batch + 1, state.step + 1
-                    self.log.step(losses, len(sample.inputs) * group.world_size)
+                    self.images = len(sample.inputs) * group.world_size
+                    if not self.train_step.late:
+                        self._log(losses)
 
                     # Once in a while, and on a signal: save a checkpoint.
                     stop, due = self._stop_or_due()
@@ -83,6 +87,7 @@ class Trainer:
                         self._save()
                     if stop:
                         raise KeyboardInterrupt
+                self._log_last()
                 self.log.flush()
 
                 # Once in a while: score the hold-out and export the weights.
@@ -125,12 +130,25 @@ class Trainer:
 
     def _train_step(self, sample: Sample) -> dict[str, float]:
         try:
-            return self.train_step(sample)
-        except NotFiniteError as error:
-            raise self._not_finite(error) from None
+            return self._finite(lambda: self.train_step(sample))
         except torch.OutOfMemoryError:
             pass  # the memory of the step is free only outside of the handler
         raise self._out_of_memory(sample)
+
+    def _log(self, losses: dict[str, float]) -> None:
+        if losses:
+            self.log.step(losses, self.images)
+
+    def _log_last(self) -> None:
+        """Log the last step, if its losses are not read yet."""
+        self._log(self._finite(self.train_step.last_losses))
+
+    def _finite(self, read: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What is read, or an error that names the pairs of the step that is not finite."""
+        try:
+            return read()
+        except NotFiniteError as error:
+            raise self._not_finite(error) from None
 
     def _stop_or_due(self) -> tuple[bool, bool]:
         """Whether any rank got a signal, and whether a checkpoint is due by the clock of rank 0."""
@@ -144,6 +162,7 @@ class Trainer:
 
     def _save(self) -> None:
         folder = self.setup.folder / CHECKPOINTS
+        self._log_last()
 
         def save() -> None:
             sync_records(self.setup.folder)  # which the checkpoint counts
@@ -170,12 +189,13 @@ class Trainer:
 
     def _not_finite(self, error: NotFiniteError) -> CheckError:
         state, data, batch = self.state, self.setup.dataset, self.setup.variant.batch
-        order = epoch_order(len(data), data.seed, state.epoch)[state.batch * batch :][:batch]
+        number, step = state.batch - error.counted, state.step - error.counted
+        order = epoch_order(len(data), data.seed, state.epoch)[number * batch :][:batch]
         pairs = [data.pairs[index] for index in order]
         names = "".join(f"\n    {pair.radar} with {pair.optical}" for pair in pairs)
         return CheckError(
-            f"{self.setup.folder}: {error} at step {state.step}, epoch {state.epoch}, batch "
-            f"{state.batch}\n  the last checkpoint is kept; check these pairs, or train from the "
+            f"{self.setup.folder}: {error} at step {step}, epoch {state.epoch}, batch "
+            f"{number}\n  the last checkpoint is kept; check these pairs, or train from the "
             f"start with a smaller lr and --overwrite:{names}"
         )
 

@@ -97,3 +97,23 @@ def test_what_is_of_other_weights_is_refused() -> None:
     for shape in ((2, 2, 3, 3), (6, 8, 3, 3), (432,)):
         with pytest.raises(ValueError, match="0/exp_avg is of another shape"):
             adam.restore({"0/exp_avg": torch.ones(shape)})
+
+
+def test_a_skipped_step_changes_nothing() -> None:
+    ours = weights(LAYOUTS[1])
+    adam = Adam(ours, RATE, BETAS)
+    for number, skipped in enumerate((0.0, 1.0, 0.0)):
+        for weight, gradient in zip(ours, gradients(number, ours, LAYOUTS[1]), strict=True):
+            weight.grad = gradient * torch.nan if skipped else gradient
+        before = [weight.detach().clone() for weight in ours]
+        adam.step(torch.tensor(skipped))
+        assert all(map(torch.equal, before, ours)) == bool(skipped)
+    twice = weights(LAYOUTS[1])
+    other = Adam(twice, RATE, BETAS)
+    for number in (0, 2):
+        for weight, gradient in zip(twice, gradients(number, twice, LAYOUTS[1]), strict=True):
+            weight.grad = gradient
+        other.step()
+    assert all(map(torch.equal, ours, twice))
+    states = adam.tensors(), other.tensors()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])

@@ -50,7 +50,8 @@ def same(one: State, other: State) -> bool:
 def test_a_state_survives_the_round_trip(tmp_path: Path, name: str) -> None:
     before, step = begun(name)
     before.epoch, before.batch, before.mae, before.recorded = 3, 2, 0.25, 9
-    before.sums, before.norms = {"l1": 0.1 + 0.2}, {"generator": [1 / 3, 1]}
+    before.sums = {"l1": 0.1 + 0.2}
+    before.norms = {"generator": torch.tensor([1 / 3, 1.0], dtype=torch.float64)}
     save(before, tmp_path)
     after, other = begun(name, steps=2, seed=1)
     assert not same(before, after)

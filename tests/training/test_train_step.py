@@ -82,16 +82,17 @@ def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
     lengths = []
     for number in range(30):
         values = step(random_sample(number % 3))
-        lengths.append(state.norms["generator"][0])
+        lengths.append(state.norms["generator"][0].item())
         assert not any(name.endswith("_spike") for name in values)
     whole = kit.training.train_step.pixel_loss
     monkeypatch.setattr(
         kit.training.train_step, "pixel_loss", lambda *images: 1000 * whole(*images)
     )
-    usual = state.norms["generator"][0]
+    usual = state.norms["generator"][0].item()
     values = step(random_sample(0))
     assert 100 < values["generator_spike"] < 10000
-    assert state.norms["generator"][0] == pytest.approx(0.99 * usual + 0.01 * 10 * usual, rel=0.2)
+    mean = state.norms["generator"][0].item()
+    assert mean == pytest.approx(0.99 * usual + 0.01 * 10 * usual, rel=0.2)
 
 
 def test_clip_0_never_shortens(monkeypatch) -> None:
@@ -123,6 +124,51 @@ def test_a_number_that_is_none_changes_nothing(where: str, value: float) -> None
     for name, tensors in before.items():
         for key, tensor in tensors.items():
             assert torch.equal(tensor, after[name][key]), key
+
+
+@pytest.mark.parametrize("name", ["spade4", "p2phd1"])
+def test_losses_read_a_step_late_are_the_same_and_train_the_same(name: str) -> None:
+    found: list[list[dict[str, float]]] = []
+    ends = []
+    for late in (False, True):
+        state, step = begin(tiny(name))
+        step.late = late
+        found.append([step(random_sample(number)) for number in range(4)])
+        found[-1] += [step.last_losses(), step.last_losses()]
+        ends.append(state.tensors())
+    now, later = found
+    assert now[4:] == [{}, {}] and later[0] == later[5] == {}
+    assert later[1:5] == now[:4]
+    for group, tensors in ends[0].items():
+        assert all(torch.equal(tensor, ends[1][group][key]) for key, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("name", ["spade4", "p2phd1"])
+def test_no_optimiser_takes_a_step_after_numbers_that_are_none_though_they_are_read_late(
+    name: str,
+) -> None:
+    state, step = begin(tiny(name))
+    step.late = True
+    step(random_sample(0))
+    optimisers = state.generator_optimizer, state.discriminator_optimizer
+    parameters = [
+        weight
+        for network in (state.generator, state.discriminator)
+        for weight in (network.parameters() if network else ())
+    ]
+
+    def trained() -> list[torch.Tensor]:
+        moments = [t for each in optimisers if each for t in each.tensors().values()]
+        return [t.detach().clone() for t in (*parameters, *moments, *state.norms.values())]
+
+    before = trained()
+    bad = random_sample(1)
+    bad.target[0, 0, 0, 0] = math.nan
+    step(bad)
+    with pytest.raises(NotFiniteError, match="l1 is nan") as found:
+        step(random_sample(2))
+    assert found.value.counted
+    assert all(map(torch.equal, before, trained()))
 
 
 def test_what_would_fit_is_found(monkeypatch) -> None:

@@ -29,14 +29,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kit.bfloat16 import bfloat16_pays
 from kit.cli import console
-from kit.cores import share_cores
+from kit.cores import loader_threads, share_cores
 from kit.device import LARGE_PAGES, keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import InputPlanes
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import pack
-from kit.pairs.pair_reader import WORKERS, PairReader
+from kit.pairs.pair_reader import PairReader
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs
 from kit.pairs.tile_pairs import TilePairs
@@ -144,8 +144,10 @@ def together(
 ) -> list[dict[str, Any]]:
     """Eight batches loaded, learnt from, and both at a time."""
 
+    threads = loader_threads(pick().type == "cuda")
+
     def load() -> Iterator[Sample]:
-        return islice(batches(dataset, epoch=0, batch=batch, workers=WORKERS), 8)
+        return islice(batches(dataset, epoch=0, batch=batch, workers=threads), 8)
 
     def learn(samples: Iterable[Sample]) -> None:
         for sample in samples:

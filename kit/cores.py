@@ -30,6 +30,17 @@ def file_threads() -> int:
     return min(most, max(least, cores()))
 
 
+def loader_threads(for_card: bool, sharing: int = 1) -> int:
+    """How many threads make batches during the steps of a training.
+
+    Args:
+        for_card: whether a card computes the steps. A processor needs its cores for them: on two a
+            second thread was no faster than one.
+        sharing: how many trainings, or ranks of one, share these cores.
+    """
+    return min(_AT_FILES[1], max(1, cores() // sharing)) if for_card else 1
+
+
 def quota(root: Path = Path("/")) -> float | None:
     """The cores' worth of time that the cgroup of this process has, None if it has no limit.
 

@@ -135,6 +135,11 @@ def restarted() -> bool:
     return any(os.environ.get(count, "0") != "0" for count in counts)
 
 
+def local_ranks() -> int:
+    """How many ranks share this machine; 1 without torchrun."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 @contextmanager
 def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
     """The process group that torchrun started this process for; without torchrun, a group of one.

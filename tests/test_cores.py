@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit import cores as module
-from kit.cores import cores, file_threads, quota
+from kit.cores import cores, file_threads, loader_threads, quota
 
 V1 = "3:cpuset:/\n1:cpu,cpuacct:/jobs/7\n0::/\n"
 
@@ -83,6 +83,9 @@ def test_a_quota_counts_as_cores_do(monkeypatch, allowed, affine: int, found: in
     monkeypatch.setattr(module, "quota", lambda: allowed)
     assert cores() == found
     assert file_threads() == min(4, max(2, found))
+    assert loader_threads(for_card=False) == 1
+    assert loader_threads(for_card=True) == min(4, found)
+    assert loader_threads(for_card=True, sharing=4) == max(1, found // 4)
 
 
 @pytest.mark.parametrize(

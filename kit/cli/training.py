@@ -10,8 +10,8 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
+from kit.cores import loader_threads
 from kit.files import RUNS, WORK
-from kit.pairs.pair_reader import WORKERS
 from kit.planning.plan import read_plan
 from kit.variant_settings import PixelLoss, as_fold
 from kit.variants import SETS, find_variant, of_sets
@@ -28,9 +28,16 @@ Settings = Annotated[
         "--set", metavar="FIELD=VALUE", help="Change a field; kit variants --fields lists them."
     ),
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Threads that load batches ahead.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Threads that load batches ahead. Default: 1; on CUDA up to 4."),
+]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="Compile the generator with torch.compile first.")
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Run the generator's steps by torch.compile. Default: on CUDA, where that pays.",
+    ),
 ]
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Write curves to RUNS/VARIANT/tensorboard too.")
@@ -67,8 +74,8 @@ def train(
     note: Note = "",
     work: Work = WORK,
     runs: Runs = RUNS,
-    workers: Workers = WORKERS,
-    compile: Compile = False,
+    workers: Workers = None,
+    compile: Compile = None,
     tensorboard: Tensorboard = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -206,8 +213,8 @@ def train_all(
         int | None,
         typer.Option(min=0, help="Train this many at a time, each on a GPU of its own."),
     ] = None,
-    workers: Workers = WORKERS,
-    compile: Compile = False,
+    workers: Workers = None,
+    compile: Compile = None,
     tensorboard: Tensorboard = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -232,7 +239,14 @@ def train_all(
         ]
         all_pairs = planned.all_pairs
         folds, gpus = planned.folds, planned.gpus if gpus is None else gpus
-    flags = {"--compile": compile, "--tensorboard": tensorboard, "--quiet": quiet}
+    flags = {
+        "--compile": compile,
+        "--no-compile": compile is False,
+        "--tensorboard": tensorboard,
+        "--quiet": quiet,
+    }
+    if workers is None and gpus:
+        workers = loader_threads(for_card=True, sharing=gpus)
     outcomes = train_all(
         trainings,
         settings=settings or (),
@@ -243,7 +257,7 @@ def train_all(
         runs=runs,
         gpus=gpus or 0,
         options=(
-            *("--workers", str(workers)),
+            *(() if workers is None else ("--workers", str(workers))),
             *(flag for flag, given in flags.items() if given),
             *(("--note", note) if note else ()),
         ),

@@ -9,10 +9,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from kit.pairs.table import Pair
 
-# Threads that make batches during a step: on two cores a second was no faster than one. It is here
-# and not beside `batches` because the command line shows it, and does without torch and pyarrow.
-WORKERS = 1
-
 Pixels = tuple[NDArray[np.float32], NDArray[np.uint16]]
 """Of one pair: radar [2, H, W] in dB, as VV and VH, and optical [3, H, W] in DN, as B4, B3, B2."""
 

@@ -16,10 +16,10 @@ from typing import TypeVar
 import torch
 
 from kit.bfloat16 import bfloat16_pays
+from kit.cores import loader_threads
 from kit.device import keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.errors import InputError
-from kit.pairs.pair_reader import WORKERS
 from kit.planning.recipes import Size
 from kit.runs.planes import planes_for_training
 from kit.training.rates import Rate, measure_fit, measure_rate
@@ -105,7 +105,8 @@ class Machine:
         if key not in self._rates:
             self._report(f"measuring {variant.model}, width {variant.width}, crop {variant.crop}")
             try:
-                self._rates[key] = measure_rate(self._setup(key), workers=WORKERS)
+                threads = loader_threads(pick().type == "cuda")
+                self._rates[key] = measure_rate(self._setup(key), workers=threads)
             except (RuntimeError, MemoryError) as error:
                 if isinstance(error, RuntimeError) and "memory" not in str(error):
                     raise

@@ -40,6 +40,7 @@ _DIVISION = "division"
 _SERIES = "series_sha256"
 _INIT = "init"
 _UNITS = "units"
+_COMPILED = "compiled"
 
 Units = dict[str, Any] | None
 """A record of `kit.sources.units`; None for dB and DN."""
@@ -81,6 +82,7 @@ def claim(
     series_sha256: str | None = None,
     initial: Initial | None = None,
     units: Units = None,
+    compiled: bool = False,
 ) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
@@ -96,6 +98,7 @@ def claim(
         series_sha256: the fingerprint of the radar scenes that it averages, if it does.
         initial: what it starts from; a run that has saved something goes on without.
         units: those of its pairs, see `kit.sources.units`.
+        compiled: whether its generator is compiled from now on.
 
     Returns:
         The variant to train, with its number of validations. A run that an earlier kit started goes
@@ -150,6 +153,8 @@ def claim(
         config[_INIT] = asdict(initial)
     if units:
         config[_UNITS] = units
+    if compiled:
+        config[_COMPILED] = True
     write_record(folder / CONFIG, FORMAT, config)
     return variant.with_validations(holdout)
 
@@ -170,6 +175,15 @@ def read_initial(folder: Path) -> Initial | None:
         InputError: the configuration is not readable.
     """
     return _initial(_read_config(folder), folder / CONFIG)
+
+
+def read_compiled(folder: Path) -> bool:
+    """Whether the generator of the run in `folder` was compiled when it last began or went on.
+
+    Raises:
+        InputError: the configuration is not readable.
+    """
+    return (folder / CONFIG).exists() and _read_config(folder).get(_COMPILED) is True
 
 
 def saved(folder: Path) -> bool:

@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kit.device import keep_memory
-from kit.distributed import ProcessGroup, process_group, restarted
+from kit.cores import loader_threads
+from kit.device import keep_memory, pick
+from kit.distributed import ProcessGroup, local_ranks, process_group, restarted
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
 from kit.inputs.planes import InputPlanes
 from kit.lock import lock
-from kit.pairs.pair_reader import WORKERS
 from kit.pairs.table import fingerprint
 from kit.progress import Report
 from kit.runs import earlier
@@ -33,6 +33,7 @@ from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import Weights
 from kit.training import checkpoint
 from kit.training.child import patience
+from kit.training.compiled import decide
 from kit.training.fitted import fit
 from kit.training.hours import in_time
 from kit.training.initial import read_initial, start_from
@@ -72,8 +73,8 @@ def train(
     init: AnyPath | None = None,
     note: str = "",
     overwrite: bool = False,
-    workers: int = WORKERS,
-    compile: bool = False,
+    workers: int | None = None,
+    compile: bool | None = None,
     watch: Watch | None = None,
 ) -> Run:
     """Train `variant` on its data set, or resume its interrupted training.
@@ -93,15 +94,17 @@ def train(
         note: what is to be remembered of the run, see `kit.runs.notes`.
         overwrite: train from the start even if the run exists, which goes when the new one has
             weights; if that ends before it has saved anything, it is there again.
-        workers: threads that prepare batches ahead; 0 prepares each when it is needed.
-        compile: compile the generator with torch.compile.
+        workers: threads that prepare batches ahead; 0 prepares each when it is needed, and None is
+            as many as `kit.cores.loader_threads` says.
+        compile: compile the generator with torch.compile. None goes on as the run was started, and
+            else compiles on CUDA, in one process, where a few steps show that it pays.
         watch: called with each record of `metrics.jsonl`.
 
     Raises:
         InputError: no pair table, no pair to train on, a pack that lacks one or is damaged, no
             intact checkpoint, or a batch that cannot be shared or is too large for the device;
-            pairs that cannot be divided into so many folds; hours that end before an epoch; or
-            weights to start from that are of another network.
+            pairs that cannot be divided into so many folds; hours that end before an epoch;
+            weights to start from that are of another network; or a torch.compile that fails.
         BusyError: the run exists with other settings or data, or another process trains it.
         CheckError: the loss is not finite; the last checkpoint is kept.
         OutputError: the disk is full; the last checkpoint is kept.
@@ -115,6 +118,8 @@ def train(
     data = read_data(variant, work, Path(groups) if groups is not None else None)
     planes = planes_for_training(asked, work, data.reader, data.chosen, data.holdout)
     keep_memory()
+    if workers is None:
+        workers = loader_threads(pick().type == "cuda", local_ranks())
     with process_group() as group, ExitStack() as locks:
         _check(variant, len(data.chosen), group, hours)
 
@@ -128,14 +133,15 @@ def train(
 
         def claim() -> None:
             nonlocal variant
-            variant = _claim(folder, settled(asked, folder), data, planes, weights)
+            chosen = settled(asked, folder)
+            variant = _claim(folder, chosen, data, planes, weights, compiled.compile)
             add_note(folder, note)
 
         group.on_main(enter)
-        rate = None
+        rate, setup = None, make_setup(asked, planes, data, folder, group)
+        compiled = decide(setup, compile, hours, workers)
         if hours is not None:
-            setup = make_setup(asked, planes, data, folder, group)
-            asked, rate = in_time(setup, hours, started, workers=workers, compile=compile)
+            asked, rate = in_time(setup, hours, started, workers=workers, compile=compiled.compile)
         group.on_main(claim)
         variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)
@@ -157,18 +163,25 @@ def train(
                 log.note(f"{folder}: {slower}")
         if variant != asked:
             log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
+        if compiled.why:
+            log.note(f"{folder}: {compiled.why}")
         if not _resume(setup, state, log):
             leak = _leak(folder, data) if told else ""
             for line in filter(None, (*told, _other_units(weights, data), leak)):
                 log.note(line)
         if hours is not None and rate:
             log.chosen_by_hours(hours, rate.step_s)
-        Trainer(setup, state, log, compile=compile, workers=workers).run()
+        Trainer(setup, state, log, compile=compiled.compile, workers=workers).run()
     return Run(folder, state.step, state.mae, state.psnr, len(data.chosen))
 
 
 def _claim(
-    folder: Path, asked: Variant, data: RunData, planes: InputPlanes, weights: Weights | None
+    folder: Path,
+    asked: Variant,
+    data: RunData,
+    planes: InputPlanes,
+    weights: Weights | None,
+    compiled: bool,
 ) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
     variant = folders.claim(
@@ -180,6 +193,7 @@ def _claim(
         planes.series.sha256 if planes.series else None,
         folders.Initial(str(weights.path), weights.sha256) if weights else None,
         data.units,
+        compiled,
     )
     seen = ((pair.radar, pair.optical) for pair in data.chosen)
     before = _seen_before(folder, weights)

@@ -329,7 +329,11 @@ def options_of_commands() -> dict[str, set[str]]:
     group = typer.main.get_command(SCRIPT.load().__globals__["app"])
     commands = group.commands | {"--version": group}
     return {
-        name: {option for parameter in command.params for option in parameter.opts}
+        name: {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         for name, command in commands.items()
     }
 

@@ -64,7 +64,8 @@ def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, mo
     assert "finished before, at step" in Path("runs/p2phd1/train.log").read_text()
 
 
-def test_the_options_of_a_training_reach_it(trained: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("compile", ["--compile", "--no-compile"])
+def test_the_options_of_a_training_reach_it(trained: Path, compile: str, monkeypatch) -> None:
     begun: list[list[str]] = []
 
     def start(command: list[str], *rest: object) -> subprocess.Popen[bytes]:
@@ -73,12 +74,13 @@ def test_the_options_of_a_training_reach_it(trained: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(kit.training.train_all, "_start", start)
     monkeypatch.setattr(kit.cli.console.stderr, "quiet", False)
-    line = "train-all p2phd1 --compile --tensorboard --workers 2 --note wider --quiet"
+    line = f"train-all p2phd1 {compile} --tensorboard --workers 2 --note wider --quiet"
     monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
     with pytest.raises(SystemExit) as end:
         kit.cli.main.main()
     assert not end.value.code
-    assert {"--compile", "--tensorboard", "--quiet"} <= set(begun[0])
+    given = {"--compile", "--no-compile", "--tensorboard", "--quiet"} & set(begun[0])
+    assert given == {compile, "--tensorboard", "--quiet"}
     for option, value in (("--workers", "2"), ("--note", "wider")):
         assert begun[0][begun[0].index(option) + 1] == value
 

@@ -43,7 +43,15 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 test: setup ## run every test that is not slow: about 5 minutes on 2 cores
 	$(PYTEST) -m 'not slow'
 
+# torch-tensorrt's converters, of which TensorRT for RTX makes engines without a card. They would
+# bring another TensorRT for RTX, and libraries that only torch for CUDA loads; so they lie apart.
+build/converters: | setup
+	mkdir -p build && rm -rf $@.part
+	$(BIN)/python -m pip install --quiet --no-deps --target $@.part 'torch-tensorrt-rtx==2.13.*' dllist
+	find $@.part -name '*.so*' -delete && mv $@.part $@
+
 test-slow: setup ## run the slow tests
+	@$(MAKE) --no-print-directory build/converters || echo "the tests of torch-tensorrt's converters skip" >&2
 	$(PYTEST) -m slow
 
 lint: setup ## run the linter, the formatter's check and the type checker

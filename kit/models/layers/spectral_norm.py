@@ -64,11 +64,12 @@ def divide(norms: Sequence[SpectralNorm], weights: Sequence[Tensor]) -> list[Ten
         return []
     with torch.no_grad():
         matrices = [weight.flatten(1) for weight in weights]
-        # Copies in evaluation too, because a gradient may be asked for after the next iteration.
-        us, vs = [norm._u.clone() for norm in norms], [norm._v.clone() for norm in norms]
+        us, vs = [norm._u for norm in norms], [norm._v for norm in norms]
         training = norms[0].training
         if training:
             vs = _normalised(map(torch.mv, (matrix.mT for matrix in matrices), us))
+        else:  # a gradient may be asked for after the next iteration
+            us, vs = [u.clone() for u in us], [v.clone() for v in vs]
         products = [*map(torch.mv, matrices, vs)]
         if training:
             us = _normalised(products)

@@ -1,4 +1,4 @@
-// What the compiler is told about a function: seen from outside, inlined, built for several processors.
+// What the compiler is told about a function: seen from outside, inlined or not, built for several processors.
 
 #pragma once
 
@@ -9,6 +9,8 @@
 #else
 #define KIT_INLINE inline __attribute__((always_inline))
 #endif
+
+#define KIT_NOINLINE __attribute__((noinline))
 
 // CMake gives it where the compiler can.
 #ifndef KIT_CLONES

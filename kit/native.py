@@ -1,6 +1,6 @@
 """The compiled core: three libraries beside the package, loaded when first used.
 
-`kit_core` counts pixels, reads tiles and rounds images on the CPU; `kit_norms` has instance norm
+`kit_core` counts, reads, rounds and predicts pixels on the CPU; `kit_norms` has instance norm
 for training there; `kit_cuda` counts on an NVIDIA GPU, and exists if nvcc did when the kit was
 installed. All have a plain C interface, so neither Python's nor torch's version matters to them. A
 library that is missing or does not load is no error here: the reason is returned, and the caller
@@ -72,9 +72,31 @@ class LimitsStruct(ctypes.Structure):
     )
 
 
+class TreesStruct(ctypes.Structure):
+    """`struct Trees` of ext/trees.cpp."""
+
+    _fields_ = (
+        ("channels", ctypes.c_int64),
+        ("trees", ctypes.c_int64),
+        ("leaves", ctypes.c_int64),
+        ("starts", ctypes.c_void_p),
+        ("feature", ctypes.c_void_p),
+        ("threshold", ctypes.c_void_p),
+        ("kept", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+    )
+
+    @classmethod
+    def of(cls, channels: int, values: NDArray[np.float32], *arrays: NDArray[Any]) -> "TreesStruct":
+        """Describe the arrays of all channels' trees, which must outlive the description."""
+        trees, leaves = values.shape
+        at = [array.ctypes.data for array in (*arrays, values)]
+        return cls(channels, trees // channels, leaves, *at)
+
+
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 _scenes, _rule = ctypes.POINTER(ScenesStruct), ctypes.POINTER(RuleStruct)
-_limits = ctypes.POINTER(LimitsStruct)
+_limits, _trees = ctypes.POINTER(LimitsStruct), ctypes.POINTER(TreesStruct)
 _SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
     "kit_core": {
         "kit_count": (ctypes.c_int, [_scenes, _rule, _int64, _pointer, _pointer]),
@@ -91,6 +113,7 @@ _SIGNATURES: dict[str, dict[str, tuple[Any, list[Any]]]] = {
             ctypes.c_int32,
             [_pointer, _int64, ctypes.c_float, ctypes.c_float, _pointer],
         ),
+        "kit_add_trees": (ctypes.c_int, [_trees, _pointer, _int64, _int64, _int64, _pointer]),
         "kit_read_plain": (
             None,
             [ctypes.c_char_p, _int64, _int32, _int64, _int64, _int64, _pointer, _pointer],

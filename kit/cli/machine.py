@@ -20,6 +20,7 @@ from kit.cores import quota
 from kit.device import pick
 from kit.engines.registry import BACKENDS
 from kit.errors import InputError
+from kit.models import leaf_masks
 from kit.models.layers import instance_norm
 from kit.screening import counts, ukis
 from kit.tiles import reader
@@ -50,6 +51,7 @@ def inspect() -> tuple[Finding, ...]:
         _backend("cloud detector", lambda: (ukis.version(), "kit screen --detector ukis")),
         _backend("tile reader", reader.backend),
         _backend("instance norm", instance_norm.backend),
+        _backend("tree predictor", leaf_masks.backend),
         *map(_engine, BACKENDS),
         _backend("boosted trees", lambda: (boosting.version(), "fits the model trees")),
         Finding("rasterio", rasterio.__version__, f"GDAL {rasterio.__gdal_version__}"),

@@ -23,7 +23,7 @@ def test_every_line_has_a_value_and_a_reason(capsys) -> None:
     names = [finding.name for finding in findings if not finding.name.startswith("engine: ")]
     assert names == ["python", "kit", "torch", "device", "bfloat16", "cloud counts",
                      "cloud counts on CUDA", "cloud detector", "tile reader", "instance norm",
-                     "boosted trees", "rasterio", "disk"]  # fmt: skip
+                     "tree predictor", "boosted trees", "rasterio", "disk"]  # fmt: skip
     assert all(finding.value and finding.why for finding in findings)
     assert find("kit").value == kit.__version__
     assert capsys.readouterr() == ("", "")

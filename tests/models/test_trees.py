@@ -1,10 +1,14 @@
 """Boosted trees as tensors, beside a plain walk down each of them."""
 
+from math import inf, nan
+
 import pytest
 import torch
 from torch import Tensor
 
+from kit.models import leaf_masks
 from kit.models import trees as module
+from kit.models.leaf_masks import LeafMasks
 from kit.models.trees import BoostedTrees
 
 PLANES, BOXES = 3, (3, 31)
@@ -43,15 +47,66 @@ def walked(made: BoostedTrees, planes: Tensor) -> Tensor:
     return out.clamp(0, 1).view(3, *planes.shape[1:]) * 2 - 1
 
 
+@pytest.mark.parametrize("by_core", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (7, 9)])
 def test_trees_predict_what_a_walk_down_each_finds(
-    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], by_core: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PIXELS", 10)  # so that a tile is several parts
+    monkeypatch.setattr(module, "usable", lambda features, leaves: by_core)
     made = grown()
     planes = torch.rand(2, 3, *size) * 2 - 1
     expected = torch.stack([walked(made, tile) for tile in planes])
     assert torch.allclose(made(planes), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("leaves", [2, 31, 32, 33, 64])
+@pytest.mark.parametrize("pixels", [1, 255, 700])
+def test_the_core_adds_what_the_operations_add(leaves: int, pixels: int) -> None:
+    made = grown(trees=5, leaves=leaves)
+    features = torch.rand(len(made.feature_names), pixels) - 0.5
+    features[0, 0], features[1, -1], features[2, pixels // 2] = torch.tensor([nan, inf, -inf])
+    assert leaf_masks.usable(features, leaves), leaf_masks.backend()
+    sums, expected = (made.base[:, None].repeat(1, pixels) for _ in range(2))
+    made.add_reference(features, expected)
+    LeafMasks.of(made.feature, made.threshold, made.left, made.right, made.value).add(
+        features, sums
+    )
+    assert torch.equal(sums, expected)
+
+
+def test_more_leaves_than_the_core_has_bits_are_predicted_by_operations() -> None:
+    made = grown(leaves=65)
+    assert not leaf_masks.usable(torch.rand(2, 2), 65)
+    planes = torch.rand(1, 3, 4, 5)
+    assert torch.allclose(made(planes)[0], walked(made, planes[0]), atol=1e-6)
+
+
+def test_a_kit_without_the_core_predicts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, planes = grown(), torch.rand(2, 3, 9, 8)
+    by_core = made(planes)
+    monkeypatch.setattr(module, "usable", lambda features, leaves: False)
+    assert torch.equal(made(planes), by_core)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value", "problem"),
+    [
+        ("left", 0, "does not come after it"),
+        ("right", 3, "does not come after it"),
+        ("right", 1, "the child of two others"),
+        ("feature", 8, "a feature that there is not"),
+        ("feature", -1, "a feature that there is not"),
+    ],
+)
+def test_what_is_no_tree_is_refused(tensor: str, value: int, problem: str) -> None:
+    made = BoostedTrees(2, (3, 5, 7), 1, 2)
+    state = {name: each.clone() for name, each in made.state_dict().items()}
+    state["left"][:, 0, 0], state["right"][:, 0, 0] = 1, 2
+    made.load_state_dict(state)
+    state[tensor][0, 0, 0] = value
+    with pytest.raises(RuntimeError, match=problem):
+        made.load_state_dict(state)
 
 
 def test_a_pixel_at_a_threshold_goes_left() -> None:

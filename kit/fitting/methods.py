@@ -37,7 +37,7 @@ _HOPELESS = 2.0
 """Members err in part independently, so that in a mean even one that loses to one colour may help;
 one that costs so many times as much as it does not."""
 
-PLAIN, COLOR = "plain mean", "one colour"
+PLAIN, COLOR, SINGLE = "plain mean", "one colour", "best single"
 ANCHORED = f"{PLAIN}, anchors"
 
 
@@ -64,7 +64,7 @@ def methods(measure: str, members: int) -> tuple[Method, ...]:
     chosen = [
         Method("median", _median, 3),
         Method("mean of the best subset", _subset, 2),
-        Method("best single", _single, 2),
+        Method(SINGLE, _single, 2),
         Method("greedy, with replacement", _greedy, 2),
         Method(_simplex_name(measure), _simplex, 2),
     ]

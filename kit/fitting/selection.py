@@ -3,7 +3,8 @@
 In: observations of held-out predictions, and the predictions themselves. Out: every method with its
 score on scenes that it was not fitted on, exact over all pixels, and the one that is taken. Places
 are divided into groups; each is scored by what was fitted on the others. A freer method is taken
-where the 95 % interval of what it gains, over the same scenes, is above zero.
+where the 95 % interval of what it gains, over the same scenes, is above zero; or, so that no
+ensemble loses to its member, where the best member alone errs less than what would be taken.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.fitting.methods import ANCHORED, COLOR, PLAIN, Method, methods, with_affine
+from kit.fitting.methods import ANCHORED, COLOR, PLAIN, SINGLE, Method, methods, with_affine
 from kit.fitting.observations import Found, Image, Observations, moments_of
 from kit.intervals import ENOUGH_PLACES, interval
 from kit.metrics import MEASURES, mae, mse, psnr
@@ -201,4 +202,11 @@ def _choose(
         if low > 0:
             why = f"better than {taken.name} by {gain.mean():.3g} ({low:.3g} to {high:.3g})"
             taken = candidate
+    alone = next((each for each in freer if each.name.startswith(SINGLE)), None)
+    if alone and not few and sign * (taken.score - alone.score) > 0:
+        best = min(freer, key=lambda each: sign * each.score)
+        why = (
+            f"{taken.name} errs more than a member alone, and this errs least, if not beyond noise"
+        )
+        taken = best
     return Selection(tuple(candidates.values()), taken, why, tuple(doubts))

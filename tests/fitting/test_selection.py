@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kit.fitting import selection
-from kit.fitting.methods import COLOR, PLAIN, Method, methods
+from kit.fitting.methods import COLOR, PLAIN, SINGLE, Method, methods
 from kit.fitting.objectives import objective
 from kit.fitting.observations import Image, Observations
 from kit.fitting.selection import GROUPS, Selection, groups_of, select
@@ -87,6 +87,28 @@ def test_an_official_fit_beats_the_mean_as_it_is() -> None:
     assert found.chosen.score < 0.9 * score_of(found, PLAIN)
     assert found.chosen.gain == pytest.approx(score_of(found, PLAIN) - found.chosen.score)
     assert found.chosen.gain_interval[0] > 0
+
+
+@pytest.mark.parametrize("measure", ["mae", "psnr", "official_2022"])
+def test_no_ensemble_loses_to_a_member(measure: str) -> None:
+    """On scenes so different that no gain is beyond noise."""
+    for seed in range(4):
+        made = Made([0.03, 0.085], scenes=8, seed=seed, stretched=measure.startswith("official"))
+        found = chosen(measure, made)
+        sign = -1 if measure == "psnr" else 1
+        alone = min(sign * each.score for each in found.candidates if each.name.startswith(SINGLE))
+        assert sign * found.chosen.score <= alone, found.why
+
+
+def test_what_beats_a_mean_that_loses_to_its_member_may_be_chance_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(selection, "interval", lambda values, places: (-1.0, 1.0))
+    found = chosen("mae", Made([0.03, 0.085], scenes=8))
+    assert found.chosen.name not in (PLAIN, COLOR)
+    assert found.why.startswith("plain mean errs more than a member alone")
+    alike = chosen("mae", Made([0.05, 0.05], scenes=8))
+    assert alike.chosen.name == PLAIN and "no freer method" in alike.why
 
 
 def test_few_places_decide_nothing() -> None:

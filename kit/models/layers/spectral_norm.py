@@ -111,10 +111,10 @@ class _Divide(torch.autograd.Function):
 
 def spectral_norm(module: nn.Module, rule: Rule) -> nn.Module:
     """`module` with a spectral norm on its weight."""
-    if rule == "torch":
-        return parametrizations.spectral_norm(module)
     weight = module.weight
     assert isinstance(weight, Tensor)
+    if rule == "torch" and not weight.is_meta:  # on which both are shapes of the same names
+        return parametrizations.spectral_norm(module)
     # Unsafe is to leave out a check that reads the weight, which would be an iteration.
     parametrize.register_parametrization(module, "weight", SpectralNorm(weight), unsafe=True)
     return module

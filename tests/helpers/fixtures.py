@@ -1,4 +1,4 @@
-"""What tests of every folder use: the same numbers, and one small world, prepared and trained once."""
+"""What tests of every folder use: equal numbers, and a small world, prepared and trained once."""
 
 import fcntl
 import functools

@@ -154,6 +154,7 @@ def test_quarter_turns_that_an_engine_does_not_fit_are_predicted_eagerly(
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_built_engine_averages_the_same_views(trained: Path) -> None:
     pytest.importorskip("openvino")
     run(request=Request("openvino", "float32"))

@@ -10,7 +10,7 @@ from tests.helpers.browser import Page, browser, find_chromium
 PROGRAM = find_chromium()
 pytestmark = [
     pytest.mark.multiprocess,
-    pytest.mark.xdist_group("browser"),
+    pytest.mark.xdist_group("report"),
     pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here"),
 ]
 DECODED = "Promise.all([...document.images].map(i => i.decode().then(() => '', () => i.alt)))"

@@ -25,6 +25,7 @@ from kit.training.validation import read_validation
 from tests.helpers.tiles import world
 from tests.helpers.variants import tiny
 
+pytestmark = pytest.mark.xdist_group("report")
 ALL = (
     "Overview", "From scenes to pairs", "Places and dates", "Pixel values", "Clouds near the limit",
     "Training", "Table 1", "Samples by epoch", "Members and ensemble", "Submissions",

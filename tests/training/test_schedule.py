@@ -45,7 +45,7 @@ def test_every_choice_trains_and_resumes_to_the_same_end(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variant = tiny(
-        "spade2", "name=other", "schedule=cosine", "pixel_loss=charbonnier", "weight_decay=0.1",
+        "p2phd2", "name=other", "schedule=cosine", "pixel_loss=charbonnier", "weight_decay=0.1",
         "turns=true", "date=true",
     )  # fmt: skip
     whole = train(variant, work=Path("work"), runs=Path("whole"))

@@ -59,7 +59,6 @@ def write_cog(
     Raises:
         OutputError: it cannot be written, or GDAL wrote something else.
     """
-    height, width = size
     raw = folder / _PIXELS
     with naming(raw), raw.open("wb") as file:
         for block in rows:
@@ -73,16 +72,23 @@ def write_cog(
         except RasterioError as error:
             cause = str(error.__cause__ or error).replace("\n", " ")
             raise _failed(path, f"cannot be written ({cause})") from error
-        with rasterio.open(part) as made:
-            given = np.memmap(raw, "<u2", "r", shape=(height, 3, width))
-            for top in range(0, height, _ROWS):
-                rest = min(_ROWS, height - top)
-                try:
-                    found = made.read(window=Window(0, top, width, rest))
-                except RasterioError:
-                    raise _failed(path, "is damaged as soon as it is written") from None
-                if not (found == given[top : top + rest].transpose(1, 0, 2)).all():
-                    raise _failed(path, "is damaged as soon as it is written")
+        _compare(path, part, raw, size)
+
+
+def _compare(path: Path, part: Path, raw: Path, size: tuple[int, int]) -> None:
+    """Refuse what GDAL wrote if it is not what it was given."""
+    height, width = size
+    # Read and not mapped: all pages of a map would stay in the memory of this process.
+    with rasterio.open(part) as made, raw.open("rb") as file:
+        for top in range(0, height, _ROWS):
+            rest = min(_ROWS, height - top)
+            given = np.fromfile(file, "<u2", rest * 3 * width).reshape(rest, 3, width)
+            try:
+                found = made.read(window=Window(0, top, width, rest))
+            except RasterioError:
+                raise _failed(path, "is damaged as soon as it is written") from None
+            if not (found == given.transpose(1, 0, 2)).all():
+                raise _failed(path, "is damaged as soon as it is written")
 
 
 def _failed(path: Path, problem: str) -> OutputError:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from kit.averaging import Averaging, averaging_text
 from kit.doubt import Units
 from kit.engines.request import Request
-from kit.errors import InputError
 from kit.files import ENGINES, FITTED, RUNS, WORK, AnyPath
 from kit.lock import lock
 from kit.models.flips import check_flips
@@ -131,13 +130,11 @@ def translate(
     check_units(weights, _units_of(weights[0]), scene, units, report)
     check_members(weights, date)
     with open_radar(scene, None if vh is None else Path(vh), bands) as radar:
+        if flips == 8 and size > (least := min(radar.height, radar.width)):
+            report(f"windows are {least}x{least}, so that they can be turned by a quarter")
+            size = least
         overlap = size // 4 if overlap is None else overlap
         rows, columns = (Windows(each, size, overlap) for each in (radar.height, radar.width))
-        if flips == 8 and rows.size != columns.size:
-            problem = (
-                f"turns windows by a quarter, and those of {scene} are {rows.size}x{columns.size}"
-            )
-            raise InputError("--flips 8", problem, remedy="give --flips 4, or a smaller --size")
         low, high, unit = unit_of(weights[0])
         result = partial(
             Translation,

@@ -183,6 +183,16 @@ def test_pixels_without_radar_are_nodata_and_no_others(trained: Path) -> None:
     assert result.nodata == empty.mean()
 
 
+def test_windows_that_are_turned_are_square(scene: Path) -> None:
+    """A scene that is lower than a window is wide has windows of its height."""
+    told: list[str] = []
+    result = run(size=100, overlap=None, flips=8, report=told.append)
+    assert (result.size, result.overlap, result.windows) == (90, 22, 2)
+    assert "windows are 90x90, so that they can be turned by a quarter" in told
+    run(size=90, overlap=22, flips=8, out="same.tif")
+    np.testing.assert_array_equal(read(), read("same.tif"))
+
+
 def test_two_files_and_bands_in_any_order(scene: Path) -> None:
     run()
     sar = ground()
@@ -273,6 +283,21 @@ def test_what_is_no_radar_scene_is_named(trained: Path, change, profile, problem
     assert not Path("out.tif").exists()
 
 
+@pytest.mark.slow
+def test_a_compiled_engine_predicts_as_eager_does(scene: Path) -> None:
+    pytest.importorskip("openvino")
+    weights = read_run(Path("runs"), "spade2")
+    facts = {**weights.facts, "holdout_mae": 0.05}  # by which an engine's change is judged
+    save_weights(weights.path, weights.generator, weights.variant, facts)
+    run(out="eager.tif")
+    result = run(request=Request("openvino", "float32"), out="compiled.tif")
+    assert result.engines["spade2"]["name"] == "openvino"
+    difference = np.abs(read("compiled.tif").astype(int) - read("eager.tif"))
+    assert difference.max() <= 3 and difference.mean() < 0.1
+    with rasterio.open("compiled.tif") as file:
+        assert file.tags()["predicted_by"] == "spade2 (openvino, float32)"
+
+
 def test_what_a_scene_lacks_is_said(trained: Path) -> None:
     write(Path("scene.tif"), ground(), crs=None, transform=None)
     (line,) = run().doubts
@@ -294,7 +319,6 @@ def test_settings_that_cannot_be_are_named(scene: Path) -> None:
         ({"out": "scene.tif"}, "is the radar scene itself"),
         ({"scene": Path("none.tif")}, "No such file"),
         ({"variant": "spade9"}, "no such variant"),
-        ({"flips": 8, "size": 100}, "those of scene.tif are 90x100"),
     ):
         with pytest.raises(InputError, match=words):
             run(**settings)

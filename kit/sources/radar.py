@@ -1,11 +1,12 @@
 """Radar images of another layout that are to be predicted -> radar tiles.
 
 In: a folder, and the units of the tiles that weights were trained on. Out, in a folder of its own
-in `work/inputs/`: what `kit.sources.folder` writes. Optical images are passed over.
+in `work/inputs/`: what `kit.sources.folder` writes of a test part, with truths where the images
+have optical twins in the same units.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kit.sources.places import MadeUp
 from kit.sources.radar_listing import list_radar
 from kit.sources.sample import take_sample
 from kit.sources.twins import Twins
-from kit.sources.units import SourceUnits, doubts, range_doubts
+from kit.sources.units import SourceUnits, doubts, optical_doubts, range_doubts
 from kit.sources.writing import INDEX
 from kit.tiles.rejection import Rejection
 from kit.units_record import units_text
@@ -105,11 +106,13 @@ def find_radar_images(
         return None
     where, definition, images, others = found.where, found.definition, found.images, found.others
     asked = SourceUnits.as_trained(unit or definition.radar.unit, trained)
-    sample = take_sample(where, images, definition)
+    alone = tuple(Twins(each.radar, None, each.part) for each in images)
+    sample = take_sample(where, alone, definition)
     found_doubts = doubts(sample, asked)
     if asked.record() == trained:  # otherwise no range fits, and whoever predicts refuses them
         found_doubts += range_doubts(sample, asked)
     doubtful = settle(data, found_doubts, units)
+    asked, passed_over = _with_optical(where, images, definition, asked)
     folder = work / FOLDER / f"{where.name or 'root'}-{json_sha256(str(where))[:8]}"
     lines = [f"source {definition.name} ({definition.about}): {len(images):,} radar images"]
     if others:
@@ -119,4 +122,27 @@ def find_radar_images(
         f"units: {units_text(asked.record())}",
         f"{folder / INDEX} says which image became which scene",
     ]
+    if passed_over:
+        lines.append(f"optical images are passed over: {passed_over}")
+        images = alone
+    elif any(each.optical for each in images):
+        lines.append(f"{folder / 'truth'} holds the optical tiles to score with")
     return RadarImages(where, definition, images, asked, folder, (*lines,), doubtful)
+
+
+def _with_optical(
+    data: Path, images: Sequence[Twins], definition: Definition, asked: SourceUnits
+) -> tuple[SourceUnits, str]:
+    """The units with that of optical twins, and why these cannot be used, "" if they can be."""
+    unit, twins = definition.optical.unit, [Twins(None, i.optical, i.part) for i in images]
+    if not any(each.optical for each in twins):
+        return asked, ""
+    if (unit == "picture") != (asked.optical == "picture"):
+        return asked, f"they hold {unit}, and the weights were trained on {asked.optical}"
+    asked = replace(asked, optical=unit)
+    try:
+        sample = take_sample(data, twins, definition)
+    except InputError as error:
+        return asked, error.brief
+    impossible = [doubt.problem for doubt in optical_doubts(sample, unit) if doubt.impossible]
+    return asked, impossible[0] if impossible else ""

@@ -79,26 +79,39 @@ def find_twins(
 def find_radar(
     data: Path, found: Listing, definition: Definition, paths: Sequence[str]
 ) -> tuple[list[Twins], Mapping[str, int]]:
-    """The radar images that are to be predicted, whether or not they have an optical twin.
+    """The radar images that are to be predicted, with their optical twins if they have some.
 
     Where a part of the split is the test part, only its images are; returns how many are in others.
 
     Raises:
         InputError: a table of the split or a list of it is wrong.
     """
-    radar = Listing(radar=found.radar)
-    _, parts = _by_table(data, radar, definition, paths)
-    known = {image.name for image in found.radar.values()}
+    radar_of, parts = _by_table(data, found, definition, paths, needed=False)
+    pairs = [(radar_of(image), image) for image in found.optical.values()]
+    twin = {radar.key: optical for radar, optical in pairs if radar}
+    known = {image.name for side in (found.radar, found.optical) for image in side.values()}
     listed = _by_lists(data, definition, paths, known, strict=False) | parts
-    part_of = {key: listed.get(each.name) or each.part for key, each in found.radar.items()}
-    others = Counter(part or "in no part" for part in part_of.values() if part != "test")
-    if "test" not in part_of.values():
+
+    def part_of(radar: Image) -> str:
+        names = [image.name for image in (radar, twin.get(radar.key)) if image]
+        return next((listed[name] for name in names if listed.get(name)), radar.part)
+
+    part = {key: part_of(radar) for key, radar in found.radar.items()}
+    others = Counter(each or "in no part" for each in part.values() if each != "test")
+    if "test" not in part.values():
         others.clear()
-    chosen = (each for key, each in found.radar.items() if not others or part_of[key] == "test")
-    return [Twins(each, None, "test") for each in chosen], others
+    chosen = (each for key, each in found.radar.items() if not others or part[key] == "test")
+    return [Twins(each, twin.get(each.key), "test") for each in chosen], others
 
 
-def _by_table(data: Path, found: Listing, definition: Definition, paths: Sequence[str]) -> Any:
+def _by_table(
+    data: Path,
+    found: Listing,
+    definition: Definition,
+    paths: Sequence[str],
+    *,
+    needed: bool = True,
+) -> Any:
     """What gives the radar image of an optical one, and the parts that the table says."""
     asked = definition.twins
     parts: dict[str, str] = {}
@@ -119,7 +132,7 @@ def _by_table(data: Path, found: Listing, definition: Definition, paths: Sequenc
         for name in radars:
             if name in beside and (twin := _read_twin(data / beside[name], asked["json_key"])):
                 other[twin] = name
-    if not other and radars and found.optical:
+    if needed and not other and radars and found.optical:
         sought = " nor ".join(str(asked[key]) for key in ("table", "json") if key in asked)
         problem = f"has neither {sought}" if "nor" in sought else f"has no {sought}"
         remedy = "it says which radar image goes with which optical one: fetch it too"

@@ -180,7 +180,7 @@ def doubts(sample: Sample, units: SourceUnits) -> list[Doubt]:
     """What speaks against the units of a sample, before any range is mapped."""
     return [
         *_radar_doubts(sample, units.radar),
-        *_optical_doubts(sample, units.optical),
+        *optical_doubts(sample, units.optical),
         *_lossy(sample),
     ]
 
@@ -245,7 +245,8 @@ def range_doubts(sample: Sample, units: SourceUnits) -> list[Doubt]:
     return found
 
 
-def _optical_doubts(sample: Sample, unit: str) -> list[Doubt]:
+def optical_doubts(sample: Sample, unit: str) -> list[Doubt]:
+    """What speaks against the unit of the optical images of a sample."""
     values = sample.values["DN"]
     if not values.size:
         return []

@@ -40,7 +40,8 @@ def converted(images: RadarImages) -> dict[str, Any]:
     """dB of each scene by the name of its image."""
     assert images.convert() == []
     rows = [*csv.DictReader((images.folder / "index.csv").open())]
-    file_of = {row["scene"]: Path(row["file"]).name for row in rows}
+    radar = [row for row in rows if row["sensor"] == "Sentinel1"]
+    file_of = {row["scene"]: Path(row["file"]).name for row in radar}
     scenes = catalog(images.tiles.resolve()).of("Sentinel1")
     return {file_of[str(each.key)]: read_scene("Sentinel1", each.files) for each in scenes}
 
@@ -148,6 +149,25 @@ def predicted(data: Path, **options: Any) -> tuple[Prediction, list[str]]:
     lines: list[str] = []
     request = Request("eager", "float32")
     return predict("spade2", data, request=request, report=lines.append, **options), lines
+
+
+def test_truths_lie_beside_where_there_are_twins(pictures: Path, here: Path) -> None:
+    images = found(pictures, PICTURES)
+    images.convert()
+    radar = {each.key for each in catalog(images.tiles).of("Sentinel1")}
+    truths = catalog(images.folder / "truth").of("Sentinel2")
+    assert radar == {each.key for each in truths} and len(radar) == 2
+    # Radar is predicted without a truth, whatever is wrong with that.
+    shutil.copytree(pictures, "mine")
+    Path("mine/testB/12.png").write_bytes(b"")
+    images = found(Path("mine"), PICTURES)
+    assert [each.name for each in images.convert()] == ["12"]
+    assert len(catalog(images.tiles).of("Sentinel1")) == 2
+    for path in Path("mine/testB").iterdir():
+        path.write_bytes(b"")
+    images = found(Path("mine"), PICTURES)
+    assert any("optical images are passed over: " in line for line in images.lines)
+    assert images.convert() == []
 
 
 def test_predict_takes_the_folder_as_it_lies(pictures: Path, trained: Path) -> None:

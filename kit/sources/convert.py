@@ -93,6 +93,10 @@ def convert_folder(
         reasons = "; ".join(f"{item.name}: {item.reason}" for item in lonely[:3])
         problem = f"holds no pair of the source {definition.name} ({reasons or 'no image'})"
         raise InputError(data, problem, remedy="the two images of a pair need equal names")
+    if all(each.part == "test" for each in twins):
+        problem = f"has no pair to train on: all {len(twins)} are of the test part"
+        remedy = "give the folder of the whole data set, or correct the lists of its split"
+        raise InputError(data, problem, remedy=remedy)
     told = SourceUnits(
         wanted.radar or definition.radar.unit, wanted.optical or definition.optical.unit
     )

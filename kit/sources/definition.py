@@ -36,7 +36,7 @@ _TWINS = {
     "apart": bool, "json": str, "json_key": str, "table": str, "radar": str, "optical": str,
     "split": str,
 }  # fmt: skip
-_REMEDY = "the how-to page on other data shows a whole file"
+_REMEDY = "the how-to page on a source of your own shows a whole file"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Definition:
-    """A layout of input; the keys of its TOML file are those of `docs/how-to/sources.md`."""
+    """A layout of input; the keys of its TOML file are those of `docs/how-to/source-own.md`."""
 
     name: str
     where: str

@@ -116,8 +116,7 @@ def find_radar_images(
     folder = work / FOLDER / f"{where.name or 'root'}-{json_sha256(str(where))[:8]}"
     lines = [f"source {definition.name} ({definition.about}): {len(images):,} radar images"]
     if others:
-        parts = ", ".join(f"{part} {count:,}" for part, count in others.items())
-        lines.append(f"only the test part is predicted, and not {parts}")
+        lines.append(f"only the test part is predicted, and not the {others:,} others")
     lines += [
         f"units: {units_text(asked.record())}",
         f"{folder / INDEX} says which image became which scene",

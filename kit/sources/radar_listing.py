@@ -5,7 +5,6 @@ images. Out: the images. Refused by name: images of two layouts, and none of the
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +21,12 @@ _ABOVE = 3  # names of folders that the name of an image may need, such as roi, 
 
 @dataclass(frozen=True, slots=True)
 class RadarListing:
-    """Radar images by their paths from `where`, and how many others the parts of a split have."""
+    """Radar images by their paths from `where`, and how many are in other parts than the test's."""
 
     where: Path
     definition: Definition
     images: tuple[Twins, ...]
-    others: Mapping[str, int]
+    others: int
 
 
 def list_radar(

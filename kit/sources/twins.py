@@ -59,7 +59,7 @@ def find_twins(
         part = part or (radar and (listed.get(radar.name) or radar.part)) or ""
         if radar is None:
             rejected.append(Rejection(optical.name, "no twin", "no radar image goes with it"))
-        elif listed and not part:
+        elif "train" in listed.values() and not part:
             rejected.append(Rejection(optical.name, "in no list", "no list of the split names it"))
             used.add(radar.key)
         else:
@@ -78,10 +78,10 @@ def find_twins(
 
 def find_radar(
     data: Path, found: Listing, definition: Definition, paths: Sequence[str]
-) -> tuple[list[Twins], Mapping[str, int]]:
+) -> tuple[list[Twins], int]:
     """The radar images that are to be predicted, with their optical twins if they have some.
 
-    Where a part of the split is the test part, only its images are; returns how many are in others.
+    Where a part of the split is the test part, only its images are; returns the number of others.
 
     Raises:
         InputError: a table of the split or a list of it is wrong.
@@ -97,11 +97,10 @@ def find_radar(
         return next((listed[name] for name in names if listed.get(name)), radar.part)
 
     part = {key: part_of(radar) for key, radar in found.radar.items()}
-    others = Counter(each or "in no part" for each in part.values() if each != "test")
-    if "test" not in part.values():
-        others.clear()
-    chosen = (each for key, each in found.radar.items() if not others or part[key] == "test")
-    return [Twins(each, twin.get(each.key), "test") for each in chosen], others
+    some = "test" in part.values()
+    chosen = [each for key, each in found.radar.items() if not some or part[key] == "test"]
+    twins = [Twins(each, twin.get(each.key), "test") for each in chosen]
+    return twins, len(part) - len(twins)
 
 
 def _by_table(

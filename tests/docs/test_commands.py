@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -26,6 +26,12 @@ import pytest
 import typer
 
 from tests.helpers.netcdf import write_netcdf
+from tests.helpers.sources import (
+    write_bigearthnet,
+    write_pictures,
+    write_sen12ms,
+    write_sites,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
@@ -258,7 +264,30 @@ def of_2023(world: Path) -> None:
     shutil.rmtree(world / "predictions")
 
 
-BEFORE = {"docs/how-to/netcdf.md": of_2023}
+def of_source(write: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Put images of another layout there, for a reader who has nothing else."""
+
+    def prepare(world: Path) -> None:
+        for name in ("work", "runs", "predictions", "submissions"):
+            shutil.rmtree(world / name, ignore_errors=True)
+        write(world)
+
+    return prepare
+
+
+BEFORE = {
+    "docs/how-to/netcdf.md": of_2023,
+    "docs/how-to/source-pairs.md": of_source(
+        lambda world: write_pictures(world / "PICTURES", 12, 2, 64)
+    ),
+    "docs/how-to/source-sen12ms.md": of_source(
+        lambda world: write_sen12ms(world / "SEN12MS", 2, scenes=range(1, 7))
+    ),
+    "docs/how-to/source-bigearthnet.md": of_source(
+        lambda world: write_bigearthnet(world / "BigEarthNet", 8, 2)
+    ),
+    "docs/how-to/source-own.md": of_source(lambda world: write_sites(world / "SITES")),
+}
 
 
 @pytest.mark.slow

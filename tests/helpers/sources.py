@@ -1,10 +1,13 @@
 """Small folders in the layouts of other data sets, made of smooth images."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
@@ -86,4 +89,45 @@ def write_sen12ms(
                 name = f"{roi}_{sensor}_{number}_p{patch}.tif"
                 path = folder / above / f"{sensor}_{number}" / name
                 write_image(path, pixels, corner=corner)
+    return folder
+
+
+def write_bigearthnet(folder: Path, patches: int, version: int) -> Path:
+    """BigEarthNet, as version 1 or 2: one patch of each to validate and to test in version 2."""
+    rows = []
+    for number in range(patches):
+        db, dn = scene(number, 40)
+        radar = f"S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{number}_48"
+        tile = "N9999_R022_T33UUP_" if version == 2 else ""
+        optical = f"S2A_MSIL2A_20170614T101031_{tile}{number}_48"
+        corner = (400000.0 + 400 * number, 5300000.0)
+        for name, band, values in zip(
+            (radar, radar, optical, optical, optical),
+            ("VV", "VH", "B04", "B03", "B02"),
+            (*db, *dn),
+            strict=True,
+        ):
+            above = folder / f"BigEarthNet-{name[:2]}"
+            write_image(above / name / f"{name}_{band}.tif", values[None], corner=corner)
+        if version == 1:
+            about = folder / "BigEarthNet-S1" / radar / f"{radar}_labels_metadata.json"
+            about.write_text(json.dumps({"corresponding_s2_patch": optical}))
+        split = "validation" if number == 0 else "test" if number == 1 else "train"
+        rows.append({"patch_id": optical, "s1_name": radar, "split": split})
+    if version == 2:
+        pq.write_table(pa.Table.from_pylist(rows), folder / "metadata.parquet")
+    return folder
+
+
+def write_sites(folder: Path) -> Path:
+    """What the docs' own source describes: linear power and reflectance of four sites."""
+    names = []
+    for number in range(12):
+        db, dn = scene(number, 64)
+        site, date = f"site{number % 4}", f"2021-05-{number + 1:02d}"
+        write_image(folder / site / f"{date}_sar_{number}.tif", 10 ** (db / 10))
+        name = f"{date}_opt_{number}"
+        write_image(folder / site / f"{name}.tif", (dn[::-1] / 1e4).astype(np.float32))
+        names.append(name)
+    (folder / "held_out.txt").write_text("\n".join(names[:2]))
     return folder

@@ -1,14 +1,11 @@
 """Folders of other layouts become tiles, pairs, and all that follows."""
 
 import csv
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import rasterio
 
@@ -18,7 +15,14 @@ from kit.pairs.summary import read_units
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.sources.convert import Wanted
 from kit.tiles.bands import read_bands
-from tests.helpers.sources import grey, scene, write_image, write_pictures, write_sen12ms
+from tests.helpers.sources import (
+    grey,
+    scene,
+    write_bigearthnet,
+    write_image,
+    write_pictures,
+    write_sen12ms,
+)
 
 
 def told(data: Path, work: Path, **options: Any) -> list[str]:
@@ -82,35 +86,9 @@ def test_sen12ms_keeps_scenes_together_and_leaves_cloudy_twins_aside(
     assert held and not held & trained
 
 
-def bigearthnet(folder: Path, patches: int, version: int) -> Path:
-    rows = []
-    for number in range(patches):
-        db, dn = scene(number, 40)
-        radar = f"S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{number}_48"
-        tile = "N9999_R022_T33UUP_" if version == 2 else ""
-        optical = f"S2A_MSIL2A_20170614T101031_{tile}{number}_48"
-        corner = (400000.0 + 400 * number, 5300000.0)
-        for name, band, values in zip(
-            (radar, radar, optical, optical, optical),
-            ("VV", "VH", "B04", "B03", "B02"),
-            (*db, *dn),
-            strict=True,
-        ):
-            above = folder / f"BigEarthNet-{name[:2]}"
-            write_image(above / name / f"{name}_{band}.tif", values[None], corner=corner)
-        if version == 1:
-            about = folder / "BigEarthNet-S1" / radar / f"{radar}_labels_metadata.json"
-            about.write_text(json.dumps({"corresponding_s2_patch": optical}))
-        split = "validation" if number == 0 else "test" if number == 1 else "train"
-        rows.append({"patch_id": optical, "s1_name": radar, "split": split})
-    if version == 2:
-        pq.write_table(pa.Table.from_pylist(rows), folder / "metadata.parquet")
-    return folder
-
-
 @pytest.mark.parametrize("version", [1, 2])
 def test_bigearthnet_of_both_versions(tmp_path: Path, version: int) -> None:
-    data = bigearthnet(tmp_path / "d", 6, version)
+    data = write_bigearthnet(tmp_path / "d", 6, version)
     told(data, tmp_path / "w")
     pairs = read_pairs(tmp_path / "w" / "pairs.parquet")
     assert len(pairs) == (6 if version == 1 else 5)
@@ -228,6 +206,16 @@ def test_a_list_of_absent_images(tmp_path: Path) -> None:
     assert "test 1" in lines[0]
     (data / "test_list.txt").write_text("ROIs_x.tif\nROIs_y.tif\n")
     with pytest.raises(InputError, match="none of them is here"):
+        prepare(data, tmp_path / "w")
+
+
+def test_a_list_of_the_test_part_alone_leaves_the_others_to_train_on(tmp_path: Path) -> None:
+    data = write_sen12ms(tmp_path / "d", 1, scenes=range(6))
+    names = sorted(path.name for path in data.rglob("*_s2_*.tif"))
+    (data / "test_list.txt").write_text("\n".join(names[:2]))
+    assert "train 4" in (first := told(data, tmp_path / "w")[0]) and "test 2" in first
+    (data / "test_list.txt").write_text("\n".join(names))
+    with pytest.raises(InputError, match="no pair to train on: all 6 are of the test part"):
         prepare(data, tmp_path / "w")
 
 

@@ -9,7 +9,7 @@ from kit.errors import InputError
 from kit.sources.definition import NAMES, find_definition
 from kit.sources.template import Template
 
-DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "sources.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "source-own.md"
 
 
 @pytest.mark.parametrize("name", NAMES)

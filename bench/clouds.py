@@ -7,7 +7,7 @@ learn from each choice in folds by place, and are measured on the same clear sce
 is held out, whatever a choice keeps of them; several divisions into folds say what chance does.
 Training sets that are equal are fitted once. A table goes to the screen, and to bench/clouds.json.
 
-    python bench/clouds.py DATA [--flag cloud_or_shadow] [--not-clear cloud_or_shadow,seasonal_snow]
+    python bench/clouds.py DATA [--flags cloud_or_shadow,seasonal_snow] [--divisions 3]
 """
 
 import argparse
@@ -70,7 +70,11 @@ def main(given: Sequence[str] | None = None) -> None:
     """Screen, fit, and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="sent1/, sent2/ and manifest.csv of real pairs")
-    parser.add_argument("--flag", default="cloud_or_shadow", help="the column that says cloud")
+    parser.add_argument(
+        "--flags",
+        default="cloud_or_shadow",
+        help="columns of which any says that a scene is flagged",
+    )
     parser.add_argument(
         "--not-clear",
         default="cloud_or_shadow,seasonal_snow",
@@ -82,12 +86,14 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     chosen = parser.parse_args(given)
     torch.set_num_threads(1)
-    not_clear, groups = chosen.not_clear.split(","), chosen.groups.split(",")
-    manifest = read_manifest(chosen.data / "manifest.csv", (chosen.flag, *not_clear, *groups))
+    flags, not_clear, groups = (
+        text.split(",") for text in (chosen.flags, chosen.not_clear, chosen.groups)
+    )
+    manifest = read_manifest(chosen.data / "manifest.csv", (*flags, *not_clear, *groups))
     with TemporaryDirectory() as folder:
         choices, pairs = screen(chosen.data, Path(folder))
     rows = {str(pair.optical): manifest[_key(pair)] for pair in pairs}
-    flagged = {scene for scene, row in rows.items() if row[chosen.flag] == "1"}
+    flagged = {s for s, row in rows.items() if any(row[name] == "1" for name in flags)}
     clear = {s for s, row in rows.items() if not any(row[name] == "1" for name in not_clear)}
     places = {s: " ".join(row[name] for name in groups) for s, row in rows.items()}
     errors: dict[str, Errors] = {choice.label: {} for choice in choices}

@@ -21,7 +21,7 @@ def write_netcdf(
         _, band, *scene = tile.stem.split("_")
         scenes[tuple(scene)][band] = tile
     bands = bands or SENSORS[sensor]
-    scenes = {scene: files for scene, files in scenes.items() if files.keys() == set(bands)}
+    scenes = {scene: files for scene, files in scenes.items() if files.keys() >= set(bands)}
     images = np.stack([[[_read(files[band])] for band in bands] for files in scenes.values()])
     days = [(date(*map(int, scene[2:])) - date(2019, 1, 1)).days for scene in scenes]
     data = xarray.Dataset(

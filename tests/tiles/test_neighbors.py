@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import TileName
 from kit.tiles.neighbors import neighbor
@@ -27,14 +28,25 @@ def test_a_band_is_found_beside_whatever_its_suffix(tmp_path: Path) -> None:
     assert neighbor(Path(scene.files[0]), "B8A") is None
 
 
-def test_a_plane_has_the_bands_of_its_file(tmp_path: Path) -> None:
+def test_a_plane_has_the_bands_of_its_file_and_of_those_beside_it(tmp_path: Path) -> None:
     pytest.importorskip("xarray", reason="needs the extra 'netcdf'")
-    optical(tmp_path, key())
-    name = TileName("Sentinel2", "B8", key())
-    write_tile(tmp_path / "sent2", name, np.ones((32, 32), np.uint16))
-    file = tmp_path / "nc" / "some.nc"
-    write_netcdf(tmp_path, file, "Sentinel2", ("B2", "B3", "B4", "B8", "QA60"))
-    (scene,) = catalog(file).scenes
-    found = neighbor(scene.files[0], "B8")
-    assert isinstance(found, Plane) and (found.file, found.band) == (str(file), "B8")
-    assert neighbor(scene.files[0], "B11") is None
+    folder = tmp_path / "nc"
+    for place in range(3):
+        optical(tmp_path, key(place))
+        for number, band in enumerate(("B8", "B11"), start=1):
+            pixels = np.full((32, 32), 100 * number + place, np.uint16)
+            write_tile(tmp_path / "sent2", TileName("Sentinel2", band, key(place)), pixels)
+    write_netcdf(tmp_path, folder / "one.nc", "Sentinel2", ("B2", "B3", "B4", "B8", "QA60"))
+    for path in (tmp_path / "sent2").glob(f"*{key(0)}*"):
+        path.unlink()  # the other file has fewer scenes, so that their indices differ
+    write_netcdf(tmp_path, folder / "two.nc", "Sentinel2", ("B11", "QA60"))
+    scenes = catalog(folder).scenes
+    for place, scene in enumerate(scenes):
+        nir, swir = (neighbor(scene.files[0], band) for band in ("B8", "B11"))
+        assert isinstance(nir, Plane) and Path(nir.file).name == "one.nc"
+        assert (swir is None) == (scene.key == key(0))
+        if swir is not None:
+            assert isinstance(swir, Plane) and Path(swir.file).name == "two.nc"
+            found = read_bands("Sentinel2", [*scene.files[:3], nir, swir], 5)
+            assert found[4, 0, 0] - found[3, 0, 0] == 100, place
+        assert neighbor(scene.files[0], "B12") is None

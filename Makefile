@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict bench-accuracy bench-evening gpu-check soak fuzz clean
+.PHONY: help setup demo train-all test test-slow lint check docs bench bench-screen bench-train bench-predict bench-accuracy bench-clouds bench-evening gpu-check soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -86,6 +86,9 @@ bench-predict: setup ## measure drawing: every engine, and kit predict around th
 
 bench-accuracy: setup ## compare the images with those of peers at equal CPU time: hours; goes on where it stopped
 	$(BIN)/python bench/accuracy.py $(if $(DATA),--data "$(DATA)" --groups "$(GROUPS)") $(ARGS)
+
+bench-clouds: setup ## compare the ways to choose Dataset-2 on real pairs, DATA=FOLDER: ten minutes of one core
+	$(BIN)/python bench/clouds.py "$(DATA)" $(ARGS)
 
 bench-evening: setup ## compare kit compete with three trainings of 0.1.0 in equal time: a quarter of an hour
 	$(BIN)/python bench/evening.py $(ARGS)

@@ -72,12 +72,16 @@ def screen(
     from kit.screening.screen import screen
     from kit.screening.sensitivity import effects
     from kit.screening.table import SCENES
+    from kit.sources.folder import read_units
+    from kit.sources.units import require_reflectance
 
     emit = console.start(json, quiet)
     if sheet:
         check_format(sheet)
     rule, units = CloudRule(scale, threshold, min_area, dilate), units_of(strict, any_units)
     second = detector_of(detector, detector_on)
+    if second:
+        require_reflectance("--detector", read_units(data))
     with console.progress("screening", "looking for tiles") as advance:
         result = screen(
             data,

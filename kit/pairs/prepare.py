@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kit.doubt import Units
-from kit.errors import InputError
 from kit.files import WORK, AnyPath, together
 from kit.lock import lock
 from kit.pairs.colors import with_colors
@@ -30,6 +29,8 @@ from kit.screening.screen import Screening, measure_all
 from kit.screening.table import SCENES, read_screened
 from kit.sources.convert import Converted, Wanted
 from kit.sources.find import find_tiles
+from kit.sources.folder import read_units
+from kit.sources.units import require_reflectance
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, write_rejected
 
@@ -95,7 +96,7 @@ def prepare(
             announce(line)
         data = converted.train
     if detector:
-        _check_reflectance(converted)
+        require_reflectance("--detector", converted.units if converted else read_units(data))
     if max_cloud is None:
         max_cloud = converted.max_cloud if converted else 0.0
     settings = asdict(rule) | {
@@ -143,14 +144,6 @@ def prepare(
 def _held(converted: Converted | None, split_by: By | None) -> frozenset[SceneKey]:
     """The optical scenes of the source's own validation part, if they are to be the hold-out."""
     return converted.held if converted and split_by is None else frozenset()
-
-
-def _check_reflectance(converted: Converted | None) -> None:
-    """Refuse a detector of reflectance for optical values that are none."""
-    units = (converted.units if converted else None) or {}
-    if units.get("optical") == "picture" or "dn_range" in units:
-        problem = "needs reflectance, and these optical values are mapped onto a range of DN"
-        raise InputError("--detector", problem, remedy="omit it, or give tiles of DN")
 
 
 def _summarise(

@@ -72,6 +72,21 @@ class SourceUnits:
         return {"VV": self.vv, "VH": self.vh, "DN": self.dn}
 
 
+def require_reflectance(option: str, record: Mapping[str, Any] | None) -> None:
+    """Refuse an option that needs reflectance for optical values that are none.
+
+    Args:
+        option: the option.
+        record: of the units of tiles.
+
+    Raises:
+        InputError: they are numbers of pictures, or mapped onto a range of DN.
+    """
+    if record and (record["optical"] == "picture" or "dn_range" in record):
+        problem = "needs reflectance, and these optical values are mapped onto a range of DN"
+        raise InputError(option, problem, remedy="omit it, or give tiles of DN")
+
+
 def parse_range(option: str, text: str) -> Range | str:
     """`LOW,HIGH`, or "measured".
 

@@ -171,6 +171,8 @@ def test_pictures_have_no_reflectance_to_look_at(tmp_path: Path, fake: Fake) -> 
     wanted = Wanted(optical="picture")
     with pytest.raises(InputError, match="needs reflectance"):
         prepare(data, tmp_path / "work", source="multiearth", wanted=wanted, detector=Detector())
+    with pytest.raises(InputError, match="needs reflectance"):
+        prepare(tmp_path / "work/tiles/train", tmp_path / "other", detector=Detector())
     assert not fake.shapes
 
 

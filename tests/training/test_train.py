@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,18 +73,22 @@ def test_a_finished_run_is_not_trained_again(trained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "late"),
     [
-        "p2phd1",
-        pytest.param("spade4", marks=pytest.mark.slow),
-        pytest.param("spade5", marks=pytest.mark.slow),
-        pytest.param("nafnet1", marks=pytest.mark.slow),
+        ("p2phd1", False),
+        pytest.param("spade4", False, marks=pytest.mark.slow),
+        pytest.param("spade4", True, marks=pytest.mark.slow),
+        pytest.param("spade5", False, marks=pytest.mark.slow),
+        pytest.param("nafnet1", False, marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    trained: Path, monkeypatch: pytest.MonkeyPatch, name: str, late: bool
 ) -> None:
+    """Also where the interrupted one reads its losses a step late, as on a card."""
     straight = train(tiny(name, "name=straight"), work=Path("work"), runs=Path("a"))
+    if late:
+        read_late(monkeypatch)
     whole = TrainStep.__call__
     taken = 0
 
@@ -285,9 +290,12 @@ def test_a_run_has_one_owner(trained: Path) -> None:
         train(tiny("spade2"), work=Path("work"), runs=Path("runs"))
 
 
+@pytest.mark.parametrize("late", [False, True])
 def test_a_loss_that_is_no_number_stops_before_any_weight_changes(
-    trained: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
+    if late:
+        read_late(monkeypatch)
     whole = kit.training.train_step.pixel_loss
     calls = 0
 
@@ -305,6 +313,17 @@ def test_a_loss_that_is_no_number_stops_before_any_weight_changes(
     assert checkpoints(Path("runs/spoilt/checkpoints"))
     weights = load_weights(Path("runs/spoilt/weights.safetensors"))
     assert all(torch.isfinite(tensor).all() for tensor in weights.generator.state_dict().values())
+
+
+def read_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have losses read a step late, as on a card."""
+    begin = TrainStep.__init__
+
+    def init(self: TrainStep, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        self.late = True
+
+    monkeypatch.setattr(TrainStep, "__init__", init)
 
 
 def test_an_empty_data_set_says_where_to_look(tmp_path: Path) -> None:

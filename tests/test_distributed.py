@@ -153,6 +153,36 @@ def test_weights_of_a_group_are_weights(trained: Path, environment: None) -> Non
     assert load_run(Path("two"), "shared").variant.name == "shared"
 
 
+UNCOMPILED = """
+import os
+import torch
+from kit.cli.main import main
+
+def backend(graph, inputs):
+    if os.environ["RANK"] == "1":
+        raise RuntimeError("no working compiler")
+    return graph.forward
+
+whole = torch.compile
+torch.compile = lambda network: whole(network, backend=backend)
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_compiler_that_fails_on_one_of_two_is_named_and_ends_both(
+    trained: Path, environment: None
+) -> None:
+    Path("uncompiled.py").write_text(UNCOMPILED)
+    launch = ["uncompiled.py" if part == str(SMOOTH) else part for part in torchrun()]
+    done = subprocess.run([*launch, "--compile"], capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0
+    failure = "shared: torch.compile fails on this machine: no working compiler\n"
+    assert done.stderr.count(failure) == 1, done.stderr
+    assert "train with --no-compile" in done.stderr
+    assert "compile_error.py" not in done.stderr  # no traceback but torchrun's own
+
+
 STALE = """
 import os
 import kit.training.checkpoint, kit.training.trainer

@@ -32,6 +32,7 @@ def compile_failures_named(where: str) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith(_COMPILERS):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        cause = getattr(error, "inner_exception", error)  # without advice for who writes compilers
+        reason = " ".join(str(cause).split()) or type(cause).__name__
         problem = f"torch.compile fails on this machine: {reason[:_LONGEST]}"
         raise CompileError(where, problem, remedy="train with --no-compile") from error

@@ -44,10 +44,10 @@ def decide(setup: RunSetup, asked: bool | None, hours: float | None, workers: in
     found = group.on_all(lambda: _before(setup) if group.is_main else (False, False))
     begun, before = map(bool, group.broadcast(found))
     if asked is not None:
-        now = "compiled" if asked else "uncompiled"
-        other = begun and asked != before
-        why = f"goes on {now}, as it was not started: to other numbers" if other else ""
-        return Decision(asked, why)
+        if not begun or asked == before:
+            return Decision(asked)
+        then, now = ("compiled" if each else "uncompiled" for each in (before, asked))
+        return Decision(asked, f"was started {then} and goes on {now}, to other numbers")
     if begun:
         return Decision(before, "goes on compiled, as it was started" if before else "")
     # Several ranks would have to measure and fail together.

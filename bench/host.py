@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,10 +21,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from process import device, timed
+from process import child, device, timed
 from report import report, row
 
 import kit.prediction.predict
+from kit.cores import share_cores
 from kit.engines.accuracy import REFERENCE
 from kit.engines.backend import Plan, Spec
 from kit.engines.cache import Measurement
@@ -70,9 +72,18 @@ def main() -> None:
     report(f"The host on {device()}", rows, Path(__file__), decimals=0)
 
 
-def host(root: Path, rounds: int) -> list[dict[str, Any]]:
-    """Rows of drawing, writing, and both with reading, in that order."""
-    return [*drawing(rounds), *writing(root, rounds), *whole(root, rounds)]
+def host(root: Path, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+    """Rows of drawing, writing, and both with reading, measured in a process like that of `kit`."""
+    share_cores()  # for that process; torch is loaded here already
+    with child(measure, root / "host", rounds) as of:
+        rows: list[dict[str, Any]] = of.recv()
+    return rows
+
+
+def measure(told: Connection, root: Path, rounds: int) -> None:
+    """A child: measure all."""
+    root.mkdir()
+    told.send([*drawing(rounds), *writing(root, rounds), *whole(root, rounds)])
 
 
 def engine(weights: Weights) -> Engine:

@@ -1,9 +1,9 @@
 """The networks and the training step as one writes them from the papers, to measure the kit's with.
 
-In: a variant. Out: networks with the names of the kit's, so that weights go from one to the other,
-and a step. As in the published code, which it was measured beside, every norm resizes the SAR and
-has its own convolutions, tensors lie as torch makes them, pix2pixHD's activations overwrite their
-inputs, and SPADE's discriminator sees fakes and reals as one batch. Nothing else is tuned.
+In: a variant. Out: networks with the names of the kit's, but for spectral norms, which have the
+published ones, and a step. As in the published code, every norm resizes the SAR and has its own
+convolutions, tensors lie as torch makes them, pix2pixHD's activations overwrite their inputs, and
+SPADE's discriminator sees fakes and reals as one batch. Nothing else is tuned.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils import spectral_norm
 
 from kit.variant_settings import Variant
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from host import host
 from process import ask, child, device, peak_memory, timed
 from report import row
 from torch import nn
@@ -49,6 +50,7 @@ ENSEMBLE = ("spade4", "spade2", "p2phd1")
 # Several of the largest batches that a backend plans.
 SCENES = max(24, 8 * cores()) if pick().type == "cpu" else 256
 ANYTHING = math.inf
+_KINDS = {"float32": torch.float32, "int8": torch.int8}  # float16 is as fast as bfloat16
 
 
 def main() -> None:
@@ -62,10 +64,11 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         root = Path(folder)
-        peaks = {kind: multiplying(kind) for kind in (torch.float32, torch.bfloat16)}
+        peaks = {kind: multiplying(kind) for kind in (torch.float32, torch.bfloat16, torch.int8)}
         for kind, peak in peaks.items():
-            rows.append(row(f"torch.mm 2048, {kind}", peak / 1e9, "GFLOP/s",
+            rows.append(row(f"torch.mm 2048, {kind}", peak / 1e9, "Gop/s",
                             peak / peaks[torch.float32], "float32"))  # fmt: skip
+        rows += host(root)
         for name in ENSEMBLE:
             made_up(root, name, chosen.width)
         for name in NAMES:
@@ -140,11 +143,10 @@ def engines(
         for each, (one, many) in zip(children, fastest, strict=True)
     }
     eager = rates["eager", "float32"][0]
-    half = peaks[torch.bfloat16]
     rows = []
     for (backend, precision), pair in rates.items():
         known = facts[backend, precision]
-        peak = peaks[torch.float32] if precision == "float32" else max(half, *peaks.values())
+        peak = peaks[_KINDS.get(precision, torch.bfloat16)]
         for batch, rate in ((1, pair[0]), (known["batch"], pair[1])):
             words = f"{name} {backend} {precision} b{batch}"
             rows.append(row(words, rate, "images/s", rate / eager, "eager") | {
@@ -266,9 +268,10 @@ def first_tile(told: Connection, root: Path, name: str, backend: str, precision:
 
 
 def multiplying(kind: torch.dtype) -> float:
-    """Floating point operations a second in a product of two matrices of 2048 x 2048."""
-    a = torch.rand(2048, 2048, device=pick()).to(kind)
-    seconds = min(timed(lambda: a @ a) for _ in range(5))
+    """Operations a second in a product of two matrices of 2048 x 2048."""
+    a = (torch.rand(2048, 2048, device=pick()) * 100).to(kind)
+    product = torch._int_mm if kind == torch.int8 else torch.mm
+    seconds = min(timed(lambda: product(a, a)) for _ in range(5))
     return 2 * 2048**3 / seconds
 
 

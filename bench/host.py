@@ -46,7 +46,7 @@ from kit.variants import find_variant
 SIDE = 256
 BATCH = 4
 SCENES = 512
-ROUNDS = 5
+ROUNDS = 3
 
 
 class Free:

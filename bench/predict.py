@@ -89,14 +89,20 @@ def made_up(root: Path, name: str, width: int) -> None:
     torch.manual_seed(0)
     variant = find_variant(name, [f"width={width}"])
     generator = build_generator(variant)
+    sar = torch.rand(2, 2, 64, 64) * 2 - 1
     with torch.no_grad():
+        for _ in range(10):  # until spectral norms know what they divide by
+            generator(sar)
         for module in generator.modules():
             if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
                 module.running_var.uniform_(0.5, 2)
         if isinstance(generator, SpadeGenerator):
             # Untrained, it draws a grey that no rounding can change.
-            drawn = generator.eval()(torch.rand(1, 2, 64, 64) * 2 - 1)
-            generator.conv_img.weight *= 0.5 / drawn.atanh().std()
+            drawn: list[torch.Tensor] = []
+            hook = generator.conv_img.register_forward_hook(lambda *call: drawn.append(call[2]))
+            generator.eval()(sar)
+            hook.remove()
+            generator.conv_img.weight *= 0.5 / drawn[0].std()
     facts = {"mean_color": [0.2, 0.2, 0.2]}
     save_weights(root / "runs" / name / "weights.safetensors", generator, variant, facts)
 

@@ -154,28 +154,38 @@ def output(path: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and those that it lies in, each on disk in the one above it."""
+    """Make `folder` and those that it lies in, each on disk in the one above it.
+
+    Raises:
+        OutputError: it cannot be made, or is a file.
+    """
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    with suppress(FileExistsError):
-        folder.mkdir()
-        sync_folder(folder.parent)
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    with naming(folder):
+        with suppress(FileExistsError):
+            folder.mkdir()
+            sync_folder(folder.parent)
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in `folder` on disk, as they are now."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    except OSError as error:
-        # Some network and shared folders keep names at once, and know no such request.
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(opened)
+    """Have the names in `folder` on disk, as they are now.
+
+    Raises:
+        OutputError: the disk fails.
+    """
+    with naming(folder):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        except OSError as error:
+            # Some network and shared folders keep names at once, and know no such request.
+            if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(opened)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

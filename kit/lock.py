@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from kit.errors import BusyError, OutputError
-from kit.files import make_folder, unwritable
+from kit.files import make_folder, naming
 
 # Seconds that a lock is waited for: where `holder` may be looking, for an instant; and where a node
 # has died, whose lock NFS keeps for its lease, 90 s as a rule.
@@ -33,11 +33,9 @@ def lock(folder: Path, restarted: bool = False, patience: float = 0) -> Iterator
     """
     host = os.uname().nodename  # hosts may share a file system
     begun = time.monotonic()
-    try:
-        make_folder(folder)
+    make_folder(folder)
+    with naming(folder):
         opened = (folder / ".lock").open("a+")
-    except OSError as error:
-        raise unwritable(folder, error) from error
     with opened as file:
         while not _lock(folder, file):
             file.seek(0)

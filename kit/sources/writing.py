@@ -117,10 +117,11 @@ def _link(file: Path, path: Path) -> None:
 
 
 def sweep(folder: Path, scenes: Sequence[Placed]) -> None:
-    """Remove tiles of images that are no longer there."""
+    """Remove tiles of images that are no longer there, and all that is half written."""
     kept = {str(path) for scene in scenes for path in scene.tiles(folder).values()}
     for part in ("train", "test", "truth"):
         remove(folder / part, kept)
+    half_written.sweep(folder / "qa60")
 
 
 def remove(folder: Path, kept: Set[str] = frozenset()) -> None:

@@ -64,12 +64,13 @@ def write_cog(
         for block in rows:
             file.write(np.ascontiguousarray(block.transpose(1, 0, 2), "<u2").data)
     vrt = folder / _VRT
-    vrt.write_text(_described(size, grid, tags), encoding="utf-8")
+    with naming(vrt):
+        vrt.write_text(_described(size, grid, tags), encoding="utf-8")
     settings = gdal_settings(sidecars=True) | {"GDAL_CACHEMAX": CACHE}
     with rasterio.Env(**settings), output(path) as part:
         try:
             copy(str(vrt), str(part), **_OPTIONS)
-        except RasterioError as error:
+        except Exception as error:  # GDAL's own errors too, whose class rasterio keeps to itself
             cause = str(error.__cause__ or error).replace("\n", " ")
             raise _failed(path, f"cannot be written ({cause})") from error
         _compare(path, part, raw, size)

@@ -25,7 +25,7 @@ KILL = -1
 SHIM = Path(__file__).with_name("faults.c")
 # What differs from run to run: times of the clock and durations.
 _TIMES = re.compile(
-    rb"\d{4}-\d\d-\d\dT[\d:.+]+|\"(?:images_per_s|rate|\w+_s)\": [\d.]+|\"check\": \"\w+\""
+    rb"\d{4}-\d\d-\d\d[T ]\d\d:[\d:.+]+|\"(?:images_per_s|rate|\w+_s)\": [\d.]+|\"check\": \"\w+\""
 )
 _SERVER = """
 import ctypes, json, os, sys, traceback
@@ -36,6 +36,7 @@ import kit.engines.choose, kit.pairs.pack, kit.pairs.prepare, kit.prediction.pre
 import kit.scoring.codabench, kit.scoring.score, kit.screening.sheet, kit.scoring.sheet
 import kit.simulation.simulate, kit.submission.package, kit.submission.reproduce
 import kit.training.train, kit.training.tensorboard, torch._dynamo
+import kit.sources.convert, kit.translation.translate, kit.reporting.report, kit.showing.show
 
 shim = ctypes.CDLL(sys.argv[1])
 shim.faults_failed.restype = ctypes.c_char_p
@@ -178,4 +179,11 @@ COMMANDS = {
     "log": "log mine --leaderboard 0.05",
     "reproduce": "reproduce submissions/mine.json --out again.zip",
     "export": "export p2phd1 exported --overwrite",
+    "import": "import exported/net_G.pth --as mine --overwrite",
+    "validate": "validate p2phd1",
+    "pictures": "prepare pictures --work imported-work --holdout 2",
+    "translate": "translate scene.tif out.tif --variant p2phd1 --size 32 --overwrite "
+    + " ".join(EAGER),
+    "show": "show -55.00_-4.00_2020_06_01 -o show.png --geotiff qgis",
+    "report": "report",
 }

@@ -109,6 +109,16 @@ def test_a_second_time_nothing_is_written(pictures: Path, tmp_path: Path) -> Non
     assert before == {p: p.lstat().st_ctime_ns for p in (tmp_path / "tiles/train").iterdir()}
 
 
+def test_what_a_kill_left_half_written_is_removed(pictures: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    prepare(pictures, work)
+    left = [work / "tiles" / part / ".earlier.part" for part in ("train", "qa60")]
+    for path in left:
+        path.mkdir()
+    prepare(pictures, work)
+    assert not any(path.exists() for path in left)
+
+
 def test_ranges_travel_with_the_pairs(sen12ms: Path, tmp_path: Path) -> None:
     told(sen12ms, tmp_path, wanted=Wanted(ranges={"VV": (-30.0, 5.0), "DN": "measured"}))
     found = read_units(tmp_path)

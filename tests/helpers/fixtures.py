@@ -35,6 +35,14 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def back() -> Iterator[None]:
+    """Whichever folder a test goes to, the next one begins where this one did."""
+    before = Path.cwd()
+    yield
+    os.chdir(before)
+
+
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Networks, samples and optimisers of float64: see `kinks` for why."""

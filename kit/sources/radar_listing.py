@@ -76,4 +76,8 @@ def _unknown(data: Path, pictures: list[str]) -> InputError:
     problem = f"none of its {len(pictures)} images, such as {pictures[0]}, is named as a tile"
     problem += f", {FORM}, or as a radar image of a known source"
     remedy = "call their folder radar, or say how they are named: --source FILE.toml"
+    general = find_definition("pairs")
+    whole = f"{Path(os.path.abspath(data)).name}/{pictures[0]}"
+    if any(template.match(whole) for template in general.optical.files):
+        problem, remedy = f"holds optical images, such as {pictures[0]}", "give the radar images"
     return InputError(data, problem, remedy=remedy)

@@ -112,8 +112,11 @@ def test_linear_power_becomes_what_was_trained_on(here: Path) -> None:
 
 def test_what_is_no_radar_is_named(pictures: Path, sen12ms: Path, here: Path) -> None:
     shutil.copytree(pictures / "testB", "testB")
-    with pytest.raises(InputError, match=r"none of its 2 images, such as 12\.png, is named"):
+    with pytest.raises(InputError, match=r"holds optical images, such as 12\.png"):
         found(Path("testB"), PICTURES)
+    shutil.copytree(pictures / "testA", "mine")
+    with pytest.raises(InputError, match=r"none of its 2 images, such as 12\.png, is named"):
+        found(Path("mine"), PICTURES)
     shutil.copytree(pictures / "testB", "radar")
     with pytest.raises(InputError, match=r"12\.png: has 3 bands that differ, which no radar"):
         found(Path("radar"), PICTURES)

@@ -42,11 +42,11 @@ train-all: setup ## train the five variants, one after the other; ARGS="--gpus 5
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 # Tests write a hundred thousand small files and wait until they are on disk: in memory, where it
-# has room for 4 GB of them, that takes no time. What a failed test has written stays.
+# has room for 2 GB, that takes no time. What a failed test has written stays.
 MEMORY := /dev/shm
 
 test: setup ## run every test that is not slow: about 3 minutes on 2 cores
-	@if [ -w $(MEMORY) ] && [ "$$(df -kP $(MEMORY) | awk 'NR == 2 {print $$4}')" -gt 4000000 ]; then \
+	@if [ -w $(MEMORY) ] && [ "$$(df -kP $(MEMORY) | awk 'NR == 2 {print $$4}')" -gt 2000000 ]; then \
 	  export TMPDIR=$$(mktemp -d $(MEMORY)/kit-tests-XXXXXX); fi; \
 	$(PYTEST) -m 'not slow' && case "$$TMPDIR" in $(MEMORY)/kit-tests-*) rm -rf "$$TMPDIR";; esac
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition, find_definition
-from kit.sources.detect import OFFICIAL, Choice, choose, nothing_fits, only_tiles
+from kit.sources.detect import OFFICIAL, Choice, choose, is_official, nothing_fits, only_tiles
 from kit.sources.listing import PICTURES, list_images, walk
 from kit.sources.twins import Twins, find_radar
 from kit.tiles.names import FORM
@@ -32,7 +32,7 @@ class RadarListing:
 def list_radar(
     data: Path, source: str | None = None, advance: Advance | None = None
 ) -> RadarListing | None:
-    """The radar images of a folder; None if nothing in it is an image.
+    """The radar images of a folder; None if it holds official tiles alone, or no image.
 
     Args:
         data: the folder.
@@ -48,6 +48,8 @@ def list_radar(
     if choice is None:
         if source:
             raise nothing_fits(data, paths, find_definition(source))
+        if is_official(data):  # beside other folders, such as those that the kit writes
+            return None
         if pictures := [path for path in paths if path.lower().endswith(PICTURES)]:
             raise _unknown(data, pictures)
         return None

@@ -47,8 +47,8 @@ MEMORY := /dev/shm
 
 test: setup ## run every test that is not slow: about 3 minutes on 2 cores
 	@if [ -w $(MEMORY) ] && [ "$$(df -kP $(MEMORY) | awk 'NR == 2 {print $$4}')" -gt 2000000 ]; then \
-	  export TMPDIR=$$(mktemp -d $(MEMORY)/kit-tests-XXXXXX); fi; \
-	$(PYTEST) -m 'not slow' && case "$$TMPDIR" in $(MEMORY)/kit-tests-*) rm -rf "$$TMPDIR";; esac
+	  export TMPDIR=$$(mktemp -d $(MEMORY)/kit-tests-XXXXXX); trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
+	$(PYTEST) -m 'not slow'
 
 # torch-tensorrt's converters, of which TensorRT for RTX makes engines without a card. They would
 # bring another TensorRT for RTX, and libraries that only torch for CUDA loads; so they lie apart.

@@ -66,7 +66,8 @@ def to_dn(
             kinds = ", ".join(band.dtype.name for band in colors)
             raise InputError(where, f"its colours are {kinds}", remedy=_REMEDY)
         scale = _SCALES[unit_of(where, colors)]
-        scaled = np.stack(colors).astype(np.float64) * scale
+        with np.errstate(invalid="ignore"):  # of NaN that signal, as damaged files may hold
+            scaled = np.stack(colors).astype(np.float64) * scale
         invalid = ~np.isfinite(scaled) | (scaled < _FILL)
         scaled[:, invalid.any(axis=0)] = 0
         colors = [*np.rint(scaled).clip(0, _MOST_DN).astype(np.uint16)]

@@ -16,6 +16,7 @@ from torch import Tensor, distributed
 
 from kit.device import pick
 from kit.errors import KitError
+from kit.parent import end_with, is_launched
 
 T = TypeVar("T")
 
@@ -144,7 +145,7 @@ def local_ranks() -> int:
 def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
     """The process group that torchrun started this process for; without torchrun, a group of one.
 
-    CUDA devices communicate through NCCL, CPUs through gloo.
+    CUDA devices communicate through NCCL, CPUs through gloo. A rank ends with its torchrun.
 
     Args:
         timeout: how long a rank waits for the others; torch's default, some minutes, if None.
@@ -152,9 +153,10 @@ def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
     Raises:
         PeerError: another rank ended while this one waited for it.
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not is_launched():
         yield ProcessGroup()
         return
+    end_with(os.getppid())
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timeout)

@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 import pytest
 import torch
 
+import kit.distributed
 import kit.training.rates
 from kit.distributed import ProcessGroup, process_group
 from kit.errors import InputError
+from kit.lock import holder
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import folded_state
 from kit.pairs.prepare import prepare
@@ -121,6 +123,25 @@ def test_a_group_stops_together_and_goes_on_with_another_number(
     with pytest.raises(KeyboardInterrupt):
         train(variant, work=Path("work"), runs=Path("two"), watch=watch)
     assert notes == [f"resuming from step {state['step']}"]
+
+
+@pytest.mark.slow
+def test_ranks_end_with_their_torchrun(trained: Path, environment: None) -> None:
+    """Killed, it leaves them no time to hear of it from each other."""
+    run = Path("two/orphaned")
+    command = torchrun("name=orphaned", "epochs=4000")
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not ((run / "metrics.jsonl").exists() and holder(run)):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 60
+    while holder(run):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert checkpoints(run / "checkpoints")
 
 
 @pytest.mark.slow
@@ -284,6 +305,7 @@ def test_a_group_is_left_without_waiting_after_a_failure_alone(
     monkeypatch.setattr(distributed, "get_backend", lambda: backend)
     monkeypatch.setattr(distributed, "get_rank", lambda: 0)
     monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(kit.distributed, "end_with", lambda parent: None)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     with suppress(ZeroDivisionError), process_group():
         assert not fails or 1 / 0

@@ -4,7 +4,6 @@ In: what is typed after `kit`. Out: its exit code. A command ends with this proc
 ends: it saves what it has first. The next to hold the folder waits until it has.
 """
 
-import ctypes
 import fcntl
 import os
 import signal
@@ -17,11 +16,9 @@ from pathlib import Path
 
 from kit.errors import BusyError
 from kit.files import make_folder
+from kit.parent import SAVING, end_with
 from kit.progress import Report
 from kit.training.signals import delayed_signals
-
-_TELL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of Linux
-_SAVING = 120  # seconds that a command may take to save and end
 
 
 class Commands:
@@ -39,10 +36,9 @@ class Commands:
         parent = os.getpid()
 
         def end_with_parent() -> None:
-            prctl = getattr(ctypes.CDLL(None), "prctl", None)
-            if prctl:
-                prctl(_TELL_AT_PARENTS_DEATH, signal.SIGTERM, 0, 0, 0)
-            if os.getppid() != parent:
+            try:
+                end_with(parent)
+            except KeyboardInterrupt:
                 os._exit(130)
 
         process: subprocess.Popen[bytes] | None = None
@@ -77,7 +73,7 @@ def hold(folder: Path, report: Report) -> Iterator[Commands]:
     make_folder(folder)
     path = folder / ".compete"
     with path.open("a") as file:
-        deadline, reported = time.monotonic() + _SAVING, False
+        deadline, reported = time.monotonic() + SAVING, False
         while not _lock(file.fileno()):
             if time.monotonic() > deadline:
                 raise BusyError(f"{path}: another kit compete works in this folder")

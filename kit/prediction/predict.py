@@ -27,6 +27,7 @@ from kit.errors import InputError
 from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath
 from kit.lock import lock
 from kit.models.flips import check_flips
+from kit.parent import patience
 from kit.prediction.dates import dates_line
 from kit.prediction.last import write_last
 from kit.prediction.look import look
@@ -146,7 +147,7 @@ def predict(
 
         def claim() -> None:
             for job in jobs:
-                locks.enter_context(lock(job.folder, restarted()))
+                locks.enter_context(lock(job.folder, restarted(), patience()))
                 job.claim(scenes, data, runs, overwrite, restarted())
                 if job.is_staged:  # with this lock it takes its place
                     locks.enter_context(lock(job.at))

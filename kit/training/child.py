@@ -5,23 +5,20 @@ and end when the parent ends, however that is, and in which no other training th
 of the same runs has started uses the card: the next such command waits for those that still save.
 """
 
-import ctypes
 import hashlib
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from kit import parent
 from kit.errors import BusyError
 from kit.lock import lock
 from kit.progress import Report
 
 _PARENT, _CARD = "KIT_TRAIN_ALL_PROCESS", "KIT_TRAIN_ALL_CARD"
 _PLANNED = "KIT_TRAIN_ALL_SECONDS"
-_TELL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of Linux
-_SAVING = 120  # seconds that a training may take to save and end
 
 
 def for_child(runs: Path, card: str | None, planned_s: float | None = None) -> dict[str, str]:
@@ -56,7 +53,7 @@ def planned_s() -> float | None:
 
 def patience() -> float:
     """How many seconds to wait for another process to release this run."""
-    return _SAVING if is_child() else 0
+    return parent.SAVING if is_child() else parent.patience()
 
 
 @contextmanager
@@ -67,19 +64,10 @@ def as_child(report: Report) -> Iterator[None]:
         KeyboardInterrupt: the parent has ended already.
     """
     with ExitStack() as held:
-        if parent := os.environ.get(_PARENT):
-            _end_with(int(parent))
+        if process := os.environ.get(_PARENT):
+            parent.end_with(int(process))
             held.enter_context(_wait_for_card(Path(os.environ[_CARD]), report))
         yield
-
-
-def _end_with(parent: int) -> None:
-    """Have the system send SIGTERM to this process when its parent ends."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl:
-        prctl(_TELL_AT_PARENTS_DEATH, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
-        raise KeyboardInterrupt
 
 
 @contextmanager

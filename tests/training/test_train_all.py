@@ -171,7 +171,7 @@ def test_trainings_end_with_it_and_the_next_one_goes_on(trained: Path) -> None:
 def test_a_card_is_used_by_one_training_at_a_time(tmp_path: Path, monkeypatch) -> None:
     for name, value in for_child(tmp_path, "1").items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(kit.training.child, "_end_with", lambda parent: None)
+    monkeypatch.setattr(kit.parent, "end_with", lambda parent: None)
     card = Path(for_child(tmp_path, "1")["KIT_TRAIN_ALL_CARD"])
     assert card != Path(for_child(tmp_path, "2")["KIT_TRAIN_ALL_CARD"])
     told: list[str] = []

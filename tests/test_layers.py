@@ -32,6 +32,7 @@ RULES: dict[str, set[str]] = {
     "scoring": {"archive", "prediction", "screening", "tiles", "figures"},
     "showing": {
         "scoring",
+        "sources",
         "prediction",
         "runs",
         "inputs",

@@ -7,6 +7,8 @@ name: a variant that is not trained, and scenes beside the pairs for a variant o
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +19,19 @@ from kit.errors import InputError
 from kit.inputs.planes import InputPlanes
 from kit.models.infer import infer
 from kit.pairs.open_pairs import open_pairs
+from kit.pairs.summary import read_units
 from kit.pairs.table import PAIRS, read_pairs
 from kit.progress import Report
 from kit.runs.ensemble import expand
 from kit.runs.planes import planes_for_pairs, planes_for_scenes
 from kit.runs.training_pairs import TrainingPairs, read_training_pairs
+from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
 from kit.scaling import quantize
 from kit.showing.finding import Folders
 from kit.showing.stored import SEEN
 from kit.showing.view import Pixels, Prediction, View
+from kit.sources.folder import read_units as read_tile_units
 from kit.tiles.extent import side_of
 
 
@@ -41,8 +46,22 @@ def with_predictions(
     """
     for name in names:
         runs = [_Run.read(folders, run) for run in expand(folders.runs, name, report)]
+        for data, units in _units(views, folders).items():
+            check_units([run.weights for run in runs], units, data, "any", report)
         views = [_with(view, name, runs, folders) for view in views]
     return tuple(views)
+
+
+def _units(views: Sequence[View], folders: Folders) -> dict[Path, dict[str, Any] | None]:
+    """The units of the radar of the views, by the table of pairs or the folder that it is from."""
+    found: dict[Path, dict[str, Any] | None] = {}
+    for view in views:
+        if view.pair:
+            found[folders.work / PAIRS] = read_units(folders.work)
+        elif view.radar:
+            folder = Path(str(view.radar.scene.files[0])).parent
+            found[folder] = read_tile_units(folder)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.prediction.predict import predict
 from kit.runs.heldout import HELDOUT
+from kit.runs.weights import read_run, save_weights
 from kit.screening.rule import CloudRule
 from kit.showing.show import show
 from kit.showing.stored import SEEN
@@ -108,6 +109,18 @@ def test_what_predicts_now_predicts_what_is_stored(trained: Path) -> None:
     (now,) = show([str(key(40))], predict=["spade2"]).views[0].predictions
     assert np.abs(now.image.astype(int) - stored.image.astype(int)).max() <= 1
     assert stored.origin.endswith(f"{key(40)}.npy") and now.origin.endswith("weights.safetensors")
+
+
+@pytest.mark.parametrize("scene", ["of the test part", "of a pair"])
+def test_weights_of_other_units_are_told(trained: Path, scene: str) -> None:
+    weights = read_run(Path("runs"), "spade2")
+    facts = {**weights.facts, "units": {"radar": "dB", "optical": "DN", "vv_range": [-30.0, 5.0]}}
+    save_weights(weights.path, weights.generator, weights.variant, facts)
+    pair = holdout_pairs(read_pairs(Path("work/pairs.parquet")))[0]
+    name = str(key(40)) if scene == "of the test part" else str(pair.optical)
+    told: list[str] = []
+    show([name], predict=["spade2"], input=Path("test"), report=told.append)
+    assert any("vv range -30..5" in line for line in told), told
 
 
 def test_held_out_predictions_are_shown_and_training_is_told(trained: Path) -> None:

@@ -224,7 +224,7 @@ def test_a_network_that_scored_best_at_its_end_wants_more_hours(tmp_path, monkey
 
 
 def test_one_at_a_time(asked: Request, monkeypatch) -> None:
-    monkeypatch.setattr("kit.planning.commands._SAVING", 0.3)
+    monkeypatch.setattr("kit.planning.commands.SAVING", 0.3)
     told: list[str] = []
     with module.hold(Path("work"), print), pytest.raises(Exception, match="another kit compete"):
         compete(asked, report=told.append)

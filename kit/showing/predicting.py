@@ -55,12 +55,11 @@ def with_predictions(
 def _units(views: Sequence[View], folders: Folders) -> dict[Path, dict[str, Any] | None]:
     """The units of the radar of the views, by the table of pairs or the folder that it is from."""
     found: dict[Path, dict[str, Any] | None] = {}
-    for view in views:
-        if view.pair:
-            found[folders.work / PAIRS] = read_units(folders.work)
-        elif view.radar:
-            folder = Path(str(view.radar.scene.files[0])).parent
-            found[folder] = read_tile_units(folder)
+    if any(view.pair for view in views):
+        found[folders.work / PAIRS] = read_units(folders.work)
+    alone = [view.radar.scene for view in views if view.radar and not view.pair]
+    for folder in {Path(str(scene.files[0])).parent for scene in alone}:
+        found[folder] = read_tile_units(folder)
     return found
 
 

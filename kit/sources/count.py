@@ -5,7 +5,7 @@ In: a folder. Out: numbers, and the size of the first image; None for a folder o
 
 from pathlib import Path
 
-from kit.sources.detect import OFFICIAL, choose, only_tiles
+from kit.sources.detect import choose, only_tiles
 from kit.sources.image import read_header
 from kit.sources.listing import list_images, walk
 from kit.sources.radar_listing import list_radar
@@ -18,7 +18,7 @@ def count_pairs(data: Path, source: str | None = None) -> int | None:
     Raises:
         InputError: it holds images of two layouts, or a table or a list in it is wrong.
     """
-    if source in (None, OFFICIAL) and only_tiles(data, source):
+    if only_tiles(data, source):
         return None
     paths = walk(data)
     choice = choose(data, paths, source)
@@ -34,7 +34,7 @@ def measure_radar(data: Path, source: str | None = None) -> tuple[int, int, int]
 
     None if the folder is one of tiles; raises as `list_radar`.
     """
-    if source in (None, OFFICIAL) and only_tiles(data, source):
+    if only_tiles(data, source):
         return None
     found = list_radar(data, source)
     if found is None:

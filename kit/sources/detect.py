@@ -45,7 +45,12 @@ def is_official(data: Path) -> bool:
 
 
 def only_tiles(data: Path, source: str | None) -> bool:
-    """Whether a folder is one of official tiles, and has no other folder that could be a layout."""
+    """Whether a folder is one of official tiles, and has no other folder that could be a layout.
+
+    A source that the user has named decides.
+    """
+    if source not in (None, OFFICIAL):
+        return False
     if source == OFFICIAL or not data.is_dir():
         return True
     if not is_official(data):

@@ -37,7 +37,7 @@ def find_tiles(
     Raises:
         InputError: it holds two layouts, or as `convert_folder`.
     """
-    if source in (None, OFFICIAL) and not wanted and only_tiles(data, source):
+    if not wanted and only_tiles(data, source):
         return None
     named = source or (OFFICIAL if only_tiles(data, source) else None)
     paths = walk(data, advance)

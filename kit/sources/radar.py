@@ -15,7 +15,7 @@ from kit.errors import InputError
 from kit.files import json_sha256
 from kit.progress import Advance
 from kit.sources.definition import Definition
-from kit.sources.detect import OFFICIAL, only_tiles
+from kit.sources.detect import only_tiles
 from kit.sources.folder import write_folder
 from kit.sources.places import MadeUp
 from kit.sources.radar_listing import list_radar
@@ -99,7 +99,7 @@ def find_radar_images(
         InputError: it holds images of two layouts, or none of the radar; none can be read; or
             values are impossible for their unit.
     """
-    if source in (None, OFFICIAL) and not unit and only_tiles(data, source):
+    if not unit and only_tiles(data, source):
         return None
     found = list_radar(data, source, advance)
     if found is None:

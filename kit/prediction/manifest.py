@@ -18,6 +18,7 @@ _FORMAT = 3  # 2 knew of no views
 SCENE_VALUES = (
     "nodata",
     "values",
+    "float16",
     "radar_sha256",
     "input_sha256",
     "radar_dates",
@@ -25,10 +26,10 @@ SCENE_VALUES = (
     "sha256",
 )
 """What is known of a scene once it is predicted: the share of its pixels without data, its counts
-by `kit.tiles.values`, the digests of its radar, of all that the network was given, and of the
-prediction; of how many dates the radar and the prior were. What follows from the variant is left
-out: the digest of the radar where the network was given nothing else, and the dates of what it was
-not given."""
+by `kit.tiles.values`, whether its files hold floats of 16 bits, left out where they do not; the
+digests of its radar, of all that the network was given, and of the prediction; of how many dates
+the radar and the prior were. What follows from the variant is left out: the digest of the radar
+where the network was given nothing else, and the dates of what it was not given."""
 
 
 @dataclass(slots=True)

@@ -319,7 +319,8 @@ class MemberJob:
 
     def _write(self, predicted: Sequence[Predicted], writer: Writer) -> int:
         for reading, given, image in predicted:
-            known = reading.nodata, reading.values.tolist(), given.facts
+            coarse = {"float16": True} if reading.float16 else {}
+            known = reading.nodata, reading.values.tolist(), given.facts | coarse
             record = partial(self._journal.add_scene, reading.scene.key, *known)
             writer.put(image_path(self.at, reading.scene.key), image, record)
         return len(predicted)

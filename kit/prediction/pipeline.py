@@ -18,7 +18,7 @@ from kit.files import array_sha256
 from kit.inputs.planes import InputPlanes
 from kit.lookahead import map_ahead
 from kit.scaling import radar_nodata, scale_radar
-from kit.tiles.reader import read_scene
+from kit.tiles.reader import read_scene_and_type
 from kit.tiles.scenes import Scene
 from kit.tiles.values import count_values
 
@@ -30,8 +30,9 @@ class Reading:
     """A scene's radar [2, H, W] in [0, 1], and `nodata`, the share of its pixels without data.
 
     `sha256` is a digest of the radar: whatever changes in the tiles and reaches the network.
-    `values` are its counts [7] by `kit.tiles.values`. `inputs` are what the networks are given, one
-    for each of the `InputPlanes` that were asked for.
+    `values` are its counts [7] by `kit.tiles.values`, and `float16` says whether its files hold
+    floats of 16 bits. `inputs` are what the networks are given, one for each of the `InputPlanes`
+    that were asked for.
     """
 
     scene: Scene
@@ -39,6 +40,7 @@ class Reading:
     nodata: float
     sha256: str
     values: NDArray[np.int64]
+    float16: bool = False
     inputs: tuple["Input", ...] = ()
 
 
@@ -75,7 +77,7 @@ def readings(
 def read_radar(scene: Scene, planes: Sequence[InputPlanes] = ()) -> Reading | InputError:
     """The reading of a scene for these planes, or the error that reading it raised."""
     try:
-        sar = read_scene("Sentinel1", scene.files)
+        sar, float16 = read_scene_and_type("Sentinel1", scene.files)
     except InputError as error:
         return error
     nodata = radar_nodata(sar)
@@ -90,7 +92,7 @@ def read_radar(scene: Scene, planes: Sequence[InputPlanes] = ()) -> Reading | In
         )
     except InputError as error:
         return error
-    return Reading(scene, radar, float(nodata.mean()), sha256, values, inputs)
+    return Reading(scene, radar, float(nodata.mean()), sha256, values, float16, inputs)
 
 
 def _input(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kit.distributed import ProcessGroup, process_group, restarted
-from kit.doubt import Units, settle
+from kit.doubt import Doubt, Units, settle
 from kit.engines.calibration import samples
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
@@ -40,10 +40,11 @@ from kit.prediction.writer import Writer
 from kit.progress import Advance, Report
 from kit.runs.planes import planes_for_scenes
 from kit.tiles.bands import first_size
+from kit.tiles.float16 import float16_doubts
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
-from kit.tiles.units import Counts, RadarWatch, radar_doubts, stack
+from kit.tiles.units import RadarWatch, radar_doubts, stack
 
 # A process may wait long for the one that has most scenes to predict.
 _PATIENCE = timedelta(days=7)
@@ -177,7 +178,7 @@ def predict(
             if group.is_main and (line := dates_line(job.manifest())):
                 report(line)
         result = _result(members.names, jobs, rejected, sum(missing))
-        doubts = group.on_all(lambda: settle(data, radar_doubts(_values(jobs)), units))
+        doubts = group.on_all(lambda: settle(data, _doubts(jobs), units))
         for job in jobs:
             group.on_main(job.take_place if result.scenes else job.discard)
             job.stage(False)
@@ -302,12 +303,14 @@ def _result(
     )
 
 
-def _values(jobs: Sequence[MemberJob]) -> Counts:
-    """The counts [N, 7] of all scenes; of those that a kit before 0.4.0 predicted none is known."""
-    found = {
-        scene: np.array([entry["values"]], np.int64)
-        for job in jobs
-        for scene, entry in job.manifest().scenes.items()
-        if "values" in entry
-    }
-    return stack([*found.values()])
+def _doubts(jobs: Sequence[MemberJob]) -> list[Doubt]:
+    """What speaks against the radar of all scenes, by what the manifests say of each.
+
+    Of a scene that a kit before 0.4.0 predicted no values are known.
+    """
+    scenes: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        scenes |= job.manifest().scenes
+    known = [np.array([each["values"]], np.int64) for each in scenes.values() if "values" in each]
+    float16 = sum(bool(each.get("float16")) for each in scenes.values())
+    return [*radar_doubts(stack(known)), *float16_doubts({"radar": (float16, len(scenes))})]

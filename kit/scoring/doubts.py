@@ -10,7 +10,8 @@ from kit.archive.mapping import SarInput
 from kit.archive.reader import UNIT_REMEDY, scale_problem
 from kit.doubt import Doubt
 from kit.scoring.images import CHANNELS, Image
-from kit.tiles.bands import unit_of_floats
+from kit.tiles.bands import read_bands_and_type, unit_of_floats
+from kit.tiles.float16 import float16_doubts
 from kit.tiles.names import RGB_BANDS
 from kit.tiles.units import Counts, float_doubts, optical_doubts, stack
 from kit.tiles.values import count_values
@@ -80,8 +81,13 @@ def truth_floats(inputs: Iterable[SarInput]) -> tuple[Doubt, ...]:
         InputError: a tile cannot be read, or its floats are neither reflectance nor DN.
     """
     tiles = {t.paths for sar in inputs for t in sar.truths if len(t.paths) == len(RGB_BANDS)}
-    units = Counter[str](unit_of_floats(paths) or "" for paths in tiles)
-    return tuple(map(_of_truths, float_doubts(units)))
+    units = {paths: unit_of_floats(paths) or "" for paths in tiles}
+    float16 = [read_bands_and_type("Sentinel2", each)[1] for each, unit in units.items() if unit]
+    found = [
+        *float_doubts(Counter(units.values())),
+        *float16_doubts({"optical": (sum(float16), len(tiles))}),
+    ]
+    return tuple(map(_of_truths, found))
 
 
 def _of_truths(doubt: Doubt) -> Doubt:

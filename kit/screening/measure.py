@@ -22,7 +22,7 @@ from kit.tiles.values import VALUES, count_values
 _INTEGERS = ("height", "width", *COLUMNS, "peak", *VALUES)
 _FIELDS: dict[str, pa.DataType] = dict.fromkeys(_INTEGERS, pa.int64())
 _TEXTS = ("grid", "floats", "problem")
-SCHEMA = pa.schema(_FIELDS | dict.fromkeys(_TEXTS, pa.string()))
+SCHEMA = pa.schema(_FIELDS | dict.fromkeys(_TEXTS, pa.string()) | {"float16": pa.bool_()})
 _VALID, _NODATA, _PEAK = (_INTEGERS.index(name) for name in ("valid", "nodata", "peak"))
 
 
@@ -45,8 +45,9 @@ def measure(
     Returns:
         A table of `SCHEMA`, pixels in its first columns. `peak` is that of
         `kit.screening.counts.count_with_peaks`; after it come the counts of `kit.tiles.values`;
-        `grid`, where the scene says that it lies; and `floats`, the unit that an optical scene of
-        floats is taken for. A radar scene has no clouds: these are 0, and `peak` is `NO_PEAK`.
+        `grid`, where the scene says that it lies; `floats`, the unit that an optical scene of
+        floats is taken for; and `float16`, whether these have 16 bits. A radar scene has no clouds:
+        these are 0, and `peak` is `NO_PEAK`.
 
     Raises:
         InputError: this worker's kit has another version.
@@ -58,11 +59,13 @@ def measure(
     problems: list[str | None] = [None] * len(files)
     grids: list[str | None] = [None] * len(files)
     floats: list[str | None] = [None] * len(files)
+    float16 = np.zeros(len(files), bool)
     reader = Reader(threads)
     for start, batches, errors in reader.read_all(sensor, files):
         for batch in batches:
             rows = np.array(batch.indices) + start
             values[rows] = _count(sensor, batch, rule, threads)
+            float16[rows] = batch.float16
             for index in np.array(batch.indices)[np.array(batch.placed)].tolist():
                 scene = files[start + index]
                 try:
@@ -78,7 +81,7 @@ def measure(
     unread = np.array([problem is not None for problem in problems], dtype=bool)
     columns = [pa.array(values[:, i], mask=unread) for i in range(len(_INTEGERS))]
     texts = [pa.array(column, pa.string()) for column in (grids, floats, problems)]
-    return pa.table([*columns, *texts], schema=SCHEMA)
+    return pa.table([*columns, *texts, pa.array(float16, mask=unread)], schema=SCHEMA)
 
 
 def _count(sensor: str, batch: Batch, rule: CloudRule, threads: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from kit.doubt import Doubt
 from kit.screening.store import read_part
+from kit.tiles.float16 import float16_doubts
 from kit.tiles.units import Counts, float_doubts, optical_doubts, radar_doubts, stack
 from kit.tiles.values import VALUES
 
@@ -22,12 +23,14 @@ class Seen:
     """The counts of `kit.tiles.values`, [N, 7], of radar scenes and of cloudless optical ones.
 
     `floats` are the numbers of optical scenes, cloudy ones too, by the unit that their floats are
-    taken for; of scenes without floats that is "".
+    taken for; of scenes without floats that is "". `float16` are those of the scenes of
+    each sensor whose floats have 16 bits.
     """
 
     radar: Counts
     optical: Counts
     floats: Counter[str]
+    float16: Counter[str]
 
     @classmethod
     def of(cls, parts: Iterable[Path]) -> "Seen":
@@ -38,8 +41,9 @@ class Seen:
         """
         radar, optical = [], []
         floats: Counter[str] = Counter()
+        float16: Counter[str] = Counter()
         for path in parts:
-            part = read_part(path, ["sensor", "problem", "floats", *_CLOUDS, *VALUES])
+            part = read_part(path, ["sensor", "problem", "floats", "float16", *_CLOUDS, *VALUES])
             part = part.filter(pc.is_null(part["problem"]))
             is_radar = np.asarray(part["sensor"]) == "Sentinel1"
             cloudy = sum(np.asarray(part[name]) for name in _CLOUDS) > 0
@@ -47,14 +51,20 @@ class Seen:
             radar.append(counts[is_radar])
             optical.append(counts[~is_radar & ~cloudy])
             floats.update(unit or "" for unit in part.filter(~is_radar)["floats"].to_pylist())
-        return cls(stack(radar), stack(optical), floats)
+            float16.update(map(str, part.filter(part["float16"])["sensor"].to_pylist()))
+        return cls(stack(radar), stack(optical), floats, float16)
 
     def doubts(self) -> list[Doubt]:
         """What speaks against dB and DN."""
+        float16 = {
+            "radar": (self.float16["Sentinel1"], len(self.radar)),
+            "optical": (self.float16["Sentinel2"], self.floats.total()),
+        }
         return [
             *float_doubts(self.floats),
             *radar_doubts(self.radar),
             *optical_doubts(self.optical),
+            *float16_doubts(float16),
         ]
 
     def clipped(self) -> dict[str, float]:

@@ -14,7 +14,8 @@ from kit.screening.rule import CloudRule
 
 FOLDER = "screen"  # in the work folder
 _NAME = "rule"
-_LATER = frozenset({"floats"})  # kits before 0.4.0 read no floats
+# Kits before 0.4.0 read no floats, and those before 0.6.0 did not say which have 16 bits.
+_LATER = frozenset({"floats", "float16"})
 
 
 def store(work: Path, rule: CloudRule) -> PartFiles:

@@ -19,7 +19,7 @@ from rasterio.errors import RasterioError
 from kit.errors import InputError
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
-from kit.tiles.tiff import check_unscaled
+from kit.tiles.tiff import check_unscaled, is_float16
 
 _MAX_PIXELS = 2**28
 _DRIVERS = {
@@ -87,13 +87,12 @@ def read_bands(path: Path, positions: Sequence[int]) -> tuple[NDArray[Any], Head
 
 def _header(image: Any) -> Header:
     alpha = sum(kind == ColorInterp.alpha for kind in image.colorinterp)
-    bits = image.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
     return Header(
         driver=image.driver,
         count=image.count - alpha,
         height=image.height,
         width=image.width,
-        dtype="float16" if bits == "16" and image.dtypes[0] == "float32" else image.dtypes[0],
+        dtype="float16" if is_float16(image) else image.dtypes[0],
         grid=Grid.of(image),
         names=tuple(text or "" for text in image.descriptions),
         nodata=image.nodata,

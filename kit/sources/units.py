@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kit.doubt import Doubt
 from kit.errors import InputError
 from kit.scaling import BACKSCATTER_FLOOR, DN_RANGE, VH_RANGE, VV_RANGE
+from kit.tiles.float16 import float16_doubt
 
 Range = tuple[float, float]
 
@@ -203,13 +204,13 @@ def doubts(sample: Sample, units: SourceUnits) -> list[Doubt]:
 def _lossy(sample: Sample) -> list[Doubt]:
     """What files have lost before the kit reads them."""
     found = []
-    for sensor, rounded in (("radar", "dB to 0.02"), ("optical", "DN above 2048 to 2 or 4")):
+    for sensor in ("radar", "optical"):
         if "float16" in sample.dtypes[sensor]:
-            problem = f"{sensor} pixels are float16, which rounds {rounded}"
-            found.append(Doubt(problem, "write float32, if you have the original"))
+            found.append(float16_doubt(f"{sensor} pixels are", sensor))
         if "JPEG" in sample.drivers[sensor]:
             problem = f"{sensor} images are JPEG, whose compression changes their values"
-            found.append(Doubt(problem, "give PNG or TIFF, if you have the original"))
+            remedy = "give PNG or TIFF, if you have the original"
+            found.append(Doubt(problem, remedy, admitted=problem))
     return found
 
 

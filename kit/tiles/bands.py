@@ -56,15 +56,23 @@ def read_bands(sensor: str, files: Sequence[File], colors: int = _COLORS) -> NDA
         InputError: a band is unreadable, has another pixel type than its sensor's, or another size
             or declared grid than the first band's.
     """
+    return read_bands_and_type(sensor, files, colors)[0]
+
+
+def read_bands_and_type(
+    sensor: str, files: Sequence[File], colors: int = _COLORS
+) -> tuple[NDArray[np.generic], bool]:
+    """What `read_bands` gives, and whether a file holds it in floats of 16 bits."""
     bands = _read(sensor, files)
     pixels = [band.blanked() for band in bands]
+    is_float16 = any(band.float16 for band in bands)
     if sensor == "Sentinel1":
-        return np.stack(pixels).astype(np.float32, copy=False)
+        return np.stack(pixels).astype(np.float32, copy=False), is_float16
     scene = np.stack(to_dn(str(files[0]), pixels, colors))
     invalid = [band.invalid for band in bands[:colors] if band.invalid is not None]
     if invalid:
         scene[:colors, np.logical_or.reduce(invalid)] = 0
-    return scene
+    return scene, is_float16
 
 
 def read_stored(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:

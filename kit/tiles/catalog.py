@@ -233,7 +233,8 @@ def _check_kind(file: str, head: Head, bands: Sequence[str]) -> None:
         raise InputError(file, f"holds {', '.join(head.bands)}, none of {', '.join(wanted)}")
     if wanted and head.dtype not in DTYPES[head.sensor]:
         expected = " or ".join(DTYPES[head.sensor])
-        raise InputError(file, f"pixels are {head.dtype}, and {head.sensor} tiles hold {expected}")
+        problem = f"pixels are {head.dtype}, and {head.sensor} tiles hold {expected}"
+        raise InputError(file, problem, remedy=f"write {DTYPES[head.sensor][0]}")
 
 
 def _names(folder: str, *, optional: bool) -> Iterator[str]:

@@ -78,12 +78,14 @@ class Raster:
 
     `pixels` are [H, W], of the file's own type and as it holds them. `invalid` says where the file
     declares that they mean nothing: by a mask, an alpha band or a nodata value; None where it
-    declares nothing. `grid` is None where the file does not say where it lies.
+    declares nothing. `grid` is None where the file does not say where it lies. `float16` says
+    whether it holds floats of 16 bits.
     """
 
     pixels: NDArray[np.generic]
     invalid: NDArray[np.bool_] | None = None
     grid: Grid | None = None
+    float16: bool = False
 
     def blanked(self) -> NDArray[np.generic]:
         """The pixels, NaN or 0 where they mean nothing."""

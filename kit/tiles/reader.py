@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.native import REMEDIES, load, pick_backend
-from kit.tiles.bands import File, read_bands
+from kit.tiles.bands import File, read_bands_and_type
 from kit.tiles.names import RGB_BANDS
 from kit.tiles.netcdf import Plane
 from kit.tiles.sidecars import with_sidecars
@@ -34,6 +34,7 @@ _CACHED = 2**24  # bytes of pixels that are still in the cache when they are cou
 _MOST = 512
 _FIELDS = 4
 _READ, _OTHER_SIZE, _NOT_READ = range(3)  # the status in ext/tiles.cpp
+_Read = tuple[NDArray[np.generic], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,14 @@ class Batch:
     """Scenes of one size: which of those asked for, and their pixels [n, bands, H, W].
 
     `placed` says of each whether its files may declare where they lie (see
-    `kit.tiles.bands.scene_grid`). `core` says whether the compiled core read them, which reads no
-    optical floats.
+    `kit.tiles.bands.scene_grid`), and `float16` whether they hold floats of 16 bits. `core` says
+    whether the compiled core read them, which reads neither these nor optical floats.
     """
 
     indices: tuple[int, ...]
     pixels: NDArray[Any]
     placed: tuple[bool, ...]
+    float16: tuple[bool, ...]
     core: bool = False
 
 
@@ -165,6 +167,7 @@ class Reader:
                         tuple(part[k] for k in read),
                         pixels[: len(read)],
                         tuple(placed[k] for k in read),
+                        (False,) * len(read),
                         core=True,
                     )
                 )
@@ -215,11 +218,15 @@ def read_scene(sensor: str, files: Sequence[File]) -> NDArray[Any]:
     Raises:
         InputError: a band cannot be read, or has another pixel type or size than it should.
     """
+    return read_scene_and_type(sensor, files)[0]
+
+
+def read_scene_and_type(sensor: str, files: Sequence[File]) -> tuple[NDArray[Any], bool]:
+    """What `read_scene` gives, and whether a file holds it in floats of 16 bits."""
     batches, errors = Reader(1).read(sensor, [files])
     if errors:
         raise errors[0]
-    pixels: NDArray[Any] = batches[0].pixels[0]
-    return pixels
+    return batches[0].pixels[0], batches[0].float16[0]
 
 
 @cache
@@ -245,24 +252,26 @@ def _pick(name: str | None) -> Any:
     return core
 
 
-def _attempt(colors: int, sensor: str, files: Sequence[File]) -> NDArray[np.generic] | InputError:
-    """What `read_bands` gives, or its error."""
+def _attempt(colors: int, sensor: str, files: Sequence[File]) -> _Read | InputError:
+    """What `read_bands_and_type` gives, or its error."""
     try:
-        return read_bands(sensor, files, colors)
+        return read_bands_and_type(sensor, files, colors)
     except InputError as error:
         return error
 
 
-def _batches(scenes: dict[int, NDArray[np.generic]]) -> list[Batch]:
+def _batches(scenes: dict[int, _Read]) -> list[Batch]:
     """The scenes by size; they are removed from it, so that none is held twice for long."""
     groups: dict[tuple[int, ...], list[int]] = {}
-    for i, pixels in scenes.items():
+    for i, (pixels, _) in scenes.items():
         groups.setdefault(pixels.shape, []).append(i)
-    return [
-        Batch(tuple(part), np.stack([scenes.pop(i) for i in part]), (True,) * len(part))
-        for group in groups.values()
-        for part in _slices(group, scenes[group[0]].nbytes)
-    ]
+    batches = []
+    for group in groups.values():
+        for part in _slices(group, scenes[group[0]][0].nbytes):
+            float16 = tuple(scenes[i][1] for i in part)
+            pixels = np.stack([scenes.pop(i)[0] for i in part])
+            batches.append(Batch(tuple(part), pixels, (True,) * len(part), float16))
+    return batches
 
 
 def _slices(group: Sequence[int], scene_bytes: int) -> Iterator[Sequence[int]]:

@@ -73,8 +73,8 @@ def read_raster(path: Path) -> Raster:
         pixels: NDArray[np.generic] = tile.read(1)
         grid = _grid(path, tile)
         if tile.mask_flag_enums[0] == [MaskFlags.all_valid]:
-            return Raster(pixels, None, grid)
-        return Raster(pixels, tile.read_masks(1) == 0, grid)
+            return Raster(pixels, None, grid, is_float16(tile))
+        return Raster(pixels, tile.read_masks(1) == 0, grid, is_float16(tile))
 
 
 def tile_grid(path: Path) -> Grid | None:
@@ -170,6 +170,16 @@ def check_unscaled(where: str | Path, tile: Any) -> None:
         if (scale, offset) != (1, 0):
             problem = f"declares the scale {scale:g} and the offset {offset:g}"
             raise InputError(where, problem, remedy=_UNSCALE)
+
+
+def is_float16(image: Any, band: int = 1) -> bool:
+    """Whether a band of an open data set, counted from 1, holds floats of 16 bits.
+
+    GDAL reads these as float32, so that the type of the pixels does not tell.
+    """
+    if image.dtypes[band - 1] != "float32":
+        return False
+    return bool(image.tags(band, ns="IMAGE_STRUCTURE").get("NBITS") == "16")
 
 
 def encode_tiff(pixels: NDArray[np.generic], grid: Grid | None = None) -> bytes:

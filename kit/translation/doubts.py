@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from kit.doubt import Doubt, Units, settle
 from kit.scaling import radar_nodata
+from kit.tiles.float16 import float16_doubt
 from kit.tiles.units import radar_doubts, stack
 from kit.tiles.values import count_values
 from kit.translation.radar_raster import RadarRaster
@@ -26,14 +27,15 @@ def scene_doubts(radar: RadarRaster, units: Units) -> tuple[str, ...]:
     parts = [*radar.samples(_SIDE, _ALONG)]
     scene = radar.paths[0]
     counts = stack([count_values("Sentinel1", part[None]) for part in parts])
-    lines = settle(scene, [*_order(radar, parts), *radar_doubts(counts)], units)
+    found = [*_order(radar, parts), *radar_doubts(counts)]
+    if radar.float16:
+        found.append(float16_doubt(f"{scene} holds", "radar"))
+    lines = settle(scene, found, units)
     notes = []
     if radar.grid is None:
         notes.append(f"{scene}: does not say where it lies, and no more will its translation")
     elif not radar.grid.crs:
         notes.append(f"{scene}: declares no CRS, and no more will its translation")
-    if radar.half:
-        notes.append(f"{scene}: holds floats of 16 bits, which round dB to 0.02")
     return (*lines, *notes)
 
 

@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from kit.errors import InputError
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
-from kit.tiles.tiff import check_unscaled, gdal_settings
+from kit.tiles.tiff import check_unscaled, gdal_settings, is_float16
 from kit.translation.polarisations import find_polarisations
 
 CACHE = 128 << 20
@@ -44,8 +44,8 @@ class _Band:
 class RadarRaster:
     """An open scene. `bands` are VV and VH; `grid` is None where no file says where it lies.
 
-    `named` says whether the file or the user said which band is which, and `half` whether its
-    floats have 16 bits.
+    `named` says whether the file or the user said which band is which, and `float16` whether a band
+    holds floats of 16 bits.
     """
 
     paths: tuple[Path, ...]
@@ -54,7 +54,7 @@ class RadarRaster:
     width: int
     grid: Grid | None
     named: bool
-    half: bool
+    float16: bool
 
     def read(
         self, row: int, rows: int, column: int = 0, columns: int | None = None
@@ -106,9 +106,6 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
         grids = [
             grid for path, file in zip(paths, files, strict=True) if (grid := _grid(path, file))
         ]
-        half = any(
-            band.file.tags(band.number, ns="IMAGE_STRUCTURE").get("NBITS") == "16" for band in found
-        )
         yield RadarRaster(
             paths,
             (found[0], found[1]),
@@ -116,7 +113,7 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
             first.width,
             grids[0] if grids else None,
             named,
-            half,
+            any(is_float16(band.file, band.number) for band in found),
         )
 
 

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import rasterio
 
 from kit.tiles.names import S1_BANDS, S2_BANDS, SceneKey, TileName
 from kit.tiles.tiff import write_tile
@@ -58,6 +59,15 @@ def optical(
             pixels[:cloud] = 6000
             pixels[:nodata] = 0
         write_tile(folder / "sent2", TileName("Sentinel2", band, scene), pixels)
+
+
+def in_float16(*tiles: Path) -> None:
+    """Store tiles in floats of 16 bits, which GDAL reads as float32."""
+    for tile in tiles:
+        with rasterio.open(tile) as file:
+            pixels, profile = file.read(), file.profile
+        with rasterio.open(tile, "w", **(profile | {"dtype": "float32", "nbits": 16})) as file:
+            file.write(pixels.astype(np.float32))
 
 
 def world(folder: Path, places: int = 12, dates: int = 2, size: int = 32) -> Path:

@@ -24,7 +24,7 @@ import kit.prediction.pipeline
 from kit.errors import CheckError, OutputError
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
-from kit.tiles.bands import read_bands
+from kit.tiles.bands import read_bands, read_bands_and_type
 from kit.tiles.catalog import catalog
 from kit.tiles.names import TileName
 from kit.tiles.tiff import write_tile
@@ -303,9 +303,9 @@ def test_what_is_read_once_serves_all_members(
 
     def counted(sensor: Any, paths: Any) -> Any:
         read.append(paths)
-        return read_bands(sensor, paths)
+        return read_bands_and_type(sensor, paths)
 
-    monkeypatch.setattr(kit.prediction.pipeline, "read_scene", counted)
+    monkeypatch.setattr(kit.prediction.pipeline, "read_scene_and_type", counted)
     predict_eager(ensemble=f"p2phd1,{another()}")
     assert len(read) == len(set(read)) == 7
     assert scale_radar(read_bands("Sentinel1", read[1])).shape == (2, 32, 32)

@@ -25,7 +25,7 @@ from kit.tiles.names import SceneKey, TileName
 from kit.tiles.tiff import read_tile, write_tile
 from kit.training.train import train
 from tests.helpers.predictions import stop_writing
-from tests.helpers.tiles import key, radar
+from tests.helpers.tiles import in_float16, key, radar
 from tests.helpers.variants import tiny
 
 MEMBERS = ("spade4", "spade2", "p2phd1")
@@ -341,6 +341,19 @@ def test_a_scene_that_is_doubtful_is_warned_of(trained: Path) -> None:
     assert line.startswith("1 of 2 radar scenes lie mostly above -3 dB")
     assert run("spade2").doubts == result.doubts  # though nothing is read again
     assert run("spade2", units="any").doubts == ()
+
+
+def test_tiles_in_float16_are_named(trained: Path) -> None:
+    in_float16(*Path("test/sent1").glob(f"Sentinel1_V*_{key(40)}.tiff"))
+    told = "1 of 2 radar scenes hold float16, which rounds dB to 0.02"
+    with pytest.raises(InputError, match=told):
+        run("spade2", units="strict")
+    assert not images()
+    for done in (2, 0):
+        result = run("spade2")
+        assert result.done == done
+        assert result.doubts == (f"{told}: write float32, if you have the original",)
+    assert run("spade2", units="any").doubts == (told,)
 
 
 def test_strict_ends_at_a_doubt_before_anything_is_predicted(trained: Path) -> None:

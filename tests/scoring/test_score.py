@@ -34,7 +34,7 @@ from tests.helpers.archives import (
     write_truth,
 )
 from tests.helpers.server import absolute_error, error, server_2022, server_2023
-from tests.helpers.tiles import SHARED
+from tests.helpers.tiles import SHARED, in_float16
 
 NAME = f"CH3/Sentinel2_{A}.tiff"
 OTHER = f"CH3/Sentinel2_{B}.tiff"
@@ -323,6 +323,15 @@ def test_truths_in_tiles_of_floats_are_admitted_or_refused(tmp_path: Path) -> No
     assert report.doubts == (told,)
     assert report.own.scores.mae == pytest.approx(before.scores.mae, rel=1e-9)
     assert report.own.official_2022 == pytest.approx(before.official_2022, rel=1e-5)
+
+
+def test_truths_in_float16_are_named(tmp_path: Path) -> None:
+    archive, truth = archive_of(tmp_path, {NAME: image(1, 16)}), tmp_path / "truth"
+    write_truth(truth, A, digital_numbers(1, 16))
+    in_float16(*truth.rglob("*.tiff"))
+    _, told = score(archive, truth, units="any").doubts
+    problem = "1 of 1 optical scenes hold float16, which rounds DN above 2048 to 2 or 4"
+    assert told == f"truths: {problem}"
 
 
 def test_impossible_values_are_refused_unless_admitted(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.helpers.sources import (
     write_pictures,
     write_sen12ms,
 )
+from tests.helpers.tiles import in_float16
 
 
 def told(data: Path, work: Path, **options: Any) -> list[str]:
@@ -155,6 +156,18 @@ def test_impossible_units_are_refused_with_the_setting_that_converts(
     db, dn = scene(0)
     np.testing.assert_allclose(radar, db, atol=1e-4)
     np.testing.assert_array_equal(optical, dn)
+
+
+def test_what_files_have_lost_is_told_whatever_the_units(tmp_path: Path) -> None:
+    write_sen12ms(tmp_path / "d", 1, scenes=range(6))
+    in_float16(*(tmp_path / "d").rglob("*_s1_*.tif"))
+    told = "radar pixels are float16, which rounds dB to 0.02"
+    for units in ("check", "any"):
+        lines: list[str] = []
+        prepare(tmp_path / "d", tmp_path / "w", units=units, report=lines.append)
+        assert sum(line.startswith(told) for line in lines) == 1
+    with pytest.raises(InputError, match=told):
+        prepare(tmp_path / "d", tmp_path / "w", units="strict")
 
 
 def test_two_layouts_are_refused(pictures: Path, sen12ms: Path, tmp_path: Path) -> None:
@@ -310,11 +323,10 @@ def test_jpeg_is_read_and_said(tmp_path: Path) -> None:
         smooth = grey(scene(number)[0][:1], -25, 0)
         write_image(tmp_path / "d" / "sar" / f"{number}.jpg", smooth)
         write_image(tmp_path / "d" / "opt" / f"{number}.jpg", smooth.repeat(3, axis=0))
-    lines = told(tmp_path / "d", tmp_path / "w", units="any")
-    assert not any("JPEG" in line for line in lines)
-    lines = told(tmp_path / "d", tmp_path / "v")
-    for sensor in ("radar", "optical"):
-        assert any(f"{sensor} images are JPEG" in line for line in lines)
+    for units in ("check", "any"):  # what is lost is no question of units
+        lines = told(tmp_path / "d", tmp_path / "w", units=units)
+        for sensor in ("radar", "optical"):
+            assert any(f"{sensor} images are JPEG" in line for line in lines)
     with pytest.raises(InputError, match="JPEG"):
         prepare(tmp_path / "d", tmp_path / "u", units="strict")
 

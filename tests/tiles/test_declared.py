@@ -225,7 +225,12 @@ def test_south_up_is_refused(tmp_path: Path, backend: str) -> None:
 def test_a_plain_tile_among_others_stays_the_cores(tmp_path: Path, monkeypatch) -> None:
     plain, odd = tile(tmp_path / "plain.tiff"), by_sidecar(tmp_path / "odd.tiff")
     left: list[str] = []
-    monkeypatch.setattr(reader, "read_bands", lambda _, files, *__: (left.extend(files), None)[1])
+
+    def rasterio_reads(sensor: str, files: list[str], colors: int) -> tuple[np.ndarray, bool]:
+        left.extend(files)
+        return np.zeros((1, 1, 1)), False
+
+    monkeypatch.setattr(reader, "read_bands_and_type", rasterio_reads)
     monkeypatch.setattr(reader, "_batches", lambda found: [])
     Reader(1, "native").read("Sentinel2", [[str(plain)], [str(odd)]])
     assert left == [str(odd)]

@@ -92,10 +92,10 @@ def compare(reading: Reader, sensor: str, scenes: Scenes) -> set[int]:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The core must do without rasterio."""
 
-    def refuse(sensor: str, paths: list[Path]) -> None:
+    def refuse(sensor: str, paths: list[Path], colors: int) -> None:
         raise InputError(paths[0], "left to rasterio")
 
-    monkeypatch.setattr(reader, "read_bands", refuse)
+    monkeypatch.setattr(reader, "read_bands_and_type", refuse)
 
 
 @needs_core
@@ -378,18 +378,18 @@ def mutant(seed: int) -> bytes:
 def test_mutants_are_read_as_by_rasterio(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutants: int
 ) -> None:
-    # What the core leaves to read_bands needs no second reading to compare it with.
+    # What the core leaves to rasterio needs no second reading to compare it with.
     left: list[NDArray[np.generic] | InputError] = []
 
-    def reference(sensor: str, paths: list[Path], colors: int) -> NDArray[np.generic]:
+    def reference(sensor: str, paths: list[Path], colors: int) -> tuple[NDArray[np.generic], bool]:
         try:
             left.append(read_bands(sensor, paths, colors))
         except InputError as error:
             left.append(error)
             raise
-        return left[-1]
+        return left[-1], False
 
-    monkeypatch.setattr(reader, "read_bands", reference)
+    monkeypatch.setattr(reader, "read_bands_and_type", reference)
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     path = tmp_path / "mutant.tiff"
     readings = {sensor: Reader(1, "native") for sensor in BANDS}

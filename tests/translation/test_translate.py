@@ -29,6 +29,7 @@ from tests.helpers.generators import NETWORKS, trained_like
 from tests.helpers.tiles import key, radar
 
 EAGER = Request("eager", "float32")
+ORIGINAL = "write float32, if you have the original"
 GRID = {"crs": "EPSG:32621", "transform": from_origin(500_000, 9_500_000, 10, 10)}
 HEIGHT, WIDTH = 90, 120
 
@@ -304,7 +305,11 @@ def test_what_a_scene_lacks_is_said(trained: Path) -> None:
     assert "does not say where it lies" in line
     write(Path("half.tif"), ground(), nbits=16)
     (line,) = run(Path("half.tif"), out="half-out.tif").doubts
-    assert "floats of 16 bits" in line
+    assert line == "half.tif holds float16, which rounds dB to 0.02: " + ORIGINAL
+    (line,) = run(Path("half.tif"), out="again.tif", units="any").doubts
+    assert line == "half.tif holds float16, which rounds dB to 0.02"
+    with pytest.raises(InputError, match=ORIGINAL):
+        run(Path("half.tif"), out="strict.tif", units="strict")
 
 
 def test_settings_that_cannot_be_are_named(scene: Path) -> None:

@@ -83,6 +83,7 @@ RULES: dict[str, set[str]] = {
         "inputs",
         "models",
         "pairs",
+        "screening",
         "sources",
         "tiles",
     },

@@ -1,4 +1,4 @@
-"""The options of kit screen and kit prepare that say what is a cloud."""
+"""The options of kit screen, prepare and compete that say what is a cloud."""
 
 from enum import StrEnum
 from pathlib import Path

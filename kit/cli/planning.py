@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
+from kit.cli.cloud_options import (
+    RULE,
+    DetectorOnOption,
+    DetectorOption,
+    MinArea,
+    detector_of,
+)
 from kit.cli.options import Expected, Json, Layout, Measure, Overwrite, Quiet, Work
 from kit.cli.sources import Source
 from kit.errors import BusyError
@@ -96,6 +103,9 @@ def compete(
     measure: Measure = None,
     name: Annotated[str, typer.Option(help="Name of the ensemble and of the archive.")] = "compete",
     source: Source = None,
+    min_area: MinArea = RULE.min_area,
+    detector: DetectorOption = None,
+    detector_on: DetectorOnOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the commands, and run none.")
     ] = False,
@@ -112,7 +122,8 @@ def compete(
     from kit.planning.compete import compete as run
     from kit.planning.inputs import Request
 
-    request = Request(data, test, hours, layout, expected, measure, name, source)
+    second = detector_of(detector, detector_on)
+    request = Request(data, test, hours, layout, expected, measure, name, source, min_area, second)
     found = run(request, quiet=quiet, dry_run=dry_run, report=console.write)
     if found:
         emit(asdict(found))

@@ -94,12 +94,12 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     data, name, measure = str(request.data), request.name, request.counted
     prepared = (WORK / SUMMARY).exists() and (WORK / PAIRS).exists()
     if not test.converted:  # kit prepare makes tiles first, and screens these
-        yield Step(("screen", data, "--sheet", str(SHEET)), done=prepared)
+        yield Step(("screen", data, *request.cloud_options, "--sheet", str(SHEET)), done=prepared)
     # Whoever has prepared them with other options goes on with these.
     split = () if test.converted else ("--split", test.split)
     options = () if prepared else (*split, *_holdout(request, test))
     source = ("--source", request.source) if request.source else ()
-    yield Step(("prepare", data, *source, *options), done=prepared)
+    yield Step(("prepare", data, *source, *request.cloud_options, *options), done=prepared)
     hours = request.hours - (time.monotonic() - started) / 3600
     planning = ("--hours", f"{max(0.0, hours):.4g}", "--input", str(request.test), *source)
     yield Step(("plan", *planning, "--measure", measure), done=PLAN.exists())

@@ -2,12 +2,14 @@
 
 In: the request. Out: how many scenes there are, and the hold-out that is like TEST. Refused by
 name: TEST without radar scenes, or of another size than the layout takes; names of the server that
-no scene of TEST has; and a folder that was prepared from other tiles.
+no scene of TEST has; and a folder that was prepared from other tiles, or with other
+cloud options.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from kit.archive.expected import read_expected
 from kit.archive.layout import Layout, find_layout
@@ -17,6 +19,9 @@ from kit.fitting.objectives import OBJECTIVES
 from kit.ground import sharing_ground
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.progress import Report
+from kit.screening import ukis
+from kit.screening.detector import Detector
+from kit.screening.rule import CloudRule
 from kit.sources.count import count_pairs, measure_radar
 from kit.sources.folder import read_origin
 from kit.tiles.catalog import catalog
@@ -32,7 +37,8 @@ class Request:
     """What is asked for.
 
     `measure` is what counts, that of the layout if None; `name` that of the ensemble and archive;
-    `source` the layout of DATA and of TEST, None to find it out.
+    `source` the layout of DATA and of TEST, None to find it out; `min_area` and `detector` what
+    screening DATA takes.
     """
 
     data: Path
@@ -43,6 +49,8 @@ class Request:
     measure: str | None = None
     name: str = "compete"
     source: str | None = None
+    min_area: int = CloudRule().min_area
+    detector: Detector | None = None
 
     @property
     def archive(self) -> Path:
@@ -53,6 +61,27 @@ class Request:
     def counted(self) -> str:
         """The measure that the ensemble is fitted for."""
         return self.measure or find_layout(self.layout).measure
+
+    @property
+    def clouds(self) -> dict[str, Any]:
+        """What says what a cloud is, by the names that `summary.json` has for it; not defaults."""
+        found: dict[str, Any] = {}
+        if self.min_area != CloudRule().min_area:
+            found["min_area"] = self.min_area
+        if self.detector:
+            found["detector"] = asdict(self.detector)
+        return found
+
+    @property
+    def cloud_options(self) -> tuple[str, ...]:
+        """The same as options of `kit screen` and `kit prepare`."""
+        words: tuple[str, ...] = ()
+        if "min_area" in self.clouds:
+            words += ("--min-area", str(self.min_area))
+        if self.detector:
+            words += ("--detector", self.detector.name)
+            words += ("--detector-on", self.detector.on) if self.detector.on != "passed" else ()
+        return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +149,9 @@ def check_request(request: Request, report: Report) -> Test:
         raise InputError(request.test, f"{problem}{layout.size}", remedy=remedy)
     if request.expected:
         _check_expected(request.expected, layout, request.test, radar)
-    _check_prepared(request.data)
+    _check_prepared(request)
+    if request.detector:
+        ukis.version()
     pairs = count_pairs(request.data, request.source)
     if pairs is not None:
         return Test(radar.number, pairs, converted=True)
@@ -170,12 +201,21 @@ def _check_expected(expected: Path, layout: Layout, test: Path, radar: Radar) ->
         raise InputError(expected, f"{problem}: {', '.join(missing[:3])}")
 
 
-def _check_prepared(data: Path) -> None:
-    """Refuse a folder that was prepared from other data."""
+def _check_prepared(request: Request) -> None:
+    """Refuse a folder that was prepared from other data, or with other cloud options."""
     if not (WORK / SUMMARY).exists():
         return
-    before = Path(str(read_summary(WORK / SUMMARY).get("data")))
+    summary = read_summary(WORK / SUMMARY)
+    before = Path(str(summary.get("data")))
     before = read_origin(before) or before
-    if before.resolve() != data.resolve():
-        problem = f"holds the pairs of {before}, not of {data}"
+    if before.resolve() != request.data.resolve():
+        problem = f"holds the pairs of {before}, not of {request.data}"
         raise InputError(WORK, problem, remedy="go on with those, or work in a folder of its own")
+    settings = summary.get("settings", {})
+    other = [name for name, value in request.clouds.items() if settings.get(name) != value]
+    if other:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in other)
+        problem = f"holds pairs that were prepared with another {options}"
+        again = " ".join(("kit prepare", str(request.data), *request.cloud_options))
+        remedy = f"leave {options} out to go on with these, or first run {again}"
+        raise InputError(WORK, problem, remedy=remedy)

@@ -23,9 +23,14 @@ from kit.planning.inputs import Request, compare
 from kit.planning.outlook import _still_improving
 from kit.planning.plan import PLAN, Plan, Training, read_plan, write_plan
 from kit.runs.folder import append_record
+from kit.screening.detector import Detector
+from kit.screening.rule import CloudRule
 from kit.tiles.names import SceneKey
+from tests.helpers.detector import fake
 from tests.helpers.sources import write_pictures
 from tests.helpers.tiles import key, optical, radar
+
+__all__ = ["fake"]
 
 TINY = {
     "width": 2, "batch": 4, "crop": 32, "epochs": 1, "decay_epochs": 1, "lr": 0.002,
@@ -46,6 +51,15 @@ def asked(trained: Path, trained_once: Path) -> Request:
     """A request in the folder of trained runs, whose plan is of two of them."""
     write_plan(PLAN, tiny_plan("spade2", "p2phd1"))
     return Request(trained_once / "data", trained / "test", 1.0, "plain")
+
+
+@pytest.fixture
+def empty(asked: Request, tmp_path: Path) -> Path:
+    """The folder that it works in, where nothing is prepared."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    os.chdir(folder)
+    return folder
 
 
 def lines_of(request: Request) -> list[str]:
@@ -284,6 +298,33 @@ def test_the_command_line_says_what_to_expect(asked: Request, monkeypatch, capsy
     told = " ".join(err.split())
     assert "s/c.zip: expect mae 0.0312, 95 % interval 0.03 to 0.033, as on 12 held-out" in told
     assert "would improve it: more hours" in told
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_detector_reaches_screening_and_stays(asked: Request, empty: Path) -> None:
+    with_detector = replace(asked, min_area=16, detector=Detector(on="all"))
+    options = "--min-area 16 --detector ukis --detector-on all"
+    told = lines_of(with_detector)
+    assert told[0] == f"would run: kit screen {asked.data} {options} --sheet screen.png"
+    assert told[1].startswith(f"would run: kit prepare {asked.data} {options} --split")
+    prepare(asked.data, "work", rule=CloudRule(min_area=16), detector=Detector(on="all"))
+    assert lines_of(with_detector)[1] == f"done before: kit prepare {asked.data} {options}"
+    assert lines_of(asked)[1] == f"done before: kit prepare {asked.data}"
+    for change in ({"detector": Detector()}, {"min_area": 4, "detector": None}):
+        named = "--detector" if change.get("detector") else "--min-area"
+        with pytest.raises(
+            InputError, match=f"were prepared with another {named}\n.* first run kit prep"
+        ):
+            lines_of(replace(with_detector, **change))
+
+
+def test_a_detector_that_is_not_there_is_named_before_anything_is_run(
+    asked: Request, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ukis_csmask", None)
+    with pytest.raises(InputError, match=r"sar-to-optical-kit\[detector\]"):
+        compete(replace(asked, detector=Detector()), report=print)
+    assert not any(empty.iterdir())
 
 
 def test_images_of_another_layout_need_no_screening_and_no_split(tmp_path: Path) -> None:

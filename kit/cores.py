@@ -9,6 +9,8 @@ import math
 import os
 from pathlib import Path
 
+from kit.cgroups import cgroups
+
 # Turns of a loop in which a thread waits for others before it sleeps. libgomp's 300,000 keep a core
 # from whoever has work for it: beside one busy program, two threads on two cores then train at a
 # third of their rate in place of half. Threads that sleep at once cost a quiet machine 3 to 14 %.
@@ -47,7 +49,7 @@ def quota(root: Path = Path("/")) -> float | None:
     Args:
         root: of the file system that holds `proc` and `sys`.
     """
-    limits = [limit for folder in _cgroups(root) if (limit := _limit(folder)) is not None]
+    limits = [limit for folder in cgroups("cpu", root) if (limit := _limit(folder)) is not None]
     return min(limits, default=None)
 
 
@@ -64,25 +66,6 @@ def share_cores() -> None:
 
 def _affine() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cgroups(root: Path) -> list[Path]:
-    """The folders of this process's cgroups that may limit it, those of all their parents too."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # not Linux
-        return []
-    found = []
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        inner = mount / path.lstrip("/")
-        # A container may see its own cgroup as the mount's top, and the path that its host sees.
-        found += [inner, *(each for each in inner.parents if each.is_relative_to(mount))]
-    return found
 
 
 def _limit(cgroup: Path) -> float | None:

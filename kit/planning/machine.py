@@ -20,6 +20,7 @@ from kit.cores import loader_threads
 from kit.device import keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.errors import InputError
+from kit.memory import available_memory
 from kit.planning.recipes import Size
 from kit.runs.planes import planes_for_training
 from kit.training.rates import Rate, measure_fit, measure_rate
@@ -66,7 +67,9 @@ class Machine:
             device = torch.cuda.get_device_properties(0)
             memory = f"{device.total_memory / 2**30:.0f} GiB"
             return f"{torch.cuda.device_count()} x {device.name}, {memory}"
-        return f"CPU, {torch.get_num_threads()} threads"
+        found = available_memory()
+        memory = "" if found is None else f", {found / 2**30:.0f} GiB of memory available"
+        return f"CPU, {torch.get_num_threads()} threads{memory}"
 
     @cached_property
     def start_s(self) -> float:
@@ -107,10 +110,10 @@ class Machine:
             try:
                 threads = loader_threads(pick().type == "cuda")
                 self._rates[key] = measure_rate(self._setup(key), workers=threads)
-            except (RuntimeError, MemoryError) as error:
-                if isinstance(error, RuntimeError) and "memory" not in str(error):
-                    raise
-                self._rates[key] = Unsuitable(f"width {variant.width} does not fit the memory")
+            except (torch.OutOfMemoryError, MemoryError):
+                size = Size(variant.width, variant.crop, variant.batch)
+                self._rates[key] = Unsuitable(f"{size} does not fit the memory")
+                self._report(f"{variant.model}, {self._rates[key]}")
         return _known(self._rates[key])
 
     def fit(self, variant: Variant) -> Fit:

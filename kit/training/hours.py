@@ -8,6 +8,9 @@ too short for a single epoch.
 import time
 from dataclasses import dataclass, replace
 
+import torch
+
+from kit.device import pick
 from kit.errors import InputError
 from kit.inputs.dataset import steps_per_epoch
 from kit.runs.folder import read_variant, saved
@@ -103,7 +106,8 @@ def in_time(
         the epochs that it was started with, and nothing is measured.
 
     Raises:
-        InputError: not even one epoch ends in time, or a tile cannot be read.
+        InputError: not even one epoch ends in time, a step takes more memory than there is, or a
+            tile cannot be read.
     """
     folder, group, found = setup.folder, setup.group, setup.variant
     rate = None
@@ -111,13 +115,22 @@ def in_time(
         if group.is_main:
             found = read_variant(folder)
     else:
-        rate = measure_rate(setup, workers=workers, compile=compile)
+        rate = _rate(setup, workers, compile)
         found = group.on_all(lambda: _chosen(setup, rate, hours, started))
     epochs, falling, validations = group.broadcast(
         [found.epochs, found.decay_epochs, found.validations]
     )
     chosen = replace(setup.variant, epochs=epochs, decay_epochs=falling, validations=validations)
     return chosen, rate
+
+
+def _rate(setup: RunSetup, workers: int, compile: bool) -> Rate:
+    try:
+        return measure_rate(setup, workers=workers, compile=compile)
+    except (torch.OutOfMemoryError, MemoryError):
+        problem = f"a step takes more memory than this machine has ({pick()})"
+        remedy = "compute the batch in parts, --set accumulate=2 or more, or reduce crop or width"
+        raise InputError(setup.variant.name, problem, remedy=remedy) from None
 
 
 def _chosen(setup: RunSetup, rate: Rate, hours: float, started: float) -> Variant:

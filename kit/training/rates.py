@@ -15,9 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from kit.device import place
+from kit.device import pick, place
 from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import read_pair
+from kit.memory import within_memory
 from kit.models.infer import infer
 from kit.training import boosting
 from kit.training.fit_trees import READING, fit_trees, pixels_of
@@ -28,6 +29,8 @@ from kit.training.train_step import TrainStep
 _SECONDS = 2.0  # of steps that are measured
 _STEPS, _MOST_STEPS = 3, 20
 _IMAGES = 2
+# What is said of memory that is refused: by torch, by oneDNN, and of the stack of a thread.
+_NO_MEMORY = ("allocate memory", "enough memory", "create a primitive", "start new thread")
 _TREE_PAIRS, _TREE_PIXELS = 2, 20_000
 
 
@@ -49,6 +52,8 @@ class Rate:
 def measure_rate(setup: RunSetup, *, workers: int, compile: bool = False) -> Rate:
     """Train new networks for a few steps, and forget them. Every rank takes part.
 
+    On a processor no more memory is taken than is available.
+
     Args:
         setup: the run; nothing is written to its folder.
         workers: threads that prepare batches ahead.
@@ -56,8 +61,21 @@ def measure_rate(setup: RunSetup, *, workers: int, compile: bool = False) -> Rat
 
     Raises:
         InputError: a tile cannot be read.
-        torch.OutOfMemoryError: the device has too little memory for a step.
+        torch.OutOfMemoryError: the card has too little memory for a step.
+        MemoryError: the machine has.
     """
+    if pick().type != "cpu":
+        return _measured(setup, workers, compile)
+    try:
+        with within_memory():
+            return _measured(setup, workers, compile)
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _NO_MEMORY):
+            raise
+    raise MemoryError  # outside of the handler, which keeps what the step allocated
+
+
+def _measured(setup: RunSetup, workers: int, compile: bool) -> Rate:
     variant, group = setup.variant, setup.group
     torch.manual_seed(variant.seed)
     state = State.new(variant)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import kit.memory
 import kit.training.hours
 import kit.training.trainer
 from kit.cli.training import _event
@@ -132,3 +133,11 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert first.name == second.name
     for file in first.glob("*.safetensors"):
         assert file.read_bytes() == (second / file.name).read_bytes(), file
+
+
+def test_a_step_that_memory_does_not_hold_is_refused_with_what_helps(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit.memory, "available_memory", lambda _: 100 * 2**20)
+    with pytest.raises(InputError, match=r"more memory than this .*\n.*accumulate=2"):
+        train(tiny("p2phd1", "name=large", "width=1000"), work="work", runs="runs", hours=1)

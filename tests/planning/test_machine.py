@@ -1,0 +1,33 @@
+"""What a plan measures on this machine, and what it says of what the memory does not hold."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import kit.memory
+import kit.planning.machine
+from kit.planning.machine import Machine, Unsuitable
+from kit.planning.recipes import Size
+from kit.variants import UNET2
+
+
+def test_a_size_that_memory_does_not_hold_is_told_and_one_that_it_holds_is_measured(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit.memory, "available_memory", lambda _: 200 * 2**20)
+    told = list[str]()
+    machine = Machine(Path("work"), told.append)
+    large = machine.sized(replace(UNET2, precision="float32"), Size(1_000, 32, 2))
+    expected = "width 1000, crop 32, batch 2 does not fit the memory"
+    with pytest.raises(Unsuitable, match=expected):
+        machine.rate(large)
+    assert told[-1] == f"unet, {expected}"
+    assert machine.rate(machine.sized(UNET2, Size(2, 32, 2))).step_s > 0
+    with pytest.raises(Unsuitable, match=expected):  # which is measured once
+        machine.rate(large)
+
+
+def test_the_machine_of_a_plan_has_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit.planning.machine, "available_memory", lambda: 3 * 2**30)
+    assert Machine(Path("work")).name.endswith(" threads, 3 GiB of memory available")

@@ -24,7 +24,7 @@ RULES: dict[str, set[str]] = {
     "inputs": {"pairs", "tiles"},
     "runs": {"inputs", "models", "pairs", "screening", "sources", "tiles"},
     "training": {"runs", "inputs", "pairs", "models", "figures", "tiles"},
-    "engines": {"runs", "inputs", "pairs", "models", "tiles"},
+    "engines": {"runs", "inputs", "pairs", "models", "sources", "tiles"},
     "prediction": {"engines", "runs", "inputs", "models", "pairs", "sources", "tiles"},
     "translation": {"prediction", "engines", "runs", "inputs", "models", "sources", "tiles"},
     "fitting": {"prediction", "training", "runs", "pairs"},

@@ -41,8 +41,11 @@ def compile(
     variants: Annotated[list[str], typer.Argument(metavar="VARIANT...", help="Trained variants.")],
     tiles: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="Radar tiles to compare on if there is no hold-out."),
+        typer.Option(
+            metavar="DATA", help="Radar tiles or images to compare on if there is no hold-out."
+        ),
     ] = None,
+    source: Source = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="Side of a tile in pixels; default: the hold-out's.")
     ] = None,
@@ -93,6 +96,8 @@ def compile(
         emit(asdict(exported))
         _show_exported(exported)
         return
+    if source and not tiles:
+        raise typer.BadParameter("--source says what --tiles are")
     if overwrite:
         raise typer.BadParameter("--overwrite is for --export: engines are kept beside each other")
     built = compile(
@@ -102,6 +107,7 @@ def compile(
         engines=engines,
         request=Request(backend, precision, tolerance, fallback),
         tiles=tiles,
+        source=source,
         size=size,
         target=target,
         report=console.write,

@@ -72,6 +72,7 @@ def screen(
     from kit.screening.screen import screen
     from kit.screening.sensitivity import effects
     from kit.screening.table import SCENES
+    from kit.sources.find import require_tiles
     from kit.sources.folder import read_units
     from kit.sources.units import require_reflectance
 
@@ -82,6 +83,7 @@ def screen(
     second = detector_of(detector, detector_on)
     if second:
         require_reflectance("--detector", read_units(data))
+    require_tiles(data, "kit screen")
     with console.progress("screening", "looking for tiles") as advance:
         result = screen(
             data,

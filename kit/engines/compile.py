@@ -16,7 +16,10 @@ from kit.errors import InputError
 from kit.pairs.table import PAIRS, holdout_pairs, read_pairs
 from kit.progress import Report
 from kit.runs.ensemble import expand_all
-from kit.runs.weights import read_run
+from kit.runs.units import check_units
+from kit.runs.weights import Weights, read_run
+from kit.sources.folder import read_units
+from kit.sources.radar import find_radar_images
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
 from kit.tiles.scenes import Scene
@@ -48,6 +51,7 @@ def compile(
     engines: Path,
     request: Request,
     tiles: Path | None,
+    source: str | None = None,
     size: int | None,
     target: str,
     report: Report,
@@ -60,19 +64,23 @@ def compile(
         work: the folder of the table of pairs; engines are checked on its hold-out.
         engines: the folder of built engines.
         request: which engine to use.
-        tiles: radar tiles to check engines with where there is no hold-out.
+        tiles: radar tiles, or images of another layout, to check engines with where there is no
+            hold-out.
+        source: the layout of `tiles`, see `kit.sources`; None to find it out.
         size: pixels along a tile's side; by default that of the hold-out, else of `tiles`.
         target: the device of another machine; "" for this one.
         report: takes a line about each step.
 
     Raises:
-        InputError: a run is not trained, or no engine meets the request.
+        InputError: a run is not trained, no engine meets the request, or `tiles` are of other units
+            than those that a run was trained on.
         CheckError: the engine changes the MAE too much.
     """
-    scenes = [*catalog(tiles.resolve()).of("Sentinel1")] if tiles else []
+    chosen = [read_run(runs, name) for name in expand_all(runs, names, report)]
+    scenes = _scenes(tiles, source, work, chosen, report) if tiles else []
     shape = (size, size) if size else _size(work, scenes)
     built = []
-    for weights in [read_run(runs, name) for name in expand_all(runs, names, report)]:
+    for weights in chosen:
         tiles_of = partial(samples, work, weights, shape, scenes)
         name = weights.variant.name
         if target:
@@ -119,6 +127,23 @@ def take_away(
         raise InputError(name, problem, remedy=f"export each alone: {', '.join(found)}")
     shape = (size, size) if size else _size(work, ())
     return export_generator(read_run(runs, found[0]), form, file, shape, overwrite=overwrite)
+
+
+def _scenes(
+    tiles: Path, source: str | None, work: Path, weights: Sequence[Weights], report: Report
+) -> list[Scene]:
+    """The radar scenes of a folder, in the units of the runs, as `kit predict` makes them."""
+    images = find_radar_images(tiles, work, weights[0].units, source)
+    units = images.units if images else read_units(tiles)
+    check_units(weights, units, tiles, "check", report, option=False)
+    if images:
+        for line in (*images.lines, *images.doubts):
+            report(line)
+        if failed := images.convert():
+            first = f"{failed[0].name}: {failed[0].reason}"
+            report(f"left out: {len(failed)} images that cannot be read, such as {first}")
+        tiles = images.tiles
+    return [*catalog(tiles.resolve()).of("Sentinel1")]
 
 
 def _size(work: Path, scenes: Sequence[Scene]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from kit.errors import InputError
 from kit.sources.definition import NAMES, Definition, find_definition
 from kit.sources.listing import list_images, templates_used
 from kit.sources.template import Template
+from kit.sources.unknown import no_pairs
 from kit.tiles.names import FORM, name_fields
 from kit.tiles.scenes import FOLDERS
 
@@ -112,7 +113,7 @@ def choose(
         raise InputError(data, problem, remedy=remedy)
     number = next(iter(both), None)
     if number is None:
-        raise _one_sensor(data, paths, definition)
+        raise no_pairs(data, paths, definition)
     return Choice(definition, number)
 
 
@@ -133,15 +134,6 @@ def nothing_fits(data: Path, paths: Sequence[str], definition: Definition) -> In
     if definition.name == OFFICIAL:
         problem += f"; tiles are called {FORM}"
     return InputError(data, problem, remedy="give another --source, or a TOML file of your own")
-
-
-def _one_sensor(data: Path, paths: Sequence[str], definition: Definition) -> InputError:
-    found = list_images(paths, definition, None)
-    have, lack = ("radar", "optical") if found.radar else ("optical", "radar")
-    texts = [template.text for template in definition.side(lack).files]
-    problem = f"has {len(found.of(have))} {have} images, and no {lack} ones, such as {texts[0]}"
-    remedy = f"give the folder that holds {'both' if lack == 'optical' else 'radar images'}"
-    return InputError(data, problem, remedy=remedy)
 
 
 def _templates(definition: Definition) -> tuple[Template, ...]:

@@ -7,11 +7,13 @@ the challenge's own and nobody asks for other units.
 from pathlib import Path
 
 from kit.doubt import Units
+from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.convert import Converted, Wanted, convert_folder
 from kit.sources.definition import find_definition
-from kit.sources.detect import OFFICIAL, choose, nothing_fits, only_tiles
+from kit.sources.detect import OFFICIAL, choose, is_official, nothing_fits, only_tiles
 from kit.sources.listing import walk
+from kit.sources.unknown import unknown_images
 
 _NOTHING = Wanted()
 
@@ -35,7 +37,7 @@ def find_tiles(
         advance: called with (done, total) during the work.
 
     Raises:
-        InputError: it holds two layouts, or as `convert_folder`.
+        InputError: it holds images of two layouts or of none, or as `convert_folder`.
     """
     if not wanted and only_tiles(data, source):
         return None
@@ -45,5 +47,28 @@ def find_tiles(
     if choice is None:
         if named:
             raise nothing_fits(data, paths, find_definition(named))
+        if not is_official(data) and (unknown := unknown_images(data, paths)):
+            raise unknown
         return None
     return convert_folder(data, paths, choice, work, wanted, units, advance)
+
+
+def require_tiles(data: Path, command: str) -> None:
+    """Refuse images of another layout where a command takes tiles.
+
+    Args:
+        data: the folder.
+        command: what takes tiles, for the error.
+
+    Raises:
+        InputError: it holds images of a known layout, of two, or of none.
+    """
+    if not data.is_dir() or is_official(data):
+        return
+    paths = walk(data)
+    if choice := choose(data, paths, None):
+        problem = f"holds images of the source {choice.definition.name}, and {command} takes tiles"
+        remedy = f"run kit prepare {data}, which makes tiles of them and screens these"
+        raise InputError(data, problem, remedy=remedy)
+    if unknown := unknown_images(data, paths):
+        raise unknown

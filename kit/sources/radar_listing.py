@@ -12,9 +12,9 @@ from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition, find_definition
 from kit.sources.detect import OFFICIAL, Choice, choose, is_official, nothing_fits, only_tiles
-from kit.sources.listing import PICTURES, list_images, walk
+from kit.sources.listing import list_images, walk
 from kit.sources.twins import Twins, find_radar
-from kit.tiles.names import FORM
+from kit.sources.unknown import unknown_images
 
 _ABOVE = 3  # names of folders that the name of an image may need, such as roi, scene and sensor
 
@@ -50,8 +50,8 @@ def list_radar(
             raise nothing_fits(data, paths, find_definition(source))
         if is_official(data):  # beside other folders, such as those that the kit writes
             return None
-        if pictures := [path for path in paths if path.lower().endswith(PICTURES)]:
-            raise _unknown(data, pictures)
+        if unknown := unknown_images(data, paths, radar_alone=True):
+            raise unknown
         return None
     definition = choice.definition
     listing = list_images(named, definition, choice.number)
@@ -72,14 +72,3 @@ def _choose(
         if choice := choose(where, named, source, radar_alone=True):
             return where, named, choice
     return absolute, paths, None
-
-
-def _unknown(data: Path, pictures: list[str]) -> InputError:
-    problem = f"none of its {len(pictures)} images, such as {pictures[0]}, is named as a tile"
-    problem += f", {FORM}, or as a radar image of a known source"
-    remedy = "call their folder radar, or say how they are named: --source FILE.toml"
-    general = find_definition("pairs")
-    whole = f"{Path(os.path.abspath(data)).name}/{pictures[0]}"
-    if any(template.match(whole) for template in general.optical.files):
-        problem, remedy = f"holds optical images, such as {pictures[0]}", "give the radar images"
-    return InputError(data, problem, remedy=remedy)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.detector import Fake, fake, mark
+from tests.helpers.sources import write_pictures
 from tests.helpers.tiles import key, optical, radar
 
 __all__ = ["fake"]
@@ -41,6 +42,20 @@ def test_what_it_has_seen_is_told_with_what_that_changed(tiles: Path, kit, fake:
     code, out, err = kit(f"show {key(0)} --json")
     assert code == 0 and json.loads(out)["views"][0]["detector"] == 120 / 1024
     assert "cloud or shadow by the detector 11.7%" in err
+
+
+def test_images_of_another_layout_are_named_with_the_command_that_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kit
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pictures(Path("pictures"), 2)
+    code, _, err = kit("screen pictures")
+    assert code == 3
+    assert "pictures: holds images of the source pairs, and kit screen takes tiles" in err
+    assert "run kit prepare pictures, which makes tiles of them and screens these" in err
+    code, _, err = kit("screen pictures/trainA")
+    assert code == 3 and "has 2 radar images, and no optical ones" in err
+    assert not Path("work").exists()
 
 
 def test_without_it_nothing_is_said_of_it(tiles: Path, kit) -> None:

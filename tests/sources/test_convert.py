@@ -182,6 +182,27 @@ def test_two_layouts_are_refused(pictures: Path, sen12ms: Path, tmp_path: Path) 
         prepare(tmp_path / "e", tmp_path / "w")
 
 
+def test_a_folder_that_makes_no_layout_is_named_with_what_it_lacks(
+    pictures: Path, sen12ms: Path, tmp_path: Path
+) -> None:
+    apart = tmp_path / "apart"  # the names of both sensors are of two alternatives
+    shutil.copytree(pictures / "trainA", apart / "trainA")
+    shutil.copytree(pictures / "trainB", apart / "optical")
+    shutil.copytree(pictures / "trainA", tmp_path / "other" / "mine")
+    shutil.copytree(pictures / "trainA", tmp_path / "tiles" / "deep")
+    (tmp_path / "tiles" / "deep" / "Landsat8_B4_1.0_2.0_2020_01_01.tiff").touch()
+    for data, problem, remedy in (
+        (pictures / "testB", r"has 2 optical images, and no radar ones, such as .part.A", "both"),
+        (sen12ms / "ROIs1158_spring_s1", r"has 12 radar .*, such as .*_s2_", "both"),
+        (apart, "names radar and optical images differently, such as 0 and 0", "--source FILE"),
+        (tmp_path / "other", r"none of its 12 images, such as mine/0\.png", "radar and optical"),
+        (tmp_path / "tiles", "holds no tile, nor do its sent1/", "tiles are called"),
+    ):
+        with pytest.raises(InputError, match=problem) as error:
+            prepare(data, tmp_path / "w")
+        assert remedy in str(error.value.remedy)
+
+
 def test_what_cannot_be_used_is_listed(pictures: Path, tmp_path: Path) -> None:
     data = tmp_path / "d"
     shutil.copytree(pictures, data)

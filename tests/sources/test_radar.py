@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kit.engines.compile import Built, compile
 from kit.engines.request import Request
 from kit.errors import InputError
 from kit.pairs.prepare import prepare
@@ -189,6 +190,30 @@ def test_predict_takes_the_folder_as_it_lies(pictures: Path, trained: Path) -> N
     ]
     key = lambda image: image.tobytes()  # noqa: E731
     assert other.done == 2 and sorted(map(key, images[0])) == sorted(map(key, images[1]))
+
+
+def compiled(tiles: Path, lines: list[str], source: str | None = None) -> tuple[Built, ...]:
+    return compile(
+        ["spade2"], runs=Path("runs"), work=Path("work"), engines=Path("engines"),
+        request=Request("eager", "float32"), tiles=tiles, source=source, size=None, target="",
+        report=lines.append,
+    )  # fmt: skip
+
+
+def test_an_engine_is_tried_on_the_folder_as_it_lies(
+    pictures: Path, sen12ms: Path, trained: Path
+) -> None:
+    lines: list[str] = []
+    shutil.copytree(pictures / "testA", "testA")
+    Path("testA/12.png").write_bytes(b"")
+    (built,) = compiled(Path("testA"), lines)
+    assert (built.variant, built.height, built.width) == ("spade2", 32, 32)
+    assert lines[0].startswith("source pairs") and "2 radar images" in lines[0]
+    assert any(line.startswith("left out: 1 images that cannot be read, such") for line in lines)
+    with pytest.raises(InputError, match=r"holds radar dB.*\n  prepare both with the same units"):
+        compiled(sen12ms, lines)
+    with pytest.raises(InputError, match="fits"):
+        compiled(Path("testA"), lines, "sen12ms")
 
 
 def test_images_of_other_units_are_refused(sen12ms: Path, trained: Path) -> None:

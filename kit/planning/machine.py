@@ -58,6 +58,7 @@ class Machine:
         self._rates: dict[Variant, Rate | Unsuitable] = {}
         self._fits: dict[str, Fit | Unsuitable] = {}
         self._data: dict[int, RunData] = {}
+        self._memory = available_memory()  # before anything measured holds some
         keep_memory()
 
     @property
@@ -67,8 +68,9 @@ class Machine:
             device = torch.cuda.get_device_properties(0)
             memory = f"{device.total_memory / 2**30:.0f} GiB"
             return f"{torch.cuda.device_count()} x {device.name}, {memory}"
-        found = available_memory()
-        memory = "" if found is None else f", {found / 2**30:.0f} GiB of memory available"
+        memory = ""
+        if self._memory is not None:
+            memory = f", {self._memory / 2**30:.1f} GiB of memory available"
         return f"CPU, {torch.get_num_threads()} threads{memory}"
 
     @cached_property

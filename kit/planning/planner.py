@@ -34,6 +34,7 @@ from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
 from kit.planning.recipes import LEAST_CROP, Recipe, Size, of_measure, recipe_for
 from kit.training.hours import KEPT_BACK, cost, within
+from kit.training.rates import Rate
 from kit.variant_settings import Variant
 from kit.variants import VARIANTS
 
@@ -158,10 +159,11 @@ class _Planner:
         left, left_out, members = seconds, dict[str, str](), list[Member]()
         networks = []
         for variant in _variants(self.recipe, self.measure, left_out):
-            if not variant.is_fitted:
-                networks.append(variant)
-                continue
             try:
+                if not variant.is_fitted:
+                    self._smallest_rate(variant)
+                    networks.append(variant)
+                    continue
                 fit = self.machine.fit(variant)
             except Unsuitable as reason:
                 left_out[variant.name] = str(reason)
@@ -189,10 +191,7 @@ class _Planner:
 
     def _smallest(self, variant: Variant, seconds: float, folds: int, steps: int) -> bool:
         """Whether the smallest size of `variant` gets so many steps."""
-        try:
-            return self._sized(variant, self._sizes(variant)[0], seconds, folds, steps) is not None
-        except Unsuitable:
-            return False
+        return self._sized(variant, self._sizes(variant)[0], seconds, folds, steps) is not None
 
     def _largest(self, variant: Variant, seconds: float, folds: int) -> Member:
         """`variant` in the largest size that gets steps enough for it, or else in the smallest."""
@@ -237,14 +236,14 @@ class _Planner:
         least = LEAST_CROP.get(variant.model, 0)
         return [size for size in self.recipe.sizes if size.crop >= least]
 
+    def _smallest_rate(self, variant: Variant) -> Rate:
+        """How fast `variant` is trained in its smallest size."""
+        return self.machine.rate(self.machine.sized(variant, self._sizes(variant)[0]))
+
     def _why_not(self, variant: Variant, seconds: float, folds: int) -> str:
-        size = self._sizes(variant)[0]
-        try:
-            rate = self.machine.rate(self.machine.sized(variant, size))
-        except Unsuitable as reason:
-            return str(reason)
+        step_s = self._smallest_rate(variant).step_s
         return (
-            f"a step takes {rate.step_s:.2g} s with {size}, and fewer than "
+            f"a step takes {step_s:.2g} s with {self._sizes(variant)[0]}, and fewer than "
             f"{self.recipe.least_steps} end in {seconds / folds:.0f} s"
         )
 
@@ -283,8 +282,7 @@ class _Planner:
         for variant in _variants(self.recipe, self.measure, {}):
             with suppress(Unsuitable, IndexError):
                 if not variant.is_fitted:
-                    size = self._sizes(variant)[0]
-                    needs.append(self.machine.rate(self.machine.sized(variant, size)).step_s)
+                    needs.append(self._smallest_rate(variant).step_s)
         problem = f"{self.hours:.3g} hours suffice for nothing: {reasons}"
         if not needs:
             return InputError("--hours", problem, remedy="mend what keeps variants out")

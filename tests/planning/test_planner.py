@@ -137,6 +137,18 @@ def test_what_cannot_be_trained_is_left_out_with_its_reason() -> None:
     assert {each.settings["width"] for each in made.trainings} == {8}
 
 
+def test_a_network_that_memory_does_not_hold_makes_room_for_the_next() -> None:
+    class Small(Known):
+        def rate(self, variant: Variant) -> Rate:
+            if variant.model == "unet":
+                raise Unsuitable("width 8, crop 96, batch 4 does not fit the memory")
+            return super().rate(variant)
+
+    made = plan_of(Small(LAPTOP, 45), 2, 10)
+    assert [each.variant for each in made.trainings] == ["trees1", "nafnet2"]
+    assert made.left_out["unet2"] == "width 8, crop 96, batch 4 does not fit the memory"
+
+
 def test_hours_that_suffice_for_nothing_say_how_many_do() -> None:
     with pytest.raises(InputError, match=r"for nothing: trees1: .*\n.*give .* hours or more"):
         plan_of(Known(1e5, 45), 0.01, 10)

@@ -117,7 +117,9 @@ def prepare(
             pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
             if converted:
                 pairs = with_ground(pairs)
-            rejected = (*found.rejected, *lonely, *(converted.rejected if converted else ()))
+            rejected = (*found.rejected, *lonely)
+            if converted:
+                rejected = (*map(converted.with_file, rejected), *converted.rejected)
             if not pairs:
                 write_rejected(work / FAILED, rejected)
                 raise no_pairs(found, screened, rejected, window_days, work / FAILED)

@@ -5,7 +5,7 @@ In: a folder, and the source that says what its files are. Out: `work/tiles/`, a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from kit.sources.detect import Choice
 from kit.sources.folder import write_folder
 from kit.sources.listing import list_images
 from kit.sources.places import MadeUp
+from kit.sources.placing import SENSORS
 from kit.sources.sample import take_sample
 from kit.sources.twins import absent_from, find_twins, tally_parts
 from kit.sources.units import Range, SourceUnits, doubts, settle_ranges
@@ -24,6 +25,7 @@ from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 
 FOLDER = "tiles"
+_NAMES = "the two images of a pair need equal names, or a source of your own says how they differ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Wanted:
 class Converted:
     """What a folder became; `held` are the optical scenes of its validation part.
 
+    `files` are those of the scenes, by sensor and key as lists of what was left out have them.
     `lines` say what was found and what is missing, `doubts` what speaks against the units.
     """
 
@@ -49,6 +52,7 @@ class Converted:
     source: str
     parts: Mapping[str, int]
     held: frozenset[SceneKey]
+    files: Mapping[str, str]
     rejected: tuple[Rejection, ...]
     units: dict[str, Any] | None
     max_cloud: float
@@ -59,6 +63,11 @@ class Converted:
     def train(self) -> Path:
         """The folder of the tiles of both sensors."""
         return self.folder / "train"
+
+    def with_file(self, item: Rejection) -> Rejection:
+        """What was left out, with the file that its scene was made of: names of scenes are made."""
+        file = self.files.get(item.name)
+        return replace(item, reason=f"{item.reason} ({file})") if file else item
 
 
 def convert_folder(
@@ -92,7 +101,7 @@ def convert_folder(
     if not twins:
         reasons = "; ".join(f"{item.name}: {item.reason}" for item in lonely[:3])
         problem = f"holds no pair of the source {definition.name} ({reasons or 'no image'})"
-        raise InputError(data, problem, remedy="the two images of a pair need equal names")
+        raise InputError(data, problem, remedy=_NAMES)
     if all(each.part == "test" for each in twins):
         problem = f"has no pair to train on: all {len(twins)} are of the test part"
         remedy = "give the folder of the whole data set, or correct the lists of its split"
@@ -111,6 +120,9 @@ def convert_folder(
         source=definition.name,
         parts=tally_parts(twins),
         held=frozenset(held),
+        files={
+            f"{SENSORS[s.image.sensor]} {s.key}": next(iter(s.image.files.values())) for s in scenes
+        },
         rejected=(*lonely, *failed),
         units=settled.record(),
         max_cloud=definition.max_cloud,

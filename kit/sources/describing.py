@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from kit.sources.definition import Definition
-from kit.sources.detect import Choice
+from kit.sources.definition import NAMES, Definition
+from kit.sources.detect import GENERAL, Choice
 from kit.sources.listing import Listing
 from kit.sources.twins import Twins, tally_parts
 from kit.sources.units import SourceUnits
@@ -30,7 +30,9 @@ def describe(
     """
     parts = ", ".join(f"{part} {count:,}" for part, count in tally_parts(twins).items())
     lines = [f"source {definition.name} ({definition.about}): {parts}"]
-    if choice.number is not None and len(definition.radar.files) > 1:
+    # The names of the kit's other sources leave no doubt of what they are.
+    may_differ = definition.name == GENERAL or definition.name not in NAMES
+    if may_differ and choice.number is not None and len(definition.radar.files) > 1:
         radar, optical = (
             s.files[choice.number].text for s in (definition.radar, definition.optical)
         )

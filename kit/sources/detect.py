@@ -19,7 +19,7 @@ from kit.tiles.names import FORM, name_fields
 from kit.tiles.scenes import FOLDERS
 
 OFFICIAL = "multiearth"
-_GENERAL = "pairs"  # which the files of other layouts may fit too
+GENERAL = "pairs"  # which the files of other layouts may fit too
 _LOOKED = 10000  # names of a folder that are looked at for one of an official tile
 
 
@@ -87,15 +87,15 @@ def choose(
         if both or (source and counts):
             fitting.append((definition, both))
         # Files of a layout with names of its own fit the general ones too.
-        if both and name != _GENERAL:
-            names = [n for n in names if n != _GENERAL]
+        if both and name != GENERAL:
+            names = [n for n in names if n != GENERAL]
     fitting = [each for each in fitting if each[0].name in names or source]
     if not fitting:
         return None
     if not source and is_official(data):
         fitting.append((find_definition(OFFICIAL), {}))
-    if not source and len(fitting) == 1 and fitting[0][0].name != _GENERAL:
-        general = find_definition(_GENERAL)
+    if not source and len(fitting) == 1 and fitting[0][0].name != GENERAL:
+        general = find_definition(GENERAL)
         rest = list_images(paths, fitting[0][0], None).unknown
         if any(map(enough, templates_used(rest, general).values())):
             fitting.append((general, {}))

@@ -48,7 +48,7 @@ def read_image(data: Path, image: Image, definition: Definition) -> tuple[NDArra
         path = data / image.files[""]
         header = read_header(path)
         if side.count and header.count != side.count:
-            remedy = "correct count and bands in the source, or leave the file out"
+            remedy = "say its count and bands in a source of your own, or leave the file out"
             raise InputError(path, f"has {header.count} bands, not {side.count}", remedy=remedy)
         if not side.bands:
             return _by_count(path, header)

@@ -3,7 +3,7 @@
 In: twins. Out: values by band, as the files hold them. Images that cannot be read are left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def take_sample(data: Path, twins: Sequence[Twins], definition: Definition) -> S
     """
     usable = [each for each in twins if each.part != "test"] or twins
     values: dict[str, list[Any]] = {"VV": [], "VH": [], "DN": []}
-    dtypes: dict[str, set[str]] = {"radar": set(), "optical": set()}
+    dtypes: dict[str, dict[str, str]] = {"radar": {}, "optical": {}}
     drivers: dict[str, set[str]] = {"radar": set(), "optical": set()}
     errors: dict[str, InputError] = {}
     step = max(1, len(usable) // _IMAGES)
@@ -34,7 +34,7 @@ def take_sample(data: Path, twins: Sequence[Twins], definition: Definition) -> S
         except InputError as error:
             errors.setdefault(image.sensor, error)
             continue
-        dtypes[image.sensor].add(header.dtype)
+        dtypes[image.sensor].setdefault(header.dtype, image.name)
         drivers[image.sensor].add(header.driver)
         thin = pixels[:, ::_EVERY, ::_EVERY]
         if image.sensor == "radar":
@@ -49,8 +49,4 @@ def take_sample(data: Path, twins: Sequence[Twins], definition: Definition) -> S
     for sensor, bands in (("radar", ("VV", "VH")), ("optical", ("DN",))):
         if dtypes[sensor] and not all(found[band].size for band in bands):
             raise InputError(data, f"its {sensor} images have no finite value")
-    return Sample(found, _frozen(dtypes), _frozen(drivers))
-
-
-def _frozen(sets: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
-    return {sensor: frozenset(names) for sensor, names in sets.items()}
+    return Sample(found, dtypes, {sensor: frozenset(names) for sensor, names in drivers.items()})

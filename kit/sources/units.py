@@ -110,11 +110,12 @@ def parse_range(option: str, text: str) -> Range | str:
 class Sample:
     """Values of some images by band, as their files hold them.
 
-    `dtypes` and `drivers` are the pixel types and the GDAL drivers of the files of a sensor.
+    `dtypes` are the pixel types of the files of a sensor, each with the name of an image that has
+    it, and `drivers` their GDAL drivers.
     """
 
     values: Mapping[str, NDArray[np.float64]]
-    dtypes: Mapping[str, frozenset[str]]
+    dtypes: Mapping[str, Mapping[str, str]]
     drivers: Mapping[str, frozenset[str]]
 
     def quantiles(self, band: str) -> Range:
@@ -147,13 +148,16 @@ def settle_ranges(
     return replace(asked, vv=found["VV"], vh=found["VH"], dn=found["DN"])
 
 
-def _type_range(sensor: str, band: str, dtypes: frozenset[str]) -> Range | None:
+def _type_range(sensor: str, band: str, dtypes: Mapping[str, str]) -> Range | None:
     """The range of 8-bit pictures; None where it has to be measured."""
     if len(dtypes) > 1:
         option = f"--{band.lower()}-range"
-        problem = f"{sensor} images are of several pixel types: {', '.join(sorted(dtypes))}"
-        raise InputError(option, problem, remedy=f"give {option} LOW,HIGH for all of them")
-    return (0.0, 255.0) if dtypes == {"uint8"} else None
+        kinds = sorted(dtypes)
+        problem = f"{sensor} images are of several pixel types: {', '.join(kinds)}"
+        problem += f", such as {' and '.join(dtypes[kind] for kind in kinds)}"
+        remedy = f"write all in one, or give {option} LOW,HIGH if they have one scale all the same"
+        raise InputError(option, problem, remedy=remedy)
+    return (0.0, 255.0) if [*dtypes] == ["uint8"] else None
 
 
 def to_db(pixels: NDArray[Any], units: SourceUnits) -> NDArray[np.float32]:

@@ -33,7 +33,8 @@ def unknown_images(
     above = Path(os.path.abspath(data)).name
     for named in (paths, [f"{above}/{path}" for path in paths]):
         for definition in map(find_definition, NAMES):
-            if templates_used(named, definition):
+            listing = list_images(named, definition, None)
+            if listing.radar or listing.optical:
                 if radar_alone:
                     problem = f"holds optical images, such as {pictures[0]}"
                     return InputError(data, problem, remedy="give the radar images")

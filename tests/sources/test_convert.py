@@ -87,6 +87,42 @@ def test_sen12ms_keeps_scenes_together_and_leaves_cloudy_twins_aside(
     assert held and not held & trained
 
 
+def test_one_season_of_sen12ms_is_sen12ms(tmp_path: Path) -> None:
+    data = write_sen12ms(tmp_path / "d", 1, scenes=range(6))
+    for part, folder in enumerate((data, data / "ROIs1158_spring")):
+        lines = told(folder, tmp_path / f"w{part}")
+        assert lines[0].startswith("source sen12ms") and "units: dB and DN" in lines
+    season, whole = (read_pairs(tmp_path / w / "pairs.parquet") for w in ("w1", "w0"))
+    assert len(season) == 6
+    assert [(p.radar, p.optical) for p in season] == [(p.radar, p.optical) for p in whole]
+
+
+def test_pictures_of_more_bands_than_three_are_not_guessed(tmp_path: Path) -> None:
+    for number in range(2):
+        db, dn = scene(number)
+        write_image(tmp_path / "d" / "sar" / f"{number}.tif", grey(db, -30, 0))
+        write_image(tmp_path / "d" / "opt" / f"{number}.tif", np.concatenate([dn, dn[:1]]))
+    with pytest.raises(InputError, match=r"has 4 bands, not 3\n.* a source of your own"):
+        prepare(tmp_path / "d", tmp_path / "w")
+
+
+def test_pictures_of_two_pixel_types_are_named(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "d", 4)
+    wide = grey(scene(2)[0][:1], -25, 0).astype(np.uint16) * 257
+    write_image(data / "trainA" / "2.png", wide)
+    with pytest.raises(InputError, match=r"uint16, uint8, such as 2 and 0\n.*write all in one, or"):
+        prepare(data, tmp_path / "w")
+
+
+def test_what_is_left_out_is_named_by_its_file_too(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "d", 4)
+    write_image(data / "trainB" / "3.png", grey(scene(3, 64)[1], 0, 3000))
+    prepare(data, tmp_path / "w", holdout=0)
+    rows = [*csv.DictReader((tmp_path / "w" / "rejected.csv").open())]
+    (row,) = [row for row in rows if row["kind"] == "sizes differ"]
+    assert row["reason"] == "64x64, its radar 32x32 (trainB/3.png)"
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_bigearthnet_of_both_versions(tmp_path: Path, version: int) -> None:
     data = write_bigearthnet(tmp_path / "d", 6, version)

@@ -224,6 +224,15 @@ def test_images_of_other_units_are_refused(sen12ms: Path, trained: Path) -> None
     assert result.scenes == 12 and any("was trained on radar picture" in line for line in lines)
 
 
+def test_one_scene_or_season_of_sen12ms_is_in_db(sen12ms: Path, here: Path) -> None:
+    season = sen12ms / "ROIs1158_spring_s1"
+    for data, number in ((season, 12), (season / "s1_1", 2)):
+        images = found(data)
+        assert images.definition.name == "sen12ms" and images.units is None
+        assert len(images.images) == number
+    np.testing.assert_array_equal(converted(images)["ROIs1158_spring_s1_1_p0.tif"], scene(100)[0])
+
+
 def test_an_image_that_cannot_be_read_is_left_out(pictures: Path, trained: Path) -> None:
     shutil.copytree(pictures / "testA", "testA")
     Path("testA/12.png").write_bytes(b"")

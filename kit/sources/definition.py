@@ -136,7 +136,26 @@ def _read(name: str, where: str, text: str) -> Definition:
         raise InputError(where, problem, remedy="the first of one goes with the first of the other")
     if dates and not date_field:
         raise InputError(where, "[dates] does not say its field", remedy='add field = "season"')
+    _check_fields(found)
     return found
+
+
+def _check_fields(found: Definition) -> None:
+    """Refuse fields that no file has, and twins that no file could have."""
+    both = (*found.radar.files, *found.optical.files)
+    fields = frozenset[str]().union(*(template.fields for template in both))
+    for key, names in (("group", found.group), ("[dates] field", (found.date_field,))):
+        if unknown := [name for name in names if name and name not in fields]:
+            problem = f"{key} names {', '.join(unknown)}, and no template has that field"
+            raise InputError(found.where, problem, remedy=f"known: {', '.join(sorted(fields))}")
+    if found.twins:
+        return
+    for radar, optical in zip(found.radar.files, found.optical.files, strict=True):
+        alone = (radar.fields ^ optical.fields) - {"band"}
+        if alone:
+            problem = f"{radar.text} and {optical.text} do not share {', '.join(sorted(alone))}"
+            remedy = "the two images of a pair have equal fields: write * for what differs"
+            raise InputError(found.where, problem, remedy=remedy)
 
 
 def _side(where: str, sensor: str, table: Mapping[str, Any]) -> Side:

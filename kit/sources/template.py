@@ -54,17 +54,27 @@ class Template:
         fields = {name: value for name, value in found.groupdict().items() if name != "_folder"}
         return Match(found["_folder"] or "", fields)
 
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of its fields."""
+        return frozenset(self._form.groupindex) - {"_folder"}
+
     @cached_property
     def _form(self) -> re.Pattern[str]:
         seen: set[str] = set()
         parts, end = [], 0
         for token in _TOKEN.finditer(self.text):
-            parts += [re.escape(self.text[end : token.start()]), self._part(token, seen)]
+            parts += [self._letters(end, token.start()), self._part(token, seen)]
             end = token.end()
-        rest = self.text[end:]
-        if "{" in rest or "}" in rest:
+        parts.append(self._letters(end, len(self.text)))
+        return re.compile(f"(?:(?P<_folder>.*)/)?{''.join(parts)}", re.IGNORECASE)
+
+    def _letters(self, start: int, end: int) -> str:
+        """What stands between two fields."""
+        text = self.text[start:end]
+        if "{" in text or "}" in text:
             raise InputError(self.where, f"{self.text!r} has a brace without its other one")
-        return re.compile(f"(?:(?P<_folder>.*)/)?{''.join(parts)}{re.escape(rest)}", re.IGNORECASE)
+        return re.escape(text)
 
     def _part(self, token: re.Match[str], seen: set[str]) -> str:
         inner = token[1]

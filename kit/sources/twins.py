@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kit.errors import InputError
-from kit.sources.definition import Definition
+from kit.sources.definition import NAMES, Definition
 from kit.sources.listing import Image, Listing
 from kit.sources.template import PARTS
 from kit.tiles.rejection import Rejection
@@ -190,10 +190,18 @@ def _by_lists(
 def absent_from(
     data: Path, definition: Definition, paths: Sequence[str], found: Listing
 ) -> list[str]:
-    """A line for each list of the split that names images which are not there."""
+    """A line for each list of the split that names images which are not there.
+
+    And one for each list that a source of one's own names and that is not there itself; those of
+    the kit's sources may be.
+    """
     known = {image.name for sensor in (found.radar, found.optical) for image in sensor.values()}
     lines = []
-    for names in definition.lists.values():
+    there = {path.rpartition("/")[2] for path in paths}
+    for part, names in definition.lists.items():
+        if definition.name not in NAMES:
+            missing = ", ".join(name for name in names if name not in there)
+            lines += [f"no {missing} is here, which is to list the {part} part"] if missing else []
         for path in (p for p in paths if p.rpartition("/")[2] in names):
             listed = _read_list(data / path)
             absent = [name for name in listed if name not in known]

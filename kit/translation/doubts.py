@@ -24,12 +24,12 @@ def scene_doubts(radar: RadarRaster, units: Units) -> tuple[str, ...]:
     Raises:
         InputError: what it holds is impossible; or, if `units` is "strict", doubtful.
     """
-    parts = [*radar.samples(_SIDE, _ALONG)]
+    parts = [*radar.samples((_SIDE, _SIDE), _ALONG)]
     scene = radar.paths[0]
     counts = stack([count_values("Sentinel1", part[None]) for part in parts])
     found = [*_order(radar, parts), *radar_doubts(counts)]
     if radar.float16:
-        found.append(float16_doubt(f"{scene} holds", "radar"))
+        found.append(float16_doubt("radar pixels are", "radar"))
     lines = settle(scene, found, units)
     notes = []
     if radar.grid is None:

@@ -67,9 +67,12 @@ class RadarRaster:
         window = Window(column, row, self.width if columns is None else columns, rows)
         return np.stack([_read(band, window) for band in self.bands])
 
-    def samples(self, side: int, along: int) -> Iterator[NDArray[np.float32]]:
-        """Parts [2, side, side] of the scene, up to `along` in each direction; raises as `read`."""
-        height, width = min(side, self.height), min(side, self.width)
+    def samples(self, size: tuple[int, int], along: int) -> Iterator[NDArray[np.float32]]:
+        """Parts [2, *size] of the scene, up to `along` in each direction; raises as `read`.
+
+        Where the scene is smaller, so are they.
+        """
+        height, width = min(size[0], self.height), min(size[1], self.width)
         for row in _spread(self.height - height, along):
             for column in _spread(self.width - width, along):
                 yield self.read(row, height, column, width)
@@ -130,7 +133,9 @@ def _open(path: Path) -> Any:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     cause = str(error.__cause__ or error).replace("\n", " ")
-    return InputError(path, f"not readable as a GeoTIFF or VRT ({cause})", remedy="fetch it again")
+    is_raster = path.suffix.lower() in (".tif", ".tiff", ".vrt")
+    remedy = "fetch it again" if is_raster else "write it as one: gdal_translate IN OUT.tif"
+    return InputError(path, f"not readable as a GeoTIFF or VRT ({cause})", remedy=remedy)
 
 
 def _numbers(scene: Path, file: Any, bands: Sequence[str]) -> tuple[tuple[int, int], bool]:

@@ -19,6 +19,7 @@ from kit.errors import BusyError, InputError, OutputError
 from kit.runs.weights import Weights
 from kit.scaling import DN_RANGE, UINT16_MAX
 from kit.sources.units import SourceUnits
+from kit.tiles.names import SUFFIXES
 from kit.translation.radar_raster import RadarRaster
 
 TAG = "kit_translation"
@@ -54,11 +55,14 @@ def tags_of(
 
 
 def check_out(radar: RadarRaster, out: Path) -> None:
-    """Refuse to write over the scene.
+    """Refuse to write over the scene, or a GeoTIFF that is called something else.
 
     Raises:
-        InputError: `out` is one of its files.
+        InputError: `out` is one of its files, or has no suffix of a TIFF.
     """
+    if out.suffix.lower() not in SUFFIXES:
+        remedy = f"call it {out.with_suffix('.tif')}"
+        raise InputError(out, "is to be a GeoTIFF, and is not called one", remedy=remedy)
     if any(out.exists() and os.path.samefile(path, out) for path in radar.paths):
         raise InputError(out, "is the radar scene itself", remedy="give another OUT")
 

@@ -87,6 +87,20 @@ def test_sen12ms_keeps_scenes_together_and_leaves_cloudy_twins_aside(
     assert held and not held & trained
 
 
+def test_a_list_of_ones_own_that_is_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pictures(Path("d"), 4)
+    Path("mine.toml").write_text(
+        "[radar]\nfiles = ['{part}A/{name}.png']\nunit = 'picture'\n"
+        "[optical]\nfiles = ['{part}B/{name}.png']\nunit = 'picture'\n"
+        "bands = { B4 = 1, B3 = 2, B2 = 3 }\n[lists]\ntest = ['heldout.txt']\n"
+    )
+    lines = told(Path("d"), Path("w"), source="mine.toml")
+    assert "no heldout.txt is here, which is to list the test part" in lines
+
+
 def test_one_season_of_sen12ms_is_sen12ms(tmp_path: Path) -> None:
     data = write_sen12ms(tmp_path / "d", 1, scenes=range(6))
     for part, folder in enumerate((data, data / "ROIs1158_spring")):

@@ -21,6 +21,7 @@ from kit.runs.weights import load_run, read_run, save_weights
 from kit.scaling import DN_RANGE, UINT16_MAX, quantize, scale_radar
 from kit.tiles.tiff import read_tile
 from kit.translation import doubts, result, strips
+from kit.translation.radar_raster import open_radar
 from kit.translation.translate import Translation, translate
 from kit.translation.windows import Windows
 from kit.variants import find_variant
@@ -284,6 +285,13 @@ def test_what_is_no_radar_scene_is_named(trained: Path, change, profile, problem
     assert not Path("out.tif").exists()
 
 
+def test_windows_of_a_narrow_scene_are_tried_where_nothing_is_held_out(trained: Path) -> None:
+    write(Path("narrow.tif"), ground(20, 120))
+    assert run(Path("narrow.tif"), request=Request()).windows == 5
+    with open_radar(Path("narrow.tif"), None, ()) as radar:
+        assert {part.shape for part in radar.samples((30, 50), 3)} == {(2, 20, 50)}
+
+
 @pytest.mark.slow
 def test_a_compiled_engine_predicts_as_eager_does(scene: Path) -> None:
     pytest.importorskip("openvino")
@@ -305,9 +313,9 @@ def test_what_a_scene_lacks_is_said(trained: Path) -> None:
     assert "does not say where it lies" in line
     write(Path("half.tif"), ground(), nbits=16)
     (line,) = run(Path("half.tif"), out="half-out.tif").doubts
-    assert line == "half.tif holds float16, which rounds dB to 0.02: " + ORIGINAL
+    assert line == "radar pixels are float16, which rounds dB to 0.02: " + ORIGINAL
     (line,) = run(Path("half.tif"), out="again.tif", units="any").doubts
-    assert line == "half.tif holds float16, which rounds dB to 0.02"
+    assert line == "radar pixels are float16, which rounds dB to 0.02"
     with pytest.raises(InputError, match=ORIGINAL):
         run(Path("half.tif"), out="strict.tif", units="strict")
 
@@ -315,6 +323,7 @@ def test_what_a_scene_lacks_is_said(trained: Path) -> None:
 def test_settings_that_cannot_be_are_named(scene: Path) -> None:
     write(Path("small.tif"), ground(64, 64)[:1])
     write(Path("vv.tif"), ground()[:1])
+    Path("scene.png").write_bytes(b"PNG")
     for settings, words in (
         ({"overlap": 17}, "give 0 to 16"),
         ({"bands": ("VV", "VX")}, "must name VV and VH"),
@@ -322,6 +331,8 @@ def test_settings_that_cannot_be_are_named(scene: Path) -> None:
         ({"vh": "vv.tif"}, "of two files each holds one"),
         ({"scene": Path("vv.tif"), "vh": "small.tif"}, "is 64x64 where vv.tif is 90x120"),
         ({"out": "scene.tif"}, "is the radar scene itself"),
+        ({"out": "out.png"}, "is to be a GeoTIFF, and is not called one\n.*call it out.tif"),
+        ({"scene": Path("scene.png")}, "not readable as a GeoTIFF.*\n.*gdal_translate IN OUT.tif"),
         ({"scene": Path("none.tif")}, "No such file"),
         ({"variant": "spade9"}, "no such variant"),
     ):

@@ -116,7 +116,7 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
             first.width,
             grids[0] if grids else None,
             named,
-            any(is_float16(band.file, band.number) for band in found),
+            any(map(_holds_float16, found)),
         )
 
 
@@ -164,6 +164,15 @@ def _check_band(band: _Band) -> None:
     if kind not in _TYPES:
         raise InputError(band.path, f"pixels are {kind}, and dB are floats", remedy=_DB)
     check_unscaled(band.path, band.file)
+
+
+def _holds_float16(band: _Band) -> bool:
+    """Whether a band holds floats of 16 bits; a mosaic does not say it, but its first file does."""
+    sources = [Path(name) for name in band.file.files[1:] if Path(name).is_file()]
+    if band.file.driver == "VRT" and sources:
+        with _open(sources[0]) as first:
+            return is_float16(first)
+    return is_float16(band.file, band.number)
 
 
 def _grid(path: Path, file: Any) -> Grid | None:

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
+from rasterio.shutil import copy
 from rasterio.transform import from_origin
 
 import kit.translation.translate as module
@@ -318,6 +319,11 @@ def test_what_a_scene_lacks_is_said(trained: Path) -> None:
     assert line == "radar pixels are float16, which rounds dB to 0.02"
     with pytest.raises(InputError, match=ORIGINAL):
         run(Path("half.tif"), out="strict.tif", units="strict")
+    copy("half.tif", "half.vrt", driver="VRT")  # as gdalbuildvrt writes it, without this
+    whole = Path("half.vrt").read_text().replace('<MDI key="NBITS">16</MDI>', "")
+    Path("half.vrt").write_text(whole)
+    (line,) = run(Path("half.vrt"), out="mosaic.tif").doubts
+    assert "float16" in line
 
 
 def test_settings_that_cannot_be_are_named(scene: Path) -> None:

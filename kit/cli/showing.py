@@ -31,7 +31,8 @@ def show(
         list[str],
         typer.Argument(
             metavar="PLACE|SCENE|PAIR",
-            help="LON_LAT, LON_LAT_YYYY_MM_DD, or a file called so; of a pair either scene.",
+            help="LON_LAT, LON_LAT_YYYY_MM_DD, a file called so, or an image of another layout; of "
+            "a pair either scene.",
         ),
     ],
     output: Annotated[

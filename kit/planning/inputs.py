@@ -215,7 +215,7 @@ def _check_prepared(request: Request) -> None:
     other = [name for name, value in request.clouds.items() if settings.get(name) != value]
     if other:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in other)
-        problem = f"holds pairs that were prepared with another {options}"
+        problem = f"holds pairs that were not prepared with this {options}"
         again = " ".join(("kit prepare", str(request.data), *request.cloud_options))
         remedy = f"leave {options} out to go on with these, or first run {again}"
         raise InputError(WORK, problem, remedy=remedy)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kit.errors import InputError
 from kit.figures.grid import check_format, write_image
 from kit.files import PREDICTIONS, RUNS, WORK, AnyPath
 from kit.progress import Report
@@ -17,6 +18,7 @@ from kit.showing.geotiff import write_geotiffs
 from kit.showing.picture import draw
 from kit.showing.subject import Subject
 from kit.showing.view import View
+from kit.sources.index import find_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def show(
 
     Args:
         what: places `<lon>_<lat>`, scenes `<lon>_<lat>_<YYYY>_<MM>_<DD>`, or names of files that
-            end so; a pair is named by either of its scenes.
+            end so; or images of another layout, by their paths or the ends of these. A pair is
+            named by either of its scenes.
         work: the folder of tables.
         runs: the folder of trained variants.
         predictions: the folder of predictions.
@@ -66,7 +69,7 @@ def show(
         InputError: there is nothing of what is asked for; or a table, or weights, cannot be used.
         OutputError: a file cannot be written.
     """
-    subjects = [Subject.parse(text) for text in what]
+    subjects = [_subject(text, Path(work)) for text in what]
     if output:
         check_format(Path(output))
     folders = Folders(
@@ -86,3 +89,13 @@ def show(
     files += (write_image(draw(views), Path(output)),) if output else ()
     files += write_geotiffs(views, Path(geotiff)) if geotiff else ()
     return Shown(views, files)
+
+
+def _subject(text: str, work: Path) -> Subject:
+    try:
+        return Subject.parse(text)
+    except InputError:
+        scene = find_scene(work, text)
+        if scene is None:
+            raise
+        return Subject((scene.lon, scene.lat), scene)

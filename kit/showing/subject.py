@@ -39,7 +39,10 @@ class Subject:
         # A plane of a NetCDF file has its index at the end, and folders may have any name.
         found = [*_SUBJECT.finditer(text.rpartition("/")[2])]
         if not found:
-            remedy = "write <lon>_<lat>, or <lon>_<lat>_<YYYY>_<MM>_<DD>, or a file of such a name"
+            remedy = (
+                "write <lon>_<lat>, <lon>_<lat>_<YYYY>_<MM>_<DD>, a file of such a name, or an "
+                "image of another layout that was prepared"
+            )
             raise InputError(text, "names no place and no scene", remedy=remedy)
         lon, lat = found[-1][1].split("_")
         scene = SceneKey.parse(found[-1][0]) if found[-1][2] else None

@@ -19,11 +19,12 @@ from kit.lock import lock
 from kit.progress import Advance
 from kit.seal import read_record, write_record
 from kit.sources.definition import Definition
+from kit.sources.index import write_index
 from kit.sources.places import MadeUp
 from kit.sources.placing import Placed, place_all
 from kit.sources.twins import Twins
 from kit.sources.units import SourceUnits
-from kit.sources.writing import remove, sweep, write_all, write_index
+from kit.sources.writing import remove, sweep, write_all
 from kit.tiles.rejection import Rejection
 from kit.tiles.unfinished import UNFINISHED
 

@@ -17,12 +17,12 @@ from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.detect import only_tiles
 from kit.sources.folder import write_folder
+from kit.sources.index import INDEX
 from kit.sources.places import MadeUp
 from kit.sources.radar_listing import list_radar
 from kit.sources.sample import take_sample
 from kit.sources.twins import Twins
 from kit.sources.units import SourceUnits, doubts, optical_doubts, range_doubts
-from kit.sources.writing import INDEX
 from kit.tiles.rejection import Rejection
 from kit.units_record import units_text
 

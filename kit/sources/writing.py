@@ -4,8 +4,6 @@ In: images with their scenes. Out: their tiles, and `index.csv`, which says what
 file. A tile is as old as the file that it was made of, so that none is made twice.
 """
 
-import csv
-import io
 import os
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -23,8 +21,6 @@ from kit.sources.placing import SENSORS, THREADS, Placed
 from kit.sources.units import SourceUnits
 from kit.tiles.rejection import Rejection
 from kit.tiles.tiff import encode_tiff
-
-INDEX = "index.csv"
 
 
 def write_all(
@@ -130,14 +126,3 @@ def remove(folder: Path, kept: Set[str] = frozenset()) -> None:
     for entry in os.scandir(folder):
         if entry.path not in kept and not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.path)
-
-
-def write_index(folder: Path, scenes: Sequence[Placed]) -> None:
-    """Write which file became which scene, a line an image."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("part", "sensor", "scene", "file"))
-    for scene in scenes:
-        file = next(iter(scene.image.files.values()))
-        rows.writerow((scene.image.part, SENSORS[scene.image.sensor], scene.key, file))
-    write_bytes(folder / INDEX, text.getvalue().encode())

@@ -313,7 +313,7 @@ def test_a_detector_reaches_screening_and_stays(asked: Request, empty: Path) -> 
     for change in ({"detector": Detector()}, {"min_area": 4, "detector": None}):
         named = "--detector" if change.get("detector") else "--min-area"
         with pytest.raises(
-            InputError, match=f"were prepared with another {named}\n.* first run kit prep"
+            InputError, match=f"were not prepared with this {named}\n.* first run kit prep"
         ):
             lines_of(replace(with_detector, **change))
 

@@ -38,6 +38,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def count_of(number: int, noun: str) -> str:
+    """How many of what, such as `1 scene` and `2 scenes`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def spreadsheet_cell(value: object) -> object:
     """A value as a CSV file holds it: text that a spreadsheet would run gets a `'` before it."""
     if not isinstance(value, str) or not value.startswith(_FORMULA) or _NUMBER.fullmatch(value):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.plain_text import from_spreadsheet_cell, printable, spreadsheet_cell
+from kit.plain_text import count_of, from_spreadsheet_cell, printable, spreadsheet_cell
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,7 @@ def test_a_cell_is_read_back(text: str) -> None:
         assert cell == text
     if not text.startswith("'"):
         assert from_spreadsheet_cell(str(cell)) == text
+
+
+def test_one_is_no_plural() -> None:
+    assert [count_of(number, "place") for number in range(3)] == ["0 places", "1 place", "2 places"]

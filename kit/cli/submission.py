@@ -30,6 +30,7 @@ from kit.cli.options import (
 from kit.cli.scores import show_advice, show_doubts, show_report, show_trained_on
 from kit.errors import CheckError
 from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS
+from kit.plain_text import count_of
 
 if TYPE_CHECKING:
     from kit.archive.check import Checked
@@ -199,7 +200,7 @@ def _show_findings(archive: Path, result: "Checked") -> None:
             for f in result.findings[:_SHOWN]
         ]
         titles = ("file", "server", "problem", "remedy")
-        console.table(f"{len(result.findings)} findings", titles, rows)
+        console.table(count_of(len(result.findings), "finding"), titles, rows)
         if len(result.findings) > _SHOWN:
             console.write(f"and {len(result.findings) - _SHOWN} more; --json lists them all")
     if result.ok:

@@ -9,6 +9,7 @@ from kit.cli import console
 from kit.cli.notes import show_notes
 from kit.cli.options import AnyUnits, Json, Quiet, Runs, Work, units_of
 from kit.files import RUNS, WORK
+from kit.plain_text import count_of
 
 if TYPE_CHECKING:
     from kit.training.table1 import Row
@@ -86,7 +87,7 @@ def _show_part(title: str, rows: "Sequence[Row]", measure: str) -> None:
     from kit.intervals import ENOUGH_PLACES
 
     others = [*rows[0].scores.others]
-    pairs = f"{rows[0].scores.n} pairs of {rows[0].places} places"
+    pairs = f"{count_of(rows[0].scores.n, 'pair')} of {count_of(rows[0].places, 'place')}"
     console.table(
         f"{title}: {pairs}; {measure} counts",
         (

@@ -21,6 +21,7 @@ from kit.device import keep_memory, pick
 from kit.distributed import ProcessGroup
 from kit.errors import InputError
 from kit.memory import available_memory
+from kit.plain_text import count_of
 from kit.planning.recipes import Size
 from kit.runs.planes import planes_for_training
 from kit.training.rates import Rate, measure_fit, measure_rate
@@ -71,7 +72,7 @@ class Machine:
         memory = ""
         if self._memory is not None:
             memory = f", {self._memory / 2**30:.1f} GiB of memory available"
-        return f"CPU, {torch.get_num_threads()} threads{memory}"
+        return f"CPU, {count_of(torch.get_num_threads(), 'thread')}{memory}"
 
     @cached_property
     def start_s(self) -> float:

@@ -6,8 +6,8 @@ In: pairs, hours, a measure and the test tiles; measured rates. Out: a `Plan`. T
    predicting and packaging have what is left, and take from training what they lack.
 2. The number of pairs decides the recipe: variants in the order of what they add, and their sizes.
 3. As many networks are trained as get enough steps in their smallest size; in folds, if that holds
-   for two networks or more, and where no pair is held out. Each then gets the largest size that has
-   steps enough for it, and without a hold-out a run on all pairs after its folds.
+   for two networks or more, and where too little is held out to fit on. Each then gets the largest
+   size that has steps enough for it, and without a hold-out a run on all pairs after its folds.
 4. Each scene is predicted in as many views, 8, 4 or 1, as the time after training admits.
 5. A pack pays where a batch takes longer to read than a step, and the disk has room for it.
 
@@ -17,7 +17,7 @@ Refused by name: hours in which nothing ends.
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,20 +26,24 @@ import torch
 from kit.errors import InputError
 from kit.files import WORK, AnyPath
 from kit.fitting.selection import FEWEST_PLACES
+from kit.hours import KEPT_BACK, hours_of, seconds_of
 from kit.inputs.dataset import steps_per_epoch
 from kit.metrics import check_measure
+from kit.pairs.table import PAIRS
+from kit.plain_text import count_of
 from kit.planning.afterwards import Afterwards, Layout, Member
 from kit.planning.inputs import find_radar
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
 from kit.planning.recipes import LEAST_CROP, Recipe, Size, of_measure, recipe_for
-from kit.training.hours import KEPT_BACK, cost, within
+from kit.training.hours import cost, within
 from kit.training.rates import Rate
 from kit.variant_settings import Variant
 from kit.variants import VARIANTS
 
 _TRAINING = 0.75  # of the time that is not kept back
 _VIEWS = (8, 4, 1)
+_LONGEST = 1e8  # seconds, three years: what does not end in these never does
 _TILE_BYTES = 10  # of a pixel of a pair: VV and VH in float16, three bands in uint16
 
 
@@ -93,22 +97,30 @@ class _Planner:
         self.gpus = gpus
         data = machine.data(2)
         self.pairs = len(data.chosen)
-        self.places = len({pair.place for pair in data.holdout})
+        self.places = len({pair.place for pair in data.chosen})
+        self.held_places = len({pair.place for pair in data.holdout})
         self.holdout = len(data.holdout)
         predicted = self.pairs if scenes is None else scenes
         self.after = Afterwards(machine.start_s, self.pairs, self.holdout, predicted)
         self.recipe = recipe_for(self.pairs)
-        self.seconds = hours * 3600 * (1 - KEPT_BACK)
+        self.seconds = seconds_of(hours)
+        self.spent = 0.0
 
     def plan(self, work: Path) -> Plan:
         """The plan.
 
         Raises:
-            InputError: nothing ends within the hours.
+            InputError: nothing ends within the hours, or nothing could be fitted after them.
         """
+        if not self._folds():
+            places = count_of(self.places, "place")
+            problem = f"has {places} to train on and {self.held_places} held out"
+            remedy = f"kit fit scores on {FEWEST_PLACES} places or more: add tiles of others"
+            raise InputError(work / PAIRS, problem, remedy=remedy)
         started = time.monotonic()
         self._layout()  # which measures; what follows does not
-        self.seconds -= time.monotonic() - started
+        self.spent = time.monotonic() - started
+        self.seconds -= self.spent
         chosen = self._layout()
         if not chosen.members:
             raise self._too_short(chosen)
@@ -137,11 +149,16 @@ class _Planner:
             left_out=chosen.left_out,
         )
 
+    def _folds(self) -> tuple[int, ...]:
+        """How many folds are tried in turn; 1 alone needs a hold-out that kit fit can score on."""
+        most = min(self.recipe.folds, self.places)  # a fold holds out whole places
+        scored = self.held_places >= FEWEST_PLACES
+        return ((most,) if most > 1 else ()) + ((1,) if scored else ())
+
     def _layout(self) -> Layout:
         """Members that end in time: in folds where two networks do, or where kit fit needs them."""
-        needed = self.places < FEWEST_PLACES  # held out
         first = Layout((), 1, False, {})
-        for folds in dict.fromkeys((self.recipe.folds, 1)):
+        for folds in self._folds():
             layout = self._members(_TRAINING * self.seconds, folds)
             after = self.after.total(layout, 1)
             if after > (1 - _TRAINING) * self.seconds:
@@ -149,7 +166,7 @@ class _Planner:
             if self._training(layout) + self.after.total(layout, 1) > self.seconds:
                 layout = layout._replace(members=())
             networks = [each for each in layout.members if not each.variant.is_fitted]
-            if len(networks) >= 2 or (needed and layout.members):
+            if len(networks) >= 2:
                 return layout
             first = layout
         return first
@@ -170,14 +187,14 @@ class _Planner:
                 continue
             run_s = fit.fit_s + self.machine.start_s + self._held(folds) * fit.image_s
             if self._rounds(self._runs(folds)) * run_s > left / 3:
-                left_out[variant.name] = f"a fit takes {run_s:.0f} s"
+                left_out[variant.name] = f"a fit takes {run_s:.0f} s, and all more than a third"
                 continue
             total_s = self._runs(folds) * run_s
             members.append(Member(variant, total_s, run_s, fit.image_s))
             left -= self._rounds(self._runs(folds)) * run_s
         for count in range(len(networks), 0, -1):
             share = left / self._rounds(count * self._runs(folds)) - self.machine.start_s
-            steps = self.recipe.least_steps if count == folds == 1 else self._enough(folds)
+            steps = self._steps(count, folds)
             if all(self._smallest(each, share, folds, steps) for each in networks[:count]):
                 left_out |= {
                     each.name: f"of {count + 1} networks one would get too few steps"
@@ -214,9 +231,7 @@ class _Planner:
         """`variant` in a size, for as many epochs as end in time; None with fewer than `steps`."""
         sized = self.machine.sized(variant, size)
         rate = self.machine.rate(sized)
-        # Of the runs that one has, that on all pairs takes longest.
-        pairs = self.pairs if self._all_pairs(folds) else self.pairs * (folds - 1) // folds
-        pairs = pairs if folds > 1 else self.pairs
+        pairs = self._trained_on(folds)
         each = cost(sized, rate, pairs, self._held(folds))
         try:
             timed = within(sized, each, self._held(folds), seconds)
@@ -242,9 +257,11 @@ class _Planner:
 
     def _why_not(self, variant: Variant, seconds: float, folds: int) -> str:
         step_s = self._smallest_rate(variant).step_s
+        sized = self.machine.sized(variant, self._sizes(variant)[0])
+        run_s = seconds / self._rounds(self._runs(folds)) - self.machine.start_s
         return (
-            f"a step takes {step_s:.2g} s with {self._sizes(variant)[0]}, and fewer than "
-            f"{self.recipe.least_steps} end in {seconds / folds:.0f} s"
+            f"a step takes {step_s:.2g} s with {Size(sized.width, sized.crop, sized.batch)}, and "
+            f"fewer than {self._steps(1, folds)} end in the {max(0.0, run_s):.0f} s of a run"
         )
 
     def _training(self, chosen: Layout) -> float:
@@ -264,12 +281,20 @@ class _Planner:
         """The pairs that a run is validated on."""
         return self.holdout or (self.pairs // folds if folds > 1 else 0)
 
+    def _trained_on(self, folds: int) -> int:
+        """The pairs of the run that takes longest: that on all, or that of the smallest fold."""
+        whole = folds == 1 or self._all_pairs(folds)
+        return self.pairs if whole else self.pairs - self.pairs // folds
+
     def _rounds(self, runs: int) -> int:
         """How many runs follow each other on a card."""
         return -(-runs // max(1, self.gpus))
 
-    def _enough(self, folds: int) -> int:
-        return self.recipe.enough_steps if folds == 1 else self.recipe.fold_steps
+    def _steps(self, count: int, folds: int) -> int:
+        """The steps that each of so many networks needs."""
+        if folds > 1:
+            return self.recipe.fold_steps
+        return self.recipe.least_steps if count == 1 else self.recipe.enough_steps
 
     def _pack_pays(self, chosen: Layout, work: Path) -> bool:
         pixels = sum(pair.height * pair.width for pair in self.machine.data(1).pairs)
@@ -278,24 +303,34 @@ class _Planner:
 
     def _too_short(self, chosen: Layout) -> InputError:
         reasons = "; ".join(f"{name}: {why}" for name, why in [*chosen.left_out.items()][:3])
-        steps, needs = self.recipe.least_steps, list[float]()
-        for variant in _variants(self.recipe, self.measure, {}):
-            with suppress(Unsuitable, IndexError):
-                if not variant.is_fitted:
-                    needs.append(self._smallest_rate(variant).step_s)
         problem = f"{self.hours:.3g} hours suffice for nothing: {reasons}"
-        if not needs:
-            return InputError("--hours", problem, remedy="mend what keeps variants out")
-        least = (steps * min(needs) + 2 * self.machine.start_s) / _TRAINING / (1 - KEPT_BACK)
-        remedy = f"give {1.5 * least / 3600:.2g} hours or more, or train one variant with --hours"
+        seconds = max(1.0, self.seconds)
+        while not self._suffice(seconds):
+            seconds *= 1.25
+            if seconds > _LONGEST:
+                return InputError("--hours", problem, remedy="mend what keeps variants out")
+        least = 1.1 * hours_of(self.spent + seconds)
+        remedy = f"give {least:.2g} hours or more, or train one variant with --hours"
         return InputError("--hours", problem, remedy=remedy)
 
+    def _suffice(self, seconds: float) -> bool:
+        """Whether anything in its smallest size ends in so many seconds."""
+        least = max(LEAST_CROP.get(each.model, 0) for each in _variants(self.recipe, self.measure))
+        sizes = self.recipe.sizes
+        smallest = sizes[: 1 + next(n for n, size in enumerate(sizes) if size.crop >= least)]
+        other = copy(self)  # larger sizes would have to be measured
+        other.seconds, other.recipe = seconds, replace(self.recipe, sizes=smallest)
+        return bool(other._layout().members)
 
-def _variants(recipe: Recipe, measure: str, left_out: dict[str, str]) -> Iterator[Variant]:
+
+def _variants(
+    recipe: Recipe, measure: str, left_out: dict[str, str] | None = None
+) -> Iterator[Variant]:
+    """Those of a recipe that are trained for a measure; why others are not goes to `left_out`."""
     for name in recipe.members:
         if chosen := of_measure(name, measure):
             yield VARIANTS[chosen]
-        else:
+        elif left_out is not None:
             left_out[name] = f"it has no twin that learns the space of {measure}"
 
 

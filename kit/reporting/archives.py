@@ -1,6 +1,7 @@
 """The submissions: what each is made of, its scores here, and those of the server."""
 
 from kit.metrics import MEASURES
+from kit.plain_text import count_of
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Section, Table, Tables, Text
 from kit.submission.leaderboard import Standings, leaderboard
@@ -31,7 +32,7 @@ def archives(standings: Standings | None) -> Section | None:
     if first.leaderboard is None:
         command = f"kit log {first.name} --leaderboard SCORE"
         blocks.append(Text("To note what the server said:", command))
-        lead = f"{len(rows)} archives; the server's scores are not noted yet."
+        lead = f"{count_of(len(rows), 'archive')}; the server's scores are not noted yet."
     else:
         lead = f"{first.name} is best of {len(rows)} on the server, {first.leaderboard:.5g}."
     return Section("submissions", "Submissions", "Submissions", lead, tuple(blocks))

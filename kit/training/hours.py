@@ -12,6 +12,7 @@ import torch
 
 from kit.device import pick
 from kit.errors import InputError
+from kit.hours import hours_of, seconds_of
 from kit.inputs.dataset import steps_per_epoch
 from kit.runs.folder import read_variant, saved
 from kit.training.ema import RECALIBRATION_BATCHES
@@ -19,7 +20,6 @@ from kit.training.rates import Rate, measure_rate
 from kit.training.setup import RunSetup
 from kit.variant_settings import Variant
 
-KEPT_BACK = 0.1  # of the time that is given
 _VALIDATING = 0.2  # of a training, at most, unless it says how often it validates
 _MOST_EPOCHS = 10**6
 _SAVING = 0.5  # seconds: two checkpoints, two files of weights and a grid of images
@@ -56,11 +56,14 @@ def cost(variant: Variant, rate: Rate, pairs: int, holdout: int) -> Cost:
     )
 
 
-def within(variant: Variant, cost: Cost, holdout: int, seconds: float) -> Variant:
+def within(
+    variant: Variant, cost: Cost, holdout: int, seconds: float, spent: float = 0.0
+) -> Variant:
     """`variant` with the epochs that take so many seconds, its validations included.
 
-    The share of its epochs in which the learning rate falls stays what it is. It validates as often
-    as it says, or else as usual, unless that takes more than a fifth of the time.
+    `spent` are those that have passed before, by which an error says how many hours would do. The
+    share of its epochs in which the learning rate falls stays what it is. It validates as often as
+    it says, or else as usual, unless that takes more than a fifth of the time.
 
     Raises:
         InputError: not even one epoch and its validation end in this time.
@@ -79,7 +82,7 @@ def within(variant: Variant, cost: Cost, holdout: int, seconds: float) -> Varian
             f"one epoch and its validation take {least:.3g} s here, and {left_s:.3g} s are left"
         )
         remedy = (
-            f"give at least --hours {1.1 * least / (1 - KEPT_BACK) / 3600:.2g}, or reduce its "
+            f"give at least --hours {1.1 * hours_of(spent + least):.2g}, or reduce its "
             "width or crop with --set; trees1 is fitted in seconds"
         )
         raise InputError(variant.name, problem, remedy=remedy)
@@ -135,5 +138,5 @@ def _rate(setup: RunSetup, workers: int, compile: bool) -> Rate:
 
 def _chosen(setup: RunSetup, rate: Rate, hours: float, started: float) -> Variant:
     pairs, holdout = len(setup.dataset), len(setup.holdout)
-    seconds = hours * 3600 * (1 - KEPT_BACK) - (time.monotonic() - started)
-    return within(setup.variant, cost(setup.variant, rate, pairs, holdout), holdout, seconds)
+    each, spent = cost(setup.variant, rate, pairs, holdout), time.monotonic() - started
+    return within(setup.variant, each, holdout, seconds_of(hours) - spent, spent)

@@ -21,6 +21,7 @@ from kit.distributed import ProcessGroup, local_ranks, process_group, restarted
 from kit.errors import InputError
 from kit.files import RUNS, WORK, AnyPath
 from kit.half_written import sweep
+from kit.hours import seconds_of
 from kit.inputs.planes import InputPlanes
 from kit.lock import lock
 from kit.pairs.table import fingerprint
@@ -236,15 +237,17 @@ def _other_units(weights: Weights | None, data: RunData) -> str:
 
 
 def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | None) -> None:
-    """Refuse hours of what has no epochs, and a batch that the ranks cannot share equally.
+    """Refuse hours of what has no epochs, hours that are none, and a batch that ranks cannot share.
 
-    Each computes its share in as many parts.
+    Each rank computes its share in as many parts.
     """
     if variant.is_fitted:
         if hours is not None:
             remedy = "leave --hours out: it is fitted in one go, most often in seconds"
             raise InputError(variant.name, "has no epochs that hours could choose", remedy=remedy)
         return
+    if hours is not None:
+        seconds_of(hours)
     shares, problem = group.world_size * variant.accumulate, ""
     if variant.batch % shares:
         divisors = f"{group.world_size} processes x accumulate={variant.accumulate}"

@@ -30,4 +30,5 @@ def test_a_size_that_memory_does_not_hold_is_told_and_one_that_it_holds_is_measu
 
 def test_the_machine_of_a_plan_has_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit.planning.machine, "available_memory", lambda: 3 * 2**30)
-    assert Machine(Path("work")).name.endswith(" threads, 3.0 GiB of memory available")
+    monkeypatch.setattr(kit.planning.machine.torch, "get_num_threads", lambda: 2)
+    assert Machine(Path("work")).name == "CPU, 2 threads, 3.0 GiB of memory available"

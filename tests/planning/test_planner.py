@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from kit.errors import InputError
+from kit.hours import KEPT_BACK
 from kit.planning.machine import Fit, Machine, Unsuitable
 from kit.planning.plan import Plan
 from kit.planning.planner import _Planner
 from kit.planning.recipes import FEW, MANY
-from kit.training.hours import KEPT_BACK
 from kit.training.rates import Rate
 from kit.variant_settings import Variant
 
@@ -152,6 +152,47 @@ def test_a_network_that_memory_does_not_hold_makes_room_for_the_next() -> None:
 def test_hours_that_suffice_for_nothing_say_how_many_do() -> None:
     with pytest.raises(InputError, match=r"for nothing: trees1: .*\n.*give .* hours or more"):
         plan_of(Known(1e5, 45), 0.01, 10)
+
+
+@pytest.mark.parametrize("held", [0, 2, 20])
+@pytest.mark.parametrize("fit_s", [2.0, 2000.0])
+@pytest.mark.parametrize("pixels", [1e5, 4e6])
+def test_the_hours_that_it_asks_for_suffice(held: int, fit_s: float, pixels: float) -> None:
+    machine = Known(pixels, 45, held)
+    machine.fit = lambda variant: Fit(fit_s, 0.2)  # type: ignore[method-assign]
+    with pytest.raises(InputError) as error:
+        plan_of(machine, 0.001, 10)
+    asked = float(error.value.remedy.split()[1])
+    assert plan_of(machine, asked, 10).trainings
+    with pytest.raises(InputError):
+        plan_of(machine, asked / 2, 10)
+    assert "end in the 0 s of a run" in str(error.value)
+
+
+@pytest.mark.parametrize("hours", [0.0, float("inf"), float("nan")])
+def test_what_is_no_number_of_hours_is_refused_before_anything_is_measured(hours: float) -> None:
+    machine = Known(LAPTOP, 45)
+    with pytest.raises(InputError, match=r"--hours: .* no time to plan with"):
+        plan_of(machine, hours, 10)
+    assert not machine.measured
+
+
+def test_there_are_no_more_folds_than_places() -> None:
+    machine = Known(LAPTOP, 45, held=2)
+    machine._known.chosen = [Pair((f"{n % 3}", "0")) for n in range(45)]
+    assert plan_of(machine, 2, 10).folds == 3
+    machine._known.chosen = [Pair(("0", "0"))] * 45
+    with pytest.raises(InputError, match=r"has 1 place to train on and 2 held out\n.*3 places"):
+        plan_of(machine, 2, 10)
+
+
+def test_a_run_of_the_smallest_fold_ends_in_time() -> None:
+    """Of 9 pairs in 5 folds one holds out a single one: 8 pairs are 2 steps, and 7 are 1."""
+    few = plan_of(Known(LAPTOP, 9, held=2), 0.2, 10)
+    settings = few.trainings[-1].settings
+    steps = (settings["epochs"] + settings["decay_epochs"]) * 2
+    step_s = settings["width"] * settings["crop"] ** 2 * settings["batch"] / LAPTOP
+    assert few.folds == 5 and few.trainings[-1].minutes * 60 > 5 * steps * step_s
 
 
 def test_without_a_hold_out_there_are_folds() -> None:

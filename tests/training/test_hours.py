@@ -63,6 +63,19 @@ def test_a_time_too_short_for_one_epoch_is_refused_with_the_time_it_takes() -> N
         within(SPADE2, each, 10, 60.0)
 
 
+def test_what_has_passed_already_is_asked_for_too() -> None:
+    each = Cost(first_s=2.0, epoch_s=100.0, validation_s=10.0)
+    with pytest.raises(InputError, match=r"and 0 s are left\n.*--hours 0.072,"):
+        within(SPADE2, each, 10, -40.0, 100.0)
+
+
+@pytest.mark.parametrize("hours", [0.0, float("inf"), float("nan")])
+def test_what_is_no_number_of_hours_is_refused(trained: Path, hours: float) -> None:
+    with pytest.raises(InputError, match=r"--hours: .* no time to plan with"):
+        train(tiny("p2phd1", "name=timed"), work="work", runs="runs", hours=hours)
+    assert not Path("runs/timed").exists()
+
+
 def test_hours_choose_epochs_once(trained: Path, measured: list[Rate], monkeypatch) -> None:
     variant = tiny("p2phd1", "name=timed", "epochs=10", "decay_epochs=30")
     where = {"work": Path("work"), "runs": Path("runs")}

@@ -28,7 +28,6 @@ from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.weights import read_run
 from kit.training.heldout import HeldOut, heldout
-from kit.variants import VARIANTS
 
 MOST_SCENES = 2000
 """More make no interval much narrower; of 256 x 256 pixels, so many take a minute or two."""
@@ -141,7 +140,6 @@ def _check_name(name: str, runs: Path) -> None:
     """Refuse a name by which `kit predict` would mean something else."""
     check_name(name)
     for what, taken in (
-        ("a variant", name in VARIANTS),
         ("a run", (runs / name).is_dir()),
         ("a variant that was trained in folds", bool(trained_folds(runs, name))),
     ):

@@ -17,7 +17,9 @@ from kit.errors import InputError
 from kit.files import SUBMISSIONS, WORK
 from kit.fitting.objectives import OBJECTIVES
 from kit.ground import sharing_ground
+from kit.hours import seconds_of
 from kit.pairs.summary import SUMMARY, read_summary
+from kit.prediction.ensembles import check_name
 from kit.progress import Report
 from kit.screening import ukis
 from kit.screening.detector import Detector
@@ -139,6 +141,8 @@ def check_request(request: Request, report: Report) -> Test:
         InputError: says what.
     """
     layout = find_layout(request.layout)
+    seconds_of(request.hours)
+    check_name(request.name)
     if request.counted not in OBJECTIVES:
         remedy = f"give --measure, one of {', '.join(OBJECTIVES)}"
         raise InputError(request.counted, "no ensemble can be fitted for it", remedy=remedy)

@@ -19,7 +19,7 @@ from kit.prediction.affine import parse_affine
 from kit.prediction.combination import Combination, Stretch
 from kit.prediction.last import read_last
 from kit.seal import read_record, write_record
-from kit.variants import ENSEMBLES, ensemble_members
+from kit.variants import ENSEMBLES, VARIANTS, ensemble_members
 
 _FORMAT = 1
 _SUFFIX = ".json"
@@ -79,7 +79,7 @@ def ensemble_path(folder: Path, name: str) -> Path:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that names no file, or an ensemble of the paper's.
+    """Refuse a name that names no file, or that means a variant or an ensemble of the paper's.
 
     Raises:
         InputError: says which.
@@ -87,8 +87,12 @@ def check_name(name: str) -> None:
     if not re.fullmatch(r"\w[\w.-]{,99}", name):
         remedy = "give 1 to 100 letters, digits, _, - and dots"
         raise InputError(name[:120] or "--name", "not a name for an ensemble", remedy=remedy)
-    if name in ENSEMBLES:
-        raise InputError(name, "is an ensemble of the paper's", remedy="give another --name")
+    for problem, known in (
+        ("is an ensemble of the paper's", ENSEMBLES),
+        ("is the name of a variant", VARIANTS),
+    ):
+        if name in known:
+            raise InputError(name, problem, remedy="give another --name")
 
 
 def find_ensemble(name: str, folder: Path = FITTED) -> Ensemble:

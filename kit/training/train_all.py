@@ -17,7 +17,9 @@ from pathlib import Path
 
 from kit.errors import InputError
 from kit.files import make_folder, naming
+from kit.pairs.folds import take_fold
 from kit.pairs.groups import read_groups
+from kit.pairs.table import PAIRS, read_pairs
 from kit.progress import Report
 from kit.runs.folder import LOG
 from kit.training.child import for_child
@@ -79,11 +81,15 @@ def train_all(
             than was planned.
 
     Raises:
-        InputError: a name or a setting is wrong, or there are fewer GPUs; nothing is started.
+        InputError: a name or a setting is wrong, there are fewer GPUs, or the pairs cannot be
+            divided into so many folds; nothing is started.
         KeyboardInterrupt: stopped by a signal; running trainings have saved.
     """
-    if groups:
-        _check_groups(groups, folds)
+    if folds > 1:
+        _check_folds(work, folds, groups)
+    elif groups:
+        remedy = "give --folds 5 too"
+        raise InputError(groups, "groups are for several folds", remedy=remedy)
     chosen = [Training(each) if isinstance(each, str) else each for each in trainings]
     chosen = [replace(each, settings=(*settings, *each.settings)) for each in chosen]
     common = ["--work", str(work), "--runs", str(runs)]
@@ -192,11 +198,15 @@ def _jobs(
         yield _Job(variant.name, (training.name, *common, *settings), planned_s)
 
 
-def _check_groups(groups: Path, folds: int) -> None:
-    """Refuse a table before anything is started that every training would refuse."""
-    if folds == 1:
-        raise InputError(groups, "groups are for several folds", remedy="give --folds 5 too")
-    read_groups(groups)
+def _check_folds(work: Path, folds: int, groups: Path | None) -> None:
+    """Refuse what every training would refuse: pairs that cannot be divided, or no table of groups.
+
+    Raises:
+        InputError: says what.
+    """
+    pairs, table = read_pairs(work / PAIRS), read_groups(groups) if groups else None
+    for fold in range(1, folds + 1):
+        take_fold(pairs, fold, folds, table)
 
 
 def _twice(names: Sequence[str]) -> InputError:

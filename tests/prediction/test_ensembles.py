@@ -118,7 +118,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         find_ensemble("best", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "submission1", "x" * 200])
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "submission1", "unet2", "x" * 200])
 def test_names_that_no_fit_may_have(name: str) -> None:
     with pytest.raises(InputError):
         check_name(name)

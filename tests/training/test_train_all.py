@@ -97,6 +97,14 @@ def test_a_wrong_name_begins_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_folds_that_the_pairs_do_not_have_begin_nothing(trained: Path) -> None:
+    where = {"work": Path("work"), "runs": Path("runs")}
+    before = [*Path("runs").iterdir()]
+    with pytest.raises(InputError, match=r"90 folds of pairs of \d+ places"):
+        train_all(["unet2"], folds=90, report=print, **where)
+    assert [*Path("runs").iterdir()] == before
+
+
 @pytest.mark.slow
 def test_a_signal_is_handed_on_and_what_runs_has_saved(trained: Path) -> None:
     metrics = Path("all/p2phd1/metrics.jsonl")

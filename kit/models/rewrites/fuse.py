@@ -1,9 +1,9 @@
 """A trained generator rewritten for inference, and a check that it still computes the same.
 
 In: a generator with its spectral norms folded, as `kit.runs.weights` loads it. Out: one with fewer
-operations. Batch norms are fused into the layers before or after them, gamma and beta come from
-one convolution, biases that an instance norm cancels are gone, and NAFNet's gains are part of its
-convolutions. Engines are built from it.
+operations. Batch norms are fused into the layers before or after them, SPADE's learnt shortcuts
+into what its norms add, biases that an instance norm cancels are gone, and NAFNet's gains are part
+of its convolutions. Engines are built from it.
 """
 
 import copy
@@ -16,7 +16,8 @@ from kit.errors import CheckError
 from kit.models.layers.layer_norm import LayerNorm, PlainLayerNorm
 from kit.models.nafnet import NafBlock, Scale
 from kit.models.pix2pixhd import GlobalGenerator, ResidualBlock
-from kit.models.spade import Spade, SpadeBlock
+from kit.models.rewrites.modulation import Modulation
+from kit.models.spade import SpadeBlock
 from kit.models.unet import UNet
 
 # What float32 may do to a tile that two networks are compared on, outputs being in [-1, 1].
@@ -29,47 +30,6 @@ FLOAT32 = 1e-5
 _SIDE = 64  # pixels along a side of what the two are compared on
 
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
-
-
-class Modulation(nn.Module):
-    """`kit.models.spade.Spade` as one multiplication and one addition a pixel.
-
-    A batch norm's mean and deviation are part of the convolution that gives gamma and beta; an
-    instance norm, whose statistics are those of the image, stays.
-    """
-
-    def __init__(self, spade: Spade) -> None:
-        super().__init__()
-        self.shared = spade.mlp_shared
-        norm = spade.param_free_norm
-        self.norm: nn.Module = nn.Identity()
-        gamma, beta = spade.mlp_gamma, spade.mlp_beta
-        channels = gamma.out_channels
-        # In float64, so that there is one rounding, the last.
-        scale, mean = torch.ones(channels).double(), torch.zeros(channels).double()
-        if isinstance(norm, nn.BatchNorm2d):
-            assert norm.running_mean is not None and norm.running_var is not None
-            scale = (norm.running_var.double() + norm.eps).rsqrt()
-            mean = norm.running_mean.double()
-        else:
-            self.norm = norm
-        assert gamma.bias is not None and beta.bias is not None
-        wide = (-1, 1, 1, 1)
-        factor = gamma.weight.double() * scale.view(wide)
-        one = (1 + gamma.bias.double()) * scale
-        weight = torch.cat([factor, beta.weight.double() - mean.view(wide) * factor])
-        bias = torch.cat([one, beta.bias.double() - mean * one])
-        self.both = nn.Conv2d(gamma.in_channels, 2 * channels, 3, padding=1)
-        self.both.to(gamma.weight.dtype)
-        with torch.no_grad():
-            self.both.weight.copy_(weight)
-            self.both.bias.copy_(bias)  # type: ignore[union-attr]
-
-    def forward(self, features: Tensor, sar: Tensor) -> Tensor:
-        """Features [B, C, h, w] and inputs [B, C', h, w] to features of the same shape."""
-        factor, summand = self.both(self.shared(sar)).chunk(2, dim=1)
-        modulated: Tensor = self.norm(features) * factor + summand
-        return modulated
 
 
 @torch.no_grad()
@@ -133,8 +93,7 @@ def _rewrite(network: nn.Module) -> nn.Module:
     for block in (module for module in network.modules() if isinstance(module, SpadeBlock)):
         if isinstance(block.norm_1.param_free_norm, nn.InstanceNorm2d):
             block.conv_0.register_parameter("bias", None)
-        for name in ("norm_0", "norm_1", *(("norm_s",) if block.learns_shortcut else ())):
-            setattr(block, name, Modulation(getattr(block, name)))
+        _modulate(block)
     for naf_block in (module for module in network.modules() if isinstance(module, NafBlock)):
         _absorb_gains(naf_block)
     if isinstance(network, GlobalGenerator):
@@ -145,6 +104,15 @@ def _rewrite(network: nn.Module) -> nn.Module:
                 assert isinstance(layers, nn.Sequential)
                 blocks[number] = _rewritten(layers)
     return network.requires_grad_(False)
+
+
+def _modulate(block: SpadeBlock) -> None:
+    made = {name: Modulation(getattr(block, name)) for name in ("norm_0", "norm_1")}
+    if block.learns_shortcut:
+        made["norm_s"] = Modulation(block.norm_s, block.conv_s)
+        block.conv_s = nn.Identity()
+    for name, modulation in made.items():
+        setattr(block, name, modulation)
 
 
 def _rewritten(layers: nn.Sequential) -> nn.Sequential:

@@ -138,17 +138,37 @@ def in_eight_bits(folder: Path) -> list[str]:
 def test_int8_rounds_convolutions_alone_and_spares_sensitive_layers(
     generators: dict[str, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {}
-    for apart in (0.0, 1.0):
-        monkeypatch.setattr(openvino, "_mean_difference", lambda *_, apart=apart: apart)
-        folder = tmp_path / str(apart)
+    found = []
+    for sets in (0, 1, 3):  # differ by too much, before one does not
+        apart = iter([1.0] * sets + [0.0])
+        monkeypatch.setattr(openvino, "_mean_difference", lambda *_, apart=apart: next(apart))
+        folder = tmp_path / str(sets)
         folder.mkdir()
         built(generators["spade"], "int8", folder)
-        found[apart] = in_eight_bits(folder)
-    # 56 less the first, the last and 6 of the last two blocks; or less all 18 of the seven blocks.
-    assert len(found[0.0]) == 48 and len(found[1.0]) == 36
-    assert set(found[1.0]) < set(found[0.0])
-    assert not {"convolution", "convolution_55", "convolution_54"} & set(found[0.0])
+        found.append(in_eight_bits(folder))
+    # 74 less the first and the last; less 3 of the last block; less all 18 of the seven blocks.
+    assert [len(each) for each in found] == [72, 69, 54]
+    assert set(found[0]) > set(found[1]) > set(found[2])
+    assert not {"convolution", "convolution_73"} & set(found[0])
+
+
+@pytest.mark.slow
+def test_convolutions_that_are_spared_are_as_they_were(
+    generators: dict[str, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To spare all of a network leaves nothing of eight bits in it."""
+    everything = {
+        name
+        for name, module in for_inference(generators["spade"]).named_modules()
+        if isinstance(module, nn.Conv2d)
+    }
+    monkeypatch.setattr(openvino, "sensitive_layers", lambda _: [{"fc"}, everything])
+    monkeypatch.setattr(openvino, "_mean_difference", lambda *_: 1.0)
+    spec = built(generators["spade"], "int8", tmp_path)
+    assert in_eight_bits(tmp_path) == []
+    monkeypatch.setattr(openvino, "precisions", lambda: ("int8", "float32"))
+    apart = load(tmp_path, spec, Plan(2))(tiles(2)) - eager.forward(generators["spade"], tiles(2))
+    assert apart.abs().max() < 1e-4
 
 
 @pytest.mark.slow

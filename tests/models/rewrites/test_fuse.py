@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from kit.errors import CheckError
 from kit.models.rewrites import fuse
@@ -54,16 +55,20 @@ def test_real_tiles_are_drawn_as_before(name: str) -> None:
     assert (found - expected).abs().max() <= 1e-12
 
 
+def operations(network: nn.Module) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 2, 64, 64))
+    return counter.get_total_flops()
+
+
 @pytest.mark.numerical
 @pytest.mark.parametrize("name", EACH)
-def test_fewer_modules_and_no_gradient_are_left(name) -> None:
+def test_no_more_operations_no_norms_and_no_gradient_are_left(name) -> None:
     generator = fold(trained_like(name))
     network = for_inference(generator)
-    count = {
-        each: sum(not isinstance(module, nn.Identity) for module in each.modules())
-        for each in (generator, network)
-    }
-    assert count[network] < count[generator] or name == "pix2pixhd"
+    share = operations(network) / operations(generator)
+    # Behind a learnt shortcut there are half as many channels to add to.
+    assert 0.9 < share < 0.95 if name.startswith("spade") else share <= 1
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     if name == "pix2pixhd":

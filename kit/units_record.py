@@ -17,3 +17,18 @@ def units_text(record: Mapping[str, Any] | None) -> str:
             low, high = record[name]
             words.append(f"{name.replace('_', ' ')} {low:g}..{high:g}")
     return ", ".join(words)
+
+
+def units_apart(
+    record: Mapping[str, Any] | None, other: Mapping[str, Any] | None
+) -> tuple[str, str]:
+    """Two records that differ, in words: the one sensor whose unit does, or else all of both.
+
+    Of radar images that are to be predicted the rest is as the weights were trained.
+    """
+    both = [found or {"radar": "dB", "optical": "DN"} for found in (record, other)]
+    sensors = [each for each in ("radar", "optical") if both[0][each] != both[1][each]]
+    if len(sensors) != 1:
+        return units_text(record), units_text(other)
+    first, second = (f"{sensors[0]} {found[sensors[0]]}" for found in both)
+    return first, second

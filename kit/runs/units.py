@@ -11,7 +11,7 @@ from kit.doubt import Units
 from kit.errors import InputError
 from kit.progress import Report
 from kit.runs.weights import Weights
-from kit.units_record import units_text
+from kit.units_record import units_apart, units_text
 
 
 def check_units(
@@ -39,10 +39,8 @@ def check_units(
     for each in weights:
         if each.units == tiles:
             continue
-        problem = (
-            f"holds {units_text(tiles)}, and {each.variant.name} was trained on "
-            f"{units_text(each.units)}"
-        )
+        held, trained = units_apart(tiles, each.units)
+        problem = f"holds {held}, and {each.variant.name} was trained on {trained}"
         if units != "any":
             remedy = "prepare both with the same units and ranges"
             if option:

@@ -1,7 +1,8 @@
 """The processes that train or predict together, as `torchrun` starts them; most often it is one.
 
 In: the environment that torchrun sets. Out: this process's rank, the world size, and the few
-collective operations that the kit needs.
+collective operations that the kit needs. What ranks tell each other of files, failures and signals
+never goes through their cards, which would have to end a step first.
 """
 
 import os
@@ -14,7 +15,6 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, distributed
 
-from kit.device import pick
 from kit.errors import KitError
 from kit.parent import end_with, is_launched
 
@@ -55,16 +55,18 @@ class ProcessGroup:
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is true on any rank."""
-        if self.world_size == 1:
-            return flag
-        return bool(self.sum(torch.tensor(int(flag), device=pick())))
+        return self.each_any([flag])[0]
+
+    def each_any(self, flags: Sequence[bool]) -> list[bool]:
+        """Of each of `flags` whether it is true on any rank; every rank must give as many."""
+        return [*map(bool, self.sum(torch.tensor([*map(int, flags)])).tolist())]
 
     def broadcast(self, values: Sequence[int]) -> list[int]:
         """The `values` of rank 0; every rank must give as many."""
         if self.world_size == 1:
             return [*values]
         mine = [value if self.is_main else 0 for value in values]
-        return [*map(int, self.sum(torch.tensor(mine, dtype=torch.int64, device=pick())))]
+        return self.sum(torch.tensor(mine, dtype=torch.int64)).tolist()
 
     def broadcast_text(self, text: str) -> str:
         """The `text` of rank 0; what the other ranks give is not used."""
@@ -119,7 +121,7 @@ class ProcessGroup:
         """The highest exit code of all ranks."""
         if self.world_size == 1:
             return code
-        codes = torch.zeros(self.world_size, device=pick())
+        codes = torch.zeros(self.world_size, dtype=torch.int64)
         codes[self.rank] = code
         return int(self.sum(codes).max())
 
@@ -145,7 +147,8 @@ def local_ranks() -> int:
 def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
     """The process group that torchrun started this process for; without torchrun, a group of one.
 
-    CUDA devices communicate through NCCL, CPUs through gloo. A rank ends with its torchrun.
+    Tensors on CUDA devices go through NCCL, those of processors through gloo. A rank ends with its
+    torchrun.
 
     Args:
         timeout: how long a rank waits for the others; torch's default, some minutes, if None.
@@ -159,7 +162,8 @@ def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
     end_with(os.getppid())
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timeout)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, timeout=timeout)
     try:
         yield ProcessGroup(distributed.get_rank(), distributed.get_world_size())
     except BaseException as error:
@@ -175,7 +179,7 @@ def _leave() -> None:
 
     NCCL's end of a group waits for all its kernels, and so for ranks that may never come.
     """
-    if distributed.get_backend() == "nccl":
+    if torch.cuda.is_available():
         distributed.distributed_c10d._abort_process_group()
     else:
         distributed.destroy_process_group()

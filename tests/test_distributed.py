@@ -302,7 +302,9 @@ def test_a_group_is_left_without_waiting_after_a_failure_alone(
     monkeypatch.setattr(
         distributed.distributed_c10d, "_abort_process_group", lambda: calls.append("abort")
     )
-    monkeypatch.setattr(distributed, "get_backend", lambda: backend)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: backend == "nccl")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: None)
+    monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setattr(distributed, "get_rank", lambda: 0)
     monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
     monkeypatch.setattr(kit.distributed, "end_with", lambda parent: None)
@@ -311,6 +313,22 @@ def test_a_group_is_left_without_waiting_after_a_failure_alone(
         assert not fails or 1 / 0
     expected = "abort" if fails and backend == "nccl" else "destroy_process_group"
     assert calls == ["init_process_group", expected]
+
+
+def test_what_ranks_tell_each_other_waits_for_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum on a card begins when the steps before it have ended, and reading it waits for it."""
+    summed: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.distributed, "all_reduce", summed.append)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    group = ProcessGroup(0, 2)
+    assert group.any(True)
+    assert group.broadcast([3, 4]) == [3, 4]
+    assert group.broadcast_text("text") == "text"
+    assert group.on_all(lambda: 5) == 5
+    with pytest.raises(ZeroDivisionError):
+        group.on_main(lambda: 1 / 0)
+    assert len(summed) == 6
+    assert {tensor.device.type for tensor in summed} == {"cpu"}
 
 
 def test_measuring_a_rate_exchanges_what_fails_before_a_step(trained: Path, monkeypatch) -> None:

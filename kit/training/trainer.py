@@ -152,11 +152,12 @@ class Trainer:
 
     def _stop_or_due(self) -> tuple[bool, bool]:
         """Whether any rank got a signal, and whether a checkpoint is due by the clock of rank 0."""
-        group = self.setup.group
-        stop, due = bool(self.signals), time.monotonic() - self.saved > CHECKPOINT_SECONDS
-        if group.world_size == 1:
-            return stop, due
-        flags = torch.tensor([stop, due and group.is_main], device=pick(), dtype=torch.int32)
+        group, passed = self.setup.group, time.monotonic() - self.saved
+        stop, due = group.each_any(
+            [bool(self.signals), group.is_main and passed > CHECKPOINT_SECONDS]
+        )
+        return stop, due
+        flags = torch.tensor([stop, due and group.is_main], dtype=torch.int32)
         stop, due = (bool(flag) for flag in group.sum(flags).tolist())
         return stop, due
 

@@ -46,6 +46,7 @@ def compile(
         ),
     ] = None,
     source: Source = None,
+    radar_unit: RadarUnit = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="Side of a tile in pixels; default: the hold-out's.")
     ] = None,
@@ -96,8 +97,8 @@ def compile(
         emit(asdict(exported))
         _show_exported(exported)
         return
-    if source and not tiles:
-        raise typer.BadParameter("--source says what --tiles are")
+    if (source or radar_unit) and not tiles:
+        raise typer.BadParameter("--source and --radar-unit say what --tiles are")
     if overwrite:
         raise typer.BadParameter("--overwrite is for --export: engines are kept beside each other")
     built = compile(
@@ -108,6 +109,7 @@ def compile(
         request=Request(backend, precision, tolerance, fallback),
         tiles=tiles,
         source=source,
+        radar_unit=radar_unit and radar_unit.value,
         size=size,
         target=target,
         report=console.write,

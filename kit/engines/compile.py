@@ -19,7 +19,7 @@ from kit.runs.ensemble import expand_all
 from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
 from kit.sources.folder import read_units
-from kit.sources.radar import find_radar_images
+from kit.sources.radar import RadarImages, find_radar_images
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
 from kit.tiles.scenes import Scene
@@ -52,6 +52,7 @@ def compile(
     request: Request,
     tiles: Path | None,
     source: str | None = None,
+    radar_unit: str | None = None,
     size: int | None,
     target: str,
     report: Report,
@@ -67,6 +68,7 @@ def compile(
         tiles: radar tiles, or images of another layout, to check engines with where there is no
             hold-out.
         source: the layout of `tiles`, see `kit.sources`; None to find it out.
+        radar_unit: the unit of its radar images, if not what its source says.
         size: pixels along a tile's side; by default that of the hold-out, else of `tiles`.
         target: the device of another machine; "" for this one.
         report: takes a line about each step.
@@ -77,7 +79,10 @@ def compile(
         CheckError: the engine changes the MAE too much.
     """
     chosen = [read_run(runs, name) for name in expand_all(runs, names, report)]
-    scenes = _scenes(tiles, source, work, chosen, report) if tiles else []
+    scenes = []
+    if tiles:
+        images = find_radar_images(tiles, work, chosen[0].units, source, radar_unit)
+        scenes = _scenes(tiles, images, chosen, report)
     shape = (size, size) if size else _size(work, scenes)
     built = []
     for weights in chosen:
@@ -130,12 +135,11 @@ def take_away(
 
 
 def _scenes(
-    tiles: Path, source: str | None, work: Path, weights: Sequence[Weights], report: Report
+    tiles: Path, images: RadarImages | None, weights: Sequence[Weights], report: Report
 ) -> list[Scene]:
     """The radar scenes of a folder, in the units of the runs, as `kit predict` makes them."""
-    images = find_radar_images(tiles, work, weights[0].units, source)
     units = images.units if images else read_units(tiles)
-    check_units(weights, units, tiles, "check", report, option=False)
+    check_units(weights, units, tiles, "check", report, option=False, images=bool(images))
     if images:
         for line in (*images.lines, *images.doubts):
             report(line)

@@ -71,7 +71,8 @@ def find_scenes(
     data, trained = given.data, weights[0].units
     look = (data, work, trained, given.source, given.radar_unit, units, advance)
     images = group.on_all(lambda: find_radar_images(*look))
-    check_units(weights, images.units if images else read_units(data), data, units, report)
+    held = images.units if images else read_units(data)
+    check_units(weights, held, data, units, report, images=bool(images))
     rejected: list[Rejection] = []
     if images:
         rejected += _convert(group, images, advance, report)

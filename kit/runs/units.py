@@ -22,6 +22,7 @@ def check_units(
     report: Report,
     *,
     option: bool = True,
+    images: bool = False,
 ) -> None:
     """Compare the units of tiles with those of the tiles that weights were trained on.
 
@@ -32,6 +33,7 @@ def check_units(
         units: "any" admits units that differ, and reports them.
         report: takes a line for each member whose units differ.
         option: whether the command has an option that admits units that differ.
+        images: whether they are still to become tiles, by a unit that the command can be given.
 
     Raises:
         InputError: units differ, and are not admitted.
@@ -43,6 +45,9 @@ def check_units(
         problem = f"holds {held}, and {each.variant.name} was trained on {trained}"
         if units != "any":
             remedy = "prepare both with the same units and ranges"
+            if images:
+                unit = (each.units or {"radar": "dB"})["radar"]
+                remedy = f"give --radar-unit {unit}, if that is what it holds"
             if option:
                 remedy += ", or give --any-units, which takes the numbers as they are"
             raise InputError(data, problem, remedy=remedy)

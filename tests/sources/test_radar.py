@@ -210,14 +210,19 @@ def test_an_engine_is_tried_on_the_folder_as_it_lies(
     assert (built.variant, built.height, built.width) == ("spade2", 32, 32)
     assert lines[0].startswith("source pairs") and "2 radar images" in lines[0]
     assert any(line.startswith("left out: 1 images that cannot be read, such") for line in lines)
-    with pytest.raises(InputError, match=r"holds radar dB, and .* on radar picture\n  prepare"):
+    with pytest.raises(
+        InputError, match=r"holds radar dB, and .* picture\n  give --radar-unit picture"
+    ):
         compiled(sen12ms, lines)
     with pytest.raises(InputError, match="fits"):
         compiled(Path("testA"), lines, "sen12ms")
 
 
 def test_images_of_other_units_are_refused(sen12ms: Path, trained: Path) -> None:
-    with pytest.raises(InputError, match="holds radar dB, and spade2 was trained on radar picture"):
+    told = (
+        r"holds radar dB, and spade2 was trained on radar picture\n  give --radar-unit picture, if"
+    )
+    with pytest.raises(InputError, match=told):
         predicted(sen12ms)
     assert not Path("work").exists()
     result, lines = predicted(sen12ms, units="any")

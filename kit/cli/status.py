@@ -44,11 +44,10 @@ def _show_status(found: "Sequence[Status]") -> None:
     ]
     titles = ("variant", "state", "step", "of", "images/s", "left", "best MAE", "at step")
     console.table("Runs", titles, rows)
-    from kit.runs.differences import settings_text
+    from kit.runs.differences import apart
 
-    apart = [(run.variant, settings_text(run.differs)) for run in found if run.differs]
-    if apart:
-        console.table("What sets runs apart", ("variant", "settings"), apart)
+    if lines := apart((run.variant, run.differs) for run in found):
+        console.table("What sets runs apart", ("variant", "settings"), lines)
     show_notes({run.variant: run.notes for run in found})
     for run in found:
         if run.command:

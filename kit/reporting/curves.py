@@ -12,7 +12,7 @@ from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import SERIES, Block, Plot, Plots, Section, Table, Text, Tone
 from kit.reporting.plot import color, svg
 from kit.reporting.training_time import RunHistory
-from kit.runs.differences import settings_text
+from kit.runs.differences import apart
 
 _MOST_PLOTS = 12
 # Of a record, what is no loss.
@@ -78,7 +78,7 @@ def _table(runs: Sequence[RunHistory]) -> Table:
 
 def _apart(runs: Sequence[RunHistory]) -> list[Table]:
     """What more than half of the runs do not share, if anything sets runs apart."""
-    rows = [(run.name, settings_text(run.status.differs)) for run in runs if run.status.differs]
+    rows = apart((run.name, run.status.differs) for run in runs)
     return [Table(("run", "settings"), rows, "What sets runs apart")] if rows else []
 
 

@@ -4,11 +4,13 @@ In: the configuration of each run. Out: for each the values that set it apart. W
 of the runs share is usual and left out; all folds of a variant are one run.
 """
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kit.files import json_sha256
+from kit.plain_text import count_of
 from kit.variant_settings import Variant, to_dict
 
 _IDENTITY = ("name", "fold")
@@ -37,6 +39,28 @@ def differences(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
             if len(counts) > 1 and not shared:
                 found[name][field] = values.get(field)
     return found
+
+
+def apart(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, str]]:
+    """What sets runs apart, in lines: the folds of a variant share one, and what is usual has none.
+
+    Args:
+        runs: the name of each, and what `differences` found of it.
+    """
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, settings in runs:
+        if settings:
+            base = re.sub(r"\.fold\d+$", "", name)
+            alike.setdefault((base, settings_text(settings)), []).append(name)
+    return [(_named(base, names), text) for (base, text), names in alike.items()]
+
+
+def _named(base: str, names: Sequence[str]) -> str:
+    """One name for a run, its folds, or both."""
+    if len(names) == 1:
+        return names[0]
+    folds = count_of(len(names) - (base in names), "fold")
+    return f"{base} and {folds}" if base in names else f"{base}, {folds}"
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from kit.errors import InputError
 from kit.files import write_json
 from kit.lock import holder, lock
+from kit.runs.differences import apart
 from kit.runs.folder import append_record, claim, read_records, truncate_metrics
 from kit.runs.status import status
 from tests.helpers.variants import tiny
@@ -85,3 +86,10 @@ def test_what_more_than_half_of_the_runs_do_not_share_sets_them_apart(tmp_path: 
     assert found["a"] == {"width": 2} and found["b"] == {"width": 4}
     assert found["c"] == {"width": 2, "turns": True, "pairs": "yz"}
     assert found["d.fold1"] == found["d.fold2"] == {"width": 4, "folds": 2}
+    assert ("d, 2 folds", "width=4 folds=2") in apart(found.items())
+    assert apart([("e", {}), ("f.fold1", {"width": 8}), ("f.fold2", {"width": 2})]) == [
+        ("f.fold1", "width=8"),
+        ("f.fold2", "width=2"),
+    ]
+    both = {"f": {"width": 8}, "f.fold1": {"width": 8}}
+    assert apart(both.items()) == [("f and 1 fold", "width=8")]

@@ -42,7 +42,8 @@ def draw(views: Sequence[View]) -> Image.Image:
 def images(views: Sequence[View]) -> Rows:
     """The panels that are images: of one view in rows of a kind, of several one row each."""
     if len(views) > 1:
-        return [_row(view) for view in views]
+        names = [*dict.fromkeys(each.name for view in views for each in view.predictions)]
+        return [_row(view, names) for view in views]
     (view,) = views
     rows: Rows = [[*_radar(view), *_color(view), *_masks(view)], [*_bands(view), *_haze(view)]]
     made: list[Panel | None] = [
@@ -52,11 +53,15 @@ def images(views: Sequence[View]) -> Rows:
     return [row for row in rows if any(row)]
 
 
-def _row(view: View) -> list[Panel | None]:
-    """A view among others: what one compares from date to date, each in its column."""
+def _row(view: View, names: Sequence[str]) -> list[Panel | None]:
+    """A view among others: what one compares from date to date, each in its column.
+
+    `names` are those of the predictions of any of the views.
+    """
     radar: list[Panel | None] = [*_radar(view)] or [None, None]
     optical: list[Panel | None] = [*_color(view), *_masks(view)] or [None, None]
-    return [*radar, *optical, *(_prediction(view, each) for each in view.predictions)]
+    made = {each.name: _prediction(view, each) for each in view.predictions}
+    return [*radar, *optical, *map(made.get, names)]
 
 
 def _heading(view: View) -> list[str]:

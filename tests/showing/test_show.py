@@ -1,6 +1,7 @@
 """What is shown of a place, a scene and a pair, and the GeoTIFFs that place it."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from kit.prediction.predict import predict
 from kit.runs.heldout import HELDOUT
 from kit.runs.weights import read_run, save_weights
 from kit.screening.rule import CloudRule
+from kit.showing.picture import images
 from kit.showing.show import show
 from kit.showing.stored import SEEN
 from kit.showing.subject import Subject
+from kit.showing.view import Prediction
 from kit.tiles.bands import read_stored
 from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.tiff import encode_tiff
@@ -259,6 +262,19 @@ def test_a_picture_of_nodata_alone_is_drawn(tmp_path: Path) -> None:
     shown = show([str(key(0))], work=tmp_path, input=data, output=tmp_path / "out.png")
     bands = [band for view in shown.views for band in view.as_dict()["bands"]]
     assert len(bands) == 5 and all(band["median"] is None for band in bands)
+
+
+def test_predictions_of_one_name_are_in_one_column(tmp_path: Path) -> None:
+    for place in (0, 1):
+        radar(tmp_path / "data", key(place))
+    asked = [str(key(place)) for place in (0, 1)]
+    views = show(asked, work=tmp_path, input=tmp_path / "data").views
+    blank = np.zeros((3, 32, 32), np.uint16)
+    one, other = (Prediction(name, blank, "reflectance", "") for name in ("unet2", "trees1"))
+    made = ((one,), (other, one))
+    rows = images([replace(view, predictions=p) for view, p in zip(views, made, strict=True)])
+    titles = [[panel and panel.title for panel in row[-2:]] for row in rows]
+    assert titles == [["unet2", None], ["unet2", "trees1"]]
 
 
 def test_a_scene_without_a_partner_says_why(tmp_path: Path) -> None:

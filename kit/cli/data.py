@@ -1,6 +1,5 @@
 """kit prepare: from tiles to pairs that training reads."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -139,8 +138,10 @@ def _show_summary(summary: "Summary", work: Path, clear: str) -> None:
     console.table("Data", ("", "number"), rows)
     show_rejected(summary.dropped, work)
     _show_distribution(summary)
-    console.write(_clipped_text(summary.clipped))
     from kit.archive.layout import size_warning
+    from kit.tiles.units import clipping
+
+    console.write(clipping(summary.clipped))
 
     for size in summary.sizes:
         if warning := size_warning(*map(int, size.split("x"))):
@@ -156,12 +157,5 @@ def _show_distribution(summary: "Summary") -> None:
         for band, values in summary.distribution.items()
     ]
     names = ("least", *(f"{share:.0%}" for share in QUANTILES[1:-1]), "largest")
-    console.table("Values, in dB and DN", ("", *names, "networks see"), rows)
-
-
-def _clipped_text(shares: Mapping[str, float]) -> str:
-    """How much of the values networks do not tell apart."""
-    from kit.tiles.units import RANGES
-
-    clipped = " and ".join(f"{share:.1%} of {kind} values" for kind, share in shares.items())
-    return f"networks see {RANGES}: that clips {clipped}"
+    of = "Dataset-1" if summary.dataset1 else "pairs"
+    console.table(f"Values of {of}, in dB and DN", ("", *names, "networks see"), rows)

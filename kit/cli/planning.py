@@ -18,6 +18,7 @@ from kit.cli.options import Expected, Json, Layout, Measure, Overwrite, Quiet, W
 from kit.cli.sources import Source
 from kit.errors import BusyError
 from kit.files import WORK
+from kit.plain_text import count_of
 from kit.planning.plan import PLAN, write_plan
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def show_plan(made: "Plan") -> None:
         f"{name.replace('_', ' ')} {console.duration(minutes * 60)}"
         for name, minutes in made.minutes.items()
     )
-    console.write(f"{parts}; {made.flips} views of each scene")
+    console.write(f"{parts}; {count_of(made.flips, 'view')} of each scene")
     if made.pack:
         console.write("a batch takes longer to read than a step: kit pack pays")
     for name, why in made.left_out.items():

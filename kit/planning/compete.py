@@ -17,6 +17,7 @@ from kit.errors import InputError, KitError
 from kit.files import FITTED, RUNS, WORK, write_bytes
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS
+from kit.plain_text import count_of
 from kit.planning.commands import hold
 from kit.planning.inputs import Request, Test, check_request
 from kit.planning.outlook import Outlook, outlook
@@ -191,7 +192,8 @@ def _in_time(plan: Plan, started: float, hours: float, report: Report) -> Plan:
         views //= 2 if views == 8 else 4
     if views == plan.flips or any(Path("predictions").glob("*/manifest.json")):
         return plan
-    report(f"late: {views} views of each scene in place of {plan.flips}, which {PLAN} now says")
+    now = count_of(views, "view")
+    report(f"late: {now} of each scene in place of {plan.flips}, which {PLAN} now says")
     text = re.sub(r"(?m)^flips = \d+", f"flips = {views}", PLAN.read_text(encoding="utf-8-sig"))
     write_bytes(PLAN, text.encode())
     return read_plan(PLAN)

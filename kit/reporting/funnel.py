@@ -5,7 +5,7 @@ import numpy as np
 from kit.pairs.table import Pair
 from kit.reporting.artefacts import Artefacts, ScreenedScenes
 from kit.reporting.blocks import Bar, Bars, Block, Section, Table, Text, Tone
-from kit.tiles.units import RANGES
+from kit.tiles.units import clipping
 
 _STAGES = (
     "radar within the window",
@@ -42,8 +42,8 @@ def funnel(found: Artefacts) -> Section | None:
         blocks.append(Table(("reason", "number"), rows, "Left out before"))
     clipped = found.summary.get("clipped", {})
     if clipped:
-        shares = ", ".join(f"{share:.2%} of {kind} values" for kind, share in clipped.items())
-        blocks.append(Text(f"Networks see {RANGES}, which clips {shares}."))
+        text = clipping(clipped)
+        blocks.append(Text(f"{text[0].upper()}{text[1:]}."))
     return Section("data", "From scenes to pairs", "Data", lead, tuple(blocks))
 
 

@@ -16,10 +16,17 @@ from kit.tiles.optical_floats import AS
 from kit.tiles.values import DARK, STRONG, VALUES
 
 RANGES = "VV {:g}..{:g} dB, VH {:g}..{:g} dB, DN {:g}..{:g}".format(*VV_RANGE, *VH_RANGE, *DN_RANGE)
+_OF = {"radar": "radar values", "optical": "values of optical scenes without cloud"}
 _EIGHT_BITS = 255
 _MOST = 0.9  # no city sends back so many values above 0 dB
 _SOME = 0.05  # of scenes: fewer may be deserts, or cities
 Counts = NDArray[np.int64]
+
+
+def clipping(shares: Mapping[str, float]) -> str:
+    """What networks do not tell apart, in words; `shares` are of the values by kind."""
+    clipped = " and ".join(f"{share:.2%} of the {_OF[kind]}" for kind, share in shares.items())
+    return f"networks see {RANGES}: that clips {clipped}"
 
 
 class RadarWatch:

@@ -160,6 +160,7 @@ def test_the_command_line_admits_warns_and_refuses(tmp_path: Path) -> None:
     text = " ".join((warned.stdout + warned.stderr).split())
     assert "warning: 1 of 2 radar scenes lie mostly above -3 dB" in text
     assert "networks see VV -25..0 dB, VH -32.5..0 dB, DN 0..3000: that clips" in text
+    assert "of the radar values and 0.00% of the values of optical scenes without cloud" in text
     assert run.invoke(app, [*command, "--any-units", "--json"]).exit_code == 0
     strict = run.invoke(app, [*command, "--strict"])
     assert isinstance(strict.exception, InputError) or strict.exit_code == 3

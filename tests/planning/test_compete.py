@@ -20,8 +20,9 @@ from kit.planning import compete as module
 from kit.planning.commands import Commands
 from kit.planning.compete import CommandError, _in_time, compete
 from kit.planning.inputs import Request, compare
-from kit.planning.outlook import _still_improving
+from kit.planning.outlook import _better, _still_improving
 from kit.planning.plan import PLAN, Plan, Training, read_plan, write_plan
+from kit.prediction.ensembles import Ensemble
 from kit.runs.folder import append_record
 from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
@@ -239,6 +240,14 @@ def test_a_network_that_scored_best_at_its_end_wants_more_hours(tmp_path, monkey
         for step, mae in enumerate(maes):
             append_record(Path("runs", name), {"step": step, "holdout_mae": mae})
     assert [_still_improving(name) for name in ("rising", "over", "once")] == [True, False, False]
+
+
+def test_what_more_views_take_can_be_typed(asked: Request) -> None:
+    found = [*_better(Ensemble("mine", ("spade2", "p2phd1")), tiny_plan("spade2", "p2phd1"))]
+    assert (
+        "kit predict --ensemble mine --input TEST --flips 8, then kit package, both with "
+        "--overwrite: there was time for 1 view of a scene"
+    ) in found
 
 
 def test_one_at_a_time(asked: Request, monkeypatch) -> None:

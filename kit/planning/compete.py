@@ -27,6 +27,7 @@ from kit.prediction.ensembles import ensemble_path, read_ensemble
 from kit.progress import Report
 from kit.runs.folder import CONFIG, finished, read_variant
 from kit.runs.weights import read_run
+from kit.training.validation import VALIDATION
 from kit.variant_settings import as_fold
 
 SHEET, PAGE = Path("screen.png"), Path("report.html")
@@ -140,6 +141,14 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     package = ("package", "--ensemble", name, "--name", name, *options)
     yield Step(package, done=packaged)
     yield Step(("check", str(request.archive), *layout, *expected))
+    table1 = Step(
+        ("validate", *members, "--measure", plan.measure),
+        done=packaged and _is_newer(RUNS / VALIDATION, ensemble_path(FITTED, name)),
+        enough=lambda: True,
+    )
+    # It scores the images that kit fit has had predicted, and baselines.
+    if _left(started, request.hours) >= plan.minutes.get("fitting", 0.0):
+        yield table1
     yield Step(("report", "--output", str(PAGE)), enough=lambda: True)
 
 
@@ -184,7 +193,7 @@ def _trained(training: Training, plan: Plan) -> bool:
 
 def _in_time(plan: Plan, started: float, hours: float, report: Report) -> Plan:
     """The plan, with fewer views where training took so long that all of them would end late."""
-    left = hours * 60 - (time.monotonic() - started) / 60
+    left = _left(started, hours)
     after = sum(plan.minutes.get(part, 0.0) for part in ("fitting", "packaging"))
     predicting = plan.minutes.get("predicting", 0.0)
     views = plan.flips
@@ -197,6 +206,11 @@ def _in_time(plan: Plan, started: float, hours: float, report: Report) -> Plan:
     text = re.sub(r"(?m)^flips = \d+", f"flips = {views}", PLAN.read_text(encoding="utf-8-sig"))
     write_bytes(PLAN, text.encode())
     return read_plan(PLAN)
+
+
+def _left(started: float, hours: float) -> float:
+    """The minutes that are left of so many hours."""
+    return hours * 60 - (time.monotonic() - started) / 60
 
 
 def _fitted(name: str, measure: str, members: list[str]) -> bool:
@@ -220,8 +234,10 @@ def _sha256(run: str) -> str:
 
 def _packaged(request: Request) -> bool:
     """Whether the archive and its manifest are newer than the ensemble that they are of."""
-    made = [request.archive, manifest_path(request.archive)]
-    if not all(path.exists() for path in made):
-        return False
-    fitted = ensemble_path(FITTED, request.name).stat().st_mtime
-    return all(path.stat().st_mtime >= fitted for path in made)
+    made = (request.archive, manifest_path(request.archive))
+    return all(_is_newer(path, ensemble_path(FITTED, request.name)) for path in made)
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    """Whether a file is there, and was written when another was or later."""
+    return path.exists() and path.stat().st_mtime >= than.stat().st_mtime

@@ -12,7 +12,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from host import host
-from process import ask, child, device, peak_memory, timed
+from process import ask, child, device, peak_memory, timed, worked
 from report import row
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -71,7 +71,7 @@ def main() -> None:
             made_up(root, name, chosen.width)
         for name in NAMES:
             found = engines(root, name, chosen.backends, chosen.rounds, peaks)
-            best = max(found, key=lambda each: each["rate"])
+            best = max((each for each in found if "backend" in each), key=lambda each: each["rate"])
             fastest = best["backend"], best["precision"]
             rows += found
             rows += pipeline(root, (name,), *fastest, chosen.rounds)
@@ -151,6 +151,8 @@ def engines(
             peaks |= {kind: max(peak, multiplying(kind)) for kind, peak in peaks.items()}
             turns.append([(ask(of, "one"), ask(of, "best")) for of in children.values()])
         memory = {each: ask(of, "memory") for each, of in children.items()}
+        spent = {each: ask(of, "spent") for each, of in children.items()}
+    limits = {kind: multiplying(kind, worked) for kind in peaks}
     work = operations(root, name)
     fastest = [tuple(map(min, zip(*each, strict=True))) for each in zip(*turns[1:], strict=True)]
     rates = {
@@ -161,15 +163,25 @@ def engines(
     rows = []
     for (backend, precision), pair in rates.items():
         known = facts[backend, precision]
-        peak = peaks[_KINDS.get(precision, torch.bfloat16)]
+        kind = _KINDS.get(precision, torch.bfloat16)
         for batch, rate in ((1, pair[0]), (known["batch"], pair[1])):
             words = f"{name} {backend} {precision} b{batch}"
             rows.append(row(words, rate, "images/s", rate / eager, "eager") | {
-                "backend": backend, "precision": precision, "share_of_mm": rate * work / peak,
+                "backend": backend, "precision": precision,
+                "share_of_mm": rate * work / peaks[kind],
                 "memory_mib": memory[backend, precision], **known,
             })  # fmt: skip
             if known["batch"] == 1:
                 break
+        if pick().type == "cpu":
+            words, seconds = (
+                f"{name} {backend} {precision}, processor time",
+                spent[backend, precision],
+            )
+            share = work / seconds / limits[kind]
+            rows.append(
+                row(words, 1 / seconds, "images/s of one core", share, f"mm in {precision}")
+            )
     return rows
 
 
@@ -184,7 +196,7 @@ def build(told: Connection, root: Path, name: str, backend: str, precision: Prec
 
 
 def serve(asked: Connection, root: Path, name: str, backend: str, precision: Precision) -> None:
-    """A child: answer `one` and `best` with the seconds of a batch, `memory` with MiB."""
+    """A child: answer `one` and `best` with seconds of a batch, `spent` of all cores, else MiB."""
     drawer = engine(root, name, backend, precision)
     single = BACKENDS[backend].load(
         drawer.folder, drawer.spec, Plan(1), lambda: read_run(root / "runs", name).generator
@@ -202,6 +214,8 @@ def serve(asked: Connection, root: Path, name: str, backend: str, precision: Pre
             return
         if what == "memory":
             asked.send(peak_memory())
+        elif what == "spent":
+            asked.send(min(worked(partial(single, tiles[:1])) for _ in range(3)))
         else:
             asked.send(
                 timed(partial(single, tiles[:1]) if what == "one" else partial(drawer, tiles))
@@ -282,11 +296,13 @@ def first_tile(told: Connection, root: Path, name: str, backend: str, precision:
     told.send((loaded - began, time.perf_counter() - loaded))
 
 
-def multiplying(kind: torch.dtype) -> float:
+def multiplying(
+    kind: torch.dtype, seconds_of: Callable[[Callable[[], object]], float] = timed
+) -> float:
     """Operations a second in a product of two matrices of 2048 x 2048."""
     a = (torch.rand(2048, 2048, device=pick()) * 100).to(kind)
     product = torch._int_mm if kind == torch.int8 else torch.mm
-    seconds = min(timed(lambda: product(a, a)) for _ in range(5))
+    seconds = min(seconds_of(lambda: product(a, a)) for _ in range(5))
     return 2 * 2048**3 / seconds
 
 

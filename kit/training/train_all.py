@@ -204,9 +204,11 @@ def _check_folds(work: Path, folds: int, groups: Path | None) -> None:
     Raises:
         InputError: says what.
     """
-    pairs, table = read_pairs(work / PAIRS), read_groups(groups) if groups else None
-    for fold in range(1, folds + 1):
-        take_fold(pairs, fold, folds, table)
+    table = read_groups(groups) if groups else None
+    if (work / PAIRS).exists():
+        pairs = read_pairs(work / PAIRS)
+        for fold in range(1, folds + 1):
+            take_fold(pairs, fold, folds, table)
 
 
 def _twice(names: Sequence[str]) -> InputError:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from matplotlib.axes import Axes
 
 from kit.intervals import ENOUGH_PLACES
+from kit.plain_text import count_of
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Plot, Plots, Section, Table, Text, Tone
 from kit.reporting.plot import color, svg
@@ -34,18 +35,22 @@ def scores(found: Artefacts) -> Section | None:
 
 
 def _lead(rows: Sequence[Row], measure: str) -> str:
-    runs = ranked(
-        (row for row in rows if not row.is_baseline and row.part == rows[0].part), measure
-    )
+    """Which run is best where there are most places to tell by."""
+    runs = [row for row in rows if not row.is_baseline]
     if not runs:
         return "Baselines alone."
-    best = runs[0]
+    part = max(runs, key=lambda row: row.places).part
+    best = ranked((row for row in runs if row.part == part), measure)[0]
     value = best.scores.as_dict().get(measure, best.scores.mae)
     lead = f"{best.variant} is best by {measure}, {value:.5g}"
     lead += " (95 % interval {:.5g} to {:.5g})".format(*best.interval) if best.interval else ""
     if best.not_beaten:
         return f"{lead}, and no better than {', '.join(best.not_beaten)}."
-    return f"{lead}, on {best.scores.n} pairs of {best.places} places."
+    return f"{lead}, on {_pairs(best)}."
+
+
+def _pairs(row: Row) -> str:
+    return f"{count_of(row.scores.n, 'pair')} of {count_of(row.places, 'place')}"
 
 
 def _part(title: str, rows: Sequence[Row], validation: Validation) -> list[Block]:
@@ -58,7 +63,7 @@ def _part(title: str, rows: Sequence[Row], validation: Validation) -> list[Block
     table = Table(
         columns,
         [_cells(row, others) for row in rows],
-        f"{title}: {rows[0].scores.n} pairs of {rows[0].places} places",
+        f"{title}: {_pairs(rows[0])}",
         _note(rows),
         marked=frozenset(n for n, row in enumerate(rows) if row.variant == best),
         faint=frozenset(n for n, row in enumerate(rows) if row.is_baseline),
@@ -94,7 +99,7 @@ def _note(rows: Sequence[Row]) -> str:
     notes += [f"{row.variant} {row.warning}." for row in rows if row.warning]
     alike = [row.variant for row in rows if row.behind and row.behind[1] <= 0]
     if rows[0].places < ENOUGH_PLACES:
-        notes.append(f"{rows[0].places} places are too few to tell one from another.")
+        notes.append(f"Too few places to tell one from another: {rows[0].places}.")
     elif alike:
         notes.append(f"Too few places to tell from the best: {', '.join(alike)}.")
     return " ".join(notes)

@@ -29,10 +29,10 @@ class Row:
     """One line of a table, in the space of its target.
 
     `part` says which pairs it is of; the rows of one part are a table, of pairs of so many
-    `places`. `interval` is that of the
-    measure that was asked for, and `behind` by how much the row is worse than the best run of its
-    part and target, with the interval of that; None where there are none. The paper's figures are
-    None for a variant that it does not have. `warning` says what speaks against comparing the row
+    `places`. `interval` is that of the measure that was asked for, and `behind` by how much the row
+    is worse than the best run of its part and target, with the interval of that; None where there
+    are none, as of a single place. The paper's figures are None for a variant that it does not
+    have. `warning` says what speaks against comparing the row
     with the others. `not_beaten` are the baselines that score as well, or better.
     """
 
@@ -103,7 +103,7 @@ def _table(part: Part, scenes: Sequence[str], scored: Sequence[Scored], measure:
         )  # fmt: skip
         if MEASURES[measure].of_image or measure in found[0] or measure == "psnr":
             values[each.name] = np.array([_value(one, measure) for one in found])
-            if not np.isnan(values[each.name]).any():
+            if len(set(places)) > 1 and not np.isnan(values[each.name]).any():
                 row = replace(row, interval=interval(values[each.name], places))
         rows.append(row)
     baselines = [row for row in rows if row.is_baseline]

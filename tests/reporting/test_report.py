@@ -14,13 +14,17 @@ import pytest
 
 from kit.cli.main import main
 from kit.errors import InputError
+from kit.metrics import Scores
 from kit.pairs.table import Pair, Split, read_pairs, write_pairs
 from kit.reporting.report import report
+from kit.reporting.scores import _lead
 from kit.runs.notes import add_note
 from kit.screening.screen import screen
 from kit.submission.server_score import log
 from kit.tiles.names import SceneKey
+from kit.training.table1 import Row, Scored, tabulate
 from kit.training.train import train
+from kit.training.unseen import Part
 from kit.training.validation import read_validation
 from tests.helpers.tiles import world
 from tests.helpers.variants import tiny
@@ -97,6 +101,24 @@ def test_table_1_is_what_validate_says(page_once: Path) -> None:
         assert row.variant in text
         if row.interval:
             assert "{:.4g} to {:.4g}".format(*row.interval) in text
+
+
+def test_its_lead_is_of_the_pairs_of_most_places() -> None:
+    """A single place says little, and an interval of it nothing."""
+    held, out = Part(), Part(out_of_fold=True)
+    rows = [
+        Row("unet2", "reflectance", Scores(0.10, 0.02, 18, 18, 2), None, part=held, places=1),
+        Row("trees1", "reflectance", Scores(0.15, 0.03, 15, 15, 2), None, part=held, places=1),
+        Row("unet2", "reflectance", Scores(0.08, 0.01, 22, 18, 9), None, part=out, places=6),
+        Row("trees1", "reflectance", Scores(0.06, 0.01, 24, 18, 9), None, part=out, places=6),
+    ]
+    assert _lead(rows, "mae") == "trees1 is best by mae, 0.06, on 9 pairs of 6 places."
+    alone = "unet2 is best by mae, 0.1, on 2 pairs of 1 place."
+    assert _lead(rows[:2], "mae") == alone
+    scenes = [str(SceneKey("1.00", "2.00", datetime.date(2020, 1, day))) for day in (1, 2)]
+    errors = {scene: {"mae": 0.1, "mse": 0.02} for scene in scenes}
+    (row,) = tabulate({held: tuple(scenes)}, [Scored("unet2", "reflectance", errors, {})], "mae")
+    assert (row.places, row.interval) == (1, None)
 
 
 def test_plots_take_their_colours_from_the_page(page_once: Path) -> None:

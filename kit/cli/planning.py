@@ -19,7 +19,7 @@ from kit.cli.sources import Source
 from kit.errors import BusyError
 from kit.files import WORK
 from kit.plain_text import count_of
-from kit.planning.plan import PLAN, write_plan
+from kit.planning.plan import PLAN, read_plan, write_plan
 
 if TYPE_CHECKING:
     from kit.planning.outlook import Outlook
@@ -87,7 +87,8 @@ def show_plan(made: "Plan") -> None:
         f"{name.replace('_', ' ')} {console.duration(minutes * 60)}"
         for name, minutes in made.minutes.items()
     )
-    console.write(f"{parts}; {count_of(made.flips, 'view')} of each scene")
+    views = f"{count_of(made.flips, 'view')} of each scene"
+    console.write(f"{parts}; {views}" if parts else views)
     if made.pack:
         console.write("a batch takes longer to read than a step: kit pack pays")
     for name, why in made.left_out.items():
@@ -126,6 +127,8 @@ def compete(
     second = detector_of(detector, detector_on)
     request = Request(data, test, hours, layout, expected, measure, name, source, min_area, second)
     found = run(request, quiet=quiet, dry_run=dry_run, report=console.write)
+    if dry_run and PLAN.exists():
+        show_plan(read_plan(PLAN))
     if found:
         emit(asdict(found))
         _show_outlook(found)

@@ -322,6 +322,17 @@ def test_the_command_line_says_what_to_expect(asked: Request, monkeypatch, capsy
     assert "would improve it: more hours" in told
 
 
+def test_a_dry_run_shows_the_plan(asked: Request, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(console.stderr, "quiet", False)
+    line = f"compete {asked.data} {asked.test} --hours 1 --layout plain --dry-run"
+    monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    told = " ".join(capsys.readouterr().err.split())
+    assert not end.value.code and "Plan of 60.0 min for mae on here: 24 pairs" in told
+    assert "predicting 8.0 min" in told and "1 view of each scene left out: spade1: slow" in told
+
+
 @pytest.mark.usefixtures("fake")
 def test_a_detector_reaches_screening_and_stays(asked: Request, empty: Path) -> None:
     with_detector = replace(asked, min_area=16, detector=Detector(on="all"))

@@ -187,7 +187,9 @@ class _Planner:
                 continue
             run_s = fit.fit_s + self.machine.start_s + self._held(folds) * fit.image_s
             if self._rounds(self._runs(folds)) * run_s > left / 3:
-                left_out[variant.name] = f"a fit takes {run_s:.0f} s, and all more than a third"
+                fits = count_of(self._runs(folds), "fit")
+                why = f"a fit takes {run_s:.0f} s, and {fits} more than a third of the time"
+                left_out[variant.name] = why
                 continue
             total_s = self._runs(folds) * run_s
             members.append(Member(variant, total_s, run_s, fit.image_s))

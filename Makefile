@@ -45,7 +45,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto -
 # has room for 2 GB, that takes no time. What a failed test has written stays.
 MEMORY := /dev/shm
 
-test: setup ## run every test that is not slow: about 4 minutes on 2 cores
+test: setup ## run every test that is not slow: about 5 minutes on 2 cores
 	@if [ -w $(MEMORY) ] && [ "$$(df -kP $(MEMORY) | awk 'NR == 2 {print $$4}')" -gt 2000000 ]; then \
 	  export TMPDIR=$$(mktemp -d $(MEMORY)/kit-tests-XXXXXX); trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
 	$(PYTEST) -m 'not slow'

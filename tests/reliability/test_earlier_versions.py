@@ -32,7 +32,12 @@ EAGER = Request("eager", "float32")
 RUN = Path("runs/p2phd1")
 
 
-@pytest.fixture(params=["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0"])
+VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0")
+# An engine takes seconds to build: of all but the last in the slow tests.
+OF_ENGINES = [*(pytest.param(each, marks=pytest.mark.slow) for each in VERSIONS[:-1]), VERSIONS[-1]]
+
+
+@pytest.fixture(params=VERSIONS)
 def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A version, whose folders are in the current one."""
     before = Path.cwd()
@@ -127,6 +132,7 @@ def test_its_weights_predict_what_they_predicted(earlier: str) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.parametrize("earlier", OF_ENGINES, indirect=True)
 def test_an_engine_is_used_or_built_again(earlier: str) -> None:
     pytest.importorskip("openvino")
     request = Request("openvino", "float32")

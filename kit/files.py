@@ -105,29 +105,33 @@ def _finish(part: Path, folder: Path, names: Sequence[str]) -> None:
         with (part / name).open("rb+") as written:
             os.fsync(written.fileno())
         make_folder((folder / name).parent)
-    before, done = part / ".before", list[str]()
+    before, done, fresh = part / ".before", list[str](), set[str]()
     try:
         for name in names:
-            if len(names) > 1:
-                (before / name).parent.mkdir(parents=True, exist_ok=True)
-                with suppress(OSError):
-                    os.link(folder / name, before / name)
+            (before / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(folder / name, before / name)
+            except FileNotFoundError:
+                fresh.add(name)
+            except OSError:  # a file system without hard links
+                pass
             (part / name).replace(folder / name)
             done.append(name)
+        for parent in {(folder / name).parent for name in names}:
+            sync_folder(parent)
     except OSError:
         for name in reversed(done):
             with suppress(OSError):
-                _put_back(before / name, folder / name)
+                _put_back(before / name, folder / name, name in fresh)
         raise
-    for parent in {(folder / name).parent for name in names}:
-        sync_folder(parent)
 
 
-def _put_back(before: Path, path: Path) -> None:
-    if before.exists():
-        before.replace(path)
-    else:
+def _put_back(before: Path, path: Path, is_fresh: bool) -> None:
+    """Have `path` be what it was: nothing, or the file that `before` still names."""
+    if is_fresh:
         path.unlink()
+    elif before.exists():
+        before.replace(path)
 
 
 @contextmanager

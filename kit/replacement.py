@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from kit.errors import OutputError
 from kit.files import naming, sync_folder
 from kit.half_written import new_part
 
@@ -21,19 +22,32 @@ def replace_folder(new: Path, folder: Path) -> None:
         sync_folder(new)
         if not folder.exists():
             new.rename(folder)
-            sync_folder(folder.parent)
-            return
-        if not _exchange(new, folder):  # then the old name is missing for an instant
-            aside = new_part(folder.parent)
-            folder.rename(aside)
             try:
-                new.rename(folder)
-            except OSError:
-                aside.rename(folder)
+                sync_folder(folder.parent)
+            except OutputError:
+                folder.rename(new)
                 raise
-            aside.rename(new)
-        sync_folder(folder.parent)
+            return
+        _change_places(new, folder)
+        try:
+            sync_folder(folder.parent)
+        except OutputError:
+            _change_places(new, folder)
+            raise
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _change_places(new: Path, folder: Path) -> None:
+    if _exchange(new, folder):
+        return
+    aside = new_part(folder.parent)  # the name is missing for an instant
+    folder.rename(aside)
+    try:
+        new.rename(folder)
+    except OSError:
+        aside.rename(folder)
+        raise
+    aside.rename(new)
 
 
 def _exchange(one: Path, other: Path) -> bool:

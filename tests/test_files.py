@@ -251,3 +251,31 @@ def test_new_folders_are_on_disk_in_those_above_them(
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file: cannot be written"):
         files.write_bytes(tmp_path / "file" / "x", b"")
+
+
+@pytest.mark.parametrize("before", ["old", None])
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_whose_name_cannot_be_synced_is_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None, links: bool
+) -> None:
+    """Else the same command would find its own output and refuse to replace it."""
+    path = tmp_path / "file"
+    if before:
+        path.write_text(before)
+
+    def fail(folder: Path) -> None:
+        raise OutputError(errno.EIO, os.strerror(errno.EIO), str(folder))
+
+    def link(source: Path, target: Path) -> None:
+        kind = errno.EPERM if source.exists() else errno.ENOENT
+        raise OSError(kind, os.strerror(kind))
+
+    if not links:
+        monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(files, "sync_folder", fail)
+    with pytest.raises(OutputError):
+        files.write_bytes(path, b"new")
+    # Without hard links nothing of the old file is left to be put back.
+    expected = before if links or not before else "new"
+    assert (path.read_text() if path.exists() else None) == expected
+    assert [each.name for each in tmp_path.iterdir()] == (["file"] if expected else [])

@@ -40,3 +40,27 @@ def test_a_folder_is_replaced_when_the_new_one_is_there(
         replacement.replace_folder(new, old)
         assert (old / "file").read_text() == "next"
         assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_folder_whose_name_cannot_be_synced_is_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool, existed: bool
+) -> None:
+    old, new = tmp_path / "set", tmp_path / "next"
+    for folder in (old, new) if existed else (new,):
+        folder.mkdir()
+        (folder / "file").write_text(folder.name)
+    if not exchange:
+        monkeypatch.setattr(replacement, "_exchange", lambda *rest: False)
+
+    def fail(folder: Path) -> None:
+        if folder == tmp_path:
+            raise OutputError(errno.EIO, os.strerror(errno.EIO), str(folder))
+
+    monkeypatch.setattr(replacement, "sync_folder", fail)
+    with pytest.raises(OutputError):
+        replacement.replace_folder(new, old)
+    assert (new / "file").read_text() == "next"
+    assert not existed or (old / "file").read_text() == "set"
+    assert old.exists() == existed

@@ -5,9 +5,10 @@ how many places are written, and what was counted in them. Refused: a folder wit
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from kit.errors import BusyError, InputError
+from kit.errors import BusyError, InputError, OutputError
 from kit.files import naming, read_object, sync_folder, write_json
 from kit.half_written import is_part, sweep
 from kit.tiles.unfinished import UNFINISHED
@@ -63,10 +64,15 @@ class Progress:
         self._write()
 
     def finish(self) -> None:
-        """Remove the mark: all places are written."""
-        with naming(self._path):
-            self._path.unlink()
-            sync_folder(self._path.parent)
+        """Remove the mark: all places are written. It stays where that cannot be synced."""
+        try:
+            with naming(self._path):
+                self._path.unlink()
+                sync_folder(self._path.parent)
+        except OutputError:
+            with suppress(OutputError):
+                self._write()
+            raise
 
     def _resume(self) -> None:
         found = read_object(self._path, _REMEDY)

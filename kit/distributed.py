@@ -59,6 +59,8 @@ class ProcessGroup:
 
     def each_any(self, flags: Sequence[bool]) -> list[bool]:
         """Of each of `flags` whether it is true on any rank; every rank must give as many."""
+        if self.world_size == 1:
+            return [*flags]
         return [*map(bool, self.sum(torch.tensor([*map(int, flags)])).tolist())]
 
     def broadcast(self, values: Sequence[int]) -> list[int]:

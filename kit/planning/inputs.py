@@ -2,8 +2,7 @@
 
 In: the request. Out: how many scenes there are, and the hold-out that is like TEST. Refused by
 name: TEST without radar scenes, or of another size than the layout takes; names of the server that
-no scene of TEST has; and a folder that was prepared from other tiles, or with other
-cloud options.
+no scene of TEST has; and a folder that was prepared from other tiles, or with other cloud options.
 """
 
 from collections import Counter

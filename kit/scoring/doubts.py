@@ -10,7 +10,7 @@ from kit.archive.mapping import SarInput
 from kit.archive.reader import UNIT_REMEDY, scale_problem
 from kit.doubt import Doubt
 from kit.scoring.images import CHANNELS, Image
-from kit.tiles.bands import read_bands_and_type, unit_of_floats
+from kit.tiles.bands import unit_and_type_of_floats
 from kit.tiles.float16 import float16_doubts
 from kit.tiles.names import RGB_BANDS
 from kit.tiles.units import Counts, float_doubts, optical_doubts, stack
@@ -81,11 +81,11 @@ def truth_floats(inputs: Iterable[SarInput]) -> tuple[Doubt, ...]:
         InputError: a tile cannot be read, or its floats are neither reflectance nor DN.
     """
     tiles = {t.paths for sar in inputs for t in sar.truths if len(t.paths) == len(RGB_BANDS)}
-    units = {paths: unit_of_floats(paths) or "" for paths in tiles}
-    float16 = [read_bands_and_type("Sentinel2", each)[1] for each, unit in units.items() if unit]
+    types = [unit_and_type_of_floats(paths) or ("", False) for paths in tiles]
+    float16 = sum(coarse for _, coarse in types)
     found = [
-        *float_doubts(Counter(units.values())),
-        *float16_doubts({"optical": (sum(float16), len(tiles))}),
+        *float_doubts(Counter(unit for unit, _ in types)),
+        *float16_doubts({"optical": (float16, len(tiles))}),
     ]
     return tuple(map(_of_truths, found))
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.plain_text import count_of
 from kit.sources.definition import NAMES, Definition, find_definition
 from kit.sources.listing import PICTURES, list_images, templates_used
 from kit.tiles.names import FORM, name_fields
@@ -59,8 +60,7 @@ def no_pairs(data: Path, paths: Sequence[str], definition: Definition) -> InputE
     have, lack = ("radar", "optical") if found.radar else ("optical", "radar")
     texts = [template.text for template in definition.side(lack).files]
     wanted = texts[min(max(counts, key=lambda number: sum(counts[number])), len(texts) - 1)]
-    number = len(found.of(have))
-    images = f"{number} {have} image{'s' if number > 1 else ''}"
+    images = count_of(len(found.of(have)), f"{have} image")
     problem = f"has {images}, and no {lack} ones, such as {wanted}"
     return InputError(data, problem, remedy="give the folder that holds both")
 

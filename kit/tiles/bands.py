@@ -88,12 +88,19 @@ def unit_of_floats(files: Sequence[File]) -> Unit | None:
 
     Raises as `read_bands`.
     """
+    found = unit_and_type_of_floats(files)
+    return found and found[0]
+
+
+def unit_and_type_of_floats(files: Sequence[File]) -> tuple[Unit, bool] | None:
+    """What `unit_of_floats` gives, and whether a file holds it in floats of 16 bits."""
     first = files[0]
     dtype = plane_dtype(first) if isinstance(first, Plane) else tile_dtype(Path(first))
     if not dtype.startswith("float"):
         return None
     bands = _read("Sentinel2", files[: len(RGB_BANDS)])
-    return unit_of(str(first), [band.blanked() for band in bands])
+    unit = unit_of(str(first), [band.blanked() for band in bands])
+    return unit, any(band.float16 for band in bands)
 
 
 def _read(sensor: str, files: Sequence[File]) -> list[Raster]:

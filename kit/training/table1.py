@@ -32,8 +32,8 @@ class Row:
     `places`. `interval` is that of the measure that was asked for, and `behind` by how much the row
     is worse than the best run of its part and target, with the interval of that; None where there
     are none, as of a single place. The paper's figures are None for a variant that it does not
-    have. `warning` says what speaks against comparing the row
-    with the others. `not_beaten` are the baselines that score as well, or better.
+    have. `warning` says what speaks against comparing the row with the others. `not_beaten` are the
+    baselines that score as well, or better.
     """
 
     variant: str

@@ -157,9 +157,6 @@ class Trainer:
             [bool(self.signals), group.is_main and passed > CHECKPOINT_SECONDS]
         )
         return stop, due
-        flags = torch.tensor([stop, due and group.is_main], dtype=torch.int32)
-        stop, due = (bool(flag) for flag in group.sum(flags).tolist())
-        return stop, due
 
     def _save(self) -> None:
         folder = self.setup.folder / CHECKPOINTS

@@ -45,10 +45,11 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto -
 # has room for 2 GB, that takes no time. What a failed test has written stays.
 MEMORY := /dev/shm
 
+IN_MEMORY = if [ -w $(MEMORY) ] && [ "$$(df -kP $(MEMORY) | awk 'NR == 2 {print $$4}')" -gt 2000000 ]; \
+	then export TMPDIR=$$(mktemp -d $(MEMORY)/kit-tests-XXXXXX); trap 'rm -rf "$$TMPDIR"' EXIT; fi;
+
 test: setup ## run every test that is not slow: about 5 minutes on 2 cores
-	@if [ -w $(MEMORY) ] && [ "$$(df -kP $(MEMORY) | awk 'NR == 2 {print $$4}')" -gt 2000000 ]; then \
-	  export TMPDIR=$$(mktemp -d $(MEMORY)/kit-tests-XXXXXX); trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
-	$(PYTEST) -m 'not slow'
+	@$(IN_MEMORY) $(PYTEST) -m 'not slow'
 
 # torch-tensorrt's converters, of which TensorRT for RTX makes engines without a card. They would
 # bring another TensorRT for RTX, and libraries that only torch for CUDA loads; so they lie apart.
@@ -96,14 +97,14 @@ bench-evening: setup ## compare kit compete with three trainings of 0.1.0 in equ
 gpu-check: setup ## what a quarter of an hour on a card settles, into bench/gpu_check.json; needs no rasterio
 	$(BIN)/python bench/gpu_check.py $(ARGS)
 
-SOAK := tests/reliability/test_faults.py tests/reliability/test_heavy_kills.py
-
-DAMAGED := tests/runs/test_mutants.py tests/verification tests/tiles/test_netcdf.py
+# The first have the most cases, so that the processes end at about the same time.
+SOAK := tests/reliability/test_faults.py tests/verification tests/runs/test_mutants.py \
+  tests/tiles/test_netcdf.py tests/reliability/test_heavy_kills.py \
+  tests/reliability/test_resume.py tests/prediction/test_member_job.py
 
 soak: setup ## damage every file, fail and kill every command, at length: hours; goes on where it stopped
-	KIT_MUTANTS=10000 KIT_FLIPS=1000 $(BIN)/python -m pytest --quiet $(DAMAGED)
-	KIT_SOAK=1 $(BIN)/python -m pytest --capture=no --quiet $(SOAK)
-	KIT_KILLS=100 $(BIN)/python -m pytest tests/reliability/test_resume.py
+	@$(IN_MEMORY) KIT_SOAK=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --capture=no --quiet \
+	  --numprocesses auto --dist worksteal $(SOAK)
 
 FUZZ_SECONDS := 300
 

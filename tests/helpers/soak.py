@@ -4,9 +4,12 @@
 it passed on: another state begins anew.
 """
 
+import functools
 import hashlib
 import os
 import random
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +18,8 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 SOAK = os.environ.get("KIT_SOAK") == "1"
+_SECONDS = 20
+"""Between two lines that say what is left."""
 
 
 def cases(name: str, every: Sequence[T], few: int, most: int | None = None) -> Iterator[T]:
@@ -37,13 +42,19 @@ def cases(name: str, every: Sequence[T], few: int, most: int | None = None) -> I
         lines = []
     passed = {*lines[1:]}
     left = [case for case in chosen if repr(case) not in passed]
+    told = -float("inf")
     for done, case in enumerate(left):
-        print(f"soak: {name}: {len(left) - done} of {len(chosen)} cases to be done", flush=True)
+        if time.monotonic() > told + _SECONDS:
+            told = time.monotonic()
+            # Where tests run in several processes, theirs is the only output that is shown.
+            message = f"soak: {name}: {len(left) - done} of {len(chosen)} cases to be done"
+            print(message, file=sys.stderr, flush=True)
         yield case
         with path.open("a") as file:
             file.write(f"{case!r}\n")
 
 
+@functools.cache
 def source_state() -> str:
     """A digest of the kit's source."""
     digest = hashlib.sha256()

@@ -1,6 +1,6 @@
 """Killed at any moment and started again until done, a prediction ends as if nothing had happened.
 
-`KIT_KILLS=100` kills more often than six times.
+`make soak` kills it 100 times.
 """
 
 import json
@@ -38,9 +38,10 @@ from tests.helpers.predictions import (
     write_scenes,
     written_at,
 )
+from tests.helpers.soak import SOAK
 from tests.helpers.tiles import key, radar
 
-KILLS = int(os.environ.get("KIT_KILLS", "6"))
+KILLS = 100 if SOAK else 6
 
 
 def command(folder: str, members: str) -> None:

@@ -63,8 +63,8 @@ def base(trained_once: Path, commands: Commands, tmp_path_factory: pytest.TempPa
     """A folder with results of every command, small enough to be copied hundreds of times."""
     root = tmp_path_factory.mktemp("base") / "root"
     shutil.copytree(trained_once, root, ignore=shutil.ignore_patterns("spade*"))
-    world(root / "other", places=12, dates=1)
-    write_pictures(root / "pictures", places=8, test=1)
+    world(root / "other", places=6, dates=1)
+    write_pictures(root / "pictures", places=3, test=1)
     write_image(root.parent / "scene.tif", scene(0, size=64)[0], corner=(500_000, 9_500_000))
     (root / "scene.tif").symlink_to(root.parent / "scene.tif")
     # Copies share the tiles, of which results hold the times.

@@ -1,6 +1,6 @@
 """Killed at any moment and started again until done, a training ends as if nothing had happened.
 
-`make soak` runs this with 100 kills instead of 12.
+`make soak` kills it 100 times.
 """
 
 import multiprocessing
@@ -18,9 +18,10 @@ from kit.runs.folder import finished
 from kit.training.checkpoint import checkpoints
 from kit.training.train import train
 from tests.helpers.runs import assert_same_run
+from tests.helpers.soak import SOAK
 from tests.helpers.variants import tiny
 
-KILLS = int(os.environ.get("KIT_KILLS", "12"))
+KILLS = 100 if SOAK else 12
 LONG = ("gan=1", "l1=10", "epochs=3", "decay_epochs=2", "validations=3", "name=long")
 
 

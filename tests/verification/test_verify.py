@@ -19,10 +19,11 @@ from kit.submission.package import package
 from kit.verification.verify import Verification, verify
 from tests.helpers.predictions import predict_eager
 from tests.helpers.sealed import rewrite
+from tests.helpers.soak import cases
 from tests.helpers.tiles import world
 
-FLIPS = int(os.environ.get("KIT_FLIPS", "3"))
-"""Bits that are flipped in each file, one after the other."""
+FLIPS = range(1000)
+"""Bits that `make soak` flips in each file, one after the other."""
 
 ALL = ("work", "runs", "predictions", "engines", "ensembles", "submissions")
 
@@ -98,12 +99,12 @@ def _sealed_files() -> list[Path]:
 
 
 def test_flipped_bits_are_found_in_every_file(here: Path) -> None:
-    chance = random.Random(0)
     silent = []
-    for path in _sealed_files():
+    for place, path in enumerate(sorted(_sealed_files())):
         whole = path.read_bytes()
         assert whole, path
-        for bit in (chance.randrange(8 * len(whole)) for _ in range(FLIPS)):
+        for number in cases(f"flips-{place:02d}-{path.suffix[1:]}", FLIPS, few=3):
+            bit = random.Random(f"{place} {number}").randrange(8 * len(whole))
             damaged = bytearray(whole)
             damaged[bit // 8] ^= 1 << bit % 8
             path.write_bytes(damaged)

@@ -27,6 +27,7 @@ UNSEALED = 1
 _FORMAT, _CHECK = "format", "check"
 _TABLE_FORMAT, _TABLE_CHECK = "kit.format", "kit.sha256"
 _BLANK = b"0" * 64
+_BUFFER = 2**20  # bytes
 # In a footer, which Thrift encodes, a field of type string and its length follow the key.
 _BEFORE_CHECK = _TABLE_CHECK.encode() + bytes([0x18, len(_BLANK)])
 _MISMATCH = "damaged: it does not match its own checksum"
@@ -126,9 +127,12 @@ def table_writer(path: Path, format: int, schema: pa.Schema) -> Iterator[pq.Parq
         OutputError: it cannot be written.
     """
     with atomic(path) as temporary:
-        with pq.ParquetWriter(
-            temporary, schema, compression="zstd", write_page_checksum=True
-        ) as writer:
+        with (
+            # Arrow writes each header, page and field of the footer by itself: to disks that are
+            # far away, in a hundred round trips for a table of a few rows.
+            temporary.open("wb", _BUFFER) as sink,
+            pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer,
+        ):
             yield writer
             writer.add_key_value_metadata(
                 {_TABLE_FORMAT: str(format), _TABLE_CHECK: _BLANK.decode()}

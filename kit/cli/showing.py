@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.options import Json, Predictions, Quiet, Runs, Work
-from kit.files import PREDICTIONS, RUNS, WORK
+from kit.cli.options import Ensembles, Json, Predictions, Quiet, Runs, Work
+from kit.files import FITTED, PREDICTIONS, RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.showing.band import Band
@@ -57,6 +57,7 @@ def show(
     work: Work = WORK,
     runs: Runs = RUNS,
     predictions: Predictions = PREDICTIONS,
+    ensembles: Ensembles = FITTED,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -75,6 +76,7 @@ def show(
         work=work,
         runs=runs,
         predictions=predictions,
+        ensembles=ensembles,
         input=input,
         truth=truth,
         predict=[name.strip() for name in (predict or "").split(",") if name.strip()],
@@ -128,7 +130,7 @@ def _show_predictions(view: "View") -> None:
         numbers = [f"{errors[name]:.4g}" if errors else "" for name in ("mae", "psnr", "official")]
         rows.append((each.name, *numbers, each.target, each.doubt))
     if rows:
-        columns = ("variant", "MAE", "PSNR", "official_2022", "target", "doubt")
+        columns = ("predicted by", "MAE", "PSNR", "official_2022", "target", "doubt")
         console.table("Predictions", columns, rows)
 
 

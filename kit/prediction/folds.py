@@ -1,15 +1,19 @@
 """The name of a variant -> the members whose predictions it stands for: its own, or its folds'.
 
-In: the folder of predictions and a name. Out: names of members. Refused by name: folds that are
-missing, or were trained on different pairs.
+In: the folder of predictions and a name. Out: names of members; of an ensemble its members, and how
+their images become one. Refused by name: folds that are missing, or were trained on different
+pairs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from kit.averaging import spread
 from kit.errors import InputError
+from kit.prediction.combination import Combination
 from kit.prediction.manifest import manifest_path, predicted
-from kit.prediction.members import Member, predict_command, read_member
+from kit.prediction.members import Member, predict_command, read_member, read_members
 from kit.progress import Report
 from kit.runs.folds import Origin, complete, folds_of, mixture, own_run
 from kit.variant_record import from_record
@@ -47,6 +51,31 @@ def predicted_runs(
             problem = f"was trained on other pairs than {runs[0]}"
             raise InputError(predictions / run, problem, remedy=f"{again} --overwrite")
     return runs
+
+
+def predicted_members(
+    predictions: Path,
+    names: Sequence[str],
+    combination: Combination,
+    known: Iterable[str] = (),
+    report: Report = lambda _: None,
+) -> tuple[tuple[Member, ...], Combination]:
+    """The members of an ensemble, and how their images become one: folds share a weight.
+
+    Args:
+        predictions: the folder of predictions.
+        names: of the variants that the ensemble is of.
+        combination: of one image for each of these.
+        known: ensembles that may have been meant.
+        report: as `predicted_runs`.
+
+    Raises:
+        InputError: as `predicted_runs` and `kit.prediction.members.read_members`.
+    """
+    runs = [predicted_runs(predictions, name, report) for name in names]
+    members = read_members(predictions, [run for each in runs for run in each], known)
+    averaging = spread(combination.averaging, [*map(len, runs)])
+    return members, replace(combination, averaging=averaging)
 
 
 def mixed_members(members: Iterable[Member]) -> tuple[str, ...]:

@@ -12,6 +12,11 @@ _FORMAT = 2
 _REMEDY = "run: kit predict, or name the members with --ensemble"
 
 
+def was_predicted(predictions: Path) -> bool:
+    """Whether an ensemble has been predicted, as far as its record is there."""
+    return (predictions / _NAME).exists()
+
+
 def read_last(predictions: Path) -> tuple[str, tuple[str, ...]]:
     """The ensemble as it was given to `kit predict`, and its members.
 

@@ -40,6 +40,7 @@ class Folders:
     work: Path
     runs: Path
     predictions: Path
+    ensembles: Path
     tiles: Path | None = None
     truth: Path | None = None
 
@@ -86,7 +87,7 @@ def find(subjects: Sequence[Subject], folders: Folders, report: Report) -> tuple
         InputError: there is nothing of a subject, or nothing that can be read; or a table is
             damaged.
     """
-    stored = Stored.read(folders.predictions, folders.runs, report)
+    stored = Stored.read(folders.predictions, folders.ensembles, folders.runs, report)
     found = _search(subjects, folders, stored)
     parts = []
     for subject in subjects:

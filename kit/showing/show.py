@@ -11,7 +11,7 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.figures.grid import check_format, write_image
-from kit.files import PREDICTIONS, RUNS, WORK, AnyPath
+from kit.files import FITTED, PREDICTIONS, RUNS, WORK, AnyPath
 from kit.progress import Report
 from kit.showing.finding import Folders, find
 from kit.showing.geotiff import write_geotiffs
@@ -42,6 +42,7 @@ def show(
     work: AnyPath = WORK,
     runs: AnyPath = RUNS,
     predictions: AnyPath = PREDICTIONS,
+    ensembles: AnyPath = FITTED,
     input: AnyPath | None = None,
     truth: AnyPath | None = None,
     predict: Sequence[str] = (),
@@ -58,6 +59,7 @@ def show(
         work: the folder of tables.
         runs: the folder of trained variants.
         predictions: the folder of predictions.
+        ensembles: the folder of fitted ensembles.
         input: tiles to look in beside what was screened and predicted from.
         truth: of scenes that are in no pair, as `score` takes it.
         predict: trained variants that predict now.
@@ -76,6 +78,7 @@ def show(
         Path(work),
         Path(runs),
         Path(predictions),
+        Path(ensembles),
         Path(input) if input else None,
         Path(truth) if truth else None,
     )

@@ -1,7 +1,8 @@
 """Predictions that are there already: of test scenes, and of pairs that were held out.
 
-In: the folders of predictions and of runs. Out: the images of one scene, each with what speaks
-against its errors. A manifest or an image that is damaged is reported and left out.
+In: the folders of predictions, of ensembles and of runs. Out: the images of one scene, each with
+what speaks against its errors: those of members, and what they make as the ensemble that was
+predicted last. A manifest or an image that is damaged is reported and left out.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -16,8 +17,12 @@ from kit.errors import InputError
 from kit.files import sha256
 from kit.ground import Place
 from kit.image_file import image_path, read_image
+from kit.prediction.combination import PLAIN, Combination
+from kit.prediction.ensembles import chosen_ensemble, ensemble_path
+from kit.prediction.folds import predicted_members
+from kit.prediction.last import was_predicted
 from kit.prediction.manifest import predicted
-from kit.prediction.members import Member, read_member
+from kit.prediction.members import Member, combine_scene, read_member
 from kit.progress import Report
 from kit.runs.folder import BEST, read_variant
 from kit.runs.heldout import HELDOUT, REMEDY, has_heldout, read_heldout
@@ -43,16 +48,32 @@ class _HeldOut:
 
 
 @dataclass(frozen=True, slots=True)
+class _Together:
+    """What the members of an ensemble make together."""
+
+    name: str
+    origin: Path
+    members: tuple[Member, ...]
+    combination: Combination
+
+    @property
+    def target(self) -> str:
+        """The space of its images; an affine brings them to the server's."""
+        return "minmax" if self.combination.affine else self.members[0].target
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """All predictions that are stored; images are read when they are asked for."""
 
     members: tuple[Member, ...]
+    together: _Together | None
     heldout: tuple[_HeldOut, ...]
     report: Report
 
     @classmethod
-    def read(cls, predictions: Path, runs: Path, report: Report) -> "Stored":
-        """What the manifests in both folders say; damaged ones are reported."""
+    def read(cls, predictions: Path, ensembles: Path, runs: Path, report: Report) -> "Stored":
+        """What the manifests in these folders say; damaged ones are reported."""
         members, heldout = [], []
         for name in predicted(predictions):
             try:
@@ -66,7 +87,13 @@ class Stored:
                 heldout.append(_read_heldout(folder))
             except InputError as error:
                 report(f"{error.where}: {error.problem}")
-        return cls(tuple(members), tuple(heldout), report)
+        together = None
+        if members and was_predicted(predictions):
+            try:
+                together = _read_together(predictions, ensembles)
+            except InputError as error:
+                report(f"{error.where}: {error.problem}")
+        return cls(tuple(members), together, tuple(heldout), report)
 
     def inputs(self, places: Collection[Place], known: Collection[SceneKey]) -> list[Path]:
         """The folders of tiles that scenes of these places were predicted from, but known ones."""
@@ -98,6 +125,11 @@ class Stored:
                 origin = str(image_path(member.folder, scene))
                 about = Prediction(member.variant, _NONE, member.target, origin, doubt)
                 yield about, partial(member.load, scene)
+        made = self.together
+        if made and all(scene in each.scenes and each.has(scene) for each in made.members):
+            doubt = SEEN if any(scene in each.trained_on for each in made.members) else ""
+            about = Prediction(made.name, _NONE, made.target, str(made.origin), doubt)
+            yield about, partial(combine_scene, made.members, scene, made.combination)
 
     def _of_optical(self, scene: str) -> Iterator[_Unread]:
         for run in self.heldout:
@@ -105,6 +137,16 @@ class Stored:
                 path = image_path(run.folder, scene)
                 about = Prediction(run.folder.parent.name, _NONE, run.target, str(path), run.doubt)
                 yield about, partial(read_image, path, run.digests[scene], REMEDY)
+
+
+def _read_together(predictions: Path, ensembles: Path) -> _Together | None:
+    """The ensemble that was predicted last; None where it is one member as it is."""
+    ensemble = chosen_ensemble(predictions, folder=ensembles)
+    members, combination = predicted_members(predictions, ensemble.members, ensemble.combination)
+    if len(members) == 1 and combination == PLAIN:
+        return None
+    origin = ensemble_path(ensembles, ensemble.name) if ensemble.fitted else predictions
+    return _Together(ensemble.name, origin, members, combination)
 
 
 def _read_heldout(folder: Path) -> _HeldOut:

@@ -13,13 +13,13 @@ from typing import NamedTuple, cast, get_args
 from kit.archive.expected import read_expected
 from kit.archive.layout import Layout, name_images
 from kit.archive.reader import name_danger
-from kit.averaging import averaging_text, parse_averaging, spread
+from kit.averaging import averaging_text, parse_averaging
 from kit.errors import InputError
 from kit.plain_text import printable
 from kit.prediction.combination import Combination, Stretch
 from kit.prediction.ensembles import Ensemble
-from kit.prediction.folds import mixed_members, predicted_runs
-from kit.prediction.members import Member, read_members, seen_in_training
+from kit.prediction.folds import mixed_members, predicted_members
+from kit.prediction.members import Member, seen_in_training
 
 _LONGEST = 200  # of the 255 bytes of a file's name; the rest distinguishes half written ones
 
@@ -75,11 +75,10 @@ def make_plan(
         remedy = f"give a plain name of at most {_LONGEST} bytes, without folders"
         raise InputError(printable(name)[:_LONGEST], "not a name for an archive", remedy=remedy)
     notes: list[str] = []
-    runs = [predicted_runs(predictions, member, notes.append) for member in ensemble.members]
-    members = read_members(predictions, [run for each in runs for run in each], known)
+    members, combination = predicted_members(
+        predictions, ensemble.members, combination, known, notes.append
+    )
     names = _match([*members[0].scenes], layout, expected)
-    shared = spread(combination.averaging, [*map(len, runs)])
-    combination = replace(combination, averaging=shared)
     notes += mixed_members(members)
     return Plan(name, ensemble, members, names, layout, combination, tuple(notes))
 

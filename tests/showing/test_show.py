@@ -9,6 +9,7 @@ import pytest
 import rasterio
 from PIL import Image
 
+from kit.averaging import average
 from kit.engines.request import Request
 from kit.errors import InputError
 from kit.ground import DEGREES_PER_PIXEL
@@ -16,6 +17,9 @@ from kit.image_file import image_path
 from kit.pairs.pack import pack
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
+from kit.prediction.affine import Affine
+from kit.prediction.combination import Combination
+from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.prediction.predict import predict
 from kit.runs.heldout import HELDOUT
 from kit.runs.weights import read_run, save_weights
@@ -93,17 +97,44 @@ def test_masks_are_what_screening_counts(tmp_path: Path) -> None:
 def test_predictions_of_a_test_scene_have_errors_where_there_is_a_truth(trained: Path) -> None:
     predict("spade2,p2phd1", "test", request=Request("eager", "float32"))
     (view,) = show([str(key(40))]).views
-    assert [each.name for each in view.predictions] == ["p2phd1", "spade2"]
+    assert [each.name for each in view.predictions] == ["p2phd1", "spade2", "spade2-p2phd1"]
     assert view.radar and not view.optical and view.errors(view.predictions[0]) == {}
     shown = show([str(key(40))], truth="truth", predict=["spade4"], output="out.png")
     (view,) = shown.views
     assert view.optical and view.optical.key == key(40, 1)
     errors = {each.name: view.errors(each) for each in view.predictions}
-    assert set(errors) == {"p2phd1", "spade2", "spade4"}
+    assert set(errors) == {"p2phd1", "spade2", "spade2-p2phd1", "spade4"}
     stored = np.load(image_path(Path("predictions/spade2"), key(40))) / 65535
     truth = np.clip(tiles("truth", "Sentinel2", key(40, 1))[:3] / 3000, 0, 1)
     assert errors["spade2"]["mae"] == pytest.approx(np.abs(stored - truth).mean(), abs=1e-6)
     assert Image.open("out.png").size[0] > 1000
+
+
+def test_the_ensemble_that_was_predicted_last_is_shown(trained: Path) -> None:
+    eager, members = Request("eager", "float32"), ("p2phd1", "spade2")
+    affine = Affine(((65_536, 65_536, 0), (32_768, 32_768, 9), (65_536, 0, 0)))
+    made = Combination((3, 1), affine, "anchors")
+    about = Fitted("greedy", 0.03, (0.02, 0.04), {}, scenes=9, pairs_sha256="p", weights={})
+    fitted = Ensemble("best", members, made, "official_2022", "reflectance", about)
+    write_ensemble(Path("ensembles"), fitted)
+    predict("p2phd1,spade2", "test", request=eager)
+    scene = [str(key(40))]
+    by = {each.name: each for each in show(scene).views[0].predictions}
+    own = [by[name].image for name in members]
+    assert (by.pop("p2phd1-spade2").image == average(own)).all()
+    predict("best", "test", request=eager)
+    by = {each.name: each for each in show(scene).views[0].predictions}
+    best = by["best"]
+    assert (best.image == made.apply(own)).all()
+    assert best.target == "minmax" and best.origin == "ensembles/best.json"
+    Path("ensembles/best.json").write_text("{}")
+    told: list[str] = []
+    (view,) = show(scene, report=told.append).views
+    assert "best" not in {each.name for each in view.predictions}
+    assert len(told) == 1 and "best.json" in told[0]
+    predict("spade2", "test", request=eager)
+    (view,) = show(scene).views
+    assert [each.name for each in view.predictions] == [*members]
 
 
 def test_what_predicts_now_predicts_what_is_stored(trained: Path) -> None:

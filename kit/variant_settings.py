@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_type_hints
 
 from kit.errors import InputError
+from kit.fold_names import base_name, fold_name
 from kit.variant_limits import allowed
 
 Model = Literal["spade", "pix2pixhd", "nafnet", "unet", "trees", "prior"]
@@ -112,7 +113,7 @@ class Variant:
     @property
     def base_name(self) -> str:
         """The name that all folds of a variant share; its own where it has none."""
-        return self.name.removesuffix(_fold_suffix(self.fold)) if self.folds > 1 else self.name
+        return base_name(self.name) if self.folds > 1 else self.name
 
     @property
     def input_channels(self) -> int:
@@ -188,7 +189,7 @@ class Variant:
             raise self._wrong("accumulate", f"a divisor of the batch of {self.batch}")
         if self.fold > self.folds:
             raise self._wrong("fold", f"from 1 to folds, which is {self.folds}")
-        if self.folds > 1 and not self.name.endswith(_fold_suffix(self.fold)):
+        if self.folds > 1 and self.name != fold_name(self.base_name, self.fold):
             raise self._wrong("folds", f"given as --fold {self.fold}/{self.folds}")
 
     def _wrong(self, field: str, limit: str) -> InputError:
@@ -220,11 +221,7 @@ def as_fold(variant: Variant, fold: int, folds: int) -> Variant:
         raise InputError(variant.name, problem, remedy="write the second of five as 2/5")
     if folds == 1:
         return variant
-    return replace(variant, name=variant.name + _fold_suffix(fold), folds=folds, fold=fold)
-
-
-def _fold_suffix(fold: int) -> str:
-    return f".fold{fold}"
+    return replace(variant, name=fold_name(variant.name, fold), folds=folds, fold=fold)
 
 
 def to_dict(variant: Variant) -> dict[str, Any]:

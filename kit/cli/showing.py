@@ -10,6 +10,7 @@ import typer
 from kit.cli import console
 from kit.cli.options import Ensembles, Json, Predictions, Quiet, Runs, Work
 from kit.files import FITTED, PREDICTIONS, RUNS, WORK
+from kit.fold_names import base_name
 
 if TYPE_CHECKING:
     from kit.showing.band import Band
@@ -179,7 +180,7 @@ def _show_next(shown: "Shown", what: Sequence[str], runs: Path) -> None:
     from kit.runs.folder import trained_runs
 
     made = {each.name for view in shown.views for each in view.predictions}
-    missing = [name for name in trained_runs(runs) if name not in made and ".fold" not in name]
+    missing = [name for name in trained_runs(runs) if name not in made and name == base_name(name)]
     typed = shlex.join(["kit", "show", *what])
     if missing and any(view.radar for view in shown.views):
         console.write(f"next: {typed} --predict {','.join(missing[:3])}")

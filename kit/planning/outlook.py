@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.files import RUNS, WORK
+from kit.fold_names import fold_folders
 from kit.intervals import ENOUGH_PLACES
 from kit.pairs.table import PAIRS, read_pairs
 from kit.plain_text import count_of
@@ -75,8 +76,7 @@ def _better(ensemble: Ensemble, plan: Plan) -> Iterator[str]:
 
 def _still_improving(name: str) -> bool:
     """Whether the last validation of each run that is validated was the best one."""
-    folds = sorted(RUNS.glob(f"{name}.fold*"))
-    for folder in folds or [RUNS / name]:
+    for folder in fold_folders(RUNS, name) or [RUNS / name]:
         maes = [r["holdout_mae"] for r in read_records(folder) if "holdout_mae" in r]
         if len(maes) < 2 or min(maes) < maes[-1]:
             return False

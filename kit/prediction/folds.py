@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kit.averaging import spread
 from kit.errors import InputError
+from kit.fold_names import is_fold
 from kit.prediction.combination import Combination
 from kit.prediction.manifest import manifest_path, predicted
 from kit.prediction.members import Member, predict_command, read_member, read_members
@@ -33,7 +34,7 @@ def predicted_runs(
         InputError: a fold is missing, or the folds were trained on different pairs.
     """
     again = f"run: {predict_command(name)}"
-    names = [run for run in predicted(predictions) if run.startswith(f"{name}.fold")]
+    names = [run for run in predicted(predictions) if is_fold(run, name)]
     members = {run: read_member(predictions / run) for run in names}
     variants = {
         run: from_record(member.config, manifest_path(member.folder), again)

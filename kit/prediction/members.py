@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kit.colors import Colors
 from kit.errors import InputError, no_such
+from kit.fold_names import base_name
 from kit.image_file import image_path, read_image
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.manifest import manifest_path, predicted, radar_digest, read_manifest
@@ -46,8 +47,7 @@ class Member:
     @property
     def base_name(self) -> str:
         """The variant; the one that all folds share where the member is a fold."""
-        folds, fold = self.config.get("folds", 1), self.config.get("fold", 1)
-        return self.variant.removesuffix(f".fold{fold}") if folds > 1 else self.variant
+        return base_name(self.variant) if self.config.get("folds", 1) > 1 else self.variant
 
     def has(self, scene: str) -> bool:
         """Whether there is a file with the prediction for a scene."""

@@ -1,29 +1,36 @@
 """What differs between runs: settings, data, and the weights that they started from.
 
 In: the configuration of each run. Out: for each the values that set it apart. What more than half
-of the runs share is usual and left out; all folds of a variant are one run.
+of the runs share is usual and left out, and so is what a model does not use; all folds of a variant
+are one run.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kit.files import json_sha256
+from kit.fold_names import base_name
 from kit.plain_text import count_of
 from kit.variant_settings import Variant, to_dict
 
 _IDENTITY = ("name", "fold")
+_OF_TREES = ("trees", "leaves", "thresholds", "tile_statistics")
+_OF_FITTED = (
+    *_OF_TREES, "model", "dataset", "pixel_loss", "boxes", "lr", "date", "radar_dates", "prior",
+    "target", "seed", "folds",
+)  # fmt: skip
 
 
-def settings_of(variant: Variant, others: Mapping[str, Any]) -> dict[str, Any]:
-    """All that may differ between a run and another: its fields, and what else is known of it."""
-    values = {field: value for field, value in to_dict(variant).items() if field not in _IDENTITY}
-    return values | {name: value for name, value in others.items() if value is not None}
+def settings_of(variant: Variant, others: dict[str, Any]) -> dict[str, Any]:
+    """All that may set a run apart: the fields that its model uses, and what else is known."""
+    fields = to_dict(variant)
+    used = _OF_FITTED if variant.is_fitted else fields.keys() - {*_IDENTITY, *_OF_TREES}
+    return {field: value for field, value in fields.items() if field in used} | others
 
 
 def differences(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each run, by name, the settings that more than half of the runs do not share.
+    """For each run, by name, the settings that more than half of those that use them do not share.
 
     Args:
         runs: the settings of each, as `settings_of` gives them; folds under the name of their
@@ -32,12 +39,13 @@ def differences(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
     fields = dict.fromkeys(field for values in runs.values() for field in values)
     found: dict[str, dict[str, Any]] = {name: {} for name in runs}
     for field in fields:
-        counts = Counter(json_sha256(values.get(field)) for values in runs.values())
+        using = {name: values[field] for name, values in runs.items() if field in values}
+        counts = Counter(map(json_sha256, using.values()))
         (usual, most), *_ = counts.most_common(1)
-        for name, values in runs.items():
-            shared = json_sha256(values.get(field)) == usual and 2 * most > len(runs)
+        for name, value in using.items():
+            shared = json_sha256(value) == usual and 2 * most > len(using)
             if len(counts) > 1 and not shared:
-                found[name][field] = values.get(field)
+                found[name][field] = value
     return found
 
 
@@ -50,8 +58,7 @@ def apart(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, str]
     alike: dict[tuple[str, str], list[str]] = {}
     for name, settings in runs:
         if settings:
-            base = re.sub(r"\.fold\d+$", "", name)
-            alike.setdefault((base, settings_text(settings)), []).append(name)
+            alike.setdefault((base_name(name), settings_text(settings)), []).append(name)
     return [(_named(base, names), text) for (base, text), names in alike.items()]
 
 

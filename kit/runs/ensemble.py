@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.fold_names import fold_folders
 from kit.progress import Report
 from kit.runs.folder import (
     BEST,
@@ -85,7 +86,7 @@ def trained_variants(runs: Path) -> tuple[str, ...]:
 
 def trained_folds(runs: Path, name: str) -> dict[str, Variant]:
     """The runs of folds of `name` that have weights, and their variants."""
-    folders = sorted(path.parent for path in runs.glob(f"{name}.fold*/{BEST}"))
+    folders = [folder for folder in fold_folders(runs, name) if (folder / BEST).exists()]
     return folds_of(name, {folder.name: _variant(folder) for folder in folders})
 
 

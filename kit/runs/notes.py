@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import files
+from kit.fold_names import fold_folders
 from kit.seal import decode_lines, encode_line
 
 NOTES = "notes.jsonl"
@@ -51,5 +52,5 @@ def read_notes(folder: Path) -> tuple[Note, ...]:
 
 def notes_of(runs: Path, name: str) -> tuple[str, ...]:
     """The texts of the notes of a run and of the folds of a variant of this name, each once."""
-    folders = [runs / name, *sorted(runs.glob(f"{name}.fold*"))]
+    folders = [runs / name, *fold_folders(runs, name)]
     return tuple(dict.fromkeys(note.text for folder in folders for note in read_notes(folder)))

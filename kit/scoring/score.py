@@ -19,6 +19,7 @@ from kit.archive.reader import open_archive, read_contents, read_image, scale_pr
 from kit.colors import Colors
 from kit.doubt import Units, settle
 from kit.files import PREDICTIONS, AnyPath
+from kit.fold_names import is_fold
 from kit.metrics import check_measure
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.members import Member, combine_scene, seen_in_training
@@ -215,7 +216,7 @@ def _variants(members: Sequence[Member], absent: Sequence[str]) -> dict[str, lis
     return {
         name: folds
         for name, folds in found.items()
-        if not any(each.startswith(f"{name}.fold") for each in absent)
+        if not any(is_fold(each, name) for each in absent)
     }
 
 

@@ -8,9 +8,10 @@ import pytest
 from kit.errors import InputError
 from kit.files import write_json
 from kit.lock import holder, lock
-from kit.runs.differences import apart
+from kit.runs.differences import apart, differences, settings_of
 from kit.runs.folder import append_record, claim, read_records, truncate_metrics
 from kit.runs.status import status
+from kit.variants import find_variant
 from tests.helpers.variants import tiny
 
 
@@ -73,6 +74,17 @@ def test_records_of_the_future_are_taken_back(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").unlink()
     truncate_metrics(tmp_path, lengths[2])
     assert read_records(tmp_path) == []
+
+
+def test_what_a_model_does_not_use_sets_no_run_apart() -> None:
+    def settings(name: str, *settings: str) -> dict[str, object]:
+        return settings_of(find_variant(name, settings), {"pairs": "ab"})
+
+    runs = {"t": settings("trees1", "width=4"), "u": settings("unet2", "trees=9", "width=4")}
+    runs |= {"v": settings("trees1", "leaves=3", "batch=1"), "w": settings("trees1")}
+    found = differences(runs)
+    assert found["t"] == found["w"] == {} and found["v"] == {"leaves": 3}
+    assert found["u"].keys() == {"model", "lr", "boxes"}
 
 
 def test_what_more_than_half_of_the_runs_do_not_share_sets_them_apart(tmp_path: Path) -> None:

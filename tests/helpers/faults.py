@@ -177,7 +177,7 @@ def _lasting(path: Path) -> bytes:
         state = torch.load(path, weights_only=True)
         return b"".join(name.encode() + x.numpy().tobytes() for name, x in state.items())
     data = path.read_bytes()
-    if path.suffix == ".npy":
+    if path.suffix in (".npy", ".png"):
         return data
     # Searching in megabytes of numbers would take most of the time of a test.
     text = 8 + int.from_bytes(data[:8], "little") if path.suffix == ".safetensors" else len(data)
@@ -190,6 +190,8 @@ SCORED = "submissions/mine.zip truth --sheet s.png --per-scene s.parquet --mappi
 SETTINGS = tuple(part for text in TINY for part in ("--set", text))
 EAGER = ("--backend", "eager", "--precision", "float32")
 # Every command that writes, over results of before; `other` holds tiles of other places.
+NEEDED = {"onnx": "onnxscript"}
+"""What a command needs beside the kit; without it, its tests skip."""
 COMMANDS = {
     "simulate": "simulate made --places 1 --test-places 1 --dates 1 --size 32",
     "screen": "screen other --sheet screen.png",
@@ -203,6 +205,7 @@ COMMANDS = {
     "log": "log mine --leaderboard 0.05",
     "reproduce": "reproduce submissions/mine.json --out again.zip",
     "export": "export p2phd1 exported --overwrite",
+    "onnx": "compile p2phd1 --export onnx p2phd1.onnx --overwrite",
     "import": "import exported/net_G.pth --as mine --overwrite",
     "validate": "validate p2phd1",
     "pictures": "prepare pictures --work imported-work --holdout 2",

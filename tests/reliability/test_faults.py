@@ -9,6 +9,7 @@ import errno
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.helpers.faults import (
     COMMANDS,
     EAGER,
     KILL,
+    NEEDED,
     SCORED,
     Commands,
     Ended,
@@ -133,6 +135,8 @@ class Trial:
 
 @pytest.fixture
 def trial(commands: Commands, base: Path, tmp_path: Path, name: str) -> Trial:
+    if name in NEEDED and find_spec(NEEDED[name]) is None:
+        pytest.skip(f"needs {NEEDED[name]}")
     start, work = tmp_path / "start", tmp_path / "work"
     shutil.copytree(base, start, symlinks=True)
     for line in BEFORE.get(name, ()):

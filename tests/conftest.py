@@ -1,5 +1,6 @@
 """How the tests run, whichever of them; `tests/helpers/fixtures.py` has what they use."""
 
+import gc
 import os
 import signal
 
@@ -20,3 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures, and torch with them, but not where tests are only handed out to others."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         config.pluginmanager.import_plugin("tests.helpers.fixtures")
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over a million objects of torch and of the tests themselves."""
+    gc.collect()
+    gc.freeze()

@@ -59,6 +59,7 @@ class Machine:
         self._rates: dict[Variant, Rate | Unsuitable] = {}
         self._fits: dict[str, Fit | Unsuitable] = {}
         self._data: dict[int, RunData] = {}
+        self._sides: dict[int, int] = {}
         self._memory = available_memory()  # before anything measured holds some
         keep_memory()
 
@@ -87,12 +88,17 @@ class Machine:
             self._data[dataset] = read_data(_of_dataset(dataset), self._work)
         return self._data[dataset]
 
+    def _largest_side(self, dataset: int) -> int:
+        """The longest side of a tile that is trained on, in pixels."""
+        if dataset not in self._sides:
+            sides = (max(pair.height, pair.width) for pair in self.data(dataset).chosen)
+            self._sides[dataset] = max(sides)
+        return self._sides[dataset]
+
     def sized(self, variant: Variant, size: Size) -> Variant:
         """`variant` in a size, in the precision of this machine, its crop no larger than a tile."""
-        data = self.data(variant.dataset)
-        largest = max(max(pair.height, pair.width) for pair in data.chosen)
-        crop = min(size.crop, -(-largest // 32) * 32)
-        batch = min(size.batch, len(data.chosen))
+        crop = min(size.crop, -(-self._largest_side(variant.dataset) // 32) * 32)
+        batch = min(size.batch, len(self.data(variant.dataset).chosen))
         return replace(
             variant,
             width=size.width,

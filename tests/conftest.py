@@ -24,6 +24,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Have the garbage collector pass over a million objects of torch and of the tests themselves."""
+    """Have the garbage collector pass over torch and the tests themselves: a million objects."""
     gc.collect()
     gc.freeze()

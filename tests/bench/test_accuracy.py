@@ -75,7 +75,7 @@ def test_peers_learn() -> None:
 def test_networks_of_peers_learn(name: str) -> None:
     learnt, asked, truth = part(known(), slice(6, 8))
     errors = [
-        float(abs(of[name](learnt, asked, 20.0, 0)[""] - truth).mean())
+        float(abs(of[name](learnt, asked, 8.0, 0)[""] - truth).mean())
         for of, name in ((CONSTANTS, "median colour"), (PEERS, name))
     ]
     assert errors[1] < 0.7 * errors[0]

@@ -334,6 +334,7 @@ def test_bad_tiles_are_listed_and_good_ones_go_on(tmp_path: Path, kit, monkeypat
     assert f"Sentinel2_B3_{key(2, 2)}.tiff" in listed and f"Sentinel1 {key(60)}" in listed
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_ends_with_130(trained: Path) -> None:
     settings = [part for text in (*TINY, "epochs=999", "name=long") for part in ("--set", text)]
     command = [sys.executable, "-m", "kit", "train", "p2phd1", *settings]

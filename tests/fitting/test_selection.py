@@ -189,5 +189,6 @@ def test_an_interval_is_of_places() -> None:
 
 def test_the_same_predictions_give_the_same_fit() -> None:
     made = Made([0.1, 0.2, 0.15])
-    assert chosen("mae", made) == chosen("mae", made)
-    assert isinstance(chosen("mae", made).chosen.combination, Combination)
+    found = chosen("mae", made)
+    assert found == chosen("mae", made)
+    assert isinstance(found.chosen.combination, Combination)

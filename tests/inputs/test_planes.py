@@ -61,7 +61,7 @@ def test_a_sample_has_the_date_of_its_radar(trained: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [("spade2",), pytest.param(("p2phd1", "norm=batch", "gan=1.0"), marks=pytest.mark.slow)],
+    [("p2phd1", "norm=batch"), pytest.param(("spade4",), marks=pytest.mark.slow)],
 )
 def test_a_dated_run_is_trained_scored_and_predicted_alike(
     trained: Path, settings: tuple[str, ...]

@@ -130,7 +130,7 @@ def test_samples_have_a_prior_or_sometimes_none(work: Path) -> None:
 
 
 def test_a_run_with_a_prior_scores_and_predicts_places_it_knows_and_others(work: Path) -> None:
-    variant = tiny("spade2", "name=known", "prior=true")
+    variant = tiny("p2phd1", "norm=batch", "name=known", "prior=true")
     run = train(variant, work=work)
     (row,) = [row for row in kit.validate(["known"]) if row.variant == "known"]
     assert row.scores.mae == pytest.approx(run.mae, abs=1e-6)

@@ -173,7 +173,7 @@ def test_a_run_of_several_dates_resumes_scores_and_predicts(work: Path) -> None:
 
 
 def test_a_training_goes_on_with_the_radar_that_it_began_with(work: Path) -> None:
-    variant = tiny("spade2", "name=series", "radar_dates=3")
+    variant = tiny("p2phd1", "name=series", "radar_dates=3")
 
     def stop(record: dict) -> None:
         if "l1" in record and record["epoch"]:

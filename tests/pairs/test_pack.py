@@ -41,16 +41,21 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit.pairs.pack, "PAIRS_PER_SHARD", 4)
 
 
-@pytest.fixture
-def small(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Pair, ...]:
-    """Ten pairs of two sizes, prepared, in the current folder; those that are packed."""
-    monkeypatch.chdir(tmp_path)
-    world(Path("data"), places=8, dates=1)
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten pairs of two sizes."""
+    data = world(tmp_path_factory.mktemp("tiles") / "data", places=8, dates=1)
     for place in (20, 21):
-        radar(Path("data"), key(place), size=40)
-        optical(Path("data"), key(place, 2), size=40)
+        radar(data, key(place), size=40)
+        optical(data, key(place, 2), size=40)
+    return data
+
+
+@pytest.fixture
+def small(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pair, ...]:
+    """A copy of `tiles`, prepared, in the current folder; its pairs, all of which are packed."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiles, "data")
     return prepared()
 
 

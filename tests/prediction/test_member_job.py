@@ -65,9 +65,9 @@ def another() -> str:
     return variant.name
 
 
-@pytest.mark.parametrize("kills_wanted", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
+@pytest.mark.slow
 @pytest.mark.multiprocess
-def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
+def test_any_moment_will_do(trained: Path) -> None:
     write_scenes(Path("many"))
     names = ("p2phd1", another())
     straight = predict_eager("straight", ",".join(names))
@@ -76,14 +76,14 @@ def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
     processes = multiprocessing.get_context("forkserver")
     preload = ["tests.prediction.test_member_job", "kit.cli.main", "kit.engines.choose"]
     processes.set_forkserver_preload(preload)
-    draw = random.Random(kills_wanted)
+    draw = random.Random(KILLS)
     kills = ends = halves = 0
     before: dict[str, dict[str, int]] = {}
-    while kills < kills_wanted or not ends:
+    while kills < KILLS or not ends:
         folder = f"killed{ends}"
         process = processes.Process(target=command, args=(folder, ",".join(names)))
         process.start()
-        if kills < kills_wanted:
+        if kills < KILLS:
             # A number of pictures to die at, for the time that they take is not known.
             there = sum(map(len, before.values()))
             wanted = there + draw.choice([0, 0, *range(1, 30)])
@@ -110,7 +110,7 @@ def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
         else:
             halves += 0 < sum(map(len, after.values())) < 2 * (SCENES + ODD)
             before = after
-    assert halves > kills_wanted // 3
+    assert halves > KILLS // 3
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, after: int, folder: str, **settings: Any) -> None:

@@ -8,8 +8,8 @@ the latter, and makes that of the next release.
 
 import json
 import os
+import shutil
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,25 +30,27 @@ from tests.helpers.tiles import key, optical, radar
 DATA = Path(__file__).parents[1] / "data"
 EAGER = Request("eager", "float32")
 RUN = Path("runs/p2phd1")
-
-
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0")
-# An engine takes seconds to build: of all but the last in the slow tests.
-OF_ENGINES = [*(pytest.param(each, marks=pytest.mark.slow) for each in VERSIONS[:-1]), VERSIONS[-1]]
 
 
-@pytest.fixture(params=VERSIONS)
-def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A version, whose folders are in the current one."""
-    before = Path.cwd()
-    os.chdir(tmp_path)
+@pytest.fixture(scope="module", params=VERSIONS)
+def unpacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of a version, in a folder of its name."""
+    root = tmp_path_factory.mktemp("earlier") / request.param
     with tarfile.open(DATA / f"kit-{request.param}.tar.xz") as archive:
-        archive.extractall(filter="data")
+        archive.extractall(root, filter="data")
     for place in (40, 41):
-        radar(Path("test"), key(place))
-        optical(Path("truth"), key(place, 1))
-    yield request.param
-    os.chdir(before)
+        radar(root / "test", key(place))
+        optical(root / "truth", key(place, 1))
+    return root
+
+
+@pytest.fixture
+def earlier(unpacked: Path, tmp_path: Path) -> str:
+    """A version, a copy of whose folders is in the current one."""
+    shutil.copytree(unpacked, tmp_path, dirs_exist_ok=True)
+    os.chdir(tmp_path)
+    return unpacked.name
 
 
 def test_tables_are_read(earlier: str) -> None:
@@ -132,7 +134,7 @@ def test_its_weights_predict_what_they_predicted(earlier: str) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("earlier", OF_ENGINES, indirect=True)
+@pytest.mark.slow  # seconds to build one
 def test_an_engine_is_used_or_built_again(earlier: str) -> None:
     pytest.importorskip("openvino")
     request = Request("openvino", "float32")

@@ -34,20 +34,20 @@ def run(folder: str, workers: int) -> None:
     train(tiny("p2phd1", *LONG), work=Path("work"), runs=Path(folder), workers=workers)
 
 
-@pytest.mark.parametrize("kills_wanted", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
+@pytest.mark.slow
 @pytest.mark.multiprocess
-def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
+def test_any_moment_will_do(trained: Path) -> None:
     straight = train(tiny("p2phd1", *LONG), work=Path("work"), runs=Path("straight"))
     # A server that has imported torch, so that a process lives to train and not to import.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["tests.reliability.test_resume", "torch._dynamo"])
-    draw = random.Random(kills_wanted)
+    draw = random.Random(KILLS)
     kills = ends = 0
-    while kills < kills_wanted or not ends:
+    while kills < KILLS or not ends:
         runs = f"killed{ends}"
         process = processes.Process(target=run, args=(runs, draw.choice([0, 1, 3])))
         process.start()
-        if kills < kills_wanted:
+        if kills < KILLS:
             deadline = time.monotonic() + draw.uniform(0.1, 3.0)
             while process.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -61,7 +61,7 @@ def test_any_moment_will_do(trained: Path, kills_wanted: int) -> None:
         if process.exitcode == 0:
             assert_same_run(straight.folder, Path(runs) / "long")
             ends += 1
-    assert kills == kills_wanted
+    assert kills == KILLS
 
 
 def test_the_moments_are_moments_of_training(trained: Path) -> None:

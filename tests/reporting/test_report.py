@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kit.cli.main import main
 from kit.errors import InputError
@@ -19,15 +20,14 @@ from kit.pairs.table import Pair, Split, read_pairs, write_pairs
 from kit.reporting.report import report
 from kit.reporting.scores import _lead
 from kit.runs.notes import add_note
+from kit.runs.weights import load_run, save_weights
 from kit.screening.screen import screen
 from kit.submission.server_score import log
 from kit.tiles.names import SceneKey
 from kit.training.table1 import Row, Scored, tabulate
-from kit.training.train import train
 from kit.training.unseen import Part
 from kit.training.validation import read_validation
 from tests.helpers.tiles import world
-from tests.helpers.variants import tiny
 
 pytestmark = pytest.mark.xdist_group("report")
 ALL = (
@@ -167,11 +167,14 @@ def test_half_a_run_and_other_weights_are_told(complete: Path) -> None:
     for path in Path("runs/spade4").glob("*.safetensors"):
         path.unlink()
     shutil.rmtree("runs/spade4/checkpoints")
-    again = train(tiny("spade2", "seed=5"), overwrite=True)
+    weights = load_run(Path("runs"), "spade2")
+    with torch.no_grad():
+        next(weights.generator.parameters()).mul_(1.01)
+    save_weights(weights.path, weights.generator, weights.variant, weights.facts)
     assert report().problems == ()
     text = text_of(Path("report.html"))
     assert "spade4 stopped. To resume it: kit train spade4" in text
-    assert "trained again since: spade2, spade4." in text and again.folder.name == "spade2"
+    assert "trained again since: spade2, spade4." in text
 
 
 DAMAGED = (

@@ -315,6 +315,7 @@ def write_netcdf(path: Path, scenes: dict[str, NDArray[np.uint16]]) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("trusted_netcdf")
 def test_tiles_in_a_netcdf_file_are_the_truths_that_they_are_as_tiffs(tmp_path: Path) -> None:
     scenes = {at("2019_06_01"): 0, at("2019_06_15"): 1, at("2019_08_01"): 2, B: 3}
     pixels = {scene: digital_numbers(seed, size=8) for scene, seed in scenes.items()}
@@ -336,6 +337,7 @@ def test_tiles_in_a_netcdf_file_are_the_truths_that_they_are_as_tiffs(tmp_path: 
     assert len(load_truth(written, images).inputs) == 2
 
 
+@pytest.mark.usefixtures("trusted_netcdf")
 def test_a_netcdf_file_that_is_no_truth(tmp_path: Path) -> None:
     file = write_netcdf(tmp_path / "a.nc", {B: digital_numbers(0, size=8)})
     with pytest.raises(InputError, match="holds other places"):

@@ -75,6 +75,7 @@ def test_optical_floats_that_are_admitted_are_named_too(data: Path, tmp_path: Pa
     assert told[1:] == (RADAR, OPTICAL)
 
 
+@pytest.mark.usefixtures("trusted_netcdf")
 def test_a_netcdf_file_of_it_is_refused_for_netcdf_has_no_such_type(
     data: Path, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def test_a_band_is_found_beside_whatever_its_suffix(tmp_path: Path) -> None:
     assert neighbor(Path(scene.files[0]), "B8A") is None
 
 
+@pytest.mark.usefixtures("trusted_netcdf")
 def test_a_plane_has_the_bands_of_its_file_and_of_those_beside_it(tmp_path: Path) -> None:
     pytest.importorskip("xarray", reason="needs the extra 'netcdf'")
     folder = tmp_path / "nc"

@@ -90,9 +90,9 @@ def digest(path: Path) -> str:
 
 
 def test_patience_is_a_setting_like_any_other(trained: Path) -> None:
-    of(tiny("p2phd1", *PATIENT), "runs")
+    of(tiny("p2phd1", "epochs=1", "decay_epochs=0", "patience=2"), "fresh")
     with pytest.raises(BusyError, match="started with patience=2, not 0"):
-        of(tiny("p2phd1", *PATIENT, "patience=0"), "runs")
+        of(tiny("p2phd1", "epochs=1", "decay_epochs=0"), "fresh")
 
 
 def test_patience_counts_validations_since_the_best() -> None:

@@ -179,9 +179,13 @@ def test_a_run_of_other_settings_is_not_touched(trained: Path, change: str) -> N
     with pytest.raises(BusyError, match=change.split("=")[0]) as caught:
         train(tiny("p2phd1", change), work=Path("work"), runs=Path("runs"))
     assert caught.value.exit_code == 5
-    again = train(tiny("p2phd1", change), work=Path("work"), runs=Path("runs"), overwrite=True)
+
+
+def test_a_run_of_other_settings_takes_its_place_when_asked_to(trained: Path) -> None:
+    changed = tiny("p2phd1", "width=4", "lr=0.5", "seed=3")
+    again = train(changed, work=Path("work"), runs=Path("runs"), overwrite=True)
     kept = load_run(Path("runs"), "p2phd1").variant
-    assert dataclasses.replace(kept, validations=0) == tiny("p2phd1", change)
+    assert dataclasses.replace(kept, validations=0) == changed
     assert again.steps == records(again.folder)[-1]["step"]
 
 
@@ -306,7 +310,7 @@ def test_a_loss_that_is_no_number_stops_before_any_weight_changes(
 
     monkeypatch.setattr(kit.training.train_step, "pixel_loss", spoilt)
     with pytest.raises(CheckError, match="nan at step 8") as caught:
-        train(tiny("spade2", "name=spoilt", "epochs=3"), work=Path("work"), runs=Path("runs"))
+        train(tiny("p2phd1", "name=spoilt", "epochs=3"), work=Path("work"), runs=Path("runs"))
     assert caught.value.exit_code == 4
     pairs = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)
     assert sum(str(pair.optical) in str(caught.value) for pair in pairs) == 4
@@ -344,7 +348,7 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
     monkeypatch.setattr(
         kit.training.trainer, "_set_rate", lambda o, rate: (rates.append(rate), whole(o, rate))
     )
-    variant = tiny("p2phd1", "name=rates", "epochs=2", "decay_epochs=4")
+    variant = tiny("p2phd1", "name=rates", "epochs=2", "decay_epochs=4", "validations=1")
     train(dataclasses.replace(variant, lr=1.0e-3), work=Path("work"), runs=Path("runs"))
     # As published: the first lower rate comes one epoch after the held ones.
     each = len(rates) // variant.total_epochs

@@ -57,7 +57,8 @@ def load(folder: Path, spec: Spec, plan: Plan) -> Forward:
     return openvino.load(folder, spec, plan, lambda: pytest.fail("the weights are in the engine"))
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_an_engine_takes_as_many_planes_as_its_network(
     precision: Precision, tmp_path: Path
 ) -> None:

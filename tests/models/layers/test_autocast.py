@@ -62,7 +62,13 @@ def test_statistics_are_taken_in_float32(norm: type, memory: torch.memory_format
     torch.testing.assert_close(drawn, expected, atol=0.02, rtol=2**-8)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "spade instance" else name
+        for name in NETWORKS
+    ],
+)
 def test_an_exported_graph_knows_no_autocast(name: str) -> None:
     network = NETWORKS[name]().eval()
     graph = torch.export.export(network, (torch.rand(1, 2, 64, 64),)).graph

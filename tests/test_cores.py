@@ -111,7 +111,8 @@ def test_what_the_user_has_set_stays(monkeypatch, given, wanted) -> None:
 
 @pytest.mark.parametrize(
     "start",
-    ["import kit; kit.train", "import sys; sys.argv = ['kit', 'variants']; "
+    [pytest.param("import kit; kit.train", marks=pytest.mark.slow),
+     "import sys; sys.argv = ['kit', 'variants']; "
      "import kit.cli.main as m; m.app = lambda **_: None; m.main()"],
 )  # fmt: skip
 def test_openmp_knows_before_torch_loads_it(start: str) -> None:

@@ -17,6 +17,7 @@ print(sum("VmFlags" in line and " hg" in line for line in lines))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not _SETTING.exists() or "[never]" in _SETTING.read_text(), reason="no transparent huge pages"
 )

@@ -203,6 +203,7 @@ def run(folder: Path, *rows: str, **numbers: float) -> dict[str, list[dict]]:
     return json.loads((folder / "accuracy.json").read_text())["tables"]
 
 
+@pytest.mark.slow
 def test_a_row_is_made_once_and_scored_on_every_scene(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

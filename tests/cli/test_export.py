@@ -14,6 +14,7 @@ pytest.importorskip("onnxscript", reason="the onnx extra is not installed")
 pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
 
 
+@pytest.mark.slow
 def test_the_command_writes_one_file_and_says_what_it_takes(
     tmp_path: Path, kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

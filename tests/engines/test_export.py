@@ -36,7 +36,6 @@ NETWORKS = {
     "prior": ("prior1", []),
     "pix2pixhd-batch": ("p2phd2", []),
 }
-QUICK = ("prior",)
 SIZE = (48, 64)
 
 
@@ -59,10 +58,8 @@ def draw(made: Exported, radar: np.ndarray, **more: np.ndarray) -> np.ndarray:
     return drawn
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in NETWORKS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_runtime_draws_from_db_what_the_kit_draws(name: str, tmp_path: Path) -> None:
     trained = saved(tmp_path, *NETWORKS[name])
     variant = trained.variant

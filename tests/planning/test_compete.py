@@ -287,7 +287,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_archive(trained: Path) -> N
     assert "mean colour" in Path("straight/report.html").read_text()  # a baseline of Table 1
     assert "expect mae" in done.stderr and "would improve it:" in done.stderr
     start_in(Path("killed"))
-    for seconds in (4, 9, 14, 20):
+    for seconds in (4, 10, 16):
         process = subprocess.Popen(command("--quiet"), cwd="killed", stderr=subprocess.DEVNULL)
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)

@@ -311,6 +311,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak there")
 def test_memory_does_not_grow_with_the_scenes(tmp_path: Path) -> None:
     """A thousand images of 24 KiB of three members, all mapped, would be 70 MiB."""

@@ -64,6 +64,7 @@ def test_any_moment_will_do(trained: Path) -> None:
     assert kills == KILLS
 
 
+@pytest.mark.slow
 def test_the_moments_are_moments_of_training(trained: Path) -> None:
     """What the test above relies on: checkpoints in the middle of epochs are made and used."""
     runs = Path("cut")

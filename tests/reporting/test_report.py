@@ -244,6 +244,7 @@ def test_names_from_outside_are_text(complete: Path, monkeypatch, capsys) -> Non
     assert "page.html: " in (err := capsys.readouterr().err) and "open it in a browser" in err
 
 
+@pytest.mark.slow
 def test_thousands_of_scenes_make_no_large_file(complete: Path) -> None:
     first = read_pairs(Path("work/pairs.parquet"))[0]
     random = np.random.default_rng(0)

@@ -22,7 +22,9 @@ def clouds(bands: int, size: int) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore:Your input image is smaller")
-@pytest.mark.parametrize(("bands", "size"), [(4, 120), (6, 256)])
+@pytest.mark.parametrize(
+    ("bands", "size"), [(4, 120), pytest.param(6, 256, marks=pytest.mark.slow)]
+)
 def test_masks_are_those_of_the_package(bands: int, size: int) -> None:
     scene = clouds(bands, size)[:, ::-1]
     (found,) = ukis.classes(scene[None], 1)

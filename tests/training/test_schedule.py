@@ -41,6 +41,7 @@ def test_cosine_warms_up_over_a_twentieth_and_falls_to_zero_by_step() -> None:
     assert shares("schedule=cosine", "epochs=1", "decay_epochs=19") == found
 
 
+@pytest.mark.slow
 def test_every_choice_trains_and_resumes_to_the_same_end(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ try:
     MISSING = ""
 except InputError as error:
     MISSING = str(error)
-TARGETS = ("sm89", "sm120")
+TARGETS = {"float32": "sm89", "float16": "sm120", "bfloat16": "sm89"}
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 TYPES = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}
 NO_TILES = torch.empty(0, 2, 256, 256)
@@ -92,9 +92,9 @@ def test_no_layer_is_left_out_and_each_has_its_type(exported) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-def test_builds_full_width_engines_without_a_card(exported, target: str) -> None:
+def test_builds_full_width_engines_without_a_card(exported) -> None:
     name, count, path, spec = exported
+    target = TARGETS[spec.precision]  # a build takes half a minute
     began = time.perf_counter()
     serialised = rtx.compile_for(target, path, spec)
     seconds = time.perf_counter() - began

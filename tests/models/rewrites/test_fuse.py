@@ -17,7 +17,7 @@ from tests.helpers.generators import NETWORKS, trained_like
 from tests.helpers.tiles import SHARED
 
 EACH = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "spade-most" else name
+    pytest.param(name, marks=pytest.mark.slow) if name in ("spade-most", "spade-means") else name
     for name in NETWORKS
 ]
 

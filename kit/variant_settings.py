@@ -201,7 +201,7 @@ class Variant:
 
 @cache
 def _kinds() -> dict[str, Any]:
-    """The type of each field, which takes a millisecond to find out."""
+    """The type of each field; found out once, for a plan makes thousands of variants."""
     return get_type_hints(Variant)
 
 

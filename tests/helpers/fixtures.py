@@ -33,7 +33,7 @@ def float32_pays(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """A test draws the same numbers, whichever ran before it in its process."""
-    # `torch.manual_seed` notes for each card from where it was called, which takes a millisecond.
+    # `torch.manual_seed` notes for cards from where it was called, which takes half a millisecond.
     torch.default_generator.manual_seed(0)
 
 

@@ -94,7 +94,7 @@ def test_no_layer_is_left_out_and_each_has_its_type(exported) -> None:
 @pytest.mark.slow
 def test_builds_full_width_engines_without_a_card(exported) -> None:
     name, count, path, spec = exported
-    target = TARGETS[spec.precision]  # a build takes half a minute
+    target = TARGETS[spec.precision]  # each with each would take twice as long
     began = time.perf_counter()
     serialised = rtx.compile_for(target, path, spec)
     seconds = time.perf_counter() - began

@@ -30,7 +30,7 @@ from peers import CONSTANTS, PEERS, REVISITS, STRETCHED_COLOR
 
 from kit.cli import console
 from kit.errors import no_such
-from kit.files import write_json
+from kit.storage.files import write_json
 
 HERE = Path(__file__).resolve().parent
 DRAWS = 10_000

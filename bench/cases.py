@@ -17,9 +17,9 @@ from peers import Known, Scenes
 
 import kit
 from kit.errors import InputError
-from kit.files import write_json
 from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.screening.rule import CloudRule
+from kit.storage.files import write_json
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 import kit
 from kit.cli import console
-from kit.files import write_json
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes, read_pair
 from kit.models.infer import infer
@@ -34,8 +33,9 @@ from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
+from kit.storage.files import write_json
 from kit.training.fit_trees import fit_trees
-from kit.variants import VARIANTS
+from kit.variants.registry import VARIANTS
 
 RULE, LARGE = CloudRule(), CloudRule(min_area=16)
 CHOICES: dict[str, tuple[CloudRule, Detector | None]] = {

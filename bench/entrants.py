@@ -28,10 +28,10 @@ from kit.archive.mapping import scene_in
 from kit.archive.reader import open_archive, read_contents, read_image
 from kit.archive.writer import write_zip
 from kit.engines.request import Request
-from kit.files import write_json
 from kit.scaling import quantize
+from kit.storage.files import write_json
 from kit.tiles.tiff import encode_tiff
-from kit.variant_settings import FITTED, Variant, as_fold
+from kit.variants.settings import FITTED, Variant, as_fold
 
 KIT = "kit"
 SERVER = "kit for the server"

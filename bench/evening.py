@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kit.cli import console
-from kit.files import write_json
+from kit.storage.files import write_json
 
 WORLD = "--places 48 --dates 2 --test-places 12"
 # The Makefile of version 0.1.0: what it set for its demo, and its three trainings.

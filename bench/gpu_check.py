@@ -26,14 +26,14 @@ import torch
 from process import timed
 from torch.utils.flop_counter import FlopCounterMode
 
-from kit.device import pick, place
-from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
+from kit.machine.device import pick, place
+from kit.machine.distributed import ProcessGroup
 from kit.models.registry import build_generator
 from kit.training.state import State
 from kit.training.train_step import TrainStep
-from kit.variant_settings import Variant
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant
 
 NAMES = ("spade2", "p2phd1", "spade1")
 _TOGETHER = 3

@@ -25,12 +25,11 @@ from process import child, device, timed
 from report import report, row
 
 import kit.prediction.predict
-from kit.cores import share_cores
 from kit.engines.accuracy import REFERENCE
 from kit.engines.backend import Plan, Spec
 from kit.engines.cache import Measurement
 from kit.engines.engine import Engine
-from kit.image_file import digest
+from kit.machine.cores import share_cores
 from kit.models.infer import infer_batches
 from kit.models.registry import build_generator
 from kit.prediction.batches import Batches
@@ -40,8 +39,9 @@ from kit.prediction.writer import Writer
 from kit.runs.weights import Weights, save_weights
 from kit.scaling import quantize
 from kit.simulation.simulate import simulate
+from kit.storage.image_file import digest
 from kit.tiles.names import TileName
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
 
 SIDE = 256
 BATCH = 4

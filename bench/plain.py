@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 
 class Spade(nn.Module):

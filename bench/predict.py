@@ -28,8 +28,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kit.cli import console
-from kit.cores import cores
-from kit.device import pick
 from kit.engines.accuracy import Samples
 from kit.engines.backend import Plan
 from kit.engines.choose import choose
@@ -37,12 +35,14 @@ from kit.engines.engine import Engine
 from kit.engines.registry import BACKENDS
 from kit.engines.request import Precision, Request
 from kit.errors import InputError
+from kit.machine.cores import cores
+from kit.machine.device import pick
 from kit.models.registry import build_generator
 from kit.models.spade import SpadeGenerator
 from kit.prediction.predict import predict
 from kit.runs.weights import read_run, save_weights
 from kit.simulation.simulate import simulate
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
 
 SIDE = 256
 NAMES = ("spade2", "p2phd1")

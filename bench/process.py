@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from kit.device import pick
+from kit.machine.device import pick
 
 
 @contextmanager

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from report import report, row
 
 from kit.cli import console
-from kit.cores import cores
 from kit.errors import InputError
+from kit.machine.cores import cores
 from kit.screening import counts
 from kit.screening.counts import count
 from kit.screening.rule import CloudRule

@@ -27,13 +27,13 @@ from process import ask, child, device, peak_memory, timed
 from report import report, row
 from torch.utils.flop_counter import FlopCounterMode
 
-from kit.bfloat16 import bfloat16_pays
 from kit.cli import console
-from kit.cores import loader_threads, share_cores
-from kit.device import LARGE_PAGES, keep_memory, pick
-from kit.distributed import ProcessGroup
 from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import InputPlanes
+from kit.machine.bfloat16 import bfloat16_pays
+from kit.machine.cores import loader_threads, share_cores
+from kit.machine.device import LARGE_PAGES, keep_memory, pick
+from kit.machine.distributed import ProcessGroup
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import pack
 from kit.pairs.pair_reader import PairReader
@@ -44,8 +44,8 @@ from kit.screening.rule import CloudRule
 from kit.simulation.simulate import simulate
 from kit.training.state import State
 from kit.training.train_step import TrainStep
-from kit.variant_settings import Variant
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant
 
 NAMES = ("spade1", "spade2", "p2phd1")
 NARROW = ("width=16", "discriminator_width=16", "crop=128", "batch=4")

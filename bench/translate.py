@@ -23,10 +23,10 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 from report import report, row
 
-from kit.cores import cores
+from kit.machine.cores import cores
 from kit.models.registry import build_generator
 from kit.runs.weights import save_weights
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
 
 SIZES = ("2000x16000", "8000x16000", "25000x16000")
 LIMIT = 2000.0  # MB beside the engine's own

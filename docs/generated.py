@@ -12,8 +12,8 @@ import typer
 
 import kit
 from kit.archive.layout import LAYOUTS, Layout
-from kit.variant_fields import fields
-from kit.variants import PAPER, VARIANTS
+from kit.variants.fields import fields
+from kit.variants.registry import PAPER, VARIANTS
 
 ROOT = Path(__file__).parents[1]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kit.training.train import train as train
     from kit.training.validate import validate as validate
     from kit.translation.translate import translate as translate
-    from kit.variants import variant as variant
+    from kit.variants.registry import variant as variant
     from kit.verification.verify import verify as verify
 
 __version__ = "0.6.0"
@@ -46,7 +46,7 @@ _HOMES = {
     "train": "kit.training.train",
     "translate": "kit.translation.translate",
     "validate": "kit.training.validate",
-    "variant": "kit.variants",
+    "variant": "kit.variants.registry",
     "verify": "kit.verification.verify",
 }
 
@@ -61,7 +61,7 @@ def __getattr__(name: str) -> object:
 @cache
 def _share_cores() -> None:
     """Settle how many threads OpenMP starts, before the first of these modules loads torch."""
-    import_module("kit.cores").share_cores()
+    import_module("kit.machine.cores").share_cores()
 
 
 def __dir__() -> list[str]:

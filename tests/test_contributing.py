@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from kit import metrics, variants
+from kit import metrics
 from kit.cli import scores, training, validation
 from kit.cli.variants import show_variants
 from kit.engines.request import Request
@@ -30,6 +30,7 @@ from kit.submission.package import package
 from kit.training.losses import discriminator_loss, generator_loss
 from kit.training.train import train
 from kit.training.validate import validate
+from kit.variants import registry as variants
 from tests.helpers.variants import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -128,11 +129,12 @@ def seconds(
 # Files, a text that they hold once, and what a recipe writes in front of it.
 RECIPES = (
     # a variant and an ensemble
-    ("kit/variants.py", "VARIANTS = {", 'CLEAR2 = replace(SPADE2, name="clear2", dataset=2)\n\n'),
-    ("kit/variants.py", "\n    )\n}  # fmt", ", CLEAR2"),
-    ("kit/variants.py", '    "submission1": ("', '    "recipe": ("clear2", "p2phd1"),\n'),
+    ("kit/variants/registry.py", "VARIANTS = {",
+     'CLEAR2 = replace(SPADE2, name="clear2", dataset=2)\n\n'),
+    ("kit/variants/registry.py", "\n    )\n}  # fmt", ", CLEAR2"),
+    ("kit/variants/registry.py", '    "submission1": ("', '    "recipe": ("clear2", "p2phd1"),\n'),
     # a model
-    ("kit/variant_settings.py", '"spade", "pix', '"linear", '),
+    ("kit/variants/settings.py", '"spade", "pix', '"linear", '),
     ("kit/models/registry.py", "from kit.models.naf", "from kit.models.linear import Linear\n"),
     ("kit/models/registry.py", "MODELS: dict",
      "def _linear(variant: Variant) -> nn.Module:\n    return Linear()\n\n\n"),

@@ -36,7 +36,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_the_cores_are_counted_when_a_name_is_first_used_and_not_again(monkeypatch) -> None:
     counted: list[bool] = []
-    monkeypatch.setattr("kit.cores.share_cores", lambda: counted.append(True))
+    monkeypatch.setattr("kit.machine.cores.share_cores", lambda: counted.append(True))
     kit._share_cores.cache_clear()
     for name in ("KitError", "variant", "KitError"):
         getattr(kit, name)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit import native
+from kit.machine import native
 from kit.screening import counts
 
 ROOT = Path(__file__).parents[1]

@@ -38,8 +38,8 @@ from kit.archive.reader import (
     same_but_for_case,
 )
 from kit.archive.unpack import OTHER_METHODS
-from kit.cores import cores
 from kit.errors import InputError
+from kit.machine.cores import cores
 from kit.plain_text import printable
 from kit.progress import Advance
 

@@ -14,7 +14,7 @@ from kit.archive.reader import name_danger
 from kit.archive.records import MAX_ENTRIES
 from kit.errors import InputError, no_such
 from kit.metrics import MEASURES
-from kit.overlay import from_toml
+from kit.variants.overlay import from_toml
 
 ANY = "any"
 

@@ -18,12 +18,12 @@ from kit.archive.reader import name_danger
 from kit.averaging import averaging_text, parse_averaging
 from kit.colors import Colors, read_colors
 from kit.errors import InputError
-from kit.files import sha256
 from kit.metrics import MEASURES
 from kit.prediction.affine import parse_affine
 from kit.prediction.combination import PLAIN, Combination, Stretch
 from kit.prediction.members import Member
-from kit.seal import read_record, write_record
+from kit.storage.files import sha256
+from kit.storage.seal import read_record, write_record
 from kit.tiles.names import SceneKey
 
 _FORMAT = 2

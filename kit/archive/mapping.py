@@ -19,7 +19,7 @@ from kit.archive.contents import ImageNames
 from kit.archive.layout import LAYOUTS
 from kit.archive.reader import name_danger
 from kit.errors import InputError
-from kit.files import read_json
+from kit.storage.files import read_json
 from kit.tiles.bands import read_stored, unit_of_floats
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
 from kit.tiles.netcdf import Plane

@@ -12,7 +12,7 @@ from typing import Literal
 from kit.archive.contents import ImageNames
 from kit.archive.mapping import ROOT_2023, SarInput, Truth, TruthSet, read_pixels, scene_in
 from kit.errors import InputError
-from kit.files import output, write_bytes, write_json
+from kit.storage.files import output, write_bytes, write_json
 from kit.tiles.names import RGB_BANDS, TileName
 from kit.tiles.netcdf import Plane
 from kit.tiles.tiff import encode_tiff, write_tile

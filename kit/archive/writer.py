@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import NamedTuple, Protocol
 
-from kit.lookahead import map_ahead
+from kit.machine.lookahead import map_ahead
 
 # Predicted pixels hold no repeats for deflate to find: matches of one byte back and Huffman codes
 # give the size of level 6 in half its time, and the same bytes in zlib and zlib-ng, whose searches

@@ -8,7 +8,7 @@ import typer
 from kit.cli import console
 from kit.cli.notes import show_notes
 from kit.cli.options import Ensembles, Json, Quiet, Runs, Submissions, Window, Work
-from kit.files import FITTED, RUNS, SUBMISSIONS, WORK
+from kit.storage.files import FITTED, RUNS, SUBMISSIONS, WORK
 
 if TYPE_CHECKING:
     from kit.comparison.paired import Comparison

@@ -18,10 +18,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 
 from kit.cli.grid import draw
 from kit.errors import InputError, OutputError
-from kit.files import finite
 from kit.plain_text import duration as duration
 from kit.plain_text import printable
 from kit.progress import Advance
+from kit.storage.files import finite
 
 if TYPE_CHECKING:
     from kit.figures.panels import Panel

@@ -30,8 +30,8 @@ from kit.cli.sources import (
     VvRange,
     wanted_units,
 )
-from kit.files import WORK
 from kit.screening.rule import CloudRule
+from kit.storage.files import WORK
 
 if TYPE_CHECKING:
     from kit.pairs.summary import Summary

@@ -8,7 +8,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
-from kit.files import RUNS, WORK
+from kit.storage.files import RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.training.import_weights import Imported

@@ -6,7 +6,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Ensembles, Json, Overwrite, Quiet, Runs, Work
-from kit.files import FITTED, RUNS, WORK
+from kit.storage.files import FITTED, RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.fitting.fit import Fit

@@ -8,8 +8,8 @@ import typer
 from kit.cli import console
 from kit.cli.notes import show_notes
 from kit.cli.options import Json, Measure, Quiet, Submissions
-from kit.files import SUBMISSIONS
 from kit.metrics import MEASURES
+from kit.storage.files import SUBMISSIONS
 from kit.submission.agreement import FEWEST
 
 if TYPE_CHECKING:

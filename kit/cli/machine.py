@@ -15,11 +15,11 @@ import rasterio
 import torch
 
 import kit
-from kit import bfloat16
-from kit.cores import quota
-from kit.device import pick
 from kit.engines.registry import BACKENDS
 from kit.errors import InputError
+from kit.machine import bfloat16
+from kit.machine.cores import quota
+from kit.machine.device import pick
 from kit.models import leaf_masks
 from kit.models.layers import instance_norm
 from kit.screening import counts, ukis

@@ -41,8 +41,8 @@ from kit.cli import (
 )
 from kit.cli.interrupt import acknowledged, resume_line
 from kit.cli.shortage import shortage
-from kit.cores import share_cores
 from kit.errors import InputError, KitError
+from kit.machine.cores import share_cores
 from kit.plain_text import printable
 from kit.training.child import is_child
 

@@ -7,7 +7,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Quiet, Work
-from kit.files import WORK
+from kit.storage.files import WORK
 
 if TYPE_CHECKING:
     from kit.pairs.pack import Packed, PackPlan

@@ -17,9 +17,9 @@ from kit.cli.cloud_options import (
 from kit.cli.options import Expected, Json, Layout, Measure, Overwrite, Quiet, Work
 from kit.cli.sources import Source
 from kit.errors import BusyError
-from kit.files import WORK
 from kit.plain_text import count_of
 from kit.planning.plan import PLAN, read_plan, write_plan
+from kit.storage.files import WORK
 
 if TYPE_CHECKING:
     from kit.planning.outlook import Outlook

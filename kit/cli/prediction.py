@@ -24,7 +24,7 @@ from kit.cli.options import (
 from kit.cli.scores import show_doubts, show_trained_on
 from kit.cli.sources import RadarUnit, Source
 from kit.engines.request import Request
-from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK
+from kit.storage.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.engines.compile import Built

@@ -8,7 +8,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Ensembles, Json, Predictions, Quiet, Runs, Submissions, Work
-from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK
 
 if TYPE_CHECKING:
     from kit.reporting.report import Written

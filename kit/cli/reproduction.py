@@ -8,7 +8,7 @@ import typer
 from kit.cli import console
 from kit.cli.options import Json, Predictions, Quiet, Runs, Work
 from kit.errors import CheckError
-from kit.files import PREDICTIONS, RUNS, WORK
+from kit.storage.files import PREDICTIONS, RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.submission.reproduce import Reproduction

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from kit.cli import console
 from kit.colors import CONSTANTS
-from kit.files import PREDICTIONS, SUBMISSIONS
 from kit.metrics import MEASURES
+from kit.storage.files import PREDICTIONS, SUBMISSIONS
 
 if TYPE_CHECKING:
     from kit.scoring.report import Report, Row

@@ -20,7 +20,7 @@ from kit.cli.options import (
 )
 from kit.cli.scores import show_advice, show_doubts, show_passed_over, show_report
 from kit.errors import BusyError, InputError, OutputError
-from kit.files import PREDICTIONS
+from kit.storage.files import PREDICTIONS
 
 if TYPE_CHECKING:
     from kit.scoring.report import Report

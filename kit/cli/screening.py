@@ -22,8 +22,8 @@ from kit.cli.cloud_options import (
 )
 from kit.cli.options import AnyUnits, Json, Quiet, Strict, Work, units_of
 from kit.cli.scores import show_doubts
-from kit.files import WORK
 from kit.screening.rule import CloudRule
+from kit.storage.files import WORK
 from kit.tiles.rejection import REJECTED, tally
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Ensembles, Json, Predictions, Quiet, Runs, Work
-from kit.files import FITTED, PREDICTIONS, RUNS, WORK
-from kit.fold_names import base_name
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, WORK
+from kit.variants.fold_names import base_name
 
 if TYPE_CHECKING:
     from kit.showing.band import Band

@@ -9,7 +9,7 @@ import typer
 from kit.cli import console
 from kit.cli.notes import show_notes
 from kit.cli.options import Json, Quiet, Runs
-from kit.files import RUNS
+from kit.storage.files import RUNS
 
 if TYPE_CHECKING:
     from kit.runs.status import Status

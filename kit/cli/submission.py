@@ -29,8 +29,8 @@ from kit.cli.options import (
 )
 from kit.cli.scores import show_advice, show_doubts, show_report, show_trained_on
 from kit.errors import CheckError
-from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS
 from kit.plain_text import count_of
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
     from kit.archive.check import Checked

@@ -10,11 +10,11 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
-from kit.cores import loader_threads
-from kit.files import RUNS, WORK
+from kit.machine.cores import loader_threads
 from kit.planning.plan import read_plan
-from kit.variant_settings import PixelLoss, as_fold
-from kit.variants import SETS, find_variant, of_sets
+from kit.storage.files import RUNS, WORK
+from kit.variants.registry import SETS, find_variant, of_sets
+from kit.variants.settings import PixelLoss, as_fold
 
 if TYPE_CHECKING:
     from kit.training.train import Run

@@ -22,7 +22,7 @@ from kit.cli.options import (
 )
 from kit.cli.scores import show_doubts
 from kit.engines.request import Request
-from kit.files import ENGINES, FITTED, RUNS, WORK
+from kit.storage.files import ENGINES, FITTED, RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.translation.translate import Translation

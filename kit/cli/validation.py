@@ -8,8 +8,8 @@ import typer
 from kit.cli import console
 from kit.cli.notes import show_notes
 from kit.cli.options import AnyUnits, Json, Quiet, Runs, Work, units_of
-from kit.files import RUNS, WORK
 from kit.plain_text import count_of
+from kit.storage.files import RUNS, WORK
 
 if TYPE_CHECKING:
     from kit.training.table1 import Row

@@ -7,9 +7,9 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Quiet
-from kit.variant_fields import fields
-from kit.variant_settings import Variant, to_dict
-from kit.variants import ENSEMBLES, PAPER, PAPER_LEADERBOARD, SETS, VARIANTS
+from kit.variants.fields import fields
+from kit.variants.registry import ENSEMBLES, PAPER, PAPER_LEADERBOARD, SETS, VARIANTS
+from kit.variants.settings import Variant, to_dict
 
 app = typer.Typer()
 

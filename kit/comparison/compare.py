@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kit.comparison.archives import compare_archives
 from kit.comparison.paired import Comparison
-from kit.files import FITTED, RUNS, SUBMISSIONS, WORK, AnyPath
 from kit.progress import Advance, Report
+from kit.storage.files import FITTED, RUNS, SUBMISSIONS, WORK, AnyPath
 
 
 def compare(

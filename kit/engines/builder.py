@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kit.device import pick
 from kit.engines.accuracy import REFERENCE, Samples, compare
 from kit.engines.backend import OUT_OF_MEMORY, Plan, Spec
 from kit.engines.cache import Entry, Measurement, find, measured, obtain
@@ -24,6 +23,7 @@ from kit.engines.registry import BACKENDS
 from kit.engines.request import PRECISIONS, Precision, Request
 from kit.engines.throughput import CLOCK, Clock, fastest_plan, side_by_side
 from kit.errors import CheckError, InputError
+from kit.machine.device import pick
 from kit.models.infer import Forward, infer_batches
 from kit.models.rewrites.fuse import for_inference
 from kit.progress import Report

@@ -16,12 +16,12 @@ from typing import Any
 from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
 from kit.errors import BusyError, InputError
-from kit.files import json_sha256, sha256
-from kit.half_written import new_part
-from kit.lock import lock
 from kit.progress import Report
-from kit.replacement import replace_folder
-from kit.seal import UNSEALED, read_record, write_record
+from kit.storage.files import json_sha256, sha256
+from kit.storage.half_written import new_part
+from kit.storage.lock import lock
+from kit.storage.replacement import replace_folder
+from kit.storage.seal import UNSEALED, read_record, write_record
 
 _RECORD = "engine.json"
 _FORMAT = 2

@@ -18,7 +18,7 @@ from kit.engines.throughput import CLOCK, Clock
 from kit.errors import CheckError, InputError
 from kit.progress import Report
 from kit.runs.weights import Weights
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 # Seconds that eager needs for all scenes, below which no engine is built for them.
 _WORTHWHILE = 60

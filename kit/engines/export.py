@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 import kit
 from kit.engines.onnx_file import OPSET, onnx_program
 from kit.errors import BusyError, CheckError, InputError, no_such
-from kit.files import AnyPath, output
 from kit.models.in_units import InUnits
 from kit.models.rewrites.fuse import for_inference
 from kit.runs.trained import Trained
 from kit.runs.units import other_units
 from kit.runs.weights import Weights
 from kit.scaling import DN_RANGE, SCALING, VH_RANGE, VV_RANGE
-from kit.variant_settings import Variant
+from kit.storage.files import AnyPath, output
+from kit.variants.settings import Variant
 
 FORMATS = ("onnx",)
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")

@@ -5,10 +5,10 @@
 
 from collections.abc import Sequence
 
-from kit.device import pick
 from kit.engines.backend import Backend
 from kit.engines.backends import eager, inductor, openvino, tensorrt, tensorrt_rtx
 from kit.errors import InputError, no_such
+from kit.machine.device import pick
 
 BACKENDS: dict[str, Backend] = {
     "tensorrt": tensorrt,

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from kit.errors import InputError
-from kit.files import output
+from kit.storage.files import output
 
 BRIGHTEN = 2.0
 _GAP = 4

@@ -15,18 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import BusyError, InputError, no_such
-from kit.files import FITTED, RUNS, WORK, AnyPath
 from kit.fitting.methods import COLOR, PLAIN
 from kit.fitting.objectives import OBJECTIVES
 from kit.fitting.observations import Image, observe
 from kit.fitting.selection import FEWEST_PLACES, Candidate, Selection, select
-from kit.lock import lock
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import Ensemble, Fitted, check_name, ensemble_path, write_ensemble
 from kit.progress import Advance, Report
 from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.weights import read_run
+from kit.storage.files import FITTED, RUNS, WORK, AnyPath
+from kit.storage.lock import lock
 from kit.training.heldout import HeldOut, heldout
 
 MOST_SCENES = 2000

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kit.device import pick
 from kit.inputs.planes import InputPlanes
-from kit.lookahead import map_ahead
+from kit.machine.device import pick
+from kit.machine.lookahead import map_ahead
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
 from kit.scaling import radar_nodata, scale_optical, scale_radar, to_signed

@@ -21,7 +21,7 @@ from kit.pairs.table import Pair
 from kit.scaling import scale_optical, scale_radar
 from kit.tiles.names import SceneKey
 from kit.tiles.netcdf import Plane
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _YEAR = 365.25  # days
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kit.models.initialise import initialise_pix2pixhd, initialise_spade
 from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.layers.spectral_norm import Rule, spectral_norm
-from kit.variant_settings import Model
+from kit.variants.settings import Model
 
 _SCALES = 2
 _WIDEST = 512

@@ -18,7 +18,7 @@ from kit.scaling import (
     from_signed,
     to_signed,
 )
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _YEAR = 365.25  # days
 _NEUTRAL = 0.5

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kit.device import pick, place
+from kit.machine.device import pick, place
 from kit.scaling import from_signed, to_signed
 
 Forward = Callable[[Tensor], Tensor]

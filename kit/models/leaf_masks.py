@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kit.native import TreesStruct, load, native
+from kit.machine.native import TreesStruct, load, native
 
 MOST_LEAVES = 64
 _ALL = 2**MOST_LEAVES - 1

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kit import native
+from kit.machine import native
 from kit.scaling import UINT16_MAX, from_signed, quantize
 
 

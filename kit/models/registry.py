@@ -19,7 +19,7 @@ from kit.models.prior import Prior
 from kit.models.spade import SpadeGenerator
 from kit.models.trees import BoostedTrees
 from kit.models.unet import UNet
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 
 def _spade(variant: Variant) -> nn.Module:

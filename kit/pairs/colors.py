@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from kit.lookahead import map_ahead
+from kit.machine.lookahead import map_ahead
 from kit.pairs.blocks import by_place
 from kit.pairs.table import Color, Pair
 from kit.scaling import DN_RANGE

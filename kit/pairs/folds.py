@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.errors import InputError
-from kit.files import json_sha256
 from kit.ground import Place, sharing_ground
 from kit.pairs.blocks import BLOCK_DEGREES, Unit, by_place, units
 from kit.pairs.colors import colors_of
 from kit.pairs.groups import Groups
 from kit.pairs.strata import STRATA, deal, strata
 from kit.pairs.table import Pair, train_pairs
+from kit.storage.files import json_sha256
 
 # Pieces for each fold, and the degrees along a side of the blocks that they are made of.
 _PIECES = ((2, BLOCK_DEGREES), (1, BLOCK_DEGREES), (1, 360))

@@ -12,8 +12,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.files import json_sha256
 from kit.ground import Place
+from kit.storage.files import json_sha256
 
 _COLUMNS = ("lon", "lat", "group")
 _REMEDY = "write it as CSV with the columns lon, lat and group, a place a line"

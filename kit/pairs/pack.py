@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.cores import cores
 from kit.errors import InputError, OutputError
-from kit.half_written import sweep
-from kit.lock import lock
+from kit.machine.cores import cores
 from kit.pairs.pack_pairs import holds
 from kit.pairs.shard import ARRAYS, FOLDER, PackedPair, Shard, name_of, read_shard
 from kit.pairs.shard_writer import ShardTask, write_shard
 from kit.pairs.summary import SUMMARY
 from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.progress import Advance
+from kit.storage.half_written import sweep
+from kit.storage.lock import lock
 from kit.tiles.fingerprint import digest
 from kit.tiles.reader import Reader
 

@@ -11,8 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kit.doubt import Units
-from kit.files import WORK, AnyPath, together
-from kit.lock import lock
 from kit.pairs.colors import with_colors
 from kit.pairs.distribution import distribution
 from kit.pairs.ground import with_ground
@@ -31,6 +29,8 @@ from kit.sources.convert import Converted, Wanted
 from kit.sources.find import find_tiles
 from kit.sources.folder import read_units
 from kit.sources.units import require_reflectance
+from kit.storage.files import WORK, AnyPath, together
+from kit.storage.lock import lock
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, write_rejected
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import read_array, read_json, write_json
 from kit.pairs.table import Pair
+from kit.storage.files import read_array, read_json, write_json
 from kit.tiles.names import RGB_BANDS, S1_BANDS
 
 FOLDER = "pack"

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import together
 from kit.pairs.shard import ARRAYS, Shard
 from kit.pairs.table import Pair
+from kit.storage.files import together
 from kit.tiles.netcdf import file_of
 from kit.tiles.reader import Batch, Reader
 

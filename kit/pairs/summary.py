@@ -7,7 +7,7 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.pairs.table import Pair, fingerprint
-from kit.seal import read_record, write_record
+from kit.storage.seal import read_record, write_record
 
 SUMMARY = "summary.json"
 _FORMAT = 2

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from kit.errors import InputError
-from kit.files import PAIRS as PAIRS
 from kit.ground import side_in_pixels
-from kit.seal import read_table, to_rows, write_table
+from kit.storage.files import PAIRS as PAIRS
+from kit.storage.seal import read_table, to_rows, write_table
 from kit.tiles.names import RGB_BANDS, S1_BANDS, SceneKey
 from kit.tiles.netcdf import Plane
 

@@ -7,7 +7,7 @@ of fitting, predicting and packaging.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _IMAGE_S = 0.01  # writing and checking an image of an archive
 

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit.errors import BusyError
-from kit.files import make_folder
-from kit.parent import SAVING, end_with
+from kit.machine.parent import SAVING, end_with
 from kit.progress import Report
+from kit.storage.files import make_folder
 from kit.training.signals import delayed_signals
 
 

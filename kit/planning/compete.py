@@ -14,7 +14,6 @@ from pathlib import Path
 from kit.archive.layout import find_layout
 from kit.archive.manifest import manifest_path
 from kit.errors import InputError, KitError
-from kit.files import FITTED, RUNS, WORK, write_bytes
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS
 from kit.plain_text import count_of
@@ -27,8 +26,9 @@ from kit.prediction.ensembles import ensemble_path, read_ensemble
 from kit.progress import Report
 from kit.runs.folder import CONFIG, finished, read_variant
 from kit.runs.weights import read_run
+from kit.storage.files import FITTED, RUNS, WORK, write_bytes
 from kit.training.validation import VALIDATION
-from kit.variant_settings import as_fold
+from kit.variants.settings import as_fold
 
 SHEET, PAGE = Path("screen.png"), Path("report.html")
 

@@ -13,7 +13,6 @@ from typing import Any
 from kit.archive.expected import read_expected
 from kit.archive.layout import Layout, find_layout
 from kit.errors import InputError
-from kit.files import SUBMISSIONS, WORK
 from kit.fitting.objectives import OBJECTIVES
 from kit.ground import sharing_ground
 from kit.hours import seconds_of
@@ -25,6 +24,7 @@ from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
 from kit.sources.count import count_pairs, measure_radar
 from kit.sources.folder import read_origin
+from kit.storage.files import SUBMISSIONS, WORK
 from kit.tiles.catalog import catalog
 from kit.tiles.extent import first_side
 from kit.tiles.names import SceneKey

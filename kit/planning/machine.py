@@ -15,20 +15,20 @@ from typing import TypeVar
 
 import torch
 
-from kit.bfloat16 import bfloat16_pays
-from kit.cores import loader_threads
-from kit.device import keep_memory, pick
-from kit.distributed import ProcessGroup
 from kit.errors import InputError
-from kit.memory import available_memory
+from kit.machine.bfloat16 import bfloat16_pays
+from kit.machine.cores import loader_threads
+from kit.machine.device import keep_memory, pick
+from kit.machine.distributed import ProcessGroup
+from kit.machine.memory import available_memory
 from kit.plain_text import count_of
 from kit.planning.recipes import Size
 from kit.runs.planes import planes_for_training
 from kit.training.rates import Rate, measure_fit, measure_rate
 from kit.training.run_data import RunData, make_setup, read_data
 from kit.training.setup import RunSetup
-from kit.variant_settings import Variant
-from kit.variants import VARIANTS
+from kit.variants.registry import VARIANTS
+from kit.variants.settings import Variant
 
 T = TypeVar("T")
 

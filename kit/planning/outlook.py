@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.files import RUNS, WORK
-from kit.fold_names import fold_folders
 from kit.intervals import ENOUGH_PLACES
 from kit.pairs.table import PAIRS, read_pairs
 from kit.plain_text import count_of
 from kit.planning.plan import Plan
 from kit.prediction.ensembles import Ensemble, read_ensemble
 from kit.runs.folder import read_records
+from kit.storage.files import RUNS, WORK
+from kit.variants.fold_names import fold_folders
 
 _VIEWS = 8
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.files import write_bytes
 from kit.metrics import check_measure
 from kit.models.flips import check_flips
-from kit.variant_settings import Variant
-from kit.variants import find_variant
+from kit.storage.files import write_bytes
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant
 
 PLAN = Path("plan.toml")
 _REMEDY = "mend it, or let kit plan write another: kit plan --hours H --overwrite"

@@ -24,7 +24,6 @@ from pathlib import Path
 import torch
 
 from kit.errors import InputError
-from kit.files import WORK, AnyPath
 from kit.fitting.selection import FEWEST_PLACES
 from kit.hours import KEPT_BACK, hours_of, seconds_of
 from kit.inputs.dataset import steps_per_epoch
@@ -36,10 +35,11 @@ from kit.planning.inputs import find_radar
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
 from kit.planning.recipes import LEAST_CROP, Recipe, Size, of_measure, recipe_for
+from kit.storage.files import WORK, AnyPath
 from kit.training.hours import cost, within
 from kit.training.rates import Rate
-from kit.variant_settings import Variant
-from kit.variants import VARIANTS
+from kit.variants.registry import VARIANTS
+from kit.variants.settings import Variant
 
 _TRAINING = 0.75  # of the time that is not kept back
 _VIEWS = (8, 4, 1)

@@ -6,7 +6,7 @@ they add to an ensemble, the sizes that each may have, and how many steps make a
 
 from dataclasses import dataclass
 
-from kit.variants import VARIANTS
+from kit.variants.registry import VARIANTS
 
 OFFICIAL = "official"  # how the names of the server's measures begin
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kit.device import pick
+from kit.machine.device import pick
 from kit.models.flips import average_views
 from kit.models.levels import levels_on_processor, to_levels
 from kit.scaling import from_signed, to_signed

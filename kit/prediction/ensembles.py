@@ -14,12 +14,12 @@ from typing import Any, get_args
 
 from kit.averaging import Averaging
 from kit.errors import InputError
-from kit.files import FITTED
 from kit.prediction.affine import parse_affine
 from kit.prediction.combination import Combination, Stretch
 from kit.prediction.last import read_last
-from kit.seal import read_record, write_record
-from kit.variants import ENSEMBLES, VARIANTS, ensemble_members
+from kit.storage.files import FITTED
+from kit.storage.seal import read_record, write_record
+from kit.variants.registry import ENSEMBLES, VARIANTS, ensemble_members
 
 _FORMAT = 1
 _SUFFIX = ".json"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from kit.averaging import spread
 from kit.errors import InputError
-from kit.fold_names import is_fold
 from kit.prediction.combination import Combination
 from kit.prediction.manifest import manifest_path, predicted
 from kit.prediction.members import Member, predict_command, read_member, read_members
 from kit.progress import Report
 from kit.runs.folds import Origin, complete, folds_of, mixture, own_run
-from kit.variant_record import from_record
+from kit.variants.fold_names import is_fold
+from kit.variants.record import from_record
 
 
 def predicted_runs(

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kit.files import append
 from kit.prediction.manifest import SCENE_VALUES, Manifest
-from kit.seal import decode_lines, encode_line
+from kit.storage.files import append
+from kit.storage.seal import decode_lines, encode_line
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 

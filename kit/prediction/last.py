@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.seal import read_record, write_record
+from kit.storage.seal import read_record, write_record
 from kit.tiles.rejection import Rejection
 
 _NAME = "last.json"

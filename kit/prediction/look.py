@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kit.cores import cores
-from kit.device import pick
-from kit.distributed import ProcessGroup
 from kit.doubt import Units, settle
+from kit.machine.cores import cores
+from kit.machine.device import pick
+from kit.machine.distributed import ProcessGroup
 from kit.tiles.float16 import float16_doubts
 from kit.tiles.names import SceneKey
 from kit.tiles.reader import Reader

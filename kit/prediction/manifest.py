@@ -11,7 +11,7 @@ from typing import Any
 
 from kit.colors import Colors, read_colors
 from kit.errors import InputError
-from kit.seal import read_record, write_record
+from kit.storage.seal import read_record, write_record
 
 _NAME = "manifest.json"
 _FORMAT = 3  # 2 knew of no views
@@ -43,7 +43,7 @@ class Manifest:
     pairs_sha256: str | None
     """Fingerprint of the pairs that the weights were trained on; None if it is not known."""
     config: dict[str, Any]
-    """The variant, as `variant_record.to_record` returns it."""
+    """The variant, as `kit.variants.record.to_record` returns it."""
     scaling: dict[str, Any]
     """The ranges of dB and DN, `scaling.SCALING`."""
     target: str

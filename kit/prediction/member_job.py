@@ -15,11 +15,8 @@ from typing import Any
 from kit.engines.backend import Plan, Spec
 from kit.engines.engine import Engine
 from kit.errors import BusyError, CheckError, InputError
-from kit.files import make_folder, naming
-from kit.half_written import sweep
-from kit.image_file import image_path, image_paths, read_image
 from kit.inputs.planes import InputPlanes
-from kit.lookahead import map_ahead
+from kit.machine.lookahead import map_ahead
 from kit.prediction.batches import Batches, Predicted
 from kit.prediction.journal import Journal
 from kit.prediction.manifest import (
@@ -35,17 +32,20 @@ from kit.prediction.pipeline import Input, Reading
 from kit.prediction.replaced import forget_replaced
 from kit.prediction.writer import Writer
 from kit.progress import Report
-from kit.replacement import replace_folder
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import Weights
 from kit.scaling import SCALING
+from kit.storage.files import make_folder, naming
+from kit.storage.half_written import sweep
+from kit.storage.image_file import image_path, image_paths, read_image
+from kit.storage.replacement import replace_folder
 from kit.tiles.extent import first_side
 from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
-from kit.variant_record import to_record
+from kit.variants.record import to_record
 
 _REMEDY = "predict with --overwrite"
 _CHECKERS = 4  # threads that compare images with their checksums

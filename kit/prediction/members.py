@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from kit.colors import Colors
 from kit.errors import InputError, no_such
-from kit.fold_names import base_name
-from kit.image_file import image_path, read_image
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.manifest import manifest_path, predicted, radar_digest, read_manifest
-from kit.variants import ENSEMBLES, VARIANTS
+from kit.storage.image_file import image_path, read_image
+from kit.variants.fold_names import base_name
+from kit.variants.registry import ENSEMBLES, VARIANTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,17 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from kit.distributed import ProcessGroup, process_group, restarted
 from kit.doubt import Doubt, Units, settle
 from kit.engines.calibration import samples
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import InputError
-from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath
-from kit.lock import lock
+from kit.machine.distributed import ProcessGroup, process_group, restarted
+from kit.machine.parent import patience
 from kit.models.flips import check_flips
-from kit.parent import patience
 from kit.prediction.dates import dates_line
 from kit.prediction.last import write_last
 from kit.prediction.look import look
@@ -39,6 +37,8 @@ from kit.prediction.writer import AHEAD as IMAGES_AHEAD
 from kit.prediction.writer import Writer
 from kit.progress import Advance, Report
 from kit.runs.planes import planes_for_scenes
+from kit.storage.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath
+from kit.storage.lock import lock
 from kit.tiles.bands import first_size
 from kit.tiles.float16 import float16_doubts
 from kit.tiles.names import SceneKey

@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.distributed import ProcessGroup
 from kit.doubt import Units
 from kit.errors import InputError
-from kit.files import json_sha256
+from kit.machine.distributed import ProcessGroup
 from kit.progress import Advance, Report
 from kit.runs.units import check_units
 from kit.runs.weights import Weights
 from kit.sources.folder import read_units
 from kit.sources.radar import RadarImages, find_radar_images
+from kit.storage.files import json_sha256
 from kit.tiles.catalog import catalog
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection

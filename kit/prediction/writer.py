@@ -19,8 +19,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.folder_writer import FolderWriter
-from kit.image_file import digest, write_image
+from kit.storage.folder_writer import FolderWriter
+from kit.storage.image_file import digest, write_image
 
 AHEAD = 64
 _THREADS = 16  # more gained nothing; where images come slowly one or two are started

@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.plain_text import printable
@@ -27,10 +26,11 @@ from kit.prediction.manifest import predicted
 from kit.prediction.members import Member, read_member
 from kit.reporting.training_time import RunHistory, histories
 from kit.screening.table import SCENES, clear, row_groups
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK
 from kit.submission.log import LOG
 from kit.tiles.rejection import REJECTED, read_tally
 from kit.training.validation import VALIDATION, Validation, read_validation
-from kit.variants import ENSEMBLES
+from kit.variants.registry import ENSEMBLES
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ _PACKAGES = ("torch", "torch-tensorrt", "rasterio", "pyarrow", "lightgbm", "open
 
 def machine(found: Artefacts) -> Section:
     """The machine that the report is made on, and what the artefacts say of theirs."""
-    from kit.device import pick
+    from kit.machine.device import pick
 
     versions = {name: value for name, value in made_with().items() if value}
     for name in _PACKAGES:

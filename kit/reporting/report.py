@@ -17,7 +17,6 @@ from markupsafe import Markup
 
 import kit
 from kit.errors import InputError
-from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK, AnyPath, output
 from kit.metrics import check_validated
 from kit.progress import Advance
 from kit.reporting.archives import archives, read_standings
@@ -33,6 +32,7 @@ from kit.reporting.pixels import pixels
 from kit.reporting.places import places
 from kit.reporting.samples import samples
 from kit.reporting.scores import scores
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK, AnyPath, output
 
 REPORT = Path("report.html")
 _SUFFIXES = (".html", ".htm")

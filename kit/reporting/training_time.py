@@ -13,7 +13,7 @@ from typing import Any
 from kit.errors import InputError
 from kit.runs.folder import read_records, read_variant
 from kit.runs.status import Status, status
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 
 @dataclass(frozen=True, slots=True)

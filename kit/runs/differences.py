@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kit.files import json_sha256
-from kit.fold_names import base_name
 from kit.plain_text import count_of
-from kit.variant_settings import Variant, to_dict
+from kit.storage.files import json_sha256
+from kit.variants.fold_names import base_name
+from kit.variants.settings import Variant, to_dict
 
 _IDENTITY = ("name", "fold")
 _OF_TREES = ("trees", "leaves", "thresholds", "tile_statistics")

@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from kit.files import naming, sync_folder, write_bytes
-from kit.half_written import is_part
 from kit.runs.folder import BEST, saved
+from kit.storage.files import naming, sync_folder, write_bytes
+from kit.storage.half_written import is_part
 
 _EARLIER = ".earlier"
 _COMPLETE = ".complete"  # in it, when all of the earlier run is

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.fold_names import fold_folders
 from kit.progress import Report
 from kit.runs.folder import (
     BEST,
@@ -20,7 +19,8 @@ from kit.runs.folder import (
 )
 from kit.runs.folds import Origin, complete, folds_of, own_run
 from kit.runs.weights import Weights, read_weights
-from kit.variant_settings import Variant
+from kit.variants.fold_names import fold_folders
+from kit.variants.settings import Variant
 
 
 def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kit import files
 from kit.errors import BusyError, InputError
-from kit.files import read_object
-from kit.seal import decode_lines, encode_line, read_record, write_record
+from kit.storage import files
+from kit.storage.files import read_object
+from kit.storage.seal import decode_lines, encode_line, read_record, write_record
 from kit.units_record import units_text
-from kit.variant_record import from_record, to_record
-from kit.variant_settings import Variant, to_dict
+from kit.variants.record import from_record, to_record
+from kit.variants.settings import Variant, to_dict
 
 FORMAT = 2
 """Of the configuration. In 1, of kits before 0.3.0, it has no checksum."""

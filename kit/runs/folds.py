@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _SHOWN = 3
 

@@ -1,16 +1,16 @@
 """`heldout/` in the folder of a run: its predictions of pairs that its weights have not seen.
 
 In: the folder of a run. Out: the digest of the weights that predicted, and of each scene's image;
-the images are read by `kit.image_file`. Refused by name: a manifest that is damaged.
+the images are read by `kit.storage.image_file`. Refused by name: a manifest that is damaged.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.image_file import image_path, read_image
 from kit.runs.folder import read_pairs_sha256
-from kit.seal import read_record, write_record
+from kit.storage.image_file import image_path, read_image
+from kit.storage.seal import read_record, write_record
 
 HELDOUT = "heldout"
 REMEDY = "remove this folder: what is in it is made again"

@@ -8,9 +8,9 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import files
-from kit.fold_names import fold_folders
-from kit.seal import decode_lines, encode_line
+from kit.storage import files
+from kit.storage.seal import decode_lines, encode_line
+from kit.variants.fold_names import fold_folders
 
 NOTES = "notes.jsonl"
 

@@ -23,7 +23,7 @@ from kit.runs.training_pairs import TRAINING_PAIRS, read_training_pairs
 from kit.screening.table import SCENES, read_screened
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 
 def planes_for_training(

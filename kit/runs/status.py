@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.files import RUNS
-from kit.lock import holder
 from kit.runs.differences import differences, settings_of
 from kit.runs.folder import (
     CONFIG,
@@ -26,7 +24,9 @@ from kit.runs.folder import (
     saved,
 )
 from kit.runs.notes import read_notes
-from kit.train_command import train_command
+from kit.storage.files import RUNS
+from kit.storage.lock import holder
+from kit.variants.train_command import train_command
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kit.errors import CheckError, InputError
-from kit.files import atomic
+from kit.storage.files import atomic
 
 _ABOUT, _DIGEST = "kit", "sha256"
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kit.device import place
 from kit.errors import InputError
-from kit.files import AnyPath
 from kit.inputs.planes import season_planes
 from kit.inputs.prior import no_prior
+from kit.machine.device import place
 from kit.models.flips import average_views, check_flips
 from kit.models.infer import infer
 from kit.runs.weights import Weights, load_run
 from kit.scaling import scale_radar
-from kit.variant_settings import Variant
+from kit.storage.files import AnyPath
+from kit.variants.settings import Variant
 
 _BATCH = 8
 

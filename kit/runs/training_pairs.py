@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kit.errors import InputError
 from kit.ground import Place, sharing_ground
-from kit.seal import UNSEALED, read_record, write_record
+from kit.storage.seal import UNSEALED, read_record, write_record
 
 TRAINING_PAIRS = "pairs.json"
 FORMAT = 2

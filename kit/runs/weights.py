@@ -20,10 +20,10 @@ from kit.models.rewrites.spectral_norm import fold, folded_state
 from kit.runs.folder import BEST, trained_runs
 from kit.runs.tensors import TensorFile, save_tensors
 from kit.scaling import SCALING
-from kit.seal import UNSEALED, check_format
-from kit.variant_record import from_record, to_record
-from kit.variant_settings import Variant
-from kit.variants import ENSEMBLES, VARIANTS
+from kit.storage.seal import UNSEALED, check_format
+from kit.variants.record import from_record, to_record
+from kit.variants.registry import ENSEMBLES, VARIANTS
+from kit.variants.settings import Variant
 
 FORMAT = 2
 """1, of kits before 0.3.0, has no number and does not say which file it is."""

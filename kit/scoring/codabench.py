@@ -25,12 +25,12 @@ from kit.archive.reader import (
     to_unit,
 )
 from kit.errors import CheckError, InputError
-from kit.files import write_json
 from kit.progress import Advance
 from kit.scoring.images import CHANNELS, Image
 from kit.scoring.rows import as_sent, compare_images
 from kit.scoring.truth import load_truth
 from kit.scoring.walk import walk
+from kit.storage.files import write_json
 from kit.tiles.tiff import decode_tiff
 
 SHOWN = 10

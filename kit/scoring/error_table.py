@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from kit.archive.mapping import scene_in
 from kit.errors import InputError
-from kit.files import output
 from kit.metrics import psnr
 from kit.plain_text import printable, spreadsheet_cell
 from kit.scoring.images import ImageScore
+from kit.storage.files import output
 
 CSV, PARQUET = ".csv", ".parquet"
 

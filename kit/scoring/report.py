@@ -11,9 +11,9 @@ from typing import Any
 
 from kit.archive.mapping import SarInput
 from kit.colors import CONSTANTS
-from kit.files import finite
 from kit.metrics import Scores, better
 from kit.scoring.images import ImageScore
+from kit.storage.files import finite
 
 
 @dataclass(frozen=True, slots=True)

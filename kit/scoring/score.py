@@ -18,8 +18,6 @@ from kit.archive.mapping import TruthSet, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, scale_problem, to_unit
 from kit.colors import Colors
 from kit.doubt import Units, settle
-from kit.files import PREDICTIONS, AnyPath
-from kit.fold_names import is_fold
 from kit.metrics import check_measure
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.members import Member, combine_scene, seen_in_training
@@ -35,6 +33,8 @@ from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report, Variation
 from kit.scoring.rows import MakeImage, as_sent, compare_images
 from kit.scoring.truth import load_truth
+from kit.storage.files import PREDICTIONS, AnyPath
+from kit.variants.fold_names import is_fold
 
 
 def score(

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit import native
-from kit.cores import cores
 from kit.errors import InputError
+from kit.machine import native
+from kit.machine.cores import cores
 from kit.scaling import BACKSCATTER_FLOOR, radar_nodata
 from kit.screening.rule import NO_PEAK, CloudRule, cloud_mask, peak
 

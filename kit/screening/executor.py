@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from kit.cores import cores
 from kit.errors import InputError
+from kit.machine.cores import cores
 
 _SECONDS_TO_ANSWER = 15
 _SECONDS_WITHOUT_WORKERS = 60

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.half_written import sweep
-from kit.seal import open_table, to_rows, write_table
+from kit.storage.half_written import sweep
+from kit.storage.seal import open_table, to_rows, write_table
 from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
 from kit.tiles.scenes import Scene

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from kit.errors import BusyError, InputError
-from kit.files import PAIRS
-from kit.seal import read_table
+from kit.storage.files import PAIRS
+from kit.storage.seal import read_table
 from kit.tiles.netcdf import file_of, parse_file
 from kit.tiles.scenes import FOLDERS
 

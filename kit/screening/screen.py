@@ -20,9 +20,6 @@ from numpy.typing import NDArray
 
 from kit.doubt import Units, settle
 from kit.errors import InputError
-from kit.files import WORK, AnyPath, together
-from kit.half_written import sweep
-from kit.lock import lock
 from kit.progress import Advance
 from kit.screening import second_look, ukis
 from kit.screening.detector import Detector
@@ -44,6 +41,9 @@ from kit.screening.table import (
     row_groups,
     write_screened,
 )
+from kit.storage.files import WORK, AnyPath, together
+from kit.storage.half_written import sweep
+from kit.storage.lock import lock
 from kit.tiles.catalog import Catalog, catalog
 from kit.tiles.names import BANDS
 from kit.tiles.rejection import FAILED, REJECTED, Rejection, tally, tally_text, write_rejected
@@ -173,7 +173,7 @@ class Measured:
     look: SecondLook | None = None
 
     def write(self, new: Callable[[str], Path], max_cloud: float, units: Units) -> Screening:
-        """Write the tables; `new` gives the place of each, as `kit.files.together` does.
+        """Write the tables; `new` gives the place of each, as `kit.storage.files.together` does.
 
         Raises:
             InputError: no scene could be read, and `failed.csv` says why; or the units are wrong.

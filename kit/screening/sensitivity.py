@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.cores import cores
 from kit.errors import InputError
+from kit.machine.cores import cores
 from kit.progress import Advance
 from kit.screening.counts import COLUMNS, count, count_with_peaks
 from kit.screening.rule import CloudRule

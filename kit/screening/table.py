@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.ground import Place
-from kit.seal import open_table, table_writer, to_rows
+from kit.storage.seal import open_table, table_writer, to_rows
 from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.netcdf import parse_file
 from kit.tiles.raster import Grid

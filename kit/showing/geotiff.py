@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.files import make_folder
 from kit.scaling import DN_RANGE
 from kit.showing.view import Pixels, Prediction, View
+from kit.storage.files import make_folder
 from kit.tiles.geotiff import write_geotiff
 from kit.tiles.named_grid import named_grid
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey

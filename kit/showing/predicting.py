@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.averaging import average
-from kit.device import place
 from kit.errors import InputError
 from kit.inputs.planes import InputPlanes
+from kit.machine.device import place
 from kit.models.infer import infer
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.summary import read_units

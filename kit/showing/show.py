@@ -11,7 +11,6 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.figures.grid import check_format, write_image
-from kit.files import FITTED, PREDICTIONS, RUNS, WORK, AnyPath
 from kit.progress import Report
 from kit.showing.finding import Folders, find
 from kit.showing.geotiff import write_geotiffs
@@ -19,6 +18,7 @@ from kit.showing.picture import draw
 from kit.showing.subject import Subject
 from kit.showing.view import View
 from kit.sources.index import find_scene
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, WORK, AnyPath
 
 
 @dataclass(frozen=True, slots=True)

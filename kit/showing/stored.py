@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import sha256
 from kit.ground import Place
-from kit.image_file import image_path, read_image
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.ensembles import chosen_ensemble, ensemble_path
 from kit.prediction.folds import predicted_members
@@ -27,6 +25,8 @@ from kit.progress import Report
 from kit.runs.folder import BEST, read_variant
 from kit.runs.heldout import HELDOUT, REMEDY, has_heldout, read_heldout
 from kit.showing.view import Prediction
+from kit.storage.files import sha256
+from kit.storage.image_file import image_path, read_image
 from kit.tiles.names import SceneKey
 
 SEEN = "trained on"

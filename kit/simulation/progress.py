@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from kit.errors import BusyError, InputError, OutputError
-from kit.files import naming, read_object, sync_folder, write_json
-from kit.half_written import is_part, sweep
+from kit.storage.files import naming, read_object, sync_folder, write_json
+from kit.storage.half_written import is_part, sweep
 from kit.tiles.unfinished import UNFINISHED
 
 _REMEDY = "remove the folder, and simulate it again"

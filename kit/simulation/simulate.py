@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import AnyPath
-from kit.lock import lock
 from kit.progress import Advance
 from kit.simulation.landcover import EPOCH, Land, backscatter, reflectance, survey
 from kit.simulation.noise import Field
 from kit.simulation.progress import Progress, refuse_used
 from kit.simulation.weather import cirrus, cumulus, haze, speckle
+from kit.storage.files import AnyPath
+from kit.storage.lock import lock
 from kit.tiles.names import BANDS, SceneKey, TileName
 from kit.tiles.tiff import write_tile
 

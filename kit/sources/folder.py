@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.files import make_folder
-from kit.lock import lock
 from kit.progress import Advance
-from kit.seal import read_record, write_record
 from kit.sources.definition import Definition
 from kit.sources.index import write_index
 from kit.sources.places import MadeUp
@@ -25,6 +22,9 @@ from kit.sources.placing import Placed, place_all
 from kit.sources.twins import Twins
 from kit.sources.units import SourceUnits
 from kit.sources.writing import remove, sweep, write_all
+from kit.storage.files import make_folder
+from kit.storage.lock import lock
+from kit.storage.seal import read_record, write_record
 from kit.tiles.rejection import Rejection
 from kit.tiles.unfinished import UNFINISHED
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.files import write_bytes
 from kit.sources.placing import SENSORS, Placed
+from kit.storage.files import write_bytes
 from kit.tiles.names import SceneKey
 
 INDEX = "index.csv"

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.files import together
 from kit.sources.definition import Definition
 from kit.sources.image import Header, read_bands, read_header
 from kit.sources.listing import Image
 from kit.sources.units import SourceUnits, to_db, to_dn
+from kit.storage.files import together
 from kit.tiles.names import RGB_BANDS, S1_BANDS
 from kit.tiles.raster import Grid
 from kit.tiles.tiff import encode_tiff

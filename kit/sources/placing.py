@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit.errors import InputError
 from kit.ground import Place
-from kit.lookahead import map_ahead
+from kit.machine.lookahead import map_ahead
 from kit.sources.definition import Definition
 from kit.sources.image import Header
 from kit.sources.listing import Image

@@ -12,7 +12,6 @@ from typing import Any
 
 from kit.doubt import Units, settle
 from kit.errors import InputError
-from kit.files import json_sha256
 from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.detect import only_tiles
@@ -23,6 +22,7 @@ from kit.sources.radar_listing import list_radar
 from kit.sources.sample import take_sample
 from kit.sources.twins import Twins
 from kit.sources.units import SourceUnits, doubts, optical_doubts, range_doubts
+from kit.storage.files import json_sha256
 from kit.tiles.rejection import Rejection
 from kit.units_record import units_text
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from kit import half_written
 from kit.errors import InputError
-from kit.files import write_bytes
-from kit.lookahead import map_ahead
+from kit.machine.lookahead import map_ahead
 from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.pixels import WANTED, convert, first_header, link_files, read_image, write_tiles
 from kit.sources.placing import SENSORS, THREADS, Placed
 from kit.sources.units import SourceUnits
+from kit.storage import half_written
+from kit.storage.files import write_bytes
 from kit.tiles.rejection import Rejection
 from kit.tiles.tiff import encode_tiff
 

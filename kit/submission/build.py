@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from kit.archive.manifest import predictions_digest
 from kit.archive.writer import Entry, Sink, write_zip
-from kit.cores import cores
-from kit.image_file import digest
+from kit.machine.cores import cores
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.members import Member, load_scene
 from kit.progress import Advance
+from kit.storage.image_file import digest
 from kit.tiles.tiff import encode_tiff
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kit.errors import InputError
-from kit.files import write_bytes
 from kit.metrics import MEASURES
 from kit.plain_text import from_spreadsheet_cell, printable, spreadsheet_cell
+from kit.storage.files import write_bytes
 
 LOG = "submissions.csv"
 _NEEDED = ("time", "name", "sha256", "leaderboard")

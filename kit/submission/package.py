@@ -24,9 +24,6 @@ from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.doubt import Units
 from kit.errors import BusyError, CheckError
-from kit.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, together
-from kit.half_written import sweep
-from kit.lock import lock
 from kit.metrics import check_measure
 from kit.prediction.ensembles import chosen_ensemble, known_ensembles
 from kit.prediction.members import Member, seen_in_training
@@ -36,6 +33,9 @@ from kit.scoring.advice import Packaging, advised
 from kit.scoring.report import Report
 from kit.scoring.score import compare, ensemble_label, scored_scenes
 from kit.scoring.truth import load_truth
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, together
+from kit.storage.half_written import sweep
+from kit.storage.lock import lock
 from kit.submission.build import Built, build
 from kit.submission.log import Log, read_log
 from kit.submission.plan import Plan, make_plan

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.archive.manifest import find_manifest
-from kit.files import sha256
-from kit.lock import lock
 from kit.metrics import MEASURES
 from kit.prediction.combination import PLAIN, Combination
 from kit.scoring.report import Report
+from kit.storage.files import sha256
+from kit.storage.lock import lock
 from kit.submission.log import IMAGES, LOG, SETTINGS, TRUTH, Cell, Log, read_log
 
 _OF_ARCHIVE = ("time", "name", "members", *SETTINGS, "sha256")

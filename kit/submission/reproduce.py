@@ -24,12 +24,12 @@ from kit.archive.manifest import (
 )
 from kit.archive.writer import Sink
 from kit.errors import BusyError, InputError
-from kit.files import WORK, output, sha256
-from kit.image_file import digest
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.members import Member, read_member
 from kit.progress import Advance
 from kit.runs.folder import BEST
+from kit.storage.files import WORK, output, sha256
+from kit.storage.image_file import digest
 from kit.submission.build import Built, build
 
 State = Literal["same", "there", "changed", "gone"]

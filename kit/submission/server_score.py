@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.lock import lock
+from kit.storage.lock import lock
 from kit.submission.log import NOTE, Log, read_log, require_log
 
 SHOWN = 10

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-from kit.files import write_bytes
+from kit.storage.files import write_bytes
 from kit.tiles.raster import Grid
 
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.native import REMEDIES, load, pick_backend
+from kit.machine.native import REMEDIES, load, pick_backend
 from kit.tiles.bands import File, read_bands_and_type
 from kit.tiles.names import RGB_BANDS
 from kit.tiles.netcdf import Plane

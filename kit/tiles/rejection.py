@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.files import write_bytes
 from kit.plain_text import from_spreadsheet_cell, printable, spreadsheet_cell
+from kit.storage.files import write_bytes
 
 REJECTED = "rejected.csv"
 FAILED = "failed.csv"

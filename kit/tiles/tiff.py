@@ -21,7 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
 from kit.errors import InputError
-from kit.files import write_bytes
+from kit.storage.files import write_bytes
 from kit.tiles.names import TileName
 from kit.tiles.raster import Grid, Raster
 from kit.tiles.regular_file import check_regular
@@ -185,7 +185,8 @@ def is_float16(image: Any, band: int = 1) -> bool:
 def encode_tiff(pixels: NDArray[np.generic], grid: Grid | None = None) -> bytes:
     """Encode [bands, H, W] as an uncompressed TIFF in memory; with a `grid`, where they lie.
 
-    GDAL reports a full disk only in its log, so the bytes are made here and written by `kit.files`.
+    GDAL reports a full disk only in its log, so the bytes are made here and written by
+    `kit.storage.files`.
     """
     count, height, width = pixels.shape
     placed: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit import native
+from kit.machine import native
 from kit.scaling import BACKSCATTER_FLOOR, DN_RANGE, VH_RANGE, VV_RANGE
 
 VALUES = ("values", "low", "high", "strong", "far", "dark", "brightest")

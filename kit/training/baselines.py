@@ -23,7 +23,7 @@ from kit.progress import Report
 from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.fit_prior import fit_prior
 from kit.training.fit_trees import fit_trees
-from kit.variants import VARIANTS
+from kit.variants.registry import VARIANTS
 
 TREES, PRIOR = "boosted trees", "prior of the place"
 _VARIANT = replace(VARIANTS["trees1"], name="baseline")

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kit.errors import InputError
-from kit.files import json_sha256, make_folder, read_object, sha256
-from kit.half_written import new_part
 from kit.progress import Report
-from kit.replacement import replace_folder
 from kit.runs.folder import STATE
 from kit.runs.tensors import write_tensors
-from kit.seal import write_record
+from kit.storage.files import json_sha256, make_folder, read_object, sha256
+from kit.storage.half_written import new_part
+from kit.storage.replacement import replace_folder
+from kit.storage.seal import write_record
 from kit.training.state import State
 
 FORMAT = 1

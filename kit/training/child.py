@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from kit import parent
 from kit.errors import BusyError
-from kit.lock import lock
+from kit.machine import parent
 from kit.progress import Report
+from kit.storage.lock import lock
 
 _PARENT, _CARD = "KIT_TRAIN_ALL_PROCESS", "KIT_TRAIN_ALL_CARD"
 _PLANNED = "KIT_TRAIN_ALL_SECONDS"

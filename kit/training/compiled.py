@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from kit.device import pick
+from kit.machine.device import pick
 from kit.runs.folder import read_compiled, saved
 from kit.training.compile_error import CompileError
 from kit.training.rates import Rate, measure_rate

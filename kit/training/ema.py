@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from kit.device import place
+from kit.machine.device import place
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 RECALIBRATION_BATCHES = 16
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kit.anchors import anchor
-from kit.device import place
 from kit.inputs.planes import InputPlanes, read_optical, read_pair
+from kit.machine.device import place
 from kit.metrics import OFFICIAL, Scores, anchored, errors, mse, official_of, summarise
 from kit.models.infer import infer
 from kit.pairs.pair_reader import PairReader

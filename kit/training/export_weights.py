@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from kit.errors import BusyError, InputError
-from kit.files import RUNS, AnyPath, together
 from kit.models.published import export_reference_weights
 from kit.models.registry import build_discriminator, build_generator
 from kit.models.rewrites.spectral_norm import unfolded_state
 from kit.runs.folder import CHECKPOINTS
 from kit.runs.weights import Weights, read_run
+from kit.storage.files import RUNS, AnyPath, together
 from kit.training.checkpoint import newest_tensors
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _GENERATOR, _DISCRIMINATOR = "net_G.pth", "net_D.pth"
 _WITHOUT_MATCHING = "net_D_no_ganFeat_loss.pth"

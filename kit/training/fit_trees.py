@@ -18,7 +18,7 @@ from torch import nn
 from kit.errors import InputError
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import read_pair
-from kit.lookahead import map_ahead
+from kit.machine.lookahead import map_ahead
 from kit.models.registry import build_generator
 from kit.models.trees import CHANNELS, BoostedTrees
 from kit.pairs.table import Pair

@@ -1,8 +1,8 @@
 """Runs that are fitted in one go, where others are trained step by step.
 
-In: a run's setup, of a variant whose model is of `kit.variant_settings.FITTED`. Out, in its folder:
-`weights.safetensors`, a grid of samples, and one record of metrics. There is no checkpoint: a fit
-that is interrupted starts again, which takes seconds.
+In: a run's setup, of a variant whose model is of `kit.variants.settings.FITTED`. Out, in its
+folder: `weights.safetensors`, a grid of samples, and one record of metrics. There is no checkpoint:
+a fit that is interrupted starts again, which takes seconds.
 """
 
 import time

@@ -15,13 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.averaging import average
-from kit.device import place
 from kit.doubt import Units
 from kit.errors import InputError
-from kit.files import atomic
-from kit.image_file import digest, image_path, read_image, write_image
 from kit.inputs.planes import InputPlanes, read_optical
-from kit.lock import lock
+from kit.machine.device import place
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.summary import read_units
@@ -35,6 +32,9 @@ from kit.runs.training_pairs import read_training_pairs
 from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
 from kit.scaling import quantize
+from kit.storage.files import atomic
+from kit.storage.image_file import digest, image_path, read_image, write_image
+from kit.storage.lock import lock
 from kit.training.evaluate import batches_of_a_size, predict_batch
 
 _SAVE_EVERY = 8  # batches

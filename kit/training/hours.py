@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from kit.device import pick
 from kit.errors import InputError
 from kit.hours import hours_of, seconds_of
 from kit.inputs.dataset import steps_per_epoch
+from kit.machine.device import pick
 from kit.runs.folder import read_variant, saved
 from kit.training.ema import RECALIBRATION_BATCHES
 from kit.training.rates import Rate, measure_rate
 from kit.training.setup import RunSetup
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _VALIDATING = 0.2  # of a training, at most, unless it says how often it validates
 _MOST_EPOCHS = 10**6

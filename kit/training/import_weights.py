@@ -19,9 +19,7 @@ from torch import Tensor
 
 from kit.colors import Color
 from kit.errors import BusyError, InputError
-from kit.files import RUNS, WORK, AnyPath
 from kit.inputs.colors import measure_colors
-from kit.lock import lock
 from kit.models.published import PUBLISHED, import_reference_weights, settings_of
 from kit.models.registry import build_generator
 from kit.pairs.open_pairs import open_pairs
@@ -29,8 +27,10 @@ from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.runs.folder import BEST
 from kit.runs.tensors import not_finite
 from kit.runs.weights import save_weights
-from kit.variant_settings import Variant
-from kit.variants import find_variant
+from kit.storage.files import RUNS, WORK, AnyPath
+from kit.storage.lock import lock
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant
 
 _BASES = {"spade": "spade2", "pix2pixhd": "p2phd1"}
 

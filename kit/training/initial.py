@@ -17,7 +17,7 @@ from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state, unfolded_state
 from kit.progress import Report
 from kit.runs.weights import Weights, read_weights
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _RADAR = ("VV", "VH")
 _SHAPE = ("model", "width", "depth", "norm")

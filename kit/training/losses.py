@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kit.variant_settings import Model, PixelLoss
+from kit.variants.settings import Model, PixelLoss
 
 
 def pixel_loss(prediction: Tensor, target: Tensor, mask: Tensor, kind: PixelLoss = "l1") -> Tensor:

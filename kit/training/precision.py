@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from kit.bfloat16 import bfloat16_pays
-from kit.device import pick
+from kit.machine.bfloat16 import bfloat16_pays
+from kit.machine.device import pick
 from kit.runs.folder import read_variant, saved
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 
 def settled(variant: Variant, folder: Path) -> Variant:

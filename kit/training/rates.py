@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from kit.device import pick, place
 from kit.inputs.dataset import PairDataset, Sample, batches
 from kit.inputs.planes import read_pair
-from kit.memory import within_memory
+from kit.machine.device import pick, place
+from kit.machine.memory import within_memory
 from kit.models.infer import infer
 from kit.training import boosting
 from kit.training.fit_trees import READING, fit_trees, pixels_of

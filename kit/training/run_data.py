@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.distributed import ProcessGroup
 from kit.errors import InputError
 from kit.inputs.dataset import PairDataset
 from kit.inputs.planes import InputPlanes
+from kit.machine.distributed import ProcessGroup
 from kit.pairs.folds import Fold, take_fold
 from kit.pairs.groups import read_groups
 from kit.pairs.open_pairs import open_pairs
@@ -22,7 +22,7 @@ from kit.pairs.summary import SUMMARY, read_units
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.folder import Division
 from kit.training.setup import RunSetup
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 
 @dataclass(frozen=True, slots=True)

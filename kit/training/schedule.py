@@ -7,7 +7,7 @@ zero, step by step (Loshchilov and Hutter, "SGDR", ICLR 2017).
 
 import math
 
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _WARM_UP = 0.05  # of all steps
 

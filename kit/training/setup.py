@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.distributed import ProcessGroup
 from kit.inputs.dataset import PairDataset, steps_per_epoch
+from kit.machine.distributed import ProcessGroup
 from kit.pairs.table import Pair
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 
 @dataclass(frozen=True, slots=True)

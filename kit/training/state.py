@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from kit.device import pick, place
+from kit.machine.device import pick, place
 from kit.models.registry import build_discriminator, build_generator
 from kit.training.adam import Adam
 from kit.training.ema import MovingAverage
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 _OPTIMIZERS = "optimizers"
 _RANDOM = "random"

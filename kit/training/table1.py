@@ -16,7 +16,7 @@ from kit.metrics import MEASURES, Scores, anchored, official_of, psnr, summarise
 from kit.pairs.table import Pair
 from kit.runs.training_pairs import place_of
 from kit.training.unseen import HOLDOUT, Part
-from kit.variants import PAPER
+from kit.variants.registry import PAPER
 
 Errors = Mapping[str, Mapping[str, float]]
 """By optical scene and by measure."""

@@ -15,15 +15,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kit.cores import loader_threads
-from kit.device import keep_memory, pick
-from kit.distributed import ProcessGroup, local_ranks, process_group, restarted
 from kit.errors import InputError
-from kit.files import RUNS, WORK, AnyPath
-from kit.half_written import sweep
 from kit.hours import seconds_of
 from kit.inputs.planes import InputPlanes
-from kit.lock import lock
+from kit.machine.cores import loader_threads
+from kit.machine.device import keep_memory, pick
+from kit.machine.distributed import ProcessGroup, local_ranks, process_group, restarted
 from kit.pairs.table import fingerprint
 from kit.progress import Report
 from kit.runs import earlier
@@ -32,6 +29,9 @@ from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import Weights
+from kit.storage.files import RUNS, WORK, AnyPath
+from kit.storage.half_written import sweep
+from kit.storage.lock import lock
 from kit.training import checkpoint
 from kit.training.child import patience
 from kit.training.compiled import decide
@@ -45,9 +45,9 @@ from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.trainer import Trainer
 from kit.units_record import units_text
-from kit.variant_record import from_record, to_record
-from kit.variant_settings import Variant, to_dict
-from kit.variants import find_variant
+from kit.variants.record import from_record, to_record
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant, to_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def train(
         overwrite: train from the start even if the run exists, which goes when the new one has
             weights; if that ends before it has saved anything, it is there again.
         workers: threads that prepare batches ahead; 0 prepares each when it is needed, and None is
-            as many as `kit.cores.loader_threads` says.
+            as many as `kit.machine.cores.loader_threads` says.
         compile: compile the generator with torch.compile. None goes on as the run was started, and
             else compiles on CUDA, in one process, where a few steps show that it pays.
         watch: called with each record of `metrics.jsonl`.

@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.files import make_folder, naming
 from kit.pairs.folds import take_fold
 from kit.pairs.groups import read_groups
 from kit.pairs.table import PAIRS, read_pairs
 from kit.progress import Report
 from kit.runs.folder import LOG
+from kit.storage.files import make_folder, naming
 from kit.training.child import for_child
 from kit.training.signals import delayed_signals
-from kit.variant_settings import as_fold
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
+from kit.variants.settings import as_fold
 
 _POLL_SECONDS = 0.2
 _SLOWER = 1.2  # times what was planned, from which on it is reported

@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm, parametrize
 
-from kit.bfloat16 import bfloat16_pays
-from kit.device import pick
-from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
+from kit.machine.bfloat16 import bfloat16_pays
+from kit.machine.device import pick
+from kit.machine.distributed import ProcessGroup
+from kit.machine.transfer import Download, Uploads
 from kit.models.rewrites.spectral_norm import read_weights
 from kit.training.adam import Adam
 from kit.training.clipping import clip
 from kit.training.compile_error import compile_failures_named
 from kit.training.losses import discriminator_loss, generator_loss, pixel_loss
 from kit.training.state import State
-from kit.transfer import Download, Uploads
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 # What is read beside the losses: a value of a network has its name before this.
 _NORM, _SPIKE = "_norm", "_spike"

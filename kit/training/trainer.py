@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from kit.device import pick
 from kit.errors import CheckError, InputError
 from kit.inputs.dataset import Sample, batches, epoch_order
+from kit.machine.device import pick
 from kit.runs import earlier
 from kit.runs.folder import CHECKPOINTS, sync_records
 from kit.training import checkpoint

@@ -13,7 +13,6 @@ import numpy as np
 
 from kit.doubt import Units
 from kit.errors import InputError, OutputError
-from kit.files import RUNS, WORK, AnyPath
 from kit.metrics import check_validated, errors, official_of
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
@@ -27,14 +26,15 @@ from kit.runs.training_pairs import read_training_pairs
 from kit.runs.units import check_units
 from kit.runs.weights import load_run, read_run
 from kit.scaling import UINT16_MAX
+from kit.storage.files import RUNS, WORK, AnyPath
 from kit.training.baselines import boosted_trees, constants, place_priors
 from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.heldout import HeldOut, heldout
 from kit.training.table1 import Errors, Row, Scored, scenes_of, tabulate
 from kit.training.unseen import holdout_parts, out_of_fold_parts
 from kit.training.validation import VALIDATION, Validation, read_validation, write_validation
-from kit.variant_settings import Model
-from kit.variants import VARIANTS
+from kit.variants.registry import VARIANTS
+from kit.variants.settings import Model
 
 
 def validate(

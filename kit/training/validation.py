@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from kit.errors import InputError
 from kit.runs.weights import read_run
-from kit.seal import open_table, to_rows, write_table
+from kit.storage.seal import open_table, to_rows, write_table
 from kit.training.table1 import Parts, Row, Scored, tabulate
 from kit.training.unseen import Part
 

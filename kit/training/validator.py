@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from kit.colors import Colors
-from kit.device import pick, place
 from kit.errors import CheckError, InputError
 from kit.figures.grid import write_grid
 from kit.inputs.colors import measure_colors
 from kit.inputs.dataset import batches
 from kit.inputs.planes import read_pair
+from kit.machine.device import pick, place
 from kit.metrics import Scores, image_measures, mae, summarise
 from kit.models.infer import infer
 from kit.models.layers.sync_batch_norm import SyncBatchNorm

@@ -18,7 +18,7 @@ from rasterio.shutil import copy
 from rasterio.windows import Window
 
 from kit.errors import OutputError
-from kit.files import naming, output
+from kit.storage.files import naming, output
 from kit.tiles.names import RGB_BANDS
 from kit.tiles.raster import Grid
 from kit.tiles.tiff import gdal_settings

@@ -17,10 +17,10 @@ from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import InputError
-from kit.files import read_json, write_json
-from kit.lock import lock
 from kit.progress import Report
 from kit.runs.weights import Weights
+from kit.storage.files import read_json, write_json
+from kit.storage.lock import lock
 from kit.translation.members import planes_of
 from kit.translation.radar_raster import RadarRaster
 from kit.translation.strips import PATIENCE, Strips

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import BusyError, InputError
-from kit.files import atomic, json_sha256, make_folder, read_array
-from kit.lock import lock
-from kit.seal import read_record, write_record
+from kit.storage.files import atomic, json_sha256, make_folder, read_array
+from kit.storage.lock import lock
+from kit.storage.seal import read_record, write_record
 
 _FORMAT = 1
 _JOB, _STRIP = "translation.json", "strip.npy"

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from kit.averaging import Averaging, averaging_text
 from kit.doubt import Units
 from kit.engines.request import Request
-from kit.files import ENGINES, FITTED, RUNS, WORK, AnyPath
-from kit.lock import lock
 from kit.models.flips import check_flips
 from kit.prediction.trained_members import TrainedMembers, read_members
 from kit.progress import Advance, Report
 from kit.runs.units import check_units
 from kit.runs.weights import Weights
+from kit.storage.files import ENGINES, FITTED, RUNS, WORK, AnyPath
+from kit.storage.lock import lock
 from kit.tiles.fingerprint import sizes_and_times
 from kit.translation.cog import write_cog
 from kit.translation.doubts import scene_doubts

@@ -12,7 +12,6 @@ from pathlib import Path
 from kit.archive.manifest import PACKAGE_AGAIN, manifest_path, read_manifest
 from kit.engines import cache
 from kit.errors import InputError
-from kit.files import sha256
 from kit.pairs.shard import check_shard
 from kit.pairs.summary import read_summary
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
@@ -27,7 +26,8 @@ from kit.runs.weights import load_weights
 from kit.screening.second_look import read_look
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
-from kit.seal import decode_lines
+from kit.storage.files import sha256
+from kit.storage.seal import decode_lines
 from kit.submission.log import LOG, read_log
 from kit.training import checkpoint
 from kit.training.validation import VALIDATION, read_validation

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from kit import __version__
-from kit.cores import cores
 from kit.errors import InputError
+from kit.machine.cores import cores
 from kit.pairs.shard import Shard, checksum, read_shard
 from kit.progress import Advance
 from kit.screening.measure import SCHEMA, measure
 from kit.screening.store import read_part, read_rule
-from kit.seal import to_rows
+from kit.storage.seal import to_rows
 from kit.tiles.fingerprint import ABSENT, sizes_and_times
 from kit.tiles.netcdf import parse_file
 

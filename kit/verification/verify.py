@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.files import ENGINES, FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK, AnyPath
-from kit.half_written import is_part
 from kit.progress import Advance
-from kit.seal import is_sealed
+from kit.storage.files import ENGINES, FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK, AnyPath
+from kit.storage.half_written import is_part
+from kit.storage.seal import is_sealed
 from kit.verification.artefacts import Artefact, find_artefact
 from kit.verification.pixels import check_pixels
 

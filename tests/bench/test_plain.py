@@ -5,14 +5,14 @@ import torch
 from plain import Plain
 from torch import Tensor, nn
 
-from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
+from kit.machine.distributed import ProcessGroup
 from kit.models.registry import build_discriminator, build_generator
 from kit.training.losses import generator_loss, pixel_loss
 from kit.training.state import State
 from kit.training.train_step import TrainStep
-from kit.variant_settings import Variant
-from kit.variants import P2PHD1, SPADE1
+from kit.variants.registry import P2PHD1, SPADE1
+from kit.variants.settings import Variant
 
 pytestmark = pytest.mark.numerical
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import kit
-from kit import bfloat16, native
 from kit.cli import machine
 from kit.cli.machine import Finding, inspect
 from kit.errors import InputError
+from kit.machine import bfloat16, native
 from kit.screening import counts
 from kit.tiles import reader
 

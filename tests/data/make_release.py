@@ -23,10 +23,10 @@ sys.path.insert(0, str(ROOT))
 
 import kit  # noqa: E402
 from kit.engines.request import Request  # noqa: E402
-from kit.files import RUNS, SUBMISSIONS, WORK  # noqa: E402
 from kit.pairs.pack import pack  # noqa: E402
+from kit.storage.files import RUNS, SUBMISSIONS, WORK  # noqa: E402
 from kit.submission.server_score import log  # noqa: E402
-from kit.variant_settings import Variant  # noqa: E402
+from kit.variants.settings import Variant  # noqa: E402
 from tests.helpers.tiles import key, optical, radar, world  # noqa: E402
 
 SETTINGS = {

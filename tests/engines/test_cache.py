@@ -13,7 +13,7 @@ from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
 from kit.engines.cache import Measurement, amend, find, measured, obtain
 from kit.errors import OutputError
-from kit.half_written import new_part
+from kit.storage.half_written import new_part
 
 KEY = {"weights_sha256": "a", "size": [32, 32]}
 

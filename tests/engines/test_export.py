@@ -15,7 +15,7 @@ from kit.models.in_units import InUnits
 from kit.runs.trained import Trained
 from kit.runs.weights import Weights
 from kit.scaling import DN_RANGE
-from kit.variants import VARIANTS
+from kit.variants.registry import VARIANTS
 from tests.helpers.generators import saved
 
 pytestmark = pytest.mark.engine

@@ -17,8 +17,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
+from kit.machine.distributed import ProcessGroup
 from kit.training.state import State
 from kit.training.train_step import TrainStep
 from tests.helpers.variants import tiny
@@ -84,12 +84,12 @@ def stand_in_for_a_card() -> list[str]:
 
 
 def pick() -> torch.device:
-    """`kit.device.pick`."""
+    """`kit.machine.device.pick`."""
     return CARD
 
 
 def place(item: Any) -> Any:
-    """`kit.device.place`, which cannot change the tensors of a module for fake ones."""
+    """`kit.machine.device.place`, which cannot change the tensors of a module for fake ones."""
     if isinstance(item, torch.Tensor):
         return item.to(CARD, memory_format=torch.channels_last, non_blocking=True)
     for module in item.modules():

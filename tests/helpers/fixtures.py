@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kit import bfloat16
+from kit.machine import bfloat16
 from kit.pairs.prepare import prepare
 from kit.screening.rule import CloudRule
 from kit.tiles import netcdf

@@ -12,8 +12,8 @@ from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold
 from kit.models.spade import SpadeGenerator
 from kit.runs.weights import Weights, load_weights, save_weights
-from kit.variant_settings import Variant
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant
 
 NETWORKS = {
     "spade": ("spade2", []),

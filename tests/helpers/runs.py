@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kit.runs.tensors import TensorFile
-from kit.seal import decode_lines
+from kit.storage.seal import decode_lines
 from kit.training.checkpoint import checkpoints
 
 TIMES = ("images_per_s", "validation_s")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.files import json_sha256
+from kit.storage.files import json_sha256
 
 
 def rewrite(

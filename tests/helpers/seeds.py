@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.files import write_bytes
+from kit.storage.files import write_bytes
 from kit.tiles.tiff import encode_tiff
 
 if __name__ == "__main__":

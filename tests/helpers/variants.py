@@ -1,7 +1,7 @@
 """Variants so narrow and short that they train in a second or two."""
 
-from kit.variant_settings import Variant
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant
 
 TINY = (
     "width=2", "discriminator_width=2", "batch=4", "crop=32", "epochs=1", "decay_epochs=1",

@@ -10,8 +10,8 @@ from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.layers.means import BoxMeans, RadarResize
 from kit.models.layers.sync_batch_norm import SyncBatchNorm
 from kit.models.registry import MODELS, build_discriminator, build_generator
-from kit.variant_settings import Variant
-from kit.variants import NAFNET1, P2PHD1, SPADE1, VARIANTS
+from kit.variants.registry import NAFNET1, P2PHD1, SPADE1, VARIANTS
+from kit.variants.settings import Variant
 
 SMALL = replace(SPADE1, width=1, discriminator_width=1)
 

@@ -7,7 +7,7 @@ from kit.errors import InputError
 from kit.models.layers.instance_norm import InstanceNorm
 from kit.models.registry import build_generator
 from kit.models.unet import UNet
-from kit.variants import variant
+from kit.variants.registry import variant
 from tests.helpers.generators import trained_like
 
 pytestmark = pytest.mark.numerical

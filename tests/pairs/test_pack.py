@@ -18,13 +18,13 @@ import pytest
 
 import kit.pairs.pack
 from kit.errors import BusyError, InputError, OutputError
-from kit.lock import lock
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import Packed, PackPlan, pack
 from kit.pairs.pack_pairs import PackPairs
 from kit.pairs.prepare import prepare
 from kit.pairs.table import Pair, read_pairs, train_pairs, write_pairs
 from kit.screening.rule import CloudRule
+from kit.storage.lock import lock
 from kit.tiles.bands import read_bands
 from kit.training.train import train
 from kit.training.validate import validate

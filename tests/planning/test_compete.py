@@ -14,7 +14,6 @@ import pytest
 
 from kit.cli import console, main
 from kit.errors import InputError
-from kit.files import sha256
 from kit.pairs.prepare import prepare
 from kit.planning import compete as module
 from kit.planning.commands import Commands
@@ -26,6 +25,7 @@ from kit.prediction.ensembles import Ensemble
 from kit.runs.folder import append_record
 from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
+from kit.storage.files import sha256
 from kit.tiles.names import SceneKey
 from tests.helpers.detector import fake
 from tests.helpers.sources import write_pictures

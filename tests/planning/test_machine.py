@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-import kit.memory
+import kit.machine.memory
 import kit.planning.machine
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.recipes import Size
-from kit.variants import UNET2
+from kit.variants.registry import UNET2
 
 
 def test_a_size_that_memory_does_not_hold_is_told_and_one_that_it_holds_is_measured(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit.memory, "available_memory", lambda _: 200 * 2**20)
+    monkeypatch.setattr(kit.machine.memory, "available_memory", lambda _: 200 * 2**20)
     told = list[str]()
     machine = Machine(Path("work"), told.append)
     large = machine.sized(replace(UNET2, precision="float32"), Size(1_000, 32, 2))

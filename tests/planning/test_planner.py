@@ -13,7 +13,7 @@ from kit.planning.plan import Plan
 from kit.planning.planner import _Planner
 from kit.planning.recipes import FEW, MANY
 from kit.training.rates import Rate
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 
 
 @dataclass(frozen=True)

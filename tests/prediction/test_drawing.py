@@ -28,7 +28,7 @@ from kit.prediction.drawing import OnCard, OnProcessor, Planes
 from kit.prediction.pipeline import Input, Reading
 from kit.runs.weights import Weights
 from kit.scaling import quantize
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
 from tests.helpers.tiles import key
 
 SIDE = 8

@@ -16,9 +16,9 @@ from kit.prediction.members import read_member
 from kit.scoring.score import score
 from kit.submission.package import Package, package
 from kit.submission.reproduce import reproduce
-from kit.variant_record import to_record
-from kit.variant_settings import as_fold
-from kit.variants import VARIANTS
+from kit.variants.record import to_record
+from kit.variants.registry import VARIANTS
+from kit.variants.settings import as_fold
 from tests.helpers.archives import A, B, digital_numbers, image, write_member, write_truth
 
 FOLDS = ("spade2.fold1", "spade2.fold2")

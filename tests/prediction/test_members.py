@@ -15,9 +15,9 @@ import kit
 from kit.averaging import average, averaging_text, parse_averaging
 from kit.colors import Colors
 from kit.errors import InputError
-from kit.image_file import digest
 from kit.prediction.combination import Combination
 from kit.prediction.members import combine_scene, read_member, read_members
+from kit.storage.image_file import digest
 from tests.helpers.archives import A, B, image, write_member
 
 VALUES = st.integers(0, 65535) | st.sampled_from([0, 65535])

@@ -13,9 +13,9 @@ import pytest
 
 import kit.prediction.writer
 from kit.errors import OutputError
-from kit.image_file import digest
 from kit.prediction.writer import AHEAD, Writer
 from kit.scaling import UINT16_MAX, quantize
+from kit.storage.image_file import digest
 
 
 @pytest.fixture(autouse=True)

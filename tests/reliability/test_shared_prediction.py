@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from kit.distributed import ProcessGroup
 from kit.errors import InputError
+from kit.machine.distributed import ProcessGroup
 from kit.prediction.scenes import _check_same_scenes
 from kit.tiles.catalog import catalog
 from tests.helpers.predictions import (

@@ -10,10 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from kit.engines.request import Request
-from kit.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
 from kit.fitting.fit import fit
 from kit.prediction.predict import predict
 from kit.reporting.report import report
+from kit.storage.files import PREDICTIONS, RUNS, SUBMISSIONS, WORK
 from kit.submission.package import package
 from kit.submission.server_score import log
 from kit.training.validate import validate

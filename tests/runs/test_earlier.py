@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kit.files import write_bytes
 from kit.runs import earlier
 from kit.runs.folder import BEST, CHECKPOINTS, CONFIG, STATE, saved
+from kit.storage.files import write_bytes
 
 
 def write(folder: Path, text: str) -> None:

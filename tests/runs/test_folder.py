@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from kit.errors import BusyError, InputError
-from kit.files import write_json
 from kit.runs.earlier import set_aside
 from kit.runs.folder import (
     CONFIG,
@@ -20,8 +19,9 @@ from kit.runs.folder import (
     read_records,
     read_variant,
 )
-from kit.seal import sealed
-from kit.variant_settings import to_dict
+from kit.storage.files import write_json
+from kit.storage.seal import sealed
+from kit.variants.settings import to_dict
 from tests.helpers.variants import tiny
 
 SPADE = tiny("spade4", "validations=10")

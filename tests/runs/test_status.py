@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
-from kit.files import write_json
-from kit.lock import holder, lock
 from kit.runs.differences import apart, differences, settings_of
 from kit.runs.folder import append_record, claim, read_records, truncate_metrics
 from kit.runs.status import status
-from kit.variants import find_variant
+from kit.storage.files import write_json
+from kit.storage.lock import holder, lock
+from kit.variants.registry import find_variant
 from tests.helpers.variants import tiny
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
-from kit.files import json_sha256
 from kit.pairs.table import read_pairs, train_pairs
 from kit.runs.training_pairs import (
     TRAINING_PAIRS,
@@ -14,6 +13,7 @@ from kit.runs.training_pairs import (
     read_training_pairs,
     write_training_pairs,
 )
+from kit.storage.files import json_sha256
 from kit.training.train import train
 from tests.helpers.tiles import key
 from tests.helpers.variants import tiny

@@ -8,7 +8,7 @@ import pytest
 from kit.errors import InputError
 from kit.runs.units import check_units
 from kit.runs.weights import Weights
-from kit.variants import VARIANTS
+from kit.variants.registry import VARIANTS
 
 PICTURES = {"radar": "picture", "optical": "picture", "vv_range": [0.0, 255.0]}
 

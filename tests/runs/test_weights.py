@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 import kit
 from kit.engines.request import Request
 from kit.errors import CheckError, InputError
-from kit.files import sha256
 from kit.models.registry import build_generator
 from kit.runs.folder import BEST, LAST
 from kit.runs.tensors import TensorFile, save_tensors, write_tensors
 from kit.runs.weights import load_run, load_weights, read_weights, save_weights
+from kit.storage.files import sha256
 from tests.helpers.variants import tiny
 
 FACTS = {"mean_color": [0.1, 0.2, 0.3], "epoch": 3}

@@ -16,10 +16,10 @@ from kit.averaging import average
 from kit.cli.scores import show_report
 from kit.colors import CONSTANTS, STRETCHED_COLOR
 from kit.errors import InputError
-from kit.files import sha256
 from kit.metrics import MEASURES
 from kit.scoring.score import score
 from kit.scoring.sheet import gallery
+from kit.storage.files import sha256
 from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
 from kit.tiles.tiff import encode_tiff

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.files import sha256
 from kit.scoring import sheet as module
 from kit.scoring.images import ImageScore, worst
 from kit.scoring.score import score
 from kit.scoring.sheet import ROWS, Choice, gallery
+from kit.storage.files import sha256
 from kit.submission.package import package
 from kit.tiles.tiff import encode_tiff
 from tests.helpers.archives import (

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from kit import native
 from kit.errors import InputError
+from kit.machine import native
 from kit.screening import counts
 from kit.screening.counts import COLUMNS, count, count_with_peaks
 from kit.screening.rule import NO_PEAK, CloudRule, cloud_mask

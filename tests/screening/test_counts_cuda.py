@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from kit import native
 from kit.errors import InputError
+from kit.machine import native
 from kit.screening import counts as clouds
 from kit.screening.rule import CloudRule
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kit import native
+from kit.machine import native
 from kit.screening import counts as clouds
 from kit.screening.rule import CloudRule
 from tests.screening.test_counts_cuda import RULES, images

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kit import native
 from kit.errors import InputError
+from kit.machine import native
 from kit.scaling import radar_nodata
 from kit.screening.counts import count_radar_nodata
 

@@ -14,12 +14,12 @@ import pytest
 import rasterio
 
 from kit.errors import BusyError, InputError, OutputError
-from kit.lock import lock
 from kit.screening import screen as module
 from kit.screening.counts import count
 from kit.screening.rule import CloudRule
 from kit.screening.screen import Screening, screen
 from kit.screening.table import read_screened
+from kit.storage.lock import lock
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import TileName

@@ -13,7 +13,6 @@ from kit.averaging import average
 from kit.engines.request import Request
 from kit.errors import InputError
 from kit.ground import DEGREES_PER_PIXEL
-from kit.image_file import image_path
 from kit.pairs.pack import pack
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
@@ -29,6 +28,7 @@ from kit.showing.show import show
 from kit.showing.stored import SEEN
 from kit.showing.subject import Subject
 from kit.showing.view import Prediction
+from kit.storage.image_file import image_path
 from kit.tiles.bands import read_stored
 from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.tiff import encode_tiff

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from kit.errors import BusyError, InputError
-from kit.files import write_json
 from kit.pairs.prepare import prepare
 from kit.screening.counts import COLUMNS, count
 from kit.screening.rule import CloudRule
 from kit.simulation.landcover import EPOCH, reflectance, survey
 from kit.simulation.simulate import World, simulate
 from kit.simulation.weather import cirrus, cumulus, haze, speckle
+from kit.storage.files import write_json
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName

@@ -20,7 +20,7 @@ from kit.sources.count import measure_radar
 from kit.sources.radar import RadarImages, find_radar_images
 from kit.tiles.catalog import catalog
 from kit.tiles.reader import read_scene
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
 from tests.helpers.folders import copy_of
 from tests.helpers.generators import NETWORKS, trained_like
 from tests.helpers.sources import grey, scene, write_image, write_sen12ms

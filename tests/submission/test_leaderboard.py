@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from kit.archive.layout import LAYOUTS
 from kit.errors import BusyError, InputError
-from kit.files import sha256
-from kit.lock import lock
 from kit.scoring.score import score
+from kit.storage.files import sha256
+from kit.storage.lock import lock
 from kit.submission.agreement import Agreement, chance, kendall
 from kit.submission.leaderboard import leaderboard
 from kit.submission.log import log_columns

@@ -24,13 +24,13 @@ from kit.archive.manifest import HeldOutScore, predictions_digest, read_manifest
 from kit.averaging import Averaging
 from kit.averaging import average as average_images
 from kit.errors import BusyError, CheckError, InputError, OutputError
-from kit.files import sha256
-from kit.image_file import digest
-from kit.lock import lock
 from kit.prediction.affine import Affine
 from kit.prediction.combination import Combination, Stretch
 from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.scoring.score import score
+from kit.storage.files import sha256
+from kit.storage.image_file import digest
+from kit.storage.lock import lock
 from kit.submission.leaderboard import leaderboard
 from kit.submission.log import log_columns
 from kit.submission.package import Package, package

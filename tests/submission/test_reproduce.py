@@ -12,8 +12,8 @@ import pytest
 import kit.archive.made_with
 import kit.archive.writer
 from kit.errors import BusyError, InputError
-from kit.files import sha256
 from kit.pairs.table import Pair, fingerprint, write_pairs
+from kit.storage.files import sha256
 from kit.submission.package import Package, package
 from kit.submission.reproduce import Part, Reproduction, reproduce
 from kit.tiles.names import SceneKey

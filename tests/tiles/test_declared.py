@@ -10,8 +10,8 @@ import rasterio
 import tifffile
 from rasterio.enums import ColorInterp
 
-from kit import native
 from kit.errors import InputError
+from kit.machine import native
 from kit.tiles import reader, sidecars
 from kit.tiles.bands import read_bands, scene_grid
 from kit.tiles.reader import Reader, read_scene

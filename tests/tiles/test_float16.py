@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from kit import native
 from kit.errors import InputError
+from kit.machine import native
 from kit.pairs.prepare import prepare
 from kit.screening.screen import screen
 from kit.tiles.bands import read_bands

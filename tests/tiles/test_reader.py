@@ -15,8 +15,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from kit import native
 from kit.errors import InputError
+from kit.machine import native
 from kit.tiles import reader
 from kit.tiles.bands import read_bands
 from kit.tiles.names import BANDS

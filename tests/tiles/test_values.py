@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kit import native
+from kit.machine import native
 from kit.tiles.values import VALUES, count_values
 
 needs_core = pytest.mark.skipif(

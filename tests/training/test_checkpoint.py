@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 
 import kit.runs.tensors
 import kit.training.checkpoint
-from kit.distributed import ProcessGroup
 from kit.errors import InputError, OutputError
-from kit.half_written import sweep
+from kit.machine.distributed import ProcessGroup
+from kit.storage.half_written import sweep
 from kit.training.checkpoint import (
     at_step,
     checkpoints,

@@ -8,7 +8,6 @@ import pytest
 from kit.cli import validation
 from kit.colors import CONSTANTS
 from kit.errors import InputError
-from kit.image_file import image_path, read_image
 from kit.inputs.planes import read_optical
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
@@ -17,10 +16,11 @@ from kit.prediction.predict import predict
 from kit.runs.weights import load_run
 from kit.scaling import UINT16_MAX
 from kit.screening.rule import CloudRule
+from kit.storage.image_file import image_path, read_image
 from kit.training.baselines import PRIOR, TREES
 from kit.training.train import train
 from kit.training.validate import validate
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
 from tests.helpers.tiles import key, radar, world
 from tests.helpers.variants import tiny
 

@@ -30,8 +30,8 @@ from kit.training.boosting import Settings, boost
 from kit.training.export_weights import export_weights
 from kit.training.train import train
 from kit.training.validate import validate
-from kit.variant_settings import Variant
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant
 
 SETTINGS = Settings(
     trees=5, leaves=7, shrinkage=0.3, smallest=20, loss="l1", thresholds="best", seed=0

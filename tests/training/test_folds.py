@@ -16,7 +16,6 @@ from kit.averaging import average
 from kit.cli.validation import _show_validation
 from kit.engines.request import Request
 from kit.errors import BusyError, InputError
-from kit.files import sha256
 from kit.inputs.planes import InputPlanes
 from kit.metrics import Scores, mae
 from kit.pairs.prepare import prepare
@@ -30,7 +29,8 @@ from kit.runs.status import status
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import load_run
 from kit.scaling import quantize
-from kit.seal import write_record
+from kit.storage.files import sha256
+from kit.storage.seal import write_record
 from kit.submission.package import package
 from kit.submission.reproduce import reproduce
 from kit.training.evaluate import predict_batch
@@ -39,8 +39,8 @@ from kit.training.table1 import Row
 from kit.training.train import train
 from kit.training.train_all import train_all
 from kit.training.validate import validate
-from kit.variant_settings import Variant, as_fold
-from kit.variants import find_variant
+from kit.variants.registry import find_variant
+from kit.variants.settings import Variant, as_fold
 from tests.helpers.folders import copy_of
 from tests.helpers.tiles import world
 from tests.helpers.variants import tiny

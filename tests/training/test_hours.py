@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import kit.memory
+import kit.machine.memory
 import kit.training.hours
 import kit.training.trainer
 from kit.cli.training import _event
@@ -15,7 +15,7 @@ from kit.training.checkpoint import checkpoints
 from kit.training.hours import Cost, cost, within
 from kit.training.rates import Rate
 from kit.training.train import train
-from kit.variants import SPADE2, UNET2
+from kit.variants.registry import SPADE2, UNET2
 from tests.helpers.runs import records
 from tests.helpers.variants import tiny
 
@@ -152,6 +152,6 @@ def assert_same_weights(one: Path, other: Path) -> None:
 def test_a_step_that_memory_does_not_hold_is_refused_with_what_helps(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit.memory, "available_memory", lambda _: 100 * 2**20)
+    monkeypatch.setattr(kit.machine.memory, "available_memory", lambda _: 100 * 2**20)
     with pytest.raises(InputError, match=r"more memory than this .*\n.*accumulate=2"):
         train(tiny("p2phd1", "name=large", "width=1000"), work="work", runs="runs", hours=1)

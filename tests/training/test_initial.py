@@ -21,7 +21,7 @@ from kit.screening.rule import CloudRule
 from kit.training.initial import read_initial, start_from
 from kit.training.train import train
 from kit.training.validate import validate
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 from tests.helpers.variants import tiny
 
 MODELS = ("spade2", "p2phd1", "nafnet1", "unet1")

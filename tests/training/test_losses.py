@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kit.training.losses import discriminator_loss, generator_loss, pixel_loss
-from kit.variant_settings import Model, PixelLoss
+from kit.variants.settings import Model, PixelLoss
 
 pytestmark = pytest.mark.numerical
 

@@ -13,8 +13,8 @@ from kit.runs.status import status
 from kit.runs.weights import read_weights
 from kit.training.train import train
 from kit.training.validator import Validator
-from kit.variant_settings import Variant
-from kit.variants import SPADE1
+from kit.variants.registry import SPADE1
+from kit.variants.settings import Variant
 from tests.helpers.variants import tiny
 
 # The MAE after each epoch: the best is that of the second, and nothing later comes near.

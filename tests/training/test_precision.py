@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import bfloat16
+from kit.machine import bfloat16
 from kit.runs.folder import read_variant
-from kit.seal import read_record, write_record
+from kit.storage.seal import read_record, write_record
 from kit.training import precision, train_step
 from kit.training.precision import settled
 from kit.training.train import train

@@ -24,13 +24,13 @@ import kit.training.trainer
 import kit.training.validator
 from kit.colors import Colors
 from kit.errors import BusyError, CheckError, InputError, OutputError
-from kit.files import write_json
-from kit.lock import lock
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
 from kit.runs.folder import finished
 from kit.runs.weights import load_run, load_weights
 from kit.screening.rule import CloudRule
+from kit.storage.files import write_json
+from kit.storage.lock import lock
 from kit.training.checkpoint import checkpoints
 from kit.training.run_log import Watch
 from kit.training.train import Run, train

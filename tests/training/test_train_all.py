@@ -16,9 +16,9 @@ import kit.cli.main
 import kit.training.child
 import kit.training.train_all
 from kit.errors import InputError
-from kit.lock import holder, lock
 from kit.planning.plan import Plan, Training, write_plan
 from kit.runs.folder import finished, read_variant
+from kit.storage.lock import holder, lock
 from kit.training.checkpoint import checkpoints
 from kit.training.child import as_child, for_child
 from kit.training.train_all import train_all
@@ -179,7 +179,7 @@ def test_trainings_end_with_it_and_the_next_one_goes_on(trained: Path) -> None:
 def test_a_card_is_used_by_one_training_at_a_time(tmp_path: Path, monkeypatch) -> None:
     for name, value in for_child(tmp_path, "1").items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(kit.parent, "end_with", lambda parent: None)
+    monkeypatch.setattr(kit.machine.parent, "end_with", lambda parent: None)
     card = Path(for_child(tmp_path, "1")["KIT_TRAIN_ALL_CARD"])
     assert card != Path(for_child(tmp_path, "2")["KIT_TRAIN_ALL_CARD"])
     told: list[str] = []

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 import kit.training.train_step
-from kit.distributed import ProcessGroup
 from kit.inputs.dataset import Sample
+from kit.machine.distributed import ProcessGroup
 from kit.training.state import State
 from kit.training.train_step import NotFiniteError, TrainStep
-from kit.variant_settings import Variant
+from kit.variants.settings import Variant
 from tests.helpers.samples import random_sample
 from tests.helpers.variants import tiny
 

@@ -23,7 +23,7 @@ from kit.training import boosting
 from kit.training.evaluate import evaluate, official_errors
 from kit.training.heldout import heldout
 from kit.training.validate import validate
-from kit.variants import PAPER
+from kit.variants.registry import PAPER
 from tests.helpers.inputs import planes
 
 BASELINES = (*CONSTANTS, "boosted trees")

@@ -16,9 +16,9 @@ import torch
 import kit.models.registry
 import kit.training.evaluate
 import kit.training.validator
-from kit.distributed import PeerError, ProcessGroup
 from kit.errors import InputError
 from kit.inputs.dataset import PairDataset, batches
+from kit.machine.distributed import PeerError, ProcessGroup
 from kit.metrics import Scores
 from kit.models.registry import build_generator
 from kit.pairs.table import Pair, read_pairs, train_pairs

@@ -14,7 +14,6 @@ import pytest
 from kit.archive.manifest import read_manifest as read_archive_manifest
 from kit.engines import cache
 from kit.errors import InputError
-from kit.files import json_sha256
 from kit.fitting.fit import fit
 from kit.pairs.pack import pack
 from kit.pairs.shard import read_shard
@@ -27,6 +26,7 @@ from kit.runs.folder import read_variant
 from kit.runs.training_pairs import read_training_pairs
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
+from kit.storage.files import json_sha256
 from kit.submission.package import package
 from tests.helpers.mutants import MUTANTS, VALUES, mutant
 from tests.helpers.predictions import predict_eager

@@ -10,11 +10,11 @@ import pytest
 
 from kit.engines.cache import obtain
 from kit.errors import InputError
-from kit.files import write_bytes
 from kit.fitting.fit import fit
 from kit.pairs.pack import pack
 from kit.runs.notes import add_note
 from kit.screening.screen import screen
+from kit.storage.files import write_bytes
 from kit.submission.package import package
 from kit.verification.verify import Verification, verify
 from tests.helpers.predictions import predict_eager

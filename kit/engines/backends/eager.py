@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kit.bfloat16 import bfloat16_pays
-from kit.device import pick, place
 from kit.engines.backend import Plan, Spec
 from kit.engines.request import Precision
+from kit.machine.bfloat16 import bfloat16_pays
+from kit.machine.device import pick, place
 from kit.models.infer import Forward, forward
 
 

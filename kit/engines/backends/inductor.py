@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.bfloat16 import bfloat16_pays
-from kit.device import pick, place
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import eager
 from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
+from kit.machine.bfloat16 import bfloat16_pays
+from kit.machine.device import pick, place
 from kit.models.infer import Forward
 from kit.models.rewrites.half import HALF, InHalf
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.device import pick
 from kit.engines.backend import Plan, Spec
 from kit.engines.request import Precision
 from kit.errors import InputError
+from kit.machine.device import pick
 from kit.models.rewrites.half import HALF, InHalf
 from kit.models.rewrites.subpixel import sub_pixel
 

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kit.cores import cores
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
+from kit.machine.cores import cores
 from kit.models.infer import Forward
 from kit.models.rewrites.equalise import equalised
 from kit.models.rewrites.sensitive import sensitive_layers

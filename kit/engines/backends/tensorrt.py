@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.device import pick
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import nvidia
 from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
-from kit.files import write_bytes
+from kit.machine.device import pick
 from kit.models.infer import Forward
+from kit.storage.files import write_bytes
 
 NAME = "tensorrt"
 _NEEDED = ("torch_tensorrt", "tensorrt")

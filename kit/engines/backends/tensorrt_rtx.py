@@ -19,8 +19,8 @@ from kit.engines.backends import nvidia
 from kit.engines.onnx_file import onnx_program
 from kit.engines.request import Precision
 from kit.errors import InputError
-from kit.files import write_bytes
 from kit.models.infer import Forward
+from kit.storage.files import write_bytes
 
 NAME = "tensorrt-rtx"
 _DISTRIBUTION = "tensorrt-rtx-cu13"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from kit.native import load, native
+from kit.machine.native import load, native
 
 
 class InstanceNorm(nn.InstanceNorm2d):

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kit import native
+from kit.machine import native
 from kit.models.layers import instance_norm
 from kit.models.layers.instance_norm import InstanceNorm
 

@@ -1,0 +1,82 @@
+"""The cores that this process may use, and how its threads share them with other programs.
+
+In: the affinity of the process, and the quota of its cgroup, as containers and clusters set it.
+Out: a number of cores, from which every number of threads follows; and settings of OpenMP, which
+its library reads once, when torch loads it.
+"""
+
+import math
+import os
+from pathlib import Path
+
+from kit.machine.cgroups import cgroups
+
+# Turns of a loop in which a thread waits for others before it sleeps. libgomp's 300,000 keep a core
+# from whoever has work for it: beside one busy program, two threads on two cores then train at a
+# third of their rate in place of half. Threads that sleep at once cost a quiet machine 3 to 14 %.
+_SPINS = "1000"
+# One waits for the disk while another computes; more gain little where files are cached.
+_AT_FILES = 2, 4
+
+
+def cores() -> int:
+    """How many cores this process may use; a part of one counts as one."""
+    affine = _affine()
+    allowed = quota()
+    return affine if allowed is None else max(1, min(affine, math.ceil(allowed)))
+
+
+def file_threads() -> int:
+    """How many threads read files ahead, and how many write them: one for each core, 2 to 4."""
+    least, most = _AT_FILES
+    return min(most, max(least, cores()))
+
+
+def loader_threads(for_card: bool, sharing: int = 1) -> int:
+    """How many threads make batches during the steps of a training.
+
+    Args:
+        for_card: whether a card computes the steps. A processor needs its cores for them: on two a
+            second thread was no faster than one.
+        sharing: how many trainings, or ranks of one, share these cores.
+    """
+    return min(_AT_FILES[1], max(1, cores() // sharing)) if for_card else 1
+
+
+def quota(root: Path = Path("/")) -> float | None:
+    """The cores' worth of time that the cgroup of this process has, None if it has no limit.
+
+    Args:
+        root: of the file system that holds `proc` and `sys`.
+    """
+    limits = [limit for folder in cgroups("cpu", root) if (limit := _limit(folder)) is not None]
+    return min(limits, default=None)
+
+
+def share_cores() -> None:
+    """Have OpenMP start as many threads as there are cores, and let them sleep when they wait.
+
+    It changes nothing once torch is imported, and nothing that the user has set.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+    if cores() < _affine():  # which is all that OpenMP looks at
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+
+
+def _affine() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _limit(cgroup: Path) -> float | None:
+    """The limit of one cgroup: of version 2 by `cpu.max`, of version 1 by two files."""
+    try:
+        if (cgroup / "cpu.max").exists():
+            allowed, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            allowed = (cgroup / "cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu.cfs_period_us").read_text()
+        limit = float(allowed) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):  # there is none, or it is "max"
+        return None
+    return limit if limit > 0 else None  # version 1 writes -1 for none

@@ -1,0 +1,125 @@
+"""As many threads as there are cores, and none that keeps one while it waits."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.machine import cores as module
+from kit.machine.cores import cores, file_threads, loader_threads, quota
+
+V1 = "3:cpuset:/\n1:cpu,cpuacct:/jobs/7\n0::/\n"
+
+
+def cgroup(root: Path, lines: str, files: dict[str, str]) -> Path:
+    for name, text in {"proc/self/cgroup": lines, **files}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "allowed"),
+    [
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "10000 100000\n"}, 0.1),
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        ("0::/a/b\n", {"sys/fs/cgroup/a/cpu.max": "50000 100000\n"}, 0.5),
+        (
+            "0::/a/b\n",
+            {
+                "sys/fs/cgroup/a/cpu.max": "300000 100000\n",
+                "sys/fs/cgroup/a/b/cpu.max": "150000 100000\n",
+            },
+            1.5,
+        ),
+        (
+            V1,
+            {
+                "sys/fs/cgroup/cpu/jobs/7/cpu.cfs_quota_us": "150000\n",
+                "sys/fs/cgroup/cpu/jobs/7/cpu.cfs_period_us": "100000\n",
+            },
+            1.5,
+        ),
+        (
+            V1,  # the container's own cgroup is the top of its mount
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            2.0,
+        ),
+        (
+            V1,
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+        ("0::/\n", {}, None),
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "nonsense\n"}, None),
+        ("nonsense\n", {}, None),
+    ],
+)
+def test_the_quota_of_a_cgroup_is_read(
+    tmp_path: Path, lines: str, files: dict[str, str], allowed: float | None
+) -> None:
+    assert quota(cgroup(tmp_path, lines, files)) == allowed
+
+
+def test_a_machine_without_cgroups_has_no_quota(tmp_path: Path) -> None:
+    assert quota(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "affine", "found"),
+    [(None, 8, 8), (0.1, 8, 1), (1.5, 8, 2), (2.0, 8, 2), (16.0, 8, 8)],
+)
+def test_a_quota_counts_as_cores_do(monkeypatch, allowed, affine: int, found: int) -> None:
+    monkeypatch.setattr(module, "_affine", lambda: affine)
+    monkeypatch.setattr(module, "quota", lambda: allowed)
+    assert cores() == found
+    assert file_threads() == min(4, max(2, found))
+    assert loader_threads(for_card=False) == 1
+    assert loader_threads(for_card=True) == min(4, found)
+    assert loader_threads(for_card=True, sharing=4) == max(1, found // 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "1"}),
+        ({"OMP_NUM_THREADS": "3"}, {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "3"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "1"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_NUM_THREADS": "1"}),
+    ],
+)
+def test_what_the_user_has_set_stays(monkeypatch, given, wanted) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(module, "_affine", lambda: 8)
+    monkeypatch.setattr(module, "quota", lambda: 0.5)
+    module.share_cores()
+    found = {n: os.environ[n] for n in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS") if n in os.environ}
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param("import kit; kit.train", marks=pytest.mark.slow),
+     "import sys; sys.argv = ['kit', 'variants']; "
+     "import kit.cli.main as m; m.app = lambda **_: None; m.main()"],
+)  # fmt: skip
+def test_openmp_knows_before_torch_loads_it(start: str) -> None:
+    code = f"{start}; import torch, os, json; print(json.dumps([os.environ['GOMP_SPINCOUNT'], "
+    code += "torch.get_num_threads()]))"
+    code = "import kit.machine.cores as c; c.quota = lambda: 0.5; c._affine = lambda: 8; " + code
+    drop = ("GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+    clean = {name: value for name, value in os.environ.items() if name not in drop}
+    done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
+    assert json.loads(done.stdout) == ["1000", 1], done.stderr

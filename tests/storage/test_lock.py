@@ -1,0 +1,81 @@
+"""A folder has one owner, whom the others are told of."""
+
+import errno
+import fcntl
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from kit.errors import BusyError, OutputError
+from kit.storage.lock import _LEASE, holder, lock
+
+
+def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from kit.storage.lock import lock
+with lock(Path({str(tmp_path)!r})):
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        owner = f"{other.pid} on {platform.node()}"
+        with pytest.raises(BusyError, match=f"process {owner}$"), lock(tmp_path):
+            pass
+        assert holder(tmp_path) == owner
+        other.kill()
+        other.wait()
+        with lock(tmp_path):
+            pass
+
+
+def test_a_full_disk_does_not_keep_a_lock_from_being_held(tmp_path: Path, monkeypatch) -> None:
+    def full(*rest: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with lock(tmp_path), pytest.raises(BusyError, match=r"process \?"), lock(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch) -> None:
+    def none(*rest: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(OutputError, match="cannot be locked"):
+        lock(tmp_path).__enter__()
+
+
+def test_the_lock_of_a_node_that_died_is_waited_for(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("1 on a-node-that-died")
+        file.flush()
+        with pytest.raises(BusyError, match="a-node-that-died"), lock(tmp_path):
+            pass
+        end = threading.Timer(0.5, lambda: fcntl.flock(file, fcntl.LOCK_UN))
+        end.start()
+        with lock(tmp_path, restarted=True):
+            assert holder(tmp_path) == f"{os.getpid()} on {platform.node()}"
+        end.join()
+
+
+def test_only_another_hosts_lock_is_waited_for(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with (
+        lock(tmp_path),
+        pytest.raises(BusyError, match=platform.node()),
+        lock(tmp_path, restarted=True),
+    ):
+        pass
+    assert time.monotonic() - begun < _LEASE / 2

@@ -82,7 +82,7 @@ bench-screen: setup ## measure counting and screening: 3 GB of tiles in a tempor
 bench-train: setup ## measure training beside a plain implementation, and its loader: some minutes
 	$(BIN)/python bench/train.py
 
-bench-predict: setup ## measure drawing: every engine, and kit predict around the fastest; about ten minutes
+bench-predict: setup ## measure drawing: every engine, and kit predict around the fastest; about twenty minutes
 	$(BIN)/python bench/predict.py
 
 bench-accuracy: setup ## compare the images with those of peers at equal CPU time: hours; goes on where it stopped

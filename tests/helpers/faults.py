@@ -66,7 +66,7 @@ def run(job):
     result = {"code": code, "count": shim.faults_count(), "failed": shim.faults_failed().decode()}
     shim.faults_arm(b"", ctypes.c_long(0), 0)
     with open(job["imports"], "w") as file:
-        json.dump([name for name in sys.modules if name not in imported], file)
+        json.dump([name for name in list(sys.modules) if name not in imported], file)
     with open(job["result"], "w") as file:
         json.dump(result, file)
     os._exit(0)
@@ -75,7 +75,7 @@ def learn(job):
     with contextlib.suppress(FileNotFoundError), open(job["imports"]) as file:
         for name in json.load(file):
             imported.add(name)
-            with contextlib.suppress(ImportError):
+            with contextlib.suppress(Exception):  # some cannot be imported alone
                 importlib.import_module(name)
         os.unlink(job["imports"])
         gc.collect()
@@ -127,7 +127,8 @@ class Commands:
         assert self._server.stdin and self._server.stdout
         self._server.stdin.write(json.dumps(job) + "\n")
         self._server.stdin.flush()
-        assert self._server.stdout.readline() == "done\n"
+        ended = self._server.stdout.readline()
+        assert ended == "done\n", f"the server ended: {(self._scratch / 'server').read_text()}"
         text = told.read_text(errors="replace")
         if error == KILL and not result.exists():
             return Ended(-signal.SIGKILL, text, 0, "")
@@ -148,7 +149,7 @@ def failing_system(scratch: Path) -> Iterator[Commands]:
         [sys.executable, "-c", _SERVER, str(library)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=(scratch / "server").open("w"),
         text=True,
         env=os.environ | {"LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1"},
     )

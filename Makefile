@@ -2,7 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KIT := $(abspath $(BIN)/kit)
-INSTALLED := $(VENV)/.installed
+# An editable install knows the modules that there were, so another list of them calls for a new one.
+MODULES := $(sort $(wildcard kit/*.py kit/*/*.py kit/*/*/*.py))
+INSTALLED := $(VENV)/.installed-$(shell echo $(MODULES) | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -19,6 +21,7 @@ $(INSTALLED): pyproject.toml kit/__init__.py $(wildcard ext/*)
 	  echo "The kit needs Python 3.11 or newer; say which: make setup PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --editable '.[dev]'
+	@rm -f $(VENV)/.installed*
 	@touch $@
 
 # What makes the demo small; without these lines it is the real thing.

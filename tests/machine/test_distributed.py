@@ -41,7 +41,7 @@ SETTINGS = (
     "gan=1", "l1=10", "epochs=2", "decay_epochs=2", "validations=2", "name=shared", "crop=64",
     "lr=5e-6", "discriminator_lr=5e-6",
 )  # fmt: skip
-SMOOTH = Path(__file__).parent / "helpers" / "smooth.py"
+SMOOTH = Path(__file__).parents[1] / "helpers" / "smooth.py"
 
 
 def command(*options: str, runs: str) -> list[str]:

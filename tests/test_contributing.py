@@ -152,7 +152,7 @@ RECIPES = (
     ("kit/cli/variants.py", "def show_variants", COMMAND),
 )  # fmt: skip
 TESTS = (
-    "test_variants.py", "test_metrics.py", "test_layers.py", "models/test_registry.py",
+    "variants/test_registry.py", "test_metrics.py", "test_layers.py", "models/test_registry.py",
     "archive/test_layout.py", "engines/backends/test_inductor.py", "submission/test_log.py",
     "submission/test_leaderboard.py", "scoring/test_images.py", "cli/test_submission.py",
     "cli/test_main.py::test_variants_and_doctor",

@@ -6,6 +6,7 @@ predicted last. A manifest or an image that is damaged is reported and left out.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -76,23 +77,17 @@ class Stored:
         """What the manifests in these folders say; damaged ones are reported."""
         members, heldout = [], []
         for name in predicted(predictions):
-            try:
+            with _reported(report):
                 members.append(read_member(predictions / name))
-            except InputError as error:
-                report(f"{error.where}: {error.problem}")
         for folder in sorted(path.parent for path in runs.glob(f"*/{HELDOUT}")):
             if not has_heldout(folder / HELDOUT):
                 continue
-            try:
+            with _reported(report):
                 heldout.append(_read_heldout(folder))
-            except InputError as error:
-                report(f"{error.where}: {error.problem}")
         together = None
         if members and was_predicted(predictions):
-            try:
+            with _reported(report):
                 together = _read_together(predictions, ensembles)
-            except InputError as error:
-                report(f"{error.where}: {error.problem}")
         return cls(tuple(members), together, tuple(heldout), report)
 
     def inputs(self, places: Collection[Place], known: Collection[SceneKey]) -> list[Path]:
@@ -112,10 +107,8 @@ class Stored:
         wanted = [*self._of_radar(str(radar)), *self._of_optical(str(optical))]
         found = []
         for prediction, read in wanted:
-            try:
+            with _reported(self.report):
                 found.append(replace(prediction, image=read()))
-            except InputError as error:
-                self.report(f"{error.where}: {error.problem}")
         return tuple(found)
 
     def _of_radar(self, scene: str) -> Iterator[_Unread]:
@@ -137,6 +130,15 @@ class Stored:
                 path = image_path(run.folder, scene)
                 about = Prediction(run.folder.parent.name, _NONE, run.target, str(path), run.doubt)
                 yield about, partial(read_image, path, run.digests[scene], REMEDY)
+
+
+@contextmanager
+def _reported(report: Report) -> Iterator[None]:
+    """Report what is missing or damaged, and go on without it."""
+    try:
+        yield
+    except InputError as error:
+        report(f"{error.where}: {error.problem}")
 
 
 def _read_together(predictions: Path, ensembles: Path) -> _Together | None:

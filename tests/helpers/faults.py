@@ -190,9 +190,9 @@ def _lasting(path: Path) -> bytes:
 SCORED = "submissions/mine.zip truth --sheet s.png --per-scene s.parquet --mapping map/m.json"
 SETTINGS = tuple(part for text in TINY for part in ("--set", text))
 EAGER = ("--backend", "eager", "--precision", "float32")
-# Every command that writes, over results of before; `other` holds tiles of other places.
 NEEDED = {"onnx": "onnxscript"}
 """What a command needs beside the kit; without it, its tests skip."""
+# Every command that writes, over results of before; `other` holds tiles of other places.
 COMMANDS = {
     "simulate": "simulate made --places 1 --test-places 1 --dates 1 --size 32",
     "screen": "screen other --sheet screen.png",

@@ -16,10 +16,9 @@ from kit.cli.cloud_options import (
 )
 from kit.cli.options import Expected, Json, Layout, Measure, Overwrite, Quiet, Work
 from kit.cli.sources import Source
-from kit.errors import BusyError
 from kit.plain_text import count_of
 from kit.planning.plan import PLAN, read_plan, write_plan
-from kit.storage.files import WORK
+from kit.storage.files import WORK, refuse_existing
 
 if TYPE_CHECKING:
     from kit.planning.outlook import Outlook
@@ -58,8 +57,7 @@ def plan(
     The plan is a TOML file to read and edit; kit train-all --plan follows it.
     """
     emit = console.start(json, quiet)
-    if output.exists() and not overwrite:
-        raise BusyError(f"{output} exists\n  follow it, give --overwrite, or another --output")
+    refuse_existing(output, "follow it, give --overwrite, or another --output", overwrite)
     from kit.planning.planner import make_plan
 
     made = make_plan(

@@ -18,7 +18,7 @@ from kit.engines.backend import Plan
 from kit.errors import BusyError, InputError
 from kit.progress import Report
 from kit.storage.files import json_sha256, sha256
-from kit.storage.half_written import new_part
+from kit.storage.half_written import new_part, sweep
 from kit.storage.lock import lock
 from kit.storage.replacement import replace_folder
 from kit.storage.seal import UNSEALED, read_record, write_record
@@ -46,7 +46,10 @@ class Entry:
 
 
 def find(cache: Path, name: str, key: Mapping[str, Any], report: Report) -> Entry | None:
-    """The engine of this key if its folder is intact, else None; reports a folder that is not."""
+    """The engine of this key if its folder is intact, else None; reports a folder that is not.
+
+    What kills left half written goes: nothing is built where it is found.
+    """
     folder = _folder(cache, name, key)
     if not folder.exists():
         return None
@@ -60,6 +63,8 @@ def find(cache: Path, name: str, key: Mapping[str, Any], report: Report) -> Entr
     except OSError as error:  # another process is replacing it, or the disk fails
         report(f"{folder}: not readable ({error.strerror}); {_BUILT_AGAIN}")
         return None
+    for place in (cache, folder):
+        sweep(place, locked=False)
     return Entry(folder, record["made"])
 
 

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 import kit
 from kit.engines.onnx_file import OPSET, onnx_program
-from kit.errors import BusyError, CheckError, InputError, no_such
+from kit.errors import CheckError, InputError, no_such
 from kit.models.in_units import InUnits
 from kit.models.rewrites.fuse import for_inference
 from kit.runs.trained import Trained
 from kit.runs.units import other_units
 from kit.runs.weights import Weights
 from kit.scaling import DN_RANGE, SCALING, VH_RANGE, VV_RANGE
-from kit.storage.files import AnyPath, output
+from kit.storage.files import AnyPath, output, refuse_existing
 from kit.variants.settings import Variant
 
 FORMATS = ("onnx",)
@@ -85,8 +85,7 @@ def export_generator(
     """
     path = Path(path)
     _check(weights, form)
-    if path.exists() and not path.is_dir() and not overwrite:
-        raise BusyError(f"{path} exists\n  give --overwrite, or another file")
+    refuse_existing(path, "give --overwrite, or another file", overwrite or path.is_dir())
     variant = weights.variant
     inputs, outputs = _meanings(variant, size)
     if other := other_units(weights):

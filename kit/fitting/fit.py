@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import BusyError, InputError, no_such
+from kit.errors import InputError, no_such
 from kit.fitting.methods import COLOR, PLAIN
 from kit.fitting.objectives import OBJECTIVES
 from kit.fitting.observations import Image, observe
@@ -25,7 +25,7 @@ from kit.progress import Advance, Report
 from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.weights import read_run
-from kit.storage.files import FITTED, RUNS, WORK, AnyPath
+from kit.storage.files import FITTED, RUNS, WORK, AnyPath, refuse_existing
 from kit.storage.lock import lock
 from kit.training.heldout import HeldOut, heldout
 
@@ -109,8 +109,7 @@ def fit(
     name = name or measure
     _check_name(name, runs)
     path = ensemble_path(ensembles, name)
-    if path.exists() and not overwrite:
-        raise BusyError(f"{path} exists\n  give --overwrite, or another --name")
+    refuse_existing(path, "give --overwrite, or another --name", overwrite)
     names = tuple(names) or trained_variants(runs)
     if not names:
         raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")

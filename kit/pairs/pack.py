@@ -19,7 +19,6 @@ from kit.pairs.shard_writer import ShardTask, write_shard
 from kit.pairs.summary import SUMMARY
 from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.progress import Advance
-from kit.storage.half_written import sweep
 from kit.storage.lock import lock
 from kit.tiles.fingerprint import digest
 from kit.tiles.reader import Reader
@@ -84,7 +83,6 @@ def pack(
         raise InputError(table, "no pair to train on", remedy=f"see {work / SUMMARY}")
     folder = work / FOLDER
     with lock(folder):
-        sweep(folder)
         tasks = tuple(_tasks(folder, pairs))
         todo = tuple(task for task in tasks if not _is_done(task))
         others = _others(folder, tasks)

@@ -107,8 +107,7 @@ class MemberJob:
             InputError: its manifest, or the configuration of the run, cannot be read.
         """
         stage = next_folder(self.folder)
-        for folder in (self.folder, stage):
-            sweep(folder)
+        sweep(stage)
         new = self._new_manifest(data, runs)
         found = {
             str(key): states((*scene.files, *self.planes.files(key)))

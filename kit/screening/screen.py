@@ -227,7 +227,6 @@ def measure_all(
                 ascii(str(folder)), "its name is not UTF-8", remedy="rename it"
             ) from None
     with workers(scheduler) as pool:
-        sweep(work)
         sweep(work / FOLDER)
         found = catalog(Path(os.path.realpath(data)), advance)
         files = store(work, rule)

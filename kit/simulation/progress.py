@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kit.errors import BusyError, InputError, OutputError
 from kit.storage.files import naming, read_object, sync_folder, write_json
-from kit.storage.half_written import is_part, sweep
+from kit.storage.half_written import is_part
 from kit.tiles.unfinished import UNFINISHED
 
 _REMEDY = "remove the folder, and simulate it again"
@@ -51,7 +51,6 @@ class Progress:
         self._path = out / UNFINISHED
         self._numbers = dict(numbers)
         self.done, self.counts = 0, [0, 0, 0]
-        sweep(out)
         if self._path.exists():
             self._resume()
         else:

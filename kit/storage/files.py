@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import InputError, OutputError
-from kit.storage.half_written import is_part, new_part
+from kit.errors import BusyError, InputError, OutputError
+from kit.storage.half_written import is_part, new_part, sweep_beside
 
 AnyPath = str | os.PathLike[str]
 """What functions of the Python interface take for a path."""
@@ -155,6 +155,17 @@ def output(path: Path) -> Iterator[Path]:
         yield Path(folder) / "output"
         with naming(path), path.open("wb") as file:
             file.write((Path(folder) / "output").read_bytes())
+
+
+def refuse_existing(path: Path, remedy: str, overwrite: bool = False) -> None:
+    """Refuse to write to `path` if it is there, unless it is to be replaced.
+
+    Raises:
+        BusyError: it is there; ends with `remedy`.
+    """
+    sweep_beside(path)
+    if path.exists() and not overwrite:
+        raise BusyError(f"{path}: exists\n  {remedy}")
 
 
 def make_folder(folder: Path) -> None:

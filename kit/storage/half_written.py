@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -50,7 +51,16 @@ def sweep(folder: Path, locked: bool = True) -> None:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
+
+
+def sweep_beside(path: Path) -> None:
+    """Remove what a kill may have left of a write that had given `path` its name already.
+
+    For commands that find what they would write, and so write nothing that would sweep.
+    """
+    sweep(Path(os.path.realpath(path)).parent, locked=False)
 
 
 def _is_left(name: str, locked: bool) -> bool:

@@ -1,4 +1,7 @@
-"""The lock of a folder: one process at a time writes into it, on whatever machine."""
+"""The lock of a folder: one process at a time writes into it, on whatever machine.
+
+Who gets it removes what processes before left half written there: none of them can still write.
+"""
 
 import fcntl
 import os
@@ -10,6 +13,7 @@ from typing import TextIO
 
 from kit.errors import BusyError, OutputError
 from kit.storage.files import make_folder, naming
+from kit.storage.half_written import sweep
 
 # Seconds that a lock is waited for: where `holder` may be looking, for an instant; and where a node
 # has died, whose lock NFS keeps for its lease, 90 s as a rule.
@@ -48,6 +52,7 @@ def lock(folder: Path, restarted: bool = False, patience: float = 0) -> Iterator
         with suppress(OSError):  # on a full disk it is held all the same
             file.truncate(0)
             os.write(file.fileno(), f"{os.getpid()} on {host}".encode())
+        sweep(folder)
         yield
 
 

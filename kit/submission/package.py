@@ -23,7 +23,7 @@ from kit.archive.layout import find_layout
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.doubt import Units
-from kit.errors import BusyError, CheckError
+from kit.errors import CheckError
 from kit.metrics import check_measure
 from kit.prediction.ensembles import chosen_ensemble, known_ensembles
 from kit.prediction.members import Member, seen_in_training
@@ -33,8 +33,16 @@ from kit.scoring.advice import Packaging, advised
 from kit.scoring.report import Report
 from kit.scoring.score import compare, ensemble_label, scored_scenes
 from kit.scoring.truth import load_truth
-from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, AnyPath, sha256, together
-from kit.storage.half_written import sweep
+from kit.storage.files import (
+    FITTED,
+    PREDICTIONS,
+    RUNS,
+    SUBMISSIONS,
+    AnyPath,
+    refuse_existing,
+    sha256,
+    together,
+)
 from kit.storage.lock import lock
 from kit.submission.build import Built, build
 from kit.submission.log import Log, read_log
@@ -135,9 +143,7 @@ def package(
     plan = make_plan(predictions, chosen, average, stretch, name, rules, expected, known)
     archive = submissions / f"{plan.name}.zip"
     with lock(submissions):
-        sweep(submissions)
-        if archive.exists() and not overwrite:
-            raise BusyError(f"{archive} exists\n  give --overwrite, or another --name")
+        refuse_existing(archive, "give --overwrite, or another --name", overwrite)
         log = read_log(submissions)
         loaded = load_truth(truth, list(plan.names), window_days, advance) if truth else None
         with together(submissions) as new:

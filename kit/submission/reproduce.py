@@ -23,12 +23,12 @@ from kit.archive.manifest import (
     read_manifest,
 )
 from kit.archive.writer import Sink
-from kit.errors import BusyError, InputError
+from kit.errors import InputError
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.members import Member, read_member
 from kit.progress import Advance
 from kit.runs.folder import BEST
-from kit.storage.files import WORK, output, sha256
+from kit.storage.files import WORK, output, refuse_existing, sha256
 from kit.storage.image_file import digest
 from kit.submission.build import Built, build
 
@@ -101,8 +101,8 @@ def reproduce(
     """
     about = read_manifest(manifest)
     _require_complete(manifest, about)
-    if out and out.exists():
-        raise BusyError(f"{out} exists\n  it is not overwritten: give another --out")
+    if out:
+        refuse_existing(out, "it is not overwritten: give another --out")
     parts = [_archive(about)]
     scenes = sorted(set(about.scenes.values()))
     loaded = {who.variant: _load(predictions / who.variant, scenes) for who in about.members}

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kit.errors import BusyError, InputError
+from kit.errors import InputError
 from kit.models.published import export_reference_weights
 from kit.models.registry import build_discriminator, build_generator
 from kit.models.rewrites.spectral_norm import unfolded_state
 from kit.runs.folder import CHECKPOINTS
 from kit.runs.weights import Weights, read_run
-from kit.storage.files import RUNS, AnyPath, together
+from kit.storage.files import RUNS, AnyPath, refuse_existing, together
 from kit.training.checkpoint import newest_tensors
 from kit.variants.settings import Variant
 
@@ -61,9 +61,8 @@ def export_weights(
     checkpoint = newest_tensors(runs / name / CHECKPOINTS, "discriminator")
     if checkpoint:
         states |= _discriminator(weights.variant, checkpoint)
-    existing = [folder / file for file in states if (folder / file).exists()]
-    if existing and not overwrite:
-        raise BusyError(f"{existing[0]}: exists\n  give --overwrite, or another folder")
+    for file in states:
+        refuse_existing(folder / file, "give --overwrite, or another folder", overwrite)
     with together(folder) as new:
         for file, state in states.items():
             # The older format, which the torch of that code reads too.

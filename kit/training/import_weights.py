@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from kit.colors import Color
-from kit.errors import BusyError, InputError
+from kit.errors import InputError
 from kit.inputs.colors import measure_colors
 from kit.models.published import PUBLISHED, import_reference_weights, settings_of
 from kit.models.registry import build_generator
@@ -27,7 +27,7 @@ from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.runs.folder import BEST
 from kit.runs.tensors import not_finite
 from kit.runs.weights import save_weights
-from kit.storage.files import RUNS, WORK, AnyPath
+from kit.storage.files import RUNS, WORK, AnyPath, refuse_existing
 from kit.storage.lock import lock
 from kit.variants.registry import find_variant
 from kit.variants.settings import Variant
@@ -89,8 +89,8 @@ def import_weights(
     colors = measure_colors(open_pairs(work, pairs), pairs, variant.target)
     path = runs / name / BEST
     with lock(path.parent):
-        if any(path.parent.glob("*.safetensors")) and not overwrite:
-            raise BusyError(f"{path}: exists\n  give --overwrite, or another name with --as")
+        for existing in path.parent.glob("*.safetensors"):
+            refuse_existing(existing, "give --overwrite, or another name with --as", overwrite)
         imported = {"imported": file.name, "imported_sha256": sha256}
         save_weights(path, generator, variant, colors.as_facts() | imported)
     return Imported(path, variant, colors.mean)

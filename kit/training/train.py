@@ -199,8 +199,8 @@ def _claim(
     seen = ((pair.radar, pair.optical) for pair in data.chosen)
     before = _seen_before(folder, weights)
     write_training_pairs(folder, seen, (pair.optical for pair in data.held), before)
-    for place in (folder, folder / folders.SAMPLES, folder / folders.CHECKPOINTS):
-        sweep(place)
+    for place in (folders.SAMPLES, folders.CHECKPOINTS):
+        sweep(folder / place)
     return variant
 
 

@@ -6,6 +6,7 @@ there already, is the scene itself, or is too large for the disk.
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 import kit
-from kit.errors import BusyError, InputError, OutputError
+from kit.errors import InputError, OutputError
 from kit.runs.weights import Weights
 from kit.scaling import DN_RANGE, UINT16_MAX
 from kit.sources.units import SourceUnits
+from kit.storage.files import refuse_existing
+from kit.storage.half_written import sweep_beside
 from kit.tiles.names import SUFFIXES
 from kit.translation.radar_raster import RadarRaster
 
@@ -73,17 +76,13 @@ def is_there(out: Path, wanted: str, overwrite: bool) -> bool:
     Raises:
         BusyError: it is another file, which is not to be replaced.
     """
-    if not out.exists():
-        return False
-    try:
-        with rasterio.open(out) as file:
+    if out.exists():
+        with suppress(RasterioError), rasterio.open(out) as file:
             if file.tags().get(TAG) == wanted:
+                sweep_beside(out)
                 return True
-    except RasterioError:
-        pass
-    if overwrite:
-        return False
-    raise BusyError(f"{out}: exists already\n  give --overwrite, or another OUT")
+    refuse_existing(out, "give --overwrite, or another OUT", overwrite)
+    return False
 
 
 def check_space(out: Path, radar: RadarRaster, begun: Path) -> None:

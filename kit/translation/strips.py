@@ -5,9 +5,11 @@ whatever machines, and complete or absent however a process ends. Refused: a fol
 strips of another translation.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,24 +53,14 @@ class Strips:
         """
         make_folder(self.folder.parent)
         with lock(self.folder, patience=5):
-            if not (self.folder / _JOB).exists():
-                write_record(self.folder / _JOB, _FORMAT, job)
-                return
-            try:
-                found = read_record(self.folder / _JOB, _FORMAT, "")
-            except InputError:  # damaged: nobody knows what the strips are of
-                found = {}
-            found.pop("format", None)
-            changed = [name for name in job if found.get(name) != job[name]]
+            changed = self._changed(job)
             if not changed:
                 return
-            if not overwrite:
+            if (self.folder / _JOB).exists() and not overwrite:
                 problem = f"holds a translation that is not finished, with other {changed[0]}"
                 remedy = "give the options of before to go on, --overwrite, or another OUT"
                 raise BusyError(f"{self.folder}: {problem}\n  {remedy}")
-            for path in self.folder.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path)
+            self._remove_strips()
             write_record(self.folder / _JOB, _FORMAT, job)
 
     def done(self) -> int:
@@ -115,7 +107,30 @@ class Strips:
 
     def remove(self) -> None:
         """Remove the folder, whose file is there now."""
+        # The record last: strips without one would be taken for those of the next translation.
+        self._remove_strips()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remove_left(self, job: Mapping[str, Any]) -> None:
+        """Remove what a kill has left of the folder, if it was of this translation."""
+        if not self.folder.exists():
+            return
+        with suppress(BusyError), lock(self.folder):  # or else another process is about to
+            if os.listdir(self.folder) == [".lock"] or not self._changed(job):
+                self.remove()
+
+    def _remove_strips(self) -> None:
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _changed(self, job: Mapping[str, Any]) -> list[str]:
+        """What is otherwise than in the translation that the strips are of; all if unknown."""
+        try:
+            found = read_record(self.folder / _JOB, _FORMAT, "")
+        except InputError:  # missing or damaged
+            found = {}
+        return [name for name in job if found.get(name) != job[name]]
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:05d}" / _STRIP

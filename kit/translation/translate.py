@@ -149,11 +149,12 @@ def translate(
         )
         job = _job(radar, weights, averaging, (size, overlap), flips, date)
         check_out(radar, out)
+        strips = Strips(out, len(rows.starts))
         if is_there(out, digest(job), overwrite):
+            strips.remove_left(job)
             report(f"{out}: is this translation already")
             return result(done=0)
         doubts = scene_doubts(radar, units)
-        strips = Strips(out, len(rows.starts))
         check_space(out, radar, strips.folder)
         strips.begin(job, overwrite)
         using = partial(engines_of, strips, radar, weights, (rows, columns), date, flips)

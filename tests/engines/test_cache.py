@@ -13,6 +13,7 @@ from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
 from kit.engines.cache import Measurement, amend, find, measured, obtain
 from kit.errors import OutputError
+from kit.storage import half_written
 from kit.storage.half_written import new_part
 
 KEY = {"weights_sha256": "a", "size": [32, 32]}
@@ -87,6 +88,16 @@ def test_an_interrupted_build_leaves_nothing_and_is_started_again(
     (new_part(tmp_path) / "stray").touch()
     found = get(tmp_path)
     assert not (found.folder / "stray").exists()
+
+
+def test_what_a_kill_left_goes_when_the_engine_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = get(tmp_path)
+    left = [new_part(folder) for folder in (tmp_path, entry.folder)]
+    monkeypatch.setattr(half_written, "_is_alive", lambda process: False)
+    assert get(tmp_path, how=None) == entry
+    assert not any(part.exists() for part in left)
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_the_file_says_what_goes_in_and_comes_out(made: tuple[Exported, Weights]
 def test_a_file_that_exists_is_replaced_only_on_demand(made: tuple[Exported, Weights]) -> None:
     exported, trained = made
     before = exported.file.read_bytes()
-    with pytest.raises(BusyError, match=r"mine\.onnx exists\n  give --overwrite"):
+    with pytest.raises(BusyError, match=r"mine\.onnx: exists\n  give --overwrite"):
         export_generator(trained, "onnx", exported.file, SIZE)
     assert exported.file.read_bytes() == before
     again = export_generator(trained, "onnx", exported.file, SIZE, overwrite=True)

@@ -174,7 +174,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def _lasting(path: Path) -> bytes:
     if path.name in ("metrics.jsonl", "state.json"):  # the rates of training, and their length
         return b""
-    if path.suffix == ".pth":  # whose format names each tensor by its address in memory
+    is_whole = not any(part.endswith(".part") for part in path.parts)
+    if path.suffix == ".pth" and is_whole:  # it names each tensor by its address in memory
         state = torch.load(path, weights_only=True)
         return b"".join(name.encode() + x.numpy().tobytes() for name, x in state.items())
     data = path.read_bytes()

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from kit.errors import BusyError
 from kit.storage import half_written
-from kit.storage.files import atomic, write_bytes
+from kit.storage.files import atomic, refuse_existing, write_bytes
 from kit.storage.half_written import new_part, sweep
+from kit.storage.lock import lock
 
 KILLED = """
 import os, sys
@@ -33,6 +35,27 @@ def left(tmp_path: Path) -> Path:
 def test_the_next_write_removes_what_a_kill_left(left: Path) -> None:
     write_bytes(left / "other", b"")
     assert [path.name for path in left.iterdir()] == ["other"]
+
+
+def test_who_locks_the_folder_removes_what_a_kill_left(left: Path) -> None:
+    with lock(left):
+        assert os.listdir(left) == [".lock"]
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_a_command_that_is_refused_removes_what_a_kill_left(
+    left: Path, tmp_path: Path, through_a_link: bool
+) -> None:
+    path = left / "file"
+    path.touch()
+    if through_a_link:
+        (tmp_path / "elsewhere").mkdir()
+        path = tmp_path / "elsewhere" / "link"
+        path.symlink_to(left / "file")
+    with pytest.raises(BusyError, match=rf"{path.name}: exists\n  give another"):
+        refuse_existing(path, "give another")
+    assert not list(left.glob(".*"))
+    refuse_existing(path, "give another", overwrite=True)
 
 
 def test_what_lives_is_spared(tmp_path: Path) -> None:

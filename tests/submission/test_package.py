@@ -255,10 +255,10 @@ def test_a_mean_and_a_median_of_the_same_members_are_two_submissions(
     ways = ("mean", "median", "4,2,1", "2,4,1")
     made = [run(ensemble="one,two,three", average=way) for way in ways]
     assert len({result.archive for result in made}) == len({result.sha256 for result in made}) == 4
-    with pytest.raises(BusyError, match=r"one-two-three-median\.zip exists"):
+    with pytest.raises(BusyError, match=r"one-two-three-median\.zip: exists"):
         run(ensemble="one,two,three", average="median")
     run(ensemble="one,two,three", name="mine")
-    with pytest.raises(BusyError, match=r"mine\.zip exists"):
+    with pytest.raises(BusyError, match=r"mine\.zip: exists"):
         run(ensemble="one,two,three", name="mine", average="median")
     logged = [row.members for row in leaderboard(tmp_path / "submissions").rows]
     assert logged.count("one two three") == 2 and len(set(logged)) == 4

@@ -1,5 +1,6 @@
 """A scene of any size: its grid, no seam, the same as single tiles, whatever ends the command."""
 
+import shutil
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,9 +235,39 @@ def test_a_killed_translation_goes_on(scene: Path, monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(read(), read("whole.tif"))
     again = run()
     assert again.done == 0
-    with pytest.raises(BusyError, match="exists already"):
+    with pytest.raises(BusyError, match="exists"):
         run(variant="p2phd1")
     assert run(variant="p2phd1", overwrite=True).done == whole.windows
+
+
+def test_what_a_kill_left_beside_a_finished_translation_goes(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(module.Strips, "remove", lambda strips: None)
+        run()
+    parts = Path("out.tif.parts")
+    kept = shutil.copytree(parts, "kept")
+    assert run().done == 0 and not parts.exists()
+    parts.mkdir()  # as when the kill came after its files had gone
+    assert run().done == 0 and not parts.exists()
+    # Begun with --overwrite, and the options of before are typed again.
+    shutil.move(kept, parts)
+    whole = read()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_assemble", lambda *_: 0.0)
+        assert run(variant="p2phd1", overwrite=True).done
+    assert run().done == 0 and parts.exists()
+    assert (read() == whole).all()
+
+
+def test_strips_go_before_what_says_of_which_translation_they_are(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(strips.shutil, "rmtree", lambda path, **_: removed.append(path.name))
+    run()
+    assert len(removed) > 2 and "00000" in removed and removed[-1] == "out.tif.parts"
 
 
 def test_a_strip_that_another_process_makes_is_waited_for(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from host import host
-from process import ask, child, device, peak_memory, timed, worked
+from process import ask, beside_others, child, device, peak_memory, timed, worked
 from report import row
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -76,6 +76,8 @@ def main() -> None:
             rows += found
             rows += pipeline(root, (name,), *fastest, chosen.rounds)
             rows += second_start(root, name, *fastest)
+            for way in {("eager", "float32"), fastest}:
+                rows += loaded(root, name, *way, chosen.rounds)
         # A prediction has one backend for all members: that of the last.
         rows += ensemble(root, *fastest, rows, chosen.rounds)
         rows += [product(kind, peaks, "best") for kind in peaks]
@@ -275,6 +277,15 @@ def ensemble(
         found,
         row("ensemble, kit predict", found["rate"], "scenes/s", found["rate"] / slow, "eager"),
     ]
+
+
+def loaded(
+    root: Path, name: str, backend: str, precision: Precision, rounds: int
+) -> list[dict[str, Any]]:
+    """An engine beside busy programs; eager is what validation draws with."""
+    with child(serve, root, name, backend, precision) as of:
+        of.recv()
+        return beside_others(f"{name} {backend} {precision} b1", of, "one", 1, rounds)
 
 
 def second_start(root: Path, name: str, backend: str, precision: Precision) -> list[dict[str, Any]]:

@@ -1,6 +1,9 @@
 """Processes that are measured in turns, and what measuring needs."""
 
 import resource
+import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
+from report import row
 
 from kit.machine.device import pick
 
@@ -32,6 +36,42 @@ def ask(of: Connection, what: str) -> float:
     """What a child answers."""
     of.send(what)
     return float(of.recv())
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many programs that keep a core busy each."""
+    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+
+
+def beside_others(
+    name: str, of: Connection, what: str, images: int, rounds: int
+) -> list[dict[str, Any]]:
+    """What a child takes for `images` on a quiet machine, and beside one and twenty busy programs.
+
+    In turns; a row for each number of programs, relative to the quiet machine.
+    """
+    counts = (1, 20)
+    turns = []
+    for _ in range(rounds + 1):
+        quiet = ask(of, what)
+        seconds = []
+        for count in counts:
+            with busy(count):
+                seconds.append(ask(of, what))
+        turns.append((quiet, seconds))
+    rows = []
+    for column, count in enumerate(counts):
+        rate = images / min(seconds[column] for _, seconds in turns[1:])
+        share = statistics.median(quiet / seconds[column] for quiet, seconds in turns[1:])
+        rows.append(row(f"{name}, {count} busy beside it", rate, "images/s", share, "quiet"))
+    return rows
 
 
 def peak_memory() -> float:

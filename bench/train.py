@@ -10,8 +10,6 @@ goes to the screen, the same rows to bench/train.json.
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -23,7 +21,7 @@ from typing import Any
 
 import torch
 from plain import Plain
-from process import ask, child, device, peak_memory, timed
+from process import ask, beside_others, child, device, peak_memory, timed
 from report import report, row
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -65,7 +63,9 @@ def main() -> None:
     rows = [row("torch.mm", peak / 1e9, "GFLOP/s", 1.0, "itself")]
     for name in NAMES:
         rows += stepping(find_variant(name, NARROW), chosen.rounds, peak)
-    rows += beside_others(find_variant("spade2", NARROW), chosen.rounds)
+    variant = find_variant("spade2", NARROW)
+    with child(serve, variant, "kit") as kit:
+        rows += beside_others(f"{variant.name}: kit", kit, "step", variant.batch, chosen.rounds)
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         rows += loading(Path(folder), find_variant("p2phd1", NARROW), chosen.rounds)
     if pick().type == "cuda":
@@ -102,23 +102,6 @@ def stepping(variant: Variant, rounds: int, peak: float) -> list[dict[str, Any]]
         row(f"{variant.name}: kit, memory", used["kit"], "MiB", used["kit"] / used["plain"],
             "plain"),
     ]  # fmt: skip
-
-
-def beside_others(variant: Variant, rounds: int) -> list[dict[str, Any]]:
-    """The kit's step on a quiet machine and beside a process that keeps one core busy, in turns."""
-    with child(serve, variant, "kit") as kit:
-        turns = []
-        for _ in range(rounds + 1):
-            alone = ask(kit, "step")
-            busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-            try:
-                turns.append((alone, ask(kit, "step")))
-            finally:
-                busy.kill()
-                busy.wait()
-    rate = variant.batch / min(beside for _, beside in turns[1:])
-    share = statistics.median(alone / beside for alone, beside in turns[1:])
-    return [row(f"{variant.name}: kit, one core busy", rate, "images/s", share, "quiet")]
 
 
 def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]:

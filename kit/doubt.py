@@ -14,7 +14,7 @@ from kit.errors import InputError
 Units = Literal["check", "strict", "any"]
 """What becomes of a doubt: a warning, or an error if it is impossible; always an error; nothing."""
 
-ADMIT = "or give --any-units, if they are dB and DN all the same"
+ADMIT = "or give --any-units, if they are dB and DN after all"
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,8 +122,8 @@ def check_validated(measure: str) -> None:
     """
     check_measure(measure)
     if measure.startswith("stretched"):
-        remedy = "take official_2022, of which it is a part"
-        raise InputError(measure, "is not computed of a hold-out", remedy=remedy)
+        remedy = "take official_2022, or compare two by it: kit compare A B --measure " + measure
+        raise InputError(measure, "is not computed by kit validate and kit report", remedy=remedy)
 
 
 def better(measure: str, one: float, other: float) -> bool:

@@ -31,7 +31,9 @@ class DetectorOn(StrEnum):
 Data = Annotated[
     Path,
     typer.Argument(
-        metavar="DATA", help="A folder of tiles, one with sent1/ and sent2/, or one .nc file."
+        metavar="DATA",
+        help="A folder of tiles, one with sent1/ and sent2/, one .nc file, or with kit prepare a "
+        "folder of another layout.",
     ),
 ]
 Scale = Annotated[int, typer.Option(help="Cloud rule: the DN that counts as full brightness.")]

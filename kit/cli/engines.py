@@ -19,7 +19,7 @@ Fallback = Annotated[
 Flips = Annotated[
     int,
     typer.Option(
-        metavar="N", help="Average over 4 or 8 views of a scene: mirrored, and turned too."
+        metavar="N", help="Test-time augmentation: average over 4 flips, or 8 flips and turns."
     ),
 ]
 

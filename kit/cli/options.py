@@ -25,7 +25,7 @@ Expected = Annotated[Path | None, typer.Option(help="The server's list of file n
 Explain = Annotated[bool, typer.Option("--explain", help="Say what each measure is.")]
 Window = Annotated[int, typer.Option(min=0, help="Most days between radar and optical scene.")]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Stop at anything that speaks against dB or DN.")
+    bool, typer.Option("--strict", help="Stop at every doubt that pixels are dB and DN.")
 ]
 AnyUnits = Annotated[
     bool, typer.Option("--any-units", help="Take pixels for dB and DN, whatever their values are.")

@@ -39,7 +39,7 @@ class Year(StrEnum):
 @app.command(epilog="Example: kit score submissions/submission2.zip TRUTH --sheet score.png")
 def score(
     archive: Annotated[
-        Path, typer.Argument(metavar="ARCHIVE", help="An archive that kit package wrote.")
+        Path, typer.Argument(metavar="ARCHIVE", help="An archive, whoever made it.")
     ],
     truth: Annotated[
         Path,

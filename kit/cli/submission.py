@@ -149,8 +149,8 @@ def _show_package(result: "Package") -> None:
     for variant in result.retrained:
         command = predict_command(variant, flips=result.flips[variant])
         console.write(
-            f"warning: runs of {variant} have other weights by now than those that predicted; for "
-            f"these, run: {command} --overwrite"
+            f"warning: {variant} was trained again since it predicted; to predict with the new "
+            f"weights, run: {command} --overwrite"
         )
     if result.left_out:
         console.write(f"left out: {result.left_out} predicted scenes that --expected does not list")

@@ -19,7 +19,7 @@ def verify(
         typer.Argument(
             metavar="[FOLDER]...",
             help="Folders that the kit wrote; default: work, runs, predictions, engines, "
-            "submissions.",
+            "ensembles, submissions.",
         ),
     ] = None,
     data: Annotated[

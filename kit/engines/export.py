@@ -185,7 +185,7 @@ def _compared(weights: Weights, path: Path, size: tuple[int, int]) -> NDArray[np
     apart: NDArray[np.float64] = np.abs(drawn - expected).astype(np.float64)
     if not apart.mean() <= _TOLERANCE:
         raise CheckError(
-            f"{variant.name}: ONNX Runtime draws other images than PyTorch, by "
+            f"{variant.name}: the images of ONNX Runtime differ from those of PyTorch, by "
             f"{apart.mean():.1e} of their range\n  nothing is written; report this as a bug"
         )
     return apart

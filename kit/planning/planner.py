@@ -188,7 +188,7 @@ class _Planner:
             run_s = fit.fit_s + self.machine.start_s + self._held(folds) * fit.image_s
             if self._rounds(self._runs(folds)) * run_s > left / 3:
                 fits = count_of(self._runs(folds), "fit")
-                why = f"a fit takes {run_s:.0f} s, and {fits} more than a third of the time"
+                why = f"{fits} of {run_s:.0f} s each would take more than a third of the time"
                 left_out[variant.name] = why
                 continue
             total_s = self._runs(folds) * run_s
@@ -198,10 +198,8 @@ class _Planner:
             share = left / self._rounds(count * self._runs(folds)) - self.machine.start_s
             steps = self._steps(count, folds)
             if all(self._smallest(each, share, folds, steps) for each in networks[:count]):
-                left_out |= {
-                    each.name: f"of {count + 1} networks one would get too few steps"
-                    for each in networks[count:]
-                }
+                why = f"too little time for {count + 1} networks: one would get too few steps"
+                left_out |= {each.name: why for each in networks[count:]}
                 members += [self._largest(each, share, folds) for each in networks[:count]]
                 break
         else:
@@ -305,12 +303,14 @@ class _Planner:
 
     def _too_short(self, chosen: Layout) -> InputError:
         reasons = "; ".join(f"{name}: {why}" for name, why in [*chosen.left_out.items()][:3])
-        problem = f"{self.hours:.3g} hours suffice for nothing: {reasons}"
+        problem = f"{self.hours:.3g} hours are too short to train any variant: {reasons}"
         seconds = max(1.0, self.seconds)
         while not self._suffice(seconds):
             seconds *= 1.25
             if seconds > _LONGEST:
-                return InputError("--hours", problem, remedy="mend what keeps variants out")
+                return InputError(
+                    "--hours", problem, remedy="remove these reasons; more hours do not help"
+                )
         least = 1.1 * hours_of(self.spent + seconds)
         remedy = f"give {least:.2g} hours or more, or train one variant with --hours"
         return InputError("--hours", problem, remedy=remedy)
@@ -333,7 +333,7 @@ def _variants(
         if chosen := of_measure(name, measure):
             yield VARIANTS[chosen]
         elif left_out is not None:
-            left_out[name] = f"it has no twin that learns the space of {measure}"
+            left_out[name] = f"no variant of it is trained for {measure}"
 
 
 def _training(member: Member) -> Training:

@@ -30,7 +30,7 @@ _SEEN = {"VV": VV_RANGE, "VH": VH_RANGE, "DN": DN_RANGE}
 _ALMOST_ZERO, _DARKEST = -1e-6, 1
 _FAINTEST = 1e-9  # linear power, for a logarithm
 _SOME, _MOST = 0.5, 0.95  # of values outside a range: doubtful, and impossible
-_ADMIT = "or give --any-units, if they are all the same"
+_ADMIT = "or give --any-units, to take the values as they are"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def _type_range(sensor: str, band: str, dtypes: Mapping[str, str]) -> Range | No
         kinds = sorted(dtypes)
         problem = f"{sensor} images are of several pixel types: {', '.join(kinds)}"
         problem += f", such as {' and '.join(dtypes[kind] for kind in kinds)}"
-        remedy = f"write all in one, or give {option} LOW,HIGH if they have one scale all the same"
+        remedy = f"write all in one, or give {option} LOW,HIGH if one scale holds for all"
         raise InputError(option, problem, remedy=remedy)
     return (0.0, 255.0) if [*dtypes] == ["uint8"] else None
 

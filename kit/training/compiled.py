@@ -47,7 +47,7 @@ def decide(setup: RunSetup, asked: bool | None, hours: float | None, workers: in
         if not begun or asked == before:
             return Decision(asked)
         then, now = ("compiled" if each else "uncompiled" for each in (before, asked))
-        return Decision(asked, f"was started {then} and goes on {now}, to other numbers")
+        return Decision(asked, f"was started {then} and goes on {now}, its numbers will differ")
     if begun:
         return Decision(before, "goes on compiled, as it was started" if before else "")
     # Several ranks would have to measure and fail together.

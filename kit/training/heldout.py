@@ -262,7 +262,7 @@ def _known(at: Path, weights: Weights, report: Report) -> dict[str, str]:
         report(f"{error.where}: {error.problem}; what it describes is made again")
         return {}
     if made_by != weights.sha256:
-        report(f"{at}: by other weights than {weights.path.name} has now; it is made again")
+        report(f"{at}: predicted by earlier weights than those of now; predicted again")
         for scene in found:
             image_path(at, scene).unlink(missing_ok=True)
         return {}

@@ -35,7 +35,7 @@ def read_initial(path: Path, variant: Variant) -> Weights:
     weights = read_weights(path)
     for each in (variant, weights.variant):
         if each.is_fitted:
-            problem = f"{each.name} is fitted in one go, and starts from no weights"
+            problem = f"{each.name} is fitted in one go, and cannot start from weights"
             raise InputError(path, problem, remedy="leave --init out, or give it of a network")
     with torch.device("meta"):
         wanted = folded_state(build_generator(variant))

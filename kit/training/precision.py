@@ -47,5 +47,5 @@ def slower_here(variant: Variant) -> str:
         return ""
     return (
         f"goes on in {variant.precision}, as it was started; this machine computes faster in "
-        f"{faster}, with which --set precision={faster} goes on to other numbers"
+        f"{faster}: --set precision={faster} goes on in that, and its numbers will differ"
     )

@@ -119,7 +119,7 @@ def _keep(runs: Path, found: Validation, report: Report) -> None:
     try:
         write_validation(runs, found)
     except OutputError as error:
-        report(f"kept for no report: {error}")
+        report(f"not saved for kit report: {error}")
 
 
 def _baselines(

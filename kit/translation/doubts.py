@@ -50,5 +50,5 @@ def _order(radar: RadarRaster, parts: list[NDArray[np.float32]]) -> list[Doubt]:
         return []
     problem = f"VV ({vv:.1f} dB) is weaker than VH ({vh:.1f} dB), as if the bands were swapped"
     remedy = "name the bands in the order of the file, as --bands VH,VV"
-    admit = "or --bands VV,VH, if it is that order all the same"
+    admit = "or --bands VV,VH, if that order is right"
     return [Doubt(problem, remedy, impossible=not radar.named, admit=admit)]

@@ -93,7 +93,7 @@ def _lines(path: Path) -> Iterator[InputError]:
     if damaged and not data.endswith(b"\n") and last[0].startswith(b"{"):
         damaged.remove(len(lines))  # a kill cut it short; its step is trained again
     if damaged:
-        problem = f"{len(damaged)} of its {len(lines)} lines are damaged, line {damaged[0]} first"
+        problem = f"{len(damaged)} of its {len(lines)} lines are damaged, such as line {damaged[0]}"
         remedy = (
             f"they are left out wherever the {path.stem} are shown; the training is not affected"
         )

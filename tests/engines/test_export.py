@@ -144,7 +144,7 @@ def test_what_onnx_runtime_draws_otherwise_is_not_kept(
         def forward(self, planes: torch.Tensor) -> torch.Tensor:
             return self.network(planes) + 1e-3
 
-    wrong = r"prior1: ONNX Runtime draws other images than PyTorch, by [45]\..*e-04 of their range"
+    wrong = r"images of ONNX Runtime differ from those of PyTorch, by [45]\..*e-04 of their range"
     monkeypatch.setattr(kit.engines.export, "for_inference", Brighter)
     with pytest.raises(CheckError, match=wrong):
         export_generator(saved(tmp_path, "prior1", []), "onnx", tmp_path / "mine.onnx", SIZE)

@@ -119,7 +119,7 @@ def test_predicting_takes_from_training_what_it_lacks() -> None:
 def test_the_measure_decides_the_space_of_the_members() -> None:
     made = plan_of(Known(CARD, 81_391), 8, 100, measure="official_2022")
     assert {each.chosen.target for each in made.trainings} == {"minmax"}
-    assert "no twin that learns the space of official_2022" in made.left_out["spade2"]
+    assert "no variant of it is trained for official_2022" in made.left_out["spade2"]
 
 
 def test_what_cannot_be_trained_is_left_out_with_its_reason() -> None:
@@ -150,7 +150,7 @@ def test_a_network_that_memory_does_not_hold_makes_room_for_the_next() -> None:
 
 
 def test_hours_that_suffice_for_nothing_say_how_many_do() -> None:
-    with pytest.raises(InputError, match=r"for nothing: trees1: .*\n.*give .* hours or more"):
+    with pytest.raises(InputError, match=r"too short to train any variant: trees1: .*\n.*give .* hours or more"):
         plan_of(Known(1e5, 45), 0.01, 10)
 
 
@@ -207,7 +207,7 @@ def test_a_pack_pays_where_reading_is_slower_than_training() -> None:
 def test_a_fit_is_left_out_where_it_would_take_a_third_of_the_time() -> None:
     machine = Known(LAPTOP, 45)
     machine.fit = lambda variant: Fit(2000.0, 0.2)  # type: ignore[method-assign]
-    assert "a fit takes" in plan_of(machine, 0.5, 10).left_out["trees1"]
+    assert "would take more than a third" in plan_of(machine, 0.5, 10).left_out["trees1"]
 
 
 def test_where_none_is_held_out_folds_score_what_is_trained_on_all_pairs() -> None:

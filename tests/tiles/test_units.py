@@ -96,7 +96,7 @@ def test_what_becomes_of_a_doubt() -> None:
 
     assert tried("check", doubt) == ("is odd: look",)
     assert tried("any", doubt, worse) == ()
-    admit = "or give --any-units, if they are dB and DN all the same"
+    admit = "or give --any-units, if they are dB and DN after all"
     assert tried("check", doubt, worse) == ("is wrong", f"turn back; {admit}")
     assert tried("strict", doubt) == ("is odd", f"look; {admit}")
 

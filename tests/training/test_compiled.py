@@ -125,7 +125,7 @@ def test_a_run_goes_on_as_it_was_started_unless_it_is_told_not_to(
     card.clear()  # where measuring would fail
     assert notes() == ["new/p2phd1: goes on compiled, as it was started"]
     assert calls == [True, True]
-    told = "was started compiled and goes on uncompiled, to other numbers"
+    told = "was started compiled and goes on uncompiled, its numbers will differ"
     assert told in notes(compile=False)[0]
     assert not read_compiled(Path("new/p2phd1")) and calls == [True, True]
     assert notes() == []

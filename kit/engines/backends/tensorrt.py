@@ -145,6 +145,6 @@ def _library() -> Any:
         raise InputError(
             NAME,
             f"cannot be imported: {_reason(error)}",
-            remedy=f"pip install --force-reinstall 'sar-to-optical-kit[{NAME}]'",
+            remedy="pip install --force-reinstall torch-tensorrt",
         ) from error
     return torch_tensorrt

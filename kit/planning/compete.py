@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive.layout import find_layout
-from kit.archive.manifest import manifest_path
 from kit.errors import InputError, KitError
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS
 from kit.plain_text import count_of
 from kit.planning.commands import hold
 from kit.planning.inputs import Request, Test, check_request
+from kit.planning.made import State, archive_state, ask, predictions_state
 from kit.planning.outlook import Outlook, outlook
 from kit.planning.plan import PLAN, Plan, Training, read_plan
 from kit.planning.recipes import ALL_PAIRS_HOURS, FEW, OFFICIAL
-from kit.prediction.ensembles import ensemble_path, read_ensemble
+from kit.prediction.combination import Stretch
+from kit.prediction.ensembles import Ensemble, ensemble_path, read_ensemble
 from kit.progress import Report
 from kit.runs.folder import CONFIG, finished, read_variant
 from kit.runs.weights import read_run
@@ -111,6 +112,9 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     plan = read_plan(PLAN)
     _check_scored(plan)
     report(f"{PLAN}: {', '.join(each.name for each in plan.trainings)}, as it says")
+    if plan.measure != measure:
+        another = f"kit plan {' '.join(planning)} --measure {measure} --overwrite"
+        report(f"{PLAN}: is for {plan.measure}, which counts; for {measure} first: {another}")
     trained = {each.name: _trained(each, plan) for each in plan.trainings}
     if plan.pack:
         yield Step(("pack",), done=all(trained.values()))
@@ -126,24 +130,31 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
         report(f"not trained: {failed}" + ("; the others go on" if members else ""))
         members = members or [*trained]  # of a dry run; else kit fit says what is missing
     plan = _in_time(plan, started, request.hours, report)
-    fitted = _fitted(name, measure, members)
+    ensemble = _fitted(name, plan.measure, members)
     again = ("--overwrite",) if ensemble_path(FITTED, name).exists() else ()
     fit = ("fit", *members, "--measure", plan.measure, "--name", name, *again)
-    yield Step(fit, done=fitted)
-    packaged = fitted and _packaged(request)
+    yield Step(fit, done=ensemble is not None)
+    ensemble = ensemble or _fitted(name, plan.measure, members)  # still none in a dry run
+    stretch = _stretch(request, plan)
+    asked = ask(request, plan.flips, ensemble, stretch) if ensemble else None
+    predicted = predictions_state(asked) if asked else State()
     flips = ("--flips", str(plan.flips)) if plan.flips > 1 else ()
     predict = ("predict", "--ensemble", name, "--input", str(request.test), *source, *flips)
-    yield Step(predict, done=packaged)
+    again = ("--overwrite",) if predicted.differs else ()
+    _say_replaced(predicted, report)
+    yield Step((*predict, *again), done=predicted.done)
     layout = ("--layout", request.layout)
     expected = ("--expected", str(request.expected)) if request.expected else ()
     again = ("--overwrite",) if request.archive.exists() else ()
-    options = (*layout, *expected, *again, *_anchors(request, plan))
+    options = (*layout, *expected, *again, *(("--stretch", stretch) if stretch else ()))
+    packaged = archive_state(asked) if asked and not predicted.differs else State()
+    _say_replaced(packaged, report)
     package = ("package", "--ensemble", name, "--name", name, *options)
-    yield Step(package, done=packaged)
+    yield Step(package, done=packaged.done)
     yield Step(("check", str(request.archive), *layout, *expected))
     table1 = Step(
         ("validate", *members, "--measure", plan.measure),
-        done=packaged and _is_newer(RUNS / VALIDATION, ensemble_path(FITTED, name)),
+        done=packaged.done and _is_newer(RUNS / VALIDATION, ensemble_path(FITTED, name)),
         enough=lambda: True,
     )
     # It scores the images that kit fit has had predicted, and baselines.
@@ -160,14 +171,19 @@ def _holdout(request: Request, test: Test) -> tuple[str, ...]:
     return ("--holdout", "0") if few and in_folds else ()
 
 
-def _anchors(request: Request, plan: Plan) -> tuple[str, ...]:
+def _stretch(request: Request, plan: Plan) -> Stretch | None:
     """A server that stretches images does it to those that were fitted for MAE or PSNR too.
 
     Two pixels of each channel prevent it, which costs less than a thousandth of the MAE.
     """
     stretches = find_layout(request.layout).measure.startswith(OFFICIAL)
     fitted = plan.measure.startswith(OFFICIAL)  # to its space, and then with its own anchors
-    return ("--stretch", "anchors") if stretches and not fitted else ()
+    return "anchors" if stretches and not fitted else None
+
+
+def _say_replaced(state: State, report: Report) -> None:
+    if state.differs:
+        report(f"{state.differs}, which is not what is asked for: made again")
 
 
 def _check_scored(plan: Plan) -> None:
@@ -213,16 +229,16 @@ def _left(started: float, hours: float) -> float:
     return hours * 60 - (time.monotonic() - started) / 60
 
 
-def _fitted(name: str, measure: str, members: list[str]) -> bool:
-    """Whether the ensemble was fitted for this measure, to the weights that the runs have now."""
+def _fitted(name: str, measure: str, members: list[str]) -> Ensemble | None:
+    """The ensemble if it was fitted for this measure, to the weights that the runs have now."""
     path = ensemble_path(FITTED, name)
     if not path.exists():
-        return False
+        return None
     ensemble = read_ensemble(path)
     if ensemble.measure != measure or not ensemble.fitted or not {*ensemble.members} <= {*members}:
-        return False
+        return None
     weights = ensemble.fitted.weights
-    return all(_sha256(run) == sha256 for run, sha256 in weights.items())
+    return ensemble if all(_sha256(run) == sha256 for run, sha256 in weights.items()) else None
 
 
 def _sha256(run: str) -> str:
@@ -230,12 +246,6 @@ def _sha256(run: str) -> str:
         return read_run(RUNS, run).sha256
     except InputError:
         return ""
-
-
-def _packaged(request: Request) -> bool:
-    """Whether the archive and its manifest are newer than the ensemble that they are of."""
-    made = (request.archive, manifest_path(request.archive))
-    return all(_is_newer(path, ensemble_path(FITTED, request.name)) for path in made)
 
 
 def _is_newer(path: Path, than: Path) -> bool:

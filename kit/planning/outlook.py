@@ -11,7 +11,7 @@ from pathlib import Path
 from kit.intervals import ENOUGH_PLACES
 from kit.pairs.table import PAIRS, read_pairs
 from kit.plain_text import count_of
-from kit.planning.plan import Plan
+from kit.planning.plan import PLAN, Plan
 from kit.prediction.ensembles import Ensemble, read_ensemble
 from kit.runs.folder import read_records
 from kit.storage.files import RUNS, WORK
@@ -63,9 +63,8 @@ def _better(ensemble: Ensemble, plan: Plan) -> Iterator[str]:
         name, why = next(iter(plan.left_out.items()))
         yield f"more hours, or a faster machine: {name} was left out, since {why}"
     if plan.flips < _VIEWS:
-        predict = f"kit predict --ensemble {ensemble.name} --input TEST --flips {_VIEWS}"
-        again = "then kit package, both with --overwrite"
-        yield f"{predict}, {again}: there was time for {count_of(plan.flips, 'view')} of a scene"
+        again = f"flips = {_VIEWS} in {PLAN}, and the same command again"
+        yield f"{again}: there was time for {count_of(plan.flips, 'view')} of a scene"
     places = len({pair.place for pair in read_pairs(WORK / PAIRS)})
     if places < ENOUGH_PLACES:
         yield f"more places: pairs of {places} tell little, and of few a network learns little"

@@ -131,6 +131,11 @@ def warnings(
         few = "one pair" if held == 1 else f"{held} pairs"
         line = f"a hold-out of {few}: what is scored on it depends on chance; add tiles of places"
         return [line] if held < _FEW else []
-    reason = "--holdout is 0" if not holdout else f"a fifth of {dataset2} pairs is less than one"
-    remedy = "give --holdout 1 or more" if not holdout else "add tiles"
+    if not holdout:
+        reason, remedy = "--holdout is 0", "give --holdout 1 or more"
+    elif dataset2 < 5:
+        reason, remedy = f"a fifth of {dataset2} pairs is less than one", "add tiles"
+    else:  # the source says what it is
+        reason = "no pair of the validation part is clear and in Dataset-2"
+        remedy = "give --split blocks, which takes others"
     return [f"no hold-out: {reason}, so trainings cannot be compared or stop at the best; {remedy}"]

@@ -33,8 +33,10 @@ def places(found: Artefacts) -> Section | None:
     counts = ", ".join(f"{len(at):,} {kind}" for kind, at in points.items() if kind != "other")
     lead = f"Places: {counts}." if counts else f"{len(points['other']):,} places are screened."
     plots = [_map(points)]
-    if found.pairs:
-        plots += [_months(found.pairs, test), _gaps(found.pairs)]
+    # All pairs may be cloudy; there may be none.
+    clear = [pair for pair in found.pairs if pair.dataset1]
+    if clear:
+        plots += [_months(clear, test), _gaps(clear)]
     return Section("places", "Places and dates", "Places", lead, (Plots(tuple(plots)),))
 
 
@@ -106,9 +108,7 @@ def _degrees(value: float, positive: str, negative: str) -> str:
 def _months(pairs: Sequence[Pair], test: Sequence[SceneKey]) -> Plot:
     """How many radar scenes there are of each month, by their use."""
     kinds: dict[Tone, list[np.datetime64]] = {
-        "train": [
-            np.datetime64(p.radar.date, "M") for p in pairs if p.dataset1 and p.split == "train"
-        ],
+        "train": [np.datetime64(p.radar.date, "M") for p in pairs if p.split == "train"],
         "holdout": [np.datetime64(p.radar.date, "M") for p in pairs if p.split == "holdout"],
         "test": [np.datetime64(key.date, "M") for key in test],
     }
@@ -134,7 +134,7 @@ def _months(pairs: Sequence[Pair], test: Sequence[SceneKey]) -> Plot:
 
 def _gaps(pairs: Sequence[Pair]) -> Plot:
     """Days from the radar to the optical scene."""
-    days = np.array([(pair.optical.date - pair.radar.date).days for pair in pairs if pair.dataset1])
+    days = np.array([(pair.optical.date - pair.radar.date).days for pair in pairs])
     reach = int(np.abs(days).max(initial=1))
 
     def draw(axes: Axes) -> None:
@@ -144,5 +144,5 @@ def _gaps(pairs: Sequence[Pair]) -> Plot:
         axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
-    note = f"{np.mean(days == 0):.0%} on the same day." if len(days) else ""
+    note = f"{np.mean(days == 0):.0%} on the same day."
     return Plot(svg("gaps", "Days between the scenes of a pair", draw), "Days apart", (), note)

@@ -1,11 +1,14 @@
 """`heldout/` in the folder of a run: its predictions of pairs that its weights have not seen.
 
-In: the folder of a run. Out: the digest of the weights that predicted, and of each scene's image;
-the images are read by `kit.storage.image_file`. Refused by name: a manifest that is damaged.
+In: the folder of a run. Out: the digest of the weights that predicted, the radar scenes that they
+predicted from, and the digest of each optical scene's image; the images are read by
+`kit.storage.image_file`. Refused by name: a manifest that is damaged.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kit.errors import InputError
 from kit.runs.folder import read_pairs_sha256
@@ -18,36 +21,61 @@ _MANIFEST = "manifest.json"
 _FORMAT = 2
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOutRecord:
+    """What a manifest says: the SHA-256 of the weights, and of optical scenes what they predicted.
+
+    `images` has the digest of each scene's image, `radar` the radar scene that it was predicted
+    from; None by a kit before 0.6.0, which did not record it.
+    """
+
+    weights_sha256: str
+    images: dict[str, str]
+    radar: dict[str, str] | None = None
+
+    def has(self, optical: str, radar: str) -> bool:
+        """Whether it has an image of this pair."""
+        return optical in self.images and (self.radar is None or self.radar.get(optical) == radar)
+
+    def has_all(self, radar: Mapping[str, str]) -> bool:
+        """Whether it has an image of each pair, given the radar scene of each optical scene."""
+        return all(self.has(*pair) for pair in radar.items())
+
+
 def has_heldout(at: Path) -> bool:
     """Whether there is a manifest in `at`, the folder called `HELDOUT`."""
     return (at / _MANIFEST).exists()
 
 
-def read_heldout(at: Path) -> tuple[str, dict[str, str]]:
-    """SHA-256 of the weights that made the images in `at`, and the digest of each by its scene.
+def read_heldout(at: Path) -> HeldOutRecord:
+    """What the manifest in `at` says of the images there.
 
     Raises:
         InputError: the manifest is missing, damaged or of a newer format.
     """
     record = read_record(at / _MANIFEST, _FORMAT, REMEDY)
-    weights, scenes = record.get("weights_sha256"), record.get("scenes")
+    weights, scenes, radar = (record.get(key) for key in ("weights_sha256", "scenes", "radar"))
     if not (isinstance(weights, str) and isinstance(scenes, dict)):
         raise InputError(at / _MANIFEST, "damaged: it lists no scenes", remedy=REMEDY)
-    return weights, {str(scene): str(sha256) for scene, sha256 in scenes.items()}
+    return HeldOutRecord(
+        weights, _texts(scenes), _texts(radar) if isinstance(radar, dict) else None
+    )
 
 
-def write_heldout(at: Path, weights_sha256: str, scenes: Mapping[str, str]) -> None:
+def write_heldout(at: Path, record: HeldOutRecord) -> None:
     """Write the manifest of the images in `at`, which lies in the folder of a run.
 
     Raises:
         OutputError: it cannot be written.
     """
-    record = {
-        "weights_sha256": weights_sha256,
+    values = {
+        "weights_sha256": record.weights_sha256,
         "pairs_sha256": read_pairs_sha256(at.parent),
-        "scenes": dict(scenes),
+        "scenes": record.images,
     }
-    write_record(at / _MANIFEST, _FORMAT, record)
+    if record.radar is not None:
+        values["radar"] = record.radar
+    write_record(at / _MANIFEST, _FORMAT, values)
 
 
 def check_heldout(at: Path) -> None:
@@ -56,5 +84,9 @@ def check_heldout(at: Path) -> None:
     Raises:
         InputError: the manifest or an image is not as it was written.
     """
-    for scene, sha256 in read_heldout(at)[1].items():
+    for scene, sha256 in read_heldout(at).images.items():
         read_image(image_path(at, scene), sha256, REMEDY)
+
+
+def _texts(values: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in values.items()}

@@ -154,10 +154,11 @@ def _prediction_and_error(view: View, prediction: Prediction) -> list[Panel]:
     truth = view.truth(prediction.target)
     if truth is None:
         return [_prediction(view, prediction)]
+    panel = _prediction(view, prediction)  # refuses a truth of another size
     error = np.abs(prediction.unit - truth).mean(axis=0)
     picture = _scaled(Image.fromarray(heat(error, 0, _MOST_ERROR)))
     title = f"error of {prediction.name}"
-    return [_prediction(view, prediction), Panel(title, picture, f"black 0, pale {_MOST_ERROR}")]
+    return [panel, Panel(title, picture, f"black 0, pale {_MOST_ERROR}")]
 
 
 def _plots(view: View) -> Rows:

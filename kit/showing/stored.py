@@ -152,7 +152,7 @@ def _read_together(predictions: Path, ensembles: Path) -> _Together | None:
 
 
 def _read_heldout(folder: Path) -> _HeldOut:
-    weights, digests = read_heldout(folder / HELDOUT)
-    current = (folder / BEST).exists() and sha256(folder / BEST) == weights
+    made = read_heldout(folder / HELDOUT)
+    current = (folder / BEST).exists() and sha256(folder / BEST) == made.weights_sha256
     doubt = "" if current else "made by other weights than the run has now"
-    return _HeldOut(folder / HELDOUT, read_variant(folder).target, doubt, digests)
+    return _HeldOut(folder / HELDOUT, read_variant(folder).target, doubt, made.images)

@@ -23,10 +23,18 @@ from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.summary import read_units
 from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
+from kit.plain_text import count_of
 from kit.progress import Advance, Report
 from kit.runs.ensemble import scored_runs
 from kit.runs.folder import read_pairs_sha256
-from kit.runs.heldout import HELDOUT, REMEDY, has_heldout, read_heldout, write_heldout
+from kit.runs.heldout import (
+    HELDOUT,
+    REMEDY,
+    HeldOutRecord,
+    has_heldout,
+    read_heldout,
+    write_heldout,
+)
 from kit.runs.planes import planes_for_pairs
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.units import check_units
@@ -127,11 +135,11 @@ def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
     found: dict[str, dict[str, str]] = {}
     for run, weights in asked.weights.items():
         at = runs / run / HELDOUT
-        made_by, scenes = read_heldout(at) if has_heldout(at) else ("", {})
-        wanted = [str(pair.optical) for pair in asked.of(run)]
-        if made_by != weights.sha256 or not scenes.keys() >= set(wanted):
+        made = read_heldout(at) if has_heldout(at) else HeldOutRecord("", {})
+        wanted = _radar_of(asked.of(run))
+        if made.weights_sha256 != weights.sha256 or not made.has_all(wanted):
             return None
-        found[run] = {scene: scenes[scene] for scene in wanted}
+        found[run] = {scene: made.images[scene] for scene in wanted}
     return asked.held_out(runs, name, found)
 
 
@@ -230,9 +238,14 @@ def _predict(
     """Make what is missing of a run's predictions; the digests of all."""
     at = folder / HELDOUT
     with lock(at):
-        wanted = [str(pair.optical) for pair in pairs]
-        known = _known(at, weights, report)
-        done = {scene: known[scene] for scene in wanted if scene in known}
+        radar = _radar_of(pairs)
+        known = _known(at, weights, radar, report)
+        done = {scene: known[scene] for scene in radar if scene in known}
+
+        def save() -> None:
+            made_of = {scene: radar[scene] for scene in done}
+            write_heldout(at, HeldOutRecord(weights.sha256, done, made_of))
+
         todo = [
             batch
             for batch in batches_of_a_size(pairs)
@@ -240,7 +253,7 @@ def _predict(
         ]
         for number, batch in enumerate(todo):
             if number % _SAVE_EVERY == 0:
-                write_heldout(at, weights.sha256, done)
+                save()
             predicted, _ = predict_batch(place(weights.generator), planes, reader, batch)
             for pair, rgb in zip(batch, predicted, strict=True):
                 image = quantize(rgb)
@@ -248,29 +261,42 @@ def _predict(
                     write_image(part, image)
                 done[str(pair.optical)] = digest(image)
         if todo:
-            write_heldout(at, weights.sha256, done)
+            save()
     return done
 
 
-def _known(at: Path, weights: Weights, report: Report) -> dict[str, str]:
-    """The digests of the images in a folder that these weights made and that are intact."""
+def _radar_of(pairs: Sequence[Pair]) -> dict[str, str]:
+    """The radar scene of each optical scene."""
+    return {str(pair.optical): str(pair.radar) for pair in pairs}
+
+
+def _known(at: Path, weights: Weights, radar: Mapping[str, str], report: Report) -> dict[str, str]:
+    """The digests of the images in a folder that these weights made of these pairs, and intact."""
     if not has_heldout(at):
         return {}
     try:
-        made_by, found = read_heldout(at)
+        made = read_heldout(at)
     except InputError as error:
         report(f"{error.where}: {error.problem}; what it describes is made again")
         return {}
-    if made_by != weights.sha256:
-        report(f"{at}: predicted by earlier weights than those of now; predicted again")
-        for scene in found:
+    if made.weights_sha256 != weights.sha256:
+        report(f"{at}: predicted by other weights than those of now; predicted again")
+        for scene in made.images:
             image_path(at, scene).unlink(missing_ok=True)
         return {}
     intact = {}
-    for scene, sha256 in found.items():
+    others = 0
+    for scene, sha256 in made.images.items():
+        if scene not in radar:
+            continue
+        if not made.has(scene, radar[scene]):
+            others += 1
+            continue
         try:
             read_image(image_path(at, scene), sha256, REMEDY)
             intact[scene] = sha256
         except InputError as error:
             report(f"{error.where}: {error.problem}; it is made again")
+    if others:
+        report(f"{at}: {count_of(others, 'image')} of another radar scene by now; predicted again")
     return intact

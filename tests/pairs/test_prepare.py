@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
+from kit.pairs.hints import warnings
 from kit.pairs.prepare import prepare
 from kit.pairs.summary import Summary
 from kit.pairs.table import fingerprint, holdout_pairs, read_pairs
 from kit.screening.rule import CloudRule
+from tests.helpers.pairs import grid
 from tests.helpers.tiles import SHARED, key, optical, radar, world
 
 
@@ -181,6 +183,11 @@ def test_a_missing_holdout_is_a_warning(
     data = world(tmp_path / "data", places=places, dates=1)
     prepared(data, tmp_path / "work", holdout=holdout, report=told.append)
     assert [expected in line for line in told] == [True] * bool(expected)
+
+
+def test_a_validation_part_without_a_clear_pair_is_not_called_a_small_world() -> None:
+    (line,) = warnings(grid(30, 1), {}, CloudRule(), holdout=1000)
+    assert "no pair of the validation part" in line and "--split blocks" in line
 
 
 def test_a_little_cloud_may_be_admitted(tmp_path: Path) -> None:

@@ -16,18 +16,20 @@ import torch
 from kit.cli.main import main
 from kit.errors import InputError
 from kit.metrics import Scores
-from kit.pairs.table import Pair, Split, read_pairs, write_pairs
+from kit.pairs.prepare import prepare
+from kit.pairs.table import PAIRS, Pair, Split, read_pairs, write_pairs
 from kit.reporting.report import report
 from kit.reporting.scores import _lead
 from kit.runs.notes import add_note
 from kit.runs.weights import load_run, save_weights
 from kit.screening.screen import screen
+from kit.storage.files import WORK
 from kit.submission.server_score import log
 from kit.tiles.names import SceneKey
 from kit.training.table1 import Row, Scored, tabulate
 from kit.training.unseen import Part
 from kit.training.validation import read_validation
-from tests.helpers.tiles import world
+from tests.helpers.tiles import key, optical, world
 
 pytestmark = pytest.mark.xdist_group("report")
 ALL = (
@@ -150,6 +152,18 @@ def test_what_is_not_there_is_not_missed(
     written = report("some.html")
     assert [*sections] == [*written.sections]
     Page(Path("some.html").read_text())
+
+
+@pytest.mark.usefixtures("bare")
+def test_pairs_that_are_all_cloudy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(Path("data"), places=4, dates=1)
+    for place in range(4):
+        optical(Path("data"), key(place, 2), qa60=8)
+    prepare("data", holdout=0)
+    pairs = read_pairs(WORK / PAIRS)
+    assert len(pairs) == 4 and not any(pair.dataset1 for pair in pairs)
+    assert "Places and dates" in report().sections
 
 
 @pytest.mark.usefixtures("bare")

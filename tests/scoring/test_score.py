@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from kit.anchors import anchor
+from kit.archive.manifest import predictions_digest
 from kit.averaging import average
 from kit.cli.scores import show_report
 from kit.colors import CONSTANTS, STRETCHED_COLOR
 from kit.errors import InputError
 from kit.metrics import MEASURES
+from kit.scoring.provenance import find_provenance
 from kit.scoring.score import score
 from kit.scoring.sheet import gallery
 from kit.storage.files import sha256
+from kit.storage.image_file import digest
 from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
 from kit.tiles.tiff import encode_tiff
@@ -198,6 +201,36 @@ def test_members_whose_predictions_are_gone_or_new_have_no_row(tmp_path: Path) -
     assert report.absent == ("gone", "new", "partial")
     assert [row.name for row in report.rows] == ["mean colour", "ensemble (new, gone, partial)"]
     assert score(archive, tmp_path / "truth").rows == report.rows
+
+
+def test_a_member_that_predicted_other_tiles_since_has_no_row(tmp_path: Path) -> None:
+    predictions = tmp_path / "predictions"
+    write_truth(tmp_path / "truth", A, digital_numbers(3, 16))
+    archive = archive_of(tmp_path, {NAME: image(1, 16)})
+    recorded = predictions_digest({A: "sha256 of the image"})
+    manifest_of(
+        archive, {"one": "weights of one"}, entries={NAME: {"scene": A, "sha256": "of the entry"}}
+    )
+    about = json.loads(archive.with_suffix(".json").read_text())
+    about["members"][0]["predictions_sha256"] = recorded
+    archive.with_suffix(".json").write_text(json.dumps(about))
+    pixels = image(1, 16)
+    for sha256_now, absent in (("sha256 of the image", ()), (digest(pixels), ("one",))):
+        scenes = {A: {"nodata": 0.0, "sha256": sha256_now}}
+        write_member(predictions, "one", {A: pixels}, scenes=scenes)
+        found = find_provenance(archive, [NAME], predictions)
+        assert found.absent == absent
+
+
+def test_tiles_that_are_gone_by_now_are_no_radar_scenes(tmp_path: Path) -> None:
+    predictions, empty = tmp_path / "predictions", tmp_path / "empty"
+    empty.mkdir()
+    archive = archive_of(tmp_path, {NAME: image(1, 16)})
+    manifest_of(archive, {"one": "weights of one", "two": "weights of two"})
+    write_member(predictions, "one", {A: image(1, 16)}, input=str(empty))
+    write_member(predictions, "two", {A: image(1, 16)}, input=str(tmp_path / "gone"))
+    found = find_provenance(archive, [NAME], predictions)
+    assert len(found.members) == 2 and found.radar_scenes() == {}
 
 
 def test_a_manifest_of_other_bytes_is_not_used(tmp_path: Path) -> None:

@@ -308,6 +308,15 @@ def test_predictions_of_one_name_are_in_one_column(tmp_path: Path) -> None:
     assert titles == [["unet2", None], ["unet2", "trees1"]]
 
 
+def test_a_prediction_of_another_size_than_the_truth_is_refused(tmp_path: Path) -> None:
+    data, work = world(tmp_path / "data", places=4, dates=1), tmp_path / "work"
+    prepare(data, work, holdout=0)
+    (view,) = show([str(key(0))], work=work).views
+    small = Prediction("unet2", np.zeros((3, 16, 16), np.uint16), "reflectance", "unet2.npy")
+    with pytest.raises(InputError, match=r"unet2\.npy: is \[3, 16, 16\].* scene is 32x32"):
+        images([replace(view, predictions=(small,))])
+
+
 def test_a_scene_without_a_partner_says_why(tmp_path: Path) -> None:
     data, work = world(tmp_path / "data", places=4, dates=1), tmp_path / "work"
     optical(data, key(0, 40))

@@ -283,8 +283,19 @@ def test_what_is_kept_is_read_and_nothing_is_made(folds: Path) -> None:
     found = kept(RUNS, "p2phd1", WORK)
     assert found and (found.files, found.weights) == (made.files, made.weights)
     at = RUNS / "p2phd1.fold1" / HELDOUT
-    write_heldout(at, "of other weights", read_heldout(at)[1])
+    record = read_heldout(at)
+    write_heldout(at, replace(record, weights_sha256="of other weights"))
     assert kept(RUNS, "p2phd1", WORK) is None
+    assert record.radar
+    scene = next(iter(record.images))
+    write_heldout(at, replace(record, radar=record.radar | {scene: "of another window"}))
+    assert kept(RUNS, "p2phd1", WORK) is None
+    told: list[str] = []
+    assert heldout(RUNS, "p2phd1", WORK, report=told.append).files == made.files
+    assert told == [f"{at}: 1 image of another radar scene by now; predicted again"]
+    assert read_heldout(at) == record
+    write_heldout(at, replace(record, radar=None))  # as kits before 0.6.0 did
+    assert kept(RUNS, "p2phd1", WORK)
 
 
 def test_other_weights_make_all_again(folds: Path) -> None:

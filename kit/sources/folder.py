@@ -16,7 +16,7 @@ from typing import Any
 from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition
-from kit.sources.index import write_index
+from kit.sources.index import read_states, write_index
 from kit.sources.places import MadeUp
 from kit.sources.placing import Placed, place_all
 from kit.sources.twins import Twins
@@ -30,6 +30,8 @@ from kit.tiles.unfinished import UNFINISHED
 
 SOURCE = "source.json"
 _FORMAT = 1
+_MADE = 2
+"""Grows where the same images become other tiles than before, so that folders begin again."""
 _REMEDY = "run kit prepare DATA again"
 
 
@@ -59,12 +61,12 @@ def write_folder(
     """
     with lock(folder):
         # A folder of tiles that are made in another way begins again.
-        recipe = {"definition": _plain(definition), "units": asdict(units)}
+        recipe = {"made": _MADE, "definition": _plain(definition), "units": asdict(units)}
         _begin(folder, recipe)
         scenes, repeated = place_all(data, twins, definition, units, made_up)
-        failed = write_all(data, scenes, definition, units, folder, advance)
-        sweep(folder, scenes)
+        sweep(folder, scenes, read_states(folder))
         write_index(folder, scenes)
+        failed = write_all(data, scenes, definition, units, folder, advance)
         record = {"source": definition.name, "data": str(data), "units": units.record()}
         write_record(folder / SOURCE, _FORMAT, record | {"recipe": recipe})
         (folder / UNFINISHED).unlink(missing_ok=True)

@@ -1,7 +1,10 @@
 """`index.csv`: which image of a folder became which scene.
 
 In: images with their scenes. Out: the file, and the other way about the scene of an image by its
-name. Refused: a name that several images have.
+name, or the state that the files of a scene were in. Refused: a name that several images have.
+
+It is written before the tiles are, and when those of other images are gone: whatever kills the
+command, no tile lies there under a scene that the index gives to another image.
 """
 
 import csv
@@ -21,11 +24,21 @@ def write_index(folder: Path, scenes: Sequence[Placed]) -> None:
     """Write which file became which scene, a line an image."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("part", "sensor", "scene", "file"))
+    rows.writerow(("part", "sensor", "scene", "file", "state"))
     for scene in scenes:
         file = next(iter(scene.image.files.values()))
-        rows.writerow((scene.image.part, SENSORS[scene.image.sensor], scene.key, file))
+        sensor = SENSORS[scene.image.sensor]
+        rows.writerow((scene.image.part, sensor, scene.key, file, scene.state))
     write_bytes(folder / INDEX, text.getvalue().encode())
+
+
+def read_states(folder: Path) -> dict[tuple[str, str], str]:
+    """The state of the image that each sensor and scene was given to; none if there is no index."""
+    try:
+        rows = [*_read(folder / INDEX)]
+        return {(row["sensor"], row["scene"]): row["state"] for row in rows}
+    except (KeyError, UnicodeDecodeError, csv.Error):
+        return {}  # of an earlier kit, or damaged: all tiles are made again
 
 
 def find_scene(work: Path, name: str) -> SceneKey | None:

@@ -1,11 +1,12 @@
 """Placed images -> the tiles of a folder, written, linked, kept or removed.
 
-In: images with their scenes. Out: their tiles, and `index.csv`, which says what became of which
-file. A tile is as old as the file that it was made of, so that none is made twice.
+In: images with their scenes. Out: their tiles. A tile is as old as the file that it was made of. It
+stays as long as the index of the folder gives its scene to the same files in the same state, so
+that none is made twice, and none is taken for that of another image.
 """
 
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,12 @@ from kit.sources.pixels import WANTED, convert, first_header, link_files, read_i
 from kit.sources.placing import SENSORS, THREADS, Placed
 from kit.sources.units import SourceUnits
 from kit.storage import half_written
-from kit.storage.files import write_bytes
+from kit.storage.files import atomic, sync_folder, write_bytes
+from kit.tiles.regular_file import check_regular
 from kit.tiles.rejection import Rejection
 from kit.tiles.tiff import encode_tiff
+
+_NO_CLOUD = "qa60"
 
 
 def write_all(
@@ -31,7 +35,7 @@ def write_all(
     folder: Path,
     advance: Advance | None,
 ) -> list[Rejection]:
-    """Write or link the tiles of all images; returns those that cannot be read.
+    """Write or link the tiles of all images that are not there; returns those that cannot be read.
 
     Raises:
         OutputError: a tile cannot be written.
@@ -60,16 +64,13 @@ def _write(
     data: Path, scene: Placed, definition: Definition, units: SourceUnits, folder: Path
 ) -> None:
     tiles, image = scene.tiles(folder), scene.image
-    changed = max((data / file).stat().st_mtime_ns for file in image.files.values())
-    if all(_is_current(path, changed, linked=band == "QA60") for band, path in tiles.items()):
+    changed = max(
+        check_regular(data / file, "an image").st_mtime_ns for file in image.files.values()
+    )
+    links = _links(data, scene, definition, units, folder)
+    if all(_is_current(path, changed, links.get(band)) for band, path in tiles.items()):
         return
     if scene.link:
-        files = link_files(image, definition, units)
-        assert files
-        for band, file in files.items():
-            if not file:
-                raise InputError(image.name, f"has no {band}", remedy="fetch it too")
-            _link(data / file, tiles[band])
         header = first_header(data, image)
         size = header.height, header.width
     else:
@@ -79,18 +80,33 @@ def _write(
         names = [tiles[band].name for band in WANTED[image.sensor]]
         bands = dict(zip(names, converted, strict=True))
         write_tiles(bands, folder / scene.folder, header.grid, changed)
-    if "QA60" in tiles:
+    for band, file in links.items():
+        _link(_clear(file, size) if file == folder / _NO_CLOUD else file, tiles[band], changed)
+
+
+def _links(
+    data: Path, scene: Placed, definition: Definition, units: SourceUnits, folder: Path
+) -> dict[str, Path]:
+    """What the tiles of bands that are not written lead to: a file, or the folder of `_clear`."""
+    image, found = scene.image, dict[str, Path]()
+    if scene.link:
+        for band, file in (link_files(image, definition, units) or {}).items():
+            if not file:
+                raise InputError(image.name, f"has no {band}", remedy="fetch it too")
+            found[band] = data / file
+    if image.sensor == "optical":
         clouds = image.files.get(str(definition.optical.bands.get("QA60", None)))
-        if clouds:
-            _link(data / clouds, tiles["QA60"])
-        else:
-            _link(_clear(folder / "qa60", size), tiles["QA60"])
+        found["QA60"] = data / clouds if clouds else folder / _NO_CLOUD
+    return found
 
 
-def _is_current(path: Path, changed: int, *, linked: bool) -> bool:
-    """Whether a tile is there already; a link is as new as what it leads to."""
+def _is_current(path: Path, changed: int, target: Path | None) -> bool:
+    """Whether a tile is there, and is a link to `target` or into it, or as old as its file."""
     try:
-        return path.stat().st_mtime_ns == changed or linked or path.is_symlink()
+        status = path.stat()
+        if path.is_symlink() and target:
+            return target.resolve() in (path.readlink(), path.readlink().parent)
+        return status.st_mtime_ns == changed
     except OSError:
         return False
 
@@ -103,26 +119,43 @@ def _clear(folder: Path, size: tuple[int, int]) -> Path:
     return path
 
 
-def _link(file: Path, path: Path) -> None:
-    """A link to a file, or a copy where the file system has no links."""
+def _link(file: Path, path: Path, changed: int) -> None:
+    """A link to a file, or a copy where the file system has no links, as old as its image in ns."""
     path.unlink(missing_ok=True)
     try:
         path.symlink_to(file.resolve())
     except OSError:
-        write_bytes(path, file.read_bytes())
+        with atomic(path) as part:
+            part.write_bytes(file.read_bytes())
+            os.utime(part, ns=(changed, changed))
 
 
-def sweep(folder: Path, scenes: Sequence[Placed]) -> None:
-    """Remove tiles of images that are no longer there, and all that is half written."""
-    kept = {str(path) for scene in scenes for path in scene.tiles(folder).values()}
+def sweep(folder: Path, scenes: Sequence[Placed], made: Mapping[tuple[str, str], str]) -> None:
+    """Remove tiles that are not of these images as they are now, and all that is half written.
+
+    Args:
+        folder: of tiles.
+        scenes: the images.
+        made: by sensor and scene the state of the image that the tiles were made of.
+    """
+    kept = {
+        str(path)
+        for scene in scenes
+        if made.get((SENSORS[scene.image.sensor], str(scene.key))) == scene.state
+        for path in scene.tiles(folder).values()
+    }
     for part in ("train", "test", "truth"):
         remove(folder / part, kept)
-    half_written.sweep(folder / "qa60")
+    half_written.sweep(folder / _NO_CLOUD)
 
 
 def remove(folder: Path, kept: Set[str] = frozenset()) -> None:
-    """Remove the tiles of a folder, and what is half written there, but for those to be kept."""
+    """Remove the tiles of a folder, and what is half written there, but for those to be kept.
+
+    They are gone for good, also if the machine stops, before anything else is written.
+    """
     half_written.sweep(folder)
     for entry in os.scandir(folder):
         if entry.path not in kept and not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.path)
+    sync_folder(folder)

@@ -1,6 +1,7 @@
 """Radar images of other layouts are predicted as they lie, in the units of the weights."""
 
 import csv
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,6 +191,25 @@ def test_predict_takes_the_folder_as_it_lies(pictures: Path, trained: Path) -> N
     ]
     key = lambda image: image.tobytes()  # noqa: E731
     assert other.done == 2 and sorted(map(key, images[0])) == sorted(map(key, images[1]))
+
+
+def test_an_image_between_others_is_predicted_for_itself(trained: Path) -> None:
+    """All are of one size and age, and those after it get other scenes."""
+
+    def put(number: int) -> None:
+        path = write_image(Path("sar") / f"{number}.png", grey(scene(number)[0][:1], -25, 0))
+        path.write_bytes(path.read_bytes().ljust(4096, b"\0"))
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+
+    for number in (1, 3, 4):
+        put(number)
+    predicted(Path("sar"))
+    put(2)
+    result, _ = predicted(Path("sar"))
+    assert (result.done, result.skipped) == (3, 1)
+    predicted(Path("sar"), predictions="fresh")
+    for path in sorted(Path("fresh/spade2").glob("*.npy")):
+        np.testing.assert_array_equal(np.load("predictions/spade2/" + path.name), np.load(path))
 
 
 def compiled(tiles: Path, lines: list[str], source: str | None = None) -> tuple[Built, ...]:

@@ -1,0 +1,186 @@
+"""A tile is that of the image which the index gives its scene to, whatever was there before."""
+
+import csv
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.pairs.prepare import prepare
+from kit.sources import writing
+from kit.sources.convert import Wanted
+from kit.sources.find import find_tiles
+from kit.tiles.tiff import read_tile
+from tests.helpers.sources import write_bigearthnet, write_image
+
+_TIME = 1_600_000_000
+
+
+def put(data: Path, name: str, value: int) -> None:
+    """A pair of images that hold one value and others, all of one size and age."""
+    for folder, at in (("sar", value), ("opt", value + 1)):
+        pixels = np.full((1 if folder == "sar" else 3, 16, 16), at, np.uint8)
+        pixels[:, 0, 0], pixels[:, 1, 1] = 0, 255
+        path = write_image(data / folder / f"{name}.tif", pixels)
+        os.utime(path, (_TIME, _TIME))
+
+
+def convert(data: Path, work: Path) -> None:
+    assert find_tiles(data, work)
+
+
+def shown(work: Path) -> dict[str, int]:
+    """What the tiles of the scene of each image hold, as the number that the image had."""
+    found = {}
+    for row in csv.DictReader((work / "tiles/index.csv").open()):
+        radar = row["sensor"] == "Sentinel1"
+        name = f"{row['sensor']}_{'VV' if radar else 'B4'}_{row['scene']}.tiff"
+        value = read_tile(work / "tiles/train" / name)[5, 5]
+        found[row["file"]] = round(((value + 25) / 25 if radar else value / 3000) * 255)
+    return found
+
+
+def expected(**values: int) -> dict[str, int]:
+    radar = {f"sar/{name}.tif": value for name, value in values.items()}
+    return radar | {f"opt/{name}.tif": value + 1 for name, value in values.items()}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for number, name in enumerate(("a", "c", "d", "e")):
+        put(tmp_path / "data", name, 50 + 20 * number)
+    return tmp_path / "data"
+
+
+def add(data: Path) -> None:
+    put(data, "b", 200)
+
+
+def remove(data: Path) -> None:
+    for folder in ("sar", "opt"):
+        (data / folder / "a.tif").unlink()
+
+
+def exchange(data: Path) -> None:
+    for folder in ("sar", "opt"):
+        (data / folder / "a.tif").rename(data / "aside")
+        (data / folder / "c.tif").rename(data / folder / "a.tif")
+        (data / "aside").rename(data / folder / "c.tif")
+
+
+NOW = {
+    add: {"a": 50, "b": 200, "c": 70, "d": 90, "e": 110},
+    remove: {"c": 70, "d": 90, "e": 110},
+    exchange: {"a": 70, "c": 50, "d": 90, "e": 110},
+}
+
+
+@pytest.mark.parametrize("change", [add, remove, exchange])
+def test_images_of_equal_age_and_size_are_not_confused(
+    data: Path, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    convert(data, tmp_path / "work")
+    change(data)
+    convert(data, tmp_path / "work")
+    assert shown(tmp_path / "work") == expected(**NOW[change])
+
+
+@pytest.mark.parametrize("stopped", range(1, 9))
+def test_a_conversion_that_is_killed_leaves_no_tile_of_another_image(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: int
+) -> None:
+    """Nor does one that goes on after it, of other images again."""
+    work, made = tmp_path / "work", []
+    write = writing.write_tiles
+
+    def fail(*arguments: Any) -> None:
+        made.append(arguments)
+        if len(made) == stopped:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    convert(data, work)
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "write_tiles", fail)
+        patched.setattr(writing, "THREADS", 1)
+        add(data)
+        with pytest.raises(KeyboardInterrupt):
+            convert(data, work)
+    shutil.copytree(work, tmp_path / "copy", symlinks=True)
+    convert(data, work)
+    assert shown(work) == expected(**NOW[add])
+    for folder in ("sar", "opt"):
+        (data / folder / "b.tif").unlink()
+    convert(data, tmp_path / "copy")
+    assert shown(tmp_path / "copy") == expected(a=50, c=70, d=90, e=110)
+
+
+def test_what_was_made_before_a_kill_is_not_made_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, write = tmp_path / "work", writing.write_tiles
+
+    def fail(files: Any, folder: Path, *others: Any) -> None:
+        if len([*folder.glob("*_VV_*")]) == 2:
+            raise KeyboardInterrupt
+        write(files, folder, *others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "write_tiles", fail)
+        patched.setattr(writing, "THREADS", 1)
+        with pytest.raises(KeyboardInterrupt):
+            convert(data, work)
+    before = {path: path.lstat().st_ctime_ns for path in (work / "tiles/train").iterdir()}
+    assert before
+    convert(data, work)
+    assert (
+        before.items()
+        <= {path: path.lstat().st_ctime_ns for path in (work / "tiles/train").iterdir()}.items()
+    )
+
+
+def test_tiles_of_an_earlier_kit_are_made_again(data: Path, tmp_path: Path) -> None:
+    """It noted in its index no state of the files, and may have kept tiles of other images."""
+    convert(data, tmp_path)
+    index = tmp_path / "tiles/index.csv"
+    index.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in index.open()))
+    train = tmp_path / "tiles/train"
+    first, second = sorted(train.glob("*_VV_*"))[:2]
+    shutil.copy2(second, first)
+    convert(data, tmp_path)
+    assert shown(tmp_path) == expected(a=50, c=70, d=90, e=110)
+
+
+def test_a_link_leads_to_the_file_of_now(tmp_path: Path) -> None:
+    """Of two tiles of one place and date the first by name counts, while it is there."""
+    data, work, random = tmp_path / "data", tmp_path / "work", np.random.default_rng(0)
+    for folder in ("one", "two"):
+        for sensor, bands in (("Sentinel1", ("VV", "VH")), ("Sentinel2", ("B4", "B3", "B2"))):
+            for band in bands:
+                path = data / folder / f"{sensor}_{band}_1.5_-2.5_2020_01_02.tiff"
+                db = random.normal(-12, 2, (1, 16, 16)).astype(np.float32)
+                dn = random.integers(300, 3000, (1, 16, 16)).astype(np.uint16)
+                write_image(path, db if sensor == "Sentinel1" else dn)
+                os.utime(path, (_TIME, _TIME))
+    wanted = Wanted(ranges={"DN": (0.0, 10000.0)})
+    for folder in ("one", "two"):
+        assert find_tiles(data, work, "multiearth", wanted)
+        tile = work / "tiles/train/Sentinel1_VV_1.5_-2.5_2020_01_02.tiff"
+        assert tile.resolve() == data / folder / tile.name
+        shutil.rmtree(data / "one", ignore_errors=True)
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+def test_a_band_that_is_gone_is_listed(tmp_path: Path, dangling: bool) -> None:
+    data = write_bigearthnet(tmp_path / "d", 5, 1)
+    path = next(data.rglob("*_2_48_VH.tif"))
+    path.unlink()
+    if dangling:
+        path.symlink_to(tmp_path / "nowhere.tif")
+    assert prepare(data, tmp_path / "w").pairs == 4
+    listed = (tmp_path / "w" / "rejected.csv").read_text()
+    assert ("cannot be opened" in listed) == dangling and "_2_48" in listed

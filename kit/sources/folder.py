@@ -73,6 +73,23 @@ def write_folder(
     return scenes, [*repeated, *failed]
 
 
+def refuse_own(data: Path, folder: Path) -> None:
+    """Refuse to convert images into a folder of tiles that they lie in, or that lies among them.
+
+    Raises:
+        InputError: `data` is `folder`, or one of them is in the other.
+    """
+    given, own = data.resolve(), folder.resolve()
+    if given.is_relative_to(own):
+        problem = f"is in {folder}, which holds tiles that the kit has converted"
+        remedy = "give the folder of the images that they were made of"
+        raise InputError(data, problem, remedy=remedy)
+    if own.is_relative_to(given):
+        problem = f"holds {folder}, where its tiles would be taken for images of it"
+        remedy = "give the folder of the images alone, or another folder of tables by --work"
+        raise InputError(data, problem, remedy=remedy)
+
+
 def read_units(tiles: Path) -> dict[str, Any] | None:
     """The record of units of a folder of tiles; None where they hold dB and DN.
 

@@ -15,7 +15,7 @@ from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.detect import only_tiles
-from kit.sources.folder import write_folder
+from kit.sources.folder import refuse_own, write_folder
 from kit.sources.index import INDEX
 from kit.sources.places import MadeUp
 from kit.sources.radar_listing import list_radar
@@ -96,8 +96,8 @@ def find_radar_images(
         advance: called with (done, total) during the work.
 
     Raises:
-        InputError: it holds images of two layouts, or none of the radar; none can be read; or
-            values are impossible for their unit.
+        InputError: it holds images of two layouts, or none of the radar; none can be read; values
+            are impossible for their unit; or it is the folder of tiles, or holds it.
     """
     if not unit and only_tiles(data, source):
         return None
@@ -105,6 +105,8 @@ def find_radar_images(
     if found is None:
         return None
     where, definition, images, others = found.where, found.definition, found.images, found.others
+    folder = work / FOLDER / f"{where.name or 'root'}-{json_sha256(str(where))[:8]}"
+    refuse_own(data, folder)
     asked = SourceUnits.as_trained(unit or definition.radar.unit, trained)
     alone = tuple(Twins(each.radar, None, each.part) for each in images)
     sample = take_sample(where, alone, definition)
@@ -113,7 +115,6 @@ def find_radar_images(
         found_doubts += range_doubts(sample, asked)
     doubtful = settle(data, found_doubts, units)
     asked, passed_over = _with_optical(where, images, definition, asked)
-    folder = work / FOLDER / f"{where.name or 'root'}-{json_sha256(str(where))[:8]}"
     lines = [f"source {definition.name} ({definition.about}): {len(images):,} radar images"]
     if others:
         lines.append(f"only the test part is predicted, and not the {others:,} others")

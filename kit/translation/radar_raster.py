@@ -44,11 +44,13 @@ class _Band:
 class RadarRaster:
     """An open scene. `bands` are VV and VH; `grid` is None where no file says where it lies.
 
+    `files` are all that is read: `paths`, and what a VRT among them refers to.
     `named` says whether the file or the user said which band is which, and `float16` whether a band
     holds floats of 16 bits.
     """
 
     paths: tuple[Path, ...]
+    files: tuple[Path, ...]
     bands: tuple[_Band, _Band]
     height: int
     width: int
@@ -111,6 +113,7 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
         ]
         yield RadarRaster(
             paths,
+            _all_files(paths, files),
             (found[0], found[1]),
             first.height,
             first.width,
@@ -129,6 +132,24 @@ def _open(path: Path) -> Any:
         raise _unreadable(path, error) from None
     except TypeError as error:  # rasterio has no name for GDAL's newest pixel types
         raise InputError(path, f"not readable ({error})", remedy=_DB) from None
+
+
+def _all_files(paths: Sequence[Path], files: Sequence[Any]) -> tuple[Path, ...]:
+    """The files of a scene, and those that a VRT refers to; GDAL lists these one level deep."""
+    found = dict.fromkeys(paths)
+
+    def look(file: Any) -> None:
+        sources = [Path(name) for name in file.files[1:]] if file.driver == "VRT" else []
+        for path in sources:
+            if path not in found:
+                found[path] = None
+                if path.suffix.lower() == ".vrt":
+                    with _open(path) as inner:
+                        look(inner)
+
+    for file in files:
+        look(file)
+    return tuple(found)
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -58,30 +58,31 @@ def tags_of(
 
 
 def check_out(radar: RadarRaster, out: Path) -> None:
-    """Refuse to write over the scene, or a GeoTIFF that is called something else.
+    """Refuse to write over a file of the scene, or a GeoTIFF that is called something else.
 
     Raises:
-        InputError: `out` is one of its files, or has no suffix of a TIFF.
+        InputError: `out` is one of them, or has no suffix of a TIFF.
     """
     if out.suffix.lower() not in SUFFIXES:
         remedy = f"call it {out.with_suffix('.tif')}"
         raise InputError(out, "is to be a GeoTIFF, and is not called one", remedy=remedy)
-    if any(out.exists() and os.path.samefile(path, out) for path in radar.paths):
+    there = [path for path in radar.files if path.exists()] if out.exists() else []
+    if any(os.path.samefile(path, out) for path in there):
         raise InputError(out, "is the radar scene itself", remedy="give another OUT")
 
 
-def is_there(out: Path, wanted: str, overwrite: bool) -> bool:
+def is_there(out: Path, wanted: str) -> bool:
     """Whether `out` is this translation already.
 
     Raises:
-        BusyError: it is another file, which is not to be replaced.
+        BusyError: it is another file.
     """
     if out.exists():
         with suppress(RasterioError), rasterio.open(out) as file:
             if file.tags().get(TAG) == wanted:
                 sweep_beside(out)
                 return True
-    refuse_existing(out, "give --overwrite, or another OUT", overwrite)
+    refuse_existing(out, "give --overwrite, or another OUT", overwrite=False)
     return False
 
 

@@ -111,7 +111,8 @@ def translate(
         request: which engine to use.
         flips: average so many views of each window: 1, 4 or 8.
         units: what becomes of doubts about dB.
-        overwrite: replace `out`, and what is left of another translation into it.
+        overwrite: replace `out`, be it this translation already, and what is left of another
+            into it.
         advance: called with (done, total) windows, of all processes.
         report: takes a line about engines and members.
 
@@ -150,7 +151,7 @@ def translate(
         job = _job(radar, weights, averaging, (size, overlap), flips, date)
         check_out(radar, out)
         strips = Strips(out, len(rows.starts))
-        if is_there(out, digest(job), overwrite):
+        if not overwrite and is_there(out, digest(job)):
             strips.remove_left(job)
             report(f"{out}: is this translation already")
             return result(done=0)
@@ -196,7 +197,7 @@ def _job(
     date: datetime.date | None,
 ) -> dict[str, Any]:
     """All that decides the result but the engines, in words that a message can name."""
-    states = zip(radar.paths, sizes_and_times(radar.paths), strict=True)
+    states = zip(radar.files, sizes_and_times(radar.files), strict=True)
     return {
         "radar": [[path.name, *state] for path, state in states],
         "bands": [band.number for band in radar.bands],

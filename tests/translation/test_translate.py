@@ -238,6 +238,24 @@ def test_a_killed_translation_goes_on(scene: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(BusyError, match="exists"):
         run(variant="p2phd1")
     assert run(variant="p2phd1", overwrite=True).done == whole.windows
+    assert run(variant="p2phd1", overwrite=True).done == whole.windows
+
+
+def test_other_files_of_a_mosaic_are_another_scene(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy("scene.tif", "inner.vrt", driver="VRT")
+    inner = Path("inner.vrt").read_text()
+    Path("mosaic.vrt").write_text(inner.replace("scene.tif", "inner.vrt"))
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_assemble", lambda *_: 0.0)
+        run(Path("mosaic.vrt"))
+    write(Path("scene.tif"), ground() + 1, names=("VV", "VH"))
+    with pytest.raises(BusyError, match="not finished, with other radar"):
+        run(Path("mosaic.vrt"))
+    with pytest.raises(InputError, match="is the radar scene itself"):
+        run(Path("mosaic.vrt"), out="scene.tif")
+    assert run(Path("mosaic.vrt"), overwrite=True).done == 20
 
 
 def test_what_a_kill_left_beside_a_finished_translation_goes(

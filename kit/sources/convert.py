@@ -14,7 +14,7 @@ from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.describing import describe
 from kit.sources.detect import Choice
-from kit.sources.folder import refuse_own, write_folder
+from kit.sources.folder import write_folder
 from kit.sources.listing import list_images
 from kit.sources.places import MadeUp
 from kit.sources.placing import SENSORS
@@ -92,12 +92,10 @@ def convert_folder(
 
     Raises:
         InputError: there are no twins, none can be read, or values are impossible for their unit;
-            or the folder is that of tiles, or holds it.
+            or an image lies in the folder of tiles.
         BusyError: another process converts into the folder.
         OutputError: a tile cannot be written.
     """
-    folder = work / FOLDER
-    refuse_own(data, folder)
     definition = choice.definition
     found = list_images(paths, definition, choice.number)
     twins, lonely = find_twins(data, found, definition, paths)
@@ -115,6 +113,7 @@ def convert_folder(
     sample = take_sample(data, twins, definition)
     doubtful = settle(data, doubts(sample, told), units)
     settled = settle_ranges(told, wanted.ranges, sample)
+    folder = work / FOLDER
     scenes, failed = write_folder(data, twins, definition, settled, MadeUp(), folder, advance)
     held = [s.key for s in scenes if s.image.sensor == "optical" and s.image.part == "val"]
     return Converted(

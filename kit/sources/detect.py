@@ -60,6 +60,29 @@ def only_tiles(data: Path, source: str | None) -> bool:
     return all(path.name in ("sent1", "sent2") for path in folders)
 
 
+def is_tiles_alone(data: Path, paths: Sequence[str], *, radar_alone: bool = False) -> bool:
+    """Whether a folder holds official tiles, and nothing beside them that is of another layout.
+
+    Args:
+        data: the folder.
+        paths: of its files, relative and with slashes.
+        radar_alone: whether radar images without optical ones would be of another layout.
+
+    Raises:
+        InputError: it holds images of another layout, too.
+    """
+    if only_tiles(data, None):
+        return True
+    return is_official(data) and choose(data, paths, None, radar_alone=radar_alone) is None
+
+
+def where_tiles_lie(data: Path, paths: Sequence[str]) -> list[str]:
+    """The paths of a folder's files that official tiles have; all, if none has one of these."""
+    if not is_official(data):
+        return [*paths]
+    return [path for path in paths if path.rpartition("/")[0] in FOLDERS]
+
+
 def choose(
     data: Path, paths: Sequence[str], source: str | None, *, radar_alone: bool = False
 ) -> Choice | None:

@@ -11,7 +11,15 @@ from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.convert import Converted, Wanted, convert_folder
 from kit.sources.definition import find_definition
-from kit.sources.detect import OFFICIAL, choose, is_official, nothing_fits, only_tiles
+from kit.sources.detect import (
+    OFFICIAL,
+    choose,
+    is_official,
+    is_tiles_alone,
+    nothing_fits,
+    only_tiles,
+    where_tiles_lie,
+)
 from kit.sources.listing import walk
 from kit.sources.unknown import unknown_images
 
@@ -41,12 +49,15 @@ def find_tiles(
     """
     if not wanted and only_tiles(data, source):
         return None
-    named = source or (OFFICIAL if only_tiles(data, source) else None)
     paths = walk(data, advance)
-    choice = choose(data, paths, named)
+    if wanted and not source and is_tiles_alone(data, paths):
+        source = OFFICIAL
+    if source == OFFICIAL:
+        paths = where_tiles_lie(data, paths)
+    choice = choose(data, paths, source)
     if choice is None:
-        if named:
-            raise nothing_fits(data, paths, find_definition(named))
+        if source:
+            raise nothing_fits(data, paths, find_definition(source))
         if not is_official(data) and (unknown := unknown_images(data, paths)):
             raise unknown
         return None

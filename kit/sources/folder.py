@@ -56,9 +56,11 @@ def write_folder(
         advance: called with (done, total) during the work.
 
     Raises:
+        InputError: an image lies in the folder of tiles.
         BusyError: another process writes into the folder.
         OutputError: a tile cannot be written.
     """
+    _refuse_own(data, twins, folder)
     with lock(folder):
         # A folder of tiles that are made in another way begins again.
         recipe = {"made": _MADE, "definition": _plain(definition), "units": asdict(units)}
@@ -71,23 +73,6 @@ def write_folder(
         write_record(folder / SOURCE, _FORMAT, record | {"recipe": recipe})
         (folder / UNFINISHED).unlink(missing_ok=True)
     return scenes, [*repeated, *failed]
-
-
-def refuse_own(data: Path, folder: Path) -> None:
-    """Refuse to convert images into a folder of tiles that they lie in, or that lies among them.
-
-    Raises:
-        InputError: `data` is `folder`, or one of them is in the other.
-    """
-    given, own = data.resolve(), folder.resolve()
-    if given.is_relative_to(own):
-        problem = f"is in {folder}, which holds tiles that the kit has converted"
-        remedy = "give the folder of the images that they were made of"
-        raise InputError(data, problem, remedy=remedy)
-    if own.is_relative_to(given):
-        problem = f"holds {folder}, where its tiles would be taken for images of it"
-        remedy = "give the folder of the images alone, or another folder of tables by --work"
-        raise InputError(data, problem, remedy=remedy)
 
 
 def read_units(tiles: Path) -> dict[str, Any] | None:
@@ -129,6 +114,18 @@ def _begin(folder: Path, recipe: Mapping[str, Any]) -> None:
             remove(folder / part)
     write_record(folder / UNFINISHED, _FORMAT, {"recipe": recipe})
     (folder / SOURCE).unlink(missing_ok=True)
+
+
+def _refuse_own(data: Path, twins: Sequence[Twins], folder: Path) -> None:
+    """Refuse images that lie in the folder of tiles, where they would be removed."""
+    images = (image for each in twins for image in (each.radar, each.optical) if image)
+    parents = {(data / file).parent for image in images for file in image.files.values()}
+    own = folder.resolve()
+    for parent in sorted(parents):
+        if parent.resolve().is_relative_to(own):
+            problem = f"holds tiles that the kit has converted, and would convert into {folder}"
+            remedy = "give the folder of the images themselves, or another one of tables by --work"
+            raise InputError(parent, problem, remedy=remedy)
 
 
 def _plain(definition: Definition) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.detect import only_tiles
-from kit.sources.folder import refuse_own, write_folder
+from kit.sources.folder import write_folder
 from kit.sources.index import INDEX
 from kit.sources.places import MadeUp
 from kit.sources.radar_listing import list_radar
@@ -59,7 +59,7 @@ class RadarImages:
         """Write the tiles; returns the images that cannot be read.
 
         Raises:
-            InputError: none of them can be read.
+            InputError: none of them can be read, or they lie in the folder of tiles.
             BusyError: another process converts the folder.
             OutputError: a tile cannot be written.
         """
@@ -96,17 +96,16 @@ def find_radar_images(
         advance: called with (done, total) during the work.
 
     Raises:
-        InputError: it holds images of two layouts, or none of the radar; none can be read; values
-            are impossible for their unit; or it is the folder of tiles, or holds it.
+        InputError: it holds images of two layouts, or none of the radar; none can be read; or
+            values are impossible for their unit.
     """
     if not unit and only_tiles(data, source):
         return None
-    found = list_radar(data, source, advance)
+    found = list_radar(data, source, advance, tiles=bool(unit))
     if found is None:
         return None
     where, definition, images, others = found.where, found.definition, found.images, found.others
     folder = work / FOLDER / f"{where.name or 'root'}-{json_sha256(str(where))[:8]}"
-    refuse_own(data, folder)
     asked = SourceUnits.as_trained(unit or definition.radar.unit, trained)
     alone = tuple(Twins(each.radar, None, each.part) for each in images)
     sample = take_sample(where, alone, definition)

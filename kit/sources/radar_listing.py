@@ -11,7 +11,14 @@ from pathlib import Path
 from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition, find_definition
-from kit.sources.detect import OFFICIAL, Choice, choose, is_official, nothing_fits, only_tiles
+from kit.sources.detect import (
+    OFFICIAL,
+    Choice,
+    choose,
+    is_tiles_alone,
+    nothing_fits,
+    where_tiles_lie,
+)
 from kit.sources.listing import list_images, walk
 from kit.sources.twins import Twins, find_radar
 from kit.sources.unknown import unknown_images
@@ -30,26 +37,34 @@ class RadarListing:
 
 
 def list_radar(
-    data: Path, source: str | None = None, advance: Advance | None = None
+    data: Path,
+    source: str | None = None,
+    advance: Advance | None = None,
+    *,
+    tiles: bool = False,
 ) -> RadarListing | None:
-    """The radar images of a folder; None if it holds official tiles alone, or no image.
+    """The radar images of a folder; None if it holds official tiles, or no image.
 
     Args:
         data: the folder.
         source: what the user named; None to look.
         advance: called with (done, total) during the work.
+        tiles: whether official tiles are such images, because they are to be in another unit.
 
     Raises:
         InputError: its images are of two layouts, or none is of the radar.
     """
     paths = walk(data, advance)
-    official = OFFICIAL if only_tiles(data, None) else None
-    where, named, choice = _choose(data, paths, source or official)
+    if source is None and is_tiles_alone(data, paths, radar_alone=True):
+        if not tiles:
+            return None
+        source = OFFICIAL
+    if source == OFFICIAL:
+        paths = where_tiles_lie(data, paths)
+    where, named, choice = _choose(data, paths, source)
     if choice is None:
         if source:
             raise nothing_fits(data, paths, find_definition(source))
-        if is_official(data):  # beside other folders, such as those that the kit writes
-            return None
         if unknown := unknown_images(data, paths, radar_alone=True):
             raise unknown
         return None

@@ -114,5 +114,5 @@ def _show(result: "Translation") -> None:
     for name, engine in result.engines.items():
         console.write(f"{name}: predicted by {engine_text(engine)}")
     if result.nodata:
-        console.write(f"nodata, 0 in all bands: {result.nodata:.1%} of the pixels")
+        console.write(f"nodata, where the radar has none: {result.nodata:.1%} of the pixels")
     console.write(f"next: open {result.out} in QGIS, or read it by rasterio")

@@ -1,13 +1,14 @@
 """Rows of an image -> a cloud-optimised GeoTIFF, written by GDAL and read back.
 
-In: rows as they come, the grid, and what each band is. Out: one file with overviews, which opens
-where it belongs. GDAL makes such a file of another raster, so the rows go into a plain file first,
-which a VRT describes. It reports a full disk only in its log: what it wrote is compared with what
-it was given, every pixel.
+In: rows as they come, uint16 or float32, the grid, and what each band is. Out: one file with
+overviews, which opens where it belongs; nodata is 0 of whole numbers, and NaN of floats. GDAL makes
+such a file of another raster, so the rows go into a plain file first, which a VRT describes. It
+reports a full disk only in its log: what it wrote is compared with what it was given, every pixel.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -24,14 +25,13 @@ from kit.tiles.raster import Grid
 from kit.tiles.tiff import gdal_settings
 from kit.translation.radar_raster import CACHE
 
-NODATA = 0
 _COLORS = ("Red", "Green", "Blue")
 _ROWS = 512  # of a block
 _PIXELS, _VRT = "pixels.raw", "pixels.vrt"
 _OPTIONS = {
     "driver": "COG",
     "compress": "deflate",
-    "predictor": "2",  # horizontal differences: reflectance changes little from pixel to pixel
+    "predictor": "yes",  # horizontal differences: reflectance changes little from pixel to pixel
     "bigtiff": "if_safer",
     "num_threads": "all_cpus",
     "overview_resampling": "average",
@@ -40,7 +40,8 @@ _OPTIONS = {
 
 def write_cog(
     path: Path,
-    rows: Iterable[NDArray[np.uint16]],
+    rows: Iterable[NDArray[np.generic]],
+    kind: np.dtype[Any],
     size: tuple[int, int],
     grid: Grid | None,
     tags: Mapping[str, str],
@@ -51,6 +52,7 @@ def write_cog(
     Args:
         path: of the file, which is replaced.
         rows: the image from top to bottom, [3, any, W].
+        kind: of its pixels, uint16 or float32.
         size: its height and width.
         grid: where it lies.
         tags: what the file says of itself.
@@ -62,10 +64,10 @@ def write_cog(
     raw = folder / _PIXELS
     with naming(raw), raw.open("wb") as file:
         for block in rows:
-            file.write(np.ascontiguousarray(block.transpose(1, 0, 2), "<u2").data)
+            file.write(np.ascontiguousarray(block.transpose(1, 0, 2), kind.newbyteorder("<")).data)
     vrt = folder / _VRT
     with naming(vrt):
-        vrt.write_text(_described(size, grid, tags), encoding="utf-8")
+        vrt.write_text(_described(size, kind, grid, tags), encoding="utf-8")
     settings = gdal_settings(sidecars=True) | {"GDAL_CACHEMAX": CACHE}
     with rasterio.Env(**settings), output(path) as part:
         try:
@@ -73,22 +75,23 @@ def write_cog(
         except Exception as error:  # GDAL's own errors too, whose class rasterio keeps to itself
             cause = str(error.__cause__ or error).replace("\n", " ")
             raise _failed(path, f"cannot be written ({cause})") from error
-        _compare(path, part, raw, size)
+        _compare(path, part, raw, kind, size)
 
 
-def _compare(path: Path, part: Path, raw: Path, size: tuple[int, int]) -> None:
+def _compare(path: Path, part: Path, raw: Path, kind: np.dtype[Any], size: tuple[int, int]) -> None:
     """Refuse what GDAL wrote if it is not what it was given."""
     height, width = size
     # Read and not mapped: all pages of a map would stay in the memory of this process.
     with rasterio.open(part) as made, raw.open("rb") as file:
         for top in range(0, height, _ROWS):
             rest = min(_ROWS, height - top)
-            given = np.fromfile(file, "<u2", rest * 3 * width).reshape(rest, 3, width)
+            values = np.fromfile(file, kind.newbyteorder("<"), rest * 3 * width)
+            given = values.reshape(rest, 3, width).transpose(1, 0, 2)
             try:
                 found = made.read(window=Window(0, top, width, rest))
             except RasterioError:
                 raise _failed(path, "is damaged as soon as it is written") from None
-            if not (found == given.transpose(1, 0, 2)).all():
+            if not np.array_equal(found, given, equal_nan=True):
                 raise _failed(path, "is damaged as soon as it is written")
 
 
@@ -97,7 +100,9 @@ def _failed(path: Path, problem: str) -> OutputError:
     return OutputError(f"{path}: {problem}\n  {remedy}")
 
 
-def _described(size: tuple[int, int], grid: Grid | None, tags: Mapping[str, str]) -> str:
+def _described(
+    size: tuple[int, int], kind: np.dtype[Any], grid: Grid | None, tags: Mapping[str, str]
+) -> str:
     """A VRT of the rows: each row holds its pixels band by band."""
     height, width = size
     placed = ""
@@ -108,24 +113,25 @@ def _described(size: tuple[int, int], grid: Grid | None, tags: Mapping[str, str]
         if grid.crs:
             placed = f"<SRS>{escape(grid.crs)}</SRS>{placed}"
     said = "".join(f"<MDI key={quoteattr(k)}>{escape(v)}</MDI>" for k, v in tags.items())
-    bands = "".join(map(_band, range(3), [width] * 3))
+    bands = "".join(_band(number, width, kind) for number in range(3))
     return (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{placed}'
         f"<Metadata>{said}</Metadata>{bands}</VRTDataset>\n"
     )
 
 
-def _band(number: int, width: int) -> str:
+def _band(number: int, width: int, kind: np.dtype[Any]) -> str:
+    named, nodata = ("Float32", "nan") if kind.kind == "f" else ("UInt16", "0")
     fields: Sequence[tuple[str, object]] = (
         ("Description", RGB_BANDS[number]),
-        ("NoDataValue", NODATA),
+        ("NoDataValue", nodata),
         ("ColorInterp", _COLORS[number]),
-        ("ImageOffset", 2 * width * number),
-        ("PixelOffset", 2),
-        ("LineOffset", 2 * width * 3),
+        ("ImageOffset", kind.itemsize * width * number),
+        ("PixelOffset", kind.itemsize),
+        ("LineOffset", kind.itemsize * width * 3),
         ("ByteOrder", "LSB"),
     )
     said = "".join(f"<{name}>{value}</{name}>" for name, value in fields)
     source = f'<SourceFilename relativetoVRT="1">{_PIXELS}</SourceFilename>'
-    opening = f'<VRTRasterBand dataType="UInt16" band="{number + 1}"'
+    opening = f'<VRTRasterBand dataType="{named}" band="{number + 1}"'
     return f'{opening} subClass="VRTRawRasterBand">{said}{source}</VRTRasterBand>'

@@ -26,7 +26,7 @@ from kit.tiles.names import SUFFIXES
 from kit.translation.radar_raster import RadarRaster
 
 TAG = "kit_translation"
-_BYTES = 20  # of disk for each pixel, until the file is there: strips, rows, the file
+_STEPS = 255  # that a range has at least in whole numbers, as that of a picture
 
 
 def unit_of(weights: Weights) -> tuple[float, float, str]:
@@ -35,9 +35,10 @@ def unit_of(weights: Weights) -> tuple[float, float, str]:
         return 0.0, float(UINT16_MAX), "65535 * (0 to 1, between the extremes of each window)"
     trained = SourceUnits.as_trained("dB", weights.units)
     low, high = trained.dn or DN_RANGE
-    if trained.optical == "picture":
-        return low, high, "that of the pictures that were trained on"
-    return low, high, "DN, reflectance * 10000"
+    picture = trained.optical == "picture"
+    unit = "that of the pictures that were trained on" if picture else "DN, reflectance * 10000"
+    floats = pixels_of((low, high)).kind == "f"
+    return low, high, f"{unit}; floats from {low:g} to {high:g}" if floats else unit
 
 
 def tags_of(
@@ -86,7 +87,7 @@ def is_there(out: Path, wanted: str) -> bool:
     return False
 
 
-def check_space(out: Path, radar: RadarRaster, begun: Path) -> None:
+def check_space(out: Path, radar: RadarRaster, kind: np.dtype[Any], begun: Path) -> None:
     """Refuse a scene whose translation the disk cannot hold, unless it is begun already.
 
     Raises:
@@ -95,18 +96,30 @@ def check_space(out: Path, radar: RadarRaster, begun: Path) -> None:
     if begun.exists():
         return
     folder = next(each for each in out.absolute().parents if each.exists())
-    needed, free = radar.height * radar.width * _BYTES, shutil.disk_usage(folder).free
+    # Strips of uint16, the rows, and the file, whose overviews are a third of it.
+    each = 3 * 2 + 3 * kind.itemsize + 4 * kind.itemsize
+    needed, free = radar.height * radar.width * each, shutil.disk_usage(folder).free
     if needed > free:
         problem = f"needs up to {needed / 1e9:.3g} GB until it is there; {free / 1e9:.3g} are free"
         raise OutputError(f"{out}: {problem}\n  free disk space, or give another folder")
 
 
+def pixels_of(span: tuple[float, float]) -> np.dtype[Any]:
+    """What pixels of a range are: whole numbers, or floats where these would lose of it."""
+    low, high = span
+    whole = low >= 0 and high <= UINT16_MAX and high - low >= _STEPS
+    return np.dtype(np.uint16 if whole else np.float32)
+
+
 def convert(
     levels: NDArray[np.uint16], nodata: NDArray[np.bool_], span: tuple[float, float]
-) -> NDArray[np.uint16]:
-    """Levels in the unit of the file; 0 stands for nodata alone."""
+) -> NDArray[np.generic]:
+    """Levels in the unit of the file; 0, or NaN of floats, stands for nodata alone."""
     low, high = span
     scaled = levels * np.float32((high - low) / UINT16_MAX) + np.float32(low)
+    if pixels_of(span).kind == "f":
+        scaled[:, nodata] = np.nan
+        return scaled
     values: NDArray[np.uint16] = np.rint(scaled).clip(1, UINT16_MAX).astype(np.uint16)
     values[:, nodata] = 0
     return values

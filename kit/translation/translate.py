@@ -39,6 +39,7 @@ from kit.translation.result import (
     check_space,
     convert,
     is_there,
+    pixels_of,
     tags_of,
     unit_of,
 )
@@ -156,7 +157,7 @@ def translate(
             report(f"{out}: is this translation already")
             return result(done=0)
         doubts = scene_doubts(radar, units)
-        check_space(out, radar, strips.folder)
+        check_space(out, radar, pixels_of((low, high)), strips.folder)
         strips.begin(job, overwrite)
         using = partial(engines_of, strips, radar, weights, (rows, columns), date, flips)
         chosen = using(request, work=Path(work), cache=Path(engines), report=report)
@@ -256,7 +257,7 @@ def _assemble(
             return None
         empty = 0
 
-        def converted() -> Iterator[NDArray[np.uint16]]:
+        def converted() -> Iterator[NDArray[np.generic]]:
             nonlocal empty
             for levels in blend_strips(strips, rows):
                 nodata = levels[0] == 0
@@ -264,6 +265,7 @@ def _assemble(
                 yield convert(levels, nodata, span)
 
         size = radar.height, radar.width
-        write_cog(out, converted(), size, radar.grid, tags, strips.folder)
+        kind = pixels_of(span)
+        write_cog(out, converted(), kind, size, radar.grid, tags, strips.folder)
         strips.remove()
     return empty / (radar.height * radar.width)

@@ -106,7 +106,8 @@ def test_the_file_lies_where_the_scene_lies(scene: Path) -> None:
         assert file.dtypes == ("uint16",) * 3 and file.nodata == 0
         assert file.colorinterp == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
         assert file.descriptions == ("B4", "B3", "B2")
-        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        about = file.tags(ns="IMAGE_STRUCTURE")
+        assert (about["LAYOUT"], about["PREDICTOR"]) == ("COG", "2")
         assert file.tags()["unit"] == "DN, reflectance * 10000"
         assert file.tags()["predicted_by"] == "spade2 (eager, float32)"
     assert not Path("out.tif.parts").exists()
@@ -415,6 +416,32 @@ def test_weights_of_another_range_see_the_scene_in_it(scene: Path, optical: str)
     expected = np.rint(read("mapped-out.tif") / 5.0)
     assert np.abs(read() - expected).max() <= 1 and (read()[:, :9, :9] == 0).all()
     assert result.unit.startswith("DN" if optical == "DN" else "that of the pictures")
+
+
+@pytest.mark.parametrize("dn", [(0.02, 0.97), (-300.0, 3000.0), (0.0, 1e6)])
+def test_a_range_that_whole_numbers_would_lose_is_written_in_floats(
+    scene: Path, dn: tuple[float, float]
+) -> None:
+    sar = ground()
+    sar[:, :9, :9] = -9999
+    write(Path("scene.tif"), sar, names=("VV", "VH"))
+    weights = read_run(Path("runs"), "spade2")
+    units = {"radar": "dB", "optical": "picture"}
+    for out, span in (("whole.tif", (0.0, 65535.0)), ("out.tif", dn)):
+        facts = {**weights.facts, "units": units | {"dn_range": [*span]}}
+        save_weights(weights.path, weights.generator, weights.variant, facts)
+        result = run(out=out)
+    with rasterio.open("out.tif") as file:
+        assert file.dtypes == ("float32",) * 3 and np.isnan(file.nodata)
+        found, low, high = file.read(), *dn
+        assert file.tags()["unit"].endswith(f"floats from {low:g} to {high:g}") and file.overviews
+    assert result.unit.endswith(f"floats from {low:g} to {high:g}")
+    levels = read("whole.tif")
+    np.testing.assert_array_equal(np.isnan(found), levels == 0)
+    expected = levels / 65535.0 * (high - low) + low
+    seen = levels > 0
+    np.testing.assert_allclose(found[seen], expected[seen], atol=(high - low) * 1e-5)
+    assert len(np.unique(found)) > 1000
 
 
 def test_weights_of_other_units_are_refused(scene: Path) -> None:

@@ -13,23 +13,19 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from kit.errors import InputError
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
-from kit.tiles.tiff import check_unscaled, is_float16
+from kit.tiles.sidecars import sidecars_of
+from kit.tiles.tiff import check_unscaled, gdal_settings, is_float16
 
 _MAX_PIXELS = 2**28
 _DRIVERS = {
     ".tif": "GTiff", ".tiff": "GTiff", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG",
 }  # fmt: skip
-_SETTINGS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": "NO",
-    "GDAL_GEOREF_SOURCES": "INTERNAL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +53,11 @@ def read_header(path: Path) -> Header:
 
 
 def read_bands(path: Path, positions: Sequence[int]) -> tuple[NDArray[Any], Header]:
-    """The bands at these positions, from 1, as [bands, H, W] of the file's own type.
+    """The bands at these positions, from 1, as [bands, H, W].
 
-    An alpha band that is opaque everywhere is passed over. Pixels that are declared nodata are NaN
-    in floats and 0 in integers.
+    They are of the file's own type, or of floats that hold its values where pixels are not valid:
+    these are NaN. Which are valid is GDAL's own answer, by a mask inside or beside the file, or a
+    nodata value. An alpha band that is opaque everywhere is passed over.
 
     Raises:
         InputError: as `read_header`; the file has fewer bands, or transparent pixels.
@@ -79,9 +76,11 @@ def read_bands(path: Path, positions: Sequence[int]) -> tuple[NDArray[Any], Head
             problem = "has transparent pixels"
             raise InputError(path, problem, remedy="write it without an alpha channel")
         pixels: NDArray[Any] = image.read([*positions])
-        if header.nodata is not None and not alpha:
-            blank = np.nan if pixels.dtype.kind == "f" else 0
-            pixels = np.where(image.read_masks([*positions]) == 0, pixels.dtype.type(blank), pixels)
+        if any(image.mask_flag_enums[n - 1] != [MaskFlags.all_valid] for n in positions):
+            invalid = image.read_masks([*positions]) == 0
+            if invalid.any():
+                pixels = pixels.astype(np.result_type(pixels.dtype, np.float32))
+                pixels[invalid] = np.nan
         return pixels, header
 
 
@@ -93,7 +92,8 @@ def _header(image: Any) -> Header:
         height=image.height,
         width=image.width,
         dtype="float16" if is_float16(image) else image.dtypes[0],
-        grid=Grid.of(image),
+        # A world file beside a picture, such as .pgw, does not say in which CRS it places it.
+        grid=Grid.of(image) if image.driver == "GTiff" else None,
         names=tuple(text or "" for text in image.descriptions),
         nodata=image.nodata,
     )
@@ -106,7 +106,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise InputError(path, "is no image", remedy=f"known are {', '.join(_DRIVERS)}")
     try:
         with (
-            rasterio.Env(**_SETTINGS),
+            rasterio.Env(**gdal_settings(sidecars=bool(sidecars_of(str(path))))),
             rasterio.open(path, driver=_DRIVERS[path.suffix.lower()]) as image,
         ):
             if image.height * image.width > _MAX_PIXELS:

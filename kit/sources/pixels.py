@@ -37,7 +37,7 @@ def first_header(data: Path, image: Image) -> Header:
 
 
 def read_image(data: Path, image: Image, definition: Definition) -> tuple[NDArray[Any], Header]:
-    """The bands [bands, H, W] in the order of `WANTED`, of the files' own type.
+    """The bands [bands, H, W] in the order of `WANTED`, as `kit.sources.image.read_bands` has them.
 
     Raises:
         InputError: a file cannot be read, a band is missing, bands differ in size or place, or a
@@ -82,7 +82,7 @@ def _by_count(path: Path, header: Header) -> tuple[NDArray[Any], Header]:
     pixels, header = read_bands(path, range(1, header.count + 1))
     if header.count == 2:
         return pixels, header
-    if header.count > 1 and not (pixels == pixels[:1]).all():
+    if not all(np.array_equal(band, pixels[0], equal_nan=True) for band in pixels):
         problem = f"has {header.count} bands that differ, which no radar image has"
         remedy = (
             "say which are VV and VH by bands in a source of your own; or the folders of radar "

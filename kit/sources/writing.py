@@ -22,6 +22,7 @@ from kit.storage import half_written
 from kit.storage.files import atomic, sync_folder, write_bytes
 from kit.tiles.regular_file import check_regular
 from kit.tiles.rejection import Rejection
+from kit.tiles.sidecars import SIDECARS
 from kit.tiles.tiff import encode_tiff
 
 _NO_CLOUD = "qa60"
@@ -46,7 +47,7 @@ def write_all(
             _write(data, scene, definition, units, folder)
         except InputError as error:
             for path in scene.tiles(folder).values():
-                path.unlink(missing_ok=True)
+                _unlink(path)
             name = f"{SENSORS[scene.image.sensor]} {scene.image.name}"
             return Rejection(name, "unreadable", error.brief)
         return None
@@ -120,14 +121,27 @@ def _clear(folder: Path, size: tuple[int, int]) -> Path:
 
 
 def _link(file: Path, path: Path, changed: int) -> None:
-    """A link to a file, or a copy where the file system has no links, as old as its image in ns."""
-    path.unlink(missing_ok=True)
-    try:
-        path.symlink_to(file.resolve())
-    except OSError:
-        with atomic(path) as part:
-            part.write_bytes(file.read_bytes())
-            os.utime(part, ns=(changed, changed))
+    """Links to a file and its sidecars, or copies where the file system has no links.
+
+    A copy is as old as its image, `changed` in ns.
+    """
+    _unlink(path)
+    # What a sidecar declares holds from the moment when the tile is there.
+    beside = [suffix for suffix in SIDECARS if os.path.lexists(f"{file}{suffix}")]
+    for suffix in (*beside, ""):
+        source, target = Path(f"{file}{suffix}"), Path(f"{path}{suffix}")
+        try:
+            target.symlink_to(source.resolve())
+        except OSError:
+            with atomic(target) as part:
+                part.write_bytes(source.read_bytes())
+                os.utime(part, ns=(changed, changed))
+
+
+def _unlink(path: Path) -> None:
+    """Remove a tile, and the sidecars of one that was a link."""
+    for suffix in ("", *SIDECARS):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def sweep(folder: Path, scenes: Sequence[Placed], made: Mapping[tuple[str, str], str]) -> None:
@@ -156,6 +170,9 @@ def remove(folder: Path, kept: Set[str] = frozenset()) -> None:
     """
     half_written.sweep(folder)
     for entry in os.scandir(folder):
-        if entry.path not in kept and not entry.is_dir(follow_symlinks=False):
+        tile = entry.path
+        for suffix in SIDECARS:
+            tile = tile.removesuffix(suffix)
+        if tile not in kept and not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.path)
     sync_folder(folder)

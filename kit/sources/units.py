@@ -7,7 +7,7 @@ Numbers of a picture, and numbers for which a range is given, are no dB and no D
 mapped onto the one that networks see, so that all that follows is the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ QUANTILES = (0.005, 0.995)
 _SEEN = {"VV": VV_RANGE, "VH": VH_RANGE, "DN": DN_RANGE}
 # 0 dB would count as no measurement, and DN 0 in all bands as no data.
 _ALMOST_ZERO, _DARKEST = -1e-6, 1
-_FAINTEST = 1e-9  # linear power, for a logarithm
+_FAINTEST = 10 ** (BACKSCATTER_FLOOR / 10)  # linear power
 _SOME, _MOST = 0.5, 0.95  # of values outside a range: doubtful, and impossible
 _ADMIT = "or give --any-units, to take the values as they are"
 
@@ -108,19 +108,36 @@ def parse_range(option: str, text: str) -> Range | str:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Values of some images by band, as their files hold them.
+    """Values of some images by band, as their files hold them, where all bands are finite.
 
-    `dtypes` are the pixel types of the files of a sensor, each with the name of an image that has
-    it, and `drivers` their GDAL drivers.
+    `values` has VV and VH [n], and DN [3, n], one column a pixel. `dtypes` are the pixel types of
+    the files of a sensor, each with the name of an image that has it, and `drivers` their GDAL
+    drivers.
     """
 
     values: Mapping[str, NDArray[np.float64]]
     dtypes: Mapping[str, Mapping[str, str]]
     drivers: Mapping[str, frozenset[str]]
 
-    def quantiles(self, band: str) -> Range:
-        """Where the values of a band lie, without the rarest."""
-        low, high = np.quantile(self.values[band], QUANTILES).tolist()
+    def present(self, band: str, unit: str) -> NDArray[np.float64]:
+        """The values of a band but for pixels that tiles of that unit call missing."""
+        values = self.values[band]
+        if band == "DN":
+            return values[:, ~_no_color(values, unit)].ravel()
+        return values[~_no_echo(np.stack([self.values["VV"], self.values["VH"]]), unit)]
+
+    def quantiles(self, band: str, unit: str) -> Range:
+        """Where the values of a band lie that are not missing, without the rarest.
+
+        Raises:
+            InputError: all are missing.
+        """
+        present = self.present(band, unit)
+        if not present.size:
+            option = f"--{band.lower()}-range"
+            remedy = "give LOW,HIGH, or look at the images"
+            raise InputError(option, "all values of a sample are missing", remedy=remedy)
+        low, high = np.quantile(present, QUANTILES).tolist()
         return low, high
 
 
@@ -130,7 +147,8 @@ def settle_ranges(
     """The units with all ranges known: given, of the pixel type, or measured.
 
     Raises:
-        InputError: images of one sensor have several pixel types, so that no range fits them.
+        InputError: images of one sensor have several pixel types, so that no range fits them; or
+            a range is to be measured where there is no value.
     """
     found: dict[str, Range | None] = {}
     for band in ("VV", "VH", "DN"):
@@ -139,9 +157,9 @@ def settle_ranges(
         if value is None and unit == "picture":
             value = _type_range(sensor, band, sample.dtypes[sensor]) or MEASURED
         if isinstance(value, str):
-            low, high = sample.quantiles(band)
+            low, high = sample.quantiles(band, unit)
             if unit == "power":
-                low, high = (10 * np.log10(max(v, _FAINTEST)) for v in (low, high))
+                low, high = (10 * np.log10(v) for v in (low, high))
             scale = {"reflectance": 1e4, "percent": 1e2}.get(unit, 1) if band == "DN" else 1
             value = (low * scale, high * scale if high > low else low * scale + 1)
         found[band] = value
@@ -163,12 +181,13 @@ def _type_range(sensor: str, band: str, dtypes: Mapping[str, str]) -> Range | No
 def to_db(pixels: NDArray[Any], units: SourceUnits) -> NDArray[np.float32]:
     """VV and VH [2, H, W] in the unit of the source -> what tiles hold, NaN where there is none."""
     values = pixels.astype(np.float32)
+    # In a range they could not be told from what was measured.
+    missing = _no_echo(values, units.radar) if units.vv or units.vh else None
     if units.radar == "power":
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.where(values > 0, 10 * np.log10(values), np.float32(np.nan))
-    elif units.radar == "dB" and (units.vv or units.vh):
-        # In a range they could not be told from what was measured.
-        values[:, ((values == 0) | (values < BACKSCATTER_FLOOR)).any(axis=0)] = np.nan
+    if missing is not None:
+        values[:, missing] = np.nan
     for band, asked, seen in zip(values, (units.vv, units.vh), (VV_RANGE, VH_RANGE), strict=True):
         if asked:
             band[...] = _mapped(band, asked, seen)
@@ -179,15 +198,28 @@ def to_db(pixels: NDArray[Any], units: SourceUnits) -> NDArray[np.float32]:
 def to_dn(pixels: NDArray[Any], units: SourceUnits) -> NDArray[np.uint16]:
     """B4, B3, B2 [3, H, W] in the unit of the source -> what tiles hold, 0 where there is none."""
     values = pixels.astype(np.float64)
-    missing = ~np.isfinite(values).all(axis=0)
-    if units.optical != "picture":
-        missing |= (values == 0).all(axis=0)
+    missing = _no_color(values, units.optical)
     values *= {"reflectance": 1e4, "percent": 1e2}.get(units.optical, 1)
     if units.dn:
         values = np.maximum(_mapped(values, units.dn, DN_RANGE), _DARKEST)
     values[:, missing] = 0
     dn: NDArray[np.uint16] = np.rint(np.clip(values, 0, 65535)).astype(np.uint16)
     return dn
+
+
+def _no_echo(values: NDArray[Any], unit: str) -> NDArray[np.bool_]:
+    """Where VV or VH [2, ...], in the unit of their files, is a number that says of no echo."""
+    if unit == "picture":
+        return np.zeros(values.shape[1:], np.bool_)
+    none = values < _FAINTEST if unit == "power" else (values == 0) | (values < BACKSCATTER_FLOOR)
+    found: NDArray[np.bool_] = none[0] | none[1]
+    return found
+
+
+def _no_color(values: NDArray[Any], unit: str) -> NDArray[np.bool_]:
+    """Where B4, B3 or B2 [3, ...] is not finite, or all are 0; which pictures may be."""
+    missing: NDArray[np.bool_] = ~np.isfinite(values).all(axis=0)
+    return missing if unit == "picture" else missing | (values == 0).all(axis=0)
 
 
 def _mapped(values: NDArray[Any], asked: Range, seen: Range) -> NDArray[Any]:
@@ -249,11 +281,11 @@ def range_doubts(sample: Sample, units: SourceUnits) -> list[Doubt]:
     """What speaks against radar images being of the range that weights were trained on."""
     found = []
     for band, asked in (("VV", units.vv), ("VH", units.vh)):
-        values = sample.values[band]
+        values = sample.present(band, units.radar)
         if not asked or not values.size:
             continue
         if units.radar == "power":
-            values = 10 * np.log10(np.maximum(values, _FAINTEST))
+            values = 10 * np.log10(values)
         outside = float(((values < asked[0]) | (values > asked[1])).mean())
         if outside > _SOME:
             problem = (
@@ -294,10 +326,3 @@ def optical_doubts(sample: Sample, unit: str) -> list[Doubt]:
 
 def _impossible(problem: str, remedy: str) -> Doubt:
     return Doubt(problem, remedy, impossible=True, admit=_ADMIT)
-
-
-def concatenate(parts: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """The finite values of arrays, in one row."""
-    flat = np.concatenate([np.zeros(0), *(np.ravel(part).astype(np.float64) for part in parts)])
-    result: NDArray[np.float64] = flat[np.isfinite(flat)]
-    return result

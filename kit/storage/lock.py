@@ -15,6 +15,7 @@ from kit.errors import BusyError, OutputError
 from kit.storage.files import make_folder, naming
 from kit.storage.half_written import sweep
 
+_FILE = ".lock"
 # Seconds that a lock is waited for: where `holder` may be looking, for an instant; and where a node
 # has died, whose lock NFS keeps for its lease, 90 s as a rule.
 _GLANCE = 0.15
@@ -35,11 +36,26 @@ def lock(folder: Path, restarted: bool = False, patience: float = 0) -> Iterator
         BusyError: another living process holds it; says which, and on which host.
         OutputError: the folder cannot be written to, or its file system has no locks.
     """
+    while True:
+        with _opened(folder, restarted, patience) as file:
+            if not _is_there(folder, file):  # removed, or replaced, while it was waited for
+                continue
+            with suppress(OSError):  # on a full disk it is held all the same
+                file.truncate(0)
+                os.write(file.fileno(), f"{os.getpid()} on {os.uname().nodename}".encode())
+            sweep(folder)
+            yield
+            return
+
+
+@contextmanager
+def _opened(folder: Path, restarted: bool, patience: float) -> Iterator[TextIO]:
+    """The locked file of a folder; raises as `lock`."""
     host = os.uname().nodename  # hosts may share a file system
     begun = time.monotonic()
     make_folder(folder)
     with naming(folder):
-        opened = (folder / ".lock").open("a+")
+        opened = (folder / _FILE).open("a+")
     with opened as file:
         while not _lock(folder, file):
             file.seek(0)
@@ -49,11 +65,15 @@ def lock(folder: Path, restarted: bool = False, patience: float = 0) -> Iterator
             if time.monotonic() - begun > limit:
                 raise BusyError(f"{folder}: in use by process {owner}")
             time.sleep(0.05)
-        with suppress(OSError):  # on a full disk it is held all the same
-            file.truncate(0)
-            os.write(file.fileno(), f"{os.getpid()} on {host}".encode())
-        sweep(folder)
-        yield
+        yield file
+
+
+def _is_there(folder: Path, file: TextIO) -> bool:
+    """Whether an open file is still the one that whoever comes next would lock."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(folder / _FILE))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(folder: Path, file: TextIO) -> bool:
@@ -70,7 +90,7 @@ def _lock(folder: Path, file: TextIO) -> bool:
 def holder(folder: Path) -> str | None:
     """The process that holds `folder` with `lock` and its host, or None; "?" if it does not say."""
     try:
-        with (folder / ".lock").open() as file:
+        with (folder / _FILE).open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -1,28 +1,30 @@
 """The folder of a translation that is not finished: one strip for each row of windows.
 
 In: what decides the result. Out: strips, each predicted by one of any number of processes, on
-whatever machines, and complete or absent however a process ends. Refused: a folder that holds the
-strips of another translation.
+whatever machines, and complete or absent however a process ends; none vanishes while a process is
+at work. Refused: a folder that holds the strips of another translation.
 """
 
-import os
+import fcntl
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import BusyError, InputError
-from kit.storage.files import atomic, json_sha256, make_folder, read_array
+from kit.storage.files import atomic, json_sha256, make_folder, naming, read_array
+from kit.storage.half_written import new_part
 from kit.storage.lock import lock
 from kit.storage.seal import read_record, write_record
 
 _FORMAT = 1
 _JOB, _STRIP = "translation.json", "strip.npy"
+_JOINED = ".joined"  # each process that works in the folder has a shared lock on it
 _SUFFIX = ".parts"
 _SECONDS_BETWEEN_LOOKS = 0.5
 PATIENCE = 7 * 24 * 3600  # seconds: as long as another process may take
@@ -39,10 +41,12 @@ class Strips:
     def __init__(self, out: Path, count: int) -> None:
         self.folder = out.with_name(out.name + _SUFFIX)
         self.count = count
-        self._out = out
 
-    def begin(self, job: Mapping[str, Any], overwrite: bool) -> None:
-        """Make the folder that of this translation; strips of the same one stay.
+    @contextmanager
+    def joined(self, job: Mapping[str, Any], overwrite: bool) -> Iterator[None]:
+        """Make the folder that of this translation, and work in it; strips of the same one stay.
+
+        Several processes may. Where one has written the file, the last of them removes the folder.
 
         Args:
             job: all that decides the result.
@@ -52,16 +56,42 @@ class Strips:
             BusyError: it holds another's, or another process writes it.
         """
         make_folder(self.folder.parent)
-        with lock(self.folder, patience=5):
-            changed = self._changed(job)
-            if not changed:
-                return
-            if (self.folder / _JOB).exists() and not overwrite:
-                problem = f"holds a translation that is not finished, with other {changed[0]}"
-                remedy = "give the options of before to go on, --overwrite, or another OUT"
-                raise BusyError(f"{self.folder}: {problem}\n  {remedy}")
-            self._remove_strips()
-            write_record(self.folder / _JOB, _FORMAT, job)
+        try:
+            with self._begin(job, overwrite):
+                yield
+        finally:
+            self._remove_where(lambda: not self.is_begun)
+
+    def _begin(self, job: Mapping[str, Any], overwrite: bool) -> TextIO:
+        """Begin a translation, or join those who have; returns the file by which others see it."""
+        while True:
+            with lock(self.folder, patience=5):
+                changed = self._changed(job)
+                if changed and self.is_begun and not overwrite:
+                    problem = f"holds a translation that is not finished, with other {changed[0]}"
+                    remedy = "give the options of before to go on, --overwrite, or another OUT"
+                    raise BusyError(f"{self.folder}: {problem}\n  {remedy}")
+                alone = self._is_alone()
+                if changed and self.is_begun and not alone:
+                    raise BusyError(f"{self.folder}: another process works on another translation")
+                if changed and alone:
+                    self._remove_strips()
+                    write_record(self.folder / _JOB, _FORMAT, job)
+                if alone or not changed:
+                    with naming(self.folder):
+                        file = (self.folder / _JOINED).open("a+")
+                    fcntl.flock(file, fcntl.LOCK_SH)
+                    return file
+            time.sleep(_SECONDS_BETWEEN_LOOKS)  # they have written the file, and are about to end
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a translation whose file is still to be written."""
+        return (self.folder / _JOB).exists()
+
+    def finish(self) -> None:
+        """Have all processes that work in the folder know that the file is written."""
+        (self.folder / _JOB).unlink(missing_ok=True)
 
     def done(self) -> int:
         """How many strips are there."""
@@ -105,19 +135,30 @@ class Strips:
         path = self._path(number)
         return read_array(path, f"remove {path.parent}, and run the same command again")
 
-    def remove(self) -> None:
-        """Remove the folder, whose file is there now."""
-        # The record last: strips without one would be taken for those of the next translation.
-        self._remove_strips()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def remove_left(self, job: Mapping[str, Any]) -> None:
         """Remove what a kill has left of the folder, if it was of this translation."""
-        if not self.folder.exists():
+        self._remove_where(lambda: not (self.is_begun and self._changed(job)))
+
+    def _remove_where(self, finished: Callable[[], bool]) -> None:
+        """Remove the folder if that is so and nobody works in it."""
+        if not self.folder.exists() or not finished():
             return
-        with suppress(BusyError), lock(self.folder):  # or else another process is about to
-            if os.listdir(self.folder) == [".lock"] or not self._changed(job):
-                self.remove()
+        with suppress(BusyError), lock(self.folder, patience=5):
+            if finished() and self._is_alone():
+                # At once for whoever comes next, and swept if this is killed.
+                part = new_part(self.folder.parent)
+                with suppress(OSError):
+                    self.folder.rename(part / self.folder.name)
+                shutil.rmtree(part, ignore_errors=True)
+
+    def _is_alone(self) -> bool:
+        """Whether no process has joined; the caller, who has not, holds the folder."""
+        with naming(self.folder), (self.folder / _JOINED).open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
 
     def _remove_strips(self) -> None:
         for path in self.folder.iterdir():

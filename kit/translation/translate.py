@@ -158,17 +158,20 @@ def translate(
             return result(done=0)
         doubts = scene_doubts(radar, units)
         check_space(out, radar, pixels_of((low, high)), strips.folder)
-        strips.begin(job, overwrite)
-        using = partial(engines_of, strips, radar, weights, (rows, columns), date, flips)
-        chosen = using(request, work=Path(work), cache=Path(engines), report=report)
-        members = Members(weights, chosen, averaging, flips, date)
-        done = _predict(radar, strips, rows, columns, members, advance)
-        described = {
-            each.variant.name: engine.describe()
-            for each, engine in zip(weights, chosen, strict=True)
-        }
-        tags = tags_of(unit, described, (size, overlap), radar) | {TAG: digest(job)}
-        empty = _assemble(strips, rows, radar, out, (low, high), tags)
+        with strips.joined(job, overwrite):
+            if not overwrite and is_there(out, digest(job)):  # another process has written it
+                strips.finish()
+                return result(done=0)
+            using = partial(engines_of, strips, radar, weights, (rows, columns), date, flips)
+            chosen = using(request, work=Path(work), cache=Path(engines), report=report)
+            members = Members(weights, chosen, averaging, flips, date)
+            done = _predict(radar, strips, rows, columns, members, advance)
+            described = {
+                each.variant.name: engine.describe()
+                for each, engine in zip(weights, chosen, strict=True)
+            }
+            tags = tags_of(unit, described, (size, overlap), radar) | {TAG: digest(job)}
+            empty = _assemble(strips, rows, radar, out, (low, high), tags)
     return result(done=done, engines=described, nodata=empty, doubts=doubts)
 
 
@@ -253,7 +256,7 @@ def _assemble(
     One of several processes writes, and the others wait for it.
     """
     with lock(strips.folder, patience=PATIENCE):
-        if not strips.done():
+        if not strips.is_begun:
             return None
         empty = 0
 
@@ -267,5 +270,5 @@ def _assemble(
         size = radar.height, radar.width
         kind = pixels_of(span)
         write_cog(out, converted(), kind, size, radar.grid, tags, strips.folder)
-        strips.remove()
+        strips.finish()
     return empty / (radar.height * radar.width)

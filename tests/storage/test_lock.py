@@ -79,3 +79,19 @@ def test_only_another_hosts_lock_is_waited_for(tmp_path: Path) -> None:
     ):
         pass
     assert time.monotonic() - begun < _LEASE / 2
+
+
+def test_a_folder_that_is_removed_while_it_is_waited_for_is_made_and_held(tmp_path: Path) -> None:
+    folder, found = tmp_path / "folder", []
+
+    def wait() -> None:
+        with lock(folder, patience=10):
+            found.append(holder(folder))
+
+    with lock(folder):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.3)
+        folder.rename(tmp_path / "aside")
+    waiting.join()
+    assert found == [f"{os.getpid()} on {platform.node()}"]

@@ -263,7 +263,7 @@ def test_what_a_kill_left_beside_a_finished_translation_goes(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(module.Strips, "remove", lambda strips: None)
+        patched.setattr(module.Strips, "finish", lambda strips: None)
         run()
     parts = Path("out.tif.parts")
     kept = shutil.copytree(parts, "kept")
@@ -280,13 +280,41 @@ def test_what_a_kill_left_beside_a_finished_translation_goes(
     assert (read() == whole).all()
 
 
-def test_strips_go_before_what_says_of_which_translation_they_are(
-    scene: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["scene_doubts", "engines_of", "_predict", "_assemble"])
+def test_what_another_process_has_written_meanwhile_is_not_made_again(
+    scene: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    removed: list[str] = []
-    monkeypatch.setattr(strips.shutil, "rmtree", lambda path, **_: removed.append(path.name))
-    run()
-    assert len(removed) > 2 and "00000" in removed and removed[-1] == "out.tif.parts"
+    """The other ends before this one begins with a step; nothing is left, whoever ends last."""
+    whole = run(out="whole.tif")
+    then = getattr(module, step)
+    written, others = [], []
+
+    def late(*arguments, **named):
+        monkeypatch.setattr(module, step, then)
+        others.append(run().done)
+        written.append(Path("out.tif").stat().st_mtime_ns)
+        return then(*arguments, **named)
+
+    monkeypatch.setattr(module, step, late)
+    result = run()
+    done = (whole.windows, 0) if step == "_assemble" else (0, whole.windows)
+    assert (result.done, *others) == done and result.nodata is None
+    assert written == [Path("out.tif").stat().st_mtime_ns]
+    np.testing.assert_array_equal(read(), read("whole.tif"))
+    assert not [*Path().glob(".*")] and not [*Path().glob("*.parts")]
+
+
+def test_a_translation_that_others_work_on_stays(scene: Path, monkeypatch) -> None:
+    predict = module._predict
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(module, "_predict", predict)
+        with pytest.raises(BusyError, match="another process works on another translation"):
+            run(variant="p2phd1", overwrite=True)
+        return predict(*arguments)
+
+    monkeypatch.setattr(module, "_predict", meanwhile)
+    assert run().done == 20
 
 
 def test_a_strip_that_another_process_makes_is_waited_for(

@@ -61,6 +61,11 @@ class InputPlanes:
         """Whether the network is given nothing but VV and VH of the scene itself."""
         return self.variant.input_channels == 2 and self.series is None
 
+    def radar_scenes(self, scene: SceneKey) -> tuple[SceneKey, ...]:
+        """The radar scenes that VV and VH of `scene` are made of, itself first."""
+        others = self.series.nearest(scene) if self.series else ()
+        return scene, *(each.key for each in others)
+
     def files(self, scene: SceneKey) -> tuple[str | Plane, ...]:
         """The tiles of other radar scenes that the planes of `scene` are made of."""
         return self.series.files(scene) if self.series else ()

@@ -67,9 +67,12 @@ class RadarSeries:
         return digest.hexdigest()
 
     def files(self, scene: SceneKey) -> tuple[str | Plane, ...]:
-        """The tiles of the other scenes that are nearest to `scene` in date."""
-        others = self._others(scene)[: self._dates - 1]
-        return tuple(file for each in others for file in each.files)
+        """The tiles of the scenes `nearest`."""
+        return tuple(file for each in self.nearest(scene) for file in each.files)
+
+    def nearest(self, scene: SceneKey) -> list[Scene]:
+        """The other scenes that are nearest to `scene` in date, of whatever size."""
+        return self._others(scene)[: self._dates - 1]
 
     def average(self, scene: SceneKey, sar: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
         """The mean power of a scene and of the nearest others of its size, and of how many it is.
@@ -88,7 +91,7 @@ class RadarSeries:
         if not self._others(scene):
             return sar, 1
         mean, count = self._cache.get(scene, lambda: self._mean(scene, sar))
-        return mean.astype(np.float32, copy=False), count
+        return (mean.astype(np.float32, copy=False), count) if count > 1 else (sar, 1)
 
     def _mean(self, scene: SceneKey, sar: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
         series = [sar]
@@ -104,7 +107,8 @@ class RadarSeries:
                 raise InputError(error.where, error.problem, remedy=remedy) from None
             if found.shape == sar.shape:
                 series.append(found)
-        return (mean_power(series) if len(series) > 1 else sar), len(series)
+        # `sar` itself is never kept: its reader may take the memory for another scene.
+        return (mean_power(series) if len(series) > 1 else sar[:0].copy()), len(series)
 
     def _others(self, scene: SceneKey) -> list[Scene]:
         """The other scenes of the place, the nearest in date first."""

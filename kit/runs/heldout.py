@@ -25,8 +25,8 @@ _FORMAT = 2
 class HeldOutRecord:
     """What a manifest says: the SHA-256 of the weights, and of optical scenes what they predicted.
 
-    `images` has the digest of each scene's image, `radar` the radar scene that it was predicted
-    from; None by a kit before 0.6.0, which did not record it.
+    `images` has the digest of each scene's image, `radar` the radar scenes that it was predicted
+    from, with spaces between them; None by a kit before 0.6.0, which did not record it.
     """
 
     weights_sha256: str
@@ -38,7 +38,7 @@ class HeldOutRecord:
         return optical in self.images and (self.radar is None or self.radar.get(optical) == radar)
 
     def has_all(self, radar: Mapping[str, str]) -> bool:
-        """Whether it has an image of each pair, given the radar scene of each optical scene."""
+        """Whether it has an image of each pair, given the radar of each optical scene."""
         return all(self.has(*pair) for pair in radar.items())
 
 

@@ -7,6 +7,7 @@ pairs.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,4 +120,9 @@ def _trained_on(folder: Path, work: Path, pairs: Sequence[Pair]) -> tuple[Pair, 
         problem = f"lacks {len(missing)} of the {len(trained.optical)} pairs of {folder.name}"
         remedy = "give the folder that it was trained with, by --work: its prior is made of those"
         raise InputError(work / PAIRS, problem, remedy=remedy)
-    return tuple(known[scene] for scene in trained.optical)
+    seen = (known[scene] for scene in trained.optical)
+    if trained.clear is None:
+        return tuple(seen)
+    # Today's table may have been made by another cloud rule.
+    clear = set(trained.clear)
+    return tuple(replace(pair, dataset2=str(pair.optical) in clear) for pair in seen)

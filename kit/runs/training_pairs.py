@@ -22,13 +22,15 @@ class TrainingPairs:
     """Pairs of scenes, each `<lon>_<lat>_<YYYY>_<MM>_<DD>`; the two of a pair have one index.
 
     `held` are the optical scenes that a run of one fold holds out of the pairs of its training set;
-    `before` those that the weights which it started from were trained on.
+    `before` those that the weights which it started from were trained on. `clear` are those of
+    `optical` that were of Dataset-2 then; None where no prior is made of them, or it is not known.
     """
 
     radar: tuple[str, ...]
     optical: tuple[str, ...]
     held: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
+    clear: tuple[str, ...] | None = None
 
     @property
     def seen(self) -> frozenset[str]:
@@ -53,6 +55,7 @@ def write_training_pairs(
     pairs: Iterable[tuple[object, object]],
     held: Iterable[object] = (),
     before: Iterable[object] = (),
+    clear: Iterable[object] | None = None,
 ) -> None:
     """Write the pairs that the run in `folder` is trained on, each as its radar and optical scene.
 
@@ -61,6 +64,7 @@ def write_training_pairs(
         pairs: what it is trained on.
         held: the optical scenes that it holds out, if it is one of several folds.
         before: those that the weights which it starts from were trained on.
+        clear: those of Dataset-2, of which its prior is made, if it has one.
 
     Raises:
         OutputError: it cannot be written.
@@ -71,6 +75,8 @@ def write_training_pairs(
         record["held"] = out
     if earlier := sorted(set(map(str, before))):
         record["before"] = earlier
+    if clear is not None:
+        record["clear"] = [*map(str, clear)]
     write_record(folder / TRAINING_PAIRS, FORMAT, record)
 
 
@@ -88,11 +94,11 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
         return None
     record = read_record(path, FORMAT, _REMEDY, sealed_from=UNSEALED)
     scenes = [record.get("radar"), record.get("optical"), record.get("held", [])]
-    scenes.append(record.get("before", []))
+    scenes += [record.get("before", []), record.get("clear", [])]
     if not all(isinstance(each, list) and all(isinstance(s, str) for s in each) for each in scenes):
         raise InputError(path, "damaged: it holds no pairs of scenes", remedy=_REMEDY)
-    radar, optical, held, before = (tuple(each) for each in scenes if each is not None)
-    return TrainingPairs(radar, optical, held, before)
+    radar, optical, held, before, clear = (tuple(each) for each in scenes if each is not None)
+    return TrainingPairs(radar, optical, held, before, clear if "clear" in record else None)
 
 
 def place_of(scene: str) -> Place:

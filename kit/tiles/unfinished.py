@@ -14,7 +14,8 @@ def refuse_unfinished(folder: Path) -> None:
     Raises:
         InputError: the mark is in the folder, or in one of the two above it.
     """
-    for above in (folder, *islice(folder.parents, 2)):
+    at = folder.absolute()
+    for above in (at, *islice(at.parents, 2)):
         if (above / UNFINISHED).exists():
             problem = f"is not finished: {above / UNFINISHED} is there"
             remedy = "run the same kit simulate again, or kit prepare, to go on where it stopped"

@@ -136,7 +136,9 @@ def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
     for run, weights in asked.weights.items():
         at = runs / run / HELDOUT
         made = read_heldout(at) if has_heldout(at) else HeldOutRecord("", {})
-        wanted = _radar_of(asked.of(run))
+        mine = asked.of(run)
+        planes = planes_for_pairs(runs / run, weights.variant, work, asked.reader, asked.pairs)
+        wanted = _radar_of(planes, mine)
         if made.weights_sha256 != weights.sha256 or not made.has_all(wanted):
             return None
         found[run] = {scene: made.images[scene] for scene in wanted}
@@ -238,7 +240,7 @@ def _predict(
     """Make what is missing of a run's predictions; the digests of all."""
     at = folder / HELDOUT
     with lock(at):
-        radar = _radar_of(pairs)
+        radar = _radar_of(planes, pairs)
         known = _known(at, weights, radar, report)
         done = {scene: known[scene] for scene in radar if scene in known}
 
@@ -265,9 +267,11 @@ def _predict(
     return done
 
 
-def _radar_of(pairs: Sequence[Pair]) -> dict[str, str]:
-    """The radar scene of each optical scene."""
-    return {str(pair.optical): str(pair.radar) for pair in pairs}
+def _radar_of(planes: InputPlanes, pairs: Sequence[Pair]) -> dict[str, str]:
+    """The radar scenes that each optical scene is predicted from."""
+    return {
+        str(pair.optical): " ".join(map(str, planes.radar_scenes(pair.radar))) for pair in pairs
+    }
 
 
 def _known(at: Path, weights: Weights, radar: Mapping[str, str], report: Report) -> dict[str, str]:
@@ -298,5 +302,5 @@ def _known(at: Path, weights: Weights, radar: Mapping[str, str], report: Report)
         except InputError as error:
             report(f"{error.where}: {error.problem}; it is made again")
     if others:
-        report(f"{at}: {count_of(others, 'image')} of another radar scene by now; predicted again")
+        report(f"{at}: {count_of(others, 'image')} of other radar scenes than now; predicted again")
     return intact

@@ -73,8 +73,10 @@ def within(
         usual = variant.with_validations(holdout).validations
         affordable = int(_VALIDATING * seconds / cost.validation_s)
         asked = max(1, min(usual, affordable))
-    left = seconds - cost.first_s - asked * cost.validation_s
-    total = min(_MOST_EPOCHS, int(left / cost.epoch_s))
+    left = seconds - cost.first_s
+    total = min(_MOST_EPOCHS, int((left - asked * cost.validation_s) / cost.epoch_s))
+    if total < asked:  # one after each epoch is all that there can be
+        total = int(left / (cost.epoch_s + cost.validation_s))
     if total < 1:
         least = cost.first_s + cost.epoch_s + cost.validation_s
         left_s = max(0.0, seconds)

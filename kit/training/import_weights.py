@@ -24,7 +24,7 @@ from kit.models.published import PUBLISHED, import_reference_weights, settings_o
 from kit.models.registry import build_generator
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import PAIRS, read_pairs, train_pairs
-from kit.runs.folder import BEST
+from kit.runs.folder import BEST, CONFIG
 from kit.runs.tensors import not_finite
 from kit.runs.weights import save_weights
 from kit.storage.files import RUNS, WORK, AnyPath, refuse_existing
@@ -89,6 +89,9 @@ def import_weights(
     colors = measure_colors(open_pairs(work, pairs), pairs, variant.target)
     path = runs / name / BEST
     with lock(path.parent):
+        if (path.parent / CONFIG).exists():
+            problem = "is a training, whose checkpoints and record are not of these weights"
+            raise InputError(path.parent, problem, remedy="give another name with --as")
         for existing in path.parent.glob("*.safetensors"):
             refuse_existing(existing, "give --overwrite, or another name with --as", overwrite)
         imported = {"imported": file.name, "imported_sha256": sha256}

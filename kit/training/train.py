@@ -198,7 +198,9 @@ def _claim(
     )
     seen = ((pair.radar, pair.optical) for pair in data.chosen)
     before = _seen_before(folder, weights)
-    write_training_pairs(folder, seen, (pair.optical for pair in data.held), before)
+    held = (pair.optical for pair in data.held)
+    clear = [pair.optical for pair in data.chosen if pair.dataset2] if variant.prior else None
+    write_training_pairs(folder, seen, held, before, clear)
     for place in (folders.SAMPLES, folders.CHECKPOINTS):
         sweep(folder / place)
     return variant

@@ -63,10 +63,18 @@ class Validation:
             return self
         names = {each.name for each in self.scored}
         kept = [e for e in earlier.current(runs) if e.name not in names and not e.is_baseline]
+        # Where fewer parts were asked for, those of the earlier runs keep their baselines.
+        before = {each.name: each for each in earlier.scored if each.is_baseline}
+        scored = [
+            replace(each, errors={**before[each.name].errors, **each.errors})
+            if each.is_baseline and each.name in before
+            else each
+            for each in self.scored
+        ]
         return replace(
             self,
             parts=earlier.parts | self.parts,
-            scored=(*self.scored, *kept),
+            scored=(*scored, *kept),
             weights=self.weights | {each.name: earlier.weights[each.name] for each in kept},
         )
 

@@ -116,6 +116,9 @@ def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
             raise InputError(
                 setting, "not a setting", remedy="write it as field=value, such as width=16"
             )
+        if field == "name":  # whatever it would be in TOML, such as 2020
+            changes[field] = text.strip("\"'")
+            continue
         try:
             changes |= tomllib.loads(f"{field} = {text}")
         except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import Pair, holdout_pairs, read_pairs, train_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.manifest import read_manifest
-from kit.runs.planes import planes_for_training
+from kit.runs.planes import planes_for_pairs, planes_for_training
 from kit.scaling import scale_optical
 from kit.screening.rule import CloudRule
 from kit.tiles.reader import read_scene
@@ -108,6 +108,23 @@ def test_the_hold_out_and_what_a_fold_holds_out_are_in_no_prior(work: Path) -> N
         inputs, _ = read_pair(planes, TilePairs(), pair)
         assert inputs.shape == (6, *SIZE)
     assert read and not {pair.optical for pair in read}.intersection(p.optical for p in held)
+
+
+def test_a_run_goes_on_with_the_clear_scenes_that_it_was_trained_with(work: Path) -> None:
+    variant = tiny("spade2", "prior=true", "name=prior")
+    train(variant, work=work, runs=Path("runs"))
+    pairs = read_pairs(work / "pairs.parquet")
+    trained = train_pairs(pairs, 1)
+    # As after another kit prepare, whose cloud rule admits other scenes.
+    stricter = [replace(pair, dataset2=False) for pair in pairs]
+    images = [
+        planes_for_pairs(Path("runs/prior"), variant, work, TilePairs(), table).beside(
+            trained[0].radar, SIZE, trained[0].optical
+        )
+        for table in (pairs, stricter)
+    ]
+    assert images[0] is not None and np.array_equal(*images)
+    assert images[0][3].all()
 
 
 def test_samples_have_a_prior_or_sometimes_none(work: Path) -> None:

@@ -97,6 +97,17 @@ def test_the_nearest_of_the_place_and_the_size_are_averaged(tmp_path: Path) -> N
     np.testing.assert_allclose(two, plainly([read[key(0, 12)], read[key(0, 5)]]), rtol=1e-4)
 
 
+def test_a_scene_alone_of_its_size_is_never_kept_in_memory_that_is_anothers(tmp_path: Path) -> None:
+    radar(tmp_path, key(0, 0))
+    radar(tmp_path, key(0, 9), size=40)
+    series = RadarSeries(scenes(tmp_path).values(), 2, read_radar)
+    for number in (1, 2):  # a reader gives the same memory to one scene after the other
+        given = np.full((2, 32, 32), -number, np.float32)
+        mean, count = series.average(key(0, 0), given)
+        assert count == 1 and (mean == -number).all()
+        given[:] = 0
+
+
 def test_a_tile_of_another_date_that_is_gone_is_named_or_left_out(tmp_path: Path) -> None:
     for day in (0, 5, 9):
         radar(tmp_path, key(0, day))

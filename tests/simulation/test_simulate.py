@@ -1,5 +1,6 @@
 """The made world: official in form, the same for a seed, spoilt as real data are, and learnable."""
 
+import contextlib
 import datetime
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName
 from kit.tiles.tiff import read_tile
-from kit.tiles.unfinished import UNFINISHED
+from kit.tiles.unfinished import UNFINISHED, refuse_unfinished
 
 pytestmark = pytest.mark.xdist_group("simulation")
 
@@ -327,6 +328,8 @@ def test_a_killed_simulation_goes_on_to_the_same_world(tmp_path: Path) -> None:
         for folder in (out, out / "train", out / "train" / "sent1"):
             with pytest.raises(InputError, match=r"is not finished(.|\n)*same kit simulate again"):
                 catalog(folder)
+        with contextlib.chdir(out), pytest.raises(InputError, match="is not finished"):
+            refuse_unfinished(Path("train"))
     for other in ({"seed": 1}, {"seen_test_places": 1}, {"changing": True}):
         with pytest.raises(BusyError, match=r"other numbers(.|\n)*--places 2 --test-places 1"):
             simulate(out, **numbers | other)

@@ -76,8 +76,11 @@ def test_settings_say_what_weights_do_not_show(trained: Path) -> None:
 
 def test_a_run_with_weights_is_not_replaced_unless_asked(trained: Path) -> None:
     published(GlobalGenerator(2))
+    import_weights(FILE, "mine")
     with pytest.raises(BusyError, match="give --overwrite"):
-        import_weights(FILE, "p2phd1")
+        import_weights(FILE, "mine")
+    with pytest.raises(InputError, match=r"p2phd1: is a training, whose(.|\n)*name with --as"):
+        import_weights(FILE, "p2phd1", overwrite=True)
     assert load_run(RUNS, "p2phd1").facts["epoch"]
 
 

@@ -57,6 +57,15 @@ def test_validations_take_a_fifth_at_most_unless_they_are_asked_for() -> None:
     assert within(replace(SPADE2, validations=12), each, 10, 30.0).validations == 12
 
 
+def test_of_validations_that_are_asked_for_there_are_as_many_as_epochs() -> None:
+    each = Cost(first_s=5.0, epoch_s=10.0, validation_s=60.0)
+    found = within(replace(SPADE2, validations=20), each, 10, 1000.0)
+    assert (found.total_epochs, found.validations) == (14, 14)
+    assert 0.9 * 1000 < each.total_s(found) <= 1000
+    with pytest.raises(InputError, match="take 75 s here, and 70 s are left"):
+        within(replace(SPADE2, validations=20), each, 10, 70.0)
+
+
 def test_a_time_too_short_for_one_epoch_is_refused_with_the_time_it_takes() -> None:
     each = Cost(first_s=2.0, epoch_s=100.0, validation_s=10.0)
     with pytest.raises(InputError, match=r"one epoch .* take 112 s here.*\n.*--hours 0.038"):

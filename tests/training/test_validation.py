@@ -10,9 +10,11 @@ import torch
 
 from kit.errors import InputError
 from kit.runs.weights import load_run, save_weights
+from kit.storage.files import sha256
 from kit.training.table1 import Scored
+from kit.training.unseen import Part
 from kit.training.validate import validate
-from kit.training.validation import VALIDATION, read_validation, write_validation
+from kit.training.validation import VALIDATION, Validation, read_validation, write_validation
 
 RUNS = Path("runs")
 
@@ -52,6 +54,27 @@ def test_runs_that_were_not_asked_for_keep_their_errors_while_their_weights_stay
     assert {each.name for each in read_validation(RUNS).scored if not each.is_baseline} == {
         "spade2"
     }
+
+
+def test_parts_that_were_not_asked_for_keep_their_baselines(trained: Path) -> None:
+    hold_out, folds = Part(False, "unseen places"), Part(True, "unseen places")
+    held, seen = (f"9.00_1.00_2020_01_{day}" for day in ("01", "02"))
+
+    def scored(name: str, error: float, *scenes: str, is_baseline: bool = False) -> Scored:
+        errors = {scene: {"mae": error, "mse": error**2} for scene in scenes}
+        return Scored(name, "reflectance", errors, {}, is_baseline=is_baseline)
+
+    color, worse = scored("mean colour", 0.05, held, seen, is_baseline=True), "spade2"
+    weights = {worse: {worse: sha256(Path("runs/spade2/weights.safetensors"))}}
+    before = Validation(
+        "mae", "pairs", {hold_out: (held,), folds: (seen,)},
+        (color, scored(worse, 0.09, held, seen)), weights,
+    )  # fmt: skip
+    color, better = scored("mean colour", 0.05, held, is_baseline=True), scored("new", 0.04, held)
+    now = Validation("mae", "pairs", {hold_out: (held,)}, (color, better), {})
+    rows = {(row.part, row.variant): row for row in now.with_others(before, RUNS).rows()}
+    assert rows[folds, worse].not_beaten == ("mean colour",)
+    assert (folds, "mean colour") in rows
 
 
 def test_other_pairs_have_no_use_for_it(trained: Path) -> None:

@@ -144,6 +144,12 @@ def test_wrong_settings_are_refused_with_what_is_allowed(setting: str, message: 
         find_variant("spade2", [setting])
 
 
+def test_a_name_is_text_whatever_it_would_be_in_toml() -> None:
+    for name in ("2020", "true", "1e5", "2024-01-01", "mine"):
+        assert find_variant("spade2", [f"name={name}"]).name == name
+        assert find_variant("spade2", [f'name="{name}"']).name == name
+
+
 def test_a_variant_without_any_loss_is_refused() -> None:
     with pytest.raises(InputError, match="both 0"):
         find_variant("spade2", ["l1=0"])

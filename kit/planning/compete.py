@@ -154,7 +154,7 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     yield Step(("check", str(request.archive), *layout, *expected))
     table1 = Step(
         ("validate", *members, "--measure", plan.measure),
-        done=packaged.done and _is_newer(RUNS / VALIDATION, ensemble_path(FITTED, name)),
+        done=ensemble is not None and _is_newer(RUNS / VALIDATION, ensemble_path(FITTED, name)),
         enough=lambda: True,
     )
     # It scores the images that kit fit has had predicted, and baselines.

@@ -17,6 +17,7 @@ from kit.prediction.predict import predict
 from kit.runs.weights import read_run
 from kit.storage.files import FITTED, RUNS
 from kit.submission.package import package
+from kit.training.validation import VALIDATION
 from tests.helpers.sources import write_pictures
 from tests.helpers.tiles import key, radar
 
@@ -101,6 +102,16 @@ def test_another_test_folder_is_predicted_and_packaged(asked: Request) -> None:
     predicted, why, packaged = about(other)
     assert predicted == "would run: kit predict --ensemble compete --input other"
     assert packaged.startswith("would run: kit package")
+
+
+def test_table_1_is_of_the_members_whatever_is_packaged(asked: Request) -> None:
+    (RUNS / VALIDATION).touch()
+    validate = "kit validate spade2 p2phd1 --measure mae"
+    assert f"done before: {validate}" in lines(asked)
+    Path("submissions/compete.zip").unlink()
+    assert f"done before: {validate}" in lines(asked)
+    os.utime("ensembles/compete.json")
+    assert f"would run: {validate}" in lines(asked)
 
 
 def test_scenes_that_are_new_or_replaced_are_predicted(asked: Request) -> None:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 
 from kit.errors import InputError, OutputError
 from kit.machine.device import pick
+from kit.machine.home import home
 from kit.storage.files import json_sha256, make_folder
 from kit.storage.seal import read_record, write_record
 
@@ -117,7 +118,7 @@ def _trial() -> Callable[[bool], float]:
 
 def kept_at() -> Path:
     """The file that this machine's rates are kept in."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache")
     return folder / "sar-to-optical-kit" / f"bfloat16-{json_sha256(machine())[:12]}.json"
 
 

@@ -1,5 +1,7 @@
 """Whether bfloat16 pays is measured: here by machines that are made up."""
 
+import pwd
+import tempfile
 import time
 from pathlib import Path
 
@@ -76,6 +78,21 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(machine, tmp_path: Path)
     (tmp_path / "cache").write_text("a file")
     machine(AMX)
     assert bfloat16_pays()
+
+
+def test_a_user_without_a_name_and_a_home_has_rates(machine, tmp_path, monkeypatch) -> None:
+    def nameless(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "")  # so that it is as it was afterwards
+    monkeypatch.delenv("HOME")
+    first = machine(AMX)
+    assert bfloat16_pays() and len(first) == 1
+    machine(NEITHER)  # the next process
+    assert bfloat16_pays() and bfloat16.rates() == AMX
 
 
 def test_another_machine_with_the_same_home_has_a_record_of_its_own(machine, monkeypatch) -> None:

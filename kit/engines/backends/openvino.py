@@ -3,8 +3,6 @@
 `pip install 'sar-to-optical-kit[openvino]'` installs it, and NNCF, which quantises to int8.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version as version_of
@@ -22,6 +20,7 @@ from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.machine.cores import cores
+from kit.machine.home import home
 from kit.models.infer import Forward
 from kit.models.rewrites.equalise import equalised
 from kit.models.rewrites.sensitive import sensitive_layers
@@ -126,10 +125,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
 @cache
 def _library() -> Any:
     """The package; it looks for a home folder, which a user without a name may lack."""
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = tempfile.gettempdir()
+    home()
     import openvino
 
     return openvino

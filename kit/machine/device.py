@@ -1,5 +1,6 @@
 """The device that the networks run on, and the memory format of their tensors there."""
 
+import copy
 import ctypes
 import os
 import sys
@@ -32,6 +33,14 @@ def place(item: T) -> T:
     # What reads it on the device waits for the copy; this thread goes on.
     placed: T = untyped.to(pick(), memory_format=torch.channels_last, non_blocking=True)
     return placed
+
+
+def place_copy(network: nn.Module) -> nn.Module:
+    """`network` on the device; on a card a copy, so that whoever keeps it has it on the CPU still.
+
+    `place` moves the network itself.
+    """
+    return place(network if pick().type == "cpu" else copy.deepcopy(network))
 
 
 def keep_memory() -> None:

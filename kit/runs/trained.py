@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from kit.errors import InputError
 from kit.inputs.planes import season_planes
 from kit.inputs.prior import no_prior
-from kit.machine.device import place
 from kit.models.flips import average_views, check_flips
 from kit.models.infer import infer
 from kit.runs.weights import Weights, load_run
@@ -92,8 +91,7 @@ class Trained:
         elif priors is not None:
             raise self._given_none("priors", "prior")
         inputs = np.concatenate(planes, axis=1)
-        generator = place(self.weights.generator)
-        network = partial(infer, generator)
+        network = partial(infer, self.weights.placed)
         parts = [
             average_views(network, inputs[at : at + _BATCH], flips)
             for at in range(0, len(inputs), _BATCH)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kit.colors import Colors, read_colors
 from kit.errors import InputError, no_such
+from kit.machine.device import place_copy
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
 from kit.runs.folder import BEST, trained_runs
@@ -66,6 +67,14 @@ class Weights:
         except (RuntimeError, TypeError) as error:
             raise _foreign(self.path, error) from None
         return generator.eval()
+
+    @cached_property
+    def placed(self) -> nn.Module:
+        """The generator on the device, ready for inference; raises as `generator`.
+
+        That one stays where it is: engines are built from it on the CPU.
+        """
+        return place_copy(self.generator)
 
     @property
     def units(self) -> dict[str, Any] | None:

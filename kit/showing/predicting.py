@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from kit.averaging import average
 from kit.errors import InputError
 from kit.inputs.planes import InputPlanes
-from kit.machine.device import place
 from kit.models.infer import infer
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.summary import read_units
@@ -89,7 +88,7 @@ class _Run:
         planes = self._planes(view, radar, folders)
         without = view.pair.optical if view.pair else None
         inputs = planes.of(radar.key, radar.values, without=without).values
-        return quantize(infer(place(self.weights.generator), inputs[None])[0])
+        return quantize(infer(self.weights.placed, inputs[None])[0])
 
     def _planes(self, view: View, radar: Pixels, folders: Folders) -> InputPlanes:
         variant, folder = self.weights.variant, self.weights.path.parent

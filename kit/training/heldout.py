@@ -18,7 +18,6 @@ from kit.averaging import average
 from kit.doubt import Units
 from kit.errors import InputError
 from kit.inputs.planes import InputPlanes, read_optical
-from kit.machine.device import place
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.summary import read_units
@@ -256,7 +255,7 @@ def _predict(
         for number, batch in enumerate(todo):
             if number % _SAVE_EVERY == 0:
                 save()
-            predicted, _ = predict_batch(place(weights.generator), planes, reader, batch)
+            predicted, _ = predict_batch(weights.placed, planes, reader, batch)
             for pair, rgb in zip(batch, predicted, strict=True):
                 image = quantize(rgb)
                 with atomic(image_path(at, pair.optical)) as part:

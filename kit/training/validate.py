@@ -149,7 +149,7 @@ def _run(
     weights, held = load_run(runs, name), holdout_pairs(pairs)
     target = weights.variant.target
     planes = planes_for_pairs(runs / name, weights.variant, work, reader, pairs)
-    found = evaluate_each(weights.generator, planes, reader, held, measure)
+    found = evaluate_each(weights.placed, planes, reader, held, measure)
     by_scene = dict(zip((str(pair.optical) for pair in held), found, strict=True))
     return Scored(name, target, by_scene, {}, _warning(runs / name, pairs))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kit.engines.backend import Plan, Spec
 from kit.engines.request import Precision
 from kit.machine.bfloat16 import bfloat16_pays
-from kit.machine.device import pick, place
+from kit.machine.device import pick, place_copy
 from kit.models.infer import Forward, forward
 
 
@@ -52,5 +52,5 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
 
 def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:
     """The generator as it was trained."""
-    network = place(generator().eval())
+    network = place_copy(generator().eval())
     return lambda sar: forward(network, sar, spec.precision == "bfloat16")

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kit.engines.accuracy import REFERENCE, Samples, compare
+from kit.engines.accuracy import REFERENCE, Accuracy, Samples, compare
 from kit.engines.backend import OUT_OF_MEMORY, Plan, Spec
-from kit.engines.cache import Entry, Measurement, find, measured, obtain
+from kit.engines.cache import Entry, Measurement, checked, find, obtain, rated
 from kit.engines.engine import Engine
 from kit.engines.registry import BACKENDS
 from kit.engines.request import PRECISIONS, Precision, Request
 from kit.engines.throughput import CLOCK, Clock, fastest_plan, side_by_side
 from kit.errors import CheckError, InputError
+from kit.machine.cores import cores, processor
 from kit.machine.device import pick
 from kit.models.infer import Forward, infer_batches
 from kit.models.rewrites.fuse import for_inference
@@ -46,6 +47,8 @@ class Builder:
         cache: the folder of engines.
         sample: returns the tiles to check and calibrate with; called if an engine has to be built.
         report: takes a line about each step and its reason.
+        pairs: the digest of the table of pairs that `sample` chooses from, "" if there is none:
+            with another, engines are compared again.
         clock: what rates are measured with.
     """
 
@@ -55,6 +58,7 @@ class Builder:
     cache: Path
     sample: Callable[[], Samples]
     report: Report
+    pairs: str = ""
     clock: Clock = CLOCK
     # To find an entry takes reading every byte of it.
     _entries: dict[tuple[str, Spec], Entry] = field(default_factory=dict)
@@ -63,7 +67,11 @@ class Builder:
         """The engine, from the cache or built, measured and checked."""
         spec = self._spec(precision)
         entry = self.build(name, spec)
-        measurement = measured(entry, partial(self._measure, name, spec), self.report)
+        rate_of = partial(self._rate, name, spec)
+        plan, rate = rated(entry, self._machine(name), rate_of, self.report)
+        compare_it = partial(self._compare, name, spec, plan)
+        accuracy = checked(entry, self.pairs, self._has_truth, compare_it, self.report)
+        measurement = Measurement(plan, rate, accuracy)
         return Engine(
             name, BACKENDS[name], spec, entry.folder, measurement, self.weights, self.report
         )
@@ -138,7 +146,10 @@ class Builder:
         entry = obtain(
             self.cache,
             f"{self.weights.variant.name}-rates-{height}x{width}",
-            {"engines": [self._key(each.name, each.spec) for each in near]},
+            {
+                "engines": [self._key(each.name, each.spec) for each in near],
+                "machine": [self._machine(each.name) for each in near],
+            },
             lambda _: {"rates": self._rates(near)},
             self.report,
         )
@@ -190,24 +201,42 @@ class Builder:
             ) from error
         return {"build_s": round(time.monotonic() - start, 1)}
 
-    def _measure(self, name: str, spec: Spec, folder: Path) -> Measurement:
-        backend = BACKENDS[name]
+    def _rate(self, name: str, spec: Spec, folder: Path) -> tuple[Plan, float]:
+        """The fastest plan and its images/s."""
+        load = partial(self._load, name, spec, folder)
+        plan, rate = fastest_plan(load, BACKENDS[name].plans(), self._samples.inputs, self.clock)
+        if name != "eager":
+            what = self._what(name, spec.precision)
+            self.report(f"{what}: {rate:.3g} images/s in batches of {plan.batch}")
+        return plan, rate
 
-        def load(plan: Plan) -> Forward:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()  # an engine's memory is not torch's
-            return backend.load(folder, spec, plan, lambda: self.weights.generator)
-
-        inputs = self._samples.inputs
-        plan, rate = fastest_plan(load, backend.plans(), inputs, self.clock)
+    def _compare(self, name: str, spec: Spec, plan: Plan, folder: Path) -> Accuracy:
         rounds = pick().type == "cuda" and torch.backends.cudnn.allow_tf32
         if (name, spec.precision) == ("eager", "float32") and not rounds:
-            return Measurement(plan, rate, REFERENCE)
-        found = infer_batches(load(plan), inputs, plan.batch)
+            return REFERENCE
+        run = self._load(name, spec, folder, plan)
+        found = infer_batches(run, self._samples.inputs, plan.batch)
         accuracy = compare(self._samples, self._expected, found)
-        what = self._what(name, spec.precision)
-        self.report(f"{what}: {rate:.3g} images/s in batches of {plan.batch}; {accuracy}")
-        return Measurement(plan, rate, accuracy)
+        self.report(f"{self._what(name, spec.precision)}: {accuracy}")
+        return accuracy
+
+    def _load(self, name: str, spec: Spec, folder: Path, plan: Plan) -> Forward:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # an engine's memory is not torch's
+        return BACKENDS[name].load(folder, spec, plan, lambda: self.weights.generator)
+
+    def _has_truth(self) -> bool:
+        """Whether there are tiles with truths to compare on."""
+        try:
+            return self._samples.optical is not None
+        except InputError:  # there is no tile at all
+            return False
+
+    def _machine(self, name: str) -> str:
+        """What rates are kept under, beside the key of an engine: another has other rates."""
+        if pick().type == "cuda":
+            return BACKENDS[name].device()
+        return f"{processor()}, {cores()} cores"
 
     def _spec(self, precision: Precision) -> Spec:
         return Spec(precision, *self.size, channels=self.weights.variant.input_channels)

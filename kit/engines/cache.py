@@ -25,6 +25,8 @@ from kit.storage.seal import UNSEALED, read_record, write_record
 
 _RECORD = "engine.json"
 _FORMAT = 2
+# Facts. Before 0.6.0 one machine's plan and rate were kept, and no digest of the pairs.
+_RATES, _GATE, _PAIRS = "rates_on", "gate", "pairs"
 _BUILT_AGAIN = "the engine is built again"
 
 
@@ -126,40 +128,79 @@ def obtain(
 
 def amend(
     entry: Entry,
-    field: str,
-    find_out: Callable[[Path], dict[str, Any]],
+    lacks: Callable[[Mapping[str, Any]], bool],
+    find_out: Callable[[Entry], dict[str, Any]],
     report: Report,
 ) -> None:
-    """Add to the facts of an engine those that `find_out` returns, unless `field` is among them.
+    """Add to the facts of an engine those that `find_out` returns, if `lacks` says of them so.
 
     Raises:
         OutputError: the engine's folder cannot be written to.
     """
-    if field in entry.facts:
+    if not lacks(entry.facts):
         return
     with _wait_for_lock(_lock_folder(entry.folder), report):
         record = read_record(entry.folder / _RECORD, _FORMAT, "compile the engine again")
-        if field not in record["made"]:
-            record["made"] |= find_out(entry.folder)
+        if lacks(record["made"]):
+            record["made"] |= find_out(Entry(entry.folder, record["made"]))
             write_record(entry.folder / _RECORD, _FORMAT, record)
     entry.facts.update(record["made"])
 
 
-def measured(entry: Entry, measure: Callable[[Path], Measurement], report: Report) -> Measurement:
-    """What was measured of an engine, by `measure` if it was not measured before.
+def rated(
+    entry: Entry, machine: str, measure: Callable[[Path], tuple[Plan, float]], report: Report
+) -> tuple[Plan, float]:
+    """The plan that is fastest on a machine and its images/s, by `measure` if they are unknown.
 
     Raises:
         OutputError: the engine's folder cannot be written to.
     """
 
-    def find_out(folder: Path) -> dict[str, Any]:
-        found = measure(folder)
-        accuracy = found.accuracy.as_dict()
-        return {"plan": asdict(found.plan), "rate": found.rate, "gate": accuracy}
+    def find_out(found: Entry) -> dict[str, Any]:
+        plan, rate = measure(found.folder)
+        others = found.facts.get(_RATES, {})
+        return {_RATES: {**others, machine: {"plan": asdict(plan), "rate": rate}}}
 
-    amend(entry, "plan", find_out, report)
-    facts = entry.facts
-    return Measurement(Plan(**facts["plan"]), float(facts["rate"]), Accuracy(**facts["gate"]))
+    amend(entry, lambda facts: machine not in facts.get(_RATES, {}), find_out, report)
+    known = entry.facts[_RATES][machine]
+    return Plan(**known["plan"]), float(known["rate"])
+
+
+def checked(
+    entry: Entry,
+    pairs: str,
+    has_truth: Callable[[], bool],
+    check: Callable[[Path], Accuracy],
+    report: Report,
+) -> Accuracy:
+    """How an engine differs from eager float32, by `check` if that is unknown or out of date.
+
+    Args:
+        entry: the engine.
+        pairs: a digest of the pairs that it would be compared on now; "" if there are none.
+        has_truth: whether there are tiles with truths among them. What was found on others, or
+            without truths, is then out of date.
+        check: compares it.
+        report: takes a line about waiting for another process.
+
+    Raises:
+        OutputError: the engine's folder cannot be written to.
+    """
+
+    def lacks(facts: Mapping[str, Any]) -> bool:
+        if _GATE not in facts:
+            return True
+        known = Accuracy(**facts[_GATE])
+        same = facts.get(_PAIRS) == pairs and known.mae is not None
+        return bool(pairs and known.tiles and not same and has_truth())
+
+    amend(
+        entry,
+        lacks,
+        lambda found: {_GATE: check(found.folder).as_dict(), _PAIRS: pairs},
+        report,
+    )
+    return Accuracy(**entry.facts[_GATE])
 
 
 def _lock_folder(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.planes import planes_for_pairs, planes_for_scenes
 from kit.runs.weights import Weights
+from kit.storage.files import sha256
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
 
@@ -60,6 +61,14 @@ def samples(
         raise InputError(work, problem, remedy=remedy)
     where = f"{len(found)} tiles of the input{unread}"
     return Samples(found, None, calibration if trained else found, known, where)
+
+
+def pairs_digest(work: Path) -> str:
+    """A digest of the table that `samples` chooses pairs from; "" if there is none to be read."""
+    try:
+        return sha256(work / PAIRS)
+    except OSError:
+        return ""
 
 
 def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_Pixels], ...]:

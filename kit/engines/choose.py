@@ -34,6 +34,7 @@ def choose(
     report: Report,
     scenes: int | None = None,
     before: Sequence[Mapping[str, Any]] = (),
+    pairs: str = "",
     clock: Clock = CLOCK,
 ) -> Engine:
     """The engine for these weights and this size of tile.
@@ -48,6 +49,7 @@ def choose(
         scenes: how many there are to predict; for a few, only a requested engine is built.
         before: `Engine.describe` of the engines that predicted some scenes already; the last of
             them is chosen again unless the request names another.
+        pairs: `kit.engines.calibration.pairs_digest` of the pairs that `samples` chooses from.
         clock: what rates are measured with.
 
     Raises:
@@ -60,7 +62,7 @@ def choose(
         name, model = weights.variant.name, weights.variant.model
         report(f"{name}: eager in float32, as no engine compiles the model {model}")
         return Engine.eager(weights, size, report)
-    builder = Builder(weights, size, request, cache, samples, report, clock)
+    builder = Builder(weights, size, request, cache, samples, report, pairs, clock)
     admitted = candidates(request)
     if request.backend == AUTO:
         recorded = [(each.get("name"), each.get("precision")) for each in before[-1:]]

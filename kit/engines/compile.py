@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kit.engines.calibration import samples
+from kit.engines.calibration import pairs_digest, samples
 from kit.engines.choose import build_for, choose
 from kit.engines.export import Exported, export_generator
 from kit.engines.request import Request
@@ -95,7 +95,15 @@ def compile(
             gate = f"not checked here: {folder} is for {target}"
             built.append(Built(name, request.backend, request.precision, *shape, None, gate))
         else:
-            engine = choose(weights, shape, request, cache=engines, samples=tiles_of, report=report)
+            engine = choose(
+                weights,
+                shape,
+                request,
+                cache=engines,
+                samples=tiles_of,
+                report=report,
+                pairs=pairs_digest(work),
+            )
             found = engine.name, engine.spec.precision, *shape, engine.rate, str(engine.accuracy)
             built.append(Built(name, *found))
     return tuple(built)

@@ -7,6 +7,8 @@ its library reads once, when torch loads it.
 
 import math
 import os
+import platform
+from functools import cache
 from pathlib import Path
 
 from kit.machine.cgroups import cgroups
@@ -24,6 +26,22 @@ def cores() -> int:
     affine = _affine()
     allowed = quota()
     return affine if allowed is None else max(1, min(affine, math.ceil(allowed)))
+
+
+@cache
+def processor(root: Path = Path("/")) -> str:
+    """The processor's name; on Linux that of its first core.
+
+    Args:
+        root: of the file system that holds `proc`.
+    """
+    try:
+        lines = (root / "proc" / "cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":") for line in lines)
+    names = [value.strip() for field, _, value in named if field.strip() == "model name"]
+    return (names or [platform.processor() or platform.machine()])[0]
 
 
 def file_threads() -> int:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kit.doubt import Doubt, Units, settle
-from kit.engines.calibration import samples
+from kit.engines.calibration import pairs_digest, samples
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
@@ -163,6 +163,7 @@ def predict(
                 report=report if group.is_main else lambda _: None,
                 scenes=len(scenes) * flips,
                 before=_chosen_before(job),
+                pairs=pairs_digest(work),
             )
 
         group.on_main(claim)

@@ -3,15 +3,16 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import kit.engines.cache
-from kit.engines.accuracy import Accuracy
+from kit.engines.accuracy import REFERENCE, Accuracy
 from kit.engines.backend import Plan
-from kit.engines.cache import Measurement, amend, find, measured, obtain
+from kit.engines.cache import Entry, amend, checked, find, obtain, rated
 from kit.errors import OutputError
 from kit.storage import half_written
 from kit.storage.half_written import new_part
@@ -110,13 +111,13 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 def test_what_is_found_out_later_is_kept_and_guarded(tmp_path: Path) -> None:
     asked: list[Path] = []
 
-    def find_out(folder: Path) -> dict[str, Any]:
-        asked.append(folder)
-        return {"rate": 2.5}
+    def find_out(entry: Entry) -> dict[str, Any]:
+        asked.append(entry.folder)
+        return {"rate": entry.facts["build_s"] + 1.5}
 
     for _ in range(2):
         entry = get(tmp_path)
-        amend(entry, "rate", find_out, print)
+        amend(entry, lambda facts: "rate" not in facts, find_out, print)
         assert entry.facts == {"build_s": 1, "rate": 2.5}
     assert len(asked) == 1
     about = entry.folder / "engine.json"
@@ -127,6 +128,48 @@ def test_what_is_found_out_later_is_kept_and_guarded(tmp_path: Path) -> None:
         "engine.json: damaged: it does not match its own checksum; the engine is built again"
         in told[0]
     )
+
+
+def test_each_machine_has_rates_of_its_own(tmp_path: Path) -> None:
+    for machine, rate in (("one core", 1.0), ("64 cores", 30.0)):
+        entry = get(tmp_path)
+        found = rated(entry, machine, lambda _, rate=rate: (Plan(4), rate), print)
+        assert found == (Plan(4), rate)
+    entry = get(tmp_path)
+    again = rated(entry, "one core", lambda _: pytest.fail("is measured again"), print)
+    assert again == (Plan(4), 1.0)
+
+
+LABELLED = Accuracy(16, "16 tiles of the hold-out", 0.001, 0.02, 0.05, 0.0501, 0.002)
+BOUND = Accuracy(2, "2 tiles of the input", 0.001, 0.02, None, None, 0.02)
+UNKNOWN = replace(BOUND, change=None)
+
+
+@pytest.mark.parametrize(
+    ("before", "pairs", "has_truth", "again"),
+    [
+        (LABELLED, "a", True, False),
+        (LABELLED, "b", True, True),
+        (LABELLED, "", True, False),  # the table is gone
+        (LABELLED, "b", False, False),  # the pairs are of another size now
+        (UNKNOWN, "a", True, True),
+        (UNKNOWN, "b", True, True),
+        (BOUND, "b", True, True),
+        (BOUND, "b", False, False),
+        (REFERENCE, "b", True, False),
+    ],
+)
+def test_an_engine_is_compared_again_where_other_truths_are_at_hand(
+    tmp_path: Path, before: Accuracy, pairs: str, has_truth: bool, again: bool
+) -> None:
+    first = checked(get(tmp_path), "a", lambda: True, lambda _: before, print)
+    assert first == before
+    now = replace(LABELLED, change=0.5)
+    found = checked(get(tmp_path), pairs, lambda: has_truth, lambda _: now, print)
+    assert found == (now if again else before)
+    if again:
+        check = checked(get(tmp_path), pairs, lambda: True, lambda _: pytest.fail("again"), print)
+        assert check == now
 
 
 def test_an_engine_that_version_0_1_0_built_is_found(tmp_path: Path) -> None:
@@ -162,5 +205,12 @@ def test_an_engine_that_version_0_1_0_built_is_found(tmp_path: Path) -> None:
     reported: list[str] = []
     entry = find(tmp_path, "spade2-openvino-int8-256x256", key, reported.append)
     assert entry is not None and entry.folder == folder and not reported
-    found = measured(entry, lambda _: pytest.fail("is measured again"), reported.append)
-    assert found == Measurement(Plan(**plan), 31.5, Accuracy(**gate))
+    # On which cores and tiles it was measured is not known: without tiles, what was found holds.
+    here = Plan(2), 7.0
+    for _ in range(2):
+        assert rated(entry, "here", lambda _: here, reported.append) == here
+    accuracy = checked(entry, "", lambda: True, lambda _: pytest.fail("again"), reported.append)
+    assert accuracy == Accuracy(**gate)
+    better = replace(accuracy, change=0.001)
+    found = checked(entry, "digest", lambda: True, lambda _: better, reported.append)
+    assert found == better and not reported

@@ -294,6 +294,43 @@ def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, bac
         pick(Request("slow", "float32"), samples=lambda: unknown)
 
 
+def test_a_hold_out_that_arrives_later_is_compared_on_without_building(
+    trained: Path, backends
+) -> None:
+    backends["fast"].errors = {"int8": 0.002}
+    weights = read_run(Path("runs"), "p2phd1")
+    found = samples(Path("work"), weights, SIZE)
+    unknown = type(found)(found.inputs, None, found.calibration, None, "given")
+    with pytest.raises(CheckError, match="unknown"):
+        pick(Request("fast", "int8"), samples=lambda: unknown)
+    told: list[str] = []
+    request = Request("fast", "int8", tolerance=1)
+    accuracy = pick(request, told=told, pairs="a digest").accuracy
+    assert accuracy.mae is not None and accuracy.source == found.source
+    assert backends["fast"].built == ["int8"] and sum("mean difference" in x for x in told) == 1
+    # On tiles of another hold-out it may fail.
+    other = type(found)(found.inputs, found.optical * 0, found.calibration, None, "others")
+    again = pick(request, samples=lambda: other, pairs="another").accuracy
+    assert again.source == "others" and again.change != accuracy.change
+    # They are the same the next time, and not even read.
+    kept = pick(request, samples=lambda: pytest.fail("are read"), pairs="another")
+    assert kept.accuracy == again
+
+
+def test_with_other_cores_rates_are_measured_again(trained: Path, backends, monkeypatch) -> None:
+    assert pick(scenes=5).rate == 20
+    backends["fast"].clock.now = 0
+    registry.BACKENDS["eager"].seconds = 0.002  # 2000 images/s
+    assert pick(scenes=5).rate == 20
+    monkeypatch.setattr("kit.engines.builder.cores", lambda: 64)
+    assert pick(scenes=5).rate == pytest.approx(2000)
+    assert pick(Request("slow")).rate == pytest.approx(80)
+    backends["slow"].seconds = 0.01
+    monkeypatch.setattr("kit.engines.builder.processor", lambda: "another")
+    assert pick(Request("slow")).rate == pytest.approx(800)
+    assert backends["slow"].built == ["float32"]
+
+
 def test_rates_that_are_near_are_measured_side_by_side_once(
     trained: Path, backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:

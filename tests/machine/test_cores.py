@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit.machine import cores as module
-from kit.machine.cores import cores, file_threads, loader_threads, quota
+from kit.machine.cores import cores, file_threads, loader_threads, processor, quota
 
 V1 = "3:cpuset:/\n1:cpu,cpuacct:/jobs/7\n0::/\n"
 
@@ -123,3 +123,10 @@ def test_openmp_knows_before_torch_loads_it(start: str) -> None:
     clean = {name: value for name, value in os.environ.items() if name not in drop}
     done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
     assert json.loads(done.stdout) == ["1000", 1], done.stderr
+
+
+def test_the_processor_has_a_name(tmp_path: Path) -> None:
+    lines = "processor\t: 0\nmodel name\t: A Processor @ 2.0: GHz\nmodel\t\t: 6\n\n"
+    there = cgroup(tmp_path / "there", "", {"proc/cpuinfo": lines * 2})
+    assert processor(there) == "A Processor @ 2.0: GHz"
+    assert processor(tmp_path) == processor(tmp_path / "nowhere") != ""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kit.engines.accuracy import REFERENCE, Accuracy, Samples, compare
+from kit.engines.accuracy import ANY, REFERENCE, Accuracy, Samples, compare
 from kit.engines.backend import OUT_OF_MEMORY, Plan, Spec
 from kit.engines.cache import Entry, Measurement, checked, find, obtain, rated
 from kit.engines.engine import Engine
@@ -62,6 +62,7 @@ class Builder:
     clock: Clock = CLOCK
     # To find an entry takes reading every byte of it.
     _entries: dict[tuple[str, Spec], Entry] = field(default_factory=dict)
+    _unknown: bool = False  # how much some engine changes the MAE
 
     def engine(self, name: str, precision: Precision) -> Engine:
         """The engine, from the cache or built, measured and checked."""
@@ -104,7 +105,7 @@ class Builder:
         except InputError as error:
             self.report(f"{self._what(name, precision)}: skipped: {error.where}: {error.problem}")
             return None
-        if not engine.accuracy.passes(self.request.tolerance):
+        if not self._admits(engine):
             self.report(f"{self._what(name, precision)}: skipped: {engine.accuracy}")
             return None
         return engine
@@ -116,7 +117,7 @@ class Builder:
             CheckError: it changes the MAE by more than the request's tolerance.
         """
         engine = self.engine(name, precision)
-        if engine.accuracy.passes(self.request.tolerance):
+        if self._admits(engine):
             return engine
         higher = PRECISIONS[PRECISIONS.index(precision) + 1 :]
         supported = [each for each in higher if each in BACKENDS[name].precisions()]
@@ -130,11 +131,24 @@ class Builder:
 
     def refusal(self, problem: str) -> str:
         """The message for engines that fail the accuracy check."""
-        return (
-            f"{self.weights.variant.name}: {problem}\n"
-            f"  a change of the MAE by more than {100 * self.request.tolerance:g} % is refused: "
+        remedy = (
+            f"a change of the MAE by more than {100 * self.request.tolerance:g} % is refused: "
             "give --fallback or another --precision, or raise --tolerance"
         )
+        if self._unknown:
+            height, width = self.size
+            remedy = (
+                f"prepare pairs of {height}x{width} (kit prepare), whose hold-out it is measured "
+                "on, predict with --backend eager --precision float32, or admit it unmeasured by "
+                f"--tolerance {ANY:g}"
+            )
+        return f"{self.weights.variant.name}: {problem}\n  {remedy}"
+
+    def _admits(self, engine: Engine) -> bool:
+        """Whether it is eager float32, rounded to TF32 or not, or changes the MAE by little."""
+        self._unknown = self._unknown or engine.accuracy.change is None
+        reference = (engine.name, engine.spec.precision) == ("eager", "float32")
+        return reference or engine.accuracy.passes(self.request.tolerance)
 
     def fastest(self, engines: Sequence[Engine]) -> Engine:
         """The fastest of several; those of similar rates are measured again, side by side."""

@@ -294,6 +294,18 @@ def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, bac
         pick(Request("slow", "float32"), samples=lambda: unknown)
 
 
+def test_an_unknown_change_is_refused_with_what_helps(trained: Path, backends) -> None:
+    weights = read_run(Path("runs"), "p2phd1")
+    found = samples(Path("work"), weights, SIZE)
+    unknown = {"samples": lambda: type(found)(found.inputs, None, found.calibration, None, "given")}
+    for request in (Request("slow", fallback=True), Request("fast", "float32")):
+        with pytest.raises(CheckError, match=r"change is unknown\n  prepare pairs of 32x32") as no:
+            pick(request, **unknown)
+        assert "--tolerance 1" in str(no.value) and "--fallback" not in str(no.value)
+    assert pick(Request("slow", tolerance=1), **unknown).name == "slow"
+    assert pick(**unknown).name == "eager"
+
+
 def test_a_hold_out_that_arrives_later_is_compared_on_without_building(
     trained: Path, backends
 ) -> None:
@@ -392,6 +404,18 @@ def test_on_a_card_the_reference_is_not_rounded_to_tf32(
     told: list[str] = []
     found = pick(Request("eager", "float32"), told=told)
     assert found.accuracy.tiles and found.accuracy.mean < 1e-6  # batches differ in size
+
+
+def test_on_a_card_eager_float32_needs_no_truth(trained: Path, backends, card) -> None:
+    weights = read_run(Path("runs"), "p2phd1")
+    found = samples(Path("work"), weights, SIZE)
+    unknown = {"samples": lambda: type(found)(found.inputs, None, found.calibration, None, "given")}
+    told: list[str] = []
+    assert pick(told=told, **unknown).name == "eager"
+    assert any("eager in float32: mean difference" in line for line in told)
+    for request in (Request("eager", "float32"), Request("eager", "float32", tolerance=0)):
+        engine = pick(request, **unknown)
+        assert engine.accuracy.tiles and engine.accuracy.change is None
 
 
 def test_a_build_that_the_memory_does_not_hold_is_named(

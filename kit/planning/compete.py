@@ -20,16 +20,15 @@ from kit.planning.commands import hold
 from kit.planning.inputs import Request, Test, check_request
 from kit.planning.made import State, archive_state, ask, predictions_state
 from kit.planning.outlook import Outlook, outlook
-from kit.planning.plan import PLAN, Plan, Training, read_plan
+from kit.planning.plan import PLAN, Plan, read_plan
 from kit.planning.recipes import ALL_PAIRS_HOURS, FEW, OFFICIAL
+from kit.planning.trained import is_trained, refuse_others
 from kit.prediction.combination import Stretch
 from kit.prediction.ensembles import Ensemble, ensemble_path, read_ensemble
 from kit.progress import Report
-from kit.runs.folder import CONFIG, finished, read_variant
 from kit.runs.weights import read_run
 from kit.storage.files import FITTED, RUNS, WORK, write_bytes
 from kit.training.validation import VALIDATION
-from kit.variants.settings import as_fold
 
 SHEET, PAGE = Path("screen.png"), Path("report.html")
 
@@ -96,6 +95,8 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     """The commands in order; each is asked for when those before it are done."""
     data, name, measure = str(request.data), request.name, request.counted
     prepared = (WORK / SUMMARY).exists() and (WORK / PAIRS).exists()
+    if PLAN.exists():
+        _followed()
     if not test.converted:  # kit prepare makes tiles first, and screens these
         yield Step(("screen", data, *request.cloud_options, "--sheet", str(SHEET)), done=prepared)
     # Whoever has prepared them with other options goes on with these.
@@ -109,24 +110,23 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     if not PLAN.exists():  # of a dry run
         report("what follows depends on plan.toml; kit plan makes it of the pairs and this machine")
         return
-    plan = read_plan(PLAN)
-    _check_scored(plan)
+    plan = _followed()  # of pairs that may be newer than before
     report(f"{PLAN}: {', '.join(each.name for each in plan.trainings)}, as it says")
     if plan.measure != measure:
         another = f"kit plan {' '.join(planning)} --measure {measure} --overwrite"
         report(f"{PLAN}: is for {plan.measure}, which counts; for {measure} first: {another}")
-    trained = {each.name: _trained(each, plan) for each in plan.trainings}
+    trained = {each.name: is_trained(each, plan) for each in plan.trainings}
     if plan.pack:
         yield Step(("pack",), done=all(trained.values()))
     yield Step(
         ("train-all", "--plan", str(PLAN)),
         done=all(trained.values()),
-        enough=lambda: any(_trained(each, plan) for each in plan.trainings),
+        enough=lambda: any(is_trained(each, plan) for each in plan.trainings),
     )
-    trained = {each.name: _trained(each, plan) for each in plan.trainings}
-    members = [each for each, is_trained in trained.items() if is_trained]
+    trained = {each.name: is_trained(each, plan) for each in plan.trainings}
+    members = [each for each, done in trained.items() if done]
     if not all(trained.values()):
-        failed = ", ".join(each for each, is_trained in trained.items() if not is_trained)
+        failed = ", ".join(each for each, done in trained.items() if not done)
         report(f"not trained: {failed}" + ("; the others go on" if members else ""))
         members = members or [*trained]  # of a dry run; else kit fit says what is missing
     plan = _in_time(plan, started, request.hours, report)
@@ -186,6 +186,14 @@ def _say_replaced(state: State, report: Report) -> None:
         report(f"{state.differs}, which is not what is asked for: made again")
 
 
+def _followed() -> Plan:
+    """The plan, where what lies here admits that it is followed."""
+    plan = read_plan(PLAN)
+    _check_scored(plan)
+    refuse_others(plan)
+    return plan
+
+
 def _check_scored(plan: Plan) -> None:
     """Refuse, before any hour is spent, a plan after which nothing could be scored or fitted."""
     if plan.folds > 1 or not (WORK / PAIRS).exists():
@@ -194,17 +202,6 @@ def _check_scored(plan: Plan) -> None:
         problem = f"plans no folds, and no pair of {WORK / PAIRS} is held out, so none could score"
         remedy = "write folds = 5, or prepare with a hold-out: kit prepare DATA"
         raise InputError(PLAN, problem, remedy=remedy)
-
-
-def _trained(training: Training, plan: Plan) -> bool:
-    """Whether all runs of a training are finished."""
-    folds = range(1, plan.folds + 1)
-    runs = [as_fold(training.chosen, fold, plan.folds).name for fold in folds]
-    for run in (*runs, *((training.name,) if plan.all_pairs else ())):
-        folder = RUNS / run
-        if not (folder / CONFIG).exists() or not finished(folder, read_variant(folder)):
-            return False
-    return True
 
 
 def _in_time(plan: Plan, started: float, hours: float, report: Report) -> Plan:

@@ -117,17 +117,7 @@ def claim(
     record = to_record(variant.with_validations(holdout))
     if (folder / CONFIG).exists() and saved(folder):
         old = _read_config(folder)
-        before = to_dict(from_record(old["variant"], folder / CONFIG, _REMEDY))
-        unknown_then = before.keys() - old["variant"].keys()
-        if not variant.validations:  # what it was started with is as good
-            variant = replace(variant, validations=before["validations"])
-        variant = replace(variant, **{field: before[field] for field in unknown_then})
-        now = to_dict(variant)
-        changed = [
-            f"{key}={before[key]}, not {value}"
-            for key, value in now.items()
-            if key not in _FREE and before[key] != value
-        ]
+        variant, changed = _as_started(old, folder / CONFIG, variant)
         if old.get("pairs_sha256") != pairs_sha256:
             changed.append("other data")
         if (before_units := old.get(_UNITS)) != units:
@@ -143,6 +133,7 @@ def claim(
                 "  use what it was started with, or --overwrite, or another name: --set name=..."
             )
         # As that kit wrote it, so that the next resumption too knows what it did not.
+        now = to_dict(variant)
         record = {key: now.get(key, value) for key, value in old["variant"].items()}
     config: dict[str, Any] = {"variant": record, "pairs_sha256": pairs_sha256}
     if division:
@@ -157,6 +148,17 @@ def claim(
         config[_COMPILED] = True
     write_record(folder / CONFIG, FORMAT, config)
     return variant.with_validations(holdout)
+
+
+def other_settings(folder: Path, variant: Variant) -> list[str]:
+    """In which settings the run in `folder` is no run of `variant`, in words.
+
+    Those do not count that may change when it resumes, or that it did not know.
+
+    Raises:
+        InputError: the configuration is not readable.
+    """
+    return _as_started(_read_config(folder), folder / CONFIG, variant)[1]
 
 
 def read_division(folder: Path) -> Division | None:
@@ -276,6 +278,21 @@ def truncate_metrics(folder: Path, length: int) -> None:
     path = folder / METRICS
     if path.exists() and path.stat().st_size > length:
         files.truncate(path, length)
+
+
+def _as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[Variant, list[str]]:
+    """`variant` with what a run was started with where either leaves that open; what differs."""
+    before = to_dict(from_record(config["variant"], path, _REMEDY))
+    unknown_then = before.keys() - config["variant"].keys()
+    if not variant.validations:  # what it was started with is as good
+        variant = replace(variant, validations=before["validations"])
+    variant = replace(variant, **{field: before[field] for field in unknown_then})
+    changed = [
+        f"{key}={before[key]}, not {value}"
+        for key, value in to_dict(variant).items()
+        if key not in _FREE and before[key] != value
+    ]
+    return variant, changed
 
 
 def _division(config: dict[str, Any], path: Path) -> Division | None:

@@ -35,7 +35,7 @@ __all__ = ["fake"]
 
 TINY = {
     "width": 2, "batch": 4, "crop": 32, "epochs": 1, "decay_epochs": 1, "lr": 0.002,
-    "precision": "float32",
+    "precision": "float32", "discriminator_width": 2, "discriminator_lr": 0.002,
 }  # fmt: skip
 
 
@@ -201,6 +201,17 @@ def test_a_plan_after_which_nothing_could_be_scored_is_refused(asked: Request) -
     # Not prepared yet, the pairs are made as the plan needs them.
     Path("work/pairs.parquet").unlink()
     assert any(line.endswith("--split blocks") for line in lines_of(asked))
+
+
+def test_runs_of_another_plan_stop_it_before_anything_is_run(asked: Request, monkeypatch) -> None:
+    monkeypatch.setattr(Commands, "run", lambda *_: pytest.fail("ran a command"))
+    other = replace(tiny_plan("spade2", "p2phd1"), trainings=(Training("spade2", {"width": 4}),))
+    write_plan(PLAN, other)
+    for prepared in (True, False):
+        with pytest.raises(InputError, match=r"runs/spade2: was trained with .*width=2, not 4"):
+            compete(asked, report=print)
+        if prepared:
+            Path("work/pairs.parquet").unlink()
 
 
 def at(lon: str, day: int) -> SceneKey:

@@ -25,7 +25,7 @@ EAGER = Engine("eager", "float32")
 MEMBERS = ("spade2", "p2phd1")
 TINY = {
     "width": 2, "batch": 4, "crop": 32, "epochs": 1, "decay_epochs": 1, "lr": 0.002,
-    "precision": "float32",
+    "precision": "float32", "discriminator_width": 2, "discriminator_lr": 0.002,
 }  # fmt: skip
 
 

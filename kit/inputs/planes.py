@@ -9,6 +9,7 @@ dates, as B4, B3, B2, and a plane that is 1 where there is one.
 import datetime
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -61,14 +62,22 @@ class InputPlanes:
         """Whether the network is given nothing but VV and VH of the scene itself."""
         return self.variant.input_channels == 2 and self.series is None
 
-    def radar_scenes(self, scene: SceneKey) -> tuple[SceneKey, ...]:
-        """The radar scenes that VV and VH of `scene` are made of, itself first."""
+    def names(self, scene: SceneKey) -> list[str]:
+        """The scenes that the planes of a radar scene are made of, itself first.
+
+        Optical ones, of a prior, have a mark: those of two sensors may have one name.
+        """
         others = self.series.nearest(scene) if self.series else ()
-        return scene, *(each.key for each in others)
+        optical = self.priors.pairs_near(scene) if self.priors else ()
+        radar = (scene, *(each.key for each in others))
+        return [*map(str, radar), *(f"prior:{pair.optical}" for pair in optical)]
 
     def files(self, scene: SceneKey) -> tuple[str | Plane, ...]:
-        """The tiles of other radar scenes that the planes of `scene` are made of."""
-        return self.series.files(scene) if self.series else ()
+        """The tiles of other scenes that the planes of a radar scene are made of."""
+        radar = self.series.files(scene) if self.series else ()
+        near = self.priors.pairs_near(scene) if self.priors else ()
+        optical = (path for pair in near for path in pair.optical_paths)
+        return *radar, *(str(path) if isinstance(path, Path) else path for path in optical)
 
     def of(
         self,

@@ -5,6 +5,7 @@ clear optical scenes of its place at other dates, in the space that is learnt. A
 hold-out, or of what a fold holds out, is none of these pairs, and so in no prior.
 """
 
+import datetime
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -39,6 +40,10 @@ class Priors:
             if pair.dataset2:
                 self._places[pair.place].append(pair)
         self._cache = ArrayCache(_KEPT)
+
+    def pairs_near(self, scene: SceneKey) -> list[Pair]:
+        """The pairs of a prior of the scene, if all of the place are of its size."""
+        return self._by_date(scene, self._places.get((scene.lon, scene.lat), ()))
 
     def count(self, scene: SceneKey, size: tuple[int, int], without: SceneKey | None = None) -> int:
         """How many optical scenes the prior is the median of; arguments as for `image`."""
@@ -79,13 +84,19 @@ class Priors:
     def _nearest(
         self, scene: SceneKey, size: tuple[int, int], without: SceneKey | None
     ) -> list[Pair]:
-        others = [
+        others = (
             pair
             for pair in self._places.get((scene.lon, scene.lat), ())
             if pair.optical != without and (pair.height, pair.width) == size
-        ]
-        others.sort(key=lambda pair: (abs(pair.optical.date - scene.date), pair.optical.date))
-        return others[:MOST]
+        )
+        return self._by_date(scene, others)
+
+    @staticmethod
+    def _by_date(scene: SceneKey, pairs: Iterable[Pair]) -> list[Pair]:
+        def apart(pair: Pair) -> tuple[datetime.timedelta, datetime.date]:
+            return abs(pair.optical.date - scene.date), pair.optical.date
+
+        return sorted(pairs, key=apart)[:MOST]
 
     def _median(self, pairs: list[Pair]) -> NDArray[np.uint16]:
         # In integers, so that the median is exact and the same on every machine.

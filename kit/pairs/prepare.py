@@ -131,7 +131,7 @@ def prepare(
             removed = _outside_dataset2(pairs, max_cloud)
             summary = _summarise(screening, pairs, rejected, removed)
             write_rejected(new(REJECTED), rejected)
-            write_pairs(new(PAIRS), pairs)
+            write_pairs(new(PAIRS), pairs, converted.units if converted else None)
             write_summary(new(SUMMARY), summary, pairs, data, settings)
         found.finish()
     for line in (*(converted.doubts if converted else ()), *screening.doubts):

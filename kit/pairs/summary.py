@@ -1,12 +1,12 @@
 """`summary.json`: the paper's numbers for one folder of tiles, and the settings that gave them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kit.errors import InputError
-from kit.pairs.table import Pair, fingerprint
+from kit.pairs.table import PAIRS, Pair, fingerprint, read_pair_units
 from kit.storage.seal import read_record, write_record
 
 SUMMARY = "summary.json"
@@ -53,12 +53,18 @@ def write_summary(
 def read_units(work: Path) -> dict[str, Any] | None:
     """The units of the pairs in a work folder, as `kit.sources.units` records them.
 
-    None where they are dB and DN, and where no summary says anything.
+    None where they are dB and DN, and where neither the table nor a summary of an earlier kit says
+    anything.
+
+    Raises:
+        InputError: the table is damaged; or the summary is, where that has them.
     """
-    try:
-        found: dict[str, Any] | None = read_summary(work / SUMMARY).get("settings", {}).get("units")
-    except InputError:
+    if (work / PAIRS).exists():
+        with suppress(KeyError):
+            return read_pair_units(work / PAIRS)
+    if not (work / SUMMARY).exists():
         return None
+    found: dict[str, Any] | None = read_summary(work / SUMMARY).get("settings", {}).get("units")
     return found
 
 

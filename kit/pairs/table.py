@@ -5,7 +5,8 @@ damaged, or whose values cannot be.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +16,7 @@ import pyarrow as pa
 from kit.errors import InputError
 from kit.ground import side_in_pixels
 from kit.storage.files import PAIRS as PAIRS
-from kit.storage.seal import read_table, to_rows, write_table
+from kit.storage.seal import open_table, read_table, to_rows, write_table
 from kit.tiles.names import RGB_BANDS, S1_BANDS, SceneKey
 from kit.tiles.netcdf import Plane
 
@@ -69,8 +70,13 @@ class Pair:
         return self.optical.lon, self.optical.lat
 
 
-def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+def write_pairs(path: Path, pairs: Sequence[Pair], units: Mapping[str, Any] | None = None) -> None:
     """Write one row a pair as Parquet, sealed.
+
+    Args:
+        path: of the table.
+        pairs: its rows.
+        units: of their pixels, as `kit.sources.units` records them; None for dB and DN.
 
     Raises:
         OutputError: it cannot be written.
@@ -96,7 +102,20 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
         "ground_m": [pair.ground_m for pair in pairs],
         "detector_ratio": [pair.flagged for pair in pairs],
     }
-    write_table(path, _FORMAT, pa.table(columns, _WRITTEN))
+    table = pa.table(columns, _WRITTEN)
+    write_table(path, _FORMAT, table.replace_schema_metadata({_UNITS: json.dumps(units)}))
+
+
+def read_pair_units(path: Path) -> dict[str, Any] | None:
+    """The units of the pixels of a table's pairs, as they were given to `write_pairs`.
+
+    Raises:
+        InputError: there is no such table, or it is damaged.
+        KeyError: a kit before 0.6.0 wrote it, which had them in the summary alone.
+    """
+    with open_table(path, _FORMAT, _SCHEMA, missing=_MISSING, damaged=_DAMAGED) as file:
+        found: dict[str, Any] | None = json.loads((file.schema_arrow.metadata or {})[_UNITS])
+    return found
 
 
 def read_pairs(path: Path) -> tuple[Pair, ...]:
@@ -105,16 +124,17 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
     Raises:
         InputError: there is no such table, or it is damaged, or a value in it is impossible.
     """
-    missing, damaged = "run kit prepare DATA first", "run kit prepare DATA again"
-    table = read_table(path, _FORMAT, _SCHEMA, optional=_OPTIONAL, missing=missing, damaged=damaged)
-    rows = to_rows(path, table, damaged)
+    table = read_table(
+        path, _FORMAT, _SCHEMA, optional=_OPTIONAL, missing=_MISSING, damaged=_DAMAGED
+    )
+    rows = to_rows(path, table, _DAMAGED)
     seen = set()
     for number, row in enumerate(rows, start=1):
         if problem := _problem(row):
-            raise InputError(path, f"its row {number} has {problem}", remedy=damaged)
+            raise InputError(path, f"its row {number} has {problem}", remedy=_DAMAGED)
         if (optical := (row["lon"], row["lat"], row["optical_date"])) in seen:
             problem = f"its row {number} repeats the optical scene of an earlier one"
-            raise InputError(path, problem, remedy=damaged)
+            raise InputError(path, problem, remedy=_DAMAGED)
         seen.add(optical)
     return tuple(
         Pair(
@@ -190,6 +210,8 @@ def _files(texts: Iterable[str]) -> tuple[Path | Plane, ...]:
 
 
 _FORMAT = 2
+_UNITS = b"kit.units"
+_MISSING, _DAMAGED = "run kit prepare DATA first", "run kit prepare DATA again"
 _PATHS = pa.list_(pa.string())
 _SCHEMA = pa.schema(
     [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from matplotlib.axes import Axes
 
 from kit.intervals import ENOUGH_PLACES
+from kit.pairs.table import fingerprint
 from kit.plain_text import count_of
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Plot, Plots, Section, Table, Text, Tone
@@ -27,6 +28,9 @@ def scores(found: Artefacts) -> Section | None:
     blocks: list[Block] = []
     if stale:
         text = f"Left out, as they have been trained again since: {', '.join(stale)}."
+        blocks.append(Text(text, "kit validate", is_warning=True))
+    if found.pairs and validation.pairs_sha256 != fingerprint(found.pairs):
+        text = "These are of other pairs than those of now."
         blocks.append(Text(text, "kit validate", is_warning=True))
     for part in dict.fromkeys(row.part for row in rows):
         blocks += _part(str(part), [row for row in rows if row.part == part], validation)

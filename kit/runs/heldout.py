@@ -25,8 +25,8 @@ _FORMAT = 2
 class HeldOutRecord:
     """What a manifest says: the SHA-256 of the weights, and of optical scenes what they predicted.
 
-    `images` has the digest of each scene's image, `radar` the radar scenes that it was predicted
-    from, with spaces between them; None by a kit before 0.6.0, which did not record it.
+    `images` has the digest of each scene's image, `radar` the scenes that it was predicted from, as
+    `kit.inputs.planes` names them; None by a kit before 0.6.0, which did not record it.
     """
 
     weights_sha256: str

@@ -125,6 +125,8 @@ def _status(folder: Path) -> Status:
     division = read_division(folder) if resume else None
     if division and division.groups:
         resume += f" --groups {shlex.quote(division.groups)}"
+    if resume and not saved(folder) and (start := read_initial(folder)):
+        resume += f" --init {shlex.quote(start.file)}"
     if resume and folder.parent != RUNS:
         resume += f" --runs {shlex.quote(str(folder.parent))}"
     mae, mae_step = best.get("holdout_mae"), best.get("step")

@@ -30,7 +30,7 @@ from kit.tiles.unfinished import UNFINISHED
 
 SOURCE = "source.json"
 _FORMAT = 1
-_MADE = 2
+_MADE = 3
 """Grows where the same images become other tiles than before, so that folders begin again."""
 _REMEDY = "run kit prepare DATA again"
 

@@ -137,7 +137,7 @@ def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
         made = read_heldout(at) if has_heldout(at) else HeldOutRecord("", {})
         mine = asked.of(run)
         planes = planes_for_pairs(runs / run, weights.variant, work, asked.reader, asked.pairs)
-        wanted = _radar_of(planes, mine)
+        wanted = _inputs_of(planes, mine)
         if made.weights_sha256 != weights.sha256 or not made.has_all(wanted):
             return None
         found[run] = {scene: made.images[scene] for scene in wanted}
@@ -239,7 +239,7 @@ def _predict(
     """Make what is missing of a run's predictions; the digests of all."""
     at = folder / HELDOUT
     with lock(at):
-        radar = _radar_of(planes, pairs)
+        radar = _inputs_of(planes, pairs)
         known = _known(at, weights, radar, report)
         done = {scene: known[scene] for scene in radar if scene in known}
 
@@ -266,11 +266,9 @@ def _predict(
     return done
 
 
-def _radar_of(planes: InputPlanes, pairs: Sequence[Pair]) -> dict[str, str]:
-    """The radar scenes that each optical scene is predicted from."""
-    return {
-        str(pair.optical): " ".join(map(str, planes.radar_scenes(pair.radar))) for pair in pairs
-    }
+def _inputs_of(planes: InputPlanes, pairs: Sequence[Pair]) -> dict[str, str]:
+    """The scenes that each optical scene is predicted from."""
+    return {str(pair.optical): " ".join(planes.names(pair.radar)) for pair in pairs}
 
 
 def _known(at: Path, weights: Weights, radar: Mapping[str, str], report: Report) -> dict[str, str]:
@@ -301,5 +299,5 @@ def _known(at: Path, weights: Weights, radar: Mapping[str, str], report: Report)
         except InputError as error:
             report(f"{error.where}: {error.problem}; it is made again")
     if others:
-        report(f"{at}: {count_of(others, 'image')} of other radar scenes than now; predicted again")
+        report(f"{at}: {count_of(others, 'image')} of other scenes than now; predicted again")
     return intact

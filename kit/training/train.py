@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kit.errors import InputError
+from kit.errors import BusyError, InputError
 from kit.hours import seconds_of
 from kit.inputs.planes import InputPlanes
 from kit.machine.cores import loader_threads
@@ -134,6 +134,8 @@ def train(
 
         def claim() -> None:
             nonlocal variant
+            if weights is None and not overwrite:
+                _refuse_forgotten(folder)
             chosen = settled(asked, folder)
             variant = _claim(folder, chosen, data, planes, weights, compiled.compile)
             add_note(folder, note)
@@ -174,6 +176,18 @@ def train(
             log.chosen_by_hours(hours, rate.step_s)
         Trainer(setup, state, log, compile=compiled.compile, workers=workers).run()
     return Run(folder, state.step, state.mae, state.psnr, len(data.chosen))
+
+
+def _refuse_forgotten(folder: Path) -> None:
+    """Refuse a run that was begun from weights, has saved nothing, and would begin from none."""
+    before = None
+    if (folder / folders.CONFIG).exists() and not folders.saved(folder):
+        before = folders.read_initial(folder)
+    if before:
+        raise BusyError(
+            f"{folder}: was begun with --init {before.file}, and has saved nothing\n"
+            f"  give --init {before.file} again, or --overwrite"
+        )
 
 
 def _claim(

@@ -164,6 +164,15 @@ def test_a_run_with_a_prior_scores_and_predicts_places_it_knows_and_others(work:
     entries = read_manifest(Path("predictions/known"), "").scenes
     assert sorted(entry["prior_dates"] for entry in entries.values()) == [0, 4]
 
+    def predicted_again() -> int:
+        return kit.predict("known", "test", request=EAGER).done
+
+    assert predicted_again() == 0
+    shown = next(pair for pair in trained if pair.place == trained[0].place)
+    tile = Path(shown.optical_paths[0])
+    tile.write_bytes(tile.read_bytes() + b"\0")  # another tile by that name
+    assert predicted_again() == 1
+
     with pytest.raises(InputError, match="run kit prepare DATA first"):
         kit.predict("known", "test", request=EAGER, work="nowhere", predictions="other")
     world(Path("elsewhere"), places=3, dates=2)

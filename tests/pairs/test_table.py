@@ -10,7 +10,9 @@ import pytest
 
 from kit.errors import InputError
 from kit.pairs.holdout import split
-from kit.pairs.table import read_pairs, write_pairs
+from kit.pairs.summary import SUMMARY, read_units
+from kit.pairs.table import PAIRS, read_pairs, write_pairs
+from kit.storage.seal import write_record, write_table
 from kit.tiles.netcdf import Plane
 from tests.helpers.pairs import grid
 
@@ -20,6 +22,21 @@ def test_the_table_survives_the_round_trip(tmp_path: Path) -> None:
     write_pairs(tmp_path / "pairs.parquet", pairs)
     assert read_pairs(tmp_path / "pairs.parquet") == pairs
     assert pairs[0].radar.date == datetime.date(2020, 6, 1)
+
+
+def test_units_go_with_the_table_and_older_ones_are_in_the_summary(tmp_path: Path) -> None:
+    path, units = tmp_path / PAIRS, {"radar": "picture", "optical": "picture"}
+    for given in (units, None):
+        write_pairs(path, grid(2), given)
+        assert read_units(tmp_path) == given  # no summary is needed
+    table = pq.read_table(path)
+    write_table(path, 2, table.replace_schema_metadata(None))  # as kits before 0.6.0 did
+    assert read_units(tmp_path) is None
+    write_record(tmp_path / SUMMARY, 2, {"settings": {"units": units}})
+    assert read_units(tmp_path) == units
+    (tmp_path / SUMMARY).write_text("{")
+    with pytest.raises(InputError, match=r"summary\.json"):
+        read_units(tmp_path)
 
 
 def test_places_are_numbers_too(tmp_path: Path) -> None:

@@ -177,6 +177,15 @@ def test_nothing_but_screened_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("bare")
+def test_scores_of_other_pairs_are_told(complete: Path) -> None:
+    report()
+    told = "These are of other pairs than those of now."
+    assert told not in text_of(Path("report.html"))
+    write_pairs(WORK / PAIRS, read_pairs(WORK / PAIRS)[1:])
+    report()
+    assert told in text_of(Path("report.html"))
+
+
 def test_half_a_run_and_other_weights_are_told(complete: Path) -> None:
     for path in Path("runs/spade4").glob("*.safetensors"):
         path.unlink()

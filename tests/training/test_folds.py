@@ -292,7 +292,7 @@ def test_what_is_kept_is_read_and_nothing_is_made(folds: Path) -> None:
     assert kept(RUNS, "p2phd1", WORK) is None
     told: list[str] = []
     assert heldout(RUNS, "p2phd1", WORK, report=told.append).files == made.files
-    assert told == [f"{at}: 1 image of other radar scenes than now; predicted again"]
+    assert told == [f"{at}: 1 image of other scenes than now; predicted again"]
     assert read_heldout(at) == record
     write_heldout(at, replace(record, radar=None))  # as kits before 0.6.0 did
     assert kept(RUNS, "p2phd1", WORK)

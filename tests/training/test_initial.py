@@ -12,7 +12,7 @@ from torch import nn
 from kit.errors import BusyError, InputError
 from kit.models.registry import build_generator
 from kit.pairs.prepare import prepare
-from kit.runs.folder import BEST, CONFIG
+from kit.runs.folder import BEST, CONFIG, saved
 from kit.runs.notes import add_note, notes_of, read_notes
 from kit.runs.status import status
 from kit.runs.training_pairs import read_training_pairs
@@ -134,6 +134,24 @@ def test_a_run_remembers_its_start_and_goes_on_without_the_file(trained: Path) -
     fresh = train(replace(variant, name="fresh"), **where)
     other = read_weights(fresh.folder / BEST).tensors()
     assert not all(np.array_equal(ends[0][name], other[name]) for name in other)
+
+
+def test_a_start_that_was_killed_before_it_saved_is_not_forgotten(trained: Path) -> None:
+    source, variant = Path("runs/p2phd1") / BEST, tiny("p2phd1", "name=tuned")
+    where: dict[str, Any] = {"work": Path("work"), "runs": Path("runs")}
+
+    def kill(record: dict[str, Any]) -> None:
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train(variant, init=source, watch=kill, **where)
+    assert not saved(Path("runs/tuned"))
+    (shown,) = (each for each in status(Path("runs")) if each.variant == "tuned")
+    assert shown.command.endswith(f" --init {source}")
+    with pytest.raises(BusyError, match=rf"begun with --init {source}, and has saved nothing"):
+        train(variant, **where)
+    assert train(variant, init=source, **where).steps
+    assert "init" in (Path("runs/tuned") / CONFIG).read_text()
 
 
 def test_notes_are_kept_in_order_and_not_repeated(tmp_path: Path) -> None:

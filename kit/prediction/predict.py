@@ -21,7 +21,7 @@ from kit.doubt import Doubt, Units, settle
 from kit.engines.calibration import pairs_digest, samples
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
-from kit.engines.request import Request
+from kit.engines.request import AUTO, Request
 from kit.errors import InputError
 from kit.machine.distributed import ProcessGroup, process_group, restarted
 from kit.machine.parent import patience
@@ -171,6 +171,10 @@ def predict(
             job.stage(bool(staged))
         missing = _share(group, jobs, scenes)
         unfinished = [job for job, count in zip(jobs, missing, strict=True) if count]
+        if group.is_main:
+            for job in jobs:
+                if line := _other_engine(job, request):
+                    report(line)
         _set_engines(group, unfinished, scenes, choose_engine)
         watch = RadarWatch(data, units)
         group.on_all(lambda: _infer(jobs, scenes, watch, advance))
@@ -230,6 +234,19 @@ def _chosen_before(job: MemberJob) -> list[dict[str, Any]]:
     """The engines that were chosen for scenes of a job, without those for a rare size."""
     used = job.manifest().engines or []
     return [each for each in used if each.get("name") != "eager"] or used
+
+
+def _other_engine(job: MemberJob, request: Request) -> str:
+    """That images which are there are by another engine than the one that is asked for by name."""
+    engines = job.manifest().engines or []
+    asked = [each for each in (request.backend, request.precision) if each != AUTO]
+    if request.fallback or job.weights.variant.is_fitted or not (engines and asked):
+        return ""
+    if any({*asked} <= {each.get("name"), each.get("precision")} for each in engines):
+        return ""
+    there = " and ".join(f"{each.get('name')} in {each.get('precision')}" for each in engines)
+    wanted = " in ".join(asked)
+    return f"warning: {job.folder} holds images by {there}; --overwrite predicts all by {wanted}"
 
 
 def _infer(

@@ -154,7 +154,7 @@ def translate(
         strips = Strips(out, len(rows.starts))
         if not overwrite and is_there(out, digest(job)):
             strips.remove_left(job)
-            report(f"{out}: is this translation already")
+            report(f"{out}: is this translation already; --overwrite makes it again")
             return result(done=0)
         doubts = scene_doubts(radar, units)
         check_space(out, radar, pixels_of((low, high)), strips.folder)

@@ -213,6 +213,23 @@ def test_what_engine_is_taken_is_told_once(trained: Path) -> None:
     assert [line for line in told if line.startswith("spade2: eager, as 2 tiles")] == told
 
 
+def test_an_engine_that_is_asked_for_where_another_has_drawn_is_told(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "describe", lambda self: {"name": "openvino", "precision": "int8"})
+        run("spade2")
+    for request in (Request("openvino"), Request(precision="int8"), Request()):
+        run("spade2", request=request, report=told.append)
+    assert not told
+    assert run("spade2", request=Request("eager", "float32"), report=told.append).done == 0
+    assert told == [
+        f"warning: {Path('predictions/spade2')} holds images by openvino in int8; "
+        "--overwrite predicts all by eager in float32"
+    ]
+
+
 def test_an_engine_that_cannot_be_had_is_named_though_all_is_drawn(trained: Path) -> None:
     run("spade2")
     with pytest.raises(InputError, match="no such backend"):

@@ -22,7 +22,7 @@ from kit.engines.engine import Engine
 from kit.engines.registry import BACKENDS
 from kit.engines.request import PRECISIONS, Precision, Request
 from kit.engines.throughput import CLOCK, Clock, fastest_plan, side_by_side
-from kit.errors import CheckError, InputError
+from kit.errors import CheckError, InputError, OutputError
 from kit.machine.cores import cores, processor
 from kit.machine.device import pick
 from kit.models.infer import Forward, infer_batches
@@ -157,17 +157,21 @@ class Builder:
         if len(near) == 1:
             return near[0]
         height, width = self.size
-        entry = obtain(
-            self.cache,
-            f"{self.weights.variant.name}-rates-{height}x{width}",
-            {
-                "engines": [self._key(each.name, each.spec) for each in near],
-                "machine": [self._machine(each.name) for each in near],
-            },
-            lambda _: {"rates": self._rates(near)},
-            self.report,
-        )
-        rates: list[float] = entry.facts["rates"]
+        label = f"{self.weights.variant.name}-rates-{height}x{width}"
+        key = {
+            "engines": [self._key(each.name, each.spec) for each in near],
+            "machine": [self._machine(each.name) for each in near],
+        }
+        rates: list[float] = []
+
+        def measure(_: Path) -> dict[str, Any]:
+            rates[:] = self._rates(near)
+            return {"rates": rates}
+
+        try:
+            rates = obtain(self.cache, label, key, measure, self.report).facts["rates"]
+        except OutputError:  # engines may be shared by machines that cannot add to them
+            rates = rates or self._rates(near)
         return near[rates.index(max(rates))]
 
     def _rates(self, engines: Sequence[Engine]) -> list[float]:

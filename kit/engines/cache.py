@@ -15,7 +15,7 @@ from typing import Any
 
 from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
-from kit.errors import BusyError, InputError
+from kit.errors import BusyError, InputError, OutputError
 from kit.progress import Report
 from kit.storage.files import json_sha256, sha256
 from kit.storage.half_written import new_part, sweep
@@ -134,27 +134,29 @@ def amend(
 ) -> None:
     """Add to the facts of an engine those that `find_out` returns, if `lacks` says of them so.
 
-    Raises:
-        OutputError: the engine's folder cannot be written to.
+    Where the engine's folder cannot be written to, this process alone knows them.
     """
     if not lacks(entry.facts):
         return
-    with _wait_for_lock(_lock_folder(entry.folder), report):
-        record = read_record(entry.folder / _RECORD, _FORMAT, "compile the engine again")
-        if lacks(record["made"]):
-            record["made"] |= find_out(Entry(entry.folder, record["made"]))
-            write_record(entry.folder / _RECORD, _FORMAT, record)
-    entry.facts.update(record["made"])
+    found: dict[str, Any] = {}
+    try:
+        with _wait_for_lock(_lock_folder(entry.folder), report):
+            record = read_record(entry.folder / _RECORD, _FORMAT, "compile the engine again")
+            if lacks(record["made"]):
+                found = find_out(Entry(entry.folder, record["made"]))
+                record["made"] |= found
+                write_record(entry.folder / _RECORD, _FORMAT, record)
+            entry.facts.update(record["made"])
+    except OutputError as error:
+        report(f"{error}; what is measured of the engine is not kept")
+        found = found or find_out(entry)
+    entry.facts.update(found)
 
 
 def rated(
     entry: Entry, machine: str, measure: Callable[[Path], tuple[Plan, float]], report: Report
 ) -> tuple[Plan, float]:
-    """The plan that is fastest on a machine and its images/s, by `measure` if they are unknown.
-
-    Raises:
-        OutputError: the engine's folder cannot be written to.
-    """
+    """The plan that is fastest on a machine and its images/s, by `measure` if they are unknown."""
 
     def find_out(found: Entry) -> dict[str, Any]:
         plan, rate = measure(found.folder)
@@ -182,9 +184,6 @@ def checked(
             without truths, is then out of date.
         check: compares it.
         report: takes a line about waiting for another process.
-
-    Raises:
-        OutputError: the engine's folder cannot be written to.
     """
 
     def lacks(facts: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """The folder of engines: complete entries alone, each built once, none used unverified."""
 
 import json
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -138,6 +139,17 @@ def test_each_machine_has_rates_of_its_own(tmp_path: Path) -> None:
     entry = get(tmp_path)
     again = rated(entry, "one core", lambda _: pytest.fail("is measured again"), print)
     assert again == (Plan(4), 1.0)
+
+
+def test_engines_that_are_shared_and_cannot_be_written_to_are_used(tmp_path: Path) -> None:
+    folder = get(tmp_path).folder
+    place = folder.with_name(f".{folder.name}")
+    shutil.rmtree(place)
+    place.touch()
+    for _ in range(2):
+        told: list[str] = []
+        assert rated(get(tmp_path), "here", lambda _: (Plan(2), 7.0), told.append)[1] == 7
+        assert len(told) == 1 and place.name in told[0] and "is not kept" in told[0]
 
 
 LABELLED = Accuracy(16, "16 tiles of the hold-out", 0.001, 0.02, 0.05, 0.0501, 0.002)

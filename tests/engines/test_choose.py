@@ -3,6 +3,7 @@
 A clock that only the backends of these tests move forward makes every rate exact.
 """
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kit.engines import registry
+from kit.engines import builder, registry
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import eager
 from kit.engines.calibration import samples
 from kit.engines.choose import build_for, choose
 from kit.engines.engine import Engine
 from kit.engines.request import Precision, Request
-from kit.errors import CheckError, InputError
+from kit.errors import CheckError, InputError, OutputError
 from kit.models.infer import Forward
 from kit.runs.weights import read_run
 
@@ -356,6 +357,29 @@ def test_rates_that_are_near_are_measured_side_by_side_once(
     monkeypatch.setattr("kit.engines.builder.side_by_side", side_by_side)
     assert pick().name == pick().name == "slow"
     assert asked == [["fast", "slow"]]
+
+
+def test_rates_that_cannot_be_kept_decide_all_the_same(
+    trained: Path, backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backends["slow"].seconds = 0.015
+    assert pick().name == "fast"
+    monkeypatch.setattr("kit.engines.builder.cores", lambda: 64)
+    backends["fast"].seconds = 0.02  # with as many cores slow is faster
+    locks = [*Path("engines").glob(".p2phd1-*")]
+    for place in locks:
+        shutil.rmtree(place)
+        place.touch()
+    whole = builder.obtain
+
+    def obtain(cache: Path, name: str, *given: Any) -> Any:
+        if "-rates-" in name:
+            raise OutputError("engines is read-only")
+        return whole(cache, name, *given)
+
+    monkeypatch.setattr(builder, "obtain", obtain)
+    assert pick().name == "slow"
+    assert all(place.is_file() for place in locks) and len(locks) == 4
 
 
 @pytest.fixture

@@ -250,9 +250,15 @@ def _ensemble(
             },
             scenes=scenes,
             pairs_sha256=pairs_sha256,
-            weights={run: sha256 for each in used for run, sha256 in each.weights.items()},
+            weights=_digests(used),
+            candidates=_digests(members),
         ),
     )
+
+
+def _digests(members: Sequence[HeldOut]) -> dict[str, str]:
+    """For each run of the members the SHA-256 of its weights."""
+    return {run: sha256 for each in members for run, sha256 in each.weights.items()}
 
 
 def _weights(candidate: Candidate, members: Sequence[object]) -> tuple[int, ...]:

@@ -18,17 +18,16 @@ from kit.pairs.table import PAIRS
 from kit.plain_text import count_of
 from kit.planning.commands import hold
 from kit.planning.inputs import Request, Test, check_request
-from kit.planning.made import State, archive_state, ask, predictions_state
+from kit.planning.made import archive_state, ask, predictions_state
 from kit.planning.outlook import Outlook, outlook
 from kit.planning.plan import PLAN, Plan, read_plan
 from kit.planning.recipes import ALL_PAIRS_HOURS, FEW, OFFICIAL
+from kit.planning.scored import State, ensemble_state, is_validated
 from kit.planning.trained import is_trained, refuse_others
 from kit.prediction.combination import Stretch
-from kit.prediction.ensembles import Ensemble, ensemble_path, read_ensemble
+from kit.prediction.ensembles import ensemble_path, read_ensemble
 from kit.progress import Report
-from kit.runs.weights import read_run
-from kit.storage.files import FITTED, RUNS, WORK, write_bytes
-from kit.training.validation import VALIDATION
+from kit.storage.files import FITTED, WORK, write_bytes
 
 SHEET, PAGE = Path("screen.png"), Path("report.html")
 
@@ -130,11 +129,14 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
         report(f"not trained: {failed}" + ("; the others go on" if members else ""))
         members = members or [*trained]  # of a dry run; else kit fit says what is missing
     plan = _in_time(plan, started, request.hours, report)
-    ensemble = _fitted(name, plan.measure, members)
-    again = ("--overwrite",) if ensemble_path(FITTED, name).exists() else ()
+    ensemble_file = ensemble_path(FITTED, name)
+    fitted = ensemble_state(ensemble_file, plan.measure, members)
+    _say_replaced(fitted, report)
+    again = ("--overwrite",) if ensemble_file.exists() else ()
     fit = ("fit", *members, "--measure", plan.measure, "--name", name, *again)
-    yield Step(fit, done=ensemble is not None)
-    ensemble = ensemble or _fitted(name, plan.measure, members)  # still none in a dry run
+    yield Step(fit, done=fitted.done)
+    fitted = ensemble_state(ensemble_file, plan.measure, members)  # not yet done in a dry run
+    ensemble = read_ensemble(ensemble_file) if fitted.done else None
     stretch = _stretch(request, plan)
     asked = ask(request, plan.flips, ensemble, stretch) if ensemble else None
     predicted = predictions_state(asked) if asked else State()
@@ -154,7 +156,7 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     yield Step(("check", str(request.archive), *layout, *expected))
     table1 = Step(
         ("validate", *members, "--measure", plan.measure),
-        done=ensemble is not None and _is_newer(RUNS / VALIDATION, ensemble_path(FITTED, name)),
+        done=is_validated(plan.measure, members),
         enough=lambda: True,
     )
     # It scores the images that kit fit has had predicted, and baselines.
@@ -224,27 +226,3 @@ def _in_time(plan: Plan, started: float, hours: float, report: Report) -> Plan:
 def _left(started: float, hours: float) -> float:
     """The minutes that are left of so many hours."""
     return hours * 60 - (time.monotonic() - started) / 60
-
-
-def _fitted(name: str, measure: str, members: list[str]) -> Ensemble | None:
-    """The ensemble if it was fitted for this measure, to the weights that the runs have now."""
-    path = ensemble_path(FITTED, name)
-    if not path.exists():
-        return None
-    ensemble = read_ensemble(path)
-    if ensemble.measure != measure or not ensemble.fitted or not {*ensemble.members} <= {*members}:
-        return None
-    weights = ensemble.fitted.weights
-    return ensemble if all(_sha256(run) == sha256 for run, sha256 in weights.items()) else None
-
-
-def _sha256(run: str) -> str:
-    try:
-        return read_run(RUNS, run).sha256
-    except InputError:
-        return ""
-
-
-def _is_newer(path: Path, than: Path) -> bool:
-    """Whether a file is there, and was written when another was or later."""
-    return path.exists() and path.stat().st_mtime >= than.stat().st_mtime

@@ -16,6 +16,7 @@ from kit.archive.manifest import Manifest, find_manifest, predictions_digest
 from kit.averaging import spread
 from kit.errors import InputError
 from kit.planning.inputs import Request
+from kit.planning.scored import State
 from kit.prediction.combination import Combination, Stretch
 from kit.prediction.ensembles import Ensemble
 from kit.prediction.manifest import Manifest as Predictions
@@ -46,14 +47,6 @@ class Asked:
     combination: Combination
     origin: Path
     tiles: Mapping[str, tuple[File, ...]] | None
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Whether something is there as it is asked for; `differs` says what is there in its place."""
-
-    done: bool = False
-    differs: str = ""
 
 
 def ask(request: Request, flips: int, ensemble: Ensemble, stretch: Stretch | None) -> Asked:

@@ -43,6 +43,8 @@ class Fitted:
     """Fingerprint of the table of pairs that they are of."""
     weights: dict[str, str]
     """For each run the SHA-256 of the weights that predicted them."""
+    candidates: dict[str, str] = field(default_factory=dict)
+    """The same for all that were considered; empty in files of earlier kits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,5 +211,10 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
         against={str(name): float(score) for name, score in values["against"].items()},
         scenes=int(values["scenes"]),
         pairs_sha256=str(values["pairs_sha256"]),
-        weights={str(run): str(sha256) for run, sha256 in values["weights"].items()},
+        weights=_digests(values["weights"]),
+        candidates=_digests(values.get("candidates", {})),
     )
+
+
+def _digests(values: Mapping[str, Any]) -> dict[str, str]:
+    return {str(run): str(sha256) for run, sha256 in values.items()}

@@ -55,6 +55,8 @@ def test_members_without_weight_are_no_part_of_it(run: Run, tmp_path: Path) -> N
     assert found.ensemble == find_ensemble("mine", tmp_path / "ensembles")
     assert found.ensemble.fitted
     assert found.ensemble.fitted.weights == {n: f"weights of {n}" for n in ("m0", "m1")}
+    candidates = found.ensemble.fitted.candidates
+    assert candidates == {n: f"weights of {n}" for n in ("m0", "m1", "m2")}
     assert found.ensemble.fitted.against["one colour"] > found.ensemble.fitted.score
     assert found.as_dict()["candidates"][1]["weights"] == {"m0": 1, "m1": 1, "m2": 0}
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from kit.engines.request import Request as Engine
+from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.planning.compete import compete
 from kit.planning.inputs import Request
 from kit.planning.plan import PLAN, Plan, Training, write_plan
 from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.prediction.predict import predict
 from kit.runs.weights import read_run
-from kit.storage.files import FITTED, RUNS
+from kit.storage.files import FITTED, RUNS, WORK
 from kit.submission.package import package
-from kit.training.validation import VALIDATION
+from kit.training.validate import validate
 from tests.helpers.sources import write_pictures
 from tests.helpers.tiles import key, radar
 
@@ -35,8 +36,10 @@ def plan(flips: int = 1, measure: str = "mae") -> None:
 
 
 def fitted(*members: str) -> None:
-    weights = {name: read_run(RUNS, name).sha256 for name in members}
-    found = Fitted("mean", 0.1, (0.1, 0.2), {}, 5, "", weights)
+    weights = {name: read_run(RUNS, name).sha256 for name in MEMBERS}
+    used = {name: weights[name] for name in members}
+    pairs = fingerprint(read_pairs(WORK / PAIRS))
+    found = Fitted("mean", 0.1, (0.1, 0.2), {}, 5, pairs, used, weights)
     write_ensemble(FITTED, Ensemble("compete", members, measure="mae", fitted=found))
 
 
@@ -105,13 +108,13 @@ def test_another_test_folder_is_predicted_and_packaged(asked: Request) -> None:
 
 
 def test_table_1_is_of_the_members_whatever_is_packaged(asked: Request) -> None:
-    (RUNS / VALIDATION).touch()
-    validate = "kit validate spade2 p2phd1 --measure mae"
-    assert f"done before: {validate}" in lines(asked)
+    command = "kit validate spade2 p2phd1 --measure mae"
+    assert f"would run: {command}" in lines(asked)
+    validate(MEMBERS)
+    assert f"done before: {command}" in lines(asked)
     Path("submissions/compete.zip").unlink()
-    assert f"done before: {validate}" in lines(asked)
-    os.utime("ensembles/compete.json")
-    assert f"would run: {validate}" in lines(asked)
+    os.utime("ensembles/compete.json")  # written later, as a copy is
+    assert f"done before: {command}" in lines(asked)
 
 
 def test_scenes_that_are_new_or_replaced_are_predicted(asked: Request) -> None:
@@ -195,3 +198,16 @@ def test_the_measure_of_the_plan_counts(asked: Request) -> None:
         f"done before: kit fit {' '.join(MEMBERS)} --measure mae --name compete --overwrite" in told
     )
     assert not any("which counts" in line for line in lines(asked))
+
+
+def test_a_new_member_is_fitted_and_predicted(asked: Request) -> None:
+    trainings = tuple(Training(name, TINY) for name in (*MEMBERS, "spade4"))
+    write_plan(PLAN, Plan(1.0, "here", 24, "mae", 1, False, 1, False, 0, trainings))
+    told = lines(asked)
+    assert (
+        "ensembles/compete.json: was fitted without spade4, which is not what is asked for: "
+        "made again"
+    ) in told
+    names = " ".join((*MEMBERS, "spade4"))
+    assert f"would run: kit fit {names} --measure mae --name compete --overwrite" in told
+    assert f"would run: kit validate {names} --measure mae" in told

@@ -30,6 +30,7 @@ FITTED = Fitted(
     scenes=45,
     pairs_sha256="p",
     weights={"spade2": "a", "p2phd1": "b"},
+    candidates={"spade2": "a", "p2phd1": "b", "spade4": "c"},
 )
 ENSEMBLE = Ensemble(
     name="best",
@@ -53,6 +54,13 @@ def test_an_ensemble_is_read_as_it_was_written(tmp_path: Path, averaging: Averag
     assert known_ensembles(tmp_path) == ["submission1", "submission2", "best"]
     members = json.loads(path.read_text())["members"]
     assert members == [["spade2", 4 if averaging == (4, 3) else 1], ["p2phd1", members[1][1]]]
+
+
+def test_one_of_an_earlier_kit_does_not_say_its_candidates(tmp_path: Path) -> None:
+    path = write_ensemble(tmp_path, ENSEMBLE)
+    record = json.loads(path.read_text())["fitted"]
+    rewrite(path, {"fitted": {k: v for k, v in record.items() if k != "candidates"}})
+    assert read_ensemble(path).fitted == replace(FITTED, candidates={})
 
 
 def test_names_of_the_paper_and_lists_are_plain_means(tmp_path: Path) -> None:

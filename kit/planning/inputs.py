@@ -2,11 +2,14 @@
 
 In: the request. Out: how many scenes there are, and the hold-out that is like TEST. Refused by
 name: TEST without radar scenes, or of another size than the layout takes; names of the server that
-no scene of TEST has; and a folder that was prepared from other tiles, or with other cloud options.
+no scene of TEST has; and a folder that was prepared from other tiles, by another source, or with
+other cloud options.
 """
 
+import shlex
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,9 @@ from kit.screening import ukis
 from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
 from kit.sources.count import count_pairs, measure_radar
-from kit.sources.folder import read_origin
+from kit.sources.definition import find_definition
+from kit.sources.detect import OFFICIAL
+from kit.sources.folder import is_made_by, read_origin
 from kit.storage.files import SUBMISSIONS, WORK
 from kit.tiles.catalog import catalog
 from kit.tiles.extent import first_side
@@ -205,7 +210,7 @@ def _check_expected(expected: Path, layout: Layout, test: Path, radar: Radar) ->
 
 
 def _check_prepared(request: Request) -> None:
-    """Refuse a folder that was prepared from other data, or with other cloud options."""
+    """Refuse a folder that was prepared from other data, or with other options."""
     if not (WORK / SUMMARY).exists():
         return
     summary = read_summary(WORK / SUMMARY)
@@ -216,9 +221,40 @@ def _check_prepared(request: Request) -> None:
         raise InputError(WORK, problem, remedy="go on with those, or work in a folder of its own")
     settings = summary.get("settings", {})
     other = [name for name, value in request.clouds.items() if settings.get(name) != value]
+    if request.source and _is_other_source(request.source, summary):
+        other.append("source")
     if other:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in other)
         problem = f"holds pairs that were not prepared with this {options}"
-        again = " ".join(("kit prepare", str(request.data), *request.cloud_options))
-        remedy = f"leave {options} out to go on with these, or first run {again}"
-        raise InputError(WORK, problem, remedy=remedy)
+        remedy = f"leave {options} out to go on with these, or first run "
+        raise InputError(WORK, problem, remedy=remedy + _prepare_again(request, summary))
+
+
+def _is_other_source(source: str, summary: Mapping[str, Any]) -> bool:
+    """Whether pairs are of another source, or of one whose definition was another then."""
+    then, now = summary.get("settings", {}).get("source"), find_definition(source)
+    if now.name != (then or OFFICIAL):
+        return True
+    return then is not None and not is_made_by(Path(str(summary.get("data"))), now)
+
+
+def _prepare_again(request: Request, summary: Mapping[str, Any]) -> str:
+    """The command that prepares DATA as is asked for, and else as it was prepared."""
+    settings = summary.get("settings", {})
+    kept = request
+    if "min_area" in settings and "min_area" not in request.clouds:
+        kept = replace(kept, min_area=settings["min_area"])
+    if "detector" in settings and not request.detector:
+        kept = replace(kept, detector=Detector(**settings["detector"]))
+    split = settings.get("split")
+    return shlex.join(
+        (
+            "kit",
+            "prepare",
+            str(request.data),
+            *(("--source", request.source) if request.source else ()),
+            *kept.cloud_options,
+            *(("--split", split) if split in ("dates", "both") else ()),
+            *(("--holdout", "0") if summary.get("holdout") == 0 else ()),
+        )
+    )

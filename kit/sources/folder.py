@@ -91,6 +91,16 @@ def read_origin(tiles: Path) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def is_made_by(tiles: Path, definition: Definition) -> bool:
+    """Whether a folder of tiles was made by a definition as it is now; raises as `read_units`.
+
+    So it is where the folder, of an earlier kit, does not say by which.
+    """
+    now = json.loads(json.dumps(_plain(definition)))
+    recipe = _read(tiles).get("recipe") or {}
+    return bool(recipe.get("definition", now) == now)
+
+
 def _read(tiles: Path) -> dict[str, Any]:
     for path in (tiles / SOURCE, tiles.parent / SOURCE):
         if path.exists():

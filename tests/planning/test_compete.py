@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -391,3 +392,42 @@ def test_images_of_another_layout_need_no_screening_and_no_split(tmp_path: Path)
     other = write_pictures(tmp_path / "other", 2)
     with pytest.raises(InputError, match=f"holds the pairs of {data}, not of {other}"):
         lines_of(Request(other, data, 0.1, "plain"))
+
+
+def test_the_source_is_that_which_tiles_were_made_by(tmp_path: Path) -> None:
+    os.chdir(tmp_path)
+    data = write_pictures(tmp_path / "pictures", 6)
+    mine = Path("mine.toml")
+    pairs = resources.files("kit.sources") / "definitions" / "pairs.toml"
+    mine.write_text(pairs.read_text())
+    prepare(data, "work")
+    write_plan(PLAN, tiny_plan("spade2", "p2phd1"))
+    asked = Request(data, data, 1.0, "plain")
+    assert f"done before: kit prepare {data} --source pairs" in lines_of(
+        replace(asked, source="pairs")
+    )
+    own = replace(asked, source="mine.toml")
+    again = rf"not prepared with this --source\n.* first run kit prepare {data} --source mine.toml$"
+    with pytest.raises(InputError, match=again):
+        lines_of(own)
+    prepare(data, "work", source="mine.toml")
+    assert f"done before: kit prepare {data} --source mine.toml" in lines_of(own)
+    assert f"done before: kit prepare {data}" in lines_of(asked)
+    mine.write_text(mine.read_text().replace("B4 = 1, B3 = 2, B2 = 3", "B4 = 3, B3 = 2, B2 = 1"))
+    with pytest.raises(InputError, match=again):
+        lines_of(own)
+    prepare(data, "work", source="mine.toml")
+    assert f"done before: kit prepare {data} --source mine.toml" in lines_of(own)
+
+
+def test_tiles_that_are_official_are_of_their_own_source(asked: Request) -> None:
+    named = replace(asked, source="multiearth")
+    assert f"done before: kit prepare {asked.data} --source multiearth" in lines_of(named)
+
+
+def test_what_prepares_again_keeps_what_is_not_asked_for_otherwise(asked: Request) -> None:
+    prepare(asked.data, "work", rule=CloudRule(min_area=9), split_by="both", holdout=0)
+    again = f"first run kit prepare {asked.data} --min-area 16 --split both --holdout 0"
+    with pytest.raises(InputError) as refused:
+        lines_of(replace(asked, min_area=16))
+    assert refused.value.remedy and refused.value.remedy.endswith(again)

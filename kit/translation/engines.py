@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.engines.accuracy import Samples
-from kit.engines.calibration import TILES, samples
+from kit.engines.calibration import TILES, pairs_digest, samples
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
@@ -62,6 +62,7 @@ def engines_of(
                 report=report,
                 scenes=len(rows.starts) * len(columns.starts) * flips,
                 before=before,
+                pairs=pairs_digest(work),
             )
             write_json(path, engine.describe())
             found.append(engine)

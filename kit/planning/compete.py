@@ -14,8 +14,8 @@ from pathlib import Path
 from kit.archive.layout import find_layout
 from kit.errors import InputError, KitError
 from kit.pairs.summary import SUMMARY, read_summary
-from kit.pairs.table import PAIRS
-from kit.plain_text import count_of
+from kit.pairs.table import PAIRS, read_pairs, train_pairs
+from kit.plain_text import count_of, duration
 from kit.planning.commands import hold
 from kit.planning.inputs import Request, Test, check_request
 from kit.planning.made import archive_state, ask, predictions_state
@@ -29,6 +29,7 @@ from kit.prediction.ensembles import ensemble_path, read_ensemble
 from kit.progress import Report
 from kit.storage.files import FITTED, WORK, write_bytes
 
+_SAME_HOURS = 0.8, 1.01  # of those given: what came before the plan is not in it
 SHEET, PAGE = Path("screen.png"), Path("report.html")
 
 
@@ -105,15 +106,16 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
     yield Step(("prepare", data, *source, *request.cloud_options, *options), done=prepared)
     hours = request.hours - (time.monotonic() - started) / 3600
     planning = ("--hours", f"{max(0.0, hours):.4g}", "--input", str(request.test), *source)
-    yield Step(("plan", *planning, "--measure", measure), done=PLAN.exists())
+    planned = PLAN.exists()
+    yield Step(("plan", *planning, "--measure", measure), done=planned)
     if not PLAN.exists():  # of a dry run
         report("what follows depends on plan.toml; kit plan makes it of the pairs and this machine")
         return
     plan = _followed()  # of pairs that may be newer than before
     report(f"{PLAN}: {', '.join(each.name for each in plan.trainings)}, as it says")
-    if plan.measure != measure:
-        another = f"kit plan {' '.join(planning)} --measure {measure} --overwrite"
-        report(f"{PLAN}: is for {plan.measure}, which counts; for {measure} first: {another}")
+    plan_again = f"kit plan {' '.join(planning)} --measure {measure} --overwrite"
+    for problem in _other_plan(plan, request, made_now=not planned):
+        report(f"{PLAN}: {problem}: {plan_again}")
     trained = {each.name: is_trained(each, plan) for each in plan.trainings}
     if plan.pack:
         yield Step(("pack",), done=all(trained.values()))
@@ -194,6 +196,20 @@ def _followed() -> Plan:
     _check_scored(plan)
     refuse_others(plan)
     return plan
+
+
+def _other_plan(plan: Plan, request: Request, *, made_now: bool) -> Iterator[str]:
+    """For what the plan is, where that is not what is asked for; it is followed as it is."""
+    if plan.measure != request.counted:
+        yield f"is for {plan.measure}, which counts; for {request.counted} first"
+    least, most = _SAME_HOURS
+    if not made_now and not least <= plan.hours / request.hours <= most:
+        planned, given = (duration(hours * 3600) for hours in (plan.hours, request.hours))
+        yield f"is for {planned}, and is followed as it is; for {given} first"
+    if (WORK / PAIRS).exists():
+        pairs = len(train_pairs(read_pairs(WORK / PAIRS), 2))
+        if pairs != plan.pairs:
+            yield f"is for {plan.pairs} pairs, and is followed as it is; for {pairs} first"
 
 
 def _check_scored(plan: Plan) -> None:

@@ -34,6 +34,7 @@ from kit.tiles.catalog import catalog
 from kit.tiles.extent import first_side
 from kit.tiles.names import SceneKey
 from kit.tiles.reader import read_scene
+from kit.tiles.rejection import REJECTED, read_rejected
 
 _MOST, _FEW = 0.9, 0.1  # of the test scenes, from which on all or none count as of seen places
 
@@ -164,6 +165,7 @@ def check_request(request: Request, report: Report) -> Test:
     if pairs is not None:
         return Test(radar.number, pairs, converted=True)
     optical = [scene.key for scene in catalog(request.data).of("Sentinel2")]
+    _report_others(request, len(optical), report)
     if not radar.keys:
         return Test(radar.number, len(optical))
     test = compare(radar.keys, optical, radar.side)
@@ -228,6 +230,23 @@ def _check_prepared(request: Request) -> None:
         problem = f"holds pairs that were not prepared with this {options}"
         remedy = f"leave {options} out to go on with these, or first run "
         raise InputError(WORK, problem, remedy=remedy + _prepare_again(request, summary))
+
+
+def _report_others(request: Request, optical: int, report: Report) -> None:
+    """Say that tiles have come or gone since they were prepared; what was prepared stays."""
+    if not (WORK / SUMMARY).exists():
+        return
+    summary = read_summary(WORK / SUMMARY)
+    listed = read_rejected(WORK / REJECTED)
+    unreadable = sum(
+        item.kind == "unreadable" and item.name.startswith("Sentinel2 ") for item in listed
+    )
+    then = summary.get("scenes_s2", 0) + unreadable
+    if then != optical:
+        report(
+            f"{request.data}: has {optical} optical scenes, and the tables of {WORK} are of {then} "
+            f"and stay as they are; for those of now first: {_prepare_again(request, summary)}"
+        )
 
 
 def _is_other_source(source: str, summary: Mapping[str, Any]) -> bool:

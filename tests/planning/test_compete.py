@@ -16,6 +16,7 @@ import pytest
 from kit.cli import console, main
 from kit.errors import InputError
 from kit.pairs.prepare import prepare
+from kit.pairs.table import read_pairs, train_pairs
 from kit.planning import compete as module
 from kit.planning.commands import Commands
 from kit.planning.compete import CommandError, _in_time, compete
@@ -431,3 +432,38 @@ def test_what_prepares_again_keeps_what_is_not_asked_for_otherwise(asked: Reques
     with pytest.raises(InputError) as refused:
         lines_of(replace(asked, min_area=16))
     assert refused.value.remedy and refused.value.remedy.endswith(again)
+
+
+def test_a_plan_for_other_hours_or_pairs_is_followed_and_said(asked: Request) -> None:
+    def told(plan: Plan, hours: float) -> list[str]:
+        write_plan(PLAN, plan)
+        found = lines_of(replace(asked, hours=hours))
+        return [line for line in found if line.endswith("--measure mae --overwrite")]
+
+    pairs = len(train_pairs(read_pairs(Path("work/pairs.parquet")), 2))
+    plan = replace(tiny_plan("spade2", "p2phd1"), pairs=pairs)
+    assert not told(plan, 1.0) and not told(plan, 1.2)  # some were spent before the plan
+    again = f"kit plan --hours {{}} --input {asked.test} --measure mae --overwrite"
+    (line,) = told(plan, 8.0)
+    start = "plan.toml: is for 60.0 min, and is followed as it is; for 8.0 h first: "
+    assert line == start + again.format(8)
+    (line,) = told(replace(plan, pairs=7), 1.0)
+    start = f"plan.toml: is for 7 pairs, and is followed as it is; for {pairs} first: "
+    assert line == start + again.format(1)
+
+
+def test_tiles_that_come_or_go_after_they_were_prepared_are_counted(
+    trained: Path, monkeypatch
+) -> None:
+    """And those that cannot be read were counted, too."""
+    data = trained / "data"
+    next((data / "sent2").glob("*_B3_*")).write_bytes(b"no tile")
+    prepare(data, "work", holdout=0)
+    request = Request(data, trained / "test", 1.0, "plain")
+    monkeypatch.chdir(trained)
+    told = "has {} optical scenes, and the tables of work are of 30 and stay as they are"
+    assert not any("optical scenes" in line for line in lines_of(request))
+    optical(data, key(50))
+    (line,) = [line for line in lines_of(request) if told.format(31) in line]
+    assert line.endswith(f"for those of now first: kit prepare {data} --holdout 0")
+    assert any(line.startswith("done before: kit prepare") for line in lines_of(request))

@@ -5,7 +5,6 @@ holds the key, the SHA-256 of every file and what was measured. A folder that is
 to another key is never used: the engine is built again.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,9 +17,9 @@ from kit.engines.backend import Plan
 from kit.errors import BusyError, InputError, OutputError
 from kit.progress import Report
 from kit.storage.files import json_sha256, sha256
-from kit.storage.half_written import new_part, sweep
+from kit.storage.half_written import sweep
 from kit.storage.lock import lock
-from kit.storage.replacement import replace_folder
+from kit.storage.replacement import replacing
 from kit.storage.seal import UNSEALED, read_record, write_record
 
 _RECORD = "engine.json"
@@ -110,8 +109,7 @@ def obtain(
     with _wait_for_lock(_lock_folder(folder), report):
         if found := find(cache, name, key, lambda _: None):
             return found
-        part = new_part(cache)
-        try:
+        with replacing(folder) as part:
             facts = build(part)
             files = sorted(path for path in part.rglob("*") if path.is_file())
             record = {
@@ -120,9 +118,6 @@ def obtain(
                 "made": facts,
             }
             write_record(part / _RECORD, _FORMAT, record)
-            replace_folder(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     return Entry(folder, facts)
 
 

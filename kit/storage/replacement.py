@@ -3,13 +3,32 @@
 import ctypes
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kit.errors import OutputError
-from kit.storage.files import naming, sync_folder
+from kit.storage.files import make_folder, naming, sync_folder
 from kit.storage.half_written import new_part
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder to write into, which takes the name of `folder` if the block succeeds.
+
+    Raises:
+        OutputError: it cannot be made or named; `folder` is what it was.
+    """
+    make_folder(folder.parent)
+    with naming(folder):
+        part = new_part(folder.parent)
+    try:
+        yield part
+        replace_folder(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def replace_folder(new: Path, folder: Path) -> None:

@@ -20,9 +20,8 @@ from kit.errors import InputError
 from kit.progress import Report
 from kit.runs.folder import STATE
 from kit.runs.tensors import write_tensors
-from kit.storage.files import json_sha256, make_folder, read_object, sha256
-from kit.storage.half_written import new_part
-from kit.storage.replacement import replace_folder
+from kit.storage.files import json_sha256, read_object, sha256
+from kit.storage.replacement import replacing
 from kit.storage.seal import write_record
 from kit.training.state import State
 
@@ -46,16 +45,11 @@ def save(state: State, folder: Path) -> None:
             untouched.
     """
     path = at_step(folder, state.step)
-    make_folder(folder)
-    part = new_part(folder)
-    try:
+    with replacing(path) as part:  # before older ones are removed
         for name, tensors in state.tensors().items():
             write_tensors(part / f"{name}.safetensors", tensors)
         digests = {path.stem: sha256(path) for path in part.iterdir()}
         write_record(part / STATE, FORMAT, {"sha256": digests, **state.counters()})
-        replace_folder(part, path)  # before older ones are removed
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     # Later ones were damaged: this training resumed from before them.
     upto = [each for each in checkpoints(folder) if each.name <= path.name]
     kept = [each for each in upto if (each / STATE).exists()][:KEPT]

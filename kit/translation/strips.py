@@ -145,11 +145,12 @@ class Strips:
             return
         with suppress(BusyError), lock(self.folder, patience=5):
             if finished() and self._is_alone():
-                # At once for whoever comes next, and swept if this is killed.
-                part = new_part(self.folder.parent)
-                with suppress(OSError):
+                part = self.folder
+                with suppress(OSError):  # at once for whoever comes next, and swept if killed
+                    part = new_part(self.folder.parent)
                     self.folder.rename(part / self.folder.name)
                 shutil.rmtree(part, ignore_errors=True)
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _is_alone(self) -> bool:
         """Whether no process has joined; the caller, who has not, holds the folder."""

@@ -64,3 +64,18 @@ def test_a_folder_whose_name_cannot_be_synced_is_what_it_was(
     assert (new / "file").read_text() == "next"
     assert not existed or (old / "file").read_text() == "set"
     assert old.exists() == existed
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with (
+        pytest.raises(OutputError, match=r"step-1: cannot be written \(Input/output error\)"),
+        replacement.replacing(tmp_path / "step-1"),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ def test_the_command_writes_one_file_and_says_what_it_takes(
     assert (told["opset"], told["height"], [*told["inputs"]]) == (18, 40, ["radar", "prior"])
     assert "prior1 as ONNX of opset 18" in err and "tiles of 40x40" in err
     code, _, err = kit("compile prior1 --export onnx mine.onnx")
-    assert code == 5 and "mine.onnx exists" in err
+    assert code == 5 and "mine.onnx: exists" in err
     for wrong in ("prior1 spade2", "prior1 --target sm89", "prior1 --precision int8"):
         assert kit(f"compile {wrong} --export onnx other.onnx")[0] == 2
     assert kit("compile prior1 --overwrite")[0] == 2

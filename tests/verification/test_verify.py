@@ -127,7 +127,8 @@ def _same_content(path: Path, whole: bytes, damaged: bytes) -> bool:
     try:
         if path.suffix == ".jsonl":
             before, after = ([*map(json.loads, text.splitlines())] for text in (whole, damaged))
-            del before[0]["check"]
+            for line in before:  # a line whose check has another name is one of a kit without
+                line.pop("check", None)
             return all(new.items() >= old.items() for old, new in zip(before, after, strict=True))
         return path.suffix == ".json" and json.loads(whole) == json.loads(damaged)
     except ValueError:

@@ -1,6 +1,6 @@
 """`heldout/` in the folder of a run: its predictions of pairs that its weights have not seen.
 
-In: the folder of a run. Out: the digest of the weights that predicted, the radar scenes that they
+In: the folder of a run. Out: the digest of the weights that predicted, the scenes that they
 predicted from, and the digest of each optical scene's image; the images are read by
 `kit.storage.image_file`. Refused by name: a manifest that is damaged.
 """
@@ -25,21 +25,23 @@ _FORMAT = 2
 class HeldOutRecord:
     """What a manifest says: the SHA-256 of the weights, and of optical scenes what they predicted.
 
-    `images` has the digest of each scene's image, `radar` the scenes that it was predicted from, as
-    `kit.inputs.planes` names them; None by a kit before 0.6.0, which did not record it.
+    `images` has the digest of each scene's image, `inputs` the scenes that it was predicted from,
+    as `kit.inputs.planes` names them; None by a kit before 0.6.0, which did not record it.
     """
 
     weights_sha256: str
     images: dict[str, str]
-    radar: dict[str, str] | None = None
+    inputs: dict[str, str] | None = None
 
-    def has(self, optical: str, radar: str) -> bool:
+    def has(self, optical: str, inputs: str) -> bool:
         """Whether it has an image of this pair."""
-        return optical in self.images and (self.radar is None or self.radar.get(optical) == radar)
+        return optical in self.images and (
+            self.inputs is None or self.inputs.get(optical) == inputs
+        )
 
-    def has_all(self, radar: Mapping[str, str]) -> bool:
-        """Whether it has an image of each pair, given the radar of each optical scene."""
-        return all(self.has(*pair) for pair in radar.items())
+    def has_all(self, inputs: Mapping[str, str]) -> bool:
+        """Whether it has an image of each pair, given the inputs of each optical scene."""
+        return all(self.has(*pair) for pair in inputs.items())
 
 
 def has_heldout(at: Path) -> bool:
@@ -54,11 +56,11 @@ def read_heldout(at: Path) -> HeldOutRecord:
         InputError: the manifest is missing, damaged or of a newer format.
     """
     record = read_record(at / _MANIFEST, _FORMAT, REMEDY)
-    weights, scenes, radar = (record.get(key) for key in ("weights_sha256", "scenes", "radar"))
+    weights, scenes, inputs = (record.get(key) for key in ("weights_sha256", "scenes", "inputs"))
     if not (isinstance(weights, str) and isinstance(scenes, dict)):
         raise InputError(at / _MANIFEST, "damaged: it lists no scenes", remedy=REMEDY)
     return HeldOutRecord(
-        weights, _texts(scenes), _texts(radar) if isinstance(radar, dict) else None
+        weights, _texts(scenes), _texts(inputs) if isinstance(inputs, dict) else None
     )
 
 
@@ -73,8 +75,8 @@ def write_heldout(at: Path, record: HeldOutRecord) -> None:
         "pairs_sha256": read_pairs_sha256(at.parent),
         "scenes": record.images,
     }
-    if record.radar is not None:
-        values["radar"] = record.radar
+    if record.inputs is not None:
+        values["inputs"] = record.inputs
     write_record(at / _MANIFEST, _FORMAT, values)
 
 

@@ -239,12 +239,12 @@ def _predict(
     """Make what is missing of a run's predictions; the digests of all."""
     at = folder / HELDOUT
     with lock(at):
-        radar = _inputs_of(planes, pairs)
-        known = _known(at, weights, radar, report)
-        done = {scene: known[scene] for scene in radar if scene in known}
+        inputs = _inputs_of(planes, pairs)
+        known = _known(at, weights, inputs, report)
+        done = {scene: known[scene] for scene in inputs if scene in known}
 
         def save() -> None:
-            made_of = {scene: radar[scene] for scene in done}
+            made_of = {scene: inputs[scene] for scene in done}
             write_heldout(at, HeldOutRecord(weights.sha256, done, made_of))
 
         todo = [
@@ -271,7 +271,7 @@ def _inputs_of(planes: InputPlanes, pairs: Sequence[Pair]) -> dict[str, str]:
     return {str(pair.optical): " ".join(planes.names(pair.radar)) for pair in pairs}
 
 
-def _known(at: Path, weights: Weights, radar: Mapping[str, str], report: Report) -> dict[str, str]:
+def _known(at: Path, weights: Weights, inputs: Mapping[str, str], report: Report) -> dict[str, str]:
     """The digests of the images in a folder that these weights made of these pairs, and intact."""
     if not has_heldout(at):
         return {}
@@ -288,9 +288,9 @@ def _known(at: Path, weights: Weights, radar: Mapping[str, str], report: Report)
     intact = {}
     others = 0
     for scene, sha256 in made.images.items():
-        if scene not in radar:
+        if scene not in inputs:
             continue
-        if not made.has(scene, radar[scene]):
+        if not made.has(scene, inputs[scene]):
             others += 1
             continue
         try:

@@ -286,15 +286,15 @@ def test_what_is_kept_is_read_and_nothing_is_made(folds: Path) -> None:
     record = read_heldout(at)
     write_heldout(at, replace(record, weights_sha256="of other weights"))
     assert kept(RUNS, "p2phd1", WORK) is None
-    assert record.radar
+    assert record.inputs
     scene = next(iter(record.images))
-    write_heldout(at, replace(record, radar=record.radar | {scene: "of another window"}))
+    write_heldout(at, replace(record, inputs=record.inputs | {scene: "of another window"}))
     assert kept(RUNS, "p2phd1", WORK) is None
     told: list[str] = []
     assert heldout(RUNS, "p2phd1", WORK, report=told.append).files == made.files
     assert told == [f"{at}: 1 image of other scenes than now; predicted again"]
     assert read_heldout(at) == record
-    write_heldout(at, replace(record, radar=None))  # as kits before 0.6.0 did
+    write_heldout(at, replace(record, inputs=None))  # as kits before 0.6.0 did
     assert kept(RUNS, "p2phd1", WORK)
 
 

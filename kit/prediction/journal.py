@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.prediction.manifest import SCENE_VALUES, Manifest
-from kit.storage.files import append
+from kit.storage.files import append_line
 from kit.storage.seal import decode_lines, encode_line
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
@@ -73,7 +73,7 @@ class Journal:
             path.unlink()
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        append(self._file, encode_line(line))
+        append_line(self._file, encode_line(line))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         for path in sorted(self._folder.glob(_FILES)):

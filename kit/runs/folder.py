@@ -243,7 +243,7 @@ def finished(folder: Path, variant: Variant) -> bool:
 
 def append_record(folder: Path, record: dict[str, Any]) -> int:
     """Add a record to the metrics; returns their length in bytes."""
-    return files.append(folder / METRICS, encode_line(record))
+    return files.append_line(folder / METRICS, encode_line(record))
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def add_note(folder: Path, text: str) -> None:
     if not text.strip() or (before and before[-1].text == text):
         return
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    files.append(folder / NOTES, encode_line({"time": now, "note": text}))
+    files.append_line(folder / NOTES, encode_line({"time": now, "note": text}))
 
 
 def read_notes(folder: Path) -> tuple[Note, ...]:

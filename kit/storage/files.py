@@ -209,14 +209,19 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def append(path: Path, data: bytes) -> int:
-    """Add `data` to the end of `path`; returns its new length.
+def append_line(path: Path, line: bytes) -> int:
+    """Add a line, its end included, to the end of `path`; returns the file's new length.
+
+    Where the last line was cut short, it ends before the new one begins.
 
     Raises:
         OutputError: the disk is full or may not be written to.
     """
-    with naming(path), path.open("ab") as file:
-        file.write(data)
+    with naming(path), path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)
         return file.tell()
 
 

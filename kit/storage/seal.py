@@ -113,6 +113,18 @@ def decode_lines(data: bytes) -> Iterator[tuple[int, dict[str, Any] | None]]:
         yield number, record if whole else None
 
 
+def is_cut_short(data: bytes) -> bool:
+    """Whether the last line is the beginning of one alone, as a kill or a full disk leaves it."""
+    line = data.rpartition(b"\n")[2].decode(errors="replace")
+    if not line.startswith("{"):
+        return False
+    try:
+        json.JSONDecoder().raw_decode(line)
+    except (ValueError, RecursionError):
+        return True
+    return False  # whole, and what follows it is no end of a line
+
+
 def write_table(path: Path, format: int, table: pa.Table) -> None:
     """Write a Parquet table with its format and its checksum; raises as `table_writer`."""
     with table_writer(path, format, table.schema) as writer:

@@ -27,7 +27,7 @@ from kit.screening.second_look import read_look
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
 from kit.storage.files import sha256
-from kit.storage.seal import decode_lines
+from kit.storage.seal import decode_lines, is_cut_short
 from kit.submission.log import LOG, read_log
 from kit.training import checkpoint
 from kit.training.validation import VALIDATION, read_validation
@@ -89,9 +89,8 @@ def _lines(path: Path) -> Iterator[InputError]:
     data = path.read_bytes()
     lines = [*decode_lines(data)]
     damaged = [number for number, record in lines if record is None]
-    last = data.splitlines()[-1:]
-    if damaged and not data.endswith(b"\n") and last[0].startswith(b"{"):
-        damaged.remove(len(lines))  # a kill cut it short; its step is trained again
+    if damaged[-1:] == [len(lines)] and is_cut_short(data):
+        damaged.remove(len(lines))  # its step is trained again
     if damaged:
         problem = f"{len(damaged)} of its {len(lines)} lines are damaged, such as line {damaged[0]}"
         remedy = (

@@ -193,6 +193,15 @@ def test_files_appear_together_or_not_at_all(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "sub"]
 
 
+def test_a_line_never_joins_one_that_was_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    assert files.append_line(path, b"one\n") == 4
+    assert files.append_line(path, b"two\n") == 8
+    path.write_bytes(b"one\ntw")
+    assert files.append_line(path, b"three\n") == 13
+    assert path.read_bytes() == b"one\ntw\nthree\n"
+
+
 def test_what_the_user_names_is_written_through(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_text("old")

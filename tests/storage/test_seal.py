@@ -14,6 +14,7 @@ from kit.storage.seal import (
     UNSEALED,
     decode_lines,
     encode_line,
+    is_cut_short,
     open_table,
     read_record,
     read_table,
@@ -85,6 +86,15 @@ def test_lines_come_back_and_damaged_ones_are_named() -> None:
     assert [*decode_lines(b'{"step": 3}\n')] == [(1, {"step": 3})]
     assert [*decode_lines(b'{"step": 0}\n' + good)][1] == (2, {"step": 1, "mae": 0.5})
     assert [*decode_lines(good + b'{"step": 3}\n')][1] == (2, None)
+
+
+def test_a_line_that_was_cut_short_is_told_from_one_whose_end_is_damaged() -> None:
+    good = encode_line({"step": 1, "mae": 0.5})
+    assert all(is_cut_short(good + good[:length]) for length in range(1, len(good) - 1))
+    assert not is_cut_short(good) and not is_cut_short(good[:-1]) and not is_cut_short(b"")
+    assert not is_cut_short(good + bytes(3))
+    ends = [_flipped(good, 8 * len(good) - bit)[-1:] for bit in range(1, 9)]
+    assert not any(is_cut_short(good[:-1] + end) for end in ends)
 
 
 def test_no_flipped_bit_of_a_line_changes_what_is_read() -> None:

@@ -23,7 +23,7 @@ from kit.engines.request import Request
 from kit.metrics import Image, Measure, Valid
 from kit.models.registry import build_discriminator
 from kit.prediction.predict import predict
-from kit.runs.folder import read_records
+from kit.runs.records import read_records
 from kit.scoring.error_table import write_images
 from kit.submission.leaderboard import leaderboard
 from kit.submission.package import package

@@ -93,4 +93,5 @@ def _join(radar: Screened, optical: Screened, max_cloud: float) -> Pair:
         dataset1=dataset1,
         dataset2=dataset1 and optical.is_clear(max_cloud),
         flagged=optical.flagged,
+        values=(*radar.values, *optical.values),
     )

@@ -34,7 +34,8 @@ class Pair:
     `color` is None where it was not measured, as in tables of kits before 0.4.0. `ground_m` is how
     many metres it spans from west to east or from south to north, None where it is not placed by
     its own transform. `flagged` is the share of the optical scene that a detector called cloud or
-    shadow, None where there was no second look.
+    shadow, None where there was no second look. `values` are the counts of `kit.tiles.values` of
+    the radar and then of the optical scene; empty in tables of kits before 0.6.0.
     """
 
     radar: SceneKey
@@ -52,6 +53,7 @@ class Pair:
     color: Color | None = None
     ground_m: float | None = None
     flagged: float | None = None
+    values: tuple[int, ...] = ()
 
     @property
     def side(self) -> int:
@@ -101,6 +103,7 @@ def write_pairs(path: Path, pairs: Sequence[Pair], units: Mapping[str, Any] | No
         "color": [pair.color and [*pair.color] for pair in pairs],
         "ground_m": [pair.ground_m for pair in pairs],
         "detector_ratio": [pair.flagged for pair in pairs],
+        "values": [[*pair.values] for pair in pairs],
     }
     table = pa.table(columns, _WRITTEN)
     write_table(path, _FORMAT, table.replace_schema_metadata({_UNITS: json.dumps(units)}))
@@ -153,6 +156,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
             color=_color(row.get("color")),
             ground_m=row.get("ground_m"),
             flagged=row.get("detector_ratio"),
+            values=tuple(row.get("values") or ()),
         )
         for row in rows
     )
@@ -199,6 +203,20 @@ def fingerprint(pairs: Iterable[Pair]) -> str:
     return digest.hexdigest()
 
 
+def pixels_fingerprint(pairs: Iterable[Pair]) -> str | None:
+    """SHA-256 of what the pixels of pairs are like; None where an earlier kit wrote the table.
+
+    Tiles that are processed anew under the same names differ in it, wherever they lie: it is of
+    colours and of counts of values, not of each pixel.
+    """
+    digest = hashlib.sha256()
+    for pair in pairs:
+        if not pair.values:
+            return None
+        digest.update(f"{pair.values} {pair.color}\n".encode())
+    return digest.hexdigest()
+
+
 def _color(values: Sequence[float] | None) -> Color | None:
     """Red, green and blue of a row; None where there are none, or they cannot be."""
     numbers = [value for value in values or () if value is not None and 0 <= value <= 1]
@@ -239,6 +257,7 @@ _OPTIONAL = pa.schema(
         pa.field("color", pa.list_(pa.float64())),
         pa.field("ground_m", pa.float64()),
         pa.field("detector_ratio", pa.float64()),
+        pa.field("values", pa.list_(pa.int64())),
     ]
 )
 # Numbers for whoever opens the table; the kit compares places as texts.

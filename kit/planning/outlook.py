@@ -13,7 +13,7 @@ from kit.pairs.table import PAIRS, read_pairs
 from kit.plain_text import count_of
 from kit.planning.plan import PLAN, Plan
 from kit.prediction.ensembles import Ensemble, read_ensemble
-from kit.runs.folder import read_records
+from kit.runs.records import read_records
 from kit.storage.files import RUNS, WORK
 from kit.variants.fold_names import fold_folders
 

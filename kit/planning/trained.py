@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
-from kit.pairs.table import PAIRS, fingerprint, read_pairs
+from kit.pairs.table import PAIRS, fingerprint, pixels_fingerprint, read_pairs
 from kit.plain_text import count_of
 from kit.planning.plan import PLAN, Plan, Training
 from kit.runs.folder import (
     CONFIG,
+    OTHER_PIXELS,
     finished,
+    has_other_pixels,
     other_settings,
     read_pairs_sha256,
     read_variant,
@@ -42,17 +44,20 @@ class _Run:
         there = (self.folder / CONFIG).exists()
         return there and finished(self.folder, read_variant(self.folder))
 
-    def difference(self, pairs_sha256: str | None) -> str:
+    def difference(self, pairs_sha256: str | None, pixels_sha256: str | None) -> str:
         """What the run that is there is otherwise, in words; "" if nothing, or if none is there.
 
         Args:
             pairs_sha256: the fingerprint of the pairs of now; None if they are still to be made.
+            pixels_sha256: that of their pixels, if it is known.
         """
         if not (self.folder / CONFIG).exists() or not saved(self.folder):
             return ""
         changed = other_settings(self.folder, self.variant)
         if pairs_sha256 and read_pairs_sha256(self.folder) != pairs_sha256:
             changed.append(f"other pairs than those of {WORK / PAIRS} now")
+        elif has_other_pixels(self.folder, pixels_sha256):
+            changed.append(OTHER_PIXELS)
         return ", ".join(changed)
 
 
@@ -75,9 +80,10 @@ def refuse_others(plan: Plan) -> None:
             read.
     """
     table = WORK / PAIRS
-    now = fingerprint(read_pairs(table)) if table.exists() else None
+    pairs = read_pairs(table) if table.exists() else ()
+    now = (fingerprint(pairs), pixels_fingerprint(pairs)) if pairs else (None, None)
     runs = [run for each in plan.trainings for run in _runs(each, plan, all_pairs=True)]
-    others = {run: problem for run in runs if (problem := run.difference(now))}
+    others = {run: problem for run in runs if (problem := run.difference(*now))}
     if not others:
         return
     first, problem = next(iter(others.items()))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.runs.folder import read_records, read_variant
+from kit.runs.folder import read_variant
+from kit.runs.records import read_records
 from kit.runs.status import Status, status
 from kit.variants.settings import Variant
 

@@ -1,7 +1,7 @@
-"""The folder of one training run: its files, its configuration and its metrics.
+"""The folder of one training run: its files and its configuration.
 
-In: a variant, or a folder. Out: `config.json`, the run's settings and data; `metrics.jsonl`, one
-record a line; and whether the run is finished.
+In: a variant, or a folder. Out: `config.json`, the run's settings and data; and whether the run is
+finished.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import BusyError, InputError
-from kit.storage import files
 from kit.storage.files import read_object
-from kit.storage.seal import decode_lines, encode_line, read_record, write_record
+from kit.storage.seal import read_record, write_record
 from kit.units_record import units_text
 from kit.variants.record import from_record, to_record
 from kit.variants.settings import Variant, to_dict
@@ -21,7 +20,6 @@ FORMAT = 2
 """Of the configuration. In 1, of kits before 0.3.0, it has no checksum."""
 
 CONFIG = "config.json"
-METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 """The file of a checkpoint that is written last: without it there is no checkpoint."""
@@ -34,6 +32,8 @@ TENSORBOARD = "tensorboard"
 LOG = "train.log"
 """Where `kit train-all --gpus` puts what a training reports."""
 
+OTHER_PIXELS = "other pixels in scenes of the same names"
+
 _REMEDY = "restore it; or delete it, and train with the settings that the run was started with"
 
 _DIVISION = "division"
@@ -41,12 +41,10 @@ _SERIES = "series_sha256"
 _INIT = "init"
 _UNITS = "units"
 _COMPILED = "compiled"
+_PIXELS = "pixels_sha256"
 
 Units = dict[str, Any] | None
 """A record of `kit.sources.units`; None for dB and DN."""
-
-# What others compute with, of a record.
-_NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "holdout_psnr")
 
 # Settings of how a run is computed, not of what: they may change when it resumes.
 _FREE = ("accumulate", "precision", "clip")
@@ -83,6 +81,7 @@ def claim(
     initial: Initial | None = None,
     units: Units = None,
     compiled: bool = False,
+    pixels_sha256: str | None = None,
 ) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
@@ -99,6 +98,7 @@ def claim(
         initial: what it starts from; a run that has saved something goes on without.
         units: those of its pairs, see `kit.sources.units`.
         compiled: whether its generator is compiled from now on.
+        pixels_sha256: the fingerprint of the pairs' pixels, if it is known.
 
     Returns:
         The variant to train, with its number of validations. A run that an earlier kit started goes
@@ -120,6 +120,8 @@ def claim(
         variant, changed = _as_started(old, folder / CONFIG, variant)
         if old.get("pairs_sha256") != pairs_sha256:
             changed.append("other data")
+        elif _other_pixels(old, pixels_sha256):
+            changed.append(OTHER_PIXELS)
         if (before_units := old.get(_UNITS)) != units:
             changed.append(f"pairs of {units_text(before_units)}, not {units_text(units)}")
         if variant.radar_dates > 1 and old.get(_SERIES) != series_sha256:
@@ -146,6 +148,8 @@ def claim(
         config[_UNITS] = units
     if compiled:
         config[_COMPILED] = True
+    if pixels_sha256:
+        config[_PIXELS] = pixels_sha256
     write_record(folder / CONFIG, FORMAT, config)
     return variant.with_validations(holdout)
 
@@ -215,6 +219,15 @@ def read_pairs_sha256(folder: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def has_other_pixels(folder: Path, pixels_sha256: str | None) -> bool:
+    """Whether a run was trained on pairs whose pixels are known to differ from those of now.
+
+    Raises:
+        InputError: the configuration is not readable.
+    """
+    return _other_pixels(_read_config(folder), pixels_sha256)
+
+
 def trained_runs(runs: Path) -> list[str]:
     """The names of the runs that have weights, sorted."""
     return sorted(path.parent.name for path in runs.glob(f"*/{BEST}"))
@@ -241,45 +254,6 @@ def finished(folder: Path, variant: Variant) -> bool:
     return variant.is_over(epoch, best * epoch // step)
 
 
-def append_record(folder: Path, record: dict[str, Any]) -> int:
-    """Add a record to the metrics; returns their length in bytes."""
-    return files.append_line(folder / METRICS, encode_line(record))
-
-
-def read_records(folder: Path) -> list[dict[str, Any]]:
-    """The records of the metrics; lines that are damaged or were cut short are left out."""
-    try:
-        data = (folder / METRICS).read_bytes()
-    except FileNotFoundError:
-        return []
-    records = (record for _, record in decode_lines(data) if record)
-    return [record for record in records if _is_record(record)]
-
-
-def _is_record(record: dict[str, Any]) -> bool:
-    """Whether it has a step, and numbers where one computes with them; `train` writes no other."""
-    numbers = [record[name] for name in _NUMBERS if name in record]
-    countable = (type(value) in (int, float) and abs(value) < 2**63 for value in numbers)
-    return "step" in record and all(countable)
-
-
-def sync_records(folder: Path) -> None:
-    """Have the records of the metrics on disk, as far as there are any.
-
-    Raises:
-        OutputError: the disk fails.
-    """
-    if (folder / METRICS).exists():
-        files.sync(folder / METRICS)
-
-
-def truncate_metrics(folder: Path, length: int) -> None:
-    """Keep the first `length` bytes of the metrics: the steps after them will be trained again."""
-    path = folder / METRICS
-    if path.exists() and path.stat().st_size > length:
-        files.truncate(path, length)
-
-
 def _as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[Variant, list[str]]:
     """`variant` with what a run was started with where either leaves that open; what differs."""
     before = to_dict(from_record(config["variant"], path, _REMEDY))
@@ -293,6 +267,10 @@ def _as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[V
         if key not in _FREE and before[key] != value
     ]
     return variant, changed
+
+
+def _other_pixels(config: dict[str, Any], now: str | None) -> bool:
+    return now is not None and config.get(_PIXELS, now) != now
 
 
 def _division(config: dict[str, Any], path: Path) -> Division | None:

@@ -19,11 +19,11 @@ from kit.runs.folder import (
     read_division,
     read_initial,
     read_pairs_sha256,
-    read_records,
     read_variant,
     saved,
 )
 from kit.runs.notes import read_notes
+from kit.runs.records import read_records
 from kit.storage.files import RUNS
 from kit.storage.lock import holder
 from kit.variants.train_command import train_command

@@ -16,6 +16,7 @@ from kit.tiles.names import BANDS, SceneKey
 from kit.tiles.netcdf import parse_file
 from kit.tiles.raster import Grid
 from kit.tiles.scenes import Scene
+from kit.tiles.values import VALUES
 
 SCENES = "scenes.parquet"
 _FORMAT = 2
@@ -39,9 +40,11 @@ FIELDS: dict[str, pa.DataType] = {
     "detector_cloud": pa.float64(),
     "detector_shadow": pa.float64(),
     "clear": pa.bool_(),
+    "values": pa.list_(pa.int64()),
 }
-# Earlier kits wrote neither the grid nor, before 0.6.0, what a detector sees.
-_LATER = {name for name in FIELDS if name in ("grid", "clear") or name.startswith("detector")}
+# Earlier kits wrote neither the grid nor, before 0.6.0, what a detector sees and the values.
+_LATER = {name for name in FIELDS if name in ("grid", "clear", "values")}
+_LATER |= {name for name in FIELDS if name.startswith("detector")}
 # Numbers for whoever opens the table; the kit compares places as texts.
 _WRITTEN = FIELDS | {"longitude": pa.float64(), "latitude": pa.float64()}
 RATIOS = ["sensor", "nodata_ratio", "qa60_ratio"]  # what `dataset1` looks at
@@ -54,7 +57,8 @@ class Screened:
 
     A radar scene has no clouds: its two cloud ratios are 0. `grid` is None where its files do not
     say where it lies. `flagged` is the share that a detector called cloud or shadow, and `clear`
-    what the rule and that decide together; None where there was no second look.
+    what the rule and that decide together; None where there was no second look. `values` are the
+    counts of `kit.tiles.values`; empty where an earlier kit wrote the table.
     """
 
     scene: Scene
@@ -66,6 +70,7 @@ class Screened:
     grid: Grid | None = None
     flagged: float | None = None
     clear: bool | None = None
+    values: tuple[int, ...] = ()
 
     def is_clear(self, max_cloud: float) -> bool:
         """Whether it is clear by the rule alone, or by what was decided with a detector."""
@@ -108,6 +113,7 @@ def _screened(row: dict[str, Any]) -> Screened:
         grid=Grid.parse(row["grid"]) if row.get("grid") else None,
         flagged=_flagged(row),
         clear=row.get("clear"),
+        values=tuple(row.get("values") or ()),
     )
 
 
@@ -181,6 +187,8 @@ def _ratios(part: pa.Table) -> pa.Table:
     }
     for name in ("nodata", "qa60", "cloud"):
         made[f"{name}_ratio"] = pa.array(np.asarray(part[name]) / area)
+    values = np.stack([np.asarray(part[name]) for name in VALUES], axis=1)
+    made["values"] = pa.array(values.tolist(), FIELDS["values"])
     made["longitude"], made["latitude"] = (pc.cast(part[n], pa.float64()) for n in ("lon", "lat"))
     for name, kind in _WRITTEN.items():
         if name not in made and name not in part.column_names:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from kit.runs import folder as folders
+from kit.runs.records import append_record, truncate_records
 from kit.runs.weights import read_weights
 from kit.training.fit_prior import fit_prior
 from kit.training.fit_trees import fit_trees, other_library
@@ -85,9 +86,9 @@ def _fit(setup: RunSetup, signals: list[int], report: Watch) -> dict[str, Any]:
 
     def before(scores: dict[str, Any]) -> None:
         """Record the metrics; the weights, written after them, say that the run is finished."""
-        folders.truncate_metrics(setup.folder, 0)
+        truncate_records(setup.folder, 0)
         record.update(scores, validation_s=round(time.monotonic() - fitted, 2))
-        folders.append_record(setup.folder, record)
+        append_record(setup.folder, record)
 
     Validator(setup).publish(*made, signals, before)
     report(record)

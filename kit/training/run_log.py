@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kit.runs.folder import append_record
+from kit.runs.records import append_record
 from kit.training.eta import TimeEstimate
 from kit.training.setup import RunSetup
 from kit.training.state import State

@@ -21,12 +21,13 @@ from kit.inputs.planes import InputPlanes
 from kit.machine.cores import loader_threads
 from kit.machine.device import keep_memory, pick
 from kit.machine.distributed import ProcessGroup, local_ranks, process_group, restarted
-from kit.pairs.table import fingerprint
+from kit.pairs.table import fingerprint, pixels_fingerprint
 from kit.progress import Report
 from kit.runs import earlier
 from kit.runs import folder as folders
 from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
+from kit.runs.records import read_records, truncate_records
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
 from kit.runs.weights import Weights
 from kit.storage.files import RUNS, WORK, AnyPath
@@ -209,6 +210,7 @@ def _claim(
         folders.Initial(str(weights.path), weights.sha256) if weights else None,
         data.units,
         compiled,
+        pixels_fingerprint(data.pairs),
     )
     seen = ((pair.radar, pair.optical) for pair in data.chosen)
     before = _seen_before(folder, weights)
@@ -326,8 +328,8 @@ def _resume(setup: RunSetup, state: State, log: RunLog) -> bool:
         log.note(f"finished before, at step {state.step}; --overwrite trains it from the start")
     elif resumed:
         log.note(f"resuming from step {state.step}")
-    elif group.is_main and folders.read_records(setup.folder):
+    elif group.is_main and read_records(setup.folder):
         log.note("no checkpoint yet: starting at step 0")
     if group.is_main:
-        folders.truncate_metrics(setup.folder, state.recorded)
+        truncate_records(setup.folder, state.recorded)
     return bool(resumed)

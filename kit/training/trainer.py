@@ -13,7 +13,8 @@ from kit.errors import CheckError, InputError
 from kit.inputs.dataset import Sample, batches, epoch_order
 from kit.machine.device import pick
 from kit.runs import earlier
-from kit.runs.folder import CHECKPOINTS, sync_records
+from kit.runs.folder import CHECKPOINTS
+from kit.runs.records import sync_records
 from kit.training import checkpoint
 from kit.training.run_log import RunLog
 from kit.training.schedule import rate_share

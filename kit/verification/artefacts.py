@@ -18,9 +18,10 @@ from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import read_ensemble
 from kit.prediction.last import read_last
 from kit.prediction.members import read_member
-from kit.runs.folder import METRICS, read_variant
+from kit.runs.folder import read_variant
 from kit.runs.heldout import check_heldout
 from kit.runs.notes import NOTES
+from kit.runs.records import METRICS
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import load_weights
 from kit.screening.second_look import read_look

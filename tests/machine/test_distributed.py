@@ -22,7 +22,7 @@ from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import folded_state
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
-from kit.runs.folder import read_records
+from kit.runs.records import read_records
 from kit.runs.tensors import TensorFile
 from kit.runs.weights import load_run
 from kit.screening.rule import CloudRule

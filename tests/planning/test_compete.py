@@ -24,7 +24,7 @@ from kit.planning.inputs import Request, compare
 from kit.planning.outlook import _better, _still_improving
 from kit.planning.plan import PLAN, Plan, Training, read_plan, write_plan
 from kit.prediction.ensembles import Ensemble
-from kit.runs.folder import append_record
+from kit.runs.records import append_record
 from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
 from kit.storage.files import sha256

@@ -8,6 +8,7 @@ import pytest
 
 from kit.errors import InputError
 from kit.pairs.prepare import prepare
+from kit.pairs.table import read_pairs, write_pairs
 from kit.planning.plan import Plan, Training
 from kit.planning.trained import is_trained, refuse_others
 from kit.training.train import train
@@ -77,6 +78,16 @@ def test_runs_of_other_pairs_are_refused(trained_once: Path) -> None:
     assert "train again, each by --overwrite, such as kit train spade2 --set" in no.value.remedy
     Path("work/pairs.parquet").unlink()  # still to be made
     refuse_others(asked)
+
+
+@pytest.mark.usefixtures("trained")
+def test_runs_of_other_pixels_are_refused() -> None:
+    asked = plan(spade2())
+    first, *others = read_pairs(Path("work/pairs.parquet"))
+    other = replace(first, values=(*first.values[:-1], first.values[-1] + 1))
+    write_pairs(Path("work/pairs.parquet"), [other, *others])
+    with pytest.raises(InputError, match="trained with other pixels in scenes of the same names"):
+        refuse_others(asked)
 
 
 @pytest.mark.usefixtures("trained")

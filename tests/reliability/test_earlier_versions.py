@@ -20,7 +20,8 @@ from kit.cli.main import app
 from kit.engines.request import Request
 from kit.errors import BusyError, InputError
 from kit.pairs.table import read_pairs
-from kit.runs.folder import read_records, read_variant
+from kit.runs.folder import read_variant
+from kit.runs.records import read_records
 from kit.screening.table import read_screened
 from kit.submission.leaderboard import leaderboard
 from kit.submission.reproduce import reproduce

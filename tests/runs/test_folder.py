@@ -11,14 +11,12 @@ from kit.runs.earlier import set_aside
 from kit.runs.folder import (
     CONFIG,
     FORMAT,
-    METRICS,
-    append_record,
     claim,
     finished,
     read_pairs_sha256,
-    read_records,
     read_variant,
 )
+from kit.runs.records import METRICS, append_record, read_records
 from kit.storage.files import write_json
 from kit.storage.seal import sealed
 from kit.variants.settings import to_dict

@@ -7,7 +7,8 @@ import pytest
 
 from kit.errors import InputError
 from kit.runs.differences import apart, differences, settings_of
-from kit.runs.folder import append_record, claim, read_records, truncate_metrics
+from kit.runs.folder import claim
+from kit.runs.records import append_record, read_records, truncate_records
 from kit.runs.status import status
 from kit.storage.files import write_json
 from kit.storage.lock import holder, lock
@@ -68,11 +69,11 @@ def test_records_of_the_future_are_taken_back(tmp_path: Path) -> None:
     with (tmp_path / "metrics.jsonl").open("ab") as file:
         file.write(b'\xff{"step": 5\n[]\n{"step": 5, "st')
     assert [row["step"] for row in read_records(tmp_path)] == [0, 1, 2, 3, 4]
-    truncate_metrics(tmp_path, lengths[2])
+    truncate_records(tmp_path, lengths[2])
     rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [0, 1, 2]
     (tmp_path / "metrics.jsonl").unlink()
-    truncate_metrics(tmp_path, lengths[2])
+    truncate_records(tmp_path, lengths[2])
     assert read_records(tmp_path) == []
 
 

@@ -22,7 +22,7 @@ from kit.models.trees import BoostedTrees
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import read_pairs, train_pairs
 from kit.prediction.predict import predict
-from kit.runs.folder import read_records
+from kit.runs.records import read_records
 from kit.runs.status import status
 from kit.runs.weights import load_run, load_weights, save_weights
 from kit.training import boosting, fit_trees

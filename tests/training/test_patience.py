@@ -8,7 +8,8 @@ import pytest
 
 import kit.training.trainer
 from kit.errors import BusyError
-from kit.runs.folder import BEST, LAST, finished, read_records
+from kit.runs.folder import BEST, LAST, finished
+from kit.runs.records import read_records
 from kit.runs.status import status
 from kit.runs.weights import read_weights
 from kit.training.train import train

@@ -10,11 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 import kit.training.checkpoint
@@ -25,7 +27,7 @@ import kit.training.validator
 from kit.colors import Colors
 from kit.errors import BusyError, CheckError, InputError, OutputError
 from kit.pairs.prepare import prepare
-from kit.pairs.table import read_pairs, train_pairs
+from kit.pairs.table import read_pairs, train_pairs, write_pairs
 from kit.runs.folder import finished
 from kit.runs.weights import load_run, load_weights
 from kit.screening.rule import CloudRule
@@ -287,6 +289,22 @@ def test_other_data_need_another_run(trained: Path) -> None:
     prepare(Path("data"), Path("work"), rule=CloudRule(), holdout=1)
     with pytest.raises(BusyError, match="data"):
         train(tiny("spade2"), work=Path("work"), runs=Path("runs"))
+
+
+def test_scenes_that_are_processed_anew_under_their_names_need_another_run(trained: Path) -> None:
+    for path in Path("data/sent1").glob("*.tiff"):
+        with rasterio.open(path) as file:
+            pixels, profile = file.read(), file.profile
+        path.unlink()
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(pixels + 1)
+    prepare(Path("data"), Path("work"))
+    with pytest.raises(BusyError, match="started with other pixels in scenes of the same names"):
+        train(tiny("spade2"))
+    # A table of an earlier kit does not say.
+    pairs = [replace(pair, values=()) for pair in read_pairs(Path("work/pairs.parquet"))]
+    write_pairs(Path("work/pairs.parquet"), pairs)
+    assert train(tiny("spade2")).steps == 12
 
 
 def test_a_run_has_one_owner(trained: Path) -> None:

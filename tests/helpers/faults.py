@@ -33,7 +33,12 @@ _SERVER = """
 import contextlib, ctypes, functools, gc, importlib, json, os, sys, traceback
 import torch, typer.main
 import kit.cli.main
+from kit.screening import ukis
+from tests.helpers.detector import Fake
 
+# Its networks take seconds, and write nothing.
+detector = Fake()
+ukis.version, ukis.classes = (lambda: detector.version), detector.classes
 torch.set_num_threads(1)
 # What every command would do again: build the command line, import, look at what is imported.
 typer.main.get_command = functools.cache(typer.main.get_command)
@@ -151,6 +156,7 @@ def failing_system(scratch: Path) -> Iterator[Commands]:
         stdout=subprocess.PIPE,
         stderr=(scratch / "server").open("w"),
         text=True,
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1"},
     )
     try:
@@ -197,6 +203,7 @@ NEEDED = {"onnx": "onnxscript"}
 COMMANDS = {
     "simulate": "simulate made --places 1 --test-places 1 --dates 1 --size 32",
     "screen": "screen other --sheet screen.png",
+    "detector": "screen other --detector ukis",
     "prepare": "prepare other --holdout 2",
     "pack": "pack",
     "train": f"train p2phd1 --overwrite {' '.join(SETTINGS)} --set batch=12 --set seed=3",

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.helpers.detector import add_band, mark
 from tests.helpers.faults import (
     COMMANDS,
     EAGER,
@@ -27,7 +29,7 @@ from tests.helpers.faults import (
 )
 from tests.helpers.soak import cases
 from tests.helpers.sources import scene, write_image, write_pictures
-from tests.helpers.tiles import world
+from tests.helpers.tiles import key, world
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
@@ -66,6 +68,9 @@ def base(trained_once: Path, commands: Commands, tmp_path_factory: pytest.TempPa
     root = tmp_path_factory.mktemp("base") / "root"
     shutil.copytree(trained_once, root, ignore=shutil.ignore_patterns("spade*"))
     world(root / "other", places=6, dates=1)
+    for place in range(6):
+        add_band(root / "other", key(place, 2), "B8", np.full((32, 32), 3000, np.uint16))
+        mark(root / "other", key(place, 2), cloud=place)
     write_pictures(root / "pictures", places=3, test=1)
     write_image(root.parent / "scene.tif", scene(0, size=64)[0], corner=(500_000, 9_500_000))
     (root / "scene.tif").symlink_to(root.parent / "scene.tif")

@@ -67,11 +67,11 @@ class HeldOutScore:
 class Manifest:
     """What a manifest says of its archive.
 
-    `combination` made its images of those of its members, and `fitted` says whether `ensemble` is
-    the name of one that was fitted; `heldout` is then its score, if the archive is as it was
-    fitted. `created` is the time as text. `scenes` and `entries` are by the name of an image: the
-    scene that it shows, and the SHA-256 of its TIFF. Without members nothing is known of the
-    archive.
+    `combination` made its images of those of its members, which are in the space `target`, and
+    `fitted` says whether `ensemble` is the name of one that was fitted; `heldout` is then its
+    score, if the archive is as it was fitted. `created` is the time as text. `scenes` and `entries`
+    are by the name of an image: the scene that it shows, and the SHA-256 of its TIFF. Without
+    members nothing is known of the archive.
     """
 
     archive: Path
@@ -93,6 +93,11 @@ class Manifest:
     def variants(self) -> tuple[str, ...]:
         """The names of the members."""
         return tuple(member.variant for member in self.members)
+
+    @property
+    def space(self) -> str:
+        """The space of the archive's images."""
+        return self.combination.space(self.target)
 
     @property
     def colors(self) -> Colors | None:

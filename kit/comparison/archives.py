@@ -109,7 +109,7 @@ def _score(
                 partial(read_image, opened),
                 TruthSet((sar,), ()),
                 {label: as_sent},
-                about.target,
+                about.space,
             )
             scores[sar.name] = SceneScore(report.own.get(measure), _place(sar))
             notes += report.doubts
@@ -124,8 +124,8 @@ def _place(sar: SarInput) -> object:
 
 
 def _check_target(first: Path, second: Path, about: list[Manifest], measure: str) -> None:
-    if about[0].target != about[1].target and not measure.startswith(("official", "stretched")):
-        targets = f"is in the space {about[1].target}, {first.name} in {about[0].target}"
+    if about[0].space != about[1].space and not measure.startswith(("official", "stretched")):
+        targets = f"is in the space {about[1].space}, {first.name} in {about[0].space}"
         problem = f"{targets}: their {measure} cannot be compared"
         raise InputError(second, problem, remedy="give --measure official_2022")
 

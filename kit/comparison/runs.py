@@ -24,7 +24,7 @@ from kit.errors import InputError, no_such
 from kit.fitting.observations import observe
 from kit.fitting.selection import FEWEST_PLACES, crossfitted
 from kit.metrics import MEASURES, mae, mse, psnr
-from kit.prediction.combination import Combination
+from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.ensembles import Ensemble, find_ensemble, known_ensembles
 from kit.progress import Advance, Report
 from kit.runs.ensemble import trained_folds, trained_variants
@@ -49,6 +49,7 @@ class _Candidate:
 
     @property
     def target(self) -> str:
+        """The space of the members' images."""
         return self.members[0].target
 
     @property
@@ -96,8 +97,9 @@ def compare_runs(
     known = {name: heldout(runs, name, work, advance=advance, report=report) for name in names}
     sides = [_Candidate(each, tuple(known[m] for m in each.members)) for each in chosen]
     for side in sides:
-        _check_target(side.members, measure)
-    _check_target([side.members[0] for side in sides], measure)
+        _check_targets([(member.name, member.target) for member in side.members], measure)
+    spaces = [side.ensemble.combination.space(side.target) for side in sides]
+    _check_targets([(side.name, space) for side, space in zip(sides, spaces, strict=True)], measure)
     both = common_scenes((sides[0].name, sides[0].scenes), (sides[1].name, sides[1].scenes))
     notes: list[str] = []
     scored = [_score(side, both, measure, notes, advance) for side in sides]
@@ -120,13 +122,14 @@ def _named(name: str, runs: Path, ensembles: Path) -> Ensemble:
     return find_ensemble(name, ensembles)
 
 
-def _check_target(members: Sequence[HeldOut], measure: str) -> None:
-    first = members[0]
-    for other in members:
-        if other.target != first.target and not _is_stretched(measure):
-            problem = f"has the target {other.target}, but {first.name} has {first.target}"
+def _check_targets(named: Sequence[tuple[str, str]], measure: str) -> None:
+    """Refuse what has another target than the first, where the measure is of one."""
+    first, usual = named[0]
+    for name, target in named:
+        if target != usual and not _is_stretched(measure):
+            problem = f"has the target {target}, but {first} has {usual}"
             remedy = "in the server's space they can be compared: --measure official_2022"
-            raise InputError(other.name, problem, remedy=remedy)
+            raise InputError(name, problem, remedy=remedy)
 
 
 def _is_stretched(measure: str) -> bool:
@@ -144,8 +147,8 @@ def _score(
     combinations = _combinations(side, notes)
     both: list[tuple[float, float]] = []
     for done, scene in enumerate(scenes, 1):
-        images, truth = side.images(scene), _truth(side, scene, measure)
-        usual = combinations[scene]
+        images, usual = side.images(scene), combinations[scene]
+        truth = _truth(side, scene, measure, usual)
         anchored = replace(usual, stretch="anchors")
         own = score_image(measure, usual.apply(images), truth)
         free = measure.startswith("official") and side.ensemble.fitted is None
@@ -167,8 +170,11 @@ def _score(
     )
 
 
-def _truth(side: _Candidate, scene: str, measure: str) -> NDArray[np.float32]:
-    target = "minmax" if _is_stretched(measure) else side.target
+def _truth(
+    side: _Candidate, scene: str, measure: str, combination: Combination = PLAIN
+) -> NDArray[np.float32]:
+    """The truth in the space that a measure compares images of this combination in."""
+    target = "minmax" if _is_stretched(measure) else combination.space(side.target)
     return side.members[0].truth(scene, target)
 
 

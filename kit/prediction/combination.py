@@ -39,6 +39,13 @@ class Combination:
             averaged = self.affine.apply(averaged)
         return anchor(averaged) if self.stretch == "anchors" and not one_color else averaged
 
+    def space(self, target: str) -> str:
+        """The space of the images that are made of members in `target`, a value of `Variant`'s.
+
+        An affine brings them to the server's.
+        """
+        return "minmax" if self.affine else target
+
     @property
     def text(self) -> str:
         """The average as `--average` takes it, and whether an affine follows; "mean" is usual."""

@@ -31,7 +31,7 @@ class _Compared:
     """Members with held-out predictions, how they are combined, and the errors of each scene.
 
     `errors` has a row for each of `scenes` and a column for each of `names`, the combination last
-    where there is one.
+    where there is one that the measure can say something of.
     """
 
     members: tuple[HeldOut, ...]
@@ -92,7 +92,10 @@ def _compare(
     drawn = np.unique(np.linspace(0, len(every) - 1, min(_MOST_SCENES, len(every)), dtype=int))
     scenes = tuple(every[number] for number in drawn)
     names = tuple(member.name for member in members)
-    combined = len(members) > 1 or combination != PLAIN
+    target = members[0].target
+    # In the server's space alone, an image has no errors in another.
+    measured = measure.startswith("official") or combination.space(target) == target
+    combined = measured and (len(members) > 1 or combination != PLAIN)
     rows = []
     for done, scene in enumerate(scenes, 1):
         images = [member.image(scene) for member in members]
@@ -116,12 +119,14 @@ def _error(member: HeldOut, scene: str, image: NDArray[np.uint16], measure: str)
 
 def _section(compared: _Compared) -> Section:
     means = compared.errors.mean(axis=0)
-    best = int(means[: len(compared.members)].argmin())
-    if MEASURES[compared.measure].more_is_better:
-        best = int(means[: len(compared.members)].argmax())
+    alone = means[: len(compared.members)]
+    best = int(alone.argmax() if MEASURES[compared.measure].more_is_better else alone.argmin())
     lead = f"{compared.names[best]} alone: {compared.measure} {means[best]:.5g}"
     if len(compared.names) > len(compared.members):
         lead += f"; {compared.title} of {len(compared.members)}: {means[-1]:.5g}"
+    elif compared.combination.affine:
+        lead += f"; {compared.title} is in the server's space"
+        lead += f", where {compared.measure} says nothing"
     lead += f", on {len(compared.scenes):,} scenes that none has seen."
     rows = [
         (name, f"{mean:.5g}", *(f"{np.quantile(column, q):.5g}" for q in (0.1, 0.5, 0.9)))
@@ -158,6 +163,7 @@ def _row(compared: _Compared, number: int) -> tuple[str, tuple[Stack, ...]]:
     with first.reader.pixels(pair) as (sar, _):
         radar = scale_radar(np.array(sar))
     truth = first.truth(scene, first.target)
+    own_truth = first.truth(scene, compared.combination.space(first.target))
     images = [member.image(scene) for member in compared.members]
     made = dict(zip(compared.names, images, strict=False))
     if len(compared.names) > len(images):
@@ -172,7 +178,8 @@ def _row(compared: _Compared, number: int) -> tuple[str, tuple[Stack, ...]]:
         unit = made[name] / np.float32(UINT16_MAX)
         value = compared.errors[number, compared.names.index(name)]
         own = Picture(shown(unit), f"{name}, {scene}")
-        errors_of = Picture(error_map(unit, truth), f"errors of {name}, {scene}")
+        against = own_truth if name == compared.title else truth
+        errors_of = Picture(error_map(unit, against), f"errors of {name}, {scene}")
         stacks.append(Stack(name, (own, errors_of), f"{value:.4g}"))
     days = (pair.optical.date - pair.radar.date).days
     label = f"{pair.optical.lon}_{pair.optical.lat}, {pair.optical.date}, radar {-days:+} days"

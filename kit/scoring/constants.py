@@ -1,12 +1,13 @@
 """Rows of a report for images of one colour, which every prediction has to beat.
 
-In: the colours of a training. Out: their images, and their rows, without the scores that mean
-nothing: the stretched colour is in the server's space, and MAE and PSNR are not.
+In: the colours of a training. Out: their images. And the rows of a report without the scores that
+mean nothing: images in the server's space, as the stretched colour is, have no MAE and no PSNR in
+another.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -36,17 +37,22 @@ def _of_one(color: Color) -> Callable[[str, Image], Image]:
     return lambda name, image: np.broadcast_to(values, image.shape)
 
 
-def row_with_meaning(row: Row) -> Row:
-    """The row, with NaN for scores that mean nothing."""
-    if row.name != STRETCHED_COLOR:
+def row_with_meaning(row: Row, stretched: Collection[str]) -> Row:
+    """The row, with NaN for scores that mean nothing.
+
+    Args:
+        row: the row.
+        stretched: the names of more rows whose images alone are in the server's space.
+    """
+    if row.name not in (STRETCHED_COLOR, *stretched):
         return row
     nothing = dict.fromkeys(row.scores.others, math.nan)
     scores = Scores(math.nan, math.nan, math.nan, math.nan, row.scores.n, nothing)
     return dataclasses.replace(row, scores=scores)
 
 
-def image_with_meaning(image: ImageScore) -> ImageScore:
+def image_with_meaning(image: ImageScore, stretched: Collection[str]) -> ImageScore:
     """The same for the errors of an image."""
-    if image.row != STRETCHED_COLOR:
+    if image.row not in (STRETCHED_COLOR, *stretched):
         return image
     return dataclasses.replace(image, errors=dict.fromkeys(image.errors, math.nan))

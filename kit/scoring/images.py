@@ -6,6 +6,7 @@ of scenes fit in memory. Refused by name: an image of another size than its trut
 data.
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -183,11 +184,14 @@ def worst(
 
 def _error(image: ImageScore, measure: str) -> float:
     if measure in image.errors:
-        value = image.errors[measure]
-        return -value if MEASURES[measure].more_is_better else value
-    if measure == "stretched_mae":
-        return image.stretched_mae
-    return image.mse if measure.startswith("psnr") else image.stretched_mse
+        sign = -1 if MEASURES[measure].more_is_better else 1
+        value = sign * image.errors[measure]
+    elif measure == "stretched_mae":
+        value = image.stretched_mae
+    else:
+        value = image.mse if measure.startswith("psnr") else image.stretched_mse
+    # NaN orders nothing: where an image has no errors in [0, 1], the server's counts.
+    return image.stretched_mse if math.isnan(value) else value
 
 
 def _place(image: ImageScore) -> str:

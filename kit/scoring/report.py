@@ -107,9 +107,9 @@ class Report:
     @property
     def not_beaten(self) -> tuple[str, ...]:
         """The images of one colour that score as well by `measure`, or better."""
-        if not self.measure:
+        own = self.own.get(self.measure) if self.measure else math.nan
+        if math.isnan(own):  # no image can be better or worse than no score
             return ()
-        own = self.own.get(self.measure)
         return tuple(
             row.name
             for row in self.rows

@@ -130,7 +130,8 @@ def compare(
         archive: a zip of images [3, H, W].
         truth: what `kit.scoring.truth.load_truth` found for its images.
         label: the name of the archive's own row.
-        target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
+        target: "reflectance" or "minmax", the space of MAE, MSE and PSNR, and of the members'
+            images. An archive that is in another, by an affine, has none of the three.
         colors: of the training; None for no row of a constant.
         members: whose predictions get a row each, the folds of a variant one together; one alone
             gets none, for it is the archive.
@@ -169,20 +170,21 @@ def compare(
         report = compare_images(
             where, read, truth, makers, target, hidden=hidden, units=units, advance=advance
         )
-    found = {row.name: row for row in (*report.rows, *report.hidden)}
+    made = (label, other[0]) if other else (label,)
+    stretched = made if combination.space(target) != target else ()
+    rows = tuple(row_with_meaning(row, stretched) for row in report.rows)
+    hidden_rows = (row_with_meaning(row, stretched) for row in report.hidden)
+    found = {row.name: row for row in (*rows, *hidden_rows)}
     row = found[other[0]] if other else None
     otherwise = "anchors" if combination.stretch == "keep" else "keep"
     variations = [Variation("", otherwise, row)] if row else []
     for name in variants:
         variations.append(Variation(name, "keep", found[name]))
         variations.append(Variation(name, "anchors", found[_anchored_name(name)]))
-    report = dataclasses.replace(
-        report,
-        rows=tuple(map(row_with_meaning, report.rows)),
-        images=tuple(map(image_with_meaning, report.images)),
-    )
     return dataclasses.replace(
         report,
+        rows=rows,
+        images=tuple(image_with_meaning(image, stretched) for image in report.images),
         absent=absent,
         other=row,
         variations=tuple(variations),

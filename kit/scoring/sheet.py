@@ -2,8 +2,10 @@
 
 In: an archive with its manifest, its members' predictions, and the truth, or what a report has
 loaded of it. Out: an image file of scenes spread evenly, or of those with the largest errors. A
-column whose files are no longer there is left out. An error map shows, for each pixel, the mean
-absolute error of the three channels times `ERROR_GAIN`; white is 1 / `ERROR_GAIN` and more.
+column whose files are no longer there is left out. The truth is as the server stretches it where
+the archive is in its space; members keep their own, in errors too. An error map shows, for each
+pixel, the mean absolute error of the three channels times `ERROR_GAIN`; white is 1 / `ERROR_GAIN`
+and more.
 """
 
 from collections.abc import Sequence
@@ -86,11 +88,12 @@ def gallery(
             images.append(read_image(opened, name)[:CHANNELS])
             # As the server sees them, where nobody knows what they are in.
             unscaled = any(map(scale_problem, images)) or bool(np.isnan(true.unit).any())
-            shown = true.stretched if unscaled else true.unit
+            of_members = true.stretched if unscaled else true.unit
+            shown = true.stretched if manifest.space == "minmax" else of_members
             row = _radar(radars, key)
-            for image in images:
+            for image, against in zip(images, [of_members] * len(members) + [shown], strict=True):
                 seen = stretch(image) if unscaled else to_unit(name, image)
-                row += [seen, _error_map(seen, shown)]
+                row += [seen, _error_map(seen, against)]
             rows.append([*row, shown])
             labels.append(_label(sar, name, report))
     columns = ["VV", "VH"] if radars else []
@@ -140,7 +143,8 @@ def _error_lines(errors: Sequence[ImageScore]) -> list[str]:
     scored = [image for image in others if not np.isnan(image.mae)]  # not the server's space
     lines = [f"MAE {image.mae:.4f} {image.row}" for image in scored]
     title = f" {own.row.partition(' (')[0]}" if others else ""
-    lines += [f"MAE {own.mae:.4f}{title}", f"PSNR {psnr(own.mse):.2f} dB"]
+    if not np.isnan(own.mae):
+        lines += [f"MAE {own.mae:.4f}{title}", f"PSNR {psnr(own.mse):.2f} dB"]
     return [*lines, f"stretched MSE {own.stretched_mse:.4f}"]
 
 

@@ -59,8 +59,8 @@ class _Together:
 
     @property
     def target(self) -> str:
-        """The space of its images; an affine brings them to the server's."""
-        return "minmax" if self.combination.affine else self.members[0].target
+        """The space of its images."""
+        return self.combination.space(self.members[0].target)
 
 
 @dataclass(frozen=True, slots=True)

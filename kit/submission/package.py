@@ -241,7 +241,7 @@ def _record(
         "members": members_text(tuple(m.variant for m in plan.members), plan.combination),
         "ensemble": plan.ensemble.name,
         "layout": plan.layout.name,
-        "target": plan.members[0].target,
+        "target": plan.combination.space(plan.members[0].target),
         "stretch": plan.combination.stretch,
         "sha256": written.sha256,
     }

@@ -88,6 +88,6 @@ def _described(archive: Path, name: str, checksum: str) -> dict[str, str]:
         "members": members_text(about.variants, about.combination),
         "ensemble": about.ensemble,
         "layout": about.layout.name if about.layout else "",
-        "target": about.target,
+        "target": about.space,
         "stretch": about.combination.stretch,
     }

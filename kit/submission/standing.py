@@ -71,7 +71,7 @@ def read_standing(found: Log, lines: Sequence[tuple[Cell, ...]], doubts: list[st
     settings = {title: text(title) for title in SETTINGS}
     if about and not settings["layout"]:  # a log of an older kit
         settings["layout"] = about.layout.name if about.layout else ""
-        settings |= {"target": about.target, "stretch": about.combination.stretch}
+        settings |= {"target": about.space, "stretch": about.combination.stretch}
     if about and not settings["ensemble"]:
         settings["ensemble"] = about.ensemble
     layout = about.layout if about and about.layout else LAYOUTS.get(settings["layout"])

@@ -7,6 +7,9 @@ import pytest
 
 from kit.comparison.compare import compare
 from kit.errors import InputError
+from kit.prediction.affine import Affine
+from kit.prediction.combination import Combination
+from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.scoring.score import score
 from kit.submission.package import package
 from kit.submission.server_score import log
@@ -45,6 +48,19 @@ def test_the_measure_is_that_of_the_layout_and_scenes_of_one_alone_are_counted(w
     problem = r"few\.zip: is in the space minmax, .*their mae cannot be compared\n.*official_2022"
     with pytest.raises(InputError, match=problem):
         compare("one", "few", truth="truth")
+
+
+def test_an_affine_brings_an_archive_to_the_space_of_the_server(world: Path) -> None:
+    about = Fitted("greedy", 0.03, (0.02, 0.04), {}, 9, "p", {"one": "w"})
+    made = Combination((1,), Affine(((65_536, 65_536, 0),) * 3), "anchors")
+    fitted = Ensemble("best", ("one",), made, "official_2022", "reflectance", about)
+    write_ensemble(Path("ensembles"), fitted)
+    package(ensemble="best", layout="plain")
+    problem = r"best\.zip: is in the space minmax, one\.zip in reflectance"
+    with pytest.raises(InputError, match=problem):
+        compare("one", "best", truth="truth", measure="mae")
+    assert compare("one", "best", truth="truth", measure="official_2022").scores
+    assert compare("few", "best", truth="truth", measure="mae").scores
 
 
 def test_what_cannot_be_compared_is_named(world: Path) -> None:

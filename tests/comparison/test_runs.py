@@ -1,6 +1,7 @@
 """Runs and ensembles are compared on what they have not seen, and was not fitted to."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from kit.comparison.runs import compare_runs
 from kit.errors import InputError
 from kit.fitting.fit import Fit, fit
 from kit.pairs.table import write_pairs
+from kit.prediction.affine import Affine
+from kit.prediction.combination import Combination
+from kit.prediction.ensembles import read_ensemble, write_ensemble
 from kit.runs.notes import add_note
 from tests.helpers.heldout import Made
 from tests.helpers.members import PLACES, Member
@@ -101,3 +105,26 @@ def test_other_targets_and_other_scenes_are_named(compare: Compare, made: list[M
     made[1].pairs = {}
     with pytest.raises(InputError, match=r"no scene is common: m0 has 12, .*, m1 has 0"):
         compare("m0", "m1")
+
+
+def test_an_affine_brings_a_fitted_ensemble_to_the_space_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [Member(f"m{n}", n, Made((0.3, 0.3), PLACES, stretched=True)) for n in (0, 1)]
+    fitted(tmp_path, monkeypatch, members, measure="official_2022", name="best")
+    folder = tmp_path / "ensembles"
+    ensemble = read_ensemble(folder / "best.json")
+    assert ensemble.fitted
+    method = replace(ensemble.fitted, method="plain mean, affine, anchors")
+    made = Combination("mean", Affine(((65_536, 65_536, 0),) * 3), "anchors")
+    write_ensemble(folder, replace(ensemble, combination=made, fitted=method))
+    known = {member.name: member for member in members}
+    monkeypatch.setattr(kit.comparison.runs, "heldout", lambda runs, name, *_, **__: known[name])
+    (tmp_path / "runs" / "m0").mkdir(parents=True)
+    folders = {name: tmp_path / name for name in ("work", "runs", "ensembles")}
+    with pytest.raises(InputError, match=r"best: has the target minmax, but m0 has reflectance"):
+        compare_runs("m0", "best", "mae", **folders)
+    for member in members:
+        member.target = "minmax"
+    # In one space, all that is scored is the images, not what their members were.
+    assert compare_runs("m0", "best", "mae", **folders).measure == "mae"

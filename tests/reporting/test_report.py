@@ -18,6 +18,9 @@ from kit.errors import InputError
 from kit.metrics import Scores
 from kit.pairs.prepare import prepare
 from kit.pairs.table import PAIRS, Pair, Split, read_pairs, write_pairs
+from kit.prediction.affine import Affine
+from kit.prediction.combination import Combination
+from kit.prediction.ensembles import read_ensemble, write_ensemble
 from kit.reporting.report import report
 from kit.reporting.scores import _lead
 from kit.runs.notes import add_note
@@ -218,6 +221,19 @@ def test_what_is_damaged_is_named_and_the_rest_is_shown(complete: Path) -> None:
         assert any(problem.startswith(name) for problem in written.problems)
         assert name in text
     assert {"Training", "Samples by epoch", "Submissions"} <= set(written.sections)
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_ensemble_in_the_servers_space_has_no_errors_in_another(complete: Path) -> None:
+    ensemble = read_ensemble(Path("ensembles/best.json"))
+    made = Combination("mean", Affine(((65_536, 65_536, 0),) * 3), "anchors")
+    fitted = replace(ensemble, measure="official_2022", combination=made)
+    write_ensemble(Path("ensembles"), fitted)
+    assert report(measure="mae").problems == ()
+    text = text_of(Path("report.html"))
+    assert "; ensemble best is in the server" in text and "where mae says nothing" in text
+    assert report().problems == ()
+    assert "; ensemble best of 2: " in text_of(Path("report.html"))
 
 
 @pytest.mark.usefixtures("bare")

@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kit.prediction.affine import Affine
+from kit.prediction.combination import Combination
+from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
+from kit.scaling import stretch
 from kit.scoring import sheet as module
 from kit.scoring.images import ImageScore, worst
 from kit.scoring.score import score
@@ -166,3 +170,28 @@ def test_labels_have_the_truths_distance_and_the_mae_of_each_member(tmp_path: Pa
         "one", "error x 5", "two", "error x 5", "ensemble", "error x 5", "truth",
     ]  # fmt: skip
     assert len(drawn["rows"][0]) == 7
+
+
+def test_the_truth_is_in_the_space_that_an_affine_brings_an_archive_to(
+    tmp_path: Path, drawn
+) -> None:
+    for seed, name in enumerate(("one", "two")):
+        write_member(tmp_path / "predictions", name, {A: image(seed, 256)})
+    write_truth(tmp_path / "truth", A, digital_numbers(1, 256))
+    made = Combination((3, 1), Affine(((65_536, 65_536, 0),) * 3), "anchors")
+    about = Fitted("greedy", 0.03, (0.02, 0.04), {}, 9, "p", {"one": "w"})
+    fitted = Ensemble("best", ("one", "two"), made, "official_2022", "reflectance", about)
+    write_ensemble(tmp_path / "ensembles", fitted)
+    folders = {"predictions": tmp_path / "predictions", "ensembles": tmp_path / "ensembles"}
+    archive = package(submissions=tmp_path / "out", ensemble="best", **folders).archive
+    report = score(archive, tmp_path / "truth", predictions=folders["predictions"], measure="mae")
+    gallery(archive, report, tmp_path / "sheet.png", predictions=folders["predictions"],
+            choice=WORST)  # fmt: skip
+    own, own_errors, truth = drawn["rows"][0][-3:]
+    _, member_errors = drawn["rows"][0][:2]
+    np.testing.assert_allclose(truth, stretch(digital_numbers(1, 256)))
+    np.testing.assert_allclose(own_errors, 5 * np.abs(own - truth).mean(axis=0))
+    assert own_errors.mean() / 5 == pytest.approx(report.own_images()[0].stretched_mae, rel=1e-4)
+    assert member_errors.mean() / 5 == pytest.approx(report.rows[-3].scores.mae, rel=1e-4)
+    lines = drawn["labels"][0].split("\n")
+    assert "nan" not in drawn["labels"][0] and lines[-1].startswith("stretched MSE")

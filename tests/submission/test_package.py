@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import random
 import resource
@@ -490,6 +491,16 @@ def test_a_fitted_ensemble_brings_its_weights_affine_and_anchors(run: Run, tmp_p
     (line,) = csv.DictReader((tmp_path / "submissions" / "submissions.csv").open())
     assert (line["members"], line["stretch"]) == ("one two (3,1; affine)", "anchors")
     assert (line["ensemble"], line["images"]) == ("best", str(again.own.scores.n))
+    # Its images are in the server's space alone, its members in another.
+    assert (line["target"], line["mae"], line["psnr"]) == ("minmax", "", "")
+    assert line["stretched_mae"] and line["official_2022"]
+    for row in (again.own, again.other):
+        assert row and math.isnan(row.scores.mae) and math.isnan(row.scores.psnr)
+    maes = {row.name: row.scores.mae for row in again.rows[:-1]}
+    assert {"one", "two"} <= {name for name, mae in maes.items() if not math.isnan(mae)}
+    assert all(math.isnan(image.mae) for image in again.own_images())
+    by_mae = score(result.archive, tmp_path / "truth", measure="mae")
+    assert (by_mae.not_beaten, by_mae.advice) == ((), None)
     otherwise = run(ensemble="best", ensembles=folder, stretch="keep", name="otherwise")
     assert read_manifest(otherwise.manifest).heldout is None  # it was not fitted so
     assert again.other and again.other.name == "without anchors"

@@ -1,12 +1,13 @@
 """Trained weights -> where another training starts.
 
 In: a weights file of this kit, and a generator that is still to be trained. Out: the generator with
-these weights. Where it is given other planes than they were trained with, those that both know
-keep their weights, new ones start at zero, and a line says so. Refused by name: a network of
-another shape, and a variant that is fitted in one go.
+these weights, and what they have seen. Where it is given other planes than they were trained with,
+those that both know keep their weights, new ones start at zero, and a line says so. Refused by
+name: a network of another shape, and a variant that is fitted in one go.
 """
 
-from dataclasses import replace
+from collections.abc import Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +17,10 @@ from kit.errors import InputError
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state, unfolded_state
 from kit.progress import Report
+from kit.runs.folder import Units
+from kit.runs.training_pairs import TRAINING_PAIRS, read_training_pairs
 from kit.runs.weights import Weights, read_weights
+from kit.units_record import units_text
 from kit.variants.settings import Variant
 
 _RADAR = ("VV", "VH")
@@ -25,12 +29,46 @@ _MEANING = ("output", "radar_resize", "target")
 """Fields that change what weights predict, or what they should, and not their shape."""
 
 
-def read_initial(path: Path, variant: Variant) -> Weights:
-    """The weights file that a training of `variant` is to start from.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Weights to start from, and the optical scenes that they have seen; None if not known."""
+
+    weights: Weights
+    seen: frozenset[str] | None
+
+    def warnings(self, held: Set[str], units: Units) -> list[str]:
+        """What speaks against starting from these weights, in lines.
+
+        Args:
+            held: the optical scenes that the new run is to hold out.
+            units: those of its pairs.
+        """
+        lines = []
+        if self.weights.units != units:
+            lines.append(
+                "warning: the weights that it starts from were trained on "
+                f"{units_text(self.weights.units)}, and the pairs hold {units_text(units)}"
+            )
+        if self.seen is None:
+            lines.append(
+                f"warning: {TRAINING_PAIRS} is not beside {self.weights.path}: "
+                "what these weights have seen is not known"
+            )
+        elif seen := held & self.seen:
+            lines.append(
+                f"warning: the weights that it starts from were trained on {len(seen)} of the "
+                f"{len(held)} pairs that are held out: its scores say little, and kit validate "
+                "refuses them"
+            )
+        return lines
+
+
+def read_start(path: Path, variant: Variant) -> Start:
+    """The weights file that a training of `variant` is to start from, and what it has seen.
 
     Raises:
-        InputError: it is missing, damaged or of a network of another shape, or either variant is
-            fitted in one go.
+        InputError: it is missing, damaged or of a network of another shape, either variant is
+            fitted in one go, or what lies beside it is damaged.
     """
     weights = read_weights(path)
     for each in (variant, weights.variant):
@@ -40,7 +78,8 @@ def read_initial(path: Path, variant: Variant) -> Weights:
     with torch.device("meta"):
         wanted = folded_state(build_generator(variant))
     _fitting(wanted, variant, weights)
-    return weights
+    trained = read_training_pairs(path.parent)
+    return Start(weights, trained.seen if trained else None)
 
 
 @torch.no_grad()

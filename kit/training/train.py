@@ -29,7 +29,6 @@ from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.records import read_records, truncate_records
 from kit.runs.training_pairs import read_training_pairs, write_training_pairs
-from kit.runs.weights import Weights
 from kit.storage.files import RUNS, WORK, AnyPath
 from kit.storage.half_written import sweep
 from kit.storage.lock import lock
@@ -38,14 +37,13 @@ from kit.training.child import patience
 from kit.training.compiled import decide
 from kit.training.fitted import fit
 from kit.training.hours import in_time
-from kit.training.initial import read_initial, start_from
+from kit.training.initial import Start, read_start, start_from
 from kit.training.precision import settled, slower_here
 from kit.training.run_data import RunData, make_setup, read_data
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.trainer import Trainer
-from kit.units_record import units_text
 from kit.variants.record import from_record, to_record
 from kit.variants.registry import find_variant
 from kit.variants.settings import Variant, to_dict
@@ -116,7 +114,8 @@ def train(
     work, runs = Path(work), Path(runs)
     variant = asked = find_variant(variant) if isinstance(variant, str) else variant
     folder = runs / variant.name
-    weights = read_initial(Path(init), variant) if init is not None else None
+    # What the weights have seen too: with --overwrite they may lie in the folder that is cleared.
+    start = read_start(Path(init), variant) if init is not None else None
     data = read_data(variant, work, Path(groups) if groups is not None else None)
     planes = planes_for_training(asked, work, data.reader, data.chosen, data.holdout)
     keep_memory()
@@ -135,10 +134,10 @@ def train(
 
         def claim() -> None:
             nonlocal variant
-            if weights is None and not overwrite:
+            if start is None and not overwrite:
                 _refuse_forgotten(folder)
             chosen = settled(asked, folder)
-            variant = _claim(folder, chosen, data, planes, weights, compiled.compile)
+            variant = _claim(folder, chosen, data, planes, start, compiled.compile)
             add_note(folder, note)
 
         group.on_main(enter)
@@ -156,7 +155,7 @@ def train(
             fitted = fit(setup, watch)
             return Run(folder, 0, fitted.mae, fitted.psnr, len(data.chosen))
         told: list[str] = []
-        state = group.on_all(lambda: _new_state(variant, weights, told.append))
+        state = group.on_all(lambda: _new_state(variant, start, told.append))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
         if not asked.validations:
@@ -170,8 +169,8 @@ def train(
         if compiled.why:
             log.note(f"{folder}: {compiled.why}")
         if not _resume(setup, state, log):
-            leak = _leak(folder, data) if told else ""
-            for line in filter(None, (*told, _other_units(weights, data), leak)):
+            held = {str(pair.optical) for pair in (*data.holdout, *data.held)}
+            for line in (*told, *(start.warnings(held, data.units) if start else ())):
                 log.note(line)
         if hours is not None and rate:
             log.chosen_by_hours(hours, rate.step_s)
@@ -196,7 +195,7 @@ def _claim(
     asked: Variant,
     data: RunData,
     planes: InputPlanes,
-    weights: Weights | None,
+    start: Start | None,
     compiled: bool,
 ) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
@@ -207,13 +206,13 @@ def _claim(
         data.division,
         len(data.holdout),
         planes.series.sha256 if planes.series else None,
-        folders.Initial(str(weights.path), weights.sha256) if weights else None,
+        folders.Initial(str(start.weights.path), start.weights.sha256) if start else None,
         data.units,
         compiled,
         pixels_fingerprint(data.pairs),
     )
     seen = ((pair.radar, pair.optical) for pair in data.chosen)
-    before = _seen_before(folder, weights)
+    before = _seen_before(folder, start)
     held = (pair.optical for pair in data.held)
     clear = [pair.optical for pair in data.chosen if pair.dataset2] if variant.prior else None
     write_training_pairs(folder, seen, held, before, clear)
@@ -222,36 +221,12 @@ def _claim(
     return variant
 
 
-def _seen_before(folder: Path, weights: Weights | None) -> frozenset[str]:
+def _seen_before(folder: Path, start: Start | None) -> frozenset[str]:
     """The optical scenes that the weights which the run starts from were trained on."""
-    if weights:
-        trained = read_training_pairs(weights.path.parent)
-        return trained.seen if trained else frozenset()
+    if start and not folders.saved(folder):
+        return start.seen or frozenset()
     trained = read_training_pairs(folder) if folders.read_initial(folder) else None
     return frozenset(trained.before) if trained else frozenset()
-
-
-def _leak(folder: Path, data: RunData) -> str:
-    """That the weights which the run starts from have seen what it holds out; "" if not."""
-    held = {str(pair.optical) for pair in (*data.holdout, *data.held)}
-    trained = read_training_pairs(folder)
-    seen = held & trained.seen if trained else ()
-    if not seen:
-        return ""
-    return (
-        f"warning: the weights that it starts from were trained on {len(seen)} of the {len(held)} "
-        "pairs that are held out: its scores say little, and kit validate refuses them"
-    )
-
-
-def _other_units(weights: Weights | None, data: RunData) -> str:
-    """That the weights which the run starts from know other units than those of its pairs."""
-    if weights is None or weights.units == data.units:
-        return ""
-    return (
-        f"warning: the weights that it starts from were trained on {units_text(weights.units)}, "
-        f"and the pairs hold {units_text(data.units)}"
-    )
 
 
 def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | None) -> None:
@@ -288,14 +263,15 @@ def _differences(variant: Variant, asked: Variant) -> str:
     return ", ".join(f"{field}={before[field]}" for field in before if before[field] != now[field])
 
 
-def _new_state(variant: Variant, weights: Weights | None, report: Report) -> State:
-    def start(generator: nn.Module) -> None:
-        if weights:
+def _new_state(variant: Variant, start: Start | None, report: Report) -> State:
+    def begin(generator: nn.Module) -> None:
+        if start:
+            weights = start.weights
             report(f"starts from {weights.path}, weights of {weights.variant.name}")
             start_from(generator, variant, weights, report)
 
     try:
-        return State.new(variant, start)
+        return State.new(variant, begin)
     except (RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         problem = f"its networks cannot be created ({reason})"

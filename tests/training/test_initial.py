@@ -15,10 +15,10 @@ from kit.pairs.prepare import prepare
 from kit.runs.folder import BEST, CONFIG, saved
 from kit.runs.notes import add_note, notes_of, read_notes
 from kit.runs.status import status
-from kit.runs.training_pairs import read_training_pairs
+from kit.runs.training_pairs import TRAINING_PAIRS, read_training_pairs
 from kit.runs.weights import Weights, read_weights, save_weights
 from kit.screening.rule import CloudRule
-from kit.training.initial import read_initial, start_from
+from kit.training.initial import read_start, start_from
 from kit.training.train import train
 from kit.training.validate import validate
 from kit.variants.settings import Variant
@@ -93,9 +93,9 @@ def test_another_network_is_refused_by_what_differs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"trained with: model=pix2pixhd, width=4, norm=instance"):
         of(tiny("unet1"), weights)
     with pytest.raises(InputError, match="trees1 is fitted in one go"):
-        read_initial(tmp_path / BEST, tiny("trees1"))
+        read_start(tmp_path / BEST, tiny("trees1"))
     with pytest.raises(InputError, match="no such file"):
-        read_initial(tmp_path / "gone.safetensors", tiny("p2phd1"))
+        read_start(tmp_path / "gone.safetensors", tiny("p2phd1"))
 
 
 def test_a_run_remembers_its_start_and_goes_on_without_the_file(trained: Path) -> None:
@@ -177,3 +177,40 @@ def test_weights_that_have_seen_the_hold_out_are_told_and_not_validated(trained:
     assert any("pairs that are held out: its scores say little" in note for note in told)
     with pytest.raises(InputError, match="were trained on pairs of this hold-out"):
         validate(["leaking"], work=Path("other"), runs=Path("runs"))
+
+
+def test_what_weights_have_seen_stays_known_where_their_run_is_trained_anew(trained: Path) -> None:
+    prepare(Path("data"), Path("other"), rule=CloudRule(), seed=7)
+    source, told = Path("runs/p2phd1") / BEST, list[str]()
+
+    def watch(record: dict[str, Any]) -> None:
+        told.append(record.get("note", ""))
+
+    where: dict[str, Any] = {"work": "other", "runs": "runs", "init": source}
+    beside = train(tiny("p2phd1", "name=beside"), **where)
+    placed = train(tiny("p2phd1"), overwrite=True, watch=watch, **where)
+    seen = [read_training_pairs(each.folder) for each in (beside, placed)]
+    assert seen[0] and seen[1] and seen[0].before == seen[1].before != ()
+    assert any("pairs that are held out: its scores say little" in note for note in told)
+    with pytest.raises(InputError, match="were trained on pairs of this hold-out"):
+        validate(["p2phd1"], work=Path("other"), runs=Path("runs"))
+
+
+def test_weights_that_came_alone_are_told_and_those_of_a_run_that_goes_on_are_not_forgotten(
+    trained: Path,
+) -> None:
+    where: dict[str, Any] = {"work": Path("work"), "runs": Path("runs")}
+    tuned = train(tiny("p2phd1", "name=tuned"), init=Path("runs/p2phd1") / BEST, **where)
+    before = read_training_pairs(tuned.folder)
+    alone, told = Path("alone") / BEST, list[str]()
+    alone.parent.mkdir()
+    alone.write_bytes((Path("runs/p2phd1") / BEST).read_bytes())
+
+    def watch(record: dict[str, Any]) -> None:
+        told.append(record.get("note", ""))
+
+    train(tiny("p2phd1", "name=tuned"), init=alone, **where)
+    assert read_training_pairs(tuned.folder) == before
+    train(tiny("p2phd1", "name=unknown"), init=alone, watch=watch, **where)
+    line = f"warning: {TRAINING_PAIRS} is not beside {alone}: what these weights have seen is"
+    assert sum(line in note for note in told) == 1

@@ -16,3 +16,15 @@ class Advance(Protocol):
 
 Report = Callable[[str], None]
 """What long work calls with a line for the reader: what it does, and why."""
+
+
+def each_once(report: Report) -> Report:
+    """A report that passes each line on the first time alone."""
+    told = set[str]()
+
+    def tell(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            report(line)
+
+    return tell

@@ -27,11 +27,17 @@ class HeldOutRecord:
 
     `images` has the digest of each scene's image, `inputs` the scenes that it was predicted from,
     as `kit.inputs.planes` names them; None by a kit before 0.6.0, which did not record it.
+    `pixels_sha256` is that of the pixels of the table of pairs, if it is known.
     """
 
     weights_sha256: str
     images: dict[str, str]
     inputs: dict[str, str] | None = None
+    pixels_sha256: str | None = None
+
+    def other_pixels(self, now: str | None) -> bool:
+        """Whether the pixels that it was made of are known to differ from those of now."""
+        return None not in (now, self.pixels_sha256) and now != self.pixels_sha256
 
     def has(self, optical: str, inputs: str) -> bool:
         """Whether it has an image of this pair."""
@@ -57,10 +63,14 @@ def read_heldout(at: Path) -> HeldOutRecord:
     """
     record = read_record(at / _MANIFEST, _FORMAT, REMEDY)
     weights, scenes, inputs = (record.get(key) for key in ("weights_sha256", "scenes", "inputs"))
+    pixels = record.get("pixels_sha256")
     if not (isinstance(weights, str) and isinstance(scenes, dict)):
         raise InputError(at / _MANIFEST, "damaged: it lists no scenes", remedy=REMEDY)
     return HeldOutRecord(
-        weights, _texts(scenes), _texts(inputs) if isinstance(inputs, dict) else None
+        weights,
+        _texts(scenes),
+        _texts(inputs) if isinstance(inputs, dict) else None,
+        pixels if isinstance(pixels, str) else None,
     )
 
 
@@ -77,6 +87,8 @@ def write_heldout(at: Path, record: HeldOutRecord) -> None:
     }
     if record.inputs is not None:
         values["inputs"] = record.inputs
+    if record.pixels_sha256:
+        values["pixels_sha256"] = record.pixels_sha256
     write_record(at / _MANIFEST, _FORMAT, values)
 
 

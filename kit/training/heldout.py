@@ -3,11 +3,11 @@
 In: a run, or all folds of a variant, and the pairs. Out: an image for each pair of the hold-out
 and, if it was trained in folds, for each clear pair of the training set, by the fold that held it
 out; in `runs/NAME/heldout/`, a file a scene beside a sealed `manifest.json`. What is there already
-is read; what other weights made is made again. Refused by name: folds that together leave out a
-pair, and runs that were trained on other pairs.
+is read; what other weights made, or of other pixels, is made again. Refused by name: folds that
+together leave out a pair, and runs that were trained on other pairs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,19 @@ from kit.inputs.planes import InputPlanes, read_optical
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.summary import read_units
-from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
+from kit.pairs.table import (
+    PAIRS,
+    Pair,
+    fingerprint,
+    holdout_pairs,
+    pixels_fingerprint,
+    read_pairs,
+    train_pairs,
+)
 from kit.plain_text import count_of
 from kit.progress import Advance, Report
 from kit.runs.ensemble import scored_runs
-from kit.runs.folder import read_pairs_sha256
+from kit.runs.folder import CONFIG, OTHER_PIXELS, has_other_pixels, read_pairs_sha256
 from kit.runs.heldout import (
     HELDOUT,
     REMEDY,
@@ -101,7 +109,8 @@ def heldout(
         work: the folder of the table of pairs.
         units: "any" admits pairs of other units than those that it was trained on.
         advance: called with the scenes done and their number.
-        report: takes a line about what is made again, and why.
+        report: takes a line about what is made again, and why, and about a run that was trained
+            on other pixels.
 
     Raises:
         InputError: it is not trained, or on other pairs or units; a fold is missing; no pair is
@@ -115,7 +124,7 @@ def heldout(
     for run, weights in asked.weights.items():
         mine = asked.of(run)
         planes = planes_for_pairs(runs / run, weights.variant, work, asked.reader, asked.pairs)
-        found[run] = _predict(runs / run, weights, planes, mine, asked.reader, report)
+        found[run] = _predict(runs / run, weights, planes, mine, asked, report)
         done += len(mine)
         if advance:
             advance(done, total)
@@ -125,7 +134,7 @@ def heldout(
 def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
     """As `heldout`, of what is there already: nothing is predicted, and nothing is written.
 
-    None where a prediction is missing, or was made by other weights.
+    None where a prediction is missing, or was made by other weights or of other pixels.
 
     Raises:
         InputError: as `heldout`, or what is there is damaged.
@@ -138,7 +147,8 @@ def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
         mine = asked.of(run)
         planes = planes_for_pairs(runs / run, weights.variant, work, asked.reader, asked.pairs)
         wanted = _inputs_of(planes, mine)
-        if made.weights_sha256 != weights.sha256 or not made.has_all(wanted):
+        other = made.weights_sha256 != weights.sha256 or made.other_pixels(asked.pixels_sha256)
+        if other or not made.has_all(wanted):
             return None
         found[run] = {scene: made.images[scene] for scene in wanted}
     return asked.held_out(runs, name, found)
@@ -153,6 +163,7 @@ class _Asked:
     pairs: Sequence[Pair]
     scenes: dict[str, Pair]
     reader: PairReader
+    pixels_sha256: str | None
 
     def of(self, run: str) -> list[Pair]:
         """The pairs that a run has not seen."""
@@ -182,13 +193,25 @@ def _ask(runs: Path, name: str, work: Path, units: Units, report: Report) -> _As
     check_units(weights.values(), read_units(work), work / PAIRS, units, report, option=False)
     unseen = {run: _unseen(runs / run, each, pairs, work) for run, each in weights.items()}
     _check_complete(runs, name, weights, unseen, pairs)
+    tell_other_pixels(runs, names, pairs, report)
     asked = {scene for found in unseen.values() for scene in found}
     scenes = {str(pair.optical): pair for pair in pairs if str(pair.optical) in asked}
     if not scenes:
         problem = "no pair is held out, of those without clouds"
         remedy = "prepare more data, or train in folds: kit train-all --folds 5"
         raise InputError(work / PAIRS, problem, remedy=remedy)
-    return _Asked(weights, unseen, pairs, scenes, open_pairs(work, [*scenes.values()]))
+    reader = open_pairs(work, [*scenes.values()])
+    return _Asked(weights, unseen, pairs, scenes, reader, pixels_fingerprint(pairs))
+
+
+def tell_other_pixels(
+    runs: Path, names: Iterable[str], pairs: Sequence[Pair], report: Report
+) -> None:
+    """Report each run that was trained on other pixels than pairs have now, where that is known."""
+    now = pixels_fingerprint(pairs)
+    for folder in (runs / name for name in names):
+        if (folder / CONFIG).exists() and has_other_pixels(folder, now):
+            report(f"{folder}: was trained with {OTHER_PIXELS}; its scores are of those of now")
 
 
 def _unseen(folder: Path, weights: Weights, pairs: Sequence[Pair], work: Path) -> frozenset[str]:
@@ -233,19 +256,20 @@ def _predict(
     weights: Weights,
     planes: InputPlanes,
     pairs: Sequence[Pair],
-    reader: PairReader,
+    asked: _Asked,
     report: Report,
 ) -> dict[str, str]:
     """Make what is missing of a run's predictions; the digests of all."""
     at = folder / HELDOUT
     with lock(at):
         inputs = _inputs_of(planes, pairs)
-        known = _known(at, weights, inputs, report)
+        known = _known(at, weights, inputs, asked.pixels_sha256, report)
         done = {scene: known[scene] for scene in inputs if scene in known}
 
         def save() -> None:
             made_of = {scene: inputs[scene] for scene in done}
-            write_heldout(at, HeldOutRecord(weights.sha256, done, made_of))
+            record = HeldOutRecord(weights.sha256, done, made_of, asked.pixels_sha256)
+            write_heldout(at, record)
 
         todo = [
             batch
@@ -255,7 +279,7 @@ def _predict(
         for number, batch in enumerate(todo):
             if number % _SAVE_EVERY == 0:
                 save()
-            predicted, _ = predict_batch(weights.placed, planes, reader, batch)
+            predicted, _ = predict_batch(weights.placed, planes, asked.reader, batch)
             for pair, rgb in zip(batch, predicted, strict=True):
                 image = quantize(rgb)
                 with atomic(image_path(at, pair.optical)) as part:
@@ -271,7 +295,13 @@ def _inputs_of(planes: InputPlanes, pairs: Sequence[Pair]) -> dict[str, str]:
     return {str(pair.optical): " ".join(planes.names(pair.radar)) for pair in pairs}
 
 
-def _known(at: Path, weights: Weights, inputs: Mapping[str, str], report: Report) -> dict[str, str]:
+def _known(
+    at: Path,
+    weights: Weights,
+    inputs: Mapping[str, str],
+    pixels_sha256: str | None,
+    report: Report,
+) -> dict[str, str]:
     """The digests of the images in a folder that these weights made of these pairs, and intact."""
     if not has_heldout(at):
         return {}
@@ -280,8 +310,11 @@ def _known(at: Path, weights: Weights, inputs: Mapping[str, str], report: Report
     except InputError as error:
         report(f"{error.where}: {error.problem}; what it describes is made again")
         return {}
-    if made.weights_sha256 != weights.sha256:
-        report(f"{at}: predicted by other weights than those of now; predicted again")
+    other = "by other weights than those" if made.weights_sha256 != weights.sha256 else ""
+    if made.other_pixels(pixels_sha256):
+        other = other or "of other pixels than those"
+    if other:
+        report(f"{at}: predicted {other} of now; predicted again")
         for scene in made.images:
             image_path(at, scene).unlink(missing_ok=True)
         return {}

@@ -17,8 +17,16 @@ from kit.metrics import check_validated, errors, official_of
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.summary import read_units
-from kit.pairs.table import PAIRS, Pair, fingerprint, holdout_pairs, read_pairs, train_pairs
-from kit.progress import Advance, Report
+from kit.pairs.table import (
+    PAIRS,
+    Pair,
+    fingerprint,
+    holdout_pairs,
+    pixels_fingerprint,
+    read_pairs,
+    train_pairs,
+)
+from kit.progress import Advance, Report, each_once
 from kit.runs.ensemble import scored_runs, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.planes import planes_for_pairs, planes_for_training
@@ -29,7 +37,7 @@ from kit.scaling import UINT16_MAX
 from kit.storage.files import RUNS, WORK, AnyPath
 from kit.training.baselines import boosted_trees, constants, place_priors
 from kit.training.evaluate import evaluate_each, official_errors
-from kit.training.heldout import HeldOut, heldout
+from kit.training.heldout import HeldOut, heldout, tell_other_pixels
 from kit.training.table1 import Errors, Row, Scored, scenes_of, tabulate
 from kit.training.unseen import holdout_parts, out_of_fold_parts
 from kit.training.validation import VALIDATION, Validation, read_validation, write_validation
@@ -62,15 +70,15 @@ def validate(
             an official one is among their scores, as they are and with anchors. By name if "mae".
         units: "any" admits pairs of other units than those that a run was trained on.
         advance: called with the runs scored, and their number.
-        report: takes a line about predictions that are made again, about which runs are meant, and
-            about a baseline that cannot be made.
+        report: takes a line about predictions that are made again, about which runs are meant,
+            about runs that were trained on other pixels, and about a baseline that cannot be made.
 
     Raises:
         InputError: no run is trained, or a named one is not; nothing is held out; or a pack lacks a
             pair or is damaged. Or a run was trained on pairs of the hold-out, which its folder
             keeps since version 0.3.0, or on pairs of other units.
     """
-    work, runs = Path(work), Path(runs)
+    work, runs, report = Path(work), Path(runs), each_once(report)
     check_validated(measure)
     pairs = read_pairs(work / PAIRS)
     held = holdout_pairs(pairs)
@@ -87,11 +95,14 @@ def validate(
     used = {name: {run: read_run(runs, run) for run in each} for name, each in meant.items()}
     every_run = [weights for each in used.values() for weights in each.values()]
     check_units(every_run, read_units(work), work / PAIRS, units, report)
+    tell_other_pixels(runs, [run for each in meant.values() for run in each], pairs, report)
     reader = open_pairs(work, [pair for pair in pairs if pair.split != "buffer"])
     scored: list[Scored] = []
     for done, name in enumerate(names, start=1):
-        one = _run if name in alone else _folds
-        scored.append(one(runs, name, work, reader, pairs, measure))
+        if name in alone:
+            scored.append(_run(runs, name, work, reader, pairs, measure))
+        else:
+            scored.append(_folds(runs, name, work, reader, pairs, measure, report))
         if advance:
             advance(done, len(names))
     trained = train_pairs(pairs, 1)
@@ -105,7 +116,8 @@ def validate(
     known = [Scored(name, "reflectance", found, {}, is_baseline=True) for name, found in made]
     sha256 = {n: {run: each.sha256 for run, each in found.items()} for n, found in used.items()}
     whole = (*known, *scored)
-    _keep(runs, Validation(measure, fingerprint(pairs), parts, whole, sha256), report)
+    pixels = pixels_fingerprint(pairs)
+    _keep(runs, Validation(measure, fingerprint(pairs), parts, whole, sha256, pixels), report)
     return tabulate(parts, whole, measure)
 
 
@@ -155,10 +167,16 @@ def _run(
 
 
 def _folds(
-    runs: Path, name: str, work: Path, reader: PairReader, pairs: Sequence[Pair], measure: str
+    runs: Path,
+    name: str,
+    work: Path,
+    reader: PairReader,
+    pairs: Sequence[Pair],
+    measure: str,
+    report: Report,
 ) -> Scored:
     """The folds of a variant on what each held out, and their mean on the hold-out."""
-    found = heldout(runs, name, work, units="any")  # compared before
+    found = heldout(runs, name, work, units="any", report=report)  # units were compared before
     by_scene = {scene: _image_errors(found, scene, reader, measure) for scene in found.scenes}
     trained = {run: read_training_pairs(runs / run) for run in found.runs}
     known = {run: each for run, each in trained.items() if each is not None}

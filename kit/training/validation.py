@@ -36,6 +36,7 @@ class Validation:
     """What was measured, on which table of pairs; `weights` are the SHA-256 of each variant's runs.
 
     `measure` is the one that was asked for. The baselines among `scored` have no weights.
+    `pixels_sha256` is that of the pairs' pixels, if it is known.
     """
 
     measure: str
@@ -43,6 +44,7 @@ class Validation:
     parts: Parts
     scored: tuple[Scored, ...]
     weights: dict[str, dict[str, str]]
+    pixels_sha256: str | None = None
 
     def rows(self) -> tuple[Row, ...]:
         """Table 1."""
@@ -57,9 +59,12 @@ class Validation:
         )
 
     def with_others(self, earlier: "Validation", runs: Path) -> "Validation":
-        """This one, with what an earlier one has of other variants, on the same pairs."""
+        """This one, with what an earlier one has of other variants, on the same pixels."""
         asked = self.measure, self.pairs_sha256
         if (earlier.measure, earlier.pairs_sha256) != asked:
+            return self
+        pixels = {self.pixels_sha256, earlier.pixels_sha256}
+        if None not in pixels and len(pixels) > 1:
             return self
         names = {each.name for each in self.scored}
         kept = [e for e in earlier.current(runs) if e.name not in names and not e.is_baseline]
@@ -95,6 +100,7 @@ def write_validation(runs: Path, validation: Validation) -> None:
     about = {
         "measure": validation.measure,
         "pairs_sha256": validation.pairs_sha256,
+        "pixels_sha256": validation.pixels_sha256,
         "weights": validation.weights,
         "warnings": {each.name: each.warning for each in validation.scored if each.warning},
     }
@@ -115,6 +121,7 @@ def read_validation(runs: Path) -> Validation:
         about = json.loads((table.schema.metadata or {})[_ABOUT])
         measure, pairs_sha256 = str(about["measure"]), str(about["pairs_sha256"])
         weights, warnings = dict(about["weights"]), dict(about["warnings"])
+        pixels = about.get("pixels_sha256")
     except (KeyError, TypeError, ValueError) as error:
         problem = f"damaged: it does not say what it is of ({error!r})"
         raise InputError(path, problem, remedy=_AGAIN) from None
@@ -131,7 +138,7 @@ def read_validation(runs: Path) -> Validation:
         for name, (first, errors, own) in found.items()
     )
     listed = {part: tuple(scenes) for part, scenes in parts.items()}
-    return Validation(measure, pairs_sha256, listed, scored, weights)
+    return Validation(measure, pairs_sha256, listed, scored, weights, pixels)
 
 
 def _rows(validation: Validation) -> Iterator[tuple[dict[str, Any], Any]]:

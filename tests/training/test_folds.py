@@ -83,7 +83,7 @@ def test_every_training_pair_is_held_out_by_one_run_that_names_it(folds: Path) -
 def test_a_run_of_one_fold_is_as_before(trained_once: Path) -> None:
     run = trained_once / "runs" / "p2phd1"
     assert set(json.loads((run / "config.json").read_text())) == {
-        "format", "variant", "pairs_sha256", "check",
+        "format", "variant", "pairs_sha256", "pixels_sha256", "check",
     }  # fmt: skip
     assert set(json.loads((run / "pairs.json").read_text())) == {
         "format", "radar", "optical", "check",

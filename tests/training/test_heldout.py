@@ -1,0 +1,66 @@
+"""Held-out predictions are of the pixels that the pairs have now."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.pairs.table import PAIRS, read_pairs, write_pairs
+from kit.runs.heldout import HELDOUT, read_heldout, write_heldout
+from kit.training.heldout import heldout, kept
+from kit.training.train import train
+from kit.training.validate import validate
+from kit.training.validation import read_validation
+from kit.variants.settings import as_fold
+from tests.helpers.variants import tiny
+
+WORK, RUNS = Path("work"), Path("runs")
+
+
+def other_pixels() -> None:
+    """Let the table say that a scene was processed anew."""
+    first, *others = read_pairs(WORK / PAIRS)
+    other = replace(first, values=(*first.values[:-1], first.values[-1] + 1))
+    write_pairs(WORK / PAIRS, [other, *others])
+
+
+@pytest.mark.usefixtures("trained")
+def test_predictions_of_earlier_pixels_are_made_again_and_told() -> None:
+    heldout(RUNS, "spade2", WORK)
+    assert kept(RUNS, "spade2", WORK)
+    other_pixels()
+    assert kept(RUNS, "spade2", WORK) is None
+    told: list[str] = []
+    heldout(RUNS, "spade2", WORK, report=told.append)
+    at = RUNS / "spade2" / HELDOUT
+    assert told == [
+        f"{RUNS / 'spade2'}: was trained with other pixels in scenes of the same names; "
+        "its scores are of those of now",
+        f"{at}: predicted of other pixels than those of now; predicted again",
+    ]
+    assert kept(RUNS, "spade2", WORK)
+
+
+@pytest.mark.usefixtures("trained")
+def test_predictions_of_a_kit_that_did_not_record_pixels_are_read() -> None:
+    heldout(RUNS, "spade2", WORK)
+    at = RUNS / "spade2" / HELDOUT
+    write_heldout(at, replace(read_heldout(at), pixels_sha256=None))
+    other_pixels()
+    assert kept(RUNS, "spade2", WORK)
+
+
+@pytest.mark.usefixtures("trained")
+def test_validate_tells_each_line_once_and_keeps_no_scores_of_earlier_pixels() -> None:
+    for number in (1, 2):
+        variant = tiny("p2phd1", "name=folded", "epochs=1", "decay_epochs=0")
+        train(as_fold(variant, number, 2), work=WORK, runs=RUNS)
+    validate(["folded", "spade2"])
+    other_pixels()
+    told: list[str] = []
+    validate(["folded"], report=told.append)
+    again = [line for line in told if "predicted of other pixels" in line]
+    trained = [line for line in told if "was trained with other pixels" in line]
+    assert len(again) == len(trained) == 2 and len(told) == len(set(told))
+    names = {each.name for each in read_validation(RUNS).scored if not each.is_baseline}
+    assert names == {"folded"}

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from kit.errors import no_such
 from kit.metrics import MEASURES
+from kit.plain_text import count_of
 from kit.submission.agreement import Agreement, chance, kendall
 from kit.submission.log import Cell, read_log, require_log
-from kit.submission.standing import Standing, by_truth, read_standing
+from kit.submission.standing import Standing, by_truth, read_standing, with_equal_truths
 
 HELD_OUT = "held-out pairs"
 
@@ -60,7 +61,7 @@ def leaderboard(submissions: Path, measure: str | None = None) -> Standings:
         key = found.get(line, "name").strip(), found.get(line, "sha256").strip()
         same.setdefault(key, []).append(line)
     newest_first = sorted(same.values(), key=lambda lines: lines[-1][0].start, reverse=True)
-    rows = [read_standing(found, lines, doubts) for lines in newest_first]
+    rows = with_equal_truths([read_standing(found, lines, doubts) for lines in newest_first])
     shared = _shared_truth(rows)
     rows = [by_truth(row, shared) for row in rows]
     rows.sort(key=lambda row: _rank(row, measure, shared))
@@ -173,16 +174,29 @@ def _best(agreements: Sequence[Agreement]) -> tuple[str, ...]:
 
 
 def _unequal(rows: Sequence[Standing]) -> list[str]:
-    """A line for each truth of which submissions were scored on different numbers of images."""
-    counts: dict[str, dict[int, str]] = {}
+    """A line for each truth of which submissions were scored on different images or truths."""
+    images: dict[str, dict[int, str]] = {}
+    truths: dict[tuple[str, int | None], dict[int, str]] = {}
     for row in rows:
         for scored in row.scores:
             if scored.images is not None:
-                counts.setdefault(scored.truth, {}).setdefault(scored.images, row.name)
-    return [
-        f"{truth}: "
-        + ", ".join(f"{name} was scored on {images} images" for images, name in found.items())
-        + "; scores of different images cannot be compared: score them again"
-        for truth, found in counts.items()
-        if len(found) > 1
+                images.setdefault(scored.truth, {}).setdefault(scored.images, row.name)
+            if scored.truths is not None:
+                same = truths.setdefault((scored.truth, scored.images), {})
+                same.setdefault(scored.truths, row.name)
+    different = [
+        _different(truth, found, "on", "image", "scores of different images")
+        for truth, found in images.items()
     ]
+    different += [
+        _different(truth, found, "with", "truth", "official scores with other --window-days")
+        for (truth, _), found in truths.items()
+    ]
+    return [line for line in different if line]
+
+
+def _different(truth: str, found: Mapping[int, str], how: str, of: str, what: str) -> str:
+    """A line about the first submission of each number; empty where there is but one."""
+    scored = ", ".join(f"{name} was scored {how} {count_of(n, of)}" for n, name in found.items())
+    line = f"{truth}: {scored}; {what} cannot be compared: score them again"
+    return line if len(found) > 1 else ""

@@ -22,7 +22,8 @@ LOG = "submissions.csv"
 _NEEDED = ("time", "name", "sha256", "leaderboard")
 # What distinguishes archives of the same members.
 SETTINGS = ("ensemble", "layout", "target", "stretch")
-TRUTH, IMAGES = "truth", "images"  # by what an archive was scored, and on how many images
+# By what an archive was scored, on how many images, and with how many truths of its SAR inputs.
+SCORED_BY = TRUTH, IMAGES, TRUTHS = "truth", "images", "truths"
 NOTE = "note"  # what somebody wanted to remember
 _BOM = "\ufeff"
 
@@ -30,7 +31,7 @@ _BOM = "\ufeff"
 def log_columns() -> tuple[str, ...]:
     """The titles of a new log."""
     # The server's score is last, where it is easily added by hand.
-    scores = TRUTH, IMAGES, *MEASURES
+    scores = *SCORED_BY, *MEASURES
     return "time", "name", "members", *SETTINGS, *scores, NOTE, "sha256", "leaderboard"
 
 
@@ -57,14 +58,16 @@ class Log:
         column = self.titles.index(title) if title in self.titles else len(line)
         return from_spreadsheet_cell(line[column].value) if column < len(line) else ""
 
-    def with_column(self, title: str) -> "Log":
-        """The log with a column of this title, the last where an older kit gave it none."""
-        if title in self.titles:
+    def with_columns(self, *titles: str) -> "Log":
+        """The log with columns of these titles, the last where an older kit gave it none."""
+        new = [title for title in titles if title not in self.titles]
+        if not new:
             return self
         end = _lines(self.text, self.separator)[0][-1].end
-        text = self.text[:end] + self.separator + self._cell(title) + self.text[end:]
+        cells = "".join(self.separator + self._cell(title) for title in new)
+        text = self.text[:end] + cells + self.text[end:]
         lines = tuple(_lines(text, self.separator)[1:])
-        return replace(self, text=text, titles=(*self.titles, title), lines=lines)
+        return replace(self, text=text, titles=(*self.titles, *new), lines=lines)
 
     def fill(self, line: tuple[Cell, ...], values: Mapping[str, object]) -> None:
         """Write values into cells of one line, and leave every other byte as it is.

@@ -45,7 +45,7 @@ from kit.storage.files import (
 )
 from kit.storage.lock import lock
 from kit.submission.build import Built, build
-from kit.submission.log import Log, read_log
+from kit.submission.log import SCORED_BY, Log, read_log
 from kit.submission.plan import Plan, make_plan
 from kit.submission.record import members_text, scores_of
 
@@ -245,7 +245,9 @@ def _record(
         "stretch": plan.combination.stretch,
         "sha256": written.sha256,
     }
-    log.append((scores_of(scores, truth) if scores and truth else {}) | line)
+    if scores and truth:
+        log, line = log.with_columns(*SCORED_BY), scores_of(scores, truth) | line
+    log.append(line)
 
 
 def _fitted(plan: Plan) -> dict[str, Any] | None:

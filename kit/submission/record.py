@@ -5,6 +5,7 @@ these bytes and this truth. Untouched where there is no log and the archive is n
 """
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,17 @@ from kit.prediction.combination import PLAIN, Combination
 from kit.scoring.report import Report
 from kit.storage.files import sha256
 from kit.storage.lock import lock
-from kit.submission.log import IMAGES, LOG, SETTINGS, TRUTH, Cell, Log, read_log
+from kit.submission.log import (
+    IMAGES,
+    LOG,
+    SCORED_BY,
+    SETTINGS,
+    TRUTH,
+    TRUTHS,
+    Cell,
+    Log,
+    read_log,
+)
 
 _OF_ARCHIVE = ("time", "name", "members", *SETTINGS, "sha256")
 
@@ -30,14 +41,16 @@ def scores_of(report: Report, truth: Path) -> dict[str, Any]:
     """The cells of a line that hold local scores."""
     numbers = report.own.as_dict()
     scores = {title: numbers[title] for title in MEASURES}
-    return scores | {TRUTH: str(truth), IMAGES: numbers["n"]}
+    truths = sum(len(sar.truths) for sar in report.inputs)
+    return scores | {TRUTH: str(truth), IMAGES: numbers["n"], TRUTHS: truths}
 
 
 def record(archive: Path, truth: Path, report: Report) -> Path | None:
     """Write scores into the log in an archive's folder.
 
-    They go into the newest line of the archive that is of this truth or of none; else into a line
-    of their own, so that scores by another truth stay.
+    They go into the newest line of the archive that is of this truth, with as many truths of its
+    SAR inputs, or that has no scores; else into a line of their own, so that scores by another
+    truth or window of days stay.
 
     Args:
         archive: the zip.
@@ -57,20 +70,28 @@ def record(archive: Path, truth: Path, report: Report) -> Path | None:
     name, checksum = archive.name.removesuffix(".zip"), sha256(archive)
     scores = scores_of(report, truth)
     with lock(folder):
-        found = read_log(folder)
+        found = read_log(folder).with_columns(*SCORED_BY)
         lines = [
             line
             for line in found.lines
             if found.get(line, "name").strip() == name
             and found.get(line, "sha256").strip() == checksum
         ]
-        same = [line for line in lines if found.get(line, TRUTH).strip() in ("", str(truth))]
+        same = [line for line in lines if _is_of(found, line, scores)]
         if same:
             found.fill(same[-1], scores)
         else:
             known = _copied(found, lines[-1]) if lines else _described(archive, name, checksum)
             found.append(known | scores)
     return found.path
+
+
+def _is_of(found: Log, line: tuple[Cell, ...], scores: Mapping[str, object]) -> bool:
+    """Whether a line has scores by the truths of these, or none."""
+    by = {title: found.get(line, title).strip() for title in (TRUTH, TRUTHS)}
+    if not by[TRUTH]:  # kits until 0.2.0 did not say by what they scored
+        return not any(found.get(line, measure).strip() for measure in MEASURES)
+    return by == {title: str(scores[title]) for title in by}
 
 
 def _copied(found: Log, line: tuple[Cell, ...]) -> dict[str, str]:

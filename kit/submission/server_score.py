@@ -54,7 +54,7 @@ def log(submissions: Path, name: str, score: float | None = None, note: str = ""
     require_log(submissions)
     with lock(submissions):
         found = read_log(submissions)
-        found = found.with_column(NOTE) if note.strip() else found
+        found = found.with_columns(NOTE) if note.strip() else found
         names = {found.get(line, "name").strip() for line in found.lines}
         if name not in names and (name := name.removesuffix(".zip")) not in names:
             raise _no_such(found, name)

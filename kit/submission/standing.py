@@ -5,6 +5,7 @@ made, from the manifest beside it where an older log does not say.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,17 +14,21 @@ from kit.archive.layout import LAYOUTS
 from kit.archive.manifest import HeldOutScore, Manifest, manifest_path, read_manifest
 from kit.errors import InputError
 from kit.metrics import MEASURES
-from kit.submission.log import IMAGES, NOTE, SETTINGS, TRUTH, Cell, Log
+from kit.submission.log import IMAGES, NOTE, SETTINGS, TRUTH, TRUTHS, Cell, Log
 
 _USUAL = "mae"  # counts where no layout says otherwise
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The local scores of an archive by one truth; `images` is None where it is not known."""
+    """The local scores of an archive by one truth.
+
+    `images` were scored, with `truths` of their SAR inputs; None where it is not known.
+    """
 
     truth: str
     images: int | None
+    truths: int | None
     local: dict[str, float | None]
 
 
@@ -94,17 +99,26 @@ def read_standing(found: Log, lines: Sequence[tuple[Cell, ...]], doubts: list[st
 
 
 def _scores(found: Log, lines: Sequence[tuple[Cell, ...]]) -> tuple[Scored, ...]:
-    """The local scores in lines of one archive by each truth, the newest first."""
-    by_truth: dict[str, list[tuple[Cell, ...]]] = {}
+    """The local scores in lines of one archive by each truth and number of truths, newest first."""
+    alike: dict[tuple[str, int | None], list[tuple[Cell, ...]]] = {}
     for line in reversed(lines):
         if any(_number(found.get(line, measure)) is not None for measure in MEASURES):
-            by_truth.setdefault(found.get(line, TRUTH).strip(), []).insert(0, line)
-    scored = []
-    for truth, those in by_truth.items():
-        images = _newest(found, those, IMAGES)
-        local = {measure: _newest(found, those, measure) for measure in MEASURES}
-        scored.append(Scored(truth, None if images is None else int(images), local))
-    return tuple(scored)
+            by = found.get(line, TRUTH).strip(), _count(found, [line], TRUTHS)
+            alike.setdefault(by, []).insert(0, line)
+    return tuple(
+        Scored(
+            truth,
+            images=_count(found, those, IMAGES),
+            truths=truths,
+            local={measure: _newest(found, those, measure) for measure in MEASURES},
+        )
+        for (truth, truths), those in alike.items()
+    )
+
+
+def _count(found: Log, lines: Sequence[tuple[Cell, ...]], title: str) -> int | None:
+    value = _newest(found, lines, title)
+    return None if value is None else int(value)
 
 
 def _newest(found: Log, lines: Sequence[tuple[Cell, ...]], title: str) -> float | None:
@@ -123,6 +137,30 @@ def _manifest(submissions: Path, name: str, checksum: str, doubts: list[str]) ->
         doubts.append(f"{error.where}: {error.problem}; what it says is left out")
         return None
     return manifest if manifest.sha256 == checksum else None
+
+
+def with_equal_truths(rows: Sequence[Standing]) -> list[Standing]:
+    """The rows with one score by each truth, with as many truths of it as most rows have.
+
+    Where most is several, that of the newest row; what has no such score keeps its newest.
+
+    Args:
+        rows: the newest first.
+    """
+    counts: dict[str, Counter[int]] = {}
+    for scored in (scored for row in rows for scored in row.scores):
+        if scored.truths is not None:
+            counts.setdefault(scored.truth, Counter())[scored.truths] += 1
+    usual = {truth: count.most_common(1)[0][0] for truth, count in counts.items()}
+    found = []
+    for row in rows:
+        chosen: dict[str, Scored] = {}
+        for scored in row.scores:
+            if scored.truths == usual.get(scored.truth):
+                chosen[scored.truth] = scored
+            chosen.setdefault(scored.truth, scored)
+        found.append(replace(row, scores=tuple(chosen.values())))
+    return found
 
 
 def by_truth(row: Standing, truth: str) -> Standing:

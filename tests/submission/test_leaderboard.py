@@ -242,7 +242,9 @@ def test_scores_reach_the_newest_line_of_their_archive(tmp_path: Path, titles: s
     assert [row["mae"] for row in rows] == ["", "", "", repr(report.own.scores.mae)]
     assert rows[3]["official_2022"] == repr(report.own.official_2022)
     assert rows[3]["leaderboard"] == "0.7" and rows[3].get("truth", "data")[-4:] == "data"
-    assert titles + text.rpartition("1,mine")[0] == read(tmp_path).decode().rpartition("1,mine")[0]
+    new = "".join(f",{each}" for each in ("truth", "images", "truths") if each not in columns)
+    kept = titles.replace("\n", new + "\n") + text.rpartition("1,mine")[0]
+    assert kept == read(tmp_path).decode().rpartition("1,mine")[0]
     mine = next(row for row in leaderboard(tmp_path).rows if row.sha256 == sha256(archive))
     assert mine.local["mae"] == report.own.scores.mae
     write(tmp_path, titles)  # no line of it
@@ -278,6 +280,56 @@ def test_scores_by_another_truth_have_a_line_of_their_own(tmp_path: Path) -> Non
     assert row.leaderboard == 0.7 and row.measure == "official_2023"
     with (tmp_path / "submissions.csv").open(newline="") as file:
         assert [each["name"] for each in csv.DictReader(file)] == ["mine", "mine"]
+
+
+def scored_archive(folder: Path, name: str, seed: int) -> Path:
+    """An archive with two truths, at its date and five days later."""
+    archive = folder / f"{name}.zip"
+    write_archive(archive, [(f"CH3/{A}.tiff", encode_tiff(image(seed, 8)))])
+    for day in ("08", "13"):
+        write_truth(folder / "data", A.replace("_08", f"_{day}"), digital_numbers(int(day), 8))
+    return archive
+
+
+def test_scores_of_other_windows_are_kept_apart_and_told(tmp_path: Path) -> None:
+    write(tmp_path, lines_of())
+    data, scores = tmp_path / "data", {}
+    for number, (name, days) in enumerate((("one", 7), ("two", 3), ("one", 3))):
+        archive = scored_archive(tmp_path, name, 1 if name == "one" else 2)
+        report = score(archive, data, window_days=days)
+        scores[number] = report.own.official_2022
+        record(archive, data, report)
+        doubts = leaderboard(tmp_path).doubts
+        if number == 1:
+            assert doubts == (
+                f"{data}: one was scored with 2 truths, two was scored with 1 truth; official "
+                "scores with other --window-days cannot be compared: score them again",
+            )
+    assert not doubts
+    # What most are scored with is shown, and what one is scored with is not lost.
+    found = {row.name: row for row in leaderboard(tmp_path).rows}
+    assert [found[n].local["official_2022"] for n in ("one", "two")] == [scores[2], scores[1]]
+    with (tmp_path / "submissions.csv").open(newline="") as file:
+        lines = [(line["name"], line["truths"]) for line in csv.DictReader(file)]
+    assert lines == [("one", "2"), ("two", "1"), ("one", "1")]
+    record(archive, data, report)
+    assert read(tmp_path).decode().count("\n") == 4
+
+
+def test_a_second_truth_replaces_no_score_in_a_log_of_before(tmp_path: Path) -> None:
+    archive = scored_archive(tmp_path, "mine", 1)
+    line = {"time": "1", "name": "mine", "sha256": sha256(archive), "mae": "0.25"}
+    titles = HEADER.strip().split(",")
+    write(tmp_path, HEADER + ",".join(line.get(title, "") for title in titles) + "\n")
+    for truth in ("data", "other"):
+        write_truth(tmp_path / "other", A, digital_numbers(9, 8))
+        record(archive, tmp_path / truth, score(archive, tmp_path / truth))
+    with (tmp_path / "submissions.csv").open(newline="") as file:
+        lines = [*csv.DictReader(file)]
+    assert [Path(line["truth"] or "").name for line in lines] == ["", "data", "other"]
+    assert lines[0]["mae"] == "0.25" and len({line["mae"] for line in lines}) == 3
+    (row,) = leaderboard(tmp_path).rows
+    assert len(row.scores) == 3
 
 
 def test_the_truth_of_most_submissions_orders_them_and_others_follow(tmp_path: Path) -> None:

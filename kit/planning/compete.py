@@ -8,7 +8,7 @@ command, killed and typed again, goes on.
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.archive.layout import find_layout
@@ -76,7 +76,7 @@ def compete(
     """
     test = check_request(request, report)
     if dry_run:
-        for step in _steps(request, test, time.monotonic(), report):
+        for step in _steps(request, test, time.monotonic(), report, dry_run=True):
             report(f"{'done before' if step.done else 'would run'}: {step}")
         return None
     with hold(WORK, report) as commands:
@@ -91,7 +91,9 @@ def compete(
     return outlook(request.archive, ensemble_path(FITTED, request.name), read_plan(PLAN))
 
 
-def _steps(request: Request, test: Test, started: float, report: Report) -> Iterator[Step]:
+def _steps(
+    request: Request, test: Test, started: float, report: Report, *, dry_run: bool = False
+) -> Iterator[Step]:
     """The commands in order; each is asked for when those before it are done."""
     data, name, measure = str(request.data), request.name, request.counted
     prepared = (WORK / SUMMARY).exists() and (WORK / PAIRS).exists()
@@ -130,7 +132,12 @@ def _steps(request: Request, test: Test, started: float, report: Report) -> Iter
         failed = ", ".join(each for each, done in trained.items() if not done)
         report(f"not trained: {failed}" + ("; the others go on" if members else ""))
         members = members or [*trained]  # of a dry run; else kit fit says what is missing
-    plan = _in_time(plan, started, request.hours, report)
+    if views := _fewer_views(plan, _left(started, request.hours)):
+        what = f"late: {count_of(views, 'view')} of each scene in place of {plan.flips}"
+        report(what if dry_run else f"{what}, which {PLAN} now says")
+        plan = replace(plan, flips=views)
+        if not dry_run:
+            _note_views(views)
     ensemble_file = ensemble_path(FITTED, name)
     fitted = ensemble_state(ensemble_file, plan.measure, members)
     _say_replaced(fitted, report)
@@ -222,21 +229,21 @@ def _check_scored(plan: Plan) -> None:
         raise InputError(PLAN, problem, remedy=remedy)
 
 
-def _in_time(plan: Plan, started: float, hours: float, report: Report) -> Plan:
-    """The plan, with fewer views where training took so long that all of them would end late."""
-    left = _left(started, hours)
+def _fewer_views(plan: Plan, left: float) -> int | None:
+    """The views of a scene that end within the minutes left; None for those that are planned."""
     after = sum(plan.minutes.get(part, 0.0) for part in ("fitting", "packaging"))
     predicting = plan.minutes.get("predicting", 0.0)
     views = plan.flips
     while views > 1 and after + predicting * views / plan.flips > left:
         views //= 2 if views == 8 else 4
-    if views == plan.flips or any(Path("predictions").glob("*/manifest.json")):
-        return plan
-    now = count_of(views, "view")
-    report(f"late: {now} of each scene in place of {plan.flips}, which {PLAN} now says")
-    text = re.sub(r"(?m)^flips = \d+", f"flips = {views}", PLAN.read_text(encoding="utf-8-sig"))
-    write_bytes(PLAN, text.encode())
-    return read_plan(PLAN)
+    begun = any(Path("predictions").glob("*/manifest.json"))
+    return None if views == plan.flips or begun else views
+
+
+def _note_views(views: int) -> None:
+    """Have the plan say so, so that the same command goes on with as many."""
+    text = PLAN.read_text(encoding="utf-8-sig")
+    write_bytes(PLAN, re.sub(r"(?m)^(\s*flips\s*=\s*)\d+", rf"\g<1>{views}", text).encode())
 
 
 def _left(started: float, hours: float) -> float:

@@ -97,7 +97,7 @@ def write_plan(path: Path, plan: Plan) -> None:
         lines += ["", "[[train]]", f"variant = {_toml(each.variant)}"]
         lines += [f"minutes = {_toml(each.minutes)}  # expected, of all its runs"]
         lines += [f"settings = {{ {settings} }}"] if settings else []
-    lines += ["", "# What is expected of each part; nothing reads it.", "[minutes]"]
+    lines += ["", "# What is expected of each part.", "[minutes]"]
     lines += [f"{name} = {_toml(value)}" for name, value in plan.minutes.items()]
     if plan.left_out:
         lines += ["", "# Why other variants are not trained; nothing reads it.", "[left_out]"]

@@ -231,7 +231,7 @@ class _Planner:
         """`variant` in a size, for as many epochs as end in time; None with fewer than `steps`."""
         sized = self.machine.sized(variant, size)
         rate = self.machine.rate(sized)
-        pairs = self._trained_on(folds)
+        pairs = self._trained_on(sized, folds)
         each = cost(sized, rate, pairs, self._held(folds))
         try:
             timed = within(sized, each, self._held(folds), seconds)
@@ -281,10 +281,11 @@ class _Planner:
         """The pairs that a run is validated on."""
         return self.holdout or (self.pairs // folds if folds > 1 else 0)
 
-    def _trained_on(self, folds: int) -> int:
+    def _trained_on(self, variant: Variant, folds: int) -> int:
         """The pairs of the run that takes longest: that on all, or that of the smallest fold."""
+        pairs = len(self.machine.data(variant.dataset).chosen)
         whole = folds == 1 or self._all_pairs(folds)
-        return self.pairs if whole else self.pairs - self.pairs // folds
+        return pairs if whole else pairs - pairs // folds
 
     def _rounds(self, runs: int) -> int:
         """How many runs follow each other on a card."""

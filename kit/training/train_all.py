@@ -91,7 +91,7 @@ def train_all(
         remedy = "give --folds 5 too"
         raise InputError(groups, "groups are for several folds", remedy=remedy)
     chosen = [Training(each) if isinstance(each, str) else each for each in trainings]
-    chosen = [replace(each, settings=(*settings, *each.settings)) for each in chosen]
+    chosen = [replace(each, settings=(*each.settings, *settings)) for each in chosen]
     common = ["--work", str(work), "--runs", str(runs)]
     every = [job for each in chosen for job in _jobs(each, folds, all_pairs, groups, common)]
     jobs = {job.run: job for job in every}

@@ -19,7 +19,7 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
 from kit.planning import compete as module
 from kit.planning.commands import Commands
-from kit.planning.compete import CommandError, _in_time, compete
+from kit.planning.compete import CommandError, _fewer_views, _note_views, compete
 from kit.planning.inputs import Request, compare
 from kit.planning.outlook import _better, _still_improving
 from kit.planning.plan import PLAN, Plan, Training, read_plan, write_plan
@@ -238,13 +238,22 @@ def test_what_is_held_out_is_like_what_is_to_be_predicted(asked_for, dates, spli
 def test_where_training_took_longer_there_are_fewer_views(asked: Request) -> None:
     write_plan(PLAN, tiny_plan("spade2", flips=8))
     PLAN.write_text("# mine\n" + PLAN.read_text())
-    told: list[str] = []
     plan = read_plan(PLAN)
-    assert _in_time(plan, time.monotonic(), 10.1 / 60, told.append) == plan and not told
-    late = _in_time(plan, time.monotonic(), 6.5 / 60, told.append)
-    assert late == replace(plan, flips=4) == read_plan(PLAN)
-    assert PLAN.read_text().startswith("# mine") and "late: 4 views" in told[0]
-    assert _in_time(plan, time.monotonic() - 3600, 1.0, told.append).flips == 1
+    assert _fewer_views(plan, 10.1) is None
+    assert (_fewer_views(plan, 6.5), _fewer_views(plan, 0.0)) == (4, 1)
+    for text in (PLAN.read_text(), PLAN.read_text().replace("flips = 8", "flips=8")):
+        PLAN.write_text(text)
+        _note_views(4)
+        assert read_plan(PLAN) == replace(plan, flips=4)
+        assert PLAN.read_text().startswith("# mine")
+
+
+def test_a_dry_run_that_would_be_late_says_so_and_leaves_the_plan(asked: Request) -> None:
+    write_plan(PLAN, tiny_plan("spade2", flips=8))
+    before = PLAN.read_bytes()
+    told = "\n".join(lines_of(replace(asked, hours=2 / 60)))
+    assert "late: 1 view of each scene in place of 8\n" in told
+    assert PLAN.read_bytes() == before
 
 
 def test_a_network_that_scored_best_at_its_end_wants_more_hours(tmp_path, monkeypatch) -> None:

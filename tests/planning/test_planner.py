@@ -85,6 +85,20 @@ def test_everything_ends_within_the_hours_and_the_time_is_used(case: str) -> Non
     assert made.minutes["training"] > 0.1 * hours * 60
 
 
+def test_a_member_of_the_larger_data_set_has_epochs_of_its_own_pairs() -> None:
+    class Cloudy(Known):
+        def data(self, dataset: int):
+            more = [Pair((f"{n}", "2")) for n in range(12_000 if dataset == 1 else 0)]
+            return SimpleNamespace(**vars(self._known) | {"chosen": self._known.chosen + more})
+
+    machine = Cloudy(CARD, 8000, 100)
+    made = plan_of(machine, 24, 500)
+    (spade2,) = (each for each in made.trainings if each.variant == "spade2")
+    assert spade2.chosen.dataset == 1
+    steps = spade2.chosen.total_epochs * (20_000 // spade2.chosen.batch)
+    assert steps * machine.rate(spade2.chosen).step_s <= 60 * (spade2.minutes or 0.0)
+
+
 def test_hours_and_machines_make_different_plans() -> None:
     plans = {case: plan_of(*given) for case, given in CASES.items()}
     night = plans["a laptop's night"]

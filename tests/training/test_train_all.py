@@ -230,6 +230,11 @@ def test_a_plan_gives_each_variant_its_settings_folds_and_time(trained: Path, mo
     assert "p2phd1 --work work --runs runs --set width=2 --set norm=batch --fold 1/2" in first
     assert alone.endswith("p2phd1 --work work --runs runs --set width=2 --set norm=batch")
     assert last.endswith("trees1 --work work --runs runs --fold 2/2")
+    begun.clear()  # what is given here counts more than what the plan says
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--set", "width=4", "--set", "epochs=1"])
+    with pytest.raises(SystemExit):
+        kit.cli.main.main()
+    assert "--set width=2 --set norm=batch --set width=4 --set epochs=1" in " ".join(begun[0][0])
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--folds", "3"])
     with pytest.raises(SystemExit) as end:
         kit.cli.main.main()

@@ -253,7 +253,8 @@ class Builder:
     def _machine(self, name: str) -> str:
         """What rates are kept under, beside the key of an engine: another has other rates."""
         if pick().type == "cuda":
-            return BACKENDS[name].device()
+            # Some engines are of an architecture, whose cards differ.
+            return f"{torch.cuda.get_device_name()}, {BACKENDS[name].device()}"
         return f"{processor()}, {cores()} cores"
 
     def _spec(self, precision: Precision) -> Spec:

@@ -15,8 +15,9 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, distributed
 
-from kit.errors import KitError
+from kit.errors import InputError, KitError
 from kit.machine.parent import end_with, is_launched
+from kit.plain_text import count_of
 
 T = TypeVar("T")
 
@@ -163,7 +164,7 @@ def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
         return
     end_with(os.getppid())
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(_card())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend, timeout=timeout)
     try:
@@ -174,6 +175,20 @@ def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
             raise PeerError(None) from error
         raise
     distributed.destroy_process_group()
+
+
+def _card() -> int:
+    """The card of this process.
+
+    Raises:
+        InputError: it has none, as more processes were started here than there are cards.
+    """
+    card, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if card >= cards:
+        seen = count_of(cards, "card")
+        problem = f"starts {card + 1} processes here or more, where {seen} can be seen"
+        raise InputError("torchrun", problem, remedy=f"give --nproc-per-node {cards}")
+    return card
 
 
 def _leave() -> None:

@@ -7,7 +7,7 @@ networks are new ones, so that a run that is trained afterwards starts as if not
 import statistics
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from kit.training import boosting
 from kit.training.fit_trees import READING, fit_trees, pixels_of
 from kit.training.setup import RunSetup
 from kit.training.state import State
-from kit.training.train_step import TrainStep
+from kit.training.train_step import NotFiniteError, TrainStep
 
 _SECONDS = 2.0  # of steps that are measured
 _STEPS, _MOST_STEPS = 3, 20
@@ -88,11 +88,14 @@ def _measured(setup: RunSetup, workers: int, compile: bool) -> Rate:
 
         def step() -> None:
             # In a step the ranks wait for each other, so it is not a part of `on_all`.
-            train_step(group.on_all(lambda: next(samples)))
+            sample = group.on_all(lambda: next(samples))
+            with suppress(NotFiniteError):  # it takes as long, and the training names the pairs
+                train_step(sample)
 
         def first() -> None:
             step()
-            train_step.last_losses()  # where nothing else would wait for the device
+            with suppress(NotFiniteError):
+                train_step.last_losses()  # where nothing else would wait for the device
 
         first_s = _timed(first)
         while more:

@@ -385,7 +385,8 @@ def test_rates_that_cannot_be_kept_decide_all_the_same(
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processor stands in for a card."""
-    monkeypatch.setattr("kit.engines.builder.pick", lambda: torch.device("cuda"))
+    monkeypatch.setattr(builder, "pick", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
 
 
 def test_a_card_holds_one_engine_at_a_time(trained: Path, backends, card, monkeypatch) -> None:
@@ -428,6 +429,23 @@ def test_on_a_card_the_reference_is_not_rounded_to_tf32(
     told: list[str] = []
     found = pick(Request("eager", "float32"), told=told)
     assert found.accuracy.tiles and found.accuracy.mean < 1e-6  # batches differ in size
+
+
+def test_cards_of_one_architecture_have_rates_of_their_own(
+    trained: Path, backends, card, monkeypatch
+) -> None:
+    names: list[str] = []
+    whole = builder.rated
+
+    def rated(found: Any, machine: str, *others: Any) -> Any:
+        names.append(machine)
+        return whole(found, machine, *others)
+
+    monkeypatch.setattr(builder, "rated", rated)
+    for name in ("RTX 4090", "RTX 4060"):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda name=name: name)
+        pick(Request("fast", "float32"))
+    assert len({*names}) == 2
 
 
 def test_on_a_card_eager_float32_needs_no_truth(trained: Path, backends, card) -> None:

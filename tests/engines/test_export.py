@@ -133,6 +133,23 @@ def test_a_file_that_exists_is_replaced_only_on_demand(made: tuple[Exported, Wei
     assert again == exported and exported.file.read_bytes()
 
 
+def test_the_images_that_it_is_compared_with_are_not_rounded_to_tf32(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As torch rounds on a card, by more than what is admitted."""
+    rounded: list[bool] = []
+    whole = Trained.predict
+
+    def predict(*given, **others):
+        rounded.append(torch.backends.cudnn.allow_tf32)
+        return whole(*given, **others)
+
+    monkeypatch.setattr(Trained, "predict", predict)
+    assert torch.backends.cudnn.allow_tf32, "torch's default"
+    export_generator(saved(tmp_path, "prior1", []), "onnx", tmp_path / "mine.onnx", SIZE)
+    assert rounded == [False] and torch.backends.cudnn.allow_tf32
+
+
 def test_what_onnx_runtime_draws_otherwise_is_not_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -303,6 +303,7 @@ def test_a_group_is_left_without_waiting_after_a_failure_alone(
         distributed.distributed_c10d, "_abort_process_group", lambda: calls.append("abort")
     )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: backend == "nccl")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "set_device", lambda index: None)
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setattr(distributed, "get_rank", lambda: 0)
@@ -313,6 +314,17 @@ def test_a_group_is_left_without_waiting_after_a_failure_alone(
         assert not fails or 1 / 0
     expected = "abort" if fails and backend == "nccl" else "destroy_process_group"
     assert calls == ["init_process_group", expected]
+
+
+def test_more_processes_than_cards_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit.machine.distributed, "end_with", lambda parent: None)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match="2 cards can be seen") as refused, process_group():
+        pass
+    assert refused.value.remedy == "give --nproc-per-node 2"
 
 
 def test_what_ranks_tell_each_other_waits_for_no_card(monkeypatch: pytest.MonkeyPatch) -> None:

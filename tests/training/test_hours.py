@@ -4,12 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import kit.machine.memory
+import kit.training.compiled
 import kit.training.hours
 import kit.training.trainer
 from kit.cli.training import _event
-from kit.errors import InputError
+from kit.errors import CheckError, InputError
 from kit.runs.folder import read_variant
 from kit.training.checkpoint import checkpoints
 from kit.training.hours import Cost, cost, within
@@ -136,6 +138,18 @@ def test_what_measuring_trains_leaves_no_trace(trained: Path, monkeypatch) -> No
     run = train(tiny("p2phd1", "name=timed"), work="work", runs="runs", hours=1)
     train(once, work="work", runs="told")
     assert_same_weights(run.folder, Path("told/timed"))
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_a_first_step_that_diverges_is_told_with_its_pairs(
+    trained: Path, compiles: bool, monkeypatch
+) -> None:
+    """As without hours: what is measured first names no pairs."""
+    variant = tiny("unet1", "name=wild", "lr=1e30")
+    if compiles:  # as on a card, where every run is measured first
+        monkeypatch.setattr(kit.training.compiled, "pick", lambda: torch.device("cuda"))
+    with pytest.raises(CheckError, match="step"):
+        train(variant, hours=None if compiles else HUNDRED)
 
 
 def test_what_is_fitted_takes_no_hours(trained: Path) -> None:

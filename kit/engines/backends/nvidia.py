@@ -121,20 +121,23 @@ def typed(generator: nn.Module, precision: Precision) -> nn.Module:
     return sub_pixel(network) if precision == "bfloat16" else network
 
 
-@cache
 def log_of(trt: Any) -> Any:
     """The log of a TensorRT library, which accepts only one in a process.
 
     Its `pop_errors()` returns the errors since its last call, as one text.
     """
+    return _log(trt.ILogger)  # torch-tensorrt puts another module in its place, of the same types
 
-    class Log(trt.ILogger):  # type: ignore[misc]  # the library has no types
+
+@cache
+def _log(kind: Any) -> Any:
+    class Log(kind):  # type: ignore[misc]  # the library has no types
         def __init__(self) -> None:
             super().__init__()
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+            if severity in (kind.INTERNAL_ERROR, kind.ERROR):
                 self.errors.append(message.strip())
 
         def pop_errors(self) -> str:

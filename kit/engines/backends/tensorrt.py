@@ -140,6 +140,7 @@ def _library() -> Any:
         with silenced():
             _tensorrt()  # ahead of torch-tensorrt, which gives it a log of its own
             import torch_tensorrt
+            from torch_tensorrt.logging import TRT_LOGGER
     # It raises bare Exceptions where a library of its own is missing.
     except Exception as error:
         raise InputError(
@@ -147,4 +148,6 @@ def _library() -> Any:
             f"cannot be imported: {_reason(error)}",
             remedy="pip install --force-reinstall torch-tensorrt",
         ) from error
+    # What a builder has to say goes to its log, which is silenced.
+    TRT_LOGGER.log = nvidia.log_of(_tensorrt()).log
     return torch_tensorrt

@@ -44,3 +44,8 @@ def test_an_engine_of_each_precision_is_built(name: str, built: list[dict[str, A
     for each in mine:
         # The weights alone are some hundred thousand bytes at this width.
         assert "failed" not in each and each["bytes"] > 300_000, each
+
+
+def test_what_tensorrt_refuses_is_told_with_its_reason(built: list[dict[str, Any]]) -> None:
+    (refused,) = (each for each in built if each["network"] == "refused")
+    assert "Error Code" in refused["failed"] and "deconv" in refused["failed"], refused

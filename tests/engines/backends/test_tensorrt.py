@@ -8,6 +8,7 @@ import ast
 import ctypes
 import sys
 from contextlib import nullcontext
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -72,6 +73,9 @@ def library(tensorrt, monkeypatch) -> SimpleNamespace:
         convert_exported_program_to_serialized_trt_engine=convert
     )
     monkeypatch.setitem(sys.modules, "torch_tensorrt", torch_tensorrt)
+    logging: Any = ModuleType("torch_tensorrt.logging")
+    logging.TRT_LOGGER = seen.builder_log = SimpleNamespace(log=lambda *_: None)
+    monkeypatch.setitem(sys.modules, "torch_tensorrt.logging", logging)
     monkeypatch.setattr(nvidia, "find_spec", lambda name: object())
     return seen
 
@@ -138,9 +142,20 @@ def test_a_layer_that_cannot_be_converted_is_named(library, tmp_path) -> None:
 
 def test_a_build_that_fails_in_tensorrt_says_what_its_log_says(library, tensorrt, tmp_path) -> None:
     library.error = AssertionError()  # all that torch-tensorrt raises then
-    library.log = lambda: tensorrt.first_log.log(Log.ERROR, "Error Code 2: OutOfMemory")
-    with pytest.raises(InputError, match="AssertionError; Error Code 2: OutOfMemory\n"):
+
+    def logged() -> None:
+        tensorrt.first_log.log(Log.ERROR, "Error Code 2: OutOfMemory")
+        library.builder_log.log(Log.ERROR, "Error Code 4: a layer")
+
+    library.log = logged
+    with pytest.raises(InputError, match=r"AssertionError; Error Code 2: OutOfM.*; Error Code 4"):
         backend.build(ready("pix2pixhd-batch"), Spec("float32", 64, 64), tmp_path, NO_TILES)
+
+
+def test_a_module_in_place_of_tensorrt_has_the_same_log(tensorrt) -> None:
+    proxy = ModuleType("tensorrt")
+    proxy.ILogger = tensorrt.ILogger
+    assert nvidia.log_of(proxy) is nvidia.log_of(tensorrt)
 
 
 def test_the_log_is_ours_before_torch_tensorrt_brings_its_own(tensorrt, monkeypatch) -> None:
@@ -331,6 +346,7 @@ def tensorrt(monkeypatch) -> Any:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA T4")
     monkeypatch.setattr(nvidia, "find_spec", lambda name: object())
     module: Any = ModuleType("tensorrt")
+    module.__spec__ = ModuleSpec("tensorrt", None)  # torch looks for it when it compiles
     module.ILogger, module.Runtime, module.stream, module.waits = Log, Runtime, stream, waits
     module.ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="ours")
     monkeypatch.setitem(sys.modules, "tensorrt", module)

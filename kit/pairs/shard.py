@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.pairs.table import Pair
-from kit.storage.files import read_array, read_json, write_json
+from kit.storage.arrays import read_array
+from kit.storage.files import read_json, write_json
 from kit.tiles.names import RGB_BANDS, S1_BANDS
 
 FOLDER = "pack"

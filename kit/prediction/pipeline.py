@@ -17,7 +17,7 @@ from kit.inputs.planes import InputPlanes
 from kit.machine.cores import file_threads
 from kit.machine.lookahead import map_ahead
 from kit.scaling import radar_nodata, scale_radar
-from kit.storage.files import array_sha256
+from kit.storage.arrays import array_sha256
 from kit.tiles.reader import read_scene_and_type
 from kit.tiles.scenes import Scene
 from kit.tiles.values import count_values

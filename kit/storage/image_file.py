@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
-from kit.storage.files import array_sha256, read_array
+from kit.storage.arrays import array_sha256, read_array
 
 _SUFFIX = ".npy"
 

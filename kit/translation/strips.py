@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import BusyError, InputError
-from kit.storage.files import atomic, json_sha256, make_folder, naming, read_array
+from kit.storage.arrays import read_array
+from kit.storage.files import atomic, json_sha256, make_folder, naming
 from kit.storage.half_written import new_part
 from kit.storage.lock import lock
 from kit.storage.seal import read_record, write_record

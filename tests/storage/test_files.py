@@ -1,17 +1,14 @@
 """Artefacts appear whole or not at all."""
 
-import ast
 import errno
 import hashlib
 import math
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
 
 from kit.errors import BusyError, CheckError, InputError, KitError, OutputError
@@ -84,55 +81,6 @@ def test_every_kind_of_failure_has_its_exit_code() -> None:
         4,
         5,
     ]
-
-
-def test_arrays_are_mapped_and_not_to_be_written_to(tmp_path: Path) -> None:
-    path = tmp_path / "a.npy"
-    np.save(path, np.arange(6, dtype=np.uint16).reshape(2, 3))
-    array = files.read_array(path, "")
-    assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert type(array) is np.ndarray and isinstance(array.base, np.memmap)
-    assert not array.flags.writeable
-
-
-@pytest.mark.parametrize(
-    ("data", "problem"),
-    [
-        (None, "no such file"),
-        (b"", "not readable as an array"),
-        (b"PK\x03\x04", "not readable as an array"),
-        (b"\x93NUMPY\x01\x00\x06\x00('a',\n", "not readable as an array"),
-    ],
-    ids=["missing", "empty", "zip", "header"],
-)
-def test_what_is_no_array_is_named(tmp_path: Path, data: bytes | None, problem: str) -> None:
-    path = tmp_path / "a.npy"
-    if data is not None:
-        path.write_bytes(data)
-    with pytest.raises(InputError, match=rf"a\.npy: {problem}.*\n*.*make it again"):
-        files.read_array(path, "make it again")
-
-
-def test_one_thread_at_a_time_parses_the_header_of_an_array(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.npy"
-    np.save(path, np.zeros(3))
-    literal_eval, parsing, most = ast.literal_eval, 0, 0
-
-    def slowly(source: str) -> object:
-        nonlocal parsing, most
-        parsing += 1
-        most = max(most, parsing)
-        time.sleep(0.01)
-        parsing -= 1
-        return literal_eval(source)
-
-    monkeypatch.setattr(ast, "literal_eval", slowly)
-    with ThreadPoolExecutor(4) as threads:
-        for array in threads.map(lambda _: files.read_array(path, ""), range(16)):
-            assert array.shape == (3,)
-    assert most == 1
 
 
 @pytest.mark.parametrize(("number", "harm"), [(errno.EINVAL, False), (errno.EIO, True)])

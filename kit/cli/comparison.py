@@ -7,7 +7,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.notes import show_notes
-from kit.cli.options import Ensembles, Json, Quiet, Runs, Submissions, Window, Work
+from kit.cli.options import AnyUnits, Ensembles, Json, Quiet, Runs, Submissions, Window, Work
 from kit.storage.files import FITTED, RUNS, SUBMISSIONS, WORK
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def compare(
         ),
     ] = None,
     window_days: Window = 7,
+    any_units: AnyUnits = False,
     work: Work = WORK,
     runs: Runs = RUNS,
     ensembles: Ensembles = FITTED,
@@ -65,6 +66,7 @@ def compare(
             ensembles=ensembles,
             submissions=submissions,
             window_days=window_days,
+            units="any" if any_units else "check",
             advance=advance,
             report=console.write,
         )

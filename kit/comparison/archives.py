@@ -19,11 +19,12 @@ from kit.comparison.paired import (
     common_scenes,
     paired,
 )
+from kit.doubt import Units
 from kit.errors import InputError
 from kit.prediction.members import seen_in_training
 from kit.progress import Advance
 from kit.scoring.advice import measure_of
-from kit.scoring.rows import as_sent, compare_images
+from kit.scoring.rows import score_inputs
 from kit.scoring.truth import load_truth
 from kit.submission.log import note_of
 
@@ -35,6 +36,7 @@ def compare_archives(
     measure: str | None = None,
     *,
     window_days: int = 7,
+    units: Units = "check",
     advance: Advance | None = None,
 ) -> Comparison:
     """Compare two archives scene by scene, where a scene is a SAR input of the truth.
@@ -46,11 +48,12 @@ def compare_archives(
             them.
         measure: a key of `kit.metrics.MEASURES`; that of the first archive's layout if None.
         window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
+        units: what becomes of doubts about units.
         advance: called with the SAR inputs scored of each archive in turn, and their number.
 
     Raises:
-        InputError: an archive, the truth or an image is not usable; no scene is common; or MAE,
-            MSE and PSNR of archives are in different spaces.
+        InputError: an archive, the truth or an image is not usable, or its units are wrong; no
+            scene is common; or MAE, MSE and PSNR of archives are in different spaces.
     """
     images = [_images(archive) for archive in (first, second)]
     about = [find_manifest(archive) for archive in (first, second)]
@@ -66,7 +69,7 @@ def compare_archives(
         (first, second), labels, about, scenes, strict=True
     ):
         chosen = [inputs[scene] for scene in both]
-        side, told = _score(archive, label, truth, chosen, manifest, measure, advance)
+        side, told = _score(archive, label, truth, chosen, manifest, measure, units, advance)
         sides.append(side)
         notes += [*told, *_seen(manifest, label, chosen)]
     notes += [
@@ -97,25 +100,22 @@ def _score(
     inputs: Sequence[SarInput],
     about: Manifest,
     measure: str,
+    units: Units,
     advance: Advance | None,
-) -> tuple[Side, list[str]]:
-    """Each SAR input as if the truth had no other, and what speaks against units."""
-    scores: dict[str, SceneScore] = {}
-    notes: list[str] = []
+) -> tuple[Side, tuple[str, ...]]:
+    """The score of each SAR input, and what speaks against units."""
     with open_archive(archive) as opened:
-        for done, sar in enumerate(inputs, 1):
-            report = compare_images(
-                truth,
-                partial(read_image, opened),
-                TruthSet((sar,), ()),
-                {label: as_sent},
-                about.space,
-            )
-            scores[sar.name] = SceneScore(report.own.get(measure), _place(sar))
-            notes += report.doubts
-            if advance:
-                advance(done, len(inputs))
-    return Side(label, scores), notes
+        rows, doubts = score_inputs(
+            truth,
+            partial(read_image, opened),
+            TruthSet(tuple(inputs), ()),
+            about.space,
+            units=units,
+            advance=advance,
+        )
+    places = {sar.name: _place(sar) for sar in inputs}
+    scores = {name: SceneScore(row.get(measure), places[name]) for name, row in rows.items()}
+    return Side(label, scores), doubts
 
 
 def _place(sar: SarInput) -> object:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kit.comparison.archives import compare_archives
 from kit.comparison.paired import Comparison
+from kit.doubt import Units
 from kit.progress import Advance, Report
 from kit.storage.files import FITTED, RUNS, SUBMISSIONS, WORK, AnyPath
 
@@ -23,6 +24,7 @@ def compare(
     ensembles: AnyPath = FITTED,
     submissions: AnyPath = SUBMISSIONS,
     window_days: int = 7,
+    units: Units = "check",
     advance: Advance | None = None,
     report: Report = lambda _: None,
 ) -> Comparison:
@@ -41,6 +43,7 @@ def compare(
         ensembles: the folder of fitted ensembles.
         submissions: the folder of archives.
         window_days: how far a truth of a folder may be from the radar date.
+        units: what becomes of doubts about the units of truths and submissions.
         advance: called with scenes and their number: predicted by each member, then scored.
         report: takes a line about what is made again, and about which runs are meant.
 
@@ -56,6 +59,7 @@ def compare(
             Path(truth),
             measure,
             window_days=window_days,
+            units=units,
             advance=advance,
         )
     # Here, as torch takes a second or two to import, and archives do without.

@@ -8,6 +8,8 @@ than their truth, or that the server cannot stretch; units that are wrong.
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +64,51 @@ def compare_images(
     Raises:
         InputError: an image or a truth is not usable; says which. Or its units are wrong.
     """
-    values = Values()
     found = {name: _Found(make) for name, make in makers.items()}
     extra = {name: _Found(make) for name, make in (hidden or {}).items()}
+    values = _measure(read, truth, found | extra, target, advance)
+    return Report(
+        rows=tuple(part.row(name) for name, part in found.items()),
+        unscored=truth.unscored,
+        hidden=tuple(part.row(name) for name, part in extra.items()),
+        images=tuple(image for part in found.values() for image in part.images),
+        inputs=truth.inputs,
+        doubts=settle(where, values.doubts(), units),
+    )
+
+
+def score_inputs(
+    where: Path,
+    read: Callable[[str], Image],
+    truth: TruthSet,
+    target: str,
+    *,
+    units: Units = "check",
+    advance: Advance | None = None,
+) -> tuple[dict[str, Row], tuple[str, ...]]:
+    """The row of each SAR input by name, and doubts about units; arguments as `compare_images`.
+
+    A row is as if the truth had no other input, but units are judged by all of them.
+    """
+    found = _Found(as_sent)
+    values = _measure(read, truth, {"": found}, target, advance)
+    images = groupby(found.images, key=attrgetter("scene"))
+    rows = {
+        scene: _Found(as_sent, [official], [*those]).row(scene)
+        for official, (scene, those) in zip(found.official, images, strict=True)
+    }
+    return rows, settle(where, values.doubts(), units)
+
+
+def _measure(
+    read: Callable[[str], Image],
+    truth: TruthSet,
+    found: "Mapping[str, _Found]",
+    target: str,
+    advance: Advance | None,
+) -> Values:
+    """Measure all rows, and return the values that units are judged by."""
+    values = Values()
     for done, sar in enumerate(truth.inputs, 1):
         truths = [read_truth(true, target) for true in sar.truths]
         images = {name: read(name) for name in sar.submissions}
@@ -75,21 +119,14 @@ def compare_images(
         images = {name: image[:CHANNELS] for name, image in images.items()}
         for name, image in images.items():
             check_stretch(name, image)
-        for row, part in (*found.items(), *extra.items()):
+        for row, part in found.items():
             shown = {name: part.make(name, image) for name, image in images.items()}
             official, scored = measure_input(row, sar, truths, shown)
             part.official.append(official)
             part.images.extend(scored)
         if advance:
             advance(done, len(truth.inputs))
-    return Report(
-        rows=tuple(part.row(name) for name, part in found.items()),
-        unscored=truth.unscored,
-        hidden=tuple(part.row(name) for name, part in extra.items()),
-        images=tuple(image for part in found.values() for image in part.images),
-        inputs=truth.inputs,
-        doubts=settle(where, values.doubts(), units),
-    )
+    return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,19 @@ def test_the_measure_is_that_of_the_layout_and_scenes_of_one_alone_are_counted(w
         compare("one", "few", truth="truth")
 
 
+def test_units_are_judged_by_all_scenes_as_in_a_score(world: Path) -> None:
+    random = np.random.default_rng(0)
+    dark = random.integers(60, 230, (3, 32, 32), dtype=np.uint16)
+    write_truth(Path("truth"), KEYS[0], dark)
+    assert score("submissions/one.zip", "truth").doubts == ()
+    assert compare("one", "two", truth="truth").notes == ()
+    for key in KEYS:  # now all of them may be of 8 bits
+        write_truth(Path("truth"), key, dark)
+    with pytest.raises(InputError, match=r"truths: .*\n.*--any-units"):
+        compare("one", "two", truth="truth")
+    assert compare("one", "two", truth="truth", units="any").notes == ()
+
+
 def test_an_affine_brings_an_archive_to_the_space_of_the_server(world: Path) -> None:
     about = Fitted("greedy", 0.03, (0.02, 0.04), {}, 9, "p", {"one": "w"})
     made = Combination((1,), Affine(((65_536, 65_536, 0),) * 3), "anchors")

@@ -49,12 +49,7 @@ def parse_averaging(text: str, variants: Sequence[str]) -> Averaging:
         raise InputError("--average", "all weights are zero", remedy=remedy)
     scale = math.lcm(*(weight.denominator for weight in given))
     integers = [int(weight * scale) for weight in given]
-    divisor = math.gcd(*integers)
-    weights = tuple(weight // divisor for weight in integers)
-    if sum(weights) > _MOST_WEIGHTS:
-        problem = "the weights, as integers, add up to more than 2**48"
-        raise InputError("--average", problem, remedy="give fewer digits")
-    return "mean" if set(weights) == {1} else weights
+    return _reduced(integers)
 
 
 def spread(averaging: Averaging, counts: Sequence[int]) -> Averaging:
@@ -63,15 +58,26 @@ def spread(averaging: Averaging, counts: Sequence[int]) -> Averaging:
     Args:
         averaging: of the members.
         counts: how many images each has. The median is that of all images.
+
+    Raises:
+        InputError: the weights that they share add up to more than 2**48.
     """
     if averaging == "median":
         return averaging
     weights = (1,) * len(counts) if averaging == "mean" else averaging
     scale = math.lcm(*counts)
     each = [w * scale // n for w, n in zip(weights, counts, strict=True) for _ in range(n)]
-    divisor = math.gcd(*each)
-    shared = tuple(weight // divisor for weight in each)
-    return "mean" if set(shared) == {1} else shared
+    return _reduced(each)
+
+
+def _reduced(integers: Sequence[int]) -> Averaging:
+    """Weights of these ratios without a common divisor; the mean if they are equal."""
+    divisor = math.gcd(*integers)
+    weights = tuple(weight // divisor for weight in integers)
+    if sum(weights) > _MOST_WEIGHTS:
+        problem = "the weights, as integers, add up to more than 2**48"
+        raise InputError("--average", problem, remedy="give fewer digits")
+    return "mean" if set(weights) == {1} else weights
 
 
 def averaging_text(averaging: Averaging) -> str:

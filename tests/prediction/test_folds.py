@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from kit.averaging import average, spread
+from kit.averaging import average, parse_averaging, spread
 from kit.errors import InputError
 from kit.prediction.folds import mixed_members, predicted_runs
 from kit.prediction.members import read_member
@@ -127,3 +127,7 @@ def test_weights_are_shared_exactly() -> None:
     assert spread("mean", [2, 3]) == (3, 3, 2, 2, 2)
     assert spread((4, 2), [2, 1]) == "mean"
     assert spread((1, 2), [2, 1]) == (1, 1, 4)
+    # What fits for two members is too much for their folds.
+    weights = parse_averaging("0.12345678901234,0.87654321098767", ["one", "two"])
+    with pytest.raises(InputError, match=r"add up to more than 2\*\*48\n.*fewer digits"):
+        spread(weights, [5, 4])

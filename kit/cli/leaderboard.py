@@ -1,5 +1,6 @@
 """kit log and leaderboard: the server's scores beside the local ones."""
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from kit.cli.options import Json, Measure, Quiet, Submissions
 from kit.metrics import MEASURES
 from kit.storage.files import SUBMISSIONS
 from kit.submission.agreement import FEWEST
+from kit.submission.server_score import DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,13 @@ def log(
     note: Annotated[
         str, typer.Option(help="What to remember of it; kit leaderboard shows it.")
     ] = "",
+    sha256: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGITS",
+            help="How the archive's SHA-256 begins, if others had its name; default: the newest.",
+        ),
+    ] = None,
     submissions: Submissions = SUBMISSIONS,
     json: Json = False,
     quiet: Quiet = False,
@@ -42,7 +51,7 @@ def log(
     from kit.submission.server_score import log
 
     emit = console.start(json, quiet)
-    logged = log(submissions, name, leaderboard, note)
+    logged = log(submissions, name, leaderboard, note, sha256)
     emit(asdict(logged))
     _show_logged(logged)
 
@@ -53,6 +62,11 @@ def _show_logged(logged: "Logged") -> None:
         console.write(f"{logged.name} of {logged.time}: {logged.score:g} on the server{before}")
     if logged.note:
         console.write(f"{logged.name} of {logged.time}: {logged.note}")
+    for time, digest in logged.others:
+        console.write(
+            f"warning: of {time} is another archive of this name: if that is meant, run: kit log "
+            f"{shlex.quote(logged.name)} --sha256 {digest[:DIGITS]} ..."
+        )
     console.write("next: kit leaderboard")
 
 

@@ -54,6 +54,24 @@ def test_the_newest_line_is_filled_and_nothing_else_changes(tmp_path: Path) -> N
     assert read(tmp_path).decode() == HEADER + expected
 
 
+def test_another_archive_of_the_name_is_told_and_chosen_by_its_bytes(tmp_path: Path) -> None:
+    write(tmp_path, HEADER + LINES)
+    assert log(tmp_path, "first", 0.5).others == (("2024-06-01T10:00:00+00:00", "aaa"),)
+    found = log(tmp_path, "first", 0.25, sha256="AA")
+    assert (found.sha256, found.others) == ("aaa", ())
+    expected = LINES.replace("bbb,\n", "bbb,0.5\n").replace("aaa,\n", "aaa,0.25\n")
+    assert read(tmp_path).decode() == HEADER + expected
+    assert log(tmp_path, "with, comma", 1).others == ()
+    with pytest.raises(InputError, match=r"--sha256 c: no archives .*\n.*there are bbb, aaa"):
+        log(tmp_path, "first", 0.5, sha256="c")
+    write(tmp_path, HEADER + LINES.replace("bbb", "aac"))
+    with pytest.raises(InputError, match="--sha256 aa: several archives called first begin so"):
+        log(tmp_path, "first", 0.5, sha256="aa")
+    # Packaged once more as before: the newest line is that of the older bytes.
+    again = LINES + LINES.splitlines(keepends=True)[0]
+    assert log(write(tmp_path, HEADER + again), "first", 1).sha256 == "aaa"
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

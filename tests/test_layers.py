@@ -34,7 +34,7 @@ RULES: dict[str, set[str]] = {
     "translation": {"prediction", "engines", "runs", "inputs", "models", "sources", "tiles"},
     "fitting": {"prediction", "training", "runs", "pairs"},
     "archive": {"prediction", "tiles"},
-    "scoring": {"archive", "prediction", "screening", "tiles", "figures"},
+    "scoring": {"archive", "prediction", "pairs", "screening", "tiles", "figures"},
     "showing": {
         "scoring",
         "sources",

@@ -8,7 +8,7 @@ images of the archive.
 import datetime
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -77,10 +77,16 @@ class SarInput:
 
 @dataclass(frozen=True, slots=True)
 class TruthSet:
-    """The SAR inputs that can be scored, and the names of the scenes or images that cannot."""
+    """The SAR inputs that can be scored, and the names of the scenes or images that cannot.
+
+    `clear` says what truths of a folder had to be, and `left_out` counts those at the same places
+    that were left out, by reason.
+    """
 
     inputs: tuple[SarInput, ...]
     unscored: tuple[str, ...]
+    clear: str = ""
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def scene_in(name: str) -> SceneKey | None:

@@ -38,6 +38,11 @@ def show_report(report: "Report", explain: bool) -> None:
     else:
         console.write("--explain says what each measure is")
     show_trained_on(report.trained_on, report.scenes)
+    if report.clear:
+        console.write(report.clear)
+    if report.left_out:
+        tally = ", ".join(f"{n} {reason}" for reason, n in report.left_out.items())
+        console.write(f"truths left out: {tally}")
     if report.unscored:
         first = report.unscored[0]
         console.write(

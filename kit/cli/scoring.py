@@ -16,11 +16,12 @@ from kit.cli.options import (
     Quiet,
     Strict,
     Window,
+    Work,
     units_of,
 )
 from kit.cli.scores import show_advice, show_doubts, show_passed_over, show_report
 from kit.errors import BusyError, InputError, OutputError
-from kit.storage.files import PREDICTIONS
+from kit.storage.files import PREDICTIONS, WORK
 
 if TYPE_CHECKING:
     from kit.scoring.report import Report
@@ -83,6 +84,7 @@ def score(
         typer.Option("--codabench", help="ARCHIVE and TRUTH are Codabench's INPUT and OUTPUT."),
     ] = False,
     predictions: Predictions = PREDICTIONS,
+    work: Work = WORK,
     explain: Explain = False,
     strict: Strict = False,
     any_units: AnyUnits = False,
@@ -121,6 +123,7 @@ def score(
             window_days=window_days,
             units=units_of(strict, any_units),
             predictions=predictions,
+            work=work,
             measure=measure,
             advance=advance,
         )

@@ -73,7 +73,7 @@ def screen(
     from kit.screening.sensitivity import effects
     from kit.screening.table import SCENES
     from kit.sources.find import require_tiles
-    from kit.sources.folder import read_units
+    from kit.sources.origin import read_units
     from kit.sources.units import require_reflectance
 
     emit = console.start(json, quiet)

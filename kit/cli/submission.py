@@ -25,12 +25,13 @@ from kit.cli.options import (
     Strict,
     Submissions,
     Window,
+    Work,
     units_of,
 )
 from kit.cli.scores import show_advice, show_doubts, show_report, show_trained_on
 from kit.errors import CheckError
 from kit.plain_text import count_of
-from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK
 
 if TYPE_CHECKING:
     from kit.archive.check import Checked
@@ -79,6 +80,7 @@ def package(
     predictions: Predictions = PREDICTIONS,
     ensembles: Ensembles = FITTED,
     runs: Runs = RUNS,
+    work: Work = WORK,
     submissions: Submissions = SUBMISSIONS,
     overwrite: Overwrite = False,
     explain: Explain = False,
@@ -100,6 +102,7 @@ def package(
         result = package(
             predictions=predictions,
             runs=runs,
+            work=work,
             submissions=submissions,
             ensemble=ensemble,
             average=average,

@@ -37,6 +37,7 @@ def compare_archives(
     *,
     window_days: int = 7,
     units: Units = "check",
+    work: Path | None = None,
     advance: Advance | None = None,
 ) -> Comparison:
     """Compare two archives scene by scene, where a scene is a SAR input of the truth.
@@ -49,6 +50,7 @@ def compare_archives(
         measure: a key of `kit.metrics.MEASURES`; that of the first archive's layout if None.
         window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
         units: what becomes of doubts about units.
+        work: the folder of tables whose pairs say which tiles are clear, as `load_truth` takes it.
         advance: called with the SAR inputs scored of each archive in turn, and their number.
 
     Raises:
@@ -60,7 +62,7 @@ def compare_archives(
     measure = measure or measure_of(about[0].layout, images[0])
     check_by_scene(measure)
     _check_target(first, second, about, measure)
-    truths = [load_truth(truth, names, window_days) for names in images]
+    truths = [load_truth(truth, names, window_days, work=work) for names in images]
     scenes = [{sar.name: sar for sar in found.inputs} for found in truths]
     labels = [_label(archive, first, second) for archive in (first, second)]
     both = common_scenes((labels[0], scenes[0]), (labels[1], scenes[1]))
@@ -77,6 +79,7 @@ def compare_archives(
         for label, found in zip(labels, truths, strict=True)
         if found.unscored
     ]
+    notes += [found.clear for found in truths if found.clear]
     only = len(scenes[0]) - len(both), len(scenes[1]) - len(both)
     archives = zip(labels, (first, second), strict=True)
     kept = {label: note_of(archive) for label, archive in archives}

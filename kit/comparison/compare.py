@@ -38,7 +38,7 @@ def compare(
         truth: what submissions are scored against, as `kit score` takes it.
         measure: a key of `kit.metrics.MEASURES`; if None that of the first archive's layout, or of
             the fitted ensemble, or "mae".
-        work: the folder of the table of pairs.
+        work: the folder of the tables of pairs, which also say which truths of a folder are clear.
         runs: the folder of trained runs; predictions that are missing are made there.
         ensembles: the folder of fitted ensembles.
         submissions: the folder of archives.
@@ -60,6 +60,7 @@ def compare(
             measure,
             window_days=window_days,
             units=units,
+            work=Path(work),
             advance=advance,
         )
     # Here, as torch takes a second or two to import, and archives do without.

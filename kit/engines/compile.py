@@ -18,7 +18,7 @@ from kit.progress import Report
 from kit.runs.ensemble import expand_all
 from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
-from kit.sources.folder import read_units
+from kit.sources.origin import read_units
 from kit.sources.radar import RadarImages, find_radar_images
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog

@@ -27,7 +27,7 @@ from kit.screening.screen import Screening, measure_all
 from kit.screening.table import SCENES, read_screened
 from kit.sources.convert import Converted, Wanted
 from kit.sources.find import find_tiles
-from kit.sources.folder import read_units
+from kit.sources.origin import read_units
 from kit.sources.units import require_reflectance
 from kit.storage.files import WORK, AnyPath, together
 from kit.storage.lock import lock

@@ -28,7 +28,8 @@ from kit.screening.rule import CloudRule
 from kit.sources.count import count_pairs, measure_radar
 from kit.sources.definition import find_definition
 from kit.sources.detect import OFFICIAL
-from kit.sources.folder import is_made_by, read_origin
+from kit.sources.folder import is_made_by
+from kit.sources.origin import read_origin
 from kit.storage.files import SUBMISSIONS, WORK
 from kit.tiles.catalog import catalog
 from kit.tiles.extent import first_side

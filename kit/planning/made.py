@@ -24,7 +24,7 @@ from kit.prediction.manifest import difference, manifest_path, read_manifest
 from kit.runs.ensemble import expand
 from kit.runs.weights import read_run
 from kit.sources.detect import only_tiles
-from kit.sources.folder import read_origin
+from kit.sources.origin import read_origin
 from kit.sources.radar_listing import list_radar
 from kit.storage.files import PREDICTIONS, RUNS
 from kit.storage.image_file import image_path

@@ -15,7 +15,7 @@ from kit.machine.distributed import ProcessGroup
 from kit.progress import Advance, Report
 from kit.runs.units import check_units
 from kit.runs.weights import Weights
-from kit.sources.folder import read_units
+from kit.sources.origin import read_units
 from kit.sources.radar import RadarImages, find_radar_images
 from kit.storage.files import json_sha256
 from kit.tiles.catalog import catalog

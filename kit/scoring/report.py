@@ -81,7 +81,9 @@ class Report:
 
     `measure` is the one that counts for the archive's layout. By it, `better_member` alone scores
     better than the archive, and `advice` scores best of `variations`; None where nothing does.
-    `trained_on` are, for each member that has seen some in training, scenes of the archive.
+    `trained_on` are, for each member that has seen some in training, scenes of the archive. `clear`
+    says what truths of a folder had to be, and `left_out` counts those that were left out, by
+    reason.
     """
 
     rows: tuple[Row, ...]
@@ -98,6 +100,8 @@ class Report:
     advice: Advice | None = None
     doubts: tuple[str, ...] = ()
     trained_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    clear: str = ""
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def own(self) -> Row:
@@ -133,6 +137,8 @@ class Report:
             "rows": [_named(row) for row in self.rows],
             "other": self.other and _named(self.other),
             "unscored": list(self.unscored),
+            "clear": self.clear,
+            "left_out": self.left_out,
             "absent": list(self.absent),
             "passed_over": list(self.passed_over),
             "measure": self.measure,

@@ -70,6 +70,8 @@ def compare_images(
     return Report(
         rows=tuple(part.row(name) for name, part in found.items()),
         unscored=truth.unscored,
+        clear=truth.clear,
+        left_out=truth.left_out,
         hidden=tuple(part.row(name) for name, part in extra.items()),
         images=tuple(image for part in found.values() for image in part.images),
         inputs=truth.inputs,

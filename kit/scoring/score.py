@@ -33,7 +33,7 @@ from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report, Variation
 from kit.scoring.rows import MakeImage, as_sent, compare_images
 from kit.scoring.truth import load_truth
-from kit.storage.files import PREDICTIONS, AnyPath
+from kit.storage.files import PREDICTIONS, WORK, AnyPath
 from kit.variants.fold_names import is_fold
 
 
@@ -44,6 +44,7 @@ def score(
     window_days: int = 7,
     units: Units = "check",
     predictions: AnyPath | None = PREDICTIONS,
+    work: AnyPath | None = WORK,
     measure: str | None = None,
     advance: Advance | None = None,
 ) -> Report:
@@ -59,6 +60,7 @@ def score(
         window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
         units: what becomes of doubts about units.
         predictions: where to look for the members' predictions; None for no rows of members.
+        work: the folder of tables whose pairs say which tiles are clear, as `load_truth` takes it.
         measure: a key of `kit.metrics.MEASURES` that advice goes by; the layout's if None.
         advance: called with the truths examined, then the SAR inputs scored, and their number.
 
@@ -72,7 +74,8 @@ def score(
     with open_archive(archive) as opened:
         contents = read_contents(opened)
     images = contents.images
-    found = load_truth(truth, images, window_days, advance)
+    tables = Path(work) if work else None
+    found = load_truth(truth, images, window_days, advance, work=tables)
     made_from = find_provenance(archive, images, predictions)
     manifest = made_from.manifest
     report = compare(

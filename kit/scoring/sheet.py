@@ -53,6 +53,7 @@ def gallery(
     *,
     predictions: Path,
     window_days: int = 7,
+    work: Path | None = None,
     choice: Choice | None = None,
 ) -> Path:
     """Show some images of an archive that have a truth.
@@ -64,6 +65,7 @@ def gallery(
         path: the PNG or JPEG to write.
         predictions: where the members' predictions are.
         window_days: how far a truth may be from the radar date.
+        work: the folder of tables whose pairs say which truths are clear, as `load_truth` takes it.
         choice: which images, and how large; `ROWS` spread evenly if None.
 
     Raises:
@@ -75,7 +77,7 @@ def gallery(
         if isinstance(truth, Report):
             report, inputs = truth, truth.inputs
         else:
-            report, inputs = None, load_truth(truth, names, window_days).inputs
+            report, inputs = None, load_truth(truth, names, window_days, work=work).inputs
         chosen = _chosen(inputs, report, choice)
         made_from = find_provenance(archive, names, predictions)
         manifest, members = made_from.manifest, made_from.members

@@ -7,7 +7,7 @@ Refused by name: tiles of other places or dates, a mapping of another shape, a t
 that is not there.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,17 +17,24 @@ import numpy as np
 from kit.archive.contents import require_one_folder
 from kit.archive.mapping import REMEDY, SarInput, Truth, TruthSet, read_mapping, scene_in
 from kit.errors import InputError
+from kit.pairs.clear import Clear, clear_truths
 from kit.progress import Advance
 from kit.scoring.walk import walk
 from kit.screening.counts import COLUMNS, count
-from kit.screening.rule import CloudRule
 from kit.tiles import netcdf
 from kit.tiles.names import BANDS, RGB_BANDS, SUFFIXES, SceneKey, TileName
 from kit.tiles.reader import read_scene
 
+OUTSIDE = "no date in the window"
+
 
 def load_truth(
-    path: Path, images: Sequence[str], window_days: int = 7, advance: Advance | None = None
+    path: Path,
+    images: Sequence[str],
+    window_days: int = 7,
+    advance: Advance | None = None,
+    *,
+    work: Path | None = None,
 ) -> TruthSet:
     """Find the truths of an archive's images.
 
@@ -37,14 +44,17 @@ def load_truth(
         images: the names of the archive's images.
         window_days: for tiles, how far a truth may be from the SAR date, either way, inclusive.
         advance: called with the truths examined for clouds, and their number.
+        work: for tiles, the folder of tables whose pairs say what counts as clear, see
+            `kit.pairs.clear.clear_truths`; the usual rule if None.
 
     Raises:
         InputError: there is no truth for any image, an image cannot be told from another, or the
-            mapping or a file of it is not usable.
+            mapping, a file of it or the summary in `work` is not usable.
     """
     if path.is_dir() or path.suffix == netcdf.SUFFIX:
         require_one_folder(images)
-        return _from_tiles(path, images, window_days, advance)
+        clear = clear_truths(path, work)
+        return _from_tiles(path, images, window_days, clear, advance)
     inputs = read_mapping(path, images)
     listed = {name for sar in inputs for name in sar.submissions}
     if missing := sorted(listed.difference(images)):
@@ -64,7 +74,7 @@ def load_truth(
 
 
 def _from_tiles(
-    source: Path, images: Sequence[str], window_days: int, advance: Advance | None
+    source: Path, images: Sequence[str], window_days: int, clear: Clear, advance: Advance | None
 ) -> TruthSet:
     submissions: dict[SceneKey, list[str]] = defaultdict(list)
     for image in images:
@@ -76,10 +86,9 @@ def _from_tiles(
     tiles = _scan(source)
     near = _near(submissions, tiles, window_days)
     candidates = sorted({scene for scenes in near.values() for scene in scenes})
-    clear = set()
+    problems: dict[SceneKey, str] = {}
     for done, scene in enumerate(candidates, 1):
-        if _is_clear(tiles[scene]):
-            clear.add(scene)
+        problems[scene] = _problem(tiles[scene], clear)
         if advance:
             advance(done, len(candidates))
     inputs = []
@@ -88,13 +97,17 @@ def _from_tiles(
         if truths := tuple(
             Truth(str(scene), tuple(tiles[scene][band] for band in RGB_BANDS), names)
             for scene in scenes
-            if scene in clear
+            if not problems[scene]
         ):
             inputs.append(SarInput(str(key), names, truths))
     if not inputs:
-        raise _nothing_near(source, near, tiles, window_days)
+        raise _nothing_near(source, near, tiles, window_days, problems, clear)
     scored = {sar.name for sar in inputs}
-    return TruthSet(tuple(inputs), tuple(str(key) for key in near if str(key) not in scored))
+    places = {(key.lon, key.lat) for key in near}
+    here = sum((scene.lon, scene.lat) in places for scene in tiles)
+    left_out = Counter(filter(None, problems.values())) + Counter({OUTSIDE: here - len(problems)})
+    unscored = tuple(str(key) for key in near if str(key) not in scored)
+    return TruthSet(tuple(inputs), unscored, clear.text, dict(left_out))
 
 
 def _scan(source: Path) -> dict[SceneKey, dict[str, Path | netcdf.Plane]]:
@@ -147,12 +160,18 @@ def _near(
     }
 
 
-def _is_clear(tiles: Mapping[str, Path | netcdf.Plane]) -> bool:
+def _problem(tiles: Mapping[str, Path | netcdf.Plane], clear: Clear) -> str:
+    """Why a truth is left out; empty if it is clear."""
     paths = [tiles[band] for band in BANDS["Sentinel2"] if band in tiles]
     scene = read_scene("Sentinel2", paths)
     qa60 = scene[3:] if len(scene) > 3 else np.zeros_like(scene[:1])
-    counts = dict(zip(COLUMNS, count(scene[None, :3], qa60, CloudRule())[0], strict=True))
-    return not (counts["nodata"] or counts["qa60"] or counts["cloud"])
+    counts = dict(zip(COLUMNS, count(scene[None, :3], qa60, clear.rule)[0], strict=True))
+    if counts["nodata"]:
+        return "nodata"
+    if counts["qa60"]:
+        return "QA60"
+    cloudy = counts["cloud"] / scene[0].size > clear.max_cloud
+    return "cloud by the rule" if cloudy else ""
 
 
 def _nothing_near(
@@ -160,10 +179,14 @@ def _nothing_near(
     near: Mapping[SceneKey, Sequence[SceneKey]],
     scenes: Iterable[SceneKey],
     window_days: int,
+    problems: Mapping[SceneKey, str],
+    clear: Clear,
 ) -> InputError:
-    if any(near.values()):
-        problem = f"every truth within {window_days} days of a prediction has clouds or nodata"
-        return InputError(folder, problem, remedy="widen the window, or give more dates")
+    if problems:
+        tally = ", ".join(f"{n} {reason}" for reason, n in Counter(problems.values()).items())
+        problem = f"every truth within {window_days} days of a prediction is left out: {tally}"
+        remedy = f"widen the window, or give more dates; {clear.text}"
+        return InputError(folder, problem, remedy=remedy)
     for scene in sorted(scenes):
         for key in near:
             if (key.lon, key.lat) == (scene.lon, scene.lat):

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.errors import InputError, no_such
+from kit.pairs.clear import clear_pairs
 from kit.pairs.open_pairs import open_pairs
-from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.progress import Report
 from kit.scoring.truth import load_truth
@@ -29,7 +29,6 @@ from kit.tiles.reader import read_scene
 from kit.tiles.rejection import REJECTED, read_rejected
 from kit.tiles.scenes import Scene
 
-_RULE = ("scale", "threshold", "min_area", "dilate")
 _FETCH = "fetch them again"
 
 
@@ -96,9 +95,10 @@ def find(subjects: Sequence[Subject], folders: Folders, report: Report) -> tuple
             raise _nothing(subject, folders, found)
         parts += [each for each in own if each not in parts]
     if folders.truth:
-        _add_truths(found, folders.truth, report)
+        _add_truths(found, folders.truth, folders.work, report)
         parts = [each for subject in subjects for each in sorted(found.parts(subject), key=_date)]
-    opener = _Opener(folders.work, _rule(folders.work), stored, _reasons(folders.work), report)
+    rule = clear_pairs(folders.work).rule
+    opener = _Opener(folders.work, rule, stored, _reasons(folders.work), report)
     views = [view for each in parts if (view := opener.view(*each))]
     if not views:
         raise InputError(str(subjects[0]), "none of its tiles can be read", remedy=_FETCH)
@@ -132,12 +132,12 @@ def _search(subjects: Sequence[Subject], folders: Folders, stored: Stored) -> _F
     return found
 
 
-def _add_truths(found: _Found, truth: Path, report: Report) -> None:
+def _add_truths(found: _Found, truth: Path, work: Path, report: Report) -> None:
     """Find the truth of radar scenes that are in no pair, the nearest in date."""
     paired = {pair.radar for pair in found.pairs}
     names = {f"{key}.tiff": key for key in found.radar if key not in paired}
     try:
-        inputs = load_truth(truth, [*names]).inputs if names else ()
+        inputs = load_truth(truth, [*names], work=work).inputs if names else ()
     except InputError as error:
         report(f"{error.where}: {error.problem}")
         return
@@ -164,14 +164,6 @@ def _nothing(subject: Subject, folders: Folders, found: _Found) -> InputError:
 def _reasons(work: Path) -> dict[str, str]:
     """Why scenes were left out, by sensor and scene."""
     return {item.name: f"{item.kind} ({item.reason})" for item in read_rejected(work / REJECTED)}
-
-
-def _rule(work: Path) -> CloudRule:
-    """The rule that pairs were screened by; the usual one where there are none yet."""
-    if not (work / SUMMARY).exists():
-        return CloudRule()
-    settings = read_summary(work / SUMMARY).get("settings", {})
-    return CloudRule(**{name: settings[name] for name in _RULE if name in settings})
 
 
 def _date(parts: tuple[Scene | None, Scene | None, Pair | None]) -> datetime.date:

@@ -30,7 +30,7 @@ from kit.scaling import quantize
 from kit.showing.finding import Folders
 from kit.showing.stored import SEEN
 from kit.showing.view import Pixels, Prediction, View
-from kit.sources.folder import read_units as read_tile_units
+from kit.sources.origin import read_units as read_tile_units
 from kit.tiles.extent import side_of
 
 

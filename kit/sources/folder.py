@@ -17,6 +17,7 @@ from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.index import read_states, write_index
+from kit.sources.origin import SOURCE, read_source, read_source_file, write_source_file
 from kit.sources.places import MadeUp
 from kit.sources.placing import Placed, place_all
 from kit.sources.twins import Twins
@@ -24,15 +25,11 @@ from kit.sources.units import SourceUnits
 from kit.sources.writing import remove, sweep, write_all
 from kit.storage.files import make_folder
 from kit.storage.lock import lock
-from kit.storage.seal import read_record, write_record
 from kit.tiles.rejection import Rejection
 from kit.tiles.unfinished import UNFINISHED
 
-SOURCE = "source.json"
-_FORMAT = 1
 _MADE = 3
 """Grows where the same images become other tiles than before, so that folders begin again."""
-_REMEDY = "run kit prepare DATA again"
 
 
 def write_folder(
@@ -70,42 +67,19 @@ def write_folder(
         write_index(folder, scenes)
         failed = write_all(data, scenes, definition, units, folder, advance)
         record = {"source": definition.name, "data": str(data), "units": units.record()}
-        write_record(folder / SOURCE, _FORMAT, record | {"recipe": recipe})
+        write_source_file(folder / SOURCE, record | {"recipe": recipe})
         (folder / UNFINISHED).unlink(missing_ok=True)
     return scenes, [*repeated, *failed]
 
 
-def read_units(tiles: Path) -> dict[str, Any] | None:
-    """The record of units of a folder of tiles; None where they hold dB and DN.
-
-    Raises:
-        InputError: the record of the source is damaged.
-    """
-    found: dict[str, Any] | None = _read(tiles).get("units")
-    return found
-
-
-def read_origin(tiles: Path) -> Path | None:
-    """The folder whose images a folder of tiles was made of, if it was; raises as `read_units`."""
-    found = _read(tiles).get("data")
-    return Path(found) if isinstance(found, str) else None
-
-
 def is_made_by(tiles: Path, definition: Definition) -> bool:
-    """Whether a folder of tiles was made by a definition as it is now; raises as `read_units`.
+    """Whether a folder of tiles was made by a definition as it is now; raises as `read_source`.
 
     So it is where the folder, of an earlier kit, does not say by which.
     """
     now = json.loads(json.dumps(_plain(definition)))
-    recipe = _read(tiles).get("recipe") or {}
+    recipe = read_source(tiles).get("recipe") or {}
     return bool(recipe.get("definition", now) == now)
-
-
-def _read(tiles: Path) -> dict[str, Any]:
-    for path in (tiles / SOURCE, tiles.parent / SOURCE):
-        if path.exists():
-            return read_record(path, _FORMAT, _REMEDY)
-    return {}
 
 
 def _begin(folder: Path, recipe: Mapping[str, Any]) -> None:
@@ -114,7 +88,7 @@ def _begin(folder: Path, recipe: Mapping[str, Any]) -> None:
     for path in (folder / UNFINISHED, folder / SOURCE):
         with suppress(InputError):
             if path.exists():
-                before = read_record(path, _FORMAT, _REMEDY)
+                before = read_source_file(path)
                 break
     plain = before and before.get("recipe")
     make_folder(folder)
@@ -122,7 +96,7 @@ def _begin(folder: Path, recipe: Mapping[str, Any]) -> None:
         make_folder(folder / part)
         if plain != json.loads(json.dumps(recipe)):
             remove(folder / part)
-    write_record(folder / UNFINISHED, _FORMAT, {"recipe": recipe})
+    write_source_file(folder / UNFINISHED, {"recipe": recipe})
     (folder / SOURCE).unlink(missing_ok=True)
 
 

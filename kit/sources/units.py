@@ -73,6 +73,11 @@ class SourceUnits:
         return {"VV": self.vv, "VH": self.vh, "DN": self.dn}
 
 
+def is_reflectance(record: Mapping[str, Any] | None) -> bool:
+    """Whether the optical values of tiles, by the record of their units, are DN of reflectance."""
+    return not record or (record["optical"] != "picture" and "dn_range" not in record)
+
+
 def require_reflectance(option: str, record: Mapping[str, Any] | None) -> None:
     """Refuse an option that needs reflectance for optical values that are none.
 
@@ -83,7 +88,7 @@ def require_reflectance(option: str, record: Mapping[str, Any] | None) -> None:
     Raises:
         InputError: they are numbers of pictures, or mapped onto a range of DN.
     """
-    if record and (record["optical"] == "picture" or "dn_range" in record):
+    if not is_reflectance(record):
         problem = "needs reflectance, and these optical values are mapped onto a range of DN"
         raise InputError(option, problem, remedy="omit it, or give tiles of DN")
 

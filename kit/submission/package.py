@@ -38,6 +38,7 @@ from kit.storage.files import (
     PREDICTIONS,
     RUNS,
     SUBMISSIONS,
+    WORK,
     AnyPath,
     refuse_existing,
     sha256,
@@ -86,6 +87,7 @@ def package(
     *,
     predictions: AnyPath = PREDICTIONS,
     runs: AnyPath = RUNS,
+    work: AnyPath = WORK,
     submissions: AnyPath = SUBMISSIONS,
     ensemble: str | None = None,
     average: str | None = None,
@@ -107,6 +109,7 @@ def package(
     Args:
         predictions: the folder that `kit predict` wrote.
         runs: the folder of trained runs, to say whether they have other weights by now.
+        work: the folder of tables whose pairs say which truths of a folder are clear.
         submissions: the folder to write to.
         ensemble: an ensemble's name, or variants with commas; what was predicted last if None.
         average: "mean", "median", or weights, as `kit.averaging.parse_averaging` takes them; the
@@ -145,7 +148,9 @@ def package(
     with lock(submissions):
         refuse_existing(archive, "give --overwrite, or another --name", overwrite)
         log = read_log(submissions)
-        loaded = load_truth(truth, list(plan.names), window_days, advance) if truth else None
+        loaded = None
+        if truth:
+            loaded = load_truth(truth, [*plan.names], window_days, advance, work=Path(work))
         with together(submissions) as new:
             # An archive that lies there has its manifest and its line: it gets its name last.
             new(manifest_path(archive).name)

@@ -1,13 +1,17 @@
 """What check, package, score and leaderboard say of an archive."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from kit.cli import console
+from kit.tiles.catalog import catalog
 from tests.helpers.archives import A, digital_numbers, image, write_member, write_truth
+from tests.helpers.sources import write_image, write_pictures
 
 
 @pytest.fixture
@@ -62,6 +66,44 @@ def test_check_knows_the_layout_from_the_manifest(kit, tmp_path: Path) -> None:
     assert code == 4 and "give --layout 2023" in err
     (tmp_path / "submissions" / "one.json").write_text("[]")
     assert kit("check submissions/one.zip")[0] == 4
+
+
+def test_pictures_with_white_in_them_are_scored(kit, tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "pictures", 4, 3)
+    for path in (data / "testB").iterdir():
+        with rasterio.open(path) as file:
+            pixels = file.read()
+        pixels[:, :2, :2] = 255
+        write_image(path, pixels)
+    assert kit("prepare pictures")[0] == 0
+    scenes = [str(scene.key) for scene in catalog(Path("work/tiles/test")).scenes]
+    shutil.rmtree("predictions")
+    write_member(tmp_path / "predictions", "p", {scene: image(7, 32) for scene in scenes})
+    assert kit("package --layout plain --name pictures")[0] == 0
+    code, out, err = kit("score submissions/pictures.zip work/tiles/truth --json")
+    assert code == 0 and json.loads(out)["n"] == 3 and json.loads(out)["left_out"] == {}
+    assert "truths may have any cloud by the rule: as work was prepared" in err
+    assert kit("prepare pictures --max-cloud 0 --min-area 4")[0] == 0
+    code, _, err = kit("score submissions/pictures.zip work/tiles/truth")
+    assert code == 3 and "is left out: 3 cloud by the rule" in err
+    assert "min area 4, dilate 0): as work was prepared" in err
+    code, _, err = kit(
+        "package --layout plain --name pictures --overwrite --truth work/tiles/truth"
+    )
+    assert code == 3 and "is left out: 3 cloud by the rule" in err
+
+
+def test_truths_that_are_left_out_are_counted_by_reason(kit, tmp_path: Path) -> None:
+    cloudy = digital_numbers(3, 256)
+    cloudy[:, 0, 0] = 5000
+    write_truth(tmp_path / "truth", "-54.48_-3.33_2019_06_09", cloudy)
+    write_truth(tmp_path / "truth", "-54.48_-3.33_2019_08_09", cloudy)
+    assert kit("package --ensemble one")[0] == 0
+    code, _, err = kit("score submissions/one.zip truth")
+    assert code == 0
+    assert "truths left out: 1 cloud by the rule, 1 no date in the window" in err
+    code, _, err = kit("compare one one --truth truth")
+    assert code == 0 and "note: truths may have 0 % of cloud by the rule" in err
 
 
 @pytest.mark.parametrize("options", ["--sheet a.xyz", "--sheet a.gif", "--per-scene a.xls"])

@@ -7,6 +7,7 @@ import pytest
 
 from kit.comparison.compare import compare
 from kit.errors import InputError
+from kit.pairs.clear import Clear
 from kit.prediction.affine import Affine
 from kit.prediction.combination import Combination
 from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
@@ -55,12 +56,12 @@ def test_units_are_judged_by_all_scenes_as_in_a_score(world: Path) -> None:
     dark = random.integers(60, 230, (3, 32, 32), dtype=np.uint16)
     write_truth(Path("truth"), KEYS[0], dark)
     assert score("submissions/one.zip", "truth").doubts == ()
-    assert compare("one", "two", truth="truth").notes == ()
+    assert compare("one", "two", truth="truth").notes == (Clear().text,)
     for key in KEYS:  # now all of them may be of 8 bits
         write_truth(Path("truth"), key, dark)
     with pytest.raises(InputError, match=r"truths: .*\n.*--any-units"):
         compare("one", "two", truth="truth")
-    assert compare("one", "two", truth="truth", units="any").notes == ()
+    assert compare("one", "two", truth="truth", units="any").notes == (Clear().text,)
 
 
 def test_an_affine_brings_an_archive_to_the_space_of_the_server(world: Path) -> None:
@@ -99,9 +100,10 @@ def test_scenes_without_a_truth_and_grounds_of_training_are_told(world: Path) ->
         path.unlink()
     notes = compare("one", "seen", truth="truth").notes
     assert notes[0].startswith("seen of seen was trained on the ground of 1 of these scenes")
-    assert notes[1:] == tuple(
+    assert notes[1:3] == tuple(
         f"1 scenes of {name} have no truth, {KEYS[1]} first" for name in ("one", "seen")
     )
+    assert notes[3:] == (Clear().text,)
 
 
 def test_archives_of_one_name_are_told_apart(world: Path) -> None:

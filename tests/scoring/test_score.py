@@ -121,7 +121,7 @@ def test_dict_of_a_report(tmp_path: Path) -> None:
     assert values.keys() == numbers | {
         "rows", "other", "unscored", "absent", "passed_over", "measure", "not_beaten",
         "better_member", "advice",
-        "doubts", "trained_on",
+        "doubts", "trained_on", "clear", "left_out",
     }  # fmt: skip
     assert values["rows"] == [{"name": "archive.zip"} | {key: values[key] for key in numbers}]
     assert values["other"].keys() == numbers | {"name"}

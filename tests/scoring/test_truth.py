@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from kit.archive.mapping import SarInput, Truth, read_mapping, read_pixels, scene_in
 from kit.archive.mapping_writer import write_mapping
 from kit.errors import InputError
-from kit.scoring.truth import load_truth
+from kit.pairs.summary import Summary, write_summary
+from kit.scoring.truth import OUTSIDE, load_truth
 from kit.tiles.names import SceneKey
 from tests.helpers.archives import A, B, digital_numbers, write_truth
 
@@ -72,6 +73,34 @@ def test_truths_with_clouds_or_nodata_are_left_out(tmp_path: Path) -> None:
     found = load_truth(tmp_path, [IMAGE], advance=lambda *step: steps.append(step))
     assert [truth.name for truth in found.inputs[0].truths] == [at("2019_06_09")]
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert found.left_out == {"nodata": 1, "cloud by the rule": 1, "QA60": 1}
+
+
+def prepared(work: Path, **settings: object) -> Path:
+    """A work folder whose pairs were prepared with these settings."""
+    summary = Summary(0, 0, 0, 0, 0, 0, 0, 0, 0, {}, {}, {})
+    write_summary(work / "summary.json", summary, [], Path("DATA"), settings)
+    return work
+
+
+def test_truths_are_clear_by_what_the_pairs_were_prepared_with(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    spot = digital_numbers(0, size=8)
+    spot[:, 0, 0] = 5000
+    truth = tmp_path / "truth"
+    write_truth(truth, A, spot)
+    write_truth(truth, at("2019_06_09"), digital_numbers(1, size=8))
+    write_truth(truth, at("2019_07_09"), digital_numbers(1, size=8))
+    usual = load_truth(truth, [IMAGE], work=work)
+    assert usual.left_out == {"cloud by the rule": 1, OUTSIDE: 1} and "default" in usual.clear
+    for settings in ({"max_cloud": 1 / 64}, {"min_area": 2}, {"scale": 20000}):
+        found = load_truth(truth, [IMAGE], work=prepared(work, **settings))
+        assert len(found.inputs[0].truths) == 2, settings
+        assert found.left_out == {OUTSIDE: 1} and str(work) in found.clear
+    # Of pictures, whose numbers are no DN, the rule says nothing of these tiles.
+    pictures = {"units": {"radar": "picture", "optical": "picture"}, "max_cloud": 1.0}
+    assert load_truth(truth, [IMAGE], work=prepared(work, **pictures)).left_out == usual.left_out
 
 
 def test_images_of_one_scene_share_an_input_and_scenes_without_truth_are_named(
@@ -117,7 +146,7 @@ def test_a_folder_without_any_truth_of_the_predictions(
 
 def test_a_folder_of_clouds(tmp_path: Path) -> None:
     write_truth(tmp_path, A, np.full((3, 8, 8), 6000, np.uint16) + digital_numbers(0, size=8))
-    with pytest.raises(InputError, match="has clouds or nodata"):
+    with pytest.raises(InputError, match="is left out: 1 cloud by the rule"):
         load_truth(tmp_path, [IMAGE])
 
 

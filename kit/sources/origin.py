@@ -1,0 +1,53 @@
+"""`source.json`: what the tiles of a folder were made of.
+
+In: a folder of tiles, or one in it. Out: its record; nothing where they are official ones. Refused:
+a record that is damaged.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit.storage.seal import read_record, write_record
+
+SOURCE = "source.json"
+_FORMAT = 1
+_REMEDY = "run kit prepare DATA again"
+
+
+def read_units(tiles: Path) -> dict[str, Any] | None:
+    """The record of units of a folder of tiles; None where they hold dB and DN.
+
+    Raises:
+        InputError: the record of the source is damaged.
+    """
+    found: dict[str, Any] | None = read_source(tiles).get("units")
+    return found
+
+
+def read_origin(tiles: Path) -> Path | None:
+    """The folder whose images a folder of tiles was made of, if it was; raises as `read_units`."""
+    found = read_source(tiles).get("data")
+    return Path(found) if isinstance(found, str) else None
+
+
+def read_source(tiles: Path) -> dict[str, Any]:
+    """The record that is nearest to a folder of tiles; raises as `read_units`."""
+    for path in (tiles / SOURCE, tiles.parent / SOURCE):
+        if path.exists():
+            return read_source_file(path)
+    return {}
+
+
+def read_source_file(path: Path) -> dict[str, Any]:
+    """The record in one file, finished or not; raises as `read_units`."""
+    return read_record(path, _FORMAT, _REMEDY)
+
+
+def write_source_file(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record, sealed.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_record(path, _FORMAT, record)

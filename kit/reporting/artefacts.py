@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.pairs.summary import SUMMARY, read_summary
-from kit.pairs.table import PAIRS, Pair, read_pairs
+from kit.pairs.table import PAIRS, Pair, fingerprint, read_pairs
 from kit.plain_text import printable
 from kit.prediction.ensembles import Ensemble, ensemble_path, known_ensembles, read_ensemble
 from kit.prediction.manifest import predicted
 from kit.prediction.members import Member, read_member
 from kit.reporting.training_time import RunHistory, histories
+from kit.runs.folder import BEST
 from kit.screening.table import SCENES, clear, row_groups
-from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK
+from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK, sha256
 from kit.submission.log import LOG
 from kit.tiles.rejection import REJECTED, read_tally
 from kit.training.validation import VALIDATION, Validation, read_validation
@@ -131,6 +132,17 @@ class Artefacts:
         paths = [ensemble_path(folder, n) for n in known_ensembles(folder) if n not in ENSEMBLES]
         newest = max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
         return self.attempt(lambda: read_ensemble(newest), None) if newest else None
+
+    @cached_property
+    def is_outdated(self) -> bool:
+        """Whether the ensemble was fitted to other weights or pairs than those of now."""
+        ensemble = self.ensemble
+        if ensemble is None or ensemble.fitted is None:
+            return False
+        best = {run: self.folders.runs / run / BEST for run in ensemble.fitted.weights}
+        changed = ensemble.changed({n: sha256(path) for n, path in best.items() if path.exists()})
+        others = self.pairs and ensemble.fitted.pairs_sha256 != fingerprint(self.pairs)
+        return bool(changed or others)
 
     @cached_property
     def predictions(self) -> tuple[Member, ...]:

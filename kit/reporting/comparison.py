@@ -6,7 +6,7 @@ errors of each scene, and images of some of them. Nothing is predicted.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from kit.prediction.combination import PLAIN, Combination
 from kit.progress import Advance
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Gallery, Picture, Section, Stack, Table, Text
+from kit.reporting.outdated import outdated
 from kit.reporting.picture import error_map, error_scale, shown
 from kit.runs.ensemble import trained_variants
 from kit.scaling import UINT16_MAX, scale_radar
@@ -57,7 +58,10 @@ def comparison(found: Artefacts, measure: str | None, advance: Advance | None) -
         text = Text("Nothing that was held out is predicted yet.", "kit fit")
         return Section("members", "Members and ensemble", "Ensemble", "", (text,))
     counts = measure or fitted_for or (found.validation.measure if found.validation else "mae")
-    return _section(_compare(members, combination, title, counts, advance))
+    section = _section(_compare(members, combination, title, counts, advance))
+    if found.ensemble and fitted_for and found.is_outdated:
+        return replace(section, blocks=(outdated(found.ensemble), *section.blocks))
+    return section
 
 
 def _members(found: Artefacts) -> tuple[tuple[HeldOut, ...], Combination, str, str]:

@@ -183,10 +183,13 @@ def test_nothing_but_screened_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_scores_of_other_pairs_are_told(complete: Path) -> None:
     report()
     told = "These are of other pairs than those of now."
-    assert told not in text_of(Path("report.html"))
+    refit = "kit fit --measure mae --name best --overwrite"
+    text = text_of(Path("report.html"))
+    assert told not in text and refit not in text and "other weights or pairs" not in text
     write_pairs(WORK / PAIRS, read_pairs(WORK / PAIRS)[1:])
     report()
-    assert told in text_of(Path("report.html"))
+    text = text_of(Path("report.html"))
+    assert told in text and refit in text and "; of other weights or pairs" in text
 
 
 def test_half_a_run_and_other_weights_are_told(complete: Path) -> None:
@@ -201,6 +204,7 @@ def test_half_a_run_and_other_weights_are_told(complete: Path) -> None:
     text = text_of(Path("report.html"))
     assert "spade4 stopped. To resume it: kit train spade4" in text
     assert "trained again since: spade2, spade4." in text
+    assert "best was fitted to other weights or pairs than those of now." in text
 
 
 DAMAGED = (

@@ -87,6 +87,7 @@ class Manifest:
     entries: dict[str, str | None] = field(default_factory=dict)
     made_with: dict[str, str | None] = field(default_factory=dict)
     layout: Layout | None = None
+    layout_file: Path | None = None
     expected: Path | None = None
 
     @property
@@ -182,7 +183,8 @@ def _parse(path: Path, values: Any, remedy: str) -> Manifest:
             entries={name: image.get("sha256") for name, image in entries.items()},
             made_with=dict(values.get("made_with", {})),
             layout=_layout(values.get("layout")),
-            expected=_expected(values.get("expected")),
+            layout_file=_path(values.get("layout")),
+            expected=_path(values.get("expected")),
         )
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
@@ -245,8 +247,8 @@ def _layout(values: Any) -> Layout | None:
         raise ValueError(f"its layout's {error.problem}") from None
 
 
-def _expected(values: Any) -> Path | None:
-    return Path(values["path"]) if values else None
+def _path(values: Any) -> Path | None:
+    return Path(values["path"]) if values and values.get("path") else None
 
 
 def _plain(name: object) -> str:
@@ -266,6 +268,7 @@ def write_manifest(
     combination: Combination,
     fitted: Mapping[str, Any] | None,
     layout: Layout,
+    layout_file: Path | None,
     expected: Path | None,
     members: Sequence[Member],
     predictions: Mapping[str, str],
@@ -285,6 +288,7 @@ def write_manifest(
         fitted: by what the ensemble was fitted, as JSON values; None where it was not. Its
             `measure` is among them where the archive is as it was fitted.
         layout: the layout of the archive.
+        layout_file: the TOML file that it is from, if it is one's own.
         expected: the server's list of names, if one was given.
         members: whose predictions were averaged.
         predictions: the SHA-256 of each member's predictions, by variant.
@@ -304,7 +308,8 @@ def write_manifest(
         "average": averaging_text(combination.averaging),
         "stretch": combination.stretch,
         **({"affine": affine and affine.as_json(), "fitted": fitted} if fitted else {}),
-        "layout": dataclasses.asdict(layout),
+        "layout": dataclasses.asdict(layout)
+        | ({"path": str(layout_file.resolve())} if layout_file else {}),
         "expected": expected and {"path": str(expected.resolve()), "sha256": sha256(expected)},
         "members": [describe(member, predictions[member.variant]) for member in members],
         "made_with": made_with(),

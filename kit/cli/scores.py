@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kit.cli import console
 from kit.colors import CONSTANTS
 from kit.metrics import MEASURES
-from kit.storage.files import PREDICTIONS, SUBMISSIONS
+from kit.storage.files import FITTED, PREDICTIONS, SUBMISSIONS
 
 if TYPE_CHECKING:
     from kit.scoring.report import Report, Row
@@ -88,13 +88,18 @@ def show_passed_over(names: Sequence[str]) -> None:
 
 
 def show_advice(
-    report: "Report", *, predictions: Path = PREDICTIONS, submissions: Path = SUBMISSIONS
+    report: "Report",
+    *,
+    predictions: Path = PREDICTIONS,
+    ensembles: Path = FITTED,
+    submissions: Path = SUBMISSIONS,
 ) -> bool:
     """Print what scores better than the archive, last the setting that scores best, if any does.
 
     Args:
         report: the scores.
         predictions: the folder that the command is to read.
+        ensembles: the folder of fitted ones.
         submissions: the folder that it is to write to.
 
     Returns:
@@ -113,6 +118,7 @@ def show_advice(
     command = [advice.command or "kit package --stretch anchors"]
     folders = (
         ("--predictions", predictions, PREDICTIONS),
+        ("--ensembles", ensembles, FITTED),
         ("--submissions", submissions, SUBMISSIONS),
     )
     if advice.command:

@@ -126,7 +126,9 @@ def package(
         show_report(result.scores, explain)
         name, value = result.scores.measure, result.scores.own.get(result.scores.measure)
         console.write(f"{name} here, by your truths and not by the server's: {value:.5g}")
-        if show_advice(result.scores, predictions=predictions, submissions=submissions):
+        if show_advice(
+            result.scores, predictions=predictions, ensembles=ensembles, submissions=submissions
+        ):
             return
     console.write(f"next: upload it, or kit score {result.archive} TRUTH")
 

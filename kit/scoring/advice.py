@@ -23,7 +23,8 @@ ANCHORS = "anchors"
 class Packaging:
     """How an archive was packaged; without `variants` nothing but its images is known.
 
-    `fitted` is the name of the ensemble, where it is one that was fitted.
+    `fitted` is the name of the ensemble, where it is one that was fitted, and `layout_file` the
+    TOML file of a layout of one's own.
     """
 
     variants: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Packaging:
     layout: Layout | None = None
     expected: Path | None = None
     fitted: str = ""
+    layout_file: Path | None = None
 
 
 def advised(report: Report, made: Packaging, measure: str | None = None) -> Report:
@@ -96,7 +98,8 @@ def _command(best: Variation, made: Packaging) -> str:
         words += ["--stretch", ANCHORS]
     if made.layout and made.layout.name != "2022":
         known = LAYOUTS.get(made.layout.name) == made.layout
-        words += ["--layout", made.layout.name if known else f"{made.layout.name}.toml"]
+        own = str(made.layout_file or f"{made.layout.name}.toml")
+        words += ["--layout", made.layout.name if known else own]
     if made.expected:
         words += ["--expected", str(made.expected)]
     return shlex.join(words)

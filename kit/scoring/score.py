@@ -96,6 +96,7 @@ def score(
         variants=manifest.variants,
         combination=manifest.combination,
         layout=manifest.layout,
+        layout_file=manifest.layout_file,
         expected=manifest.expected,
         fitted=manifest.ensemble if manifest.fitted else "",
     )

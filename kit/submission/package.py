@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 from kit.archive.check import check
 from kit.archive.finding import Finding
-from kit.archive.layout import find_layout
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.doubt import Units
@@ -140,10 +139,9 @@ def package(
     predictions, submissions = Path(predictions), Path(submissions)
     expected, truth = (Path(path) if path else None for path in (expected, truth))
     check_measure(measure)
-    rules = find_layout(layout)
     chosen = chosen_ensemble(predictions, ensemble, Path(ensembles))
     known = known_ensembles(Path(ensembles))
-    plan = make_plan(predictions, chosen, average, stretch, name, rules, expected, known)
+    plan = make_plan(predictions, chosen, average, stretch, name, layout, expected, known)
     archive = submissions / f"{plan.name}.zip"
     with lock(submissions):
         refuse_existing(archive, "give --overwrite, or another --name", overwrite)
@@ -233,6 +231,7 @@ def _record(
         combination=plan.combination,
         fitted=_fitted(plan),
         layout=plan.layout,
+        layout_file=plan.layout_file,
         expected=expected,
         members=plan.members,
         predictions=written.built.predictions,
@@ -300,6 +299,6 @@ def _score(
         units=units,
     )
     fitted = plan.ensemble.name if plan.ensemble.fitted else ""
-    made = Packaging(variants, plan.combination, plan.layout, expected, fitted)
+    made = Packaging(variants, plan.combination, plan.layout, expected, fitted, plan.layout_file)
     seen = seen_in_training(plan.trained_on, scored_scenes(report, plan.names))
     return advised(replace(report, trained_on=seen), made, measure)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 from kit.archive.expected import read_expected
-from kit.archive.layout import Layout, name_images
+from kit.archive.layout import LAYOUTS, Layout, find_layout, name_images
 from kit.archive.reader import name_danger
 from kit.averaging import averaging_text, parse_averaging
 from kit.errors import InputError
@@ -27,8 +27,8 @@ _LONGEST = 200  # of the 255 bytes of a file's name; the rest distinguishes half
 class Plan(NamedTuple):
     """What goes into an archive; `names` are those of its images, each with its scene.
 
-    `notes` are lines about members that were chosen otherwise than one may expect, or that do not
-    belong together.
+    `layout_file` is the TOML file of a layout of one's own. `notes` are lines about members that
+    were chosen otherwise than one may expect, or that do not belong together.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Plan(NamedTuple):
     members: tuple[Member, ...]
     names: dict[str, str]
     layout: Layout
+    layout_file: Path | None
     combination: Combination
     notes: tuple[str, ...] = ()
 
@@ -57,7 +58,7 @@ def make_plan(
     average: str | None,
     stretch: str | None,
     name: str | None,
-    layout: Layout,
+    layout: str | Path,
     expected: Path | None,
     known: Iterable[str],
 ) -> Plan:
@@ -68,6 +69,8 @@ def make_plan(
     Raises:
         InputError: a prediction is missing, or a setting or the list is not usable.
     """
+    rules = find_layout(layout)
+    file = None if str(layout) in LAYOUTS else Path(layout)
     combination = _combination(ensemble, average, stretch)
     if name is None:
         name = _default_name(ensemble, combination)
@@ -78,9 +81,9 @@ def make_plan(
     members, combination = predicted_members(
         predictions, ensemble.members, combination, known, notes.append
     )
-    names = _match([*members[0].scenes], layout, expected)
+    names = _match([*members[0].scenes], rules, expected)
     notes += mixed_members(members)
-    return Plan(name, ensemble, members, names, layout, combination, tuple(notes))
+    return Plan(name, ensemble, members, names, rules, file, combination, tuple(notes))
 
 
 def _combination(ensemble: Ensemble, average: str | None, stretch: str | None) -> Combination:

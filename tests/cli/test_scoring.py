@@ -9,6 +9,8 @@ import pytest
 import rasterio
 
 from kit.cli import console
+from kit.prediction.combination import Combination
+from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.tiles.catalog import catalog
 from tests.helpers.archives import A, digital_numbers, image, write_member, write_truth
 from tests.helpers.sources import write_image, write_pictures
@@ -23,6 +25,23 @@ def kit(kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write_member(tmp_path / "predictions", "two", {A: image(2, 256)})
     write_truth(tmp_path / "truth", A, digital_numbers(3, 256))
     return kit
+
+
+def test_what_is_advised_finds_a_layout_and_ensembles_that_lie_elsewhere(kit) -> None:
+    Path("layouts").mkdir()
+    Path("layouts/mine.toml").write_text('base = "2023"\n')
+    about = Fitted("greedy", 0.03, (0.02, 0.04), {}, 9, "p", {"one": "w"})
+    fitted = Ensemble("best", ("one", "two"), Combination(), "official_2023", fitted=about)
+    write_ensemble(Path("elsewhere"), fitted)
+    command = "package --ensemble best --ensembles elsewhere --truth truth --json"
+    code, out, err = kit(f"{command} --layout layouts/mine.toml")
+    assert code == 0
+    again = err.splitlines()[-1].partition("run: kit ")[2]
+    assert again.endswith("--layout layouts/mine.toml --ensembles elsewhere")
+    assert kit(f"{again} --overwrite")[0] == 0
+    scored = json.loads(kit("score submissions/best.zip truth --json")[1])["advice"]
+    assert str(Path("layouts/mine.toml").resolve()) in scored["command"]
+    assert json.loads(out)["scores"]["advice"]["setting"] == scored["setting"]
 
 
 def test_the_last_line_names_the_better_setting_and_the_log_has_the_scores(kit) -> None:

@@ -1,5 +1,6 @@
 """The setting that would have scored better, by the measure that counts, and its command."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,13 @@ def test_a_fitted_ensemble_is_packaged_by_its_name() -> None:
     found = advised(report(ONE_ANCHORED, ONE), made)
     assert found.advice
     assert found.advice.command == "kit package --ensemble one --stretch anchors"
+
+
+def test_a_layout_of_ones_own_is_named_by_its_file() -> None:
+    own = replace(LAYOUTS["2022"], name="mine")
+    made = replace(MADE, layout=own, layout_file=Path("my layouts/mine.toml"))
+    found = advised(report(ANCHORS), made)
+    assert found.advice and found.advice.command.endswith("--layout 'my layouts/mine.toml'")
 
 
 def test_the_measure_that_is_asked_for_counts() -> None:

@@ -59,7 +59,7 @@ class Checked:
 
     @property
     def ok(self) -> bool:
-        """Whether the server would accept the archive: all findings are harmless."""
+        """Whether the archive may be uploaded: all findings are harmless."""
         return all(finding.harmless for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def check(
     expected: Path | Sequence[str] | None = None,
     advance: Advance | None = None,
 ) -> Checked:
-    """Look for everything that the server would reject.
+    """Look for everything that the server would reject, or score as black.
 
     Args:
         archive: the zip to check.

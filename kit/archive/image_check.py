@@ -43,7 +43,7 @@ def tiff_findings(name: str, data: bytes, layout: Layout) -> list[Finding]:
 
 
 def image_findings(name: str, pixels: NDArray[np.generic], layout: Layout) -> list[Finding]:
-    """What the server would reject of the pixels [bands, H, W] of one image, or make zeros of."""
+    """What the server would reject of the pixels [bands, H, W] of one image, or score as black."""
     found = []
     bands, height, width = pixels.shape
     if bands < layout.bands:
@@ -115,6 +115,7 @@ def _constant_findings(name: str, pixels: NDArray[np.generic]) -> list[Finding]:
                 name,
                 "has one colour only, which the server scores as black",
                 "check its radar tiles and the training",
+                black=True,
             )
         ]
     if len(constant):

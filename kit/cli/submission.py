@@ -174,11 +174,12 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find everything in an archive that the server would reject.
+    """Find everything in an archive that the server would reject, or score as black.
 
     Ends with exit code 4 if there is any.
     """
     from kit.archive.check import check
+    from kit.archive.finding import verdict
     from kit.archive.layout import find_layout
     from kit.archive.manifest import stated_layout
 
@@ -195,15 +196,12 @@ def check(
         console.write(f"layout {stated.name}, as the manifest beside it says")
     _show_findings(archive, result)
     if not result.ok:
-        raise CheckError(f"{archive}: the server would reject it")
+        raise CheckError(f"{archive}: {verdict('it', result.findings)}")
 
 
 def _show_findings(archive: Path, result: "Checked") -> None:
     if result.findings:
-        rows = [
-            (_short(f.name), "accepts" if f.harmless else "rejects", f.problem, f.remedy)
-            for f in result.findings[:_SHOWN]
-        ]
+        rows = [(_short(f.name), f.server, f.problem, f.remedy) for f in result.findings[:_SHOWN]]
         titles = ("file", "server", "problem", "remedy")
         console.table(count_of(len(result.findings), "finding"), titles, rows)
         if len(result.findings) > _SHOWN:

@@ -3,7 +3,7 @@
 In: the predictions of one or several members, and the server's list of names where there is one.
 Out: `submissions/<name>.zip`, the same bytes for the same predictions, its manifest `<name>.json`,
 and a line in `submissions.csv`. Refused by name: names without a prediction, and whatever the
-server would reject; then no archive is left behind.
+server would reject or score as black; then no archive is left behind.
 
 The archive appears last: a new one that lies there has its manifest and its line. Killed before,
 the same command typed again makes it, of the same bytes, and its second line counts as one with the
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kit.archive.check import check
-from kit.archive.finding import Finding
+from kit.archive.finding import Finding, verdict
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.doubt import Units
@@ -133,7 +133,8 @@ def package(
     Raises:
         InputError: a prediction is missing; a setting, the list or the truth is not usable; or the
             units of the truth are wrong.
-        CheckError: the server would reject what came out; no archive is left behind.
+        CheckError: the server would reject what came out, or score it as black; no archive is left
+            behind.
         BusyError: the archive exists, or another process is packaging.
     """
     predictions, submissions = Path(predictions), Path(submissions)
@@ -270,7 +271,7 @@ def _refuse(found: Sequence[Finding]) -> None:
         lines = [f"  {f.name} {f.problem}; {f.remedy}" for f in rejected[:SHOWN]]
         more = f"\n  and {len(rejected) - SHOWN} more" if len(rejected) > SHOWN else ""
         count = f"{len(rejected)} finding{'s' * (len(rejected) > 1)}"
-        title = f"the server would reject this archive, so it is not written: {count}"
+        title = f"{verdict('this archive', rejected)}, so it is not written: {count}"
         raise CheckError("\n".join([title, *lines]) + more)
 
 

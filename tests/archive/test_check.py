@@ -67,6 +67,7 @@ def test_a_good_archive(tmp_path: Path) -> None:
             "problem": "is missing",
             "remedy": "predict its scene and package again",
             "harmless": False,
+            "black": False,
         }
     ]
 

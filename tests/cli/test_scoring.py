@@ -12,7 +12,15 @@ from kit.cli import console
 from kit.prediction.combination import Combination
 from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.tiles.catalog import catalog
-from tests.helpers.archives import A, digital_numbers, image, write_member, write_truth
+from kit.tiles.tiff import encode_tiff
+from tests.helpers.archives import (
+    A,
+    digital_numbers,
+    image,
+    write_archive,
+    write_member,
+    write_truth,
+)
 from tests.helpers.sources import write_image, write_pictures
 
 
@@ -25,6 +33,14 @@ def kit(kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write_member(tmp_path / "predictions", "two", {A: image(2, 256)})
     write_truth(tmp_path / "truth", A, digital_numbers(3, 256))
     return kit
+
+
+def test_an_image_of_one_colour_is_refused_though_the_server_would_score_it(kit) -> None:
+    flat = np.full((3, 256, 256), 7, np.uint16)
+    write_archive(Path("a.zip"), [(f"CH3/{A}.tiff", encode_tiff(flat))])
+    code, _, err = kit("check a.zip")
+    assert code == 4 and err.splitlines()[-1].endswith("would score images of it as black")
+    assert "rejects" not in err and "scores as black" in err
 
 
 def test_what_is_advised_finds_a_layout_and_ensembles_that_lie_elsewhere(kit) -> None:

@@ -346,7 +346,8 @@ def test_what_the_server_would_reject_leaves_no_archive(tmp_path: Path, run: Run
     assert sha256(first.archive) == first.sha256
     assert files(tmp_path) == {"mine.zip", "mine.json", "submissions.csv"}
     write_member(tmp_path / "predictions", "bad", flat)
-    with pytest.raises(CheckError, match=f"{B}.tiff has one colour only"):
+    told = rf"would score images of this archive as black, so .*\n.*{B}.tiff has one colour only"
+    with pytest.raises(CheckError, match=told):
         run(ensemble="bad")
     assert len(files(tmp_path)) == 3
 

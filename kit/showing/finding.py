@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.errors import InputError, no_such
+from kit.errors import InputError
 from kit.pairs.clear import clear_pairs
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import PAIRS, Pair, read_pairs
@@ -30,18 +30,22 @@ from kit.tiles.rejection import REJECTED, read_rejected
 from kit.tiles.scenes import Scene
 
 _FETCH = "fetch them again"
+_NEAREST = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where to look: tables, runs, predictions; tiles and truths beside what was screened."""
+    """Where to look: tables, runs, predictions; tiles and truths beside what was screened.
+
+    Truths of the first folder count where several have them.
+    """
 
     work: Path
     runs: Path
     predictions: Path
     ensembles: Path
-    tiles: Path | None = None
-    truth: Path | None = None
+    tiles: tuple[Path, ...] = ()
+    truths: tuple[Path, ...] = ()
 
 
 @dataclass(slots=True)
@@ -94,8 +98,9 @@ def find(subjects: Sequence[Subject], folders: Folders, report: Report) -> tuple
         if not own:
             raise _nothing(subject, folders, found)
         parts += [each for each in own if each not in parts]
-    if folders.truth:
-        _add_truths(found, folders.truth, folders.work, report)
+    if folders.truths:
+        for truth in folders.truths:
+            _add_truths(found, truth, folders.work, report)
         parts = [each for subject in subjects for each in sorted(found.parts(subject), key=_date)]
     rule = clear_pairs(folders.work).rule
     opener = _Opener(folders.work, rule, stored, _reasons(folders.work), report)
@@ -121,9 +126,8 @@ def _search(subjects: Sequence[Subject], folders: Folders, stored: Stored) -> _F
         )
         found.add(Scene("Sentinel1", pair.radar, radar))
         found.add(Scene("Sentinel2", pair.optical, optical))
-    given = [folders.tiles] if folders.tiles else []
-    for folder in (*given, *stored.inputs(places, found.radar)):
-        if folder not in given and not folder.exists():
+    for folder in dict.fromkeys((*folders.tiles, *stored.inputs(places, found.radar))):
+        if folder not in folders.tiles and not folder.exists():
             stored.report(f"{folder}: is gone; what was predicted from it has no radar here")
             continue
         for scene in catalog(folder).scenes:
@@ -135,7 +139,8 @@ def _search(subjects: Sequence[Subject], folders: Folders, stored: Stored) -> _F
 def _add_truths(found: _Found, truth: Path, work: Path, report: Report) -> None:
     """Find the truth of radar scenes that are in no pair, the nearest in date."""
     paired = {pair.radar for pair in found.pairs}
-    names = {f"{key}.tiff": key for key in found.radar if key not in paired}
+    known = {*paired, *found.truths}
+    names = {f"{key}.tiff": key for key in found.radar if key not in known}
     try:
         inputs = load_truth(truth, [*names], work=work).inputs if names else ()
     except InputError as error:
@@ -154,11 +159,19 @@ def _nothing(subject: Subject, folders: Folders, found: _Found) -> InputError:
         if str(subject) in name:
             remedy = f"{folders.work / REJECTED} lists all that was left out"
             return InputError(str(subject), f"{name} was left out: {reason}", remedy=remedy)
-    known = [str(key) for key in sorted({*found.radar, *found.optical})]
+    if subject.image:
+        problem = f"became {subject}, of which neither tiles nor predictions are there"
+        return InputError(subject.image, problem, remedy="run: kit prepare DATA, or kit predict")
+    scenes = sorted({*found.radar, *found.optical})
+    if wanted := subject.scene:
+        scenes.sort(key=lambda key: abs(key.date - wanted.date))
+    known = [*map(str, scenes)]
     if not known and (folders.work / PAIRS).exists():
-        known = ["_".join(pair.place) for pair in read_pairs(folders.work / PAIRS)]
-    more = "; --input TEST looks in a folder of tiles too"
-    return no_such("place or scene", str(subject), known, more)
+        places = {pair.place for pair in read_pairs(folders.work / PAIRS)}
+        known = ["_".join(place) for place in sorted(places, key=subject.distance)]
+    nearest = f"the nearest are {', '.join(known[:_NEAREST])}; " if known else ""
+    remedy = f"{nearest}--input TEST looks in a folder of tiles too"
+    return InputError(str(subject), "no such place or scene", remedy=remedy)
 
 
 def _reasons(work: Path) -> dict[str, str]:

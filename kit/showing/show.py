@@ -15,9 +15,10 @@ from kit.progress import Report
 from kit.showing.finding import Folders, find
 from kit.showing.geotiff import write_geotiffs
 from kit.showing.picture import draw
+from kit.showing.stored import predicted_from
 from kit.showing.subject import Subject
 from kit.showing.view import View
-from kit.sources.index import find_scene
+from kit.sources.index import Indexed, find_image
 from kit.storage.files import FITTED, PREDICTIONS, RUNS, WORK, AnyPath
 
 
@@ -61,7 +62,8 @@ def show(
         predictions: the folder of predictions.
         ensembles: the folder of fitted ensembles.
         input: tiles to look in beside what was screened and predicted from.
-        truth: of scenes that are in no pair, as `score` takes it.
+        truth: of scenes that are in no pair, as `score` takes it; if None, of images that became
+            tiles, what lies beside these.
         predict: trained variants that predict now.
         output: a PNG or JPEG to write.
         geotiff: a folder to write placed GeoTIFFs into.
@@ -71,7 +73,11 @@ def show(
         InputError: there is nothing of what is asked for; or a table, or weights, cannot be used.
         OutputError: a file cannot be written.
     """
-    subjects = [_subject(text, Path(work)) for text in what]
+    given = [Path(input)] if input else []
+    inputs = [*given, *predicted_from(Path(predictions))]
+    named = [_named(text, Path(work), inputs) for text in what]
+    images = [image for _, image in named if image and image.is_test and image.has_tiles()]
+    subjects = [subject for subject, _ in named]
     if output:
         check_format(Path(output))
     folders = Folders(
@@ -79,8 +85,8 @@ def show(
         Path(runs),
         Path(predictions),
         Path(ensembles),
-        Path(input) if input else None,
-        Path(truth) if truth else None,
+        (*given, *(image.tiles for image in images)),
+        (Path(truth),) if truth else tuple(image.truth for image in images if image.truth.exists()),
     )
     views = find(subjects, folders, report)
     if predict:
@@ -94,11 +100,12 @@ def show(
     return Shown(views, files)
 
 
-def _subject(text: str, work: Path) -> Subject:
+def _named(text: str, work: Path, inputs: Sequence[Path]) -> tuple[Subject, Indexed | None]:
+    """What a text names; with the image, if it is the name of one."""
     try:
-        return Subject.parse(text)
+        return Subject.parse(text), None
     except InputError:
-        scene = find_scene(work, text)
-        if scene is None:
+        image = find_image(work, text, inputs)
+        if image is None:
             raise
-        return Subject((scene.lon, scene.lat), scene)
+        return Subject((image.scene.lon, image.scene.lat), image.scene, text), image

@@ -6,7 +6,7 @@ predicted last. A manifest or an image that is damaged is reported and left out.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from kit.ground import Place
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.ensembles import chosen_ensemble, ensemble_path
 from kit.prediction.folds import predicted_members
-from kit.prediction.last import was_predicted
+from kit.prediction.last import read_last, was_predicted
 from kit.prediction.manifest import predicted
 from kit.prediction.members import Member, combine_scene, read_member
 from kit.progress import Report
@@ -130,6 +130,18 @@ class Stored:
                 path = image_path(run.folder, scene)
                 about = Prediction(run.folder.parent.name, _NONE, run.target, str(path), run.doubt)
                 yield about, partial(read_image, path, run.digests[scene], REMEDY)
+
+
+def predicted_from(predictions: Path) -> list[Path]:
+    """The folders of tiles that the members in a folder predicted from, the last ensemble first."""
+    last: Collection[str] = ()
+    with suppress(InputError):
+        last = read_last(predictions)[1]
+    folders = []
+    for name in sorted(predicted(predictions), key=lambda name: name not in last):
+        with suppress(InputError):
+            folders.append(read_member(predictions / name).input)
+    return [*dict.fromkeys(folders)]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ In: `<lon>_<lat>` or `<lon>_<lat>_<YYYY>_<MM>_<DD>`, or the name of any file tha
 a prediction, an image in an archive. Out: the place and, where there is one, the date.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -17,10 +18,14 @@ _SUBJECT = re.compile(rf"({_DEGREES}_{_DEGREES})(_\d{{4}}_\d{{2}}_\d{{2}})?", re
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A place, and one scene of it or, without one, all of them."""
+    """A place, and one scene of it or, without one, all of them.
+
+    `image` is what was typed, where that is the name of an image which became the scene.
+    """
 
     place: Place
     scene: SceneKey | None = None
+    image: str = ""
 
     def __str__(self) -> str:
         return str(self.scene) if self.scene else "_".join(self.place)
@@ -28,6 +33,11 @@ class Subject:
     def admits(self, scene: SceneKey) -> bool:
         """Whether a scene is what is meant, or one of it."""
         return scene == self.scene if self.scene else (scene.lon, scene.lat) == self.place
+
+    def distance(self, place: Place) -> float:
+        """How far another place is, in degrees of latitude."""
+        (lon, lat), (x, y) = (map(float, each) for each in (self.place, place))
+        return math.hypot((x - lon) * math.cos(math.radians(lat)), y - lat)
 
     @classmethod
     def parse(cls, text: str) -> "Subject":

@@ -1,7 +1,8 @@
 """`index.csv`: which image of a folder became which scene.
 
 In: images with their scenes. Out: the file, and the other way about the scene of an image by its
-name, or the state that the files of a scene were in. Refused: a name that several images have.
+name and the folder of its tiles, or the state that the files of a scene were in. Refused: a name
+that several images have.
 
 It is written before the tiles are, and when those of other images are gone: whatever kills the
 command, no tile lies there under a scene that the index gives to another image.
@@ -9,13 +10,15 @@ command, no tile lies there under a scene that the index gives to another image.
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.sources.origin import read_origin
 from kit.sources.placing import SENSORS, Placed
 from kit.storage.files import write_bytes
-from kit.tiles.names import SceneKey
+from kit.tiles.names import SceneKey, TileName
 
 INDEX = "index.csv"
 
@@ -41,41 +44,94 @@ def read_states(folder: Path) -> dict[tuple[str, str], str]:
         return {}  # of an earlier kit, or damaged: all tiles are made again
 
 
-def find_scene(work: Path, name: str) -> SceneKey | None:
-    """The scene that an image became; None if it is in none of the indices of a work folder.
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """An image of an index: its file, in a folder of images, its scene, and where the index is."""
 
-    An image of a test part may have become one for each prediction of its folder: the latest
-    counts.
+    folder: Path
+    file: str
+    scene: SceneKey
+    index: Path
+    is_test: bool
+
+    @property
+    def tiles(self) -> Path:
+        """The folder of the radar tiles of its part."""
+        return self.index / ("test" if self.is_test else "train")
+
+    @property
+    def truth(self) -> Path:
+        """The folder of the optical tiles of its part."""
+        return self.index / ("truth" if self.is_test else "train")
+
+    @property
+    def path(self) -> Path:
+        """Where the image was when it became tiles."""
+        return self.folder / self.file
+
+    def is_called(self, name: str) -> bool:
+        """Whether a part of a path is one of the image's own."""
+        return f"/{name.strip('/')}/" in f"{self.path}/"
+
+    def ends(self, name: str) -> bool:
+        """Whether a path ends as the image is listed, wherever its folder lies by now."""
+        return f"/{name.strip('/')}/".endswith(f"/{self.file}/")
+
+    def has_tiles(self) -> bool:
+        """Whether there are tiles of its scene."""
+        radar = self.tiles / str(TileName("Sentinel1", "VV", self.scene))
+        optical = self.truth / str(TileName("Sentinel2", "B4", self.scene))
+        return radar.exists() or optical.exists()
+
+
+def find_image(work: Path, name: str, inputs: Sequence[Path] = ()) -> Indexed | None:
+    """What an image became; None if it is in none of the indices of a work folder.
+
+    An image of a test part may have become a scene for each folder that it was predicted from: of
+    those with tiles, what lies in the first of `inputs` counts, then the latest.
 
     Args:
         work: the folder of tables.
         name: the path of the image, or a part of it: its end, or the folder of its bands.
+        inputs: the folders of tiles to look at before others, such as those last predicted.
 
     Raises:
         InputError: several images are called so.
     """
-    part = f"/{name.strip('/')}/"
-    found = [
-        row for row in _rows(work) if part in (whole := f"/{row['file']}/") or part.endswith(whole)
-    ]
+    images = [*_images(work, inputs)]
+    found = [image for image in images if image.is_called(name)]
+    found = found or [image for image in images if image.ends(name)]
     if not found:
         return None
-    first, *others = found
+    first, *others = [image for image in found if image.has_tiles()] or found
     # The two images of a pair are at one place.
-    if other := next((row for row in others if _apart(first, row)), None):
-        problem = f"is the name of several images, {first['file']} and {other['file']}"
+    if other := next((image for image in others if _apart(first, image)), None):
+        problem = f"is the name of several images, {first.path} and {other.path}"
         raise InputError(name, problem, remedy="give more of its path")
-    return SceneKey.parse(first["scene"])
+    return first
 
 
-def _rows(work: Path) -> Iterator[dict[str, str]]:
-    """The images of all indices: those to train on, those that were predicted, and others."""
-    prepared = [*_read(work / "tiles" / INDEX)]
-    yield from (row for row in prepared if row["part"] != "test")
+def _images(work: Path, inputs: Sequence[Path]) -> Iterator[Indexed]:
+    """The images of all indices, those to train on first."""
+    prepared = work / "tiles" / INDEX
     predicted = (work / "inputs").glob(f"*/{INDEX}")
-    for path in sorted(predicted, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        yield from _read(path)
-    yield from (row for row in prepared if row["part"] == "test")
+    latest = sorted(predicted, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    places = {folder.resolve(): place for place, folder in reversed([*enumerate(inputs)])}
+
+    def rank(index: Path) -> int:
+        return places.get((index.parent / "test").resolve(), len(places))
+
+    yield from (image for image in _indexed(prepared) if not image.is_test)
+    for path in sorted([*latest, prepared], key=rank):
+        yield from (image for image in _indexed(path) if image.is_test)
+
+
+def _indexed(path: Path) -> Iterator[Indexed]:
+    """The images of one index."""
+    origin = (read_origin(path.parent) or Path()).resolve()
+    for row in _read(path):
+        scene = SceneKey.parse(row["scene"])
+        yield Indexed(origin, row["file"], scene, path.parent, row["part"] == "test")
 
 
 def _read(path: Path) -> Iterator[dict[str, str]]:
@@ -84,8 +140,7 @@ def _read(path: Path) -> Iterator[dict[str, str]]:
             yield from csv.DictReader(file)
 
 
-def _apart(row: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    if row["file"] == other["file"]:
+def _apart(image: Indexed, other: Indexed) -> bool:
+    if image.path == other.path:
         return False
-    keys = [SceneKey.parse(each["scene"]) for each in (row, other)]
-    return len({(key.lon, key.lat) for key in keys}) > 1
+    return len({(each.scene.lon, each.scene.lat) for each in (image, other)}) > 1

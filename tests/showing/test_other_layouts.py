@@ -1,5 +1,6 @@
 """What kit prepare has made tiles of is shown by the names that its images have."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,11 @@ import pytest
 from kit.errors import InputError
 from kit.pairs.prepare import prepare
 from kit.pairs.summary import read_units
+from kit.pairs.table import read_pairs
 from kit.showing.show import show
 from kit.sources.radar import find_radar_images
+from kit.tiles.catalog import catalog
+from tests.helpers.archives import image, write_member
 from tests.helpers.sources import write_bigearthnet, write_pictures
 
 
@@ -34,6 +38,39 @@ def test_a_picture_is_named_by_its_path(here: Path) -> None:
         show(["trainA"])
     with pytest.raises(InputError, match=r"33\.png: names no place and no .*\n.*another layout"):
         show(["33.png"])
+
+
+def test_an_image_is_the_scene_that_was_predicted_last(here: Path) -> None:
+    prepare(write_pictures(Path("pictures"), 6, 2), "work", holdout=0)
+    images = find_radar_images(Path("pictures/testA"), Path("work"), read_units(Path("work")))
+    assert images
+    images.convert()
+    typed = ["testA/6.png", str(here / "pictures/testA/6.png")]
+    for folder in (images.tiles, Path("work/tiles/test"), images.tiles):
+        scenes = [str(scene.key) for scene in catalog(folder).scenes]
+        made = {scene: image(seed, 32) for seed, scene in enumerate(scenes)}
+        write_member(Path("predictions"), "p", made, input=str(folder))
+        for name in typed:
+            (view,) = show([name]).views
+            assert [each.name for each in view.predictions] == ["p"]
+            assert bool(view.optical) == (folder != images.tiles)  # which has no truth beside it
+    (trained,) = show(["trainA/4.png"]).views
+    assert trained.pair
+    with pytest.raises(InputError, match=r"^testA/6\.png: became .*neither tiles nor pred"):
+        shutil.rmtree("predictions")
+        shutil.rmtree(images.folder / "test")
+        shutil.rmtree(images.folder / "truth")
+        shutil.rmtree("work/tiles/test")
+        shutil.rmtree("work/tiles/truth")
+        show(["testA/6.png"])
+
+
+def test_an_unknown_place_is_answered_with_the_nearest(here: Path) -> None:
+    prepare(write_pictures(Path("pictures"), 6), "work", holdout=0)
+    pairs = read_pairs(Path("work/pairs.parquet"))
+    lon, lat = map(float, pairs[3].place)
+    with pytest.raises(InputError, match=f"nearest are {'_'.join(pairs[3].place)}, "):
+        show([f"{lon + 0.01:.2f}_{lat:.2f}"])
 
 
 def test_a_patch_is_named_by_its_folder(here: Path) -> None:

@@ -187,7 +187,7 @@ def test_what_was_left_out_says_why_and_what_is_unknown_names_the_closest(traine
     prepare("data", "work")
     with pytest.raises(InputError, match=r"was left out: missing band \(no B2\)"):
         show([str(key(50, 2))])
-    with pytest.raises(InputError, match=f"did you mean {key(1, 2)}"):
+    with pytest.raises(InputError, match=f"the nearest are {key(1, 2)}, "):
         show([str(key(1, 3))])
     with pytest.raises(InputError, match=r"no such place(.|\n)*--input TEST"):
         show(["-1.00_-1.00"])

@@ -74,6 +74,23 @@ class Ensemble:
             for run in self.changed(weights)
         )
 
+    def check_targets(self, targets: Mapping[str, str]) -> None:
+        """Refuse runs that predict another space than the images that the ensemble was fitted to.
+
+        Args:
+            targets: of each run, `Variant.target`.
+
+        Raises:
+            InputError: names one.
+        """
+        if not self.fitted:
+            return
+        for run, target in targets.items():
+            if target != self.target:
+                problem = f"predicts {target}, but {self.name} was fitted to {self.target}"
+                remedy = f"train it with target={self.target}, or fit again, by kit fit"
+                raise InputError(run, problem, remedy=remedy)
+
 
 def ensemble_path(folder: Path, name: str) -> Path:
     """The file of a fitted ensemble, whether it exists or not."""

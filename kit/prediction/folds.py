@@ -1,8 +1,8 @@
 """The name of a variant -> the members whose predictions it stands for: its own, or its folds'.
 
 In: the folder of predictions and a name. Out: names of members; of an ensemble its members, and how
-their images become one. Refused by name: folds that are missing, or were trained on different
-pairs.
+their images become one. Refused by name: folds that are missing, or were trained with different
+settings or on different pairs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,7 @@ from kit.prediction.combination import Combination
 from kit.prediction.manifest import manifest_path, predicted
 from kit.prediction.members import Member, predict_command, read_member, read_members
 from kit.progress import Report
+from kit.runs.differences import unlike
 from kit.runs.folds import Origin, complete, folds_of, mixture, own_run
 from kit.variants.fold_names import is_fold
 from kit.variants.record import from_record
@@ -31,7 +32,7 @@ def predicted_runs(
         report: takes a line if both are there; the folds do not count then.
 
     Raises:
-        InputError: a fold is missing, or the folds were trained on different pairs.
+        InputError: a fold is missing, or the folds were trained with different settings or pairs.
     """
     again = f"run: {predict_command(name)}"
     names = [run for run in predicted(predictions) if is_fold(run, name)]
@@ -48,6 +49,9 @@ def predicted_runs(
         return (name,)
     runs = complete(name, found, predictions, lambda _: again)
     for run in runs[1:]:
+        if problem := unlike(found[run], found[runs[0]]):
+            remedy = f"train it with the settings of the others, and {again} --overwrite"
+            raise InputError(predictions / run, problem, remedy=remedy)
         if members[run].pairs_sha256 != members[runs[0]].pairs_sha256:
             problem = f"was trained on other pairs than {runs[0]}"
             raise InputError(predictions / run, problem, remedy=f"{again} --overwrite")

@@ -1,7 +1,8 @@
 """The name of an ensemble -> the weights of all runs that it stands for.
 
 In: a name, and what engines have to be. Out: weights, and how the images of all of them are
-averaged. Refused by name: a member that is not trained, and a request that no engine of it meets.
+averaged. Refused by name: a member that is not trained, or for another target than the ensemble was
+fitted to, and a request that no engine of it meets.
 """
 
 from dataclasses import dataclass
@@ -47,13 +48,15 @@ def read_members(
         report: takes a line about members that do not belong together.
 
     Raises:
-        InputError: a member is not trained, or no engine of it can meet the request.
+        InputError: a member is not trained, or for another target; or no engine of it can meet the
+            request.
     """
     chosen = find_ensemble(name, ensembles)
     runs_of = [expand(runs, member, report) for member in chosen.members]
     candidates(request)  # refuse an impossible request even if there is nothing to predict
     known = known_ensembles(ensembles)
     weights = tuple(read_run(runs, run, known) for each in runs_of for run in each)
+    chosen.check_targets({each.variant.name: each.variant.target for each in weights})
     for each in weights:
         check_fitted(each.variant, request)
     if line := libraries(weights):

@@ -15,6 +15,10 @@ from kit.variants.fold_names import base_name
 from kit.variants.settings import Variant, to_dict
 
 _IDENTITY = ("name", "fold")
+_OF_A_FOLD = (
+    "folds", "epochs", "decay_epochs", "validations", "patience", "accumulate", "precision", "clip",
+    "seed",
+)  # fmt: skip
 _OF_TREES = ("trees", "leaves", "thresholds", "tile_statistics")
 _OF_FITTED = (
     *_OF_TREES, "model", "dataset", "pixel_loss", "boxes", "lr", "date", "radar_dates", "prior",
@@ -27,6 +31,20 @@ def settings_of(variant: Variant, others: dict[str, Any]) -> dict[str, Any]:
     fields = to_dict(variant)
     used = _OF_FITTED if variant.is_fitted else fields.keys() - {*_IDENTITY, *_OF_TREES}
     return {field: value for field, value in fields.items() if field in used} | others
+
+
+def unlike(variant: Variant, first: Variant) -> str:
+    """What keeps a variant and the first from being averaged as one, in words; "" if nothing does.
+
+    Of the settings that their models use; folds may differ in how long they were trained, in how
+    they were computed, and in their seeds.
+    """
+    one, two = settings_of(variant, {}), settings_of(first, {})
+    fields = [f for f in one if f in two and f not in _OF_A_FOLD and one[f] != two[f]]
+    if not fields:
+        return ""
+    own, other = (settings_text({field: each[field] for field in fields}) for each in (one, two))
+    return f"was trained with {own}, but {first.name} with {other}"
 
 
 def differences(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

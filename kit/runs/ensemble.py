@@ -1,14 +1,16 @@
 """The name of a variant -> the runs that it stands for: its own, or all of its folds.
 
-In: a folder of runs and a name. Out: names of runs. Refused by name: folds that are missing, and
-folds of different divisions or tables of pairs.
+In: a folder of runs and a name. Out: names of runs. Refused by name: folds that are missing, folds
+of different settings, divisions or tables of pairs, and a run of their name that is none of theirs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from kit.errors import InputError
 from kit.progress import Report
+from kit.runs.differences import unlike
 from kit.runs.folder import (
     BEST,
     CONFIG,
@@ -21,6 +23,7 @@ from kit.runs.folds import Origin, complete, folds_of, own_run
 from kit.runs.weights import Weights, read_weights
 from kit.variants.fold_names import fold_folders
 from kit.variants.settings import Variant
+from kit.variants.train_command import train_command
 
 
 def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str, ...]:
@@ -35,12 +38,13 @@ def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str,
         The name itself if there is such a run, or nothing else; otherwise the runs of its folds.
 
     Raises:
-        InputError: a fold is missing, or the folds do not belong together.
+        InputError: a fold is missing; or the folds, or the run itself, do not belong together.
     """
     found = trained_folds(runs, name)
     if not found:
         return (name,)
     if (runs / name / BEST).exists():
+        _check_own(runs, name, found)
         report(own_run(name, len(found)))
         return (name,)
     return _folds(runs, name, found)
@@ -62,13 +66,14 @@ def scored_runs(
     if holdout or not found:
         return expand(runs, name, report)
     if (runs / name / BEST).exists():
+        _check_own(runs, name, found)
         report(f"{name}: scored by its {len(found)} folds; the run of all pairs predicts")
     return _folds(runs, name, found)
 
 
 def _folds(runs: Path, name: str, found: dict[str, Variant]) -> tuple[str, ...]:
     names = complete(name, found, runs, lambda fold: f"train it: kit train {name} --fold {fold}")
-    _check_alike(runs, names)
+    _check_alike(runs, {run: found[run] for run in names})
     return names
 
 
@@ -109,15 +114,34 @@ def _variant(folder: Path) -> Variant:
     return read_variant(folder) if known else read_weights(folder / BEST).variant
 
 
-def _check_alike(runs: Path, names: Sequence[str]) -> None:
-    """Refuse folds that were trained on other pairs, or divide them otherwise, as far as known."""
-    known = [runs / name for name in names if (runs / name / CONFIG).exists()]
+def _check_alike(runs: Path, folds: dict[str, Variant]) -> None:
+    """Refuse folds of other settings or pairs, or that divide them otherwise, as far as known."""
+    first, *others = folds
+    for run in others:
+        if problem := unlike(folds[run], folds[first]):
+            remedy = "train it again with --overwrite, with the settings of the others"
+            raise InputError(runs / run, problem, remedy=remedy)
+    known = [runs / name for name in folds if (runs / name / CONFIG).exists()]
     for folder in known[1:]:
         for what, read in (("on other pairs", read_pairs_sha256), ("in folds otherwise", _divided)):
             if read(folder) != read(known[0]):
                 problem = f"was trained {what} than {known[0].name}"
                 remedy = "train it again with --overwrite, on the pairs and groups of the others"
                 raise InputError(folder, problem, remedy=remedy)
+
+
+def _check_own(runs: Path, name: str, folds: dict[str, Variant]) -> None:
+    """Refuse a run that would stand for the folds of its name, of other settings or pairs."""
+    own = _variant(runs / name)
+    for run, variant in folds.items():
+        problem = unlike(own, variant)
+        known = {read_pairs_sha256(runs / each) for each in (name, run)}
+        if not problem and None not in known and len(known) > 1:
+            problem = f"was trained on other pairs than {run}"
+        if problem:
+            command = train_command(replace(variant, name=name, folds=1, fold=1))
+            remedy = f"train it again: {command} --overwrite, or move it away"
+            raise InputError(runs / name, problem, remedy=remedy)
 
 
 def _divided(folder: Path) -> str | None:

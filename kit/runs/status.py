@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.runs.differences import differences, settings_of
+from kit.runs.differences import differences, settings_of, unlike
 from kit.runs.folder import (
     CONFIG,
     finished,
@@ -26,6 +26,7 @@ from kit.runs.notes import read_notes
 from kit.runs.records import read_records
 from kit.storage.files import RUNS
 from kit.storage.lock import holder
+from kit.variants.settings import Variant
 from kit.variants.train_command import train_command
 
 
@@ -79,8 +80,9 @@ def status(runs: Path) -> tuple[Status, ...]:
 
 
 def _differences(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """What sets each run apart; all folds of a variant are one run."""
+    """What sets each run apart; all folds of a variant are one run, but those of other settings."""
     names: dict[str, str] = {}
+    first: dict[str, tuple[Variant, str | None]] = {}
     settings: dict[str, dict[str, Any]] = {}
     for folder in folders:
         try:
@@ -89,9 +91,13 @@ def _differences(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
         except (InputError, OSError):
             continue  # its state says why
         init = start.file if start else None
-        names[folder.name] = variant.base_name
+        name = variant.base_name
+        one, those = first.setdefault(name, (variant, pairs))
+        if variant.folds == one.folds > 1 and (unlike(variant, one) or pairs != those):
+            name = folder.name
+        names[folder.name] = name
         about = {"pairs": pairs and pairs[:8], "init": init}
-        settings.setdefault(variant.base_name, settings_of(variant, about))
+        settings.setdefault(name, settings_of(variant, about))
     found = differences(settings)
     return {run: found[name] for run, name in names.items()}
 

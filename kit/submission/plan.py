@@ -81,6 +81,7 @@ def make_plan(
     members, combination = predicted_members(
         predictions, ensemble.members, combination, known, notes.append
     )
+    ensemble.check_targets({member.variant: member.target for member in members})
     names = _match([*members[0].scenes], rules, expected)
     notes += mixed_members(members)
     return Plan(name, ensemble, members, names, rules, file, combination, tuple(notes))

@@ -40,7 +40,9 @@ def fitted(*members: str) -> None:
     used = {name: weights[name] for name in members}
     pairs = fingerprint(read_pairs(WORK / PAIRS))
     found = Fitted("mean", 0.1, (0.1, 0.2), {}, 5, pairs, used, weights)
-    write_ensemble(FITTED, Ensemble("compete", members, measure="mae", fitted=found))
+    write_ensemble(
+        FITTED, Ensemble("compete", members, measure="mae", target="reflectance", fitted=found)
+    )
 
 
 def made(request: Request) -> None:

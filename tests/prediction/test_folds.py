@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,10 @@ def test_weights_are_shared_exactly() -> None:
     weights = parse_averaging("0.12345678901234,0.87654321098767", ["one", "two"])
     with pytest.raises(InputError, match=r"add up to more than 2\*\*48\n.*fewer digits"):
         spread(weights, [5, 4])
+
+
+def test_folds_of_other_settings_are_not_averaged(predictions: Path) -> None:
+    wide = as_fold(replace(VARIANTS["spade2"], width=8), 2, 2)
+    write_fold(predictions, 2, 2, config=to_record(wide))
+    with pytest.raises(InputError, match=r"with width=8, but spade2.fold1 with width=64"):
+        run(predictions, "spade2")

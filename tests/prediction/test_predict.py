@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from kit.engines.request import Request
 from kit.errors import BusyError, CheckError, InputError
 from kit.models.infer import infer
 from kit.pairs.table import fingerprint, read_pairs
+from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.prediction.members import read_members
 from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
+from kit.submission.package import package
 from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
 from kit.tiles.tiff import read_tile, write_tile
@@ -389,3 +392,17 @@ def test_impossible_tiles_cost_no_engine(trained: Path, monkeypatch: pytest.Monk
     _rewritten(lambda db: 10 ** (db / 10), str(key(40)), str(key(41)))
     with pytest.raises(InputError, match="no radar value is negative"):
         run("spade2")
+
+
+def test_what_a_fitted_ensemble_was_not_fitted_to_is_refused(trained: Path) -> None:
+    run("spade2")
+    fitted = Fitted("plain mean", 0.1, (0.1, 0.1), {}, 20, "p", {})
+    other = Ensemble("best", ("spade2",), measure="mae", target="minmax", fitted=fitted)
+    write_ensemble(Path("ensembles"), other)
+    for use in (lambda: run("best"), lambda: package(ensemble="best", layout="plain")):
+        with pytest.raises(
+            InputError, match="spade2: predicts reflectance, but best was fitted to"
+        ):
+            use()
+    write_ensemble(Path("ensembles"), replace(other, target="reflectance"))
+    assert run("best").scenes == 2 and package(ensemble="best", layout="plain").images == 2

@@ -19,7 +19,7 @@ from kit.errors import BusyError, InputError
 from kit.inputs.planes import InputPlanes
 from kit.metrics import Scores, mae
 from kit.pairs.prepare import prepare
-from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
+from kit.pairs.table import holdout_pairs, read_pairs, train_pairs, write_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.predict import predict
 from kit.runs.ensemble import expand, expand_all, scored_runs
@@ -128,6 +128,46 @@ def test_folds_of_two_divisions_are_not_mixed(folds: Path) -> None:
     train(as_fold(tiny("p2phd1"), 3, 3), work=WORK, runs=RUNS)
     with pytest.raises(InputError, match="some are of 2 and 3"):
         expand(RUNS, "p2phd1")
+
+
+def test_folds_of_other_settings_are_not_mixed_and_status_shows_them(folds: Path) -> None:
+    train(fold(2, "seed=1", "clip=0"), work=WORK, runs=RUNS, overwrite=True)
+    assert expand(RUNS, "p2phd1") and not any(run.differs for run in status(RUNS))
+    train(fold(2, "target=minmax", "width=4"), work=WORK, runs=RUNS, overwrite=True)
+    problem = "was trained with width=4 target=minmax, but p2phd1.fold1 with width=2 target=reflec"
+    for use in (
+        lambda: heldout(RUNS, "p2phd1", WORK),
+        lambda: validate(["p2phd1"]),
+        lambda: predict("p2phd1", Path("test"), runs=RUNS),
+    ):
+        with pytest.raises(InputError, match=problem):
+            use()
+    assert [run.differs for run in status(RUNS)] == [
+        {"width": 2, "target": "reflectance"},
+        {"width": 4, "target": "minmax"},
+    ]
+
+
+def test_a_run_of_the_name_of_folds_that_is_none_of_theirs_is_refused(folds: Path) -> None:
+    own = tiny("p2phd1", "width=4", "epochs=1", "decay_epochs=0")
+    train(own, work=WORK, runs=RUNS)
+    problem = r"was trained with width=4, but p2phd1\.fold1 with width=2"
+    for holdout in (True, False):
+        with pytest.raises(InputError, match=problem) as error:
+            scored_runs(RUNS, "p2phd1", holdout=holdout)
+    assert error.value.remedy.startswith("train it again: kit train p2phd1 --set width=2 ")
+    with pytest.raises(InputError, match=problem):
+        expand(RUNS, "p2phd1")
+    prepare_others()
+    train(tiny("p2phd1"), work="others", runs=RUNS, overwrite=True)
+    with pytest.raises(InputError, match=r"was trained on other pairs than p2phd1\.fold1"):
+        expand(RUNS, "p2phd1")
+
+
+def prepare_others() -> None:
+    """A table of all pairs but one, in `others/`."""
+    Path("others").mkdir()
+    write_pairs(Path("others") / "pairs.parquet", read_pairs(WORK / "pairs.parquet")[1:])
 
 
 def test_a_fold_resumes_with_its_own_groups_only(folds: Path) -> None:
@@ -303,7 +343,7 @@ def test_other_weights_make_all_again(folds: Path) -> None:
     before = heldout(RUNS, "p2phd1", WORK)
     images = [before.image(scene).copy() for scene in before.scenes]
     shutil.move(RUNS / "p2phd1.fold1" / HELDOUT, "kept")
-    train(fold(1, "lr=0.01"), work=WORK, runs=RUNS, overwrite=True)
+    train(fold(1, "seed=1"), work=WORK, runs=RUNS, overwrite=True)
     shutil.move("kept", RUNS / "p2phd1.fold1" / HELDOUT)
     after = heldout(RUNS, "p2phd1", WORK, report=told.append)
     assert "by other weights" in told[0] and len(told) == 1

@@ -4,17 +4,19 @@ In: a variant, or a folder. Out: `config.json`, the run's settings and data; and
 finished.
 """
 
+import shlex
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from kit.errors import BusyError, InputError
-from kit.storage.files import read_object
+from kit.storage.files import RUNS, read_object
 from kit.storage.seal import read_record, write_record
 from kit.units_record import units_text
 from kit.variants.record import from_record, to_record
 from kit.variants.settings import Variant, to_dict
+from kit.variants.train_command import train_command
 
 FORMAT = 2
 """Of the configuration. In 1, of kits before 0.3.0, it has no checksum."""
@@ -226,6 +228,23 @@ def has_other_pixels(folder: Path, pixels_sha256: str | None) -> bool:
         InputError: the configuration is not readable.
     """
     return _other_pixels(_read_config(folder), pixels_sha256)
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with the run in `folder`.
+
+    Raises:
+        InputError: there is no configuration, or it cannot be read.
+    """
+    command = train_command(read_variant(folder))
+    division = read_division(folder)
+    if division and division.groups:
+        command += f" --groups {shlex.quote(division.groups)}"
+    if not saved(folder) and (start := read_initial(folder)):
+        command += f" --init {shlex.quote(start.file)}"
+    if folder.parent != RUNS:
+        command += f" --runs {shlex.quote(str(folder.parent))}"
+    return command
 
 
 def trained_runs(runs: Path) -> list[str]:

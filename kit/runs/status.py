@@ -5,7 +5,6 @@ hold-out MAE of each.
 """
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,18 +15,16 @@ from kit.runs.differences import differences, settings_of, unlike
 from kit.runs.folder import (
     CONFIG,
     finished,
-    read_division,
     read_initial,
     read_pairs_sha256,
     read_variant,
+    resume_command,
     saved,
 )
 from kit.runs.notes import read_notes
 from kit.runs.records import read_records
-from kit.storage.files import RUNS
 from kit.storage.lock import holder
 from kit.variants.settings import Variant
-from kit.variants.train_command import train_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +124,6 @@ def _status(folder: Path) -> Status:
     best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
     stopped = "stopped" if saved(folder) else "stopped, nothing saved"
     state = f"training (process {owner})" if owner else "finished" if done else stopped
-    resume = "" if owner or done else train_command(variant)
-    division = read_division(folder) if resume else None
-    if division and division.groups:
-        resume += f" --groups {shlex.quote(division.groups)}"
-    if resume and not saved(folder) and (start := read_initial(folder)):
-        resume += f" --init {shlex.quote(start.file)}"
-    if resume and folder.parent != RUNS:
-        resume += f" --runs {shlex.quote(str(folder.parent))}"
+    resume = "" if owner or done else resume_command(folder)
     mae, mae_step = best.get("holdout_mae"), best.get("step")
     return Status(folder.name, state, step, steps, rate, left, mae, mae_step, resume)

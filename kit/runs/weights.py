@@ -5,6 +5,7 @@ scaling of its input and output, facts of its training, and a checksum of all th
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from kit.errors import InputError, no_such
 from kit.machine.device import place_copy
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
-from kit.runs.folder import BEST, trained_runs
+from kit.runs.folder import BEST, resume_command, trained_runs
 from kit.runs.tensors import TensorFile, save_tensors
 from kit.scaling import SCALING
 from kit.storage.seal import UNSEALED, check_format
@@ -135,7 +136,7 @@ def read_weights(path: Path) -> Weights:
         InputError: no such file, damaged, of a newer format, written under another name, or made
             with another scaling.
     """
-    file = TensorFile(path, "train the variant first: kit train " + path.parent.name)
+    file = TensorFile(path, f"train the variant first: {_train(path.parent)}")
     about = file.about
     check_format(path, about.get("format", UNSEALED), FORMAT, _AGAIN)
     try:
@@ -147,12 +148,20 @@ def read_weights(path: Path) -> Weights:
             problem = f"made with the scaling {str(about.get('scaling'))[:200]}"
             raise InputError(path, problem, remedy=_AGAIN)
         if (name := about.get("file", path.name)) != path.name:
-            remedy = f"give each its own name again, or export both: kit train {path.parent.name}"
+            remedy = f"give each its own name again, or export both: {_train(path.parent)}"
             raise InputError(path, f"was written as {str(name)[:40]}", remedy=remedy)
     except InputError:
         file.tensors()  # a flipped bit is the more likely reason
         raise
     return Weights(path, variant, facts, file.sha256, file.tensors)
+
+
+def _train(folder: Path) -> str:
+    """What trains the run in a folder, or goes on with it if it was begun."""
+    with suppress(InputError, OSError):
+        return resume_command(folder)
+    name = folder.name if folder.name in VARIANTS else f"VARIANT --set name={folder.name}"
+    return f"kit train {name}"
 
 
 def load_weights(path: Path) -> Weights:

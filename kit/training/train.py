@@ -132,11 +132,14 @@ def train(
                 if overwrite:
                     earlier.set_aside(folder)
 
+        unsaved = ""
+
         def claim() -> None:
-            nonlocal variant
+            nonlocal variant, unsaved
             if start is None and not overwrite:
                 _refuse_forgotten(folder)
             chosen = settled(asked, folder)
+            unsaved = _unsaved(folder, chosen)
             variant = _claim(folder, chosen, data, planes, start, compiled.compile)
             add_note(folder, note)
 
@@ -158,6 +161,8 @@ def train(
         state = group.on_all(lambda: _new_state(variant, start, told.append))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
+        if unsaved:
+            log.note(unsaved)
         if not asked.validations:
             asked = replace(asked, validations=variant.validations)
         if asked.precision == "auto":
@@ -176,6 +181,14 @@ def train(
             log.chosen_by_hours(hours, rate.step_s)
         Trainer(setup, state, log, compile=compiled.compile, workers=workers).run()
     return Run(folder, state.step, state.mae, state.psnr, len(data.chosen))
+
+
+def _unsaved(folder: Path, variant: Variant) -> str:
+    """Which settings of a run that has saved nothing this one replaces; "" if none."""
+    if not (folder / folders.CONFIG).exists() or folders.saved(folder):
+        return ""
+    changed = folders.other_settings(folder, variant)
+    return f"{folder}: begun with {'; '.join(changed)}; it had saved nothing" if changed else ""
 
 
 def _refuse_forgotten(folder: Path) -> None:

@@ -13,9 +13,10 @@ import kit
 from kit.engines.request import Request
 from kit.errors import CheckError, InputError
 from kit.models.registry import build_generator
-from kit.runs.folder import BEST, LAST
+from kit.runs.folder import BEST, LAST, claim
+from kit.runs.status import status
 from kit.runs.tensors import TensorFile, save_tensors, write_tensors
-from kit.runs.weights import load_run, load_weights, read_weights, save_weights
+from kit.runs.weights import load_run, load_weights, read_run, read_weights, save_weights
 from kit.storage.files import sha256
 from tests.helpers.variants import tiny
 
@@ -112,6 +113,17 @@ def test_weights_of_another_variant_are_refused(saved: Path) -> None:
 def test_missing_weights_say_what_to_train(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="kit train spade1"):
         load_run(tmp_path, "spade1")
+
+
+def test_a_run_that_was_stopped_before_its_first_weights_is_gone_on_with(tmp_path: Path) -> None:
+    claim(tmp_path / "long", tiny("p2phd1", "name=long"), "pairs")
+    with pytest.raises(InputError) as error:
+        read_run(tmp_path, "long")
+    assert error.value.remedy == f"train the variant first: {status(tmp_path)[0].command}"
+    assert "kit train p2phd1 --set name=long" in error.value.remedy
+    (tmp_path / "long" / "config.json").unlink()
+    with pytest.raises(InputError, match="first: kit train VARIANT --set name=long"):
+        read_run(tmp_path, "long")
 
 
 def test_a_name_that_no_variant_has_lists_those_that_there_are(saved: Path) -> None:

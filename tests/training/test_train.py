@@ -194,7 +194,10 @@ def test_a_run_of_other_settings_takes_its_place_when_asked_to(trained: Path) ->
 def test_a_run_that_has_saved_nothing_may_be_another(trained: Path) -> None:
     with pytest.raises(InputError, match="own: its networks cannot be created"):
         train(tiny("p2phd1", "name=own", f"width={10**11}"), work=Path("work"), runs=Path("runs"))
-    assert train(tiny("p2phd1", "name=own"), work=Path("work"), runs=Path("runs")).steps
+    own, told = tiny("p2phd1", "name=own"), []
+    assert train(own, work=Path("work"), runs=Path("runs"), watch=told.append).steps
+    begun = f"runs/own: begun with width={10**11}, not {own.width}; it had saved nothing"
+    assert begun in [record.get("note") for record in told]
 
 
 def test_what_differs_is_told_and_what_may_is_not(trained: Path) -> None:

@@ -90,15 +90,16 @@ def _color(measure: str, observed: Observations, rows: Sequence[int]) -> Combina
 def _plain(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
     """The mean of the members that do not lose to one colour beyond noise; of all where all do.
 
-    Where places are too few to tell noise, of all that are not hopeless.
+    Where scenes do not tell, or places are too few to tell noise, of all that are not hopeless.
     """
     costs, places = objective(measure, observed, rows), [observed.places[row] for row in rows]
     few = len(set(places)) < _FEW_PLACES
 
     def loses(member: int) -> bool:
-        if few:
+        excess = None if few else costs.excess(member)
+        if excess is None:
             return costs.to_color(member) > _HOPELESS
-        return interval(costs.excess(member), places)[0] > 0
+        return interval(excess, places)[0] > 0
 
     kept = [member for member in range(observed.members) if not loses(member)]
     return Combination(_equal(kept or range(observed.members), observed.members))

@@ -37,8 +37,8 @@ class Objective(Protocol):
     def color_loss(self) -> float:
         """What an image of it costs."""
 
-    def excess(self, member: int) -> Floats:
-        """By how much a member costs more than that colour, for each scene [S]."""
+    def excess(self, member: int) -> Floats | None:
+        """By how much a member costs more than that colour, for each scene [S], if that tells."""
 
     def to_color(self, member: int) -> float:
         """How many times as large as that of this colour the error of a member is, as it is."""
@@ -220,10 +220,8 @@ class StretchedError:
         """The mean squared error of that mean on places that it has not seen, with anchors."""
         return self.line(np.eye(self._sources)[0]).one_color
 
-    def excess(self, member: int) -> Floats:
-        """The same for each scene: which of them an affine errs on says little of the member."""
-        more = self.loss(np.eye(self._sources)[member]) - self.color_loss()
-        return np.full(len(self._places), more)
+    def excess(self, member: int) -> None:
+        """Nothing that tells: the affine of a bad member is that colour, and costs no more."""
 
     def to_color(self, member: int) -> float:
         """Of the mean squared errors, without an affine."""

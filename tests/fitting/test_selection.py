@@ -127,6 +127,19 @@ def test_of_few_places_no_member_is_dropped_that_is_not_hopeless() -> None:
             assert plain.averaging == averaging, (measure, costs.to_color(1))
 
 
+@pytest.mark.parametrize("scenes", [5, 12])
+def test_a_hopeless_member_is_left_out_by_the_servers_measure_however_many_places(
+    scenes: int,
+) -> None:
+    """An affine would bring it to one colour, which costs no more than one colour does."""
+    made = Made([0.02, 0.02], scenes=scenes, stretched=True)
+    made.images = [[good, 65535 - good] for good, _ in made.images]
+    found = chosen("official_2022", made)
+    for each in found.candidates:
+        if each.name.startswith(PLAIN):
+            assert each.combination.averaging == (1, 0), each.name
+
+
 def test_anchors_are_taken_wherever_they_gain_as_nothing_is_fitted() -> None:
     made = Made([0.02, 0.02], stretched=True, scenes=5)
     noise = np.random.default_rng(1).normal(size=(3, 16, 16))

@@ -174,9 +174,9 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find everything in an archive that the server would reject, or score as black.
+    """Find everything in an archive that the server would reject.
 
-    Ends with exit code 4 if there is any.
+    Ends with exit code 4 if there is any, or an image of one colour, which it scores as black.
     """
     from kit.archive.check import check
     from kit.archive.finding import verdict

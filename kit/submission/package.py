@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from kit.archive.check import check
 from kit.archive.finding import Finding, verdict
+from kit.archive.layout import LAYOUTS, find_layout
 from kit.archive.manifest import manifest_path, write_manifest
 from kit.archive.mapping import TruthSet
 from kit.doubt import Units
@@ -140,9 +141,10 @@ def package(
     predictions, submissions = Path(predictions), Path(submissions)
     expected, truth = (Path(path) if path else None for path in (expected, truth))
     check_measure(measure)
+    rules, file = find_layout(layout), None if str(layout) in LAYOUTS else Path(layout)
     chosen = chosen_ensemble(predictions, ensemble, Path(ensembles))
     known = known_ensembles(Path(ensembles))
-    plan = make_plan(predictions, chosen, average, stretch, name, layout, expected, known)
+    plan = make_plan(predictions, chosen, average, stretch, name, rules, file, expected, known)
     archive = submissions / f"{plan.name}.zip"
     with lock(submissions):
         refuse_existing(archive, "give --overwrite, or another --name", overwrite)

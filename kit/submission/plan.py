@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 from kit.archive.expected import read_expected
-from kit.archive.layout import LAYOUTS, Layout, find_layout, name_images
+from kit.archive.layout import Layout, name_images
 from kit.archive.reader import name_danger
 from kit.averaging import averaging_text, parse_averaging
 from kit.errors import InputError
@@ -58,19 +58,19 @@ def make_plan(
     average: str | None,
     stretch: str | None,
     name: str | None,
-    layout: str | Path,
+    layout: Layout,
+    layout_file: Path | None,
     expected: Path | None,
     known: Iterable[str],
 ) -> Plan:
     """Look for what an archive is made of; `known` are ensembles that may have been meant.
 
-    The other arguments are those of `package`.
+    `layout` is what was found in `layout_file`, where it is one's own; the other
+    arguments are those of `package`.
 
     Raises:
         InputError: a prediction is missing, or a setting or the list is not usable.
     """
-    rules = find_layout(layout)
-    file = None if str(layout) in LAYOUTS else Path(layout)
     combination = _combination(ensemble, average, stretch)
     if name is None:
         name = _default_name(ensemble, combination)
@@ -82,9 +82,9 @@ def make_plan(
         predictions, ensemble.members, combination, known, notes.append
     )
     ensemble.check_targets({member.variant: member.target for member in members})
-    names = _match([*members[0].scenes], rules, expected)
+    names = _match([*members[0].scenes], layout, expected)
     notes += mixed_members(members)
-    return Plan(name, ensemble, members, names, rules, file, combination, tuple(notes))
+    return Plan(name, ensemble, members, names, layout, layout_file, combination, tuple(notes))
 
 
 def _combination(ensemble: Ensemble, average: str | None, stretch: str | None) -> Combination:

@@ -7,7 +7,7 @@ weaker than the second where nobody has said which is VV.
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.doubt import Doubt, Units, settle
+from kit.doubt import ADMIT, Doubt, Units, settle
 from kit.scaling import radar_nodata
 from kit.tiles.float16 import float16_doubt
 from kit.tiles.units import radar_doubts, stack
@@ -49,6 +49,5 @@ def _order(radar: RadarRaster, parts: list[NDArray[np.float32]]) -> list[Doubt]:
     if vv >= vh:
         return []
     problem = f"VV ({vv:.1f} dB) is weaker than VH ({vh:.1f} dB), as if the bands were swapped"
-    remedy = "name the bands in the order of the file, as --bands VH,VV"
-    admit = "or --bands VV,VH, if that order is right"
-    return [Doubt(problem, remedy, impossible=not radar.named, admit=admit)]
+    admit = ADMIT if radar.told else "or --bands VV,VH, if that order is right"
+    return [Doubt(problem, radar.if_swapped, impossible=not radar.told, admit=admit)]

@@ -23,7 +23,7 @@ from kit.errors import InputError
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
 from kit.tiles.tiff import check_unscaled, gdal_settings, is_float16
-from kit.translation.polarisations import find_polarisations
+from kit.translation.polarisations import Polarisations, find_polarisations
 
 CACHE = 128 << 20
 """Bytes of decoded blocks that GDAL keeps: its default is a share of the machine's memory."""
@@ -45,8 +45,8 @@ class RadarRaster:
     """An open scene. `bands` are VV and VH; `grid` is None where no file says where it lies.
 
     `files` are all that is read: `paths`, and what a VRT among them refers to.
-    `named` says whether the file or the user said which band is which, and `float16` whether a band
-    holds floats of 16 bits.
+    `told` says whether the file or the user said which band is which, `if_swapped` what to do if
+    that is wrong, and `float16` whether a band holds floats of 16 bits.
     """
 
     paths: tuple[Path, ...]
@@ -55,7 +55,8 @@ class RadarRaster:
     height: int
     width: int
     grid: Grid | None
-    named: bool
+    told: bool
+    if_swapped: str
     float16: bool
 
     def read(
@@ -97,13 +98,15 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
     with rasterio.Env(**settings), ExitStack() as opened:
         files = [opened.enter_context(_open(path)) for path in paths]
         if vh is None:
-            (numbers, named) = _numbers(scene, files[0], bands)
+            numbers, order = _order(scene, files[0], bands)
             found = tuple(_Band(scene, files[0], number) for number in numbers)
+            told, if_swapped = order.told, order.if_swapped
         else:
             if bands:
                 problem = "cannot be combined with --vh"
                 raise InputError("--bands", problem, remedy="the two files say which is which")
-            found, named = tuple(map(_only_band, paths, files)), True
+            found = tuple(map(_only_band, paths, files))
+            told, if_swapped = True, f"exchange the two files: {vh} as SCENE, and --vh {scene}"
             _check_fit(paths, files)
         for band in found:
             _check_band(band)
@@ -118,7 +121,8 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
             first.height,
             first.width,
             grids[0] if grids else None,
-            named,
+            told,
+            if_swapped,
             any(map(_holds_float16, found)),
         )
 
@@ -159,11 +163,12 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(path, f"not readable as a GeoTIFF or VRT ({cause})", remedy=remedy)
 
 
-def _numbers(scene: Path, file: Any, bands: Sequence[str]) -> tuple[tuple[int, int], bool]:
+def _order(scene: Path, file: Any, bands: Sequence[str]) -> tuple[tuple[int, int], Polarisations]:
+    """The numbers of VV and VH in the file, and which they are among the bands but for alpha."""
     used = _without_alpha(file)
     described = [(file.descriptions[number - 1] or "") for number in used]
-    (vv, vh), named = find_polarisations(scene, described, bands)
-    return (used[vv - 1], used[vh - 1]), named
+    order = find_polarisations(scene, described, bands)
+    return (used[order.vv - 1], used[order.vh - 1]), order
 
 
 def _only_band(path: Path, file: Any) -> _Band:

@@ -364,6 +364,29 @@ def test_what_is_no_radar_scene_is_named(trained: Path, change, profile, problem
     assert not Path("out.tif").exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "options", "remedy"),
+    [
+        ((), {"bands": ("VV", "VH")}, ": give --bands VH,VV"),
+        ((), {"bands": ("vv", "angle", "vh")}, ": give --bands VH,angle,VV"),
+        (("VV", "VH"), {}, ": the file's own names are wrong: give --bands VH,VV"),
+        (("Sigma0_VV", "angle", "VH"), {}, ": give --bands VH,other2,VV"),
+        ((), {"vh": "vh.tif"}, ": exchange the two files: vh.tif as SCENE, and --vh bad.tif"),
+    ],
+    ids=["bands", "three", "names", "three names", "files"],
+)
+def test_what_told_a_wrong_order_is_what_to_change(
+    trained: Path, names: tuple[str, ...], options: dict, remedy: str
+) -> None:
+    vh, vv = ground()[:, None]
+    count = len(names or options.get("bands", ())) or 1
+    bands = {1: [vv], 2: [vv, vh], 3: [vv, vv * 0 + 38, vh]}[count]
+    write(Path("bad.tif"), np.concatenate(bands), names=names)
+    write(Path("vh.tif"), vh)
+    (line,) = run(Path("bad.tif"), **options).doubts
+    assert line.endswith(remedy) and "as if the bands were swapped" in line
+
+
 def test_windows_of_a_narrow_scene_are_tried_where_nothing_is_held_out(trained: Path) -> None:
     write(Path("narrow.tif"), ground(20, 120))
     assert run(Path("narrow.tif"), request=Request()).windows == 5

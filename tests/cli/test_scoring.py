@@ -47,7 +47,7 @@ def test_what_is_advised_finds_a_layout_and_ensembles_that_lie_elsewhere(kit) ->
     Path("layouts").mkdir()
     Path("layouts/mine.toml").write_text('base = "2023"\n')
     about = Fitted("greedy", 0.03, (0.02, 0.04), {}, 9, "p", {"one": "w"})
-    fitted = Ensemble("best", ("one", "two"), Combination(), "official_2023", fitted=about)
+    fitted = Ensemble("best", ("one", "two"), Combination(), "official_2023", "reflectance", about)
     write_ensemble(Path("elsewhere"), fitted)
     command = "package --ensemble best --ensembles elsewhere --truth truth --json"
     code, out, err = kit(f"{command} --layout layouts/mine.toml")

@@ -104,10 +104,20 @@ def find_layout(name: str | Path) -> Layout:
     raise no_such("layout", name, LAYOUTS, ", or a TOML file of your own")
 
 
+def layout_option(height: int, width: int) -> str:
+    """What `kit package` needs for tiles that some layouts refuse, a space before it; else ""."""
+    return " --layout plain" if _refusing(height, width) else ""
+
+
+def _refusing(height: int, width: int) -> list[Layout]:
+    """The layouts that refuse images of a size."""
+    sized = [layout for layout in LAYOUTS.values() if layout.size]
+    return [layout for layout in sized if (height, width) != (layout.size, layout.size)]
+
+
 def size_warning(height: int, width: int) -> str:
     """What to know of tiles whose images some layouts refuse; empty if none does."""
-    sized = [layout for layout in LAYOUTS.values() if layout.size]
-    others = [layout for layout in sized if (height, width) != (layout.size, layout.size)]
+    others = _refusing(height, width)
     if not others:
         return ""
     asked = ", ".join(f"{layout.name} ({layout.size}x{layout.size})" for layout in others)

@@ -1,5 +1,6 @@
 """kit fit: from trained variants to an ensemble that their held-out predictions speak for."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,10 +58,22 @@ def fit(
             report=console.write,
         )
     emit(result.as_dict())
-    _show_fit(result)
+    _show_fit(result, _layout(result.ensemble.measure, work))
 
 
-def _show_fit(result: "Fit") -> None:
+def _layout(measure: str, work: Path) -> str:
+    """The option that `kit package` needs for tiles of the size of the pairs, and for a measure."""
+    from kit.archive.layout import layout_option
+    from kit.pairs.summary import SUMMARY, read_summary
+
+    sizes = read_summary(work / SUMMARY)["sizes"] if (work / SUMMARY).exists() else {}
+    for size in sizes:
+        if option := layout_option(*map(int, size.split("x"))):
+            return option
+    return " --layout 2023" if measure == "official_2023" else ""
+
+
+def _show_fit(result: "Fit", layout: str) -> None:
     measure, chosen = result.ensemble.measure, result.selection.chosen
     rows = [
         (
@@ -83,7 +96,6 @@ def _show_fit(result: "Fit") -> None:
         console.write("kit package gives it anchors, since the fit says that they win")
     console.write(f"written: {result.path}")
     name = result.ensemble.name
-    layout = " --layout 2023" if measure == "official_2023" else ""
     console.write(f"next: kit predict --ensemble {name} --input TEST")
     console.write(f"then: kit package --ensemble {name}{layout}")
 

@@ -194,6 +194,12 @@ def predict(
     from kit.prediction.predict import predict
 
     emit = console.start(json, quiet)
+    layout = ""
+
+    def on_size(height: int, width: int) -> None:
+        nonlocal layout
+        layout = _show_size(height, width)
+
     with console.progress("predicting", "looking for tiles and engines") as advance:
         result = predict(
             ensemble,
@@ -211,17 +217,20 @@ def predict(
             overwrite=overwrite,
             advance=advance,
             report=console.write,
-            on_size=_warn_of_size,
+            on_size=on_size,
         )
     emit(asdict(result))
     _show_prediction(result, predictions)
+    console.write(f"next: kit package{layout}")
 
 
-def _warn_of_size(height: int, width: int) -> None:
-    from kit.archive.layout import size_warning
+def _show_size(height: int, width: int) -> str:
+    """Warn of a size that some layouts refuse; the option that `kit package` then needs."""
+    from kit.archive.layout import layout_option, size_warning
 
     if warning := size_warning(height, width):
         console.write(warning)
+    return layout_option(height, width)
 
 
 def _show_prediction(result: "Prediction", folder: Path) -> None:
@@ -242,4 +251,3 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
     if result.rejected:
         rows = [(item.name, item.reason) for item in result.rejected]
         console.table("Rejected", ("name", "reason"), rows)
-    console.write("next: kit package")

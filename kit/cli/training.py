@@ -13,6 +13,7 @@ from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.machine.cores import loader_threads
 from kit.planning.plan import read_plan
 from kit.storage.files import RUNS, WORK
+from kit.variants.fold_names import base_name
 from kit.variants.registry import SETS, find_variant, of_sets
 from kit.variants.settings import PixelLoss, as_fold
 
@@ -182,7 +183,8 @@ def _show_run(run: "Run") -> None:
     best = f", best hold-out MAE {run.mae:.5f}, PSNR {run.psnr:.2f} dB" if run.mae else ""
     did = f"{run.steps} steps on" if run.steps else "fitted to"
     console.write(f"{run.folder}: {did} {run.pairs} pairs{best}")
-    console.write(f"next: kit validate, or kit predict --ensemble {run.folder.name} --input TEST")
+    validate = "" if run.mae is None else "kit validate, or "
+    console.write(f"next: {validate}kit predict --ensemble {run.folder.name} --input TEST")
 
 
 @app.command("train-all", epilog="Example: kit train-all --set width=32 --gpus 5")
@@ -264,12 +266,14 @@ def train_all(
         report=console.write,
     )
     emit([asdict(outcome) for outcome in outcomes])
-    _show_outcomes(outcomes)
+    _show_outcomes(outcomes, work)
     if failed := [outcome for outcome in outcomes if outcome.exit_code]:
         sys.exit(failed[0].exit_code)
 
 
-def _show_outcomes(outcomes: "Sequence[Outcome]") -> None:
+def _show_outcomes(outcomes: "Sequence[Outcome]", work: Path) -> None:
+    from kit.pairs.summary import SUMMARY, read_summary
+
     rows = [
         (
             outcome.variant,
@@ -281,4 +285,13 @@ def _show_outcomes(outcomes: "Sequence[Outcome]") -> None:
     console.table("Trained", ("variant", "result", "time"), rows)
     failed = [outcome.variant for outcome in outcomes if outcome.exit_code]
     others = "; the others are trained" if len(failed) < len(outcomes) else ""
-    console.write(f"failed: {', '.join(failed)}{others}" if failed else "next: kit validate")
+    if failed:
+        console.write(f"failed: {', '.join(failed)}{others}")
+        return
+    names = [outcome.variant for outcome in outcomes]
+    in_folds = any(base_name(name) != name for name in names)
+    summary = read_summary(work / SUMMARY) if (work / SUMMARY).exists() else {}
+    if in_folds or summary.get("holdout", 1):
+        console.write("next: kit validate")
+    else:
+        console.write(f"next: kit predict --ensemble {','.join(names)} --input TEST")

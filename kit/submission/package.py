@@ -270,8 +270,17 @@ def _fitted(plan: Plan) -> dict[str, Any] | None:
 def _refuse(found: Sequence[Finding]) -> None:
     rejected = [finding for finding in found if not finding.harmless]
     if rejected:
-        lines = [f"  {f.name} {f.problem}; {f.remedy}" for f in rejected[:SHOWN]]
-        more = f"\n  and {len(rejected) - SHOWN} more" if len(rejected) > SHOWN else ""
+        alike: dict[tuple[str, str], list[str]] = {}
+        for finding in rejected:
+            alike.setdefault((finding.problem, finding.remedy), []).append(finding.name)
+        lines = [
+            f"  {names[0]} and {len(names) - 1} more: {problem}; {remedy}"
+            if len(names) > 1
+            else f"  {names[0]} {problem}; {remedy}"
+            for (problem, remedy), names in [*alike.items()][:SHOWN]
+        ]
+        others = sum(len(names) for names in [*alike.values()][SHOWN:])
+        more = f"\n  and {others} more" if others else ""
         count = f"{len(rejected)} finding{'s' * (len(rejected) > 1)}"
         title = f"{verdict('this archive', rejected)}, so it is not written: {count}"
         raise CheckError("\n".join([title, *lines]) + more)

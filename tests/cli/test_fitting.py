@@ -24,7 +24,7 @@ def test_a_fit_is_predicted_packaged_scored_and_reproduced(
         ensemble.fitted and ensemble.fitted.score
     ]
     assert "next: kit predict --ensemble best --input TEST" in err
-    assert "then: kit package --ensemble best" in err
+    assert "then: kit package --ensemble best --layout plain" in err
     anchored = ensemble.combination.stretch == "anchors"
     assert anchored == (measure != "mae")
     assert kit(f"predict --ensemble best --input test {EAGER}")[0] == 0

@@ -193,6 +193,18 @@ def test_tiles_that_a_layout_refuses_are_told_before_anything_is_made(trained: P
     assert words in kit("prepare data")[2]
     err = kit("predict --ensemble spade2 --input test")[2]
     assert err.index(words) < err.index("predicted by")
+    assert err.splitlines()[-1] == "next: kit package --layout plain"
+
+
+def test_without_a_hold_out_no_validation_is_named(trained: Path, kit) -> None:
+    assert kit("prepare data --holdout 0")[0] == 0
+    settings = " ".join(f"--set {setting}" for setting in TINY)
+    code, _, err = kit(f"train p2phd1 --set name=alone {settings}")
+    assert code == 0, err
+    assert err.splitlines()[-1] == "next: kit predict --ensemble alone --input TEST"
+    code, _, err = kit(f"train-all p2phd1 --runs two {settings}")
+    assert code == 0, err
+    assert err.splitlines()[-1] == "next: kit predict --ensemble p2phd1 --input TEST"
 
 
 def test_simulate_then_prepare(tmp_path: Path, kit, monkeypatch) -> None:

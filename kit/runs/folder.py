@@ -5,12 +5,14 @@ finished.
 """
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from kit.errors import BusyError, InputError
+from kit.runs.training_pairs import other_pairs
 from kit.storage.files import RUNS, read_object
 from kit.storage.seal import read_record, write_record
 from kit.units_record import units_text
@@ -84,6 +86,7 @@ def claim(
     units: Units = None,
     compiled: bool = False,
     pixels_sha256: str | None = None,
+    chosen: Iterable[tuple[object, object]] = (),
 ) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
@@ -101,6 +104,7 @@ def claim(
         units: those of its pairs, see `kit.sources.units`.
         compiled: whether its generator is compiled from now on.
         pixels_sha256: the fingerprint of the pairs' pixels, if it is known.
+        chosen: the radar and the optical scene of each pair to train on, to say which are others.
 
     Returns:
         The variant to train, with its number of validations. A run that an earlier kit started goes
@@ -121,7 +125,7 @@ def claim(
         old = _read_config(folder)
         variant, changed = _as_started(old, folder / CONFIG, variant)
         if old.get("pairs_sha256") != pairs_sha256:
-            changed.append("other data")
+            changed.append(f"other data: {other_pairs(folder, chosen)}")
         elif _other_pixels(old, pixels_sha256):
             changed.append(OTHER_PIXELS)
         if (before_units := old.get(_UNITS)) != units:

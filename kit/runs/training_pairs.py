@@ -5,6 +5,7 @@ scenes again. Whoever predicts or scores other tiles counts with it those that w
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,29 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
         raise InputError(path, "damaged: it holds no pairs of scenes", remedy=_REMEDY)
     radar, optical, held, before, clear = (tuple(each) for each in scenes if each is not None)
     return TrainingPairs(radar, optical, held, before, clear if "clear" in record else None)
+
+
+def other_pairs(folder: Path, now: Iterable[tuple[object, object]]) -> str:
+    """How the pairs that the run in `folder` was trained on differ from others, in words.
+
+    Args:
+        folder: of the run.
+        now: the radar and the optical scene of each of the others.
+    """
+    known = None
+    with suppress(InputError):
+        known = read_training_pairs(folder)
+    if known is None:
+        return "which pairs it had is not known"
+    before = dict.fromkeys(zip(known.radar, known.optical, strict=False))
+    present = {(str(radar), str(optical)): None for radar, optical in now}
+    told = [f"{len(before)} pairs to train on, not {len(present)}"]
+    if before.keys() == present.keys():
+        return f"the same {len(before)} pairs to train on, others or other clouds in the table"
+    for what, some, others in (("missing", before, present), ("new", present, before)):
+        if found := [pair for pair in some if pair not in others]:
+            told.append(f"{len(found)} {what}, {found[0][1]} first")
+    return ", ".join(told)
 
 
 def place_of(scene: str) -> Place:

@@ -228,8 +228,9 @@ def _unseen(folder: Path, weights: Weights, pairs: Sequence[Pair], work: Path) -
             raise InputError(folder, problem, remedy=f"{remedy} with --overwrite")
     if trained and (seen := found & trained.seen):
         problem = f"was trained on {len(seen)} of {len(found)} pairs that it should not have seen"
-        remedy = "prepare with the --seed, --holdout and --split that it was trained with, or"
-        raise InputError(folder, problem, remedy=f"{remedy} train it again with --overwrite")
+        remedy = "prepare with the --seed, --holdout and --split that it was trained with; or the "
+        remedy += "images have changed since: restore them, or train it again with --overwrite"
+        raise InputError(folder, problem, remedy=remedy)
     return found
 
 

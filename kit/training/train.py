@@ -223,8 +223,8 @@ def _claim(
         data.units,
         compiled,
         pixels_fingerprint(data.pairs),
+        seen := [(pair.radar, pair.optical) for pair in data.chosen],
     )
-    seen = ((pair.radar, pair.optical) for pair in data.chosen)
     before = _seen_before(folder, start)
     held = (pair.optical for pair in data.held)
     clear = [pair.optical for pair in data.chosen if pair.dataset2] if variant.prior else None

@@ -205,8 +205,9 @@ def _refuse_seen(names: Sequence[str], runs: Path, held: Sequence[Pair]) -> None
         raise InputError(
             runs,
             f"runs were trained on pairs of this hold-out of {len(held)}: {counts}",
-            remedy="prepare with the --seed, --holdout and --split that they were trained with, or "
-            f"train them again with --overwrite{instead}",
+            remedy="prepare with the --seed, --holdout and --split that they were trained with; or "
+            "the images have changed since: restore them, or train them again with --overwrite"
+            f"{instead}",
         )
 
 

@@ -64,7 +64,9 @@ def test_from_the_start_it_takes_todays(tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:
     begin(tmp_path)
-    with pytest.raises(BusyError, match="started with width=2, not 8; other data"):
+    with pytest.raises(
+        BusyError, match="started with width=2, not 8; other data: which pairs it had is not known"
+    ):
         claim(tmp_path, replace(SPADE, width=8), "def")
 
 

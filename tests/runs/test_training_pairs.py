@@ -10,6 +10,7 @@ from kit.pairs.table import read_pairs, train_pairs
 from kit.runs.training_pairs import (
     TRAINING_PAIRS,
     TrainingPairs,
+    other_pairs,
     read_training_pairs,
     write_training_pairs,
 )
@@ -25,6 +26,16 @@ def test_pairs_come_back(tmp_path: Path) -> None:
     write_training_pairs(tmp_path, PAIRS)
     radar, optical = (tuple(str(pair[at]) for pair in PAIRS) for at in (0, 1))
     assert read_training_pairs(tmp_path) == TrainingPairs(radar, optical)
+
+
+def test_what_differs_from_other_pairs_is_said(tmp_path: Path) -> None:
+    assert other_pairs(tmp_path, PAIRS) == "which pairs it had is not known"
+    write_training_pairs(tmp_path, PAIRS)
+    gone = f"1 missing, {key(1, 2)} first"
+    assert other_pairs(tmp_path, PAIRS[:1]) == f"2 pairs to train on, not 1, {gone}"
+    swapped = other_pairs(tmp_path, [PAIRS[0], (key(2), key(2, 1))])
+    assert swapped == f"2 pairs to train on, not 2, {gone}, 1 new, {key(2, 1)} first"
+    assert other_pairs(tmp_path, PAIRS).startswith("the same 2 pairs to train on")
 
 
 def test_a_run_keeps_those_of_its_data_set(trained: Path) -> None:

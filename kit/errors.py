@@ -60,8 +60,9 @@ def no_such(what: str, name: str | Path, known: Iterable[str], more: str = "") -
         more: what else may be given.
     """
     names = list(dict.fromkeys(known))
-    closest = get_close_matches(str(name), names, n=1)
-    meant = f"did you mean {closest[0]}? " if closest else ""
+    lower = {each.lower(): each for each in reversed(names)}
+    closest = get_close_matches(str(name).lower(), lower, n=1)
+    meant = f"did you mean {lower[closest[0]]}? " if closest else ""
     rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     listed = f"known are {', '.join(names[:_LISTED])}{rest}" if names else "there is none"
     return InputError(name, f"no such {what}", remedy=f"{meant}{listed}{more}")

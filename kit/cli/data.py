@@ -119,7 +119,7 @@ def prepare(
             announce=console.write,
         )
     emit(asdict(summary))
-    clear = "clear by the rule and the detector" if second else "no cloud by the heuristic"
+    clear = "clear by the rule and the detector" if second else "no cloud by the rule"
     _show_summary(summary, work, clear)
 
 

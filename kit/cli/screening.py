@@ -113,7 +113,9 @@ def screen(
 def _show_screening(result: "Screening", tried: "Effects", work: Path) -> None:
     second = result.second_look
     clear = (
-        f"and clear by the rule and {second.detector}" if second else "and without heuristic cloud"
+        f"and clear by the rule and {second.detector}"
+        if second
+        else "and without cloud by the rule"
     )
     rows = [
         ("Sentinel-1 scenes", result.scenes_s1),
@@ -168,5 +170,8 @@ def show_second_look(second: "Looked") -> None:
 def show_rejected(reasons: Mapping[str, int], work: Path) -> None:
     """How many were left out, by reason."""
     if reasons:
+        from kit.pairs.hints import shown
+
         title = f"Rejected ({work / REJECTED})"
-        console.table(title, ("reason", "number"), [*reasons.items()])
+        rows = [(shown(reason), number) for reason, number in reasons.items()]
+        console.table(title, ("reason", "number"), rows)

@@ -30,9 +30,17 @@ _DATASET2 = {
     "at some by kit show, or give --detector-on dropped, which keeps what the rule passes",
     "detector: not seen": "the detector could not read these scenes: mend their tiles, or omit "
     "--detector",
-    "heuristic cloud": "the heuristic fires above {threshold} at scale {scale}: raise --threshold "
+    "heuristic cloud": "the rule finds cloud above {threshold} at scale {scale}: raise --threshold "
     "or --max-cloud",
 }
+
+
+_SHOWN = {"heuristic cloud": "cloud by the rule"}
+
+
+def shown(reason: str) -> str:
+    """A reason of `Summary.dropped` as it is told; what files call it stays."""
+    return _SHOWN.get(reason, reason)
 
 
 def no_pairs(
@@ -123,9 +131,10 @@ def warnings(
         remedy = _DATASET2[max(removed, key=removed.__getitem__)]
         remedy = remedy.format(threshold=rule.threshold, scale=rule.scale)
         kept = sum(pair.dataset1 for pair in pairs)
+        told = tally_text({shown(reason): number for reason, number in removed.items()})
         return [
-            f"Dataset-2 is empty: {len(pairs)} pairs, less {tally_text(removed)}; Dataset-1 has "
-            f"{kept}. {remedy[0].upper()}{remedy[1:]}"
+            f"Dataset-2 is empty: {len(pairs)} pairs, less {told}; Dataset-1 has {kept}. "
+            f"{remedy[0].upper()}{remedy[1:]}"
         ]
     if held := sum(pair.split == "holdout" for pair in pairs):
         few = "one pair" if held == 1 else f"{held} pairs"

@@ -24,7 +24,7 @@ def pair(
     Args:
         screened: scenes of both sensors.
         window_days: how far apart the two dates may be.
-        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits, of scenes that were
+        max_cloud: the largest cloud ratio by the rule that Dataset-2 admits, of scenes that were
             screened without a detector.
 
     Returns:

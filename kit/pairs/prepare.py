@@ -67,7 +67,7 @@ def prepare(
         rule: the cloud rule.
         source: the layout of the folder, see `kit.sources`; None to find it out.
         wanted: units and ranges of the folder's numbers that differ from those of its source.
-        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits; that of the source if
+        max_cloud: the largest cloud ratio by the rule that Dataset-2 admits; that of the source if
             None, which is 0 where it says nothing.
         detector: what looks at scenes beside the rule; the rule alone decides if None.
         window_days: how far apart the dates of a pair may be.

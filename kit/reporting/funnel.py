@@ -13,7 +13,7 @@ _STAGES = (
     "Dataset-1: no QA60 cloud",
     "Dataset-2: no cloud",
 )
-_CLOUDY = ("with heuristic cloud", "with cloud or shadow by rule and detector")
+_CLOUDY = ("with cloud by the rule", "with cloud or shadow by rule and detector")
 
 
 def funnel(found: Artefacts) -> Section | None:
@@ -64,7 +64,7 @@ def _of_scenes(optical: int, scenes: ScreenedScenes) -> tuple[Bar, ...]:
     clear = whole & (scenes.qa60 == 0)
     clearest = clear & scenes.clear
     counts = tuple(int(np.count_nonzero(each)) for each in (whole, clear, clearest))
-    last = "clear by rule and detector" if scenes.detector else "no heuristic cloud"
+    last = "clear by rule and detector" if scenes.detector else "no cloud by the rule"
     reasons = ("with nodata", "with QA60 cloud", _CLOUDY[scenes.detector])
     return _bars(optical, counts, ("no nodata", "no QA60 cloud", last), reasons)
 

@@ -118,7 +118,9 @@ def other_pairs(folder: Path, now: Iterable[tuple[object, object]]) -> str:
     present = {(str(radar), str(optical)): None for radar, optical in now}
     told = [f"{len(before)} pairs to train on, not {len(present)}"]
     if before.keys() == present.keys():
-        return f"the same {len(before)} pairs to train on, others or other clouds in the table"
+        return (
+            f"the same {len(before)} pairs to train on, but another hold-out or other clear pairs"
+        )
     for what, some, others in (("missing", before, present), ("new", present, before)):
         if found := [pair for pair in some if pair not in others]:
             told.append(f"{len(found)} {what}, {found[0][1]} first")

@@ -1,4 +1,4 @@
-"""Tiles -> ratios: how much of each scene is nodata, cloud by QA60, and cloud by the heuristic.
+"""Tiles -> ratios: how much of each scene is nodata, cloud by QA60, and cloud by the rule.
 
 In: a folder of tiles. Out, in the work folder: `screen/`, the pixel counts in parts of a few
 thousand scenes; `scenes.parquet`, the readable scenes with their ratios; `rejected.csv`, the rest
@@ -88,7 +88,7 @@ class Screening:
     """What a run found: readable scenes of each sensor, how many of them it read, what it left out.
 
     `dataset1` are the optical scenes without nodata and QA60 cloud, `dataset2` those of them that
-    are clear by the heuristic, and by the detector if one is asked; pairs are not counted here.
+    are clear by the rule, and by the detector if one is asked; pairs are not counted here.
     `clipped` is the share of the values of radar, and of cloudless optical scenes, that lie outside
     the ranges of networks; `doubts` are lines about units (see `kit.tiles.units`).
     """
@@ -130,7 +130,7 @@ def screen(
         data: a folder of tiles.
         work: the folder of tables.
         rule: the cloud rule.
-        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
+        max_cloud: the largest cloud ratio by the rule that Dataset-2 admits.
         detector: what looks at scenes beside the rule; the rule alone decides if None.
         units: what becomes of doubts about units.
         scheduler: the address of a dask.distributed scheduler whose workers see the same paths;

@@ -60,7 +60,7 @@ def effects(
     Args:
         table: `scenes.parquet`.
         rule: what is changed.
-        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
+        max_cloud: the largest cloud ratio by the rule that Dataset-2 admits.
         sample: read at most so many scenes, one at random from each of as many equal stretches of
             the table; the same ones each time.
         advance: called with (scenes read, scenes to read).

@@ -37,7 +37,7 @@ def write_sheet(
     Args:
         table: `scenes.parquet`.
         rule: by which the table was screened.
-        max_cloud: the largest heuristic cloud ratio that Dataset-2 admits.
+        max_cloud: the largest cloud ratio by the rule that Dataset-2 admits.
         path: the PNG or JPEG to write.
         rows: scenes on each side.
 

@@ -21,6 +21,9 @@ else:
     T = TypeVar("T")
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
 def from_toml(path: Path, known: Mapping[str, T]) -> T:
     """What a TOML file describes: `base = "<a key of known>"`, and the fields that differ.
 
@@ -32,6 +35,9 @@ def from_toml(path: Path, known: Mapping[str, T]) -> T:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        remedy = f'write it, beginning with base = "...", or name one of {", ".join(known)}'
+        raise InputError(path, "no such file", remedy=remedy) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, f"not readable as TOML ({error})") from None
     base = values.pop("base", None)
@@ -74,8 +80,7 @@ def _converted(field: str, value: Any, hint: Any, where: str | Path) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if hint in (bool, int, float, str) and type(value) is not hint:
-        allowed = "true or false" if hint is bool else hint.__name__
-        raise InputError(where, f"{field} is {value!r}", remedy=f"it must be {allowed}")
+        raise InputError(where, f"{field} is {value!r}", remedy=f"it must be {_KINDS[hint]}")
     return value
 
 

@@ -107,6 +107,9 @@ def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
     elif name in SETS:
         remedy = f"kit train-all {name} trains {', '.join(SETS[name])}; or name one of them"
         raise InputError(name, "a set of variants, not one", remedy=remedy)
+    elif len(names := [part.strip() for part in name.split(",")]) > 1:
+        remedy = f"one after the other: kit train-all {' '.join(names)}"
+        raise InputError(name, "several variants, not one", remedy=remedy)
     else:
         raise no_such("variant", name, VARIANTS, ", or a TOML file of your own")
     changes: dict[str, Any] = {}

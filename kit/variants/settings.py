@@ -33,7 +33,7 @@ class Variant:
     model: Model
     """Network: SPADE, pix2pixHD, NAFNet or U-Net; or fitted: boosted trees, or the prior alone."""
     dataset: Literal[1, 2] = 1
-    """Pairs to train on: Dataset-1, or the pairs of it without heuristic cloud, Dataset-2."""
+    """Pairs to train on: Dataset-1, or the pairs of it without cloud by the rule, Dataset-2."""
     gan: float
     """Weight of the GAN loss; 0 trains no discriminator."""
     l1: float

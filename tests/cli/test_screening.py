@@ -61,7 +61,7 @@ def test_images_of_another_layout_are_named_with_the_command_that_takes_them(
 def test_without_it_nothing_is_said_of_it(tiles: Path, kit) -> None:
     code, out, err = kit("screen data --json")
     assert code == 0 and json.loads(out)["second_look"] is None
-    assert "detector" not in err and "and without heuristic cloud" in err
+    assert "detector" not in err and "and without cloud by the rule" in err
 
 
 @pytest.mark.parametrize("command", ["screen", "prepare"])

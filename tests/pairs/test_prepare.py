@@ -151,7 +151,7 @@ def test_the_remedy_is_that_of_the_dominant_reason(tmp_path: Path, make, expecte
     ("defect", "expected"),
     [
         ({"qa60": 4}, "QA60 cloud: 3; Dataset-1 has 0. What QA60 marks"),
-        ({"cloud": 4}, "heuristic cloud: 3; Dataset-1 has 3. The heuristic fires above 0.43"),
+        ({"cloud": 4}, "cloud by the rule: 3; Dataset-1 has 3. The rule finds cloud above 0.43"),
         ({"nodata": 4}, "optical nodata: 3; Dataset-1 has 0. Scenes at the edge"),
     ],
 )

@@ -49,4 +49,4 @@ def test_scenes_and_pairs_are_counted_by_what_the_two_decide(
 def test_the_rule_alone_is_told_as_ever(data: Path) -> None:
     work = data.parent / "work"
     screen(data, work)
-    assert last_bar(work) == ("no heuristic cloud", 3, "-1 with heuristic cloud")
+    assert last_bar(work) == ("no cloud by the rule", 3, "-1 with cloud by the rule")

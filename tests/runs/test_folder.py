@@ -17,6 +17,7 @@ from kit.runs.folder import (
     read_variant,
 )
 from kit.runs.records import METRICS, append_record, read_records
+from kit.runs.training_pairs import write_training_pairs
 from kit.storage.files import write_json
 from kit.storage.seal import sealed
 from kit.variants.settings import to_dict
@@ -64,10 +65,10 @@ def test_from_the_start_it_takes_todays(tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:
     begin(tmp_path)
-    with pytest.raises(
-        BusyError, match="started with width=2, not 8; other data: which pairs it had is not known"
-    ):
-        claim(tmp_path, replace(SPADE, width=8), "def")
+    write_training_pairs(tmp_path, [("r1", "o1"), ("r2", "o2")])
+    differs = "started with width=2, not 8; other data: 2 pairs to train on, not 1, 1 missing, o2"
+    with pytest.raises(BusyError, match=differs):
+        claim(tmp_path, replace(SPADE, width=8), "def", chosen=[("r1", "o1")])
 
 
 PICTURES = {"radar": "picture", "optical": "DN", "vv_range": [0.0, 255.0]}

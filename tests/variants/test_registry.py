@@ -114,14 +114,27 @@ def test_every_field_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("clear2.toml", r"no such file\n.*beginning with base"),
+        ("SPADE2", r"no such variant\n.*did you mean spade2\?"),
+        ("spade2,p2phd1", r"several variants, not one\n.*kit train-all spade2 p2phd1"),
+    ],
+)
+def test_a_name_of_no_variant_says_what_may_be_meant(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find_variant(name)
+
+
+@pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("widht=16", "no field called 'widht'(.|\n)*width"),
-        ("width=16.5", "must be int"),
-        ("width=wide", "must be int"),
+        ("width=16.5", "must be a whole number"),
+        ("width=wide", "must be a whole number"),
         ("width=0", "above zero"),
         ("epochs=-1", "above zero"),
-        ("lr=fast", "must be float"),
+        ("lr=fast", "must be a number"),
         ("lr=nan", "a finite number"),
         ("depth=deep", "'normal', 'more', 'most'"),
         ("dataset=3", "1, 2"),

@@ -192,7 +192,7 @@ struct Image {
     if (!values) return false;
     std::string text(reinterpret_cast<const char*>(values), entry.bytes());
     for (char& letter : text) letter |= 0x20;  // as if in small letters
-    for (const char* word : {"scale", "offset", "palette", "&"}) {
+    for (const char* word : {"scale", "offset", "palette", "nodata", "&"}) {
       if (text.find(word) != text.npos) return false;
     }
     return true;

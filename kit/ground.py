@@ -32,15 +32,33 @@ def sharing_ground(places: Iterable[Place], others: Iterable[Place], pixels: int
         others: any number.
         pixels: the side of a tile, in pixels of 10 m.
     """
-    asked = sorted(set(places))
-    if not asked:
-        return set()
-    span = pixels * DEGREES_PER_PIXEL
-    lon, lat = np.array(asked, dtype=np.float64).T
-    near = np.zeros(len(asked), dtype=bool)
-    for place in set(others):
-        at_lon, at_lat = map(float, place)
-        east = np.abs((lon - at_lon + 180) % 360 - 180)
-        shrunk = np.cos(np.radians(np.maximum(np.abs(lat), abs(at_lat))))
-        near |= (np.abs(lat - at_lat) < span) & (east * shrunk < span)
-    return {place for place, is_near in zip(asked, near, strict=True) if is_near}
+    return Places(places, pixels).sharing_ground(others)
+
+
+class Places:
+    """Places in the order of their latitudes, so that few are compared with each other one.
+
+    Args:
+        places: any number.
+        pixels: the side of a tile, in pixels of 10 m.
+    """
+
+    def __init__(self, places: Iterable[Place], pixels: int) -> None:
+        found = sorted(set(places), key=lambda place: float(place[1]))
+        self._places = found
+        self._lon, self._lat = np.array(found, dtype=np.float64).reshape(-1, 2).T
+        self._span = pixels * DEGREES_PER_PIXEL
+
+    def sharing_ground(self, others: Iterable[Place]) -> set[Place]:
+        """Those whose tiles overlap one of the others, which may be among them."""
+        span = self._span
+        near = np.zeros(len(self._places), dtype=bool)
+        for place in set(others):
+            at_lon, at_lat = map(float, place)
+            # Twice as far as counts, so that no rounding leaves one out.
+            some = slice(*np.searchsorted(self._lat, (at_lat - 2 * span, at_lat + 2 * span)))
+            lon, lat = self._lon[some], self._lat[some]
+            east = np.abs((lon - at_lon + 180) % 360 - 180)
+            shrunk = np.cos(np.radians(np.maximum(np.abs(lat), abs(at_lat))))
+            near[some] |= (np.abs(lat - at_lat) < span) & (east * shrunk < span)
+        return {self._places[index] for index in np.flatnonzero(near)}

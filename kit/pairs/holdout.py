@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from kit.errors import InputError
-from kit.ground import Place, sharing_ground
+from kit.ground import Place, Places, sharing_ground
 from kit.pairs.blocks import Unit, block_of, by_place, units
 from kit.pairs.colors import colors_of
 from kit.pairs.strata import STRATA, strata
@@ -151,14 +151,21 @@ def _hold_dates(pairs: Sequence[Pair], size: int, random: np.random.Generator) -
     def cost(index: int) -> float:
         return shares.cost([*held, index])
 
+    def is_spare(index: int) -> bool:
+        return left[pairs[index].place] > keep[pairs[index].place]
+
+    if not any(map(is_spare, waiting)):
+        waiting = []
     while waiting and len(held) < size:
         index = _best_drawn(waiting, cost, random)
         waiting.remove(index)
-        same = ground.on_the_day(index).difference(held, buffer)
-        after = left - Counter(pairs[other].place for other in same | {index})
-        if any(after[pairs[other].place] < keep[pairs[other].place] for other in same | {index}):
+        if not is_spare(index):
             continue
-        left = after
+        same = ground.on_the_day(index).difference(held, buffer)
+        lost = Counter(pairs[other].place for other in same | {index})
+        if any(left[place] - count < keep[place] for place, count in lost.items()):
+            continue
+        left.subtract(lost)
         held.append(index)
         buffer |= same
         waiting = [other for other in waiting if other not in same]
@@ -173,15 +180,15 @@ class _Ground:
 
     def __init__(self, pairs: Sequence[Pair], indices: Sequence[int]) -> None:
         self._pairs = pairs
-        self._pixels = max(pair.side for pair in pairs)
         self._at = by_place([pair.place for pair in pairs], indices)
+        self._places = Places(self._at, max(pair.side for pair in pairs))
         self._near: dict[Place, list[int]] = {}
 
     def on_the_day(self, index: int) -> set[int]:
         """The other pairs whose tiles overlap that of a pair and that share a day with it."""
         pair = self._pairs[index]
         if pair.place not in self._near:
-            near = sharing_ground(self._at, [pair.place], self._pixels)
+            near = self._places.sharing_ground([pair.place])
             self._near[pair.place] = [other for place in sorted(near) for other in self._at[place]]
         found = {other for other in self._near[pair.place] if _same_day(self._pairs[other], pair)}
         return found - {index}

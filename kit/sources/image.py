@@ -14,13 +14,12 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 
 from kit.errors import InputError
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
 from kit.tiles.sidecars import sidecars_of
-from kit.tiles.tiff import check_unscaled, gdal_settings, is_float16
+from kit.tiles.tiff import GDAL_ERRORS, check_unscaled, gdal_settings, is_float16
 
 _MAX_PIXELS = 2**28
 _DRIVERS = {
@@ -119,7 +118,7 @@ def _opened(path: Path) -> Iterator[Any]:
                 raise InputError(path, f"pixels are {image.dtypes[0]}", remedy="write magnitudes")
             check_unscaled(path, image)
             yield image
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         cause = str(error.__cause__ or error).replace("\n", " ")
         raise InputError(
             path, f"not readable as an image ({cause})", remedy="fetch it again"

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-from kit.storage.files import write_bytes
+from kit.storage.files import naming, write_bytes
 from kit.tiles.raster import Grid
+from kit.tiles.sidecars import sidecars_of
 
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
@@ -62,4 +63,16 @@ def write_geotiff(
                 file.colorinterp = [*_RGB, *[ColorInterp.undefined] * (count - len(_RGB))]
         data = bytes(memory.read())
     write_bytes(path, data)
+    remove_sidecars(path)
     return path
+
+
+def remove_sidecars(path: Path) -> None:
+    """Remove what describes a file that another has replaced, such as the statistics of its pixels.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
+    with naming(path):
+        for sidecar in sidecars_of(str(path)):
+            Path(sidecar).unlink()

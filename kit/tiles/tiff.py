@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # which no public module has
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import get_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -27,6 +28,9 @@ from kit.tiles.raster import Grid, Raster
 from kit.tiles.regular_file import check_regular
 from kit.tiles.sidecars import sidecars_of
 from kit.tiles.tiff_header import read_tiff_header
+
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+"""What rasterio raises; of some calls what GDAL says, which is no `RasterioError`."""
 
 _MAX_PIXELS = 2**28  # also in ext/tiles.cpp; GDAL would allocate whatever a header says
 
@@ -122,7 +126,7 @@ def _gdal(path: Path) -> Iterator[Any]:
             rasterio.open(path, driver="GTiff") as opened,
         ):
             yield opened
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         cause = str(error.__cause__ or error).replace("\n", " ")
         raise InputError(
             path, f"not readable as a TIFF ({cause})", remedy="fetch it again"
@@ -243,7 +247,7 @@ def decode_tiff(
             if "complex" in image.dtypes[0]:
                 raise InputError(where, f"pixels are {image.dtypes[0]}", remedy="write uint16")
             pixels: NDArray[np.generic] = image.read()
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         # The folder of the file in memory is another one each time.
         cause = re.sub(r"/vsimem/[^/]*/", "", str(error.__cause__ or error)).replace("\n", " ")
         raise InputError(where, f"not readable as a TIFF ({cause})") from None

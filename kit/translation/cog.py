@@ -14,15 +14,15 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
 from kit.errors import OutputError
 from kit.storage.files import naming, output
+from kit.tiles.geotiff import remove_sidecars
 from kit.tiles.names import RGB_BANDS
 from kit.tiles.raster import Grid
-from kit.tiles.tiff import gdal_settings
+from kit.tiles.tiff import GDAL_ERRORS, gdal_settings
 from kit.translation.radar_raster import CACHE
 
 _COLORS = ("Red", "Green", "Blue")
@@ -76,6 +76,7 @@ def write_cog(
             cause = str(error.__cause__ or error).replace("\n", " ")
             raise _failed(path, f"cannot be written ({cause})") from error
         _compare(path, part, raw, kind, size)
+    remove_sidecars(path)
 
 
 def _compare(path: Path, part: Path, raw: Path, kind: np.dtype[Any], size: tuple[int, int]) -> None:
@@ -89,7 +90,7 @@ def _compare(path: Path, part: Path, raw: Path, kind: np.dtype[Any], size: tuple
             given = values.reshape(rest, 3, width).transpose(1, 0, 2)
             try:
                 found = made.read(window=Window(0, top, width, rest))
-            except RasterioError:
+            except GDAL_ERRORS:
                 raise _failed(path, "is damaged as soon as it is written") from None
             if not np.array_equal(found, given, equal_nan=True):
                 raise _failed(path, "is damaged as soon as it is written")

@@ -16,13 +16,12 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from kit.errors import InputError
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
-from kit.tiles.tiff import check_unscaled, gdal_settings, is_float16
+from kit.tiles.tiff import GDAL_ERRORS, check_unscaled, gdal_settings, is_float16
 from kit.translation.polarisations import Polarisations, find_polarisations
 
 CACHE = 128 << 20
@@ -132,7 +131,7 @@ def _open(path: Path) -> Any:
     driver = "VRT" if path.suffix.lower() == ".vrt" else "GTiff"
     try:
         return rasterio.open(path, driver=driver)
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         raise _unreadable(path, error) from None
     except TypeError as error:  # rasterio has no name for GDAL's newest pixel types
         raise InputError(path, f"not readable ({error})", remedy=_DB) from None
@@ -232,7 +231,7 @@ def _read(band: _Band, window: Window) -> NDArray[np.float32]:
         pixels = read.astype(np.float32, copy=False)
         if band.file.mask_flag_enums[band.number - 1] != [MaskFlags.all_valid]:
             pixels[band.file.read_masks(band.number, window=window) == 0] = np.nan
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         raise _unreadable(band.path, error) from None
     return pixels
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 
 import kit
 from kit.errors import InputError, OutputError
@@ -23,6 +22,7 @@ from kit.sources.units import SourceUnits
 from kit.storage.files import refuse_existing
 from kit.storage.half_written import sweep_beside
 from kit.tiles.names import SUFFIXES
+from kit.tiles.tiff import GDAL_ERRORS
 from kit.translation.radar_raster import RadarRaster
 
 TAG = "kit_translation"
@@ -79,7 +79,7 @@ def is_there(out: Path, wanted: str) -> bool:
         BusyError: it is another file.
     """
     if out.exists():
-        with suppress(RasterioError), rasterio.open(out) as file:
+        with suppress(*GDAL_ERRORS), rasterio.open(out) as file:
             if file.tags().get(TAG) == wanted:
                 sweep_beside(out)
                 return True

@@ -1,11 +1,12 @@
 """The ground that pairs show, in metres, in any projection."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kit.ground import sharing_ground
+from kit.ground import DEGREES_PER_PIXEL, Place, sharing_ground
 from kit.sources.places import place_of
 from kit.tiles.extent import extent_of, first_side, side_of
 from kit.tiles.named_grid import named_grid
@@ -39,6 +40,25 @@ def test_tiles_of_20_m_overlap_by_their_metres(shift: float, shared: bool) -> No
     assert one and other
     side = side_of(grids[0], SIZE, SIZE)
     assert (other in sharing_ground([other], [one], side)) == shared
+
+
+def test_few_places_are_compared_and_none_is_missed() -> None:
+    random = np.random.default_rng(0)
+    lons = np.concatenate([random.uniform(10, 10.5, 300), [179.99, -179.99, 10.0, 10.0]])
+    lats = np.concatenate([random.uniform(59.5, 60, 300), [60.0, 60.0, 89.99, -89.99]])
+    places = [(f"{lon:.4f}", f"{lat:.4f}") for lon, lat in zip(lons, lats, strict=True)]
+    others, span = [*places[::7], ("180.0", "60.0")], SIZE * DEGREES_PER_PIXEL
+
+    def touch(one: Place, other: Place) -> bool:
+        (lon, lat), (at_lon, at_lat) = (tuple(map(float, place)) for place in (one, other))
+        east = abs((lon - at_lon + 180) % 360 - 180)
+        shrunk = math.cos(math.radians(max(abs(lat), abs(at_lat))))
+        return abs(lat - at_lat) < span and east * shrunk < span
+
+    expected = {place for place in places if any(touch(place, other) for other in others)}
+    assert sharing_ground(places, others, SIZE) == expected
+    assert 40 < len(expected) < len(places)
+    assert sharing_ground([], others, SIZE) == sharing_ground(places, [], SIZE) == set()
 
 
 def test_what_only_its_name_places_has_pixels_of_10_m(tmp_path: Path) -> None:

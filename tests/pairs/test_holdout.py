@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.errors import InputError
-from kit.ground import DEGREES_PER_PIXEL
+from kit.ground import DEGREES_PER_PIXEL, Places
 from kit.pairs.blocks import block_of
 from kit.pairs.colors import colors_of, with_colors
 from kit.pairs.holdout import split
@@ -173,6 +173,20 @@ def test_both_kinds_are_half_of_the_hold_out_each() -> None:
 def test_places_of_one_date_have_none_to_hold_out() -> None:
     with pytest.raises(InputError, match="no place has two dates"):
         split(spread(20), holdout=4, by="dates", seed=0)
+
+
+def test_a_place_without_a_date_to_spare_costs_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    whole = Places.sharing_ground
+
+    def sharing_ground(self: Places, others: object) -> object:
+        asked.append(others)
+        return whole(self, others)
+
+    monkeypatch.setattr(Places, "sharing_ground", sharing_ground)
+    single, double = spread(200, 1), spread(3, 2)
+    pairs = split([*single, *double[-2:]], holdout=4, by="dates", seed=0)
+    assert len(holdout_pairs(pairs)) == len(asked) == 1
 
 
 def test_the_papers_split_is_of_seen_places() -> None:

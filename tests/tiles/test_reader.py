@@ -140,6 +140,7 @@ ODD: dict[str, Callable[[Path], object]] = {
     "float32": lambda path: written(path, (20, 30), "float32"),
     "sparse": lambda path: written(path, (20, 30), SPARSE_OK=True),
     "described": lambda path: described(path, "ImageJ=1.11a\nimages=2\nslices=2\n"),
+    "nodata of metadata": lambda path: filled(path),
     "overview": lambda path: overviewed(path),
     "empty": lambda path: path.touch(),
     "text": lambda path: path.write_text("hello"),
@@ -185,6 +186,12 @@ def described(path: Path, text: str) -> None:
     written(path, (20, 30))
     with rasterio.open(path, "r+") as tile:
         tile.update_tags(TIFFTAG_IMAGEDESCRIPTION=text)
+
+
+def filled(path: Path) -> None:
+    written(path, (20, 30))
+    with rasterio.open(path, "r+") as tile:
+        tile.update_tags(NODATA_VALUES=str(int(tile.read(1)[3, 4])))
 
 
 def overviewed(path: Path) -> None:

@@ -9,7 +9,15 @@ import rasterio
 
 from kit.errors import InputError
 from kit.tiles.names import TileName
-from kit.tiles.tiff import decode_tiff, encode_tiff, read_tile, write_tile
+from kit.tiles.raster import Grid
+from kit.tiles.tiff import (
+    decode_tiff,
+    encode_tiff,
+    read_raster,
+    read_tile,
+    tile_size,
+    write_tile,
+)
 from tests.helpers.gdal import gdal_environment
 from tests.helpers.tiles import key
 
@@ -71,6 +79,18 @@ def test_what_only_has_a_tiles_name_is_refused_at_once(tmp_path: Path, make, pro
     make(path)
     with pytest.raises(InputError, match=rf"bad\.tiff.*{problem}"):
         read_tile(path)
+
+
+def test_a_tile_with_broken_geokeys_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.tiff"
+    grid = Grid((10.0, 0.0, 500000.0, 0.0, -10.0, 9500000.0), "EPSG:32722")
+    data = bytearray(encode_tiff(np.zeros((1, 8, 8), np.uint16), grid))
+    scale, keys = (number.to_bytes(2, "little") for number in (33550, 34737))
+    assert data.count(scale) == 1
+    path.write_bytes(data.replace(scale, keys))
+    for read in (read_raster, tile_size):
+        with pytest.raises(InputError, match=r"a\.tiff: not readable as a TIFF"):
+            read(path)
 
 
 @pytest.mark.parametrize("name", ["a\0b.tiff", "\udcff.tiff"])

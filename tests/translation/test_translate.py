@@ -238,7 +238,10 @@ def test_a_killed_translation_goes_on(scene: Path, monkeypatch: pytest.MonkeyPat
     assert again.done == 0
     with pytest.raises(BusyError, match="exists"):
         run(variant="p2phd1")
+    statistics = Path("out.tif.aux.xml")  # of the image that is replaced
+    statistics.write_text("<PAMDataset/>")
     assert run(variant="p2phd1", overwrite=True).done == whole.windows
+    assert not statistics.exists()
     assert run(variant="p2phd1", overwrite=True).done == whole.windows
 
 

@@ -86,7 +86,7 @@ def show(
         Path(predictions),
         Path(ensembles),
         (*given, *(image.tiles for image in images)),
-        (Path(truth),) if truth else tuple(image.truth for image in images if image.truth.exists()),
+        (Path(truth),) if truth else tuple(image.truth for image in images if image.has_truths()),
     )
     views = find(subjects, folders, report)
     if predict:

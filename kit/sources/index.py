@@ -77,6 +77,10 @@ class Indexed:
         """Whether a path ends as the image is listed, wherever its folder lies by now."""
         return f"/{name.strip('/')}/".endswith(f"/{self.file}/")
 
+    def has_truths(self) -> bool:
+        """Whether there are optical tiles in its part; a folder of radar images has none."""
+        return next(self.truth.glob("Sentinel2_*"), None) is not None
+
     def has_tiles(self) -> bool:
         """Whether there are tiles of its scene."""
         radar = self.tiles / str(TileName("Sentinel1", "VV", self.scene))

@@ -51,7 +51,9 @@ def test_an_image_is_the_scene_that_was_predicted_last(here: Path) -> None:
         made = {scene: image(seed, 32) for seed, scene in enumerate(scenes)}
         write_member(Path("predictions"), "p", made, input=str(folder))
         for name in typed:
-            (view,) = show([name]).views
+            lines: list[str] = []
+            (view,) = show([name], report=lines.append).views
+            assert not lines
             assert [each.name for each in view.predictions] == ["p"]
             assert bool(view.optical) == (folder != images.tiles)  # which has no truth beside it
     (trained,) = show(["trainA/4.png"]).views

@@ -66,6 +66,7 @@ RULES: dict[str, set[str]] = {
         "runs",
         "pairs",
         "screening",
+        "sources",
         "tiles",
     },
     "reporting": {

@@ -2,8 +2,8 @@
 
 In: twins, and their units. Out, in the folder: `train/`, with the tiles of both sensors; `test/`
 and `truth/`, with the radar and the optical tiles of the test part; `source.json`, what they were
-made of; `index.csv`, which file became which scene. Images are read once: PNG and tiles of 13 bands
-would else be inflated in each epoch.
+made of; `index.csv`, which file became which scene; `tiles.jsonl`, what was written. Images are
+read once: PNG and tiles of 13 bands would else be inflated in each epoch.
 """
 
 import json
@@ -23,6 +23,7 @@ from kit.sources.placing import Placed, place_all
 from kit.sources.twins import Twins
 from kit.sources.units import SourceUnits
 from kit.sources.writing import remove, sweep, write_all
+from kit.sources.written import WRITTEN
 from kit.storage.files import make_folder
 from kit.storage.lock import lock
 from kit.tiles.rejection import Rejection
@@ -96,6 +97,7 @@ def _begin(folder: Path, recipe: Mapping[str, Any]) -> None:
         make_folder(folder / part)
         if plain != json.loads(json.dumps(recipe)):
             remove(folder / part)
+            (folder / WRITTEN).unlink(missing_ok=True)
     write_source_file(folder / UNFINISHED, {"recipe": recipe})
     (folder / SOURCE).unlink(missing_ok=True)
 

@@ -123,16 +123,19 @@ def convert(sensor: str, pixels: NDArray[Any], units: SourceUnits) -> NDArray[An
 
 def write_tiles(
     files: Mapping[str, NDArray[Any]], folder: Path, grid: Grid | None, changed: int
-) -> None:
-    """Write bands [H, W] of an image under their names, as old as its file, in ns.
+) -> dict[Path, bytes]:
+    """Write bands [H, W] of an image under their names, as old as its file, in ns; returns bytes.
 
     They appear complete, all of them, or not at all.
 
     Raises:
         OutputError: they cannot be written.
     """
+    written = {}
     with together(folder) as new:
         for name, pixels in files.items():
             part = new(name)
-            part.write_bytes(encode_tiff(pixels[None], grid))
+            written[folder / name] = encode_tiff(pixels[None], grid)
+            part.write_bytes(written[folder / name])
             os.utime(part, ns=(changed, changed))
+    return written

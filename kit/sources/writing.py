@@ -1,8 +1,8 @@
 """Placed images -> the tiles of a folder, written, linked, kept or removed.
 
 In: images with their scenes. Out: their tiles. A tile is as old as the file that it was made of. It
-stays as long as the index of the folder gives its scene to the same files in the same state, so
-that none is made twice, and none is taken for that of another image.
+stays as long as the index of the folder gives its scene to the same files in the same state, and it
+is as large as it was, so that none is made twice, and none is taken for that of another image.
 """
 
 import os
@@ -18,6 +18,7 @@ from kit.sources.definition import Definition
 from kit.sources.pixels import WANTED, convert, first_header, link_files, read_image, write_tiles
 from kit.sources.placing import SENSORS, THREADS, Placed
 from kit.sources.units import SourceUnits
+from kit.sources.written import Written
 from kit.storage import half_written
 from kit.storage.files import atomic, sync_folder, write_bytes
 from kit.tiles.regular_file import check_regular
@@ -42,9 +43,12 @@ def write_all(
         OutputError: a tile cannot be written.
     """
 
+    written = Written(folder)
+    _mend_clear(folder / _NO_CLOUD)
+
     def write(scene: Placed) -> Rejection | None:
         try:
-            _write(data, scene, definition, units, folder)
+            _write(data, scene, definition, units, folder, written)
         except InputError as error:
             for path in scene.tiles(folder).values():
                 _unlink(path)
@@ -62,14 +66,19 @@ def write_all(
 
 
 def _write(
-    data: Path, scene: Placed, definition: Definition, units: SourceUnits, folder: Path
+    data: Path,
+    scene: Placed,
+    definition: Definition,
+    units: SourceUnits,
+    folder: Path,
+    written: Written,
 ) -> None:
     tiles, image = scene.tiles(folder), scene.image
     changed = max(
         check_regular(data / file, "an image").st_mtime_ns for file in image.files.values()
     )
     links = _links(data, scene, definition, units, folder)
-    if all(_is_current(path, changed, links.get(band)) for band, path in tiles.items()):
+    if all(_is_current(path, changed, links.get(band), written) for band, path in tiles.items()):
         return
     if scene.link:
         header = first_header(data, image)
@@ -80,7 +89,7 @@ def _write(
         converted = convert(image.sensor, pixels, units)
         names = [tiles[band].name for band in WANTED[image.sensor]]
         bands = dict(zip(names, converted, strict=True))
-        write_tiles(bands, folder / scene.folder, header.grid, changed)
+        written.add(write_tiles(bands, folder / scene.folder, header.grid, changed))
     for band, file in links.items():
         _link(_clear(file, size) if file == folder / _NO_CLOUD else file, tiles[band], changed)
 
@@ -101,13 +110,17 @@ def _links(
     return found
 
 
-def _is_current(path: Path, changed: int, target: Path | None) -> bool:
-    """Whether a tile is there, and is a link to `target` or into it, or as old as its file."""
+def _is_current(path: Path, changed: int, target: Path | None, written: Written) -> bool:
+    """Whether a tile is there, and is a link to `target` or into it, or what was made of its file.
+
+    A copy in place of a link is as old as its file, and so is what was written.
+    """
     try:
         status = path.stat()
         if path.is_symlink() and target:
             return target.resolve() in (path.readlink(), path.readlink().parent)
-        return status.st_mtime_ns == changed
+        is_whole = target is not None or written.has(path, status.st_size)
+        return is_whole and status.st_mtime_ns == changed
     except OSError:
         return False
 
@@ -116,8 +129,20 @@ def _clear(folder: Path, size: tuple[int, int]) -> Path:
     """The QA60 of a scene that has none: no cloud, one file for all scenes of a size."""
     path = folder / f"{size[0]}x{size[1]}.tiff"
     if not path.exists():
-        write_bytes(path, encode_tiff(np.zeros((1, *size), np.uint16)))
+        write_bytes(path, _no_cloud(size))
     return path
+
+
+def _mend_clear(folder: Path) -> None:
+    """Write the files of `_clear` again that are not what they were: all scenes lead to them."""
+    for path in folder.glob("*.tiff"):
+        size = [int(side) for side in path.stem.split("x") if side.isdecimal()]
+        if len(size) == 2 and path.read_bytes() != (data := _no_cloud((size[0], size[1]))):
+            write_bytes(path, data)
+
+
+def _no_cloud(size: tuple[int, int]) -> bytes:
+    return encode_tiff(np.zeros((1, *size), np.uint16))
 
 
 def _link(file: Path, path: Path, changed: int) -> None:

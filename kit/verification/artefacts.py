@@ -27,6 +27,7 @@ from kit.runs.weights import load_weights
 from kit.screening.second_look import read_look
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
+from kit.sources.written import WRITTEN
 from kit.storage.files import sha256
 from kit.storage.seal import decode_lines, is_cut_short
 from kit.submission.log import LOG, read_log
@@ -87,16 +88,22 @@ def _summary(path: Path) -> Iterator[InputError]:
 
 
 def _lines(path: Path) -> Iterator[InputError]:
+    remedy = f"they are left out wherever the {path.stem} are shown; the training is not affected"
+    yield from _damaged_lines(path, remedy)
+
+
+def _written(path: Path) -> Iterator[InputError]:
+    yield from _damaged_lines(path, "their tiles are made again by the command that made them")
+
+
+def _damaged_lines(path: Path, remedy: str) -> Iterator[InputError]:
     data = path.read_bytes()
     lines = [*decode_lines(data)]
     damaged = [number for number, record in lines if record is None]
     if damaged[-1:] == [len(lines)] and is_cut_short(data):
-        damaged.remove(len(lines))  # its step is trained again
+        damaged.remove(len(lines))  # what it says of is done again
     if damaged:
         problem = f"{len(damaged)} of its {len(lines)} lines are damaged, such as line {damaged[0]}"
-        remedy = (
-            f"they are left out wherever the {path.stem} are shown; the training is not affected"
-        )
         yield InputError(path, problem, remedy=remedy)
 
 
@@ -133,6 +140,7 @@ ARTEFACTS = (
     Artefact("configuration of a run", "config.json", _readable_in(read_variant), sealed=True),
     Artefact("metrics of a run", METRICS, _lines),
     Artefact("notes of a run", NOTES, _lines),
+    Artefact("checksums of tiles", WRITTEN, _written),
     Artefact(
         "training pairs of a run", "pairs.json", _readable_in(read_training_pairs), sealed=True
     ),

@@ -1,8 +1,9 @@
 """The pixels of packs and tiles, read again and compared with what was noted of them.
 
 In: a folder in which `kit prepare` or `kit pack` wrote. Out: what is not as it was. Packed pixels
-have a checksum for each pair. Tiles have none: they are counted again, and the counts compared with
-those of the screening, which notice any change of a nodata pixel, a cloud or a size.
+have a checksum for each pair, and tiles that were made of other images one each. Others have none:
+they are counted again, and the counts compared with those of the screening, which notice any change
+of a nodata pixel, a cloud or a size.
 """
 
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from typing import Any
 from kit import __version__
 from kit.errors import InputError
 from kit.machine.cores import cores
-from kit.pairs.shard import Shard, checksum, read_shard
+from kit.pairs.shard import checksum, read_shard
 from kit.progress import Advance
 from kit.screening.measure import SCHEMA, measure
 from kit.screening.store import read_part, read_rule
+from kit.sources.written import WRITTEN, check_written
 from kit.storage.seal import to_rows
 from kit.tiles.fingerprint import ABSENT, sizes_and_times
 from kit.tiles.netcdf import parse_file
@@ -33,19 +35,26 @@ def check_pixels(folder: Path, advance: Advance | None = None) -> Iterator[Input
         folder: which.
         advance: called with the files read through, and their number.
     """
+    written = sorted(folder.rglob(WRITTEN))
     shards = sorted(folder.rglob("pack/*.json"))
     parts = sorted(folder.rglob("screen/*.parquet"))
-    for done, path in enumerate((*shards, *parts), start=1):
+    checks = [
+        *((path, check_written) for path in written),
+        *((path, _shard) for path in shards),
+        *((path, _tiles) for path in parts),
+    ]
+    for done, (path, check) in enumerate(checks, start=1):
         try:
-            yield from _shard(read_shard(path)) if path in shards else _tiles(path)
+            yield from check(path)
         except InputError:
             continue
         finally:
             if advance:
-                advance(done, len(shards) + len(parts))
+                advance(done, len(checks))
 
 
-def _shard(shard: Shard) -> Iterator[InputError]:
+def _shard(path: Path) -> Iterator[InputError]:
+    shard = read_shard(path)
     radar, optical = shard.map("radar"), shard.map("optical")
     for row, packed in enumerate(shard.pairs):
         if checksum(radar[row], optical[row]) != packed.crc32:

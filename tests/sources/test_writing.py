@@ -16,6 +16,7 @@ from kit.sources import writing
 from kit.sources.convert import Wanted
 from kit.sources.find import find_tiles
 from kit.tiles.tiff import read_tile
+from kit.verification.verify import verify
 from tests.helpers.sources import write_bigearthnet, write_image
 
 _TIME = 1_600_000_000
@@ -98,11 +99,11 @@ def test_a_conversion_that_is_killed_leaves_no_tile_of_another_image(
     work, made = tmp_path / "work", []
     write = writing.write_tiles
 
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any) -> dict[Path, bytes]:
         made.append(arguments)
         if len(made) == stopped:
             raise KeyboardInterrupt
-        write(*arguments)
+        return write(*arguments)
 
     convert(data, work)
     with monkeypatch.context() as patched:
@@ -125,10 +126,10 @@ def test_what_was_made_before_a_kill_is_not_made_again(
 ) -> None:
     work, write = tmp_path / "work", writing.write_tiles
 
-    def fail(files: Any, folder: Path, *others: Any) -> None:
+    def fail(files: Any, folder: Path, *others: Any) -> dict[Path, bytes]:
         if len([*folder.glob("*_VV_*")]) == 2:
             raise KeyboardInterrupt
-        write(files, folder, *others)
+        return write(files, folder, *others)
 
     with monkeypatch.context() as patched:
         patched.setattr(writing, "write_tiles", fail)
@@ -154,6 +155,37 @@ def test_tiles_of_an_earlier_kit_are_made_again(data: Path, tmp_path: Path) -> N
     shutil.copy2(second, first)
     convert(data, tmp_path)
     assert shown(tmp_path) == expected(a=50, c=70, d=90, e=110)
+
+
+def damage(path: Path, how: str) -> None:
+    """As a disk damages a file: its times stay."""
+    data, status = bytearray(path.read_bytes()), path.stat()
+    data[-9] ^= 1
+    path.write_bytes(bytes(data) if how == "flipped" else bytes(data)[: len(data) // 2])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_tile_that_was_cut_short_is_made_again(data: Path, tmp_path: Path) -> None:
+    whole = prepare(data, tmp_path, units="any")
+    clear = next((tmp_path / "tiles/qa60").iterdir())
+    for path in (min((tmp_path / "tiles/train").glob("*_VH_*")), clear):
+        before = path.read_bytes()
+        damage(path, "cut")
+        assert prepare(data, tmp_path, units="any") == whole
+        assert path.read_bytes() == before
+
+
+def test_a_flipped_bit_of_a_tile_is_found_and_mended_as_is_told(data: Path, tmp_path: Path) -> None:
+    prepare(data, tmp_path, units="any")
+    path = min((tmp_path / "tiles/train").glob("*_B4_*"))
+    before = path.read_bytes()
+    damage(path, "flipped")
+    found = [each for each in verify([tmp_path], data=True).damaged if each.path == str(path)]
+    assert found[0].problem == "is not what was written"
+    assert found[0].remedy.startswith("remove it, and run the command that made it again")
+    path.unlink()
+    prepare(data, tmp_path, units="any")
+    assert path.read_bytes() == before and not verify([tmp_path], data=True).damaged
 
 
 def test_a_link_leads_to_the_file_of_now(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ RULES: dict[str, set[str]] = {
         "runs",
     },
     "verification": {
+        "translation",
         "submission",
         "training",
         "engines",

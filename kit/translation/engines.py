@@ -19,8 +19,8 @@ from kit.engines.request import Request
 from kit.errors import InputError
 from kit.progress import Report
 from kit.runs.weights import Weights
-from kit.storage.files import read_json, write_json
 from kit.storage.lock import lock
+from kit.translation.chosen import read_chosen, write_chosen
 from kit.translation.members import planes_of
 from kit.translation.radar_raster import RadarRaster
 from kit.translation.strips import PATIENCE, Strips
@@ -43,7 +43,7 @@ def engines_of(
     """An engine for each member; one process chooses at a time, and the others choose as it did.
 
     Raises:
-        InputError: as `kit.engines.choose.choose`.
+        InputError: as `kit.engines.choose.choose`, and as `read_chosen`.
         CheckError: as `kit.engines.choose.choose`.
     """
     rows, columns = axes
@@ -52,7 +52,7 @@ def engines_of(
     with lock(strips.folder / "engines", patience=PATIENCE):
         for each in weights:
             path = strips.folder / "engines" / f"{each.variant.name}.json"
-            before = [read_json(path, "remove it")] if path.exists() else []
+            before = [read_chosen(path)] if path.exists() else []
             engine = choose(
                 each,
                 size,
@@ -64,7 +64,7 @@ def engines_of(
                 before=before,
                 pairs=pairs_digest(work),
             )
-            write_json(path, engine.describe())
+            write_chosen(path, engine.describe())
             found.append(engine)
     return found
 

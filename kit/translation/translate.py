@@ -151,21 +151,21 @@ def translate(
         )
         job = _job(radar, weights, averaging, (size, overlap), flips, date)
         check_out(radar, out)
-        strips = Strips(out, len(rows.starts))
+        strips = Strips(out, len(rows.starts), job)
         if not overwrite and is_there(out, digest(job)):
-            strips.remove_left(job)
+            strips.remove_left()
             report(f"{out}: is this translation already; --overwrite makes it again")
             return result(done=0)
         doubts = scene_doubts(radar, units)
         check_space(out, radar, pixels_of((low, high)), strips.folder)
-        with strips.joined(job, overwrite):
+        with strips.joined(overwrite):
             if not overwrite and is_there(out, digest(job)):  # another process has written it
                 strips.finish()
                 return result(done=0)
             using = partial(engines_of, strips, radar, weights, (rows, columns), date, flips)
             chosen = using(request, work=Path(work), cache=Path(engines), report=report)
             members = Members(weights, chosen, averaging, flips, date)
-            done = _predict(radar, strips, rows, columns, members, advance)
+            done = _predict(radar, strips, rows, columns, members, advance, report)
             described = {
                 each.variant.name: engine.describe()
                 for each, engine in zip(weights, chosen, strict=True)
@@ -220,6 +220,7 @@ def _predict(
     columns: Windows,
     members: Members,
     advance: Advance | None,
+    report: Report,
 ) -> int:
     """Make the strips that nobody else makes; returns how many windows that were."""
     batch = max(engine.batch for engine in members.engines)
@@ -231,7 +232,7 @@ def _predict(
         if advance:
             advance(there * each + windows, strips.count * each)
 
-    for number in strips.claims():
+    for number in strips.claims(report):
         tell_more: Callable[[int], None] = partial(tell, strips.done())
         strip = make_strip(
             radar, rows.starts[number], rows.size, columns, members.predict, batch, tell_more

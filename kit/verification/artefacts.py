@@ -33,6 +33,8 @@ from kit.storage.seal import decode_lines, is_cut_short
 from kit.submission.log import LOG, read_log
 from kit.training import checkpoint
 from kit.training.validation import VALIDATION, read_validation
+from kit.translation.chosen import read_chosen
+from kit.translation.strips import JOB, STRIP, check_strip, read_job
 
 Check = Callable[[Path], Iterator[InputError]]
 """Yields what is wrong; may raise an InputError or an OSError as its last finding."""
@@ -155,6 +157,11 @@ ARTEFACTS = (
     Artefact("last prediction", "last.json", _readable_in(read_last), sealed=True),
     Artefact("engine", "engine.json", _readable_in(cache.check)),
     Artefact("fitted ensemble", "ensembles/*.json", _readable(read_ensemble), sealed=True),
+    Artefact("begun translation", JOB, _readable_in(read_job), sealed=True),
+    Artefact("strip of a translation", f"*.parts/*/{STRIP}", _readable(check_strip)),
+    Artefact(
+        "engine of a translation", "*.parts/engines/*.json", _readable(read_chosen), sealed=True
+    ),
     Artefact("log of submissions", LOG, _readable_in(read_log)),
 )
 _ARCHIVE = Artefact("archive", "*.zip", _archive)

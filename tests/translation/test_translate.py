@@ -1,5 +1,6 @@
 """A scene of any size: its grid, no seam, the same as single tiles, whatever ends the command."""
 
+import json
 import shutil
 import tracemalloc
 from collections.abc import Iterator
@@ -243,6 +244,52 @@ def test_a_killed_translation_goes_on(scene: Path, monkeypatch: pytest.MonkeyPat
     assert run(variant="p2phd1", overwrite=True).done == whole.windows
     assert not statistics.exists()
     assert run(variant="p2phd1", overwrite=True).done == whole.windows
+
+
+def test_damaged_strips_of_a_stopped_translation_are_made_again(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(out="whole.tif")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_assemble", lambda *_: 0.0)
+        run()
+    shutil.copytree("out.tif.parts", "kept")
+    strips = [Path(f"out.tif.parts/{number:05d}/strip.npy") for number in range(4)]
+    for damage in (
+        lambda path: path.write_bytes(path.read_bytes()[:-4000] + bytes(4000)),
+        lambda path: path.write_bytes(strips[-1].read_bytes()),
+        lambda path: np.save(path, np.load(path)[:1]),
+        lambda path: np.save(path, np.load(path)[..., :-9]),
+    ):
+        for path in strips[:-1]:
+            shutil.rmtree("out.tif.parts", ignore_errors=True)
+            shutil.copytree("kept", "out.tif.parts")
+            damage(path)
+            told: list[str] = []
+            assert run(overwrite=True, report=told.append).done == whole.windows / 4
+            assert [line for line in told if str(path) in line and "made again" in line]
+            np.testing.assert_array_equal(read(), read("whole.tif"))
+
+
+def test_the_engine_of_another_member_or_a_damaged_one_is_not_taken(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_assemble", lambda *_: 0.0)
+        run(variant="spade2,p2phd1")
+    one, other = (Path(f"out.tif.parts/engines/{name}.json") for name in ("spade2", "p2phd1"))
+    whole = one.read_text()
+    for text, problem in (
+        (other.read_text(), "holds the engine of p2phd1, not of spade2"),
+        (whole.replace("float32", "float16"), "damaged: it does not match its own checksum"),
+    ):
+        one.write_text(text)
+        with pytest.raises(InputError, match=rf"spade2\.json: {problem}\n  remove it"):
+            run(variant="spade2,p2phd1")
+    record = json.loads(whole)
+    earlier = {name: record[name] for name in record if name not in ("format", "check", "variant")}
+    one.write_text(json.dumps(earlier))  # as it was written before it was sealed
+    assert run(variant="spade2,p2phd1").done == 0
 
 
 def test_other_files_of_a_mosaic_are_another_scene(

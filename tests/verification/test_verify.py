@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import kit.translation.translate as translation
 from kit.engines.cache import obtain
 from kit.errors import InputError
 from kit.fitting.fit import fit
@@ -16,10 +17,12 @@ from kit.runs.notes import add_note
 from kit.screening.screen import screen
 from kit.storage.files import write_bytes
 from kit.submission.package import package
+from kit.translation.translate import translate
 from kit.verification.verify import Verification, verify
 from tests.helpers.predictions import predict_eager
 from tests.helpers.sealed import rewrite
 from tests.helpers.soak import cases
+from tests.helpers.sources import scene, write_image
 from tests.helpers.tiles import world
 
 FLIPS = range(1000)
@@ -44,6 +47,10 @@ def written(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         package(ensemble="p2phd1", layout="plain")
         key = {"of": "nothing"}
         obtain(Path("engines"), "p2phd1", key, _build, lambda _: None)
+        write_image(Path("scene.tif"), scene(0, size=48)[0], corner=(500_000, 9_500_000))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(translation, "_assemble", lambda *_: 0.0)
+            translate("scene.tif", "translated/out.tif", "p2phd1", size=32)
     finally:
         os.chdir(before)
     return root
@@ -87,10 +94,22 @@ def test_what_is_whole_is_whole(here: Path) -> None:
     }
 
 
+def test_a_translation_that_is_not_finished_is_whole(here: Path) -> None:
+    found = verify(["translated"])
+    assert found.damaged == () and found.unsealed == ()
+    assert found.checked == {
+        "begun translation": 1,
+        "strip of a translation": 2,
+        "engine of a translation": 1,
+    }
+
+
 def _sealed_files() -> list[Path]:
     """Every file below the folders that the kit reads back and that is its own alone."""
-    skipped = {"rejected.csv", "submissions.csv", "train.log", ".lock"}
-    found = [path for name in ALL for path in Path(name).rglob("*") if path.is_file()]
+    skipped = {"rejected.csv", "submissions.csv", "train.log", ".lock", ".joined"}
+    found = [
+        path for name in (*ALL, "translated") for path in Path(name).rglob("*") if path.is_file()
+    ]
     return [
         path
         for path in found
@@ -151,7 +170,8 @@ def test_cut_and_zeroed_files_are_found(here: Path, how: str) -> None:
 def test_swapped_files_are_found(here: Path) -> None:
     best, last = (Path("runs/p2phd1") / f"{name}.safetensors" for name in ("weights", "last"))
     one, two = sorted(Path("predictions/p2phd1").glob("*.npy"))
-    for first, second in ((best, last), (one, two)):
+    above, below = sorted(Path("translated/out.tif.parts").glob("*/strip.npy"))
+    for first, second in ((best, last), (one, two), (above, below)):
         _swap(first, second)
         assert _verify_around(first).damaged, first
         _swap(first, second)

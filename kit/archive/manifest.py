@@ -22,6 +22,7 @@ from kit.metrics import MEASURES
 from kit.prediction.affine import parse_affine
 from kit.prediction.combination import PLAIN, Combination, Stretch
 from kit.prediction.members import Member
+from kit.progress import Report
 from kit.storage.files import sha256
 from kit.storage.seal import read_record, write_record
 from kit.tiles.names import SceneKey
@@ -147,17 +148,22 @@ def find_manifest(archive: Path) -> Manifest:
     return _parse(path, values, remedy)
 
 
-def stated_layout(archive: Path) -> Layout | None:
+def stated_layout(archive: Path, report: Report) -> Layout | None:
     """The layout that the manifest beside an archive states, of whatever bytes it speaks.
 
     None where there is no manifest of the kit, or one that does not say.
+
+    Args:
+        archive: the zip.
+        report: takes a line about a file of the manifest's name that cannot be used as one.
     """
     path = manifest_path(archive)
     if not path.is_file():
         return None
     try:
         return read_manifest(path).layout
-    except InputError:  # whatever else may be called so; it is not what is checked
+    except InputError as error:  # it is not what is checked, and may be whatever is called so
+        report(f"{path} does not say the layout ({error.problem}); --layout names it")
         return None
 
 

@@ -185,13 +185,16 @@ def check(
 
     emit = console.start(json, quiet)
     started = time.perf_counter()
+    doubts: list[str] = []
     with console.progress("checking", "opening the archive") as advance:
-        stated = None if layout else stated_layout(archive)
+        stated = None if layout else stated_layout(archive, doubts.append)
         result = check(archive, stated or find_layout(layout or "2022"), expected, advance)
     seconds = time.perf_counter() - started
     emit(result.as_dict())
     if result.images:
         console.write(f"checked {_rate(result.images, seconds)}")
+    for doubt in doubts:
+        console.write(f"warning: {doubt}")
     if stated:
         console.write(f"layout {stated.name}, as the manifest beside it says")
     _show_findings(archive, result)

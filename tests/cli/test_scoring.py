@@ -98,9 +98,17 @@ def test_check_knows_the_layout_from_the_manifest(kit, tmp_path: Path) -> None:
     code, _, err = kit("check submissions/one.zip")
     assert code == 0 and "layout 2023, as the manifest beside it says" in err
     code, _, err = kit("check submissions/one.zip --layout 2022")
-    assert code == 4 and "give --layout 2023" in err
-    (tmp_path / "submissions" / "one.json").write_text("[]")
-    assert kit("check submissions/one.zip")[0] == 4
+    assert code == 4 and "give --layout 2023" in err and "warning" not in err
+    manifest = tmp_path / "submissions" / "one.json"
+    for text, problem in (
+        (manifest.read_text().replace("2023", "2024", 1), "it does not match its own checksum"),
+        ("[]", "it holds no JSON object"),
+    ):
+        manifest.write_text(text)
+        code, _, err = kit("check submissions/one.zip")
+        assert code == 4
+        line = f"warning: submissions/one.json does not say the layout (damaged: {problem});"
+        assert f"{line} --layout names it" in " ".join(err.split())
 
 
 def test_pictures_with_white_in_them_are_scored(kit, tmp_path: Path) -> None:

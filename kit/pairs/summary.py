@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kit.errors import InputError
 from kit.pairs.table import PAIRS, Pair, fingerprint, read_pair_units
 from kit.storage.seal import read_record, write_record
 
@@ -74,4 +75,10 @@ def read_summary(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing or damaged.
     """
-    return read_record(path, _FORMAT, "run kit prepare DATA again")
+    remedy = "run kit prepare DATA again"
+    found = read_record(path, _FORMAT, remedy)
+    for name in ("settings", "clipped"):
+        if not isinstance(found.get(name, {}), dict):
+            problem = f"damaged: its {name} are no JSON object"
+            raise InputError(path, problem, remedy=remedy)
+    return found

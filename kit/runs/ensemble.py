@@ -20,7 +20,7 @@ from kit.runs.folder import (
     trained_runs,
 )
 from kit.runs.folds import Origin, complete, folds_of, own_run
-from kit.runs.weights import Weights, read_weights
+from kit.runs.weights import Weights, read_weights, training_command
 from kit.variants.fold_names import fold_folders
 from kit.variants.settings import Variant
 from kit.variants.train_command import train_command
@@ -32,7 +32,8 @@ def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str,
     Args:
         runs: the folder of all runs.
         name: of a run, or of a variant that was trained in folds.
-        report: takes a line if the run itself is there and its folds too, which then do not count.
+        report: takes a line if the run itself is there and its folds too, which do not count if
+            that has weights.
 
     Returns:
         The name itself if there is such a run, or nothing else; otherwise the runs of its folds.
@@ -47,7 +48,7 @@ def expand(runs: Path, name: str, report: Report = lambda _: None) -> tuple[str,
         _check_own(runs, name, found)
         report(own_run(name, len(found)))
         return (name,)
-    return _folds(runs, name, found)
+    return _folds(runs, name, found, report)
 
 
 def scored_runs(
@@ -68,12 +69,18 @@ def scored_runs(
     if (runs / name / BEST).exists():
         _check_own(runs, name, found)
         report(f"{name}: scored by its {len(found)} folds; the run of all pairs predicts")
-    return _folds(runs, name, found)
+    return _folds(runs, name, found, report)
 
 
-def _folds(runs: Path, name: str, found: dict[str, Variant]) -> tuple[str, ...]:
+def _folds(runs: Path, name: str, found: dict[str, Variant], report: Report) -> tuple[str, ...]:
     names = complete(name, found, runs, lambda fold: f"train it: kit train {name} --fold {fold}")
     _check_alike(runs, {run: found[run] for run in names})
+    own = runs / name
+    if (own / CONFIG).exists() and not (own / BEST).exists():
+        report(
+            f"{name}: the run of this name has no weights, so its {len(names)} folds are used; "
+            f"to go on with it: {training_command(own)}"
+        )
     return names
 
 

@@ -136,7 +136,7 @@ def read_weights(path: Path) -> Weights:
         InputError: no such file, damaged, of a newer format, written under another name, or made
             with another scaling.
     """
-    file = TensorFile(path, f"train the variant first: {_train(path.parent)}")
+    file = TensorFile(path, f"train the variant first: {training_command(path.parent)}")
     about = file.about
     check_format(path, about.get("format", UNSEALED), FORMAT, _AGAIN)
     try:
@@ -148,7 +148,9 @@ def read_weights(path: Path) -> Weights:
             problem = f"made with the scaling {str(about.get('scaling'))[:200]}"
             raise InputError(path, problem, remedy=_AGAIN)
         if (name := about.get("file", path.name)) != path.name:
-            remedy = f"give each its own name again, or export both: {_train(path.parent)}"
+            remedy = (
+                f"give each its own name again, or export both: {training_command(path.parent)}"
+            )
             raise InputError(path, f"was written as {str(name)[:40]}", remedy=remedy)
     except InputError:
         file.tensors()  # a flipped bit is the more likely reason
@@ -156,7 +158,7 @@ def read_weights(path: Path) -> Weights:
     return Weights(path, variant, facts, file.sha256, file.tensors)
 
 
-def _train(folder: Path) -> str:
+def training_command(folder: Path) -> str:
     """What trains the run in a folder, or goes on with it if it was begun."""
     with suppress(InputError, OSError):
         return resume_command(folder)

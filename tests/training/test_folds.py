@@ -107,6 +107,13 @@ def test_a_name_means_its_folds_or_else_its_own_run(folds: Path, trained_once: P
     assert scored_runs(RUNS, "p2phd1", holdout=False, report=told.append) == names
     assert told[1:] == ["p2phd1: scored by its 2 folds; the run of all pairs predicts"]
     assert scored_runs(RUNS, "spade2", holdout=False) == ("spade2",)
+    (RUNS / "p2phd1" / "weights.safetensors").unlink()
+    lost = "p2phd1: the run of this name has no weights, so its 2 folds are used; to go on"
+    for holdout in (True, False):
+        told.clear()
+        assert scored_runs(RUNS, "p2phd1", holdout=holdout, report=told.append) == names
+        (line,) = told
+        assert line.startswith(lost) and "kit train p2phd1" in line
 
 
 def test_a_fold_that_is_missing_is_named_with_its_command(folds: Path) -> None:

@@ -104,7 +104,8 @@ class MemberJob:
 
         Raises:
             BusyError: it holds predictions by other weights, of other tiles, or of other views.
-            InputError: its manifest, or the configuration of the run, cannot be read.
+            InputError: its manifest, the configuration of the run, or other weights than its own
+                cannot be read.
         """
         stage = next_folder(self.folder)
         sweep(stage)
@@ -300,11 +301,12 @@ class MemberJob:
         )
 
     def _check_same(self, new: Manifest) -> None:
-        """Refuse a folder with images of another set."""
+        """Refuse a folder with images of another set, and weights that are damaged."""
         if not manifest_path(self.folder).exists() or not any(image_paths(self.folder)):
             return
         old = read_manifest(self.folder, _REMEDY)
         if problem := difference(old, new):
+            self.weights.tensors()  # damaged weights are other ones too
             keep = f"--flips {old.flips} to go on with them, " if old.flips != new.flips else ""
             remedy = f"give {keep}--overwrite, or another folder with --predictions"
             raise BusyError(f"{self.folder}: {problem}\n  {remedy}")

@@ -80,7 +80,10 @@ def read_member(folder: Path) -> Member:
     Raises:
         InputError: the manifest is missing or damaged, or lacks a field.
     """
-    manifest = read_manifest(folder, f"run: {predict_command(folder.name)}")
+    remedy = f"run: {predict_command(folder.name)}"
+    if manifest_path(folder).exists():  # what is there and damaged, kit predict replaces if told to
+        remedy += " --overwrite"
+    manifest = read_manifest(folder, remedy)
     return Member(
         folder=folder,
         variant=manifest.variant,

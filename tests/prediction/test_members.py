@@ -286,7 +286,10 @@ def test_members_of_different_size(tmp_path: Path) -> None:
 def test_a_broken_manifest(tmp_path: Path, manifest: str) -> None:
     folder = write_member(tmp_path, "one", {A: image(1, size=8)})
     (folder / "manifest.json").write_text(manifest)
-    with pytest.raises(InputError, match="kit predict --ensemble one"):
+    with pytest.raises(InputError, match="kit predict --ensemble one --input TEST --overwrite"):
+        read_member(folder)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"kit predict --ensemble one --input TEST$"):
         read_member(folder)
 
 

@@ -191,6 +191,16 @@ def test_predictions_of_other_weights_or_tiles_are_not_mixed(trained: Path) -> N
     assert run("p2phd1", overwrite=True).done == 2
 
 
+def test_damaged_weights_are_not_called_other_ones(trained: Path) -> None:
+    run("p2phd1")
+    path = Path("runs/p2phd1/weights.safetensors")
+    damaged = bytearray(path.read_bytes())
+    damaged[-1000] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"weights\.safetensors: damaged"):
+        run("p2phd1")
+
+
 def test_no_radar_at_all_is_refused_saying_what_is_missing(trained: Path) -> None:
     radar(Path("half"), key(0), bands=("VH",))
     with pytest.raises(InputError, match=r"no VV(.|\n)*both VV and VH"):

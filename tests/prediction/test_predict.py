@@ -18,7 +18,7 @@ from kit.errors import BusyError, CheckError, InputError
 from kit.models.infer import infer
 from kit.pairs.table import fingerprint, read_pairs
 from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
-from kit.prediction.members import read_members
+from kit.prediction.members import read_member, read_members
 from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
 from kit.scaling import scale_radar
@@ -189,6 +189,17 @@ def test_predictions_of_other_weights_or_tiles_are_not_mixed(trained: Path) -> N
         run("p2phd1")
     assert caught.value.exit_code == 5 and images() == before
     assert run("p2phd1", overwrite=True).done == 2
+
+
+def test_what_is_advised_over_a_damaged_manifest_makes_all_again(trained: Path) -> None:
+    run("p2phd1")
+    manifest = Path("predictions/p2phd1/manifest.json")
+    manifest.write_text(manifest.read_text()[:-9])
+    for then in (lambda: run("p2phd1"), lambda: read_member(manifest.parent)):
+        with pytest.raises(InputError, match=r"manifest\.json: not readable.*\n.* --overwrite"):
+            then()
+    assert run("p2phd1", overwrite=True).done == 2
+    assert len(read_member(manifest.parent).scenes) == 2
 
 
 def test_damaged_weights_are_not_called_other_ones(trained: Path) -> None:

@@ -2,7 +2,8 @@
 
 In: `predictions/<variant>/`, a folder of uint16 arrays [3, H, W] with a manifest. Out: the images
 of several members, and their average. Refused by name: a member that was never predicted, lacks a
-scene that another has, saw other tiles of it, or was trained for another target space.
+scene that another has, saw other tiles of it, or was trained for another target space; and a
+folder that holds those of another member.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,7 +70,7 @@ def find_member(folder: Path) -> Member | None:
     """The member whose predictions are in `folder`; None if it has no manifest.
 
     Raises:
-        InputError: the manifest is damaged, or lacks a field.
+        InputError: the manifest is damaged or of another member, or lacks a field.
     """
     return read_member(folder) if manifest_path(folder).exists() else None
 
@@ -78,12 +79,15 @@ def read_member(folder: Path) -> Member:
     """The member whose predictions are in `folder`.
 
     Raises:
-        InputError: the manifest is missing or damaged, or lacks a field.
+        InputError: the manifest is missing, damaged or of another member, or lacks a field.
     """
     remedy = f"run: {predict_command(folder.name)}"
     if manifest_path(folder).exists():  # what is there and damaged, kit predict replaces if told to
         remedy += " --overwrite"
     manifest = read_manifest(folder, remedy)
+    if manifest.variant != folder.absolute().name:
+        remedy = f"give it its own name again: {folder.parent / manifest.variant}"
+        raise InputError(folder, f"holds predictions by {manifest.variant}", remedy=remedy)
     return Member(
         folder=folder,
         variant=manifest.variant,

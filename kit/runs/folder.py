@@ -1,22 +1,19 @@
 """The folder of one training run: its files and its configuration.
 
-In: a variant, or a folder. Out: `config.json`, the run's settings and data; and whether the run is
-finished.
+In: a folder. Out: what `config.json` holds of the run's settings and data; and whether the run is
+finished. Refused by name: the configuration of another run.
 """
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kit.errors import BusyError, InputError
-from kit.runs.training_pairs import other_pairs
+from kit.errors import InputError
 from kit.storage.files import RUNS, read_object
-from kit.storage.seal import read_record, write_record
-from kit.units_record import units_text
-from kit.variants.record import from_record, to_record
+from kit.storage.seal import read_record
+from kit.variants.record import from_record
 from kit.variants.settings import Variant, to_dict
 from kit.variants.train_command import train_command
 
@@ -40,12 +37,13 @@ OTHER_PIXELS = "other pixels in scenes of the same names"
 
 _REMEDY = "restore it; or delete it, and train with the settings that the run was started with"
 
-_DIVISION = "division"
-_SERIES = "series_sha256"
-_INIT = "init"
-_UNITS = "units"
-_COMPILED = "compiled"
-_PIXELS = "pixels_sha256"
+# Keys of the configuration.
+DIVISION = "division"
+SERIES = "series_sha256"
+INIT = "init"
+UNITS = "units"
+COMPILED = "compiled"
+PIXELS = "pixels_sha256"
 
 Units = dict[str, Any] | None
 """A record of `kit.sources.units`; None for dB and DN."""
@@ -75,91 +73,6 @@ class Initial:
     sha256: str
 
 
-def claim(
-    folder: Path,
-    variant: Variant,
-    pairs_sha256: str,
-    division: Division | None = None,
-    holdout: int = 0,
-    series_sha256: str | None = None,
-    initial: Initial | None = None,
-    units: Units = None,
-    compiled: bool = False,
-    pixels_sha256: str | None = None,
-    chosen: Iterable[tuple[object, object]] = (),
-) -> Variant:
-    """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
-
-    A run may resume with another precision, clip or accumulate, and with any other setting before
-    it has saved something.
-
-    Args:
-        folder: of the run.
-        variant: what is to be trained.
-        pairs_sha256: the fingerprint of the table of pairs.
-        division: how its pairs were divided, if it is one of several folds.
-        holdout: how many pairs it is validated on.
-        series_sha256: the fingerprint of the radar scenes that it averages, if it does.
-        initial: what it starts from; a run that has saved something goes on without.
-        units: those of its pairs, see `kit.sources.units`.
-        compiled: whether its generator is compiled from now on.
-        pixels_sha256: the fingerprint of the pairs' pixels, if it is known.
-        chosen: the radar and the optical scene of each pair to train on, to say which are others.
-
-    Returns:
-        The variant to train, with its number of validations. A run that an earlier kit started goes
-        on with what the settings that it did not know were then.
-
-    Raises:
-        BusyError: it is the run of another configuration or of other data.
-        InputError: its configuration cannot be read.
-    """
-    foreign = saved(folder) and not any(folder.glob(f"{CHECKPOINTS}/step-*"))
-    if foreign and not (folder / CONFIG).exists():
-        raise BusyError(
-            f"{folder}: holds weights that no training wrote, such as imported ones\n"
-            "  give --overwrite, or another name: --set name=..."
-        )
-    record = to_record(variant.with_validations(holdout))
-    if (folder / CONFIG).exists() and saved(folder):
-        old = _read_config(folder)
-        variant, changed = _as_started(old, folder / CONFIG, variant)
-        if old.get("pairs_sha256") != pairs_sha256:
-            changed.append(f"other data: {other_pairs(folder, chosen)}")
-        elif _other_pixels(old, pixels_sha256):
-            changed.append(OTHER_PIXELS)
-        if (before_units := old.get(_UNITS)) != units:
-            changed.append(f"pairs of {units_text(before_units)}, not {units_text(units)}")
-        if variant.radar_dates > 1 and old.get(_SERIES) != series_sha256:
-            changed.append("radar scenes of other dates")
-        changed += _other_division(_division(old, folder / CONFIG), division)
-        changed += _other_start(before_start := _initial(old, folder / CONFIG), initial)
-        initial = before_start
-        if changed:
-            raise BusyError(
-                f"{folder}: this run was started with {'; '.join(changed)}\n"
-                "  use what it was started with, or --overwrite, or another name: --set name=..."
-            )
-        # As that kit wrote it, so that the next resumption too knows what it did not.
-        now = to_dict(variant)
-        record = {key: now.get(key, value) for key, value in old["variant"].items()}
-    config: dict[str, Any] = {"variant": record, "pairs_sha256": pairs_sha256}
-    if division:
-        config[_DIVISION] = asdict(division)
-    if series_sha256:
-        config[_SERIES] = series_sha256
-    if initial:
-        config[_INIT] = asdict(initial)
-    if units:
-        config[_UNITS] = units
-    if compiled:
-        config[_COMPILED] = True
-    if pixels_sha256:
-        config[_PIXELS] = pixels_sha256
-    write_record(folder / CONFIG, FORMAT, config)
-    return variant.with_validations(holdout)
-
-
 def other_settings(folder: Path, variant: Variant) -> list[str]:
     """In which settings the run in `folder` is no run of `variant`, in words.
 
@@ -168,7 +81,7 @@ def other_settings(folder: Path, variant: Variant) -> list[str]:
     Raises:
         InputError: the configuration is not readable.
     """
-    return _as_started(_read_config(folder), folder / CONFIG, variant)[1]
+    return as_started(read_config(folder), folder / CONFIG, variant)[1]
 
 
 def read_division(folder: Path) -> Division | None:
@@ -177,7 +90,7 @@ def read_division(folder: Path) -> Division | None:
     Raises:
         InputError: the configuration is not readable.
     """
-    return _division(_read_config(folder), folder / CONFIG)
+    return division_of(read_config(folder), folder / CONFIG)
 
 
 def read_initial(folder: Path) -> Initial | None:
@@ -186,7 +99,7 @@ def read_initial(folder: Path) -> Initial | None:
     Raises:
         InputError: the configuration is not readable.
     """
-    return _initial(_read_config(folder), folder / CONFIG)
+    return initial_of(read_config(folder), folder / CONFIG)
 
 
 def read_compiled(folder: Path) -> bool:
@@ -195,7 +108,7 @@ def read_compiled(folder: Path) -> bool:
     Raises:
         InputError: the configuration is not readable.
     """
-    return (folder / CONFIG).exists() and _read_config(folder).get(_COMPILED) is True
+    return (folder / CONFIG).exists() and read_config(folder).get(COMPILED) is True
 
 
 def saved(folder: Path) -> bool:
@@ -210,7 +123,7 @@ def read_variant(folder: Path) -> Variant:
     Raises:
         InputError: there is no configuration, or it cannot be read.
     """
-    return from_record(_read_config(folder)["variant"], folder / CONFIG, _REMEDY)
+    return from_record(read_config(folder)["variant"], folder / CONFIG, _REMEDY)
 
 
 def read_pairs_sha256(folder: Path) -> str | None:
@@ -221,7 +134,7 @@ def read_pairs_sha256(folder: Path) -> str | None:
     """
     if not (folder / CONFIG).exists():
         return None
-    found = _read_config(folder).get("pairs_sha256")
+    found = read_config(folder).get("pairs_sha256")
     return found if isinstance(found, str) else None
 
 
@@ -231,7 +144,7 @@ def has_other_pixels(folder: Path, pixels_sha256: str | None) -> bool:
     Raises:
         InputError: the configuration is not readable.
     """
-    return _other_pixels(_read_config(folder), pixels_sha256)
+    return other_pixels(read_config(folder), pixels_sha256)
 
 
 def resume_command(folder: Path) -> str:
@@ -277,8 +190,17 @@ def finished(folder: Path, variant: Variant) -> bool:
     return variant.is_over(epoch, best * epoch // step)
 
 
-def _as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[Variant, list[str]]:
-    """`variant` with what a run was started with where either leaves that open; what differs."""
+def as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[Variant, list[str]]:
+    """`variant` with what a run was started with where either leaves that open; what differs.
+
+    Args:
+        config: of the run, as `read_config` gives it.
+        path: where it was read, for the error.
+        variant: what is to be trained now.
+
+    Raises:
+        InputError: the configuration holds no variant.
+    """
     before = to_dict(from_record(config["variant"], path, _REMEDY))
     unknown_then = before.keys() - config["variant"].keys()
     if not variant.validations:  # what it was started with is as good
@@ -292,50 +214,51 @@ def _as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[V
     return variant, changed
 
 
-def _other_pixels(config: dict[str, Any], now: str | None) -> bool:
-    return now is not None and config.get(_PIXELS, now) != now
+def other_pixels(config: dict[str, Any], now: str | None) -> bool:
+    """Whether the pixels that a configuration notes are known to differ from those of now."""
+    return now is not None and config.get(PIXELS, now) != now
 
 
-def _division(config: dict[str, Any], path: Path) -> Division | None:
-    if _DIVISION not in config:
+def division_of(config: dict[str, Any], path: Path) -> Division | None:
+    """How the configuration that was read from `path` says that pairs were divided.
+
+    Raises:
+        InputError: it does not say how.
+    """
+    if DIVISION not in config:
         return None
     try:
-        return Division(**config[_DIVISION])
+        return Division(**config[DIVISION])
     except TypeError as error:
         problem = f"does not say how pairs were divided ({error})"
         raise InputError(path, problem, remedy=_REMEDY) from None
 
 
-def _initial(config: dict[str, Any], path: Path) -> Initial | None:
-    if _INIT not in config:
+def initial_of(config: dict[str, Any], path: Path) -> Initial | None:
+    """The weights that the configuration read from `path` says that the run was started from.
+
+    Raises:
+        InputError: it does not say which.
+    """
+    if INIT not in config:
         return None
     try:
-        return Initial(**config[_INIT])
+        return Initial(**config[INIT])
     except TypeError as error:
         problem = f"does not say what the run was started from ({error})"
         raise InputError(path, problem, remedy=_REMEDY) from None
 
 
-def _other_start(before: Initial | None, now: Initial | None) -> list[str]:
-    """What differs between two starts, in words; a run that goes on needs none."""
-    if now is None or (before and before.sha256 == now.sha256):
-        return []
-    return [f"other weights than {now.file} has now" if before else "weights of its own"]
+def read_config(folder: Path) -> dict[str, Any]:
+    """What the configuration of the run in `folder` holds.
 
-
-def _other_division(before: Division | None, now: Division | None) -> list[str]:
-    """What differs between two divisions, in words."""
-    if before is None or now is None:
-        return []  # that one has folds and the other has none is seen in the variants
-    if before.groups_sha256 == now.groups_sha256:
-        return [] if before.sha256 == now.sha256 else ["another division into folds"]
-    if now.groups is None:
-        return [f"the groups of {before.groups}"]
-    return [f"other groups than those of {now.groups}" if before.groups else "no groups"]
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
+    Raises:
+        InputError: there is none, or it is damaged, of a newer format, or of another run.
+    """
     config = read_record(folder / CONFIG, FORMAT, _REMEDY)
     if not isinstance(config.get("variant"), dict):
         raise InputError(folder / CONFIG, "not written by kit train", remedy=_REMEDY)
+    if (name := config["variant"].get("name")) != folder.absolute().name:
+        remedy = f"give each run its own again; this one belongs in {folder.parent / str(name)}"
+        raise InputError(folder / CONFIG, f"is of the run {name}", remedy=remedy)
     return config

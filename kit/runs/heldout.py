@@ -2,7 +2,7 @@
 
 In: the folder of a run. Out: the digest of the weights that predicted, the scenes that they
 predicted from, and the digest of each optical scene's image; the images are read by
-`kit.storage.image_file`. Refused by name: a manifest that is damaged.
+`kit.storage.image_file`. Refused by name: a manifest that is damaged, or of another run.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ HELDOUT = "heldout"
 REMEDY = "remove this folder: what is in it is made again"
 _MANIFEST = "manifest.json"
 _FORMAT = 2
+_RUN = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,16 @@ def read_heldout(at: Path) -> HeldOutRecord:
     """What the manifest in `at` says of the images there.
 
     Raises:
-        InputError: the manifest is missing, damaged or of a newer format.
+        InputError: the manifest is missing, damaged, of another run or of a newer format.
     """
     record = read_record(at / _MANIFEST, _FORMAT, REMEDY)
     weights, scenes, inputs = (record.get(key) for key in ("weights_sha256", "scenes", "inputs"))
     pixels = record.get("pixels_sha256")
     if not (isinstance(weights, str) and isinstance(scenes, dict)):
         raise InputError(at / _MANIFEST, "damaged: it lists no scenes", remedy=REMEDY)
+    run = at.absolute().parent.name
+    if (found := record.get(_RUN, run)) != run:
+        raise InputError(at / _MANIFEST, f"is of the run {found}", remedy=REMEDY)
     return HeldOutRecord(
         weights,
         _texts(scenes),
@@ -80,7 +84,8 @@ def write_heldout(at: Path, record: HeldOutRecord) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    values = {
+    values: dict[str, Any] = {
+        _RUN: at.absolute().parent.name,
         "weights_sha256": record.weights_sha256,
         "pairs_sha256": read_pairs_sha256(at.parent),
         "scenes": record.images,

@@ -2,53 +2,25 @@
 
 In: scenes as `kit.tiles.names.SceneKey` writes them. Out: the file, sealed with a checksum, and the
 scenes again. Whoever predicts or scores other tiles counts with it those that were trained on.
+Refused by name: a file that is damaged, or of another run.
 """
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kit.errors import InputError
-from kit.ground import Place, sharing_ground
+from kit.runs.folder import CONFIG, read_pairs_sha256
+from kit.runs.seen import TrainingPairs
 from kit.storage.seal import UNSEALED, read_record, write_record
 
 TRAINING_PAIRS = "pairs.json"
 FORMAT = 2
-_REMEDY = "restore it, or type the command that trained the run again: it writes this file"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPairs:
-    """Pairs of scenes, each `<lon>_<lat>_<YYYY>_<MM>_<DD>`; the two of a pair have one index.
-
-    `held` are the optical scenes that a run of one fold holds out of the pairs of its training set;
-    `before` those that the weights which it started from were trained on. `clear` are those of
-    `optical` that were of Dataset-2 then; None where no prior is made of them, or it is not known.
-    """
-
-    radar: tuple[str, ...]
-    optical: tuple[str, ...]
-    held: tuple[str, ...] = ()
-    before: tuple[str, ...] = ()
-    clear: tuple[str, ...] | None = None
-
-    @property
-    def seen(self) -> frozenset[str]:
-        """The optical scenes that its weights have seen, here or before."""
-        return frozenset((*self.optical, *self.before))
-
-    def among(self, scenes: Iterable[str], pixels: int) -> list[str]:
-        """Which of some scenes show ground that was trained on, at any date, in their order.
-
-        Args:
-            scenes: texts like those of the pairs.
-            pixels: the side of their tiles, in pixels of 10 m.
-        """
-        places = {scene: place_of(scene) for scene in scenes}
-        trained = map(place_of, (*self.radar, *self.before))
-        seen = sharing_ground(places.values(), trained, pixels)
-        return [scene for scene, place in places.items() if place in seen]
+_RUN, _PAIRS = "run", "pairs_sha256"
+AGAIN = "type the command that trained the run again: it writes this file"
+"""What to do where the file is gone."""
+_REMEDY = f"restore it, or {AGAIN}"
 
 
 def write_training_pairs(
@@ -68,27 +40,35 @@ def write_training_pairs(
         clear: those of Dataset-2, of which its prior is made, if it has one.
 
     Raises:
+        InputError: the configuration of the run is not readable.
         OutputError: it cannot be written.
     """
     radar, optical = zip(*pairs, strict=True)
-    record = {"radar": [*map(str, radar)], "optical": [*map(str, optical)]}
+    record: dict[str, Any] = {"radar": [*map(str, radar)], "optical": [*map(str, optical)]}
     if out := [*map(str, held)]:
         record["held"] = out
     if earlier := sorted(set(map(str, before))):
         record["before"] = earlier
     if clear is not None:
         record["clear"] = [*map(str, clear)]
+    record[_RUN] = folder.absolute().name
+    if pairs_sha256 := read_pairs_sha256(folder):
+        record[_PAIRS] = pairs_sha256
     write_record(folder / TRAINING_PAIRS, FORMAT, record)
 
 
-def read_training_pairs(folder: Path) -> TrainingPairs | None:
+def read_training_pairs(folder: Path, run: str | None = None) -> TrainingPairs | None:
     """The pairs that the run in `folder` was trained on.
 
     None if the folder does not say: its weights were imported, or the run ended under a kit before
     0.3.0.
 
+    Args:
+        folder: of the run, or of a copy of its weights.
+        run: its name, where it is not that of the folder.
+
     Raises:
-        InputError: the file is damaged, or written by a newer kit.
+        InputError: the file is damaged, of another run, or written by a newer kit.
     """
     path = folder / TRAINING_PAIRS
     if not path.exists():
@@ -98,6 +78,8 @@ def read_training_pairs(folder: Path) -> TrainingPairs | None:
     scenes += [record.get("before", []), record.get("clear", [])]
     if not all(isinstance(each, list) and all(isinstance(s, str) for s in each) for each in scenes):
         raise InputError(path, "damaged: it holds no pairs of scenes", remedy=_REMEDY)
+    if other := _other_run(record, folder, run):
+        raise InputError(path, other, remedy=f"give each run its own again; or {AGAIN}")
     radar, optical, held, before, clear = (tuple(each) for each in scenes if each is not None)
     return TrainingPairs(radar, optical, held, before, clear if "clear" in record else None)
 
@@ -127,7 +109,16 @@ def other_pairs(folder: Path, now: Iterable[tuple[object, object]]) -> str:
     return ", ".join(told)
 
 
-def place_of(scene: str) -> Place:
-    """Where a scene `<lon>_<lat>_<YYYY>_<MM>_<DD>` lies."""
-    lon, lat, _ = scene.split("_", 2)
-    return lon, lat
+def _other_run(record: dict[str, Any], folder: Path, run: str | None) -> str:
+    """Of which other run a record is, in words, as far as it says; "" if of the one that is meant.
+
+    A copy of weights, which has no configuration, may lie in a folder of any name.
+    """
+    own = (folder / CONFIG).exists()
+    name = run or (folder.absolute().name if own else None)
+    if name and (found := record.get(_RUN, name)) != name:
+        return f"is of the run {found}"
+    pairs_sha256 = read_pairs_sha256(folder) if own and not run else None
+    if pairs_sha256 and record.get(_PAIRS, pairs_sha256) != pairs_sha256:
+        return "is of other pairs than the run was trained on"
+    return ""

@@ -192,13 +192,20 @@ def read_run(runs: Path, name: str, ensembles: Iterable[str] = ENSEMBLES) -> Wei
     if name not in VARIANTS and not (runs / name).is_dir():
         raise no_such("variant or ensemble", name, [*trained_runs(runs), *ensembles, *VARIANTS])
     weights = read_weights(path)
-    if weights.variant.name != name:
-        raise InputError(
-            path,
-            f"holds weights of {weights.variant.name}, not of {name}",
-            remedy=f"move it to {runs / weights.variant.name}",
-        )
+    check_run(weights, name)
     return weights
+
+
+def check_run(weights: Weights, name: str) -> None:
+    """Refuse weights in the folder of the run called `name` that are of another run.
+
+    Raises:
+        InputError: they are.
+    """
+    if (found := weights.variant.name) != name:
+        problem = f"holds weights of {found}, not of {name}"
+        remedy = f"move it to {weights.path.parent.parent / found}"
+        raise InputError(weights.path, problem, remedy=remedy)
 
 
 def load_run(runs: Path, name: str) -> Weights:

@@ -23,7 +23,8 @@ from kit.pairs.table import PAIRS, read_pairs
 from kit.progress import Report
 from kit.runs.ensemble import expand
 from kit.runs.planes import planes_for_pairs, planes_for_scenes
-from kit.runs.training_pairs import TrainingPairs, read_training_pairs
+from kit.runs.seen import TrainingPairs
+from kit.runs.training_pairs import read_training_pairs
 from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
 from kit.scaling import quantize

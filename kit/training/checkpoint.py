@@ -1,14 +1,15 @@
 """Checkpoints: a training's state on disk, from which it resumes exactly where it was.
 
 `step-00001200/` holds the generator, the discriminator, the averaged weights and the optimisers as
-safetensors, and `state.json`, written last, with the SHA-256 of each and the counters. A training
-resumes from the newest intact one; the last two and the one with the best weights are kept.
+safetensors, and `state.json`, written last, with the SHA-256 of each, the counters, and the
+configuration of the run. A training resumes from the newest intact one of its own; the last two and
+the one with the best weights are kept.
 """
 
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from kit.errors import InputError
 from kit.progress import Report
-from kit.runs.folder import STATE
+from kit.runs.folder import CHECKPOINTS, CONFIG, STATE
+from kit.runs.identity import configuration, other_run, restore
 from kit.runs.tensors import write_tensors
 from kit.storage.files import json_sha256, read_object, sha256
 from kit.storage.replacement import replacing
@@ -28,6 +30,7 @@ from kit.training.state import State
 FORMAT = 1
 KEPT = 2
 _RESTART = "train from the start with --overwrite"
+_CONFIG = "config"
 _MISMATCH = "damaged: it does not match its checksum"
 # Seconds for which a network file system may show an outdated folder.
 _PATIENCE = 90
@@ -38,7 +41,7 @@ class NewerFormatError(InputError):
 
 
 def save(state: State, folder: Path) -> None:
-    """Write a checkpoint into `folder`, and remove those that are not kept.
+    """Write a checkpoint into `folder`, in that of its run, and remove those that are not kept.
 
     Raises:
         OutputError: the disk is full, or the folder may not be written; the other checkpoints are
@@ -49,7 +52,10 @@ def save(state: State, folder: Path) -> None:
         for name, tensors in state.tensors().items():
             write_tensors(part / f"{name}.safetensors", tensors)
         digests = {path.stem: sha256(path) for path in part.iterdir()}
-        write_record(part / STATE, FORMAT, {"sha256": digests, **state.counters()})
+        record = {"sha256": digests, **state.counters()}
+        if config := configuration(folder.parent):
+            record[_CONFIG] = config
+        write_record(part / STATE, FORMAT, record)
     # Later ones were damaged: this training resumed from before them.
     upto = [each for each in checkpoints(folder) if each.name <= path.name]
     kept = [each for each in upto if (each / STATE).exists()][:KEPT]
@@ -62,7 +68,7 @@ def load(state: State, path: Path) -> None:
     """Set `state` to the checkpoint `path`, which `save` wrote for the same variant.
 
     Raises:
-        InputError: it is damaged, of other networks, or of a newer format.
+        InputError: it is damaged, of another run, of other networks, or of a newer format.
     """
     with _foreign_named(path):
         about = _read_state(path)
@@ -73,7 +79,7 @@ def check(path: Path) -> None:
     """Read the checkpoint `path` and compare every file with its checksum.
 
     Raises:
-        InputError: it is damaged or of a newer format.
+        InputError: it is damaged, of another run, or of a newer format.
     """
     with _foreign_named(path):
         _read_all(path, _read_state(path))
@@ -83,7 +89,8 @@ def newest_tensors(folder: Path, network: str) -> dict[str, Tensor] | None:
     """The tensors of a network in the newest intact checkpoint in `folder`; None if it has none.
 
     Raises:
-        InputError: there are checkpoints and none is intact, or they are of a newer format.
+        InputError: there are checkpoints and none is intact and of this run, or they are of a newer
+            format.
     """
     fault: InputError | None = None
     for path in checkpoints(folder):
@@ -110,8 +117,8 @@ def resume(state: State, folder: Path, report: Report) -> bool:
         report: called with each newer checkpoint that is skipped, and why.
 
     Raises:
-        InputError: there are checkpoints and none is intact, or they are of another network or a
-            newer format.
+        InputError: there are checkpoints and none is intact, or they are of another run or network,
+            or a newer format.
     """
     faults: list[InputError] = []
     for path in checkpoints(folder):
@@ -130,6 +137,27 @@ def resume(state: State, folder: Path, report: Report) -> bool:
     if faults:
         raise faults[0]
     return False
+
+
+def restore_config(folder: Path) -> str:
+    """Write the configuration of the run in `folder` again, if it is gone and a checkpoint has it.
+
+    So a run goes on with nothing but what it was started with.
+
+    Returns:
+        A line about it; "" if nothing is missing, or nothing is known.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if (folder / CONFIG).exists():
+        return ""
+    for path in checkpoints(folder / CHECKPOINTS):
+        with suppress(InputError), _foreign_named(path):
+            if config := _read_state(path).get(_CONFIG):
+                restore(folder, config)
+                return f"{folder / CONFIG}: was missing, and is as {path.name} has it"
+    return ""
 
 
 def load_when_visible(state: State, path: Path) -> None:
@@ -161,7 +189,7 @@ def remove(path: Path) -> None:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    """The description of the checkpoint `path`, which matches its checksum."""
+    """The description of the checkpoint `path`, which matches its checksum and is of this run."""
     about = read_object(path / STATE, _RESTART)
     if about["format"] > FORMAT:
         remedy = "install that version, or " + _RESTART
@@ -169,6 +197,8 @@ def _read_state(path: Path) -> dict[str, Any]:
     intact = about.pop("check") == json_sha256(about)
     if not intact or path != at_step(path.parent, about["step"]):
         raise InputError(path / STATE, _MISMATCH, remedy=_RESTART)
+    if other := other_run(about.get(_CONFIG, {}), path.parent.parent):
+        raise InputError(path, other, remedy=f"move it to its own run, or {_RESTART}")
     return about
 
 

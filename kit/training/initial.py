@@ -78,7 +78,7 @@ def read_start(path: Path, variant: Variant) -> Start:
     with torch.device("meta"):
         wanted = folded_state(build_generator(variant))
     _fitting(wanted, variant, weights)
-    trained = read_training_pairs(path.parent)
+    trained = read_training_pairs(path.parent, weights.variant.name)
     return Start(weights, trained.seen if trained else None)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kit.intervals import interval
 from kit.metrics import MEASURES, Scores, anchored, official_of, psnr, summarise
 from kit.pairs.table import Pair
-from kit.runs.training_pairs import place_of
+from kit.runs.seen import place_of
 from kit.training.unseen import HOLDOUT, Part
 from kit.variants.registry import PAPER
 

@@ -25,6 +25,7 @@ from kit.pairs.table import fingerprint, pixels_fingerprint
 from kit.progress import Report
 from kit.runs import earlier
 from kit.runs import folder as folders
+from kit.runs.claim import claim
 from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.records import read_records, truncate_records
@@ -124,17 +125,21 @@ def train(
     with process_group() as group, ExitStack() as locks:
         _check(variant, len(data.chosen), group, hours)
 
+        restored = ""
+
         def enter() -> None:
+            nonlocal restored
             locks.enter_context(lock(folder, restarted(), patience()))
             locks.callback(earlier.settle, folder)
             if not restarted():
                 earlier.settle(folder)
                 if overwrite:
                     earlier.set_aside(folder)
+            restored = checkpoint.restore_config(folder)
 
         unsaved = ""
 
-        def claim() -> None:
+        def begin() -> None:
             nonlocal variant, unsaved
             if start is None and not overwrite:
                 _refuse_forgotten(folder)
@@ -148,7 +153,7 @@ def train(
         compiled = decide(setup, compile, hours, workers)
         if hours is not None:
             asked, rate = in_time(setup, hours, started, workers=workers, compile=compiled.compile)
-        group.on_main(claim)
+        group.on_main(begin)
         variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)
         if variant != asked:
@@ -161,8 +166,8 @@ def train(
         state = group.on_all(lambda: _new_state(variant, start, told.append))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
-        if unsaved:
-            log.note(unsaved)
+        for line in filter(None, (restored, unsaved)):
+            log.note(line)
         if not asked.validations:
             asked = replace(asked, validations=variant.validations)
         if asked.precision == "auto":
@@ -212,7 +217,7 @@ def _claim(
     compiled: bool,
 ) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
-    variant = folders.claim(
+    variant = claim(
         folder,
         asked,
         fingerprint(data.pairs),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kit.pairs.kinds import SEEN_PLACES, UNSEEN_PLACES, kinds
 from kit.pairs.table import Pair
-from kit.runs.training_pairs import TrainingPairs
+from kit.runs.seen import TrainingPairs
 
 
 @dataclass(frozen=True, slots=True)

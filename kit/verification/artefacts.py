@@ -18,18 +18,18 @@ from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import read_ensemble
 from kit.prediction.last import read_last
 from kit.prediction.members import read_member
-from kit.runs.folder import read_variant
+from kit.runs.folder import CONFIG, read_config, read_variant, saved
 from kit.runs.heldout import check_heldout
 from kit.runs.notes import NOTES
 from kit.runs.records import METRICS
-from kit.runs.training_pairs import read_training_pairs
-from kit.runs.weights import load_weights
+from kit.runs.training_pairs import AGAIN, TRAINING_PAIRS, read_training_pairs
+from kit.runs.weights import check_run, load_weights
 from kit.screening.second_look import read_look
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
 from kit.sources.written import WRITTEN
 from kit.storage.files import sha256
-from kit.storage.seal import decode_lines, is_cut_short
+from kit.storage.seal import UNSEALED, decode_lines, is_cut_short
 from kit.submission.log import LOG, read_log
 from kit.training import checkpoint
 from kit.training.validation import VALIDATION, read_validation
@@ -109,6 +109,23 @@ def _damaged_lines(path: Path, remedy: str) -> Iterator[InputError]:
         yield InputError(path, problem, remedy=remedy)
 
 
+def _configuration(path: Path) -> Iterator[InputError]:
+    """Weights that were imported have none, and runs of kits before 0.3.0 no training pairs."""
+    folder = path.parent
+    read_variant(folder)
+    known = (folder / TRAINING_PAIRS).exists() or read_config(folder)["format"] <= UNSEALED
+    if saved(folder) and not known:
+        problem = "is gone: what the run was trained on is not known"
+        yield InputError(folder / TRAINING_PAIRS, problem, remedy=AGAIN)
+
+
+def _weights(path: Path) -> Iterator[InputError]:
+    weights = load_weights(path)
+    if path.with_name(CONFIG).exists():  # a copy of weights may lie anywhere
+        check_run(weights, path.absolute().parent.name)
+    yield from ()
+
+
 def _member(path: Path) -> Iterator[InputError]:
     member = read_member(path.parent)
     for scene, entry in member.scenes.items():
@@ -139,15 +156,15 @@ ARTEFACTS = (
     Artefact("table of pairs", PAIRS, _readable(read_pairs), sealed=True),
     Artefact("summary", "summary.json", _summary, sealed=True),
     Artefact("shard of a pack", "pack/*.json", check_shard),
-    Artefact("configuration of a run", "config.json", _readable_in(read_variant), sealed=True),
+    Artefact("configuration of a run", "config.json", _configuration, sealed=True),
     Artefact("metrics of a run", METRICS, _lines),
     Artefact("notes of a run", NOTES, _lines),
     Artefact("checksums of tiles", WRITTEN, _written),
     Artefact(
         "training pairs of a run", "pairs.json", _readable_in(read_training_pairs), sealed=True
     ),
-    Artefact("weights", "weights.safetensors", _readable(load_weights)),
-    Artefact("weights", "last.safetensors", _readable(load_weights)),
+    Artefact("weights", "weights.safetensors", _weights),
+    Artefact("weights", "last.safetensors", _weights),
     Artefact("checkpoint", "checkpoints/step-*/state.json", _readable_in(checkpoint.check)),
     Artefact("errors of runs", VALIDATION, _readable_in(read_validation), sealed=True),
     Artefact(

@@ -1,5 +1,6 @@
 """Whether the runs that lie there are those of the plan and of the pairs: else they are refused."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from kit.planning.plan import Plan, Training
 from kit.planning.trained import is_trained, refuse_others
 from kit.training.train import train
 from kit.variants.registry import find_variant
+from tests.helpers.sealed import rewrite
 from tests.helpers.variants import tiny
 
 SETTINGS = {
@@ -95,7 +97,9 @@ def test_folds_and_the_run_that_would_predict_in_their_place_are_looked_at() -> 
     asked = plan(spade2(), folds=2)
     refuse_others(asked)
     for fold in (1, 2):
-        shutil.copytree("runs/spade2", f"runs/spade2.fold{fold}")
+        folder = Path(shutil.copytree("runs/spade2", f"runs/spade2.fold{fold}"))
+        record = json.loads((folder / "config.json").read_text())
+        rewrite(folder / "config.json", {"variant": record["variant"] | {"name": folder.name}})
     with pytest.raises(InputError, match=r"spade2.fold1: .* folds=1, not 2") as refused:
         refuse_others(asked)
     assert "--fold 1/2 --overwrite" in refused.value.remedy

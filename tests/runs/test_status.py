@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
+from kit.runs.claim import claim
 from kit.runs.differences import apart, differences, settings_of
-from kit.runs.folder import claim
 from kit.runs.records import append_record, read_records, truncate_records
 from kit.runs.status import status
 from kit.storage.files import write_json

@@ -7,9 +7,9 @@ import pytest
 
 from kit.errors import InputError
 from kit.pairs.table import read_pairs, train_pairs
+from kit.runs.seen import TrainingPairs
 from kit.runs.training_pairs import (
     TRAINING_PAIRS,
-    TrainingPairs,
     other_pairs,
     read_training_pairs,
     write_training_pairs,

@@ -13,7 +13,8 @@ import kit
 from kit.engines.request import Request
 from kit.errors import CheckError, InputError
 from kit.models.registry import build_generator
-from kit.runs.folder import BEST, LAST, claim
+from kit.runs.claim import claim
+from kit.runs.folder import BEST, LAST
 from kit.runs.status import status
 from kit.runs.tensors import TensorFile, save_tensors, write_tensors
 from kit.runs.weights import load_run, load_weights, read_run, read_weights, save_weights

@@ -42,6 +42,7 @@ from kit.training.validate import validate
 from kit.variants.registry import find_variant
 from kit.variants.settings import Variant, as_fold
 from tests.helpers.folders import copy_of
+from tests.helpers.sealed import rewrite
 from tests.helpers.tiles import world
 from tests.helpers.variants import tiny
 
@@ -86,7 +87,7 @@ def test_a_run_of_one_fold_is_as_before(trained_once: Path) -> None:
         "format", "variant", "pairs_sha256", "pixels_sha256", "check",
     }  # fmt: skip
     assert set(json.loads((run / "pairs.json").read_text())) == {
-        "format", "radar", "optical", "check",
+        "format", "radar", "optical", "run", "pairs_sha256", "check",
     }  # fmt: skip
     known = read_training_pairs(run)
     assert known and known.held == ()
@@ -433,6 +434,8 @@ def test_a_run_resumes_with_the_validations_that_it_was_started_with(folds: Path
     old["variant"]["validations"] = 10
     record = {key: old[key] for key in ("variant", "pairs_sha256", "division")}
     write_record(RUNS / "p2phd1.fold1" / "config.json", 2, record)
+    for path in (RUNS / "p2phd1.fold1" / "checkpoints").glob("*/state.json"):
+        rewrite(path, without=("config",))  # as kits before 0.6.0 did
     told: list[dict] = []
     train(fold(1), work=WORK, runs=RUNS, watch=told.append)
     assert not any("earlier kit" in record.get("note", "") for record in told)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import kit
 import kit.translation.translate as translation
 from kit.engines.cache import obtain
 from kit.errors import InputError
@@ -17,6 +18,8 @@ from kit.runs.notes import add_note
 from kit.screening.screen import screen
 from kit.storage.files import write_bytes
 from kit.submission.package import package
+from kit.training.checkpoint import checkpoints
+from kit.training.heldout import heldout
 from kit.translation.translate import translate
 from kit.verification.verify import Verification, verify
 from tests.helpers.predictions import predict_eager
@@ -24,6 +27,7 @@ from tests.helpers.sealed import rewrite
 from tests.helpers.soak import cases
 from tests.helpers.sources import scene, write_image
 from tests.helpers.tiles import world
+from tests.helpers.variants import tiny
 
 FLIPS = range(1000)
 """Bits that `make soak` flips in each file, one after the other."""
@@ -182,6 +186,62 @@ def _swap(first: Path, second: Path) -> None:
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(content)
+
+
+def _of_runs_and_members(first: str, second: str) -> list[tuple[Path, Path]]:
+    """What two runs and their predictions have of each kind of file and folder: the two of each."""
+    runs, predictions = Path("runs"), Path("predictions")
+    both = [[where / name for name in (first, second)] for where in (runs, predictions)]
+    for name in ("config.json", "pairs.json", "checkpoints", "heldout", "heldout/manifest.json"):
+        both.append([runs / run / name for run in (first, second)])
+    for name in ("weights.safetensors", "last.safetensors"):
+        both.append([runs / run / name for run in (first, second)])
+    newest = [checkpoints(runs / run / "checkpoints")[0] for run in (first, second)]
+    both += [newest, [path / "state.json" for path in newest]]
+    both.append([predictions / run / "manifest.json" for run in (first, second)])
+    return [(one, other) for one, other in both]
+
+
+def test_what_has_changed_places_between_runs_and_members_is_found(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seal says that a file is whole: whose it is, it has to say too."""
+    for name in ("test", "work", "runs"):
+        shutil.copytree(here / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    kit.train(tiny("p2phd1", "name=twin", "seed=3"))
+    heldout(Path("runs"), "twin", Path("work"))
+    predict_eager(ensemble="p2phd1,twin", data="test")
+    assert not verify().damaged
+    silent = []
+    for one, other in _of_runs_and_members("p2phd1", "twin"):
+        _exchange(one, other)
+        for path in (one, other):
+            top = Path(*path.parts[:2])
+            if not verify([top]).damaged:
+                silent.append(str(path))
+        _exchange(one, other)
+    assert silent == [] and not verify().damaged
+
+
+def _exchange(one: Path, other: Path) -> None:
+    aside = one.rename(one.with_name("aside"))
+    other.rename(one)
+    aside.rename(other)
+
+
+def test_a_run_that_has_lost_what_it_was_trained_on_is_found(here: Path) -> None:
+    path = Path("runs/p2phd1/pairs.json")
+    aside = path.rename("aside")
+    (damage,) = verify(["runs"]).damaged
+    assert damage.path == str(path) and "type the command" in damage.remedy
+    config = Path("runs/p2phd1/config.json")
+    whole = config.read_bytes()
+    record = json.loads(whole)
+    config.write_text(json.dumps({key: record[key] for key in ("variant", "pairs_sha256")}))
+    assert not verify(["runs"]).damaged  # of a kit before 0.3.0
+    config.write_bytes(whole)
+    aside.rename(path)
 
 
 def test_missing_files_are_found_and_the_command_that_mends_is_named(here: Path) -> None:

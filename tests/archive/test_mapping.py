@@ -131,6 +131,7 @@ def test_package_scores_by_the_folder_and_by_its_mapping_alike(tmp_path: Path) -
     assert again.sha256 == result.sha256
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="needs the official sample tiles in ../shared")
 def test_real_tiles(tmp_path: Path) -> None:
     names = ["CH3/Sentinel2_-55.20_-4.39_2019_07_02.tiff"]

@@ -196,6 +196,7 @@ def test_tiles_that_a_layout_refuses_are_told_before_anything_is_made(trained: P
     assert err.splitlines()[-1] == "next: kit package --layout plain"
 
 
+@pytest.mark.slow
 def test_without_a_hold_out_no_validation_is_named(trained: Path, kit) -> None:
     assert kit("prepare data --holdout 0")[0] == 0
     settings = " ".join(f"--set {setting}" for setting in TINY)

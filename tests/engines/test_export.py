@@ -122,6 +122,7 @@ def test_the_file_says_what_goes_in_and_comes_out(made: tuple[Exported, Weights]
     assert model.graph.input[0].doc_string == exported.inputs["radar"]
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("export")
 def test_a_file_that_exists_is_replaced_only_on_demand(made: tuple[Exported, Weights]) -> None:
     exported, trained = made
@@ -150,6 +151,7 @@ def test_the_images_that_it_is_compared_with_are_not_rounded_to_tf32(
     assert rounded == [False] and torch.backends.cudnn.allow_tf32
 
 
+@pytest.mark.slow
 def test_what_onnx_runtime_draws_otherwise_is_not_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

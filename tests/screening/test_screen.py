@@ -358,6 +358,7 @@ def test_one_screening_a_folder(tmp_path: Path) -> None:
         run(tmp_path)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_scenes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def test_spectral_norms_and_all_rewriting_leave_the_function_as_it_is(name: str)
         assert rewritten <= 2 * plain + 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the real tiles in ../shared/data")
 @pytest.mark.parametrize("name", EACH)
 def test_real_tiles_are_drawn_as_before(name: str) -> None:

@@ -62,6 +62,7 @@ def write_all(
             failed.append(problem)
         if advance:
             advance(done, len(scenes), "converting")
+    written.finish()
     return failed
 
 

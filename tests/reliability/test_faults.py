@@ -42,6 +42,7 @@ IN_PROGRESS = (
     ".complete",
     ".p2phd1.next",
     "unfinished.json",
+    "tiles.jsonl",
     ".earlier",
     "work/screen",
     "checkpoints",

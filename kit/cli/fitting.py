@@ -1,5 +1,6 @@
 """kit fit: from trained variants to an ensemble that their held-out predictions speak for."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Ensembles, Json, Overwrite, Quiet, Runs, Work
+from kit.errors import InputError
 from kit.storage.files import FITTED, RUNS, WORK
 
 if TYPE_CHECKING:
@@ -66,7 +68,9 @@ def _layout(measure: str, work: Path) -> str:
     from kit.archive.layout import layout_option
     from kit.pairs.summary import SUMMARY, read_summary
 
-    sizes = read_summary(work / SUMMARY)["sizes"] if (work / SUMMARY).exists() else {}
+    sizes: dict[str, int] = {}
+    with suppress(InputError):  # what was fitted is shown whatever became of the summary
+        sizes = read_summary(work / SUMMARY).get("sizes", {})
     for size in sizes:
         if option := layout_option(*map(int, size.split("x"))):
             return option

@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from kit.cli.options import Json, Measure, Quiet, Submissions
 from kit.metrics import MEASURES
 from kit.storage.files import SUBMISSIONS
 from kit.submission.agreement import FEWEST
+from kit.submission.log import LOG
 from kit.submission.server_score import DIGITS
 
 if TYPE_CHECKING:
@@ -53,10 +55,10 @@ def log(
     emit = console.start(json, quiet)
     logged = log(submissions, name, leaderboard, note, sha256)
     emit(asdict(logged))
-    _show_logged(logged)
+    _show_logged(logged, submissions)
 
 
-def _show_logged(logged: "Logged") -> None:
+def _show_logged(logged: "Logged", submissions: Path) -> None:
     before = f" (before: {logged.before})" if logged.before else ""
     if logged.score is not None:
         console.write(f"{logged.name} of {logged.time}: {logged.score:g} on the server{before}")
@@ -66,6 +68,11 @@ def _show_logged(logged: "Logged") -> None:
         console.write(
             f"warning: of {time} is another archive of this name: if that is meant, run: kit log "
             f"{shlex.quote(logged.name)} --sha256 {digest[:DIGITS]} ..."
+        )
+    if logged.others and logged.score is not None:
+        console.write(
+            f"  and empty the cell leaderboard of {logged.time} in {submissions / LOG}: it has "
+            "the score now"
         )
     console.write("next: kit leaderboard")
 

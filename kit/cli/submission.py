@@ -125,7 +125,8 @@ def package(
         show_doubts(result.scores.doubts)
         show_report(result.scores, explain)
         name, value = result.scores.measure, result.scores.own.get(result.scores.measure)
-        console.write(f"{name} here, by your truths and not by the server's: {value:.5g}")
+        shown = console.number(value, ".5g")
+        console.write(f"{name} here, by your truths and not by the server's: {shown}")
         if show_advice(
             result.scores, predictions=predictions, ensembles=ensembles, submissions=submissions
         ):
@@ -148,8 +149,7 @@ def _show_package(result: "Package") -> None:
     if result.refitted:
         console.write(
             f"warning: {result.ensemble} was fitted to other weights of "
-            f"{', '.join(result.refitted)}; fit it again: kit fit --name {result.ensemble} "
-            "--overwrite"
+            f"{', '.join(result.refitted)}; fit it again: {result.fit_again}"
         )
     for variant in result.retrained:
         command = predict_command(variant, flips=result.flips[variant])

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -10,6 +11,7 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
+from kit.errors import InputError
 from kit.machine.cores import loader_threads
 from kit.planning.plan import read_plan
 from kit.storage.files import RUNS, WORK
@@ -290,7 +292,9 @@ def _show_outcomes(outcomes: "Sequence[Outcome]", work: Path) -> None:
         return
     names = [outcome.variant for outcome in outcomes]
     in_folds = any(base_name(name) != name for name in names)
-    summary = read_summary(work / SUMMARY) if (work / SUMMARY).exists() else {}
+    summary: dict[str, Any] = {}
+    with suppress(InputError):  # what was trained is shown whatever became of it
+        summary = read_summary(work / SUMMARY)
     if in_folds or summary.get("holdout", 1):
         console.write("next: kit validate")
     else:

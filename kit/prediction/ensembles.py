@@ -7,6 +7,7 @@ which weights. Refused by name: a file that is missing or damaged, or says what 
 
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from kit.prediction.combination import Combination, Stretch
 from kit.prediction.last import read_last
 from kit.storage.files import FITTED
 from kit.storage.seal import read_record, write_record
+from kit.variants.fold_names import base_name
 from kit.variants.registry import ENSEMBLES, VARIANTS, ensemble_members
 
 _FORMAT = 1
@@ -70,9 +72,16 @@ class Ensemble:
     def doubts(self, weights: Mapping[str, str]) -> tuple[str, ...]:
         """The same as lines for whoever predicts with it."""
         return tuple(
-            f"{self.name} was fitted to other weights of {run}: fit it again, by kit fit"
+            f"{self.name} was fitted to other weights of {run}: fit it again: {self.again()}"
             for run in self.changed(weights)
         )
+
+    def again(self) -> str:
+        """The command that fits it again, to the same candidates."""
+        candidates = self.fitted.candidates if self.fitted else {}
+        names = dict.fromkeys(base_name(run) for run in candidates) or self.members
+        words = ("kit", "fit", *names, "--measure", self.measure, "--name", self.name)
+        return shlex.join((*words, "--overwrite"))
 
     def check_targets(self, targets: Mapping[str, str]) -> None:
         """Refuse runs that predict another space than the images that the ensemble was fitted to.
@@ -88,7 +97,7 @@ class Ensemble:
         for run, target in targets.items():
             if target != self.target:
                 problem = f"predicts {target}, but {self.name} was fitted to {self.target}"
-                remedy = f"train it with target={self.target}, or fit again, by kit fit"
+                remedy = f"train it with target={self.target}, or fit again: {self.again()}"
                 raise InputError(run, problem, remedy=remedy)
 
 

@@ -18,6 +18,7 @@ from kit.colors import Colors
 from kit.errors import InputError, no_such
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.manifest import manifest_path, predicted, radar_digest, read_manifest
+from kit.storage.files import name_of
 from kit.storage.image_file import image_path, read_image
 from kit.variants.fold_names import base_name
 from kit.variants.registry import ENSEMBLES, VARIANTS
@@ -85,7 +86,7 @@ def read_member(folder: Path) -> Member:
     if manifest_path(folder).exists():  # what is there and damaged, kit predict replaces if told to
         remedy += " --overwrite"
     manifest = read_manifest(folder, remedy)
-    if manifest.variant != folder.absolute().name:
+    if manifest.variant != name_of(folder):
         remedy = f"give it its own name again: {folder.parent / manifest.variant}"
         raise InputError(folder, f"holds predictions by {manifest.variant}", remedy=remedy)
     return Member(

@@ -43,10 +43,18 @@ class _Compared:
     names: tuple[str, ...]
     errors: NDArray[np.float64]
 
+    @property
+    def counted(self) -> int:
+        """The column that counts: the combination, or else the best member."""
+        if len(self.names) > len(self.members):
+            return len(self.names) - 1
+        means = self.errors.mean(axis=0)
+        return int(means.argmax() if MEASURES[self.measure].more_is_better else means.argmin())
+
     def order(self) -> list[int]:
         """The scenes by their error, worst first."""
         sign = 1 if MEASURES[self.measure].more_is_better else -1
-        return list(np.argsort(sign * self.errors[:, -1], kind="stable"))
+        return list(np.argsort(sign * self.errors[:, self.counted], kind="stable"))
 
 
 def comparison(found: Artefacts, measure: str | None, advance: Advance | None) -> Section | None:
@@ -137,7 +145,7 @@ def _section(compared: _Compared) -> Section:
         for name, mean, column in zip(compared.names, means, compared.errors.T, strict=True)
     ]
     titles = ("", f"mean {compared.measure}", "10 % quantile", "median", "90 % quantile")
-    table = Table(titles, rows, marked=frozenset({len(rows) - 1}))
+    table = Table(titles, rows, marked=frozenset({compared.counted}))
     order = compared.order()
     worst = order[:_WORST]
     rest = [n for n in range(len(compared.scenes)) if n not in worst]

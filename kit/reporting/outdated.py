@@ -7,5 +7,4 @@ from kit.reporting.blocks import Text
 def outdated(ensemble: Ensemble) -> Text:
     """That it was fitted to other weights or pairs, and how to fit it again."""
     text = f"{ensemble.name} was fitted to other weights or pairs than those of now."
-    command = f"kit fit --measure {ensemble.measure} --name {ensemble.name} --overwrite"
-    return Text(text, command, is_warning=True)
+    return Text(text, ensemble.again(), is_warning=True)

@@ -103,6 +103,7 @@ def claim(
                 f"{folder}: this run was started with {'; '.join(changed)}\n"
                 "  use what it was started with, or --overwrite, or another name: --set name=..."
             )
+        pixels_sha256 = old.get(PIXELS)  # of what it was started with, known or not
         # As that kit wrote it, so that the next resumption too knows what it did not.
         now = to_dict(variant)
         record = {key: now.get(key, value) for key, value in old["variant"].items()}

@@ -143,12 +143,14 @@ def _check_own(runs: Path, name: str, folds: dict[str, Variant]) -> None:
     for run, variant in folds.items():
         problem = unlike(own, variant)
         known = {read_pairs_sha256(runs / each) for each in (name, run)}
-        if not problem and None not in known and len(known) > 1:
-            problem = f"was trained on other pairs than {run}"
+        away = f"move its folds away ({name}.fold*), or the run itself"
         if problem:
             command = train_command(replace(variant, name=name, folds=1, fold=1))
-            remedy = f"train it again: {command} --overwrite, or move it away"
+            remedy = f"{away}; or train it again: {command} --overwrite"
             raise InputError(runs / name, problem, remedy=remedy)
+        if None not in known and len(known) > 1:
+            problem = f"was trained on other pairs than {run}"
+            raise InputError(runs / name, problem, remedy=f"{away}; or train both on the same")
 
 
 def _divided(folder: Path) -> str | None:

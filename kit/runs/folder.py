@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.storage.files import RUNS, read_object
+from kit.storage.files import RUNS, name_of, read_object
 from kit.storage.seal import read_record
 from kit.variants.record import from_record
 from kit.variants.settings import Variant, to_dict
@@ -258,7 +258,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_record(folder / CONFIG, FORMAT, _REMEDY)
     if not isinstance(config.get("variant"), dict):
         raise InputError(folder / CONFIG, "not written by kit train", remedy=_REMEDY)
-    if (name := config["variant"].get("name")) != folder.absolute().name:
+    if (name := config["variant"].get("name")) != name_of(folder):
         remedy = f"give each run its own again; this one belongs in {folder.parent / str(name)}"
         raise InputError(folder / CONFIG, f"is of the run {name}", remedy=remedy)
     return config

@@ -12,6 +12,7 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.runs.folder import read_pairs_sha256
+from kit.storage.files import name_of
 from kit.storage.image_file import image_path, read_image
 from kit.storage.seal import read_record, write_record
 
@@ -67,7 +68,7 @@ def read_heldout(at: Path) -> HeldOutRecord:
     pixels = record.get("pixels_sha256")
     if not (isinstance(weights, str) and isinstance(scenes, dict)):
         raise InputError(at / _MANIFEST, "damaged: it lists no scenes", remedy=REMEDY)
-    run = at.absolute().parent.name
+    run = name_of(at.parent)
     if (found := record.get(_RUN, run)) != run:
         raise InputError(at / _MANIFEST, f"is of the run {found}", remedy=REMEDY)
     return HeldOutRecord(
@@ -85,7 +86,7 @@ def write_heldout(at: Path, record: HeldOutRecord) -> None:
         OutputError: it cannot be written.
     """
     values: dict[str, Any] = {
-        _RUN: at.absolute().parent.name,
+        _RUN: name_of(at.parent),
         "weights_sha256": record.weights_sha256,
         "pairs_sha256": read_pairs_sha256(at.parent),
         "scenes": record.images,

@@ -11,6 +11,7 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.runs.folder import CONFIG, FORMAT, as_started, read_config, read_variant
+from kit.storage.files import name_of
 from kit.storage.seal import write_record
 
 # What a run keeps as long as it lives, and how what differs is called.
@@ -46,7 +47,7 @@ def other_run(config: Mapping[str, Any], folder: Path) -> str:
     if not config:
         return ""
     name = config["variant"]["name"]
-    if name != folder.absolute().name:
+    if name != name_of(folder):
         return f"is of the run {name}"
     if not (folder / CONFIG).exists():
         return ""

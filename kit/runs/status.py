@@ -90,7 +90,7 @@ def _differences(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
         init = start.file if start else None
         name = variant.base_name
         one, those = first.setdefault(name, (variant, pairs))
-        if variant.folds == one.folds > 1 and (unlike(variant, one) or pairs != those):
+        if variant.name != one.name and (unlike(variant, one) or pairs != those):
             name = folder.name
         names[folder.name] = name
         about = {"pairs": pairs and pairs[:8], "init": init}

@@ -13,6 +13,7 @@ from typing import Any
 from kit.errors import InputError
 from kit.runs.folder import CONFIG, read_pairs_sha256
 from kit.runs.seen import TrainingPairs
+from kit.storage.files import name_of
 from kit.storage.seal import UNSEALED, read_record, write_record
 
 TRAINING_PAIRS = "pairs.json"
@@ -51,7 +52,7 @@ def write_training_pairs(
         record["before"] = earlier
     if clear is not None:
         record["clear"] = [*map(str, clear)]
-    record[_RUN] = folder.absolute().name
+    record[_RUN] = name_of(folder)
     if pairs_sha256 := read_pairs_sha256(folder):
         record[_PAIRS] = pairs_sha256
     write_record(folder / TRAINING_PAIRS, FORMAT, record)
@@ -115,7 +116,7 @@ def _other_run(record: dict[str, Any], folder: Path, run: str | None) -> str:
     A copy of weights, which has no configuration, may lie in a folder of any name.
     """
     own = (folder / CONFIG).exists()
-    name = run or (folder.absolute().name if own else None)
+    name = run or (name_of(folder) if own else None)
     if name and (found := record.get(_RUN, name)) != name:
         return f"is of the run {found}"
     pairs_sha256 = read_pairs_sha256(folder) if own and not run else None

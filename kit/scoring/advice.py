@@ -5,6 +5,7 @@ layout, and with the setting and the command that would have scored better by it
 """
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from kit.archive.layout import LAYOUTS, Layout
 from kit.averaging import averaging_text
-from kit.metrics import better
+from kit.metrics import better, official_of
 from kit.prediction.combination import PLAIN, Combination
 from kit.scoring.report import Advice, Report, Variation
 
@@ -43,9 +44,10 @@ def advised(report: Report, made: Packaging, measure: str | None = None) -> Repo
         made: how the archive was packaged.
         measure: the one that counts; that of the layout if None.
     """
-    measure = measure or measure_of(
-        made.layout, (image.submission for image in report.own_images())
-    )
+    if measure is None:
+        measure = measure_of(made.layout, (image.submission for image in report.own_images()))
+        if math.isnan(report.own.get(measure)):  # in the server's space, where it says nothing
+            measure = official_of(measure)
     alike = (v for v in report.variations if v.member and v.stretch == made.combination.stretch)
     best = _best(report, measure, report.variations)
     return dataclasses.replace(

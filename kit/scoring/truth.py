@@ -25,7 +25,7 @@ from kit.tiles import netcdf
 from kit.tiles.names import BANDS, RGB_BANDS, SUFFIXES, SceneKey, TileName
 from kit.tiles.reader import read_scene
 
-OUTSIDE = "no date in the window"
+OUTSIDE = "outside the window of days"
 
 
 def load_truth(

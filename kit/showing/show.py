@@ -74,8 +74,7 @@ def show(
         OutputError: a file cannot be written.
     """
     given = [Path(input)] if input else []
-    inputs = [*given, *predicted_from(Path(predictions))]
-    named = [_named(text, Path(work), inputs) for text in what]
+    named = [_named(text, Path(work), given, Path(predictions)) for text in what]
     images = [image for _, image in named if image and image.is_test and image.has_tiles()]
     subjects = [subject for subject, _ in named]
     if output:
@@ -100,12 +99,14 @@ def show(
     return Shown(views, files)
 
 
-def _named(text: str, work: Path, inputs: Sequence[Path]) -> tuple[Subject, Indexed | None]:
+def _named(
+    text: str, work: Path, given: Sequence[Path], predictions: Path
+) -> tuple[Subject, Indexed | None]:
     """What a text names; with the image, if it is the name of one."""
     try:
         return Subject.parse(text), None
     except InputError:
-        image = find_image(work, text, inputs)
+        image = find_image(work, text, [*given, *predicted_from(predictions)])
         if image is None:
             raise
         return Subject((image.scene.lon, image.scene.lat), image.scene, text), image

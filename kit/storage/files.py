@@ -158,6 +158,11 @@ def refuse_existing(path: Path, remedy: str, overwrite: bool = False) -> None:
         raise BusyError(f"{path}: exists\n  {remedy}")
 
 
+def name_of(folder: Path) -> str:
+    """The name of a folder, also where its path is "." or ends with ".."."""
+    return os.path.basename(os.path.abspath(folder))
+
+
 def make_folder(folder: Path) -> None:
     """Make `folder` and those that it lies in, each on disk in the one above it.
 

@@ -177,11 +177,14 @@ def _unequal(rows: Sequence[Standing]) -> list[str]:
     """A line for each truth of which submissions were scored on different images or truths."""
     images: dict[str, dict[int, str]] = {}
     truths: dict[tuple[str, int | None], dict[int, str]] = {}
+    uncounted: dict[str, str] = {}
     for row in rows:
         for scored in row.scores:
             if scored.images is not None:
                 images.setdefault(scored.truth, {}).setdefault(scored.images, row.name)
-            if scored.truths is not None:
+            if scored.truths is None and scored.truth:
+                uncounted.setdefault(scored.truth, row.name)
+            elif scored.truths is not None:
                 same = truths.setdefault((scored.truth, scored.images), {})
                 same.setdefault(scored.truths, row.name)
     different = [
@@ -189,8 +192,13 @@ def _unequal(rows: Sequence[Standing]) -> list[str]:
         for truth, found in images.items()
     ]
     different += [
-        _different(truth, found, "with", "truth", "official scores with other --window-days")
+        _different(truth, found, "with", "truth", "official scores with other truths")
         for (truth, _), found in truths.items()
+    ]
+    different += [
+        f"{truth}: {name} was scored by an earlier kit, which did not count truths: score it again"
+        for truth, name in uncounted.items()
+        if any(truth == other for other, _ in truths)
     ]
     return [line for line in different if line]
 

@@ -60,9 +60,9 @@ class Package:
     `left_out` are predictions that the expected names do not ask for; `trained_on`, for each member
     that has seen some in training, scenes of the archive; `retrained` the members whose run has
     other weights by now than those that predicted; `flips` how many views each member averages.
-    `ensemble` is the name of a fitted one, and `refitted` are its members that predicted with other
-    weights than those that it was fitted to. `notes` are lines about which members were chosen, and
-    what does not belong together in them.
+    `ensemble` is the name of a fitted one, `refitted` are its members that predicted with other
+    weights than those that it was fitted to, and `fit_again` is the command that fits it again.
+    `notes` are lines about which members were chosen, and what does not belong together in them.
     """
 
     archive: Path
@@ -78,6 +78,7 @@ class Package:
     retrained: tuple[str, ...]
     flips: dict[str, int]
     refitted: tuple[str, ...] = ()
+    fit_again: str = ""
     ensemble: str = ""
     stretch: str = "keep"
     notes: tuple[str, ...] = ()
@@ -176,6 +177,7 @@ def package(
         retrained=_retrained(Path(runs), plan.members),
         flips={member.variant: member.flips for member in plan.members},
         refitted=chosen.changed({m.variant: m.weights_sha256 for m in plan.members}),
+        fit_again=chosen.again(),
         ensemble=chosen.name if chosen.fitted else "",
         stretch=plan.combination.stretch,
         notes=plan.notes,

@@ -266,10 +266,12 @@ def _predict(
         inputs = _inputs_of(planes, pairs)
         known = _known(at, weights, inputs, asked.pixels_sha256, report)
         done = {scene: known[scene] for scene in inputs if scene in known}
+        # Images of an earlier kit may be of other pixels, and stay so.
+        pixels_sha256 = read_heldout(at).pixels_sha256 if done else asked.pixels_sha256
 
         def save() -> None:
             made_of = {scene: inputs[scene] for scene in done}
-            record = HeldOutRecord(weights.sha256, done, made_of, asked.pixels_sha256)
+            record = HeldOutRecord(weights.sha256, done, made_of, pixels_sha256)
             write_heldout(at, record)
 
         todo = [

@@ -70,6 +70,8 @@ def read_start(path: Path, variant: Variant) -> Start:
         InputError: it is missing, damaged or of a network of another shape, either variant is
             fitted in one go, or what lies beside it is damaged.
     """
+    if not path.exists():
+        raise InputError(path, "no such file", remedy="give a weights file that is there")
     weights = read_weights(path)
     for each in (variant, weights.variant):
         if each.is_fitted:

@@ -8,7 +8,7 @@ training, to the same end.
 
 import json
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from kit.runs.claim import claim
 from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.records import read_records, truncate_records
-from kit.runs.training_pairs import read_training_pairs, write_training_pairs
+from kit.runs.training_pairs import TRAINING_PAIRS, read_training_pairs, write_training_pairs
 from kit.storage.files import RUNS, WORK, AnyPath
 from kit.storage.half_written import sweep
 from kit.storage.lock import lock
@@ -160,6 +160,8 @@ def train(
             planes = planes_for_training(variant, work, data.reader, data.chosen, data.holdout)
         setup = make_setup(variant, planes, data, folder, group)
         if variant.is_fitted:
+            if unsaved and watch:
+                watch({"note": unsaved})
             fitted = fit(setup, watch)
             return Run(folder, 0, fitted.mae, fitted.psnr, len(data.chosen))
         told: list[str] = []
@@ -192,7 +194,9 @@ def _unsaved(folder: Path, variant: Variant) -> str:
     """Which settings of a run that has saved nothing this one replaces; "" if none."""
     if not (folder / folders.CONFIG).exists() or folders.saved(folder):
         return ""
-    changed = folders.other_settings(folder, variant)
+    changed: list[str] = []
+    with suppress(InputError):  # one that cannot be read is written anew
+        changed = folders.other_settings(folder, variant)
     return f"{folder}: begun with {'; '.join(changed)}; it had saved nothing" if changed else ""
 
 
@@ -217,6 +221,7 @@ def _claim(
     compiled: bool,
 ) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
+    seen = [(pair.radar, pair.optical) for pair in data.chosen]
     variant = claim(
         folder,
         asked,
@@ -228,7 +233,7 @@ def _claim(
         data.units,
         compiled,
         pixels_fingerprint(data.pairs),
-        seen := [(pair.radar, pair.optical) for pair in data.chosen],
+        seen,
     )
     before = _seen_before(folder, start)
     held = (pair.optical for pair in data.held)
@@ -240,11 +245,24 @@ def _claim(
 
 
 def _seen_before(folder: Path, start: Start | None) -> frozenset[str]:
-    """The optical scenes that the weights which the run starts from were trained on."""
-    if start and not folders.saved(folder):
-        return start.seen or frozenset()
-    trained = read_training_pairs(folder) if folders.read_initial(folder) else None
-    return frozenset(trained.before) if trained else frozenset()
+    """The optical scenes that the weights which the run starts from were trained on.
+
+    Raises:
+        InputError: the run says no more what they were, and they are not given again.
+    """
+    if not folders.saved(folder):
+        return (start.seen if start else None) or frozenset()
+    begun = folders.read_initial(folder)
+    if begun is None:
+        return frozenset()
+    with suppress(InputError):
+        if trained := read_training_pairs(folder):
+            return frozenset(trained.before)
+    if start and start.seen is not None:  # of the same weights, as `claim` has seen to
+        return start.seen
+    problem = "is gone or damaged, and with it what the weights of --init were trained on"
+    remedy = f"restore it, or give --init {begun.file} again, with its pairs.json beside it"
+    raise InputError(folder / TRAINING_PAIRS, problem, remedy=remedy)
 
 
 def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | None) -> None:

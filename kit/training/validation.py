@@ -76,8 +76,10 @@ class Validation:
             else each
             for each in self.scored
         ]
+        is_known = not kept or self.pixels_sha256 == earlier.pixels_sha256
         return replace(
             self,
+            pixels_sha256=self.pixels_sha256 if is_known else None,
             parts=earlier.parts | self.parts,
             scored=(*scored, *kept),
             weights=self.weights | {each.name: earlier.weights[each.name] for each in kept},

@@ -28,7 +28,7 @@ from kit.screening.second_look import read_look
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
 from kit.sources.written import WRITTEN
-from kit.storage.files import sha256
+from kit.storage.files import name_of, sha256
 from kit.storage.seal import UNSEALED, decode_lines, is_cut_short
 from kit.submission.log import LOG, read_log
 from kit.training import checkpoint
@@ -122,7 +122,7 @@ def _configuration(path: Path) -> Iterator[InputError]:
 def _weights(path: Path) -> Iterator[InputError]:
     weights = load_weights(path)
     if path.with_name(CONFIG).exists():  # a copy of weights may lie anywhere
-        check_run(weights, path.absolute().parent.name)
+        check_run(weights, name_of(path.parent))
     yield from ()
 
 

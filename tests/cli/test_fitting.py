@@ -50,7 +50,7 @@ def test_a_fit_of_weights_that_are_gone_is_told(trained: Path, kit) -> None:
     code, _, err = kit(f"predict --ensemble best --input test {EAGER}")
     assert code == 0 and "fitted to other weights" in err
     code, _, err = kit("package --layout plain")
-    assert code == 0 and "kit fit --name best --overwrite" in err
+    assert code == 0 and "kit fit spade2 p2phd1 --measure mae --name best --overwrite" in err
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_truths_that_are_left_out_are_counted_by_reason(kit, tmp_path: Path) -> 
     assert kit("package --ensemble one")[0] == 0
     code, _, err = kit("score submissions/one.zip truth")
     assert code == 0
-    assert "truths left out: 1 cloud by the rule, 1 no date in the window" in err
+    assert "truths left out: 1 cloud by the rule, 1 outside the window of days" in err
     code, _, err = kit("compare one one --truth truth")
     assert code == 0 and "note: truths may have 0 % of cloud by the rule" in err
 

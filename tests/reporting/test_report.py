@@ -183,7 +183,7 @@ def test_nothing_but_screened_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_scores_of_other_pairs_are_told(complete: Path) -> None:
     report()
     told = "These are of other pairs than those of now."
-    refit = "kit fit --measure mae --name best --overwrite"
+    refit = "--measure mae --name best --overwrite"
     text = text_of(Path("report.html"))
     assert told not in text and refit not in text and "other weights or pairs" not in text
     write_pairs(WORK / PAIRS, read_pairs(WORK / PAIRS)[1:])

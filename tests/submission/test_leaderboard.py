@@ -321,7 +321,7 @@ def test_scores_of_other_windows_are_kept_apart_and_told(tmp_path: Path) -> None
         if number == 1:
             assert doubts == (
                 f"{data}: one was scored with 2 truths, two was scored with 1 truth; official "
-                "scores with other --window-days cannot be compared: score them again",
+                "scores with other truths cannot be compared: score them again",
             )
     assert not doubts
     # What most are scored with is shown, and what one is scored with is not lost.
@@ -364,6 +364,9 @@ def test_the_truth_of_most_submissions_orders_them_and_others_follow(tmp_path: P
     fewer = line("b", "one", 0.2) | {"images": 8}
     (doubt,) = leaderboard(write(tmp_path, lines_of(*every[:2], fewer, *every[3:]))).doubts
     assert doubt.startswith("one: d was scored on 9 images, b was scored on 8 images; ")
+    counted = line("d", "one", 0.1) | {"truths": 12}
+    (doubt,) = leaderboard(write(tmp_path, lines_of(*every[:4], counted))).doubts
+    assert doubt.startswith("one: b was scored by an earlier kit, which did not count truths")
 
 
 def test_agreement_is_within_one_truth_and_one_layout_and_equal_archives_count_once(

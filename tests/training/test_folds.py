@@ -163,7 +163,10 @@ def test_a_run_of_the_name_of_folds_that_is_none_of_theirs_is_refused(folds: Pat
     for holdout in (True, False):
         with pytest.raises(InputError, match=problem) as error:
             scored_runs(RUNS, "p2phd1", holdout=holdout)
-    assert error.value.remedy.startswith("train it again: kit train p2phd1 --set width=2 ")
+    assert "move its folds away (p2phd1.fold*), or the run itself" in error.value.remedy
+    assert "or train it again: kit train p2phd1 --set width=2 " in error.value.remedy
+    shown = {each.variant: each.differs for each in status(RUNS)}
+    assert shown["p2phd1"] != shown["p2phd1.fold1"], "as kit status shows"
     with pytest.raises(InputError, match=problem):
         expand(RUNS, "p2phd1")
     prepare_others()

@@ -211,6 +211,16 @@ def test_weights_that_came_alone_are_told_and_those_of_a_run_that_goes_on_are_no
 
     train(tiny("p2phd1", "name=tuned"), init=alone, **where)
     assert read_training_pairs(tuned.folder) == before
+    # What is lost is not made up: it is asked for again.
+    assert before and before.before
+    for damaged in (None, "{}"):
+        path = tuned.folder / TRAINING_PAIRS
+        path.write_text(damaged) if damaged else path.unlink()
+        for init in (None, alone):
+            with pytest.raises(InputError, match=r"gone or damaged.*\n.*give --init runs/p2phd1/"):
+                train(tiny("p2phd1", "name=tuned"), init=init, **where)
+        train(tiny("p2phd1", "name=tuned"), init=Path("runs/p2phd1") / BEST, **where)
+        assert read_training_pairs(tuned.folder) == before
     train(tiny("p2phd1", "name=unknown"), init=alone, watch=watch, **where)
     line = f"warning: {TRAINING_PAIRS} is not beside {alone}: what these weights have seen is"
     assert sum(line in note for note in told) == 1

@@ -306,8 +306,14 @@ def test_scenes_that_are_processed_anew_under_their_names_need_another_run(train
         train(tiny("spade2"))
     # A table of an earlier kit does not say.
     pairs = [replace(pair, values=()) for pair in read_pairs(Path("work/pairs.parquet"))]
-    write_pairs(Path("work/pairs.parquet"), pairs)
+    table = Path("work/pairs.parquet")
+    now = table.read_bytes()
+    write_pairs(table, pairs)
     assert train(tiny("spade2")).steps == 12
+    # Going on with it does not make it one of the pixels of now.
+    table.write_bytes(now)
+    with pytest.raises(BusyError, match="other pixels in scenes of the same names"):
+        train(tiny("spade2"))
 
 
 def test_a_run_has_one_owner(trained: Path) -> None:

@@ -46,9 +46,13 @@ class _Compared:
     @property
     def counted(self) -> int:
         """The column that counts: the combination, or else the best member."""
-        if len(self.names) > len(self.members):
-            return len(self.names) - 1
-        means = self.errors.mean(axis=0)
+        combined = len(self.names) > len(self.members)
+        return len(self.names) - 1 if combined else self.best_member
+
+    @property
+    def best_member(self) -> int:
+        """The column of the member whose images are best alone."""
+        means = self.errors[:, : len(self.members)].mean(axis=0)
         return int(means.argmax() if MEASURES[self.measure].more_is_better else means.argmin())
 
     def order(self) -> list[int]:
@@ -131,8 +135,7 @@ def _error(member: HeldOut, scene: str, image: NDArray[np.uint16], measure: str)
 
 def _section(compared: _Compared) -> Section:
     means = compared.errors.mean(axis=0)
-    alone = means[: len(compared.members)]
-    best = int(alone.argmax() if MEASURES[compared.measure].more_is_better else alone.argmin())
+    best = compared.best_member
     lead = f"{compared.names[best]} alone: {compared.measure} {means[best]:.5g}"
     if len(compared.names) > len(compared.members):
         lead += f"; {compared.title} of {len(compared.members)}: {means[-1]:.5g}"

@@ -21,6 +21,7 @@ from kit.runs.folder import (
 )
 from kit.runs.folds import Origin, complete, folds_of, own_run
 from kit.runs.weights import Weights, read_weights, training_command
+from kit.storage.files import known_to_differ
 from kit.variants.fold_names import fold_folders
 from kit.variants.settings import Variant
 from kit.variants.train_command import train_command
@@ -142,13 +143,12 @@ def _check_own(runs: Path, name: str, folds: dict[str, Variant]) -> None:
     own = _variant(runs / name)
     for run, variant in folds.items():
         problem = unlike(own, variant)
-        known = {read_pairs_sha256(runs / each) for each in (name, run)}
         away = f"move its folds away ({name}.fold*), or the run itself"
         if problem:
             command = train_command(replace(variant, name=name, folds=1, fold=1))
             remedy = f"{away}; or train it again: {command} --overwrite"
             raise InputError(runs / name, problem, remedy=remedy)
-        if None not in known and len(known) > 1:
+        if known_to_differ(*(read_pairs_sha256(runs / each) for each in (name, run))):
             problem = f"was trained on other pairs than {run}"
             raise InputError(runs / name, problem, remedy=f"{away}; or train both on the same")
 

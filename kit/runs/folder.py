@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import InputError
-from kit.storage.files import RUNS, name_of, read_object
+from kit.storage.files import RUNS, known_to_differ, name_of, read_object
 from kit.storage.seal import read_record
 from kit.variants.record import from_record
 from kit.variants.settings import Variant, to_dict
@@ -216,7 +216,7 @@ def as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[Va
 
 def other_pixels(config: dict[str, Any], now: str | None) -> bool:
     """Whether the pixels that a configuration notes are known to differ from those of now."""
-    return now is not None and config.get(PIXELS, now) != now
+    return known_to_differ(now, config.get(PIXELS))
 
 
 def division_of(config: dict[str, Any], path: Path) -> Division | None:

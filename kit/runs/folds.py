@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import InputError
+from kit.storage.files import known_to_differ
 from kit.variants.settings import Variant
 
 _SHOWN = 3
@@ -73,7 +74,7 @@ def mixture(origins: Iterable[Origin]) -> tuple[str, ...]:
         if other.folds != first.folds:
             counts = f"{other.variant} has {_count(other.folds)}, {first.variant} {first.folds}"
             lines.append(counts)
-        if None not in (known := {first.pairs_sha256, other.pairs_sha256}) and len(known) > 1:
+        if known_to_differ(first.pairs_sha256, other.pairs_sha256):
             lines.append(f"{other.variant} was trained on other pairs than {first.variant}")
     return tuple(dict.fromkeys(lines))
 

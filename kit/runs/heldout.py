@@ -12,7 +12,7 @@ from typing import Any
 
 from kit.errors import InputError
 from kit.runs.folder import read_pairs_sha256
-from kit.storage.files import name_of
+from kit.storage.files import known_to_differ, name_of
 from kit.storage.image_file import image_path, read_image
 from kit.storage.seal import read_record, write_record
 
@@ -39,7 +39,7 @@ class HeldOutRecord:
 
     def other_pixels(self, now: str | None) -> bool:
         """Whether the pixels that it was made of are known to differ from those of now."""
-        return None not in (now, self.pixels_sha256) and now != self.pixels_sha256
+        return known_to_differ(now, self.pixels_sha256)
 
     def has(self, optical: str, inputs: str) -> bool:
         """Whether it has an image of this pair."""

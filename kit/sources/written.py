@@ -7,7 +7,6 @@ and put in order when all are.
 
 import zlib
 from collections.abc import Iterator, Mapping
-from itertools import compress
 from pathlib import Path
 from threading import Lock
 
@@ -53,10 +52,13 @@ class Written:
         Raises:
             OutputError: they cannot be written.
         """
-        there = [(self._folder / first).exists() for first in sorted(self._images)]
-        images = [self._images[first] for first in compress(sorted(self._images), there)]
-        path, data = self._folder / WRITTEN, b"".join(encode_line({_TILES: x}) for x in images)
-        if images and data != path.read_bytes():
+        lines = [
+            encode_line({_TILES: tiles})
+            for first, tiles in sorted(self._images.items())
+            if (self._folder / first).exists()
+        ]
+        path, data = self._folder / WRITTEN, b"".join(lines)
+        if lines and data != path.read_bytes():
             write_bytes(path, data)
 
     def _name(self, path: Path) -> str:

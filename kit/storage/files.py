@@ -282,6 +282,11 @@ def json_sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def known_to_differ(one: str | None, other: str | None) -> bool:
+    """Whether two digests differ; None is one that is not known."""
+    return None not in (one, other) and one != other
+
+
 def finite(value: Any) -> Any:
     """`value` with every number that JSON cannot hold replaced by None."""
     if isinstance(value, float):

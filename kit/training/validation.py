@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from kit.errors import InputError
 from kit.runs.weights import read_run
+from kit.storage.files import known_to_differ
 from kit.storage.seal import open_table, to_rows, write_table
 from kit.training.table1 import Parts, Row, Scored, tabulate
 from kit.training.unseen import Part
@@ -63,8 +64,7 @@ class Validation:
         asked = self.measure, self.pairs_sha256
         if (earlier.measure, earlier.pairs_sha256) != asked:
             return self
-        pixels = {self.pixels_sha256, earlier.pixels_sha256}
-        if None not in pixels and len(pixels) > 1:
+        if known_to_differ(self.pixels_sha256, earlier.pixels_sha256):
             return self
         names = {each.name for each in self.scored}
         kept = [e for e in earlier.current(runs) if e.name not in names and not e.is_baseline]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError, no_such
 
-OFFICIAL = "official"
+_OFFICIAL = "official"  # how the names of the server's measures begin
 Image = NDArray[np.generic]
 Valid = NDArray[np.bool_]
 
@@ -131,9 +131,19 @@ def better(measure: str, one: float, other: float) -> bool:
     return one > other if MEASURES[measure].more_is_better else one < other
 
 
+def is_official_measure(measure: str) -> bool:
+    """Whether it is a measure of the server."""
+    return measure.startswith(_OFFICIAL)
+
+
+def is_stretched_measure(measure: str) -> bool:
+    """Whether a measure compares images as the server stretches them."""
+    return measure.startswith((_OFFICIAL, "stretched"))
+
+
 def official_of(measure: str) -> str:
     """The official measure that a table shows where `measure` counts; that of 2022 for others."""
-    return measure if measure.startswith(OFFICIAL) else f"{OFFICIAL}_2022"
+    return measure if is_official_measure(measure) else f"{_OFFICIAL}_2022"
 
 
 def anchored(measure: str) -> str:

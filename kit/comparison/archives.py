@@ -21,6 +21,7 @@ from kit.comparison.paired import (
 )
 from kit.doubt import Units
 from kit.errors import InputError
+from kit.metrics import is_stretched_measure
 from kit.prediction.members import seen_in_training
 from kit.progress import Advance
 from kit.scoring.advice import measure_of
@@ -127,7 +128,7 @@ def _place(sar: SarInput) -> object:
 
 
 def _check_target(first: Path, second: Path, about: list[Manifest], measure: str) -> None:
-    if about[0].space != about[1].space and not measure.startswith(("official", "stretched")):
+    if about[0].space != about[1].space and not is_stretched_measure(measure):
         targets = f"is in the space {about[1].space}, {first.name} in {about[0].space}"
         problem = f"{targets}: their {measure} cannot be compared"
         raise InputError(second, problem, remedy="give --measure official_2022")

@@ -23,7 +23,7 @@ from kit.comparison.paired import (
 from kit.errors import InputError, no_such
 from kit.fitting.observations import observe
 from kit.fitting.selection import FEWEST_PLACES, crossfitted
-from kit.metrics import MEASURES, mae, mse, psnr
+from kit.metrics import MEASURES, is_official_measure, is_stretched_measure, mae, mse, psnr
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.ensembles import Ensemble, find_ensemble, known_ensembles
 from kit.progress import Advance, Report
@@ -126,14 +126,10 @@ def _check_targets(named: Sequence[tuple[str, str]], measure: str) -> None:
     """Refuse what has another target than the first, where the measure is of one."""
     first, usual = named[0]
     for name, target in named:
-        if target != usual and not _is_stretched(measure):
+        if target != usual and not is_stretched_measure(measure):
             problem = f"has the target {target}, but {first} has {usual}"
             remedy = "in the server's space they can be compared: --measure official_2022"
             raise InputError(name, problem, remedy=remedy)
-
-
-def _is_stretched(measure: str) -> bool:
-    return measure.startswith(("official", "stretched"))
 
 
 def _score(
@@ -151,7 +147,7 @@ def _score(
         truth = _truth(side, scene, measure, usual)
         anchored = replace(usual, stretch="anchors")
         own = score_image(measure, usual.apply(images), truth)
-        free = measure.startswith("official") and side.ensemble.fitted is None
+        free = is_official_measure(measure) and side.ensemble.fitted is None
         other = score_image(measure, anchored.apply(images), truth) if free else own
         both.append((own, other))
         if advance:
@@ -174,7 +170,7 @@ def _truth(
     side: _Candidate, scene: str, measure: str, combination: Combination = PLAIN
 ) -> NDArray[np.float32]:
     """The truth in the space that a measure compares images of this combination in."""
-    target = "minmax" if _is_stretched(measure) else combination.space(side.target)
+    target = "minmax" if is_stretched_measure(measure) else combination.space(side.target)
     return side.members[0].truth(scene, target)
 
 
@@ -192,7 +188,7 @@ def _combinations(side: _Candidate, notes: list[str]) -> Mapping[str, Combinatio
         return fixed
     measure = side.ensemble.measure
     found = _found(side, scenes, measure)
-    observed = observe(scenes, places, found(), stretched=measure.startswith("official"))
+    observed = observe(scenes, places, found(), stretched=is_official_measure(measure))
     notes.append(f"{side.name}: fitted again without the places that it is scored on")
     again = crossfitted(measure, fitted.method, observed, found)
     return dict(zip(scenes, again, strict=True))
@@ -213,7 +209,7 @@ def score_image(measure: str, image: Image, truth: NDArray[np.floating]) -> floa
 
     Of one truth and one image, the official measures of both years are the MSE of stretched images.
     """
-    if _is_stretched(measure):
+    if is_stretched_measure(measure):
         made = stretch(image)
         if measure.endswith("_mae"):
             return mae(made, truth)

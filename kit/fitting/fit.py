@@ -19,6 +19,7 @@ from kit.fitting.methods import COLOR, PLAIN
 from kit.fitting.objectives import OBJECTIVES
 from kit.fitting.observations import Image, observe
 from kit.fitting.selection import FEWEST_PLACES, Candidate, Selection, select
+from kit.metrics import is_official_measure
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import Ensemble, Fitted, check_name, ensemble_path, write_ensemble
 from kit.progress import Advance, Report
@@ -120,13 +121,13 @@ def fit(
     scenes = _drawn(members[0].scenes, report)
     places = [members[0].pairs[scene].place for scene in scenes]
     _check_enough(work, scenes, places)
-    target = "minmax" if measure.startswith("official") else members[0].target
+    target = "minmax" if is_official_measure(measure) else members[0].target
 
     def found() -> Iterator[tuple[list[Image], NDArray[np.float32]]]:
         for scene in scenes:
             yield [each.image(scene) for each in members], members[0].truth(scene, target)
 
-    observed = observe(scenes, places, found(), stretched=measure.startswith("official"))
+    observed = observe(scenes, places, found(), stretched=is_official_measure(measure))
     selection = select(measure, observed, found, advance)
     pairs_sha256 = fingerprint(read_pairs(work / PAIRS))
     ensemble = _ensemble(name, measure, members, selection, len(scenes), pairs_sha256)

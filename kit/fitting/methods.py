@@ -18,6 +18,7 @@ from kit.fitting.objectives import objective
 from kit.fitting.observations import Moments, Observations
 from kit.fitting.shrinkage import fit_line
 from kit.intervals import interval
+from kit.metrics import is_official_measure
 from kit.prediction.affine import ONE, Affine
 from kit.prediction.combination import Combination
 from kit.scaling import UINT16_MAX
@@ -60,7 +61,7 @@ def methods(measure: str, members: int) -> tuple[Method, ...]:
 
     The first two are one colour and the plain mean.
     """
-    stretched = measure.startswith("official")
+    stretched = is_official_measure(measure)
     chosen = [
         Method("median", _median, 3),
         Method("mean of the best subset", _subset, 2),
@@ -83,7 +84,7 @@ def _color(measure: str, observed: Observations, rows: Sequence[int]) -> Combina
     red, green, blue = (
         (0, 0, round(level * UINT16_MAX)) for level in objective(measure, observed, rows).color()
     )
-    stretched = measure.startswith("official")
+    stretched = is_official_measure(measure)
     return Combination("mean", Affine((red, green, blue)), "anchors" if stretched else "keep")
 
 

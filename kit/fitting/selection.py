@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kit.fitting.methods import ANCHORED, COLOR, PLAIN, SINGLE, Method, methods, with_affine
 from kit.fitting.observations import Found, Image, Observations, moments_of
 from kit.intervals import ENOUGH_PLACES, interval
-from kit.metrics import MEASURES, mae, mse, psnr
+from kit.metrics import MEASURES, is_official_measure, mae, mse, psnr
 from kit.prediction.combination import Combination
 from kit.scaling import UINT16_MAX, stretch
 
@@ -133,7 +133,7 @@ def _fit(
 
 def score_image(measure: str, image: Image, truth: NDArray[np.floating]) -> float:
     """The score of one image [3, H, W] by a measure; the truth is in the space that it compares."""
-    if measure.startswith("official"):
+    if is_official_measure(measure):
         return mse(stretch(image), truth)
     unit = image / np.float64(UINT16_MAX)
     return psnr(mse(unit, truth)) if measure == "psnr" else mae(unit, truth)
@@ -186,7 +186,7 @@ def _choose(
         # Anchors are no freer than their absence: nothing is fitted that noise could mislead.
         taken, why = anchored, f"{why}, and anchors gain {anchored.gain:.3g}"
     loses = sign * (color.score - taken.score) <= 0
-    if loses and measure.startswith("official"):
+    if loses and is_official_measure(measure):
         # With anchors it is an archive like any other, and no fit is to be worse.
         taken, why = color, "the plain mean is no better than one colour, and nothing freer is"
     elif loses:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kit.archive.layout import find_layout
 from kit.errors import InputError, KitError
+from kit.metrics import is_official_measure
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.plain_text import count_of, duration
@@ -21,7 +22,7 @@ from kit.planning.inputs import Request, Test, check_request
 from kit.planning.made import archive_state, ask, predictions_state
 from kit.planning.outlook import Outlook, outlook
 from kit.planning.plan import PLAN, Plan, read_plan
-from kit.planning.recipes import ALL_PAIRS_HOURS, FEW, OFFICIAL
+from kit.planning.recipes import ALL_PAIRS_HOURS, FEW
 from kit.planning.scored import State, ensemble_state, is_validated
 from kit.planning.trained import is_trained, refuse_others
 from kit.prediction.combination import Stretch
@@ -187,8 +188,8 @@ def _stretch(request: Request, plan: Plan) -> Stretch | None:
 
     Two pixels of each channel prevent it, which costs less than a thousandth of the MAE.
     """
-    stretches = find_layout(request.layout).measure.startswith(OFFICIAL)
-    fitted = plan.measure.startswith(OFFICIAL)  # to its space, and then with its own anchors
+    stretches = is_official_measure(find_layout(request.layout).measure)
+    fitted = is_official_measure(plan.measure)  # to its space, and then with its own anchors
     return "anchors" if stretches and not fitted else None
 
 

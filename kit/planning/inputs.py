@@ -27,7 +27,7 @@ from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
 from kit.sources.count import count_pairs, measure_radar
 from kit.sources.definition import find_definition
-from kit.sources.detect import OFFICIAL
+from kit.sources.detect import CHALLENGE
 from kit.sources.folder import is_made_by
 from kit.sources.origin import read_origin
 from kit.storage.files import SUBMISSIONS, WORK
@@ -253,7 +253,7 @@ def _report_others(request: Request, optical: int, report: Report) -> None:
 def _is_other_source(source: str, summary: Mapping[str, Any]) -> bool:
     """Whether pairs are of another source, or of one whose definition was another then."""
     then, now = summary.get("settings", {}).get("source"), find_definition(source)
-    if now.name != (then or OFFICIAL):
+    if now.name != (then or CHALLENGE):
         return True
     return then is not None and not is_made_by(Path(str(summary.get("data"))), now)
 

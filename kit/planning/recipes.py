@@ -6,9 +6,8 @@ they add to an ensemble, the sizes that each may have, and how many steps make a
 
 from dataclasses import dataclass
 
+from kit.metrics import is_official_measure
 from kit.variants.registry import VARIANTS
-
-OFFICIAL = "official"  # how the names of the server's measures begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,6 @@ def of_measure(name: str, measure: str) -> str:
     Variants without a twin are none of a plan for the server: members of two spaces cannot be
     averaged. Then "" is returned.
     """
-    if not measure.startswith(OFFICIAL):
+    if not is_official_measure(measure):
         return name
     return f"{name}m" if f"{name}m" in VARIANTS else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metrics import MEASURES, errors, official_of, psnr
+from kit.metrics import MEASURES, errors, is_official_measure, official_of, psnr
 from kit.prediction.combination import PLAIN, Combination
 from kit.progress import Advance
 from kit.reporting.artefacts import Artefacts
@@ -110,7 +110,7 @@ def _compare(
     names = tuple(member.name for member in members)
     target = members[0].target
     # In the server's space alone, an image has no errors in another.
-    measured = measure.startswith("official") or combination.space(target) == target
+    measured = is_official_measure(measure) or combination.space(target) == target
     combined = measured and (len(members) > 1 or combination != PLAIN)
     rows = []
     for done, scene in enumerate(scenes, 1):
@@ -126,7 +126,7 @@ def _compare(
 def _error(member: HeldOut, scene: str, image: NDArray[np.uint16], measure: str) -> float:
     """The error of one image by the measure that counts."""
     unit = image / np.float32(UINT16_MAX)
-    if measure.startswith("official"):
+    if is_official_measure(measure):
         found = official_errors(official_of(measure), member.reader, member.pairs[scene], unit)
         return found[measure]
     values = errors(unit, member.truth(scene, member.target))

@@ -18,7 +18,7 @@ from kit.sources.unknown import no_pairs
 from kit.tiles.names import FORM, name_fields
 from kit.tiles.scenes import FOLDERS
 
-OFFICIAL = "multiearth"
+CHALLENGE = "multiearth"
 GENERAL = "pairs"  # which the files of other layouts may fit too
 _LOOKED = 10000  # names of a folder that are looked at for one of an official tile
 
@@ -50,9 +50,9 @@ def only_tiles(data: Path, source: str | None) -> bool:
 
     A source that the user has named decides.
     """
-    if source not in (None, OFFICIAL):
+    if source not in (None, CHALLENGE):
         return False
-    if source == OFFICIAL or not data.is_dir():
+    if source == CHALLENGE or not data.is_dir():
         return True
     if not is_official(data):
         return False
@@ -101,7 +101,7 @@ def choose(
     def enough(counts: tuple[int, int]) -> bool:
         return counts[0] > 0 if radar_alone else all(counts)
 
-    names = [source] if source else [name for name in NAMES if name != OFFICIAL]
+    names = [source] if source else [name for name in NAMES if name != CHALLENGE]
     fitting = []
     for name in names:
         definition = find_definition(name)
@@ -116,7 +116,7 @@ def choose(
     if not fitting:
         return None
     if not source and is_official(data):
-        fitting.append((find_definition(OFFICIAL), {}))
+        fitting.append((find_definition(CHALLENGE), {}))
     if not source and len(fitting) == 1 and fitting[0][0].name != GENERAL:
         general = find_definition(GENERAL)
         rest = list_images(paths, fitting[0][0], None).unknown
@@ -127,7 +127,7 @@ def choose(
         remedy = "give the folder of one of them, or say which is meant: --source"
         raise InputError(data, f"holds files of {two}", remedy=remedy)
     definition, both = fitting[0]
-    if definition.name == OFFICIAL or definition.twins:
+    if definition.name == CHALLENGE or definition.twins:
         return Choice(definition, None)
     if len(both) > 1:
         pairs = [f"{definition.radar.files[n].text} ({count} files)" for n, count in both.items()]
@@ -154,7 +154,7 @@ def nothing_fits(data: Path, paths: Sequence[str], definition: Definition) -> In
     texts = [template.text for template in _templates(definition)]
     first = f", such as {paths[0]}" if paths else ""
     problem = f"none of its {len(paths)} files{first}, fits {' or '.join(texts[:2])}"
-    if definition.name == OFFICIAL:
+    if definition.name == CHALLENGE:
         problem += f"; tiles are called {FORM}"
     return InputError(data, problem, remedy="give another --source, or a TOML file of your own")
 

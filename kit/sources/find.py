@@ -12,7 +12,7 @@ from kit.progress import Advance
 from kit.sources.convert import Converted, Wanted, convert_folder
 from kit.sources.definition import find_definition
 from kit.sources.detect import (
-    OFFICIAL,
+    CHALLENGE,
     choose,
     is_official,
     is_tiles_alone,
@@ -51,8 +51,8 @@ def find_tiles(
         return None
     paths = walk(data, advance)
     if wanted and not source and is_tiles_alone(data, paths):
-        source = OFFICIAL
-    if source == OFFICIAL:
+        source = CHALLENGE
+    if source == CHALLENGE:
         paths = where_tiles_lie(data, paths)
     choice = choose(data, paths, source)
     if choice is None:

@@ -12,7 +12,7 @@ from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition, find_definition
 from kit.sources.detect import (
-    OFFICIAL,
+    CHALLENGE,
     Choice,
     choose,
     is_tiles_alone,
@@ -58,8 +58,8 @@ def list_radar(
     if source is None and is_tiles_alone(data, paths, radar_alone=True):
         if not tiles:
             return None
-        source = OFFICIAL
-    if source == OFFICIAL:
+        source = CHALLENGE
+    if source == CHALLENGE:
         paths = where_tiles_lie(data, paths)
     where, named, choice = _choose(data, paths, source)
     if choice is None:

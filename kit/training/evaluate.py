@@ -10,7 +10,7 @@ from torch import nn
 from kit.anchors import anchor
 from kit.inputs.planes import InputPlanes, read_optical, read_pair
 from kit.machine.device import place
-from kit.metrics import OFFICIAL, Scores, anchored, errors, mse, official_of, summarise
+from kit.metrics import Scores, anchored, errors, is_official_measure, mse, official_of, summarise
 from kit.models.infer import infer
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
@@ -67,7 +67,7 @@ def official_errors(
     Returns:
         Both, by the name of the measure and by that of `anchored`; nothing for another measure.
     """
-    if not measure.startswith(OFFICIAL):
+    if not is_official_measure(measure):
         return {}
     truth, stored = read_optical(reader, pair, "minmax"), quantize(image)
     return {

@@ -30,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from kit.cli import console
 from kit.engines.accuracy import Samples
 from kit.engines.backend import Plan
+from kit.engines.cache import RECORD
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.registry import BACKENDS
@@ -40,6 +41,7 @@ from kit.machine.device import pick
 from kit.models.registry import build_generator
 from kit.models.spade import SpadeGenerator
 from kit.prediction.predict import predict
+from kit.runs.folder import BEST
 from kit.runs.weights import read_run, save_weights
 from kit.simulation.simulate import simulate
 from kit.variants.registry import find_variant
@@ -111,7 +113,7 @@ def made_up(root: Path, name: str, width: int) -> None:
             hook.remove()
             generator.conv_img.weight *= 0.5 / drawn[0].std()
     facts = {"mean_color": [0.2, 0.2, 0.2]}
-    save_weights(root / "runs" / name / "weights.safetensors", generator, variant, facts)
+    save_weights(root / "runs" / name / BEST, generator, variant, facts)
 
 
 def engine(root: Path, name: str, backend: str, precision: Precision) -> Engine:
@@ -203,7 +205,7 @@ def serve(asked: Connection, root: Path, name: str, backend: str, precision: Pre
     single = BACKENDS[backend].load(
         drawer.folder, drawer.spec, Plan(1), lambda: read_run(root / "runs", name).generator
     )
-    about = json.loads((drawer.folder / "engine.json").read_text())["made"]
+    about = json.loads((drawer.folder / RECORD).read_text())["made"]
     asked.send({
         "batch": drawer.batch, "build_s": about.get("build_s", 0.0),
         "mean_error": drawer.accuracy.mean, "largest_error": drawer.accuracy.largest,

@@ -36,7 +36,7 @@ from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import pack
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.prepare import prepare
-from kit.pairs.table import read_pairs
+from kit.pairs.table import PAIRS, read_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.screening.rule import CloudRule
 from kit.simulation.simulate import simulate
@@ -108,7 +108,7 @@ def loading(folder: Path, variant: Variant, rounds: int) -> list[dict[str, Any]]
     """The loader alone, steps alone, and both, from tiles and from a pack in the page cache."""
     world, work = simulate(folder / "world", places=8, test_places=0, dates=4), folder / "work"
     prepare(world.train, work, rule=CloudRule(), max_cloud=1.0, holdout=0)
-    pairs = [pair for pair in read_pairs(work / "pairs.parquet") if pair.dataset1]
+    pairs = [pair for pair in read_pairs(work / PAIRS) if pair.dataset1]
     sources: dict[str, PairReader] = {"tiles": TilePairs()}
     pack(work)
     sources["pack"] = open_pairs(work, pairs)

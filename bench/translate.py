@@ -25,6 +25,7 @@ from report import report, row
 
 from kit.machine.cores import cores
 from kit.models.registry import build_generator
+from kit.runs.folder import BEST
 from kit.runs.weights import save_weights
 from kit.variants.registry import find_variant
 
@@ -60,7 +61,7 @@ def write_weights(folder: Path) -> None:
     """A run of a small network that nothing has trained."""
     torch.manual_seed(0)
     variant = find_variant(NAME, ["width=4"])
-    path = folder / "runs" / NAME / "weights.safetensors"
+    path = folder / "runs" / NAME / BEST
     path.parent.mkdir(parents=True)
     save_weights(path, build_generator(variant).eval(), variant, {"mean_color": [0.2, 0.3, 0.1]})
 

@@ -22,7 +22,7 @@ from kit.storage.lock import lock
 from kit.storage.replacement import replacing
 from kit.storage.seal import UNSEALED, read_record, write_record
 
-_RECORD = "engine.json"
+RECORD = "engine.json"
 _FORMAT = 2
 # Facts. Before 0.6.0 one machine's plan and rate were kept, and no digest of the pairs.
 _RATES, _GATE, _PAIRS = "rates_on", "gate", "pairs"
@@ -75,9 +75,9 @@ def check(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: the record or a file is missing or damaged.
     """
-    record = read_record(folder / _RECORD, _FORMAT, _BUILT_AGAIN, sealed_from=UNSEALED)
+    record = read_record(folder / RECORD, _FORMAT, _BUILT_AGAIN, sealed_from=UNSEALED)
     if not all(isinstance(record.get(field), dict) for field in ("key", "files", "made")):
-        raise InputError(folder / _RECORD, "not the record of an engine", remedy=_BUILT_AGAIN)
+        raise InputError(folder / RECORD, "not the record of an engine", remedy=_BUILT_AGAIN)
     for file, digest in record["files"].items():
         if not (folder / file).is_file() or sha256(folder / file) != digest:
             raise InputError(folder / file, "missing or damaged", remedy=_BUILT_AGAIN)
@@ -117,7 +117,7 @@ def obtain(
                 "files": {str(path.relative_to(part)): sha256(path) for path in files},
                 "made": facts,
             }
-            write_record(part / _RECORD, _FORMAT, record)
+            write_record(part / RECORD, _FORMAT, record)
     return Entry(folder, facts)
 
 
@@ -136,11 +136,11 @@ def amend(
     found: dict[str, Any] = {}
     try:
         with _wait_for_lock(_lock_folder(entry.folder), report):
-            record = read_record(entry.folder / _RECORD, _FORMAT, "compile the engine again")
+            record = read_record(entry.folder / RECORD, _FORMAT, "compile the engine again")
             if lacks(record["made"]):
                 found = find_out(Entry(entry.folder, record["made"]))
                 record["made"] |= found
-                write_record(entry.folder / _RECORD, _FORMAT, record)
+                write_record(entry.folder / RECORD, _FORMAT, record)
             entry.facts.update(record["made"])
     except OutputError as error:
         report(f"{error}; what is measured of the engine is not kept")

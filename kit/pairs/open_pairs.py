@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kit.pairs.pack_pairs import PackPairs
 from kit.pairs.pair_reader import PairReader
-from kit.pairs.shard import FOLDER
+from kit.pairs.shard import PACK
 from kit.pairs.table import Pair
 from kit.pairs.tile_pairs import TilePairs
 
@@ -20,7 +20,7 @@ def open_pairs(work: Path, pairs: Sequence[Pair]) -> PairReader:
     Raises:
         InputError: there is a pack, but it is damaged or lacks a pair.
     """
-    folder = work / FOLDER
+    folder = work / PACK
     # The lock alone is no pack.
     if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
         return PackPairs(folder, pairs)

@@ -14,7 +14,7 @@ from pathlib import Path
 from kit.errors import InputError, OutputError
 from kit.machine.cores import cores
 from kit.pairs.pack_pairs import holds
-from kit.pairs.shard import ARRAYS, FOLDER, PackedPair, Shard, name_of, read_shard
+from kit.pairs.shard import ARRAYS, PACK, PackedPair, Shard, name_of, read_shard
 from kit.pairs.shard_writer import ShardTask, write_shard
 from kit.pairs.summary import SUMMARY
 from kit.pairs.table import PAIRS, Pair, read_pairs
@@ -81,7 +81,7 @@ def pack(
     pairs = [pair for pair in read_pairs(table) if _is_needed(pair)]
     if not pairs:
         raise InputError(table, "no pair to train on", remedy=f"see {work / SUMMARY}")
-    folder = work / FOLDER
+    folder = work / PACK
     with lock(folder):
         tasks = tuple(_tasks(folder, pairs))
         todo = tuple(task for task in tasks if not _is_done(task))

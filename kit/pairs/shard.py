@@ -22,7 +22,7 @@ from kit.storage.arrays import read_array
 from kit.storage.files import read_json, write_json
 from kit.tiles.names import RGB_BANDS, S1_BANDS
 
-FOLDER = "pack"
+PACK = "pack"
 AGAIN = "run kit pack again, or remove the folder to read the tiles"
 _FORMAT = 2
 _OLDEST = 1  # without `changed`

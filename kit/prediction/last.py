@@ -7,14 +7,14 @@ from kit.errors import InputError
 from kit.storage.seal import read_record, write_record
 from kit.tiles.rejection import Rejection
 
-_NAME = "last.json"
+LAST_PREDICTION = "last.json"
 _FORMAT = 2
 _REMEDY = "run: kit predict, or name the members with --ensemble"
 
 
 def was_predicted(predictions: Path) -> bool:
     """Whether an ensemble has been predicted, as far as its record is there."""
-    return (predictions / _NAME).exists()
+    return (predictions / LAST_PREDICTION).exists()
 
 
 def read_last(predictions: Path) -> tuple[str, tuple[str, ...]]:
@@ -23,7 +23,7 @@ def read_last(predictions: Path) -> tuple[str, tuple[str, ...]]:
     Raises:
         InputError: nothing was predicted yet, or the file is damaged.
     """
-    path = predictions / _NAME
+    path = predictions / LAST_PREDICTION
     last = read_record(path, _FORMAT, _REMEDY)
     try:
         ensemble, members = str(last["ensemble"]), tuple(map(str, last["members"]))
@@ -45,4 +45,4 @@ def write_last(
     """
     left_out = [{"name": item.name, "reason": item.reason} for item in rejected]
     last = {"ensemble": ensemble, "members": list(members), "rejected": left_out}
-    write_record(predictions / _NAME, _FORMAT, last)
+    write_record(predictions / LAST_PREDICTION, _FORMAT, last)

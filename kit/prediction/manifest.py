@@ -13,7 +13,7 @@ from kit.colors import Colors, read_colors
 from kit.errors import InputError
 from kit.storage.seal import read_record, write_record
 
-_NAME = "manifest.json"
+MANIFEST = "manifest.json"
 _FORMAT = 3  # 2 knew of no views
 SCENE_VALUES = (
     "nodata",
@@ -75,12 +75,12 @@ def radar_digest(scene: Mapping[str, Any]) -> str | None:
 
 def manifest_path(folder: Path) -> Path:
     """The manifest of the predictions in `folder`, whether it exists or not."""
-    return folder / _NAME
+    return folder / MANIFEST
 
 
 def predicted(predictions: Path) -> list[str]:
     """The members that have predictions, sorted."""
-    return sorted(path.parent.name for path in predictions.glob(f"[!.]*/{_NAME}"))
+    return sorted(path.parent.name for path in predictions.glob(f"[!.]*/{MANIFEST}"))
 
 
 def read_manifest(folder: Path, remedy: str) -> Manifest:

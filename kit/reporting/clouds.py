@@ -11,7 +11,7 @@ from kit.reporting.picture import CELL, uri
 from kit.reporting.plot import color, svg
 from kit.screening.near_limit import KINDS, Near, Statistics, near_scenes
 from kit.screening.rule import CloudRule
-from kit.screening.store import FOLDER, read_rule
+from kit.screening.store import SCREEN, read_rule
 from kit.screening.table import SCENES
 
 _ROWS = 5
@@ -46,7 +46,7 @@ def clouds(found: Artefacts) -> Section | None:
 def _rule(found: Artefacts) -> tuple[CloudRule, float]:
     """The rule of the last screening, and the share of cloud that Dataset-2 admits."""
     settings = found.summary.get("settings", {})
-    for path in sorted((found.folders.work / FOLDER).glob("*.parquet")):
+    for path in sorted((found.folders.work / SCREEN).glob("*.parquet")):
         try:
             return read_rule(path), float(settings.get("max_cloud", 0.0))
         except InputError:

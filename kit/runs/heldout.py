@@ -18,7 +18,7 @@ from kit.storage.seal import read_record, write_record
 
 HELDOUT = "heldout"
 REMEDY = "remove this folder: what is in it is made again"
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _FORMAT = 2
 _RUN = "run"
 
@@ -54,7 +54,7 @@ class HeldOutRecord:
 
 def has_heldout(at: Path) -> bool:
     """Whether there is a manifest in `at`, the folder called `HELDOUT`."""
-    return (at / _MANIFEST).exists()
+    return (at / MANIFEST).exists()
 
 
 def read_heldout(at: Path) -> HeldOutRecord:
@@ -63,14 +63,14 @@ def read_heldout(at: Path) -> HeldOutRecord:
     Raises:
         InputError: the manifest is missing, damaged, of another run or of a newer format.
     """
-    record = read_record(at / _MANIFEST, _FORMAT, REMEDY)
+    record = read_record(at / MANIFEST, _FORMAT, REMEDY)
     weights, scenes, inputs = (record.get(key) for key in ("weights_sha256", "scenes", "inputs"))
     pixels = record.get("pixels_sha256")
     if not (isinstance(weights, str) and isinstance(scenes, dict)):
-        raise InputError(at / _MANIFEST, "damaged: it lists no scenes", remedy=REMEDY)
+        raise InputError(at / MANIFEST, "damaged: it lists no scenes", remedy=REMEDY)
     run = name_of(at.parent)
     if (found := record.get(_RUN, run)) != run:
-        raise InputError(at / _MANIFEST, f"is of the run {found}", remedy=REMEDY)
+        raise InputError(at / MANIFEST, f"is of the run {found}", remedy=REMEDY)
     return HeldOutRecord(
         weights,
         _texts(scenes),
@@ -95,7 +95,7 @@ def write_heldout(at: Path, record: HeldOutRecord) -> None:
         values["inputs"] = record.inputs
     if record.pixels_sha256:
         values["pixels_sha256"] = record.pixels_sha256
-    write_record(at / _MANIFEST, _FORMAT, values)
+    write_record(at / MANIFEST, _FORMAT, values)
 
 
 def check_heldout(at: Path) -> None:

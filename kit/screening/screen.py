@@ -32,7 +32,7 @@ from kit.screening.rule import CloudRule
 from kit.screening.same_tiles import check_same_tiles
 from kit.screening.second_look import SecondLook
 from kit.screening.seen import Seen
-from kit.screening.store import FOLDER, read_part, store
+from kit.screening.store import SCREEN, read_part, store
 from kit.screening.table import (
     CLOUDS,
     SCENES,
@@ -227,7 +227,7 @@ def measure_all(
                 ascii(str(folder)), "its name is not UTF-8", remedy="rename it"
             ) from None
     with workers(scheduler) as pool:
-        sweep(work / FOLDER)
+        sweep(work / SCREEN)
         found = catalog(Path(os.path.realpath(data)), advance)
         files = store(work, rule)
         run = PartPass(files, measure, rule, pool, len(found.scenes), advance)

@@ -29,7 +29,7 @@ from kit.screening.store import read_part
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import Scene
 
-FOLDER = "detector"  # in the work folder
+SECOND_LOOK = "detector"  # in the work folder
 PART = 256  # seconds of work on a few cores
 _LOOKED = ["detector_cloud", "detector_shadow"]
 
@@ -101,7 +101,7 @@ def look_again(
         OutputError: a part cannot be written.
     """
     version = ukis.version()
-    files = PartFiles(work / FOLDER, _kind(version))
+    files = PartFiles(work / SECOND_LOOK, _kind(version))
     chosen = [_chosen(path, detector, max_cloud) for path in parts]
     run = PartPass(
         files,

@@ -12,7 +12,7 @@ from kit.screening.measure import SCHEMA as MEASURES
 from kit.screening.parts import Kind, PartFiles, Row, read_facts, read_part_file
 from kit.screening.rule import CloudRule
 
-FOLDER = "screen"  # in the work folder
+SCREEN = "screen"  # in the work folder
 _NAME = "rule"
 # Kits before 0.4.0 read no floats, and those before 0.6.0 did not say which have 16 bits.
 _LATER = frozenset({"floats", "float16"})
@@ -30,7 +30,7 @@ def store(work: Path, rule: CloudRule) -> PartFiles:
             return row | {"cloud": 0}
         return None
 
-    return PartFiles(work / FOLDER, Kind(_NAME, MEASURES, noted, still_valid, _LATER))
+    return PartFiles(work / SCREEN, Kind(_NAME, MEASURES, noted, still_valid, _LATER))
 
 
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:

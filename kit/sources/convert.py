@@ -15,6 +15,7 @@ from kit.progress import Advance
 from kit.sources.describing import describe
 from kit.sources.detect import Choice
 from kit.sources.folder import write_folder
+from kit.sources.index import TILES
 from kit.sources.listing import list_images
 from kit.sources.places import MadeUp
 from kit.sources.placing import SENSORS
@@ -24,7 +25,6 @@ from kit.sources.units import Range, SourceUnits, doubts, settle_ranges
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
 
-FOLDER = "tiles"
 _NAMES = "the two images of a pair need equal names, or a source of your own says how they differ"
 
 
@@ -113,7 +113,7 @@ def convert_folder(
     sample = take_sample(data, twins, definition)
     doubtful = settle(data, doubts(sample, told), units)
     settled = settle_ranges(told, wanted.ranges, sample)
-    folder = work / FOLDER
+    folder = work / TILES
     scenes, failed = write_folder(data, twins, definition, settled, MadeUp(), folder, advance)
     held = [s.key for s in scenes if s.image.sensor == "optical" and s.image.part == "val"]
     return Converted(

@@ -21,6 +21,8 @@ from kit.storage.files import write_bytes
 from kit.tiles.names import SceneKey, TileName
 
 INDEX = "index.csv"
+# In the work folder, what images became: to prepare, and to predict.
+TILES, INPUTS = "tiles", "inputs"
 
 
 def write_index(folder: Path, scenes: Sequence[Placed]) -> None:
@@ -117,8 +119,8 @@ def find_image(work: Path, name: str, inputs: Sequence[Path] = ()) -> Indexed | 
 
 def _images(work: Path, inputs: Sequence[Path]) -> Iterator[Indexed]:
     """The images of all indices, those to train on first."""
-    prepared = work / "tiles" / INDEX
-    predicted = (work / "inputs").glob(f"*/{INDEX}")
+    prepared = work / TILES / INDEX
+    predicted = (work / INPUTS).glob(f"*/{INDEX}")
     latest = sorted(predicted, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     places = {folder.resolve(): place for place, folder in reversed([*enumerate(inputs)])}
 

@@ -16,7 +16,7 @@ from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.detect import only_tiles
 from kit.sources.folder import write_folder
-from kit.sources.index import INDEX
+from kit.sources.index import INDEX, INPUTS
 from kit.sources.places import MadeUp
 from kit.sources.radar_listing import list_radar
 from kit.sources.sample import take_sample
@@ -25,8 +25,6 @@ from kit.sources.units import SourceUnits, doubts, optical_doubts, range_doubts
 from kit.storage.files import json_sha256
 from kit.tiles.rejection import Rejection
 from kit.units_record import units_text
-
-FOLDER = "inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ def find_radar_images(
     if found is None:
         return None
     where, definition, images, others = found.where, found.definition, found.images, found.others
-    folder = work / FOLDER / f"{where.name or 'root'}-{json_sha256(str(where))[:8]}"
+    folder = work / INPUTS / f"{where.name or 'root'}-{json_sha256(str(where))[:8]}"
     asked = SourceUnits.as_trained(unit or definition.radar.unit, trained)
     alone = tuple(Twins(each.radar, None, each.part) for each in images)
     sample = take_sample(where, alone, definition)

@@ -12,23 +12,24 @@ from pathlib import Path
 from kit.archive.manifest import PACKAGE_AGAIN, manifest_path, read_manifest
 from kit.engines import cache
 from kit.errors import InputError
-from kit.pairs.shard import check_shard
-from kit.pairs.summary import read_summary
+from kit.pairs.shard import PACK, check_shard
+from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import read_ensemble
-from kit.prediction.last import read_last
+from kit.prediction.last import LAST_PREDICTION, read_last
+from kit.prediction.manifest import MANIFEST
 from kit.prediction.members import read_member
-from kit.runs.folder import CONFIG, read_config, read_variant, saved
-from kit.runs.heldout import check_heldout
+from kit.runs import heldout
+from kit.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, STATE, read_config, read_variant, saved
 from kit.runs.notes import NOTES
 from kit.runs.records import METRICS
 from kit.runs.training_pairs import AGAIN, TRAINING_PAIRS, read_training_pairs
 from kit.runs.weights import check_run, load_weights
-from kit.screening.second_look import read_look
-from kit.screening.store import read_part
-from kit.screening.table import read_screened
+from kit.screening.second_look import SECOND_LOOK, read_look
+from kit.screening.store import SCREEN, read_part
+from kit.screening.table import SCENES, read_screened
 from kit.sources.written import WRITTEN
-from kit.storage.files import name_of, sha256
+from kit.storage.files import FITTED, name_of, sha256
 from kit.storage.seal import UNSEALED, decode_lines, is_cut_short
 from kit.submission.log import LOG, read_log
 from kit.training import checkpoint
@@ -147,33 +148,38 @@ def _archive(path: Path) -> Iterator[InputError]:
 ARTEFACTS = (
     Artefact(
         "table of scenes",
-        "scenes.parquet",
+        SCENES,
         _readable(lambda path: deque(read_screened(path), maxlen=0)),
         sealed=True,
     ),
-    Artefact("part of the screening", "screen/*.parquet", _readable(read_part), sealed=True),
-    Artefact("part of the second look", "detector/*.parquet", _readable(read_look), sealed=True),
+    Artefact("part of the screening", f"{SCREEN}/*.parquet", _readable(read_part), sealed=True),
+    Artefact(
+        "part of the second look", f"{SECOND_LOOK}/*.parquet", _readable(read_look), sealed=True
+    ),
     Artefact("table of pairs", PAIRS, _readable(read_pairs), sealed=True),
-    Artefact("summary", "summary.json", _summary, sealed=True),
-    Artefact("shard of a pack", "pack/*.json", check_shard),
-    Artefact("configuration of a run", "config.json", _configuration, sealed=True),
+    Artefact("summary", SUMMARY, _summary, sealed=True),
+    Artefact("shard of a pack", f"{PACK}/*.json", check_shard),
+    Artefact("configuration of a run", CONFIG, _configuration, sealed=True),
     Artefact("metrics of a run", METRICS, _lines),
     Artefact("notes of a run", NOTES, _lines),
     Artefact("checksums of tiles", WRITTEN, _written),
     Artefact(
-        "training pairs of a run", "pairs.json", _readable_in(read_training_pairs), sealed=True
+        "training pairs of a run", TRAINING_PAIRS, _readable_in(read_training_pairs), sealed=True
     ),
-    Artefact("weights", "weights.safetensors", _weights),
-    Artefact("weights", "last.safetensors", _weights),
-    Artefact("checkpoint", "checkpoints/step-*/state.json", _readable_in(checkpoint.check)),
+    Artefact("weights", BEST, _weights),
+    Artefact("weights", LAST, _weights),
+    Artefact("checkpoint", f"{CHECKPOINTS}/step-*/{STATE}", _readable_in(checkpoint.check)),
     Artefact("errors of runs", VALIDATION, _readable_in(read_validation), sealed=True),
     Artefact(
-        "held-out predictions", "heldout/manifest.json", _readable_in(check_heldout), sealed=True
+        "held-out predictions",
+        f"{heldout.HELDOUT}/{heldout.MANIFEST}",
+        _readable_in(heldout.check_heldout),
+        sealed=True,
     ),
-    Artefact("predictions of a member", "manifest.json", _member, sealed=True),
-    Artefact("last prediction", "last.json", _readable_in(read_last), sealed=True),
-    Artefact("engine", "engine.json", _readable_in(cache.check)),
-    Artefact("fitted ensemble", "ensembles/*.json", _readable(read_ensemble), sealed=True),
+    Artefact("predictions of a member", MANIFEST, _member, sealed=True),
+    Artefact("last prediction", LAST_PREDICTION, _readable_in(read_last), sealed=True),
+    Artefact("engine", cache.RECORD, _readable_in(cache.check)),
+    Artefact("fitted ensemble", f"{FITTED}/*.json", _readable(read_ensemble), sealed=True),
     Artefact("begun translation", JOB, _readable_in(read_job), sealed=True),
     Artefact("strip of a translation", f"*.parts/*/{STRIP}", _readable(check_strip)),
     Artefact(

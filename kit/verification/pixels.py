@@ -13,10 +13,10 @@ from typing import Any
 from kit import __version__
 from kit.errors import InputError
 from kit.machine.cores import cores
-from kit.pairs.shard import checksum, read_shard
+from kit.pairs.shard import PACK, checksum, read_shard
 from kit.progress import Advance
 from kit.screening.measure import SCHEMA, measure
-from kit.screening.store import read_part, read_rule
+from kit.screening.store import SCREEN, read_part, read_rule
 from kit.sources.written import WRITTEN, check_written
 from kit.storage.seal import to_rows
 from kit.tiles.fingerprint import ABSENT, sizes_and_times
@@ -36,8 +36,8 @@ def check_pixels(folder: Path, advance: Advance | None = None) -> Iterator[Input
         advance: called with the files read through, and their number.
     """
     written = sorted(folder.rglob(WRITTEN))
-    shards = sorted(folder.rglob("pack/*.json"))
-    parts = sorted(folder.rglob("screen/*.parquet"))
+    shards = sorted(folder.rglob(f"{PACK}/*.json"))
+    parts = sorted(folder.rglob(f"{SCREEN}/*.parquet"))
     checks = [
         *((path, check_written) for path in written),
         *((path, _shard) for path in shards),

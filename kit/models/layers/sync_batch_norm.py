@@ -83,14 +83,15 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, gain, mean, variance = ctx.saved_tensors
         gains = torch.ones_like(mean) if gain is None else gain
+        scale = (variance + ctx.eps).rsqrt()
         # As if mean and variance were constants; the last two are sums over this rank's pixels.
+        # Where features are channels last, CUDA reads the saved statistics, in evaluation too.
         result, along, total = torch.ops.aten.native_batch_norm_backward(
-            gradient, features, gains, mean, variance, None, None, False, ctx.eps, [True] * 3
+            gradient, features, gains, mean, variance, mean, scale, False, ctx.eps, [True] * 3
         )
         sums = torch.stack([along, total])
         distributed.all_reduce(sums)
         pixels = distributed.get_world_size() * (features.numel() // features.shape[1])
-        scale = (variance + ctx.eps).rsqrt()
         slope, level = (scale * gains * sums / pixels).unbind()
         wide = (1, -1, 1, 1)
         centred = (features - mean.view(wide)) * (scale * slope).view(wide)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kit.models.layers.sync_batch_norm import SyncBatchNorm
 
@@ -21,12 +22,14 @@ def features(kind: torch.dtype, mean: float) -> Tensor:
     return made.to(kind)
 
 
-def trained(norm: nn.Module, batches: Tensor) -> dict[str, Tensor]:
+def trained(
+    norm: nn.Module, batches: Tensor, layout: torch.memory_format = torch.contiguous_format
+) -> dict[str, Tensor]:
     """What a norm gives for batches [S, B, C, h, w], and its gradients of a loss that is uneven."""
     norm.to(batches.dtype)
     found: dict[str, list[Tensor]] = {"normed": [], "gradient": []}
     for batch in batches:
-        batch = batch.clone().requires_grad_()
+        batch = batch.clone(memory_format=layout).requires_grad_()
         normed = norm(batch)
         (normed.sin() * batch.detach().cos()).sum().backward()
         found["normed"].append(normed.detach())
@@ -45,9 +48,10 @@ def made(norm: type[nn.BatchNorm2d], affine: bool) -> nn.BatchNorm2d:
 
 
 CASES = {
-    "float64": (torch.float64, 0.0, True),
-    "without gain": (torch.float64, 0.0, False),
-    "mean of 1000": (torch.float32, 1000.0, True),
+    "float64": (torch.float64, 0.0, True, torch.contiguous_format),
+    "without gain": (torch.float64, 0.0, False, torch.contiguous_format),
+    "mean of 1000": (torch.float32, 1000.0, True, torch.contiguous_format),
+    "channels last": (torch.float64, 0.0, True, torch.channels_last),
 }
 
 
@@ -57,9 +61,9 @@ def one_of_two(rank: int, folder: str) -> None:
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
     results = {}
-    for name, (kind, mean, affine) in CASES.items():
+    for name, (kind, mean, affine, layout) in CASES.items():
         own = features(kind, mean)[:, 2 * rank : 2 * rank + 2]
-        results[name] = trained(made(SyncBatchNorm, affine), own)
+        results[name] = trained(made(SyncBatchNorm, affine), own, layout)
     torch.save(results, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
@@ -75,7 +79,7 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str,
 @pytest.mark.slow  # two processes that import torch
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_normalise_as_one(of_two, name: str) -> None:
-    kind, mean, affine = CASES[name]
+    kind, mean, affine, _ = CASES[name]
     every = features(kind, mean)
     exact = trained(made(nn.BatchNorm2d, affine), every.double())
     near = {"atol": 1e-12, "rtol": 1e-12}
@@ -109,6 +113,29 @@ def test_without_a_momentum_it_keeps_the_mean_of_all_batches(alone: None) -> Non
         for batch in features(torch.float64, 2.0):
             norm(batch)
     torch.testing.assert_close(dict(ours.named_buffers()), dict(theirs.named_buffers()))
+
+
+class Backwards(TorchDispatchMode):
+    """Keeps what is given to torch's backward of a batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[tuple] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.native_batch_norm_backward.default:
+            self.given.append(args)
+        return function(*args, **(kwargs or {}))
+
+
+def test_backward_gives_torch_the_statistics_that_a_card_asks_for(alone: None) -> None:
+    """Where features are channels last, as they are on a card, CUDA reads the saved ones."""
+    with Backwards() as seen:
+        trained(made(SyncBatchNorm, True), features(torch.float32, 2.0)[:1], torch.channels_last)
+    ((_, batch, _, mean, variance, saved_mean, saved_scale, *_),) = seen.given
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(saved_mean, mean)
+    torch.testing.assert_close(saved_scale, (variance + 1e-5).rsqrt())
 
 
 @pytest.mark.slow  # seconds in torch's compiler

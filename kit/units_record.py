@@ -1,10 +1,13 @@
 """The record of units that travels with tiles, pairs and weights, in words.
 
-In: what `kit.sources.units` records, None for dB and DN. Out: a text for messages.
+In: a record. Out: a text for messages.
 """
 
 from collections.abc import Mapping
 from typing import Any
+
+UnitsRecord = dict[str, Any] | None
+"""What `kit.sources.units` records of tiles; None for dB and DN."""
 
 
 def units_text(record: Mapping[str, Any] | None) -> str:

@@ -73,7 +73,7 @@ def screen(
     from kit.screening.sensitivity import effects
     from kit.screening.table import SCENES
     from kit.sources.find import require_tiles
-    from kit.sources.origin import read_units
+    from kit.sources.origin import read_tile_units
     from kit.sources.units import require_reflectance
 
     emit = console.start(json, quiet)
@@ -82,7 +82,7 @@ def screen(
     rule, units = CloudRule(scale, threshold, min_area, dilate), units_of(strict, any_units)
     second = detector_of(detector, detector_on)
     if second:
-        require_reflectance("--detector", read_units(data))
+        require_reflectance("--detector", read_tile_units(data))
     require_tiles(data, "kit screen")
     with console.progress("screening", "looking for tiles") as advance:
         result = screen(

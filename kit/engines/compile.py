@@ -18,7 +18,7 @@ from kit.progress import Report
 from kit.runs.ensemble import expand_all
 from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
-from kit.sources.origin import read_units
+from kit.sources.origin import read_tile_units
 from kit.sources.radar import RadarImages, find_radar_images
 from kit.tiles.bands import first_size
 from kit.tiles.catalog import catalog
@@ -146,7 +146,7 @@ def _scenes(
     tiles: Path, images: RadarImages | None, weights: Sequence[Weights], report: Report
 ) -> list[Scene]:
     """The radar scenes of a folder, in the units of the runs, as `kit predict` makes them."""
-    units = images.units if images else read_units(tiles)
+    units = images.units if images else read_tile_units(tiles)
     check_units(weights, units, tiles, "check", report, option=False, images=bool(images))
     if images:
         for line in (*images.lines, *images.doubts):

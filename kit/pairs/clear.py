@@ -12,7 +12,7 @@ from typing import Any
 
 from kit.pairs.summary import SUMMARY, read_summary
 from kit.screening.rule import CloudRule
-from kit.sources.origin import read_origin, read_units
+from kit.sources.origin import read_origin, read_tile_units
 from kit.sources.units import is_reflectance
 
 _USUAL = CloudRule()
@@ -68,7 +68,7 @@ def clear_truths(truth: Path, work: Path | None) -> Clear:
         own = Path(os.path.relpath(truth.resolve().parent.parent))
         if "source" in _settings(own):
             return clear_pairs(own)
-    if not is_reflectance(read_units(truth)):
+    if not is_reflectance(read_tile_units(truth)):
         return Clear(max_cloud=1.0, origin="their values are no reflectance")
     if work is None or not is_reflectance(_settings(work).get("units")):
         return Clear()

@@ -27,7 +27,7 @@ from kit.screening.screen import Screening, measure_all
 from kit.screening.table import SCENES, read_screened
 from kit.sources.convert import Converted, Wanted
 from kit.sources.find import find_tiles
-from kit.sources.origin import read_units
+from kit.sources.origin import read_tile_units
 from kit.sources.units import require_reflectance
 from kit.storage.files import WORK, AnyPath, together
 from kit.storage.lock import lock
@@ -96,7 +96,7 @@ def prepare(
             announce(line)
         data = converted.train
     if detector:
-        require_reflectance("--detector", converted.units if converted else read_units(data))
+        require_reflectance("--detector", converted.units if converted else read_tile_units(data))
     if max_cloud is None:
         max_cloud = converted.max_cloud if converted else 0.0
     settings = asdict(rule) | {

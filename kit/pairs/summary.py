@@ -9,6 +9,7 @@ from typing import Any
 from kit.errors import InputError
 from kit.pairs.table import PAIRS, Pair, fingerprint, read_pair_units
 from kit.storage.seal import read_record, write_record
+from kit.units_record import UnitsRecord
 
 SUMMARY = "summary.json"
 _FORMAT = 2
@@ -51,7 +52,7 @@ def write_summary(
     write_record(path, _FORMAT, asdict(summary) | made_from)
 
 
-def read_units(work: Path) -> dict[str, Any] | None:
+def read_units(work: Path) -> UnitsRecord:
     """The units of the pairs in a work folder, as `kit.sources.units` records them.
 
     None where they are dB and DN, and where neither the table nor a summary of an earlier kit says
@@ -65,7 +66,7 @@ def read_units(work: Path) -> dict[str, Any] | None:
             return read_pair_units(work / PAIRS)
     if not (work / SUMMARY).exists():
         return None
-    found: dict[str, Any] | None = read_summary(work / SUMMARY).get("settings", {}).get("units")
+    found: UnitsRecord = read_summary(work / SUMMARY).get("settings", {}).get("units")
     return found
 
 

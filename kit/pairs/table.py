@@ -19,6 +19,7 @@ from kit.storage.files import PAIRS as PAIRS
 from kit.storage.seal import open_table, read_table, to_rows, write_table
 from kit.tiles.names import RGB_BANDS, S1_BANDS, SceneKey
 from kit.tiles.netcdf import Plane
+from kit.units_record import UnitsRecord
 
 _MOST_GROUND = 1e7  # metres: a quarter of the way around the Earth
 Split = Literal["train", "holdout", "buffer"]
@@ -109,7 +110,7 @@ def write_pairs(path: Path, pairs: Sequence[Pair], units: Mapping[str, Any] | No
     write_table(path, _FORMAT, table.replace_schema_metadata({_UNITS: json.dumps(units)}))
 
 
-def read_pair_units(path: Path) -> dict[str, Any] | None:
+def read_pair_units(path: Path) -> UnitsRecord:
     """The units of the pixels of a table's pairs, as they were given to `write_pairs`.
 
     Raises:
@@ -117,7 +118,7 @@ def read_pair_units(path: Path) -> dict[str, Any] | None:
         KeyError: a kit before 0.6.0 wrote it, which had them in the summary alone.
     """
     with open_table(path, _FORMAT, _SCHEMA, missing=_MISSING, damaged=_DAMAGED) as file:
-        found: dict[str, Any] | None = json.loads((file.schema_arrow.metadata or {})[_UNITS])
+        found: UnitsRecord = json.loads((file.schema_arrow.metadata or {})[_UNITS])
     return found
 
 

@@ -15,7 +15,7 @@ from kit.machine.distributed import ProcessGroup
 from kit.progress import Advance, Report
 from kit.runs.units import check_units
 from kit.runs.weights import Weights
-from kit.sources.origin import read_units
+from kit.sources.origin import read_tile_units
 from kit.sources.radar import RadarImages, find_radar_images
 from kit.storage.files import json_sha256
 from kit.tiles.catalog import catalog
@@ -71,7 +71,7 @@ def find_scenes(
     data, trained = given.data, weights[0].units
     look = (data, work, trained, given.source, given.radar_unit, units, advance)
     images = group.on_all(lambda: find_radar_images(*look))
-    held = images.units if images else read_units(data)
+    held = images.units if images else read_tile_units(data)
     check_units(weights, held, data, units, report, images=bool(images))
     rejected: list[Rejection] = []
     if images:

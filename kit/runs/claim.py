@@ -23,7 +23,6 @@ from kit.runs.folder import (
     UNITS,
     Division,
     Initial,
-    Units,
     as_started,
     division_of,
     initial_of,
@@ -33,7 +32,7 @@ from kit.runs.folder import (
 )
 from kit.runs.training_pairs import other_pairs
 from kit.storage.seal import write_record
-from kit.units_record import units_text
+from kit.units_record import UnitsRecord, units_text
 from kit.variants.record import to_record
 from kit.variants.settings import Variant, to_dict
 
@@ -46,7 +45,7 @@ def claim(
     holdout: int = 0,
     series_sha256: str | None = None,
     initial: Initial | None = None,
-    units: Units = None,
+    units: UnitsRecord = None,
     compiled: bool = False,
     pixels_sha256: str | None = None,
     chosen: Iterable[tuple[object, object]] = (),

@@ -45,9 +45,6 @@ UNITS = "units"
 COMPILED = "compiled"
 PIXELS = "pixels_sha256"
 
-Units = dict[str, Any] | None
-"""A record of `kit.sources.units`; None for dB and DN."""
-
 # Settings of how a run is computed, not of what: they may change when it resumes.
 _FREE = ("accumulate", "precision", "clip")
 

@@ -5,18 +5,17 @@ In: weights, and the units of tiles. Refused: units that differ, unless they are
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from kit.doubt import Units
 from kit.errors import InputError
 from kit.progress import Report
 from kit.runs.weights import Weights
-from kit.units_record import units_apart, units_text
+from kit.units_record import UnitsRecord, units_apart, units_text
 
 
 def check_units(
     weights: Iterable[Weights],
-    tiles: dict[str, Any] | None,
+    tiles: UnitsRecord,
     data: Path,
     units: Units,
     report: Report,

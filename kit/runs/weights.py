@@ -23,6 +23,7 @@ from kit.runs.folder import BEST, resume_command, trained_runs
 from kit.runs.tensors import TensorFile, save_tensors
 from kit.scaling import SCALING
 from kit.storage.seal import UNSEALED, check_format
+from kit.units_record import UnitsRecord
 from kit.variants.record import from_record, to_record
 from kit.variants.registry import ENSEMBLES, VARIANTS
 from kit.variants.settings import Variant
@@ -78,7 +79,7 @@ class Weights:
         return place_copy(self.generator)
 
     @property
-    def units(self) -> dict[str, Any] | None:
+    def units(self) -> UnitsRecord:
         """The units of the tiles it was trained on, see `kit.sources.units`; None for dB and DN."""
         return self.facts.get("units")
 

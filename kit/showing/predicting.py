@@ -8,7 +8,6 @@ name: a variant that is not trained, and scenes beside the pairs for a variant o
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +30,9 @@ from kit.scaling import quantize
 from kit.showing.finding import Folders
 from kit.showing.stored import SEEN
 from kit.showing.view import Pixels, Prediction, View
-from kit.sources.origin import read_units as read_tile_units
+from kit.sources.origin import read_tile_units
 from kit.tiles.extent import side_of
+from kit.units_record import UnitsRecord
 
 
 def with_predictions(
@@ -52,9 +52,9 @@ def with_predictions(
     return tuple(views)
 
 
-def _units(views: Sequence[View], folders: Folders) -> dict[Path, dict[str, Any] | None]:
+def _units(views: Sequence[View], folders: Folders) -> dict[Path, UnitsRecord]:
     """The units of the radar of the views, by the table of pairs or the folder that it is from."""
-    found: dict[Path, dict[str, Any] | None] = {}
+    found: dict[Path, UnitsRecord] = {}
     if any(view.pair for view in views):
         found[folders.work / PAIRS] = read_units(folders.work)
     alone = [view.radar.scene for view in views if view.radar and not view.pair]

@@ -7,7 +7,6 @@ In: a folder, and the source that says what its files are. Out: `work/tiles/`, a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from kit.doubt import Units, settle
 from kit.errors import InputError
@@ -24,6 +23,7 @@ from kit.sources.twins import absent_from, find_twins, tally_parts
 from kit.sources.units import Range, SourceUnits, doubts, settle_ranges
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
+from kit.units_record import UnitsRecord
 
 _NAMES = "the two images of a pair need equal names, or a source of your own says how they differ"
 
@@ -54,7 +54,7 @@ class Converted:
     held: frozenset[SceneKey]
     files: Mapping[str, str]
     rejected: tuple[Rejection, ...]
-    units: dict[str, Any] | None
+    units: UnitsRecord
     max_cloud: float
     lines: tuple[str, ...]
     doubts: tuple[str, ...]

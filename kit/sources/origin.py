@@ -9,30 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from kit.storage.seal import read_record, write_record
+from kit.units_record import UnitsRecord
 
 SOURCE = "source.json"
 _FORMAT = 1
 _REMEDY = "run kit prepare DATA again"
 
 
-def read_units(tiles: Path) -> dict[str, Any] | None:
+def read_tile_units(tiles: Path) -> UnitsRecord:
     """The record of units of a folder of tiles; None where they hold dB and DN.
 
     Raises:
         InputError: the record of the source is damaged.
     """
-    found: dict[str, Any] | None = read_source(tiles).get("units")
+    found: UnitsRecord = read_source(tiles).get("units")
     return found
 
 
 def read_origin(tiles: Path) -> Path | None:
-    """The folder whose images a folder of tiles was made of, if it was; raises as `read_units`."""
+    """The folder whose images tiles were made of, if they were; raises as `read_tile_units`."""
     found = read_source(tiles).get("data")
     return Path(found) if isinstance(found, str) else None
 
 
 def read_source(tiles: Path) -> dict[str, Any]:
-    """The record that is nearest to a folder of tiles; raises as `read_units`."""
+    """The record that is nearest to a folder of tiles; raises as `read_tile_units`."""
     for path in (tiles / SOURCE, tiles.parent / SOURCE):
         if path.exists():
             return read_source_file(path)
@@ -40,7 +41,7 @@ def read_source(tiles: Path) -> dict[str, Any]:
 
 
 def read_source_file(path: Path) -> dict[str, Any]:
-    """The record in one file, finished or not; raises as `read_units`."""
+    """The record in one file, finished or not; raises as `read_tile_units`."""
     return read_record(path, _FORMAT, _REMEDY)
 
 

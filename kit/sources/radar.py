@@ -24,7 +24,7 @@ from kit.sources.twins import Twins
 from kit.sources.units import SourceUnits, doubts, optical_doubts, range_doubts
 from kit.storage.files import json_sha256
 from kit.tiles.rejection import Rejection
-from kit.units_record import units_text
+from kit.units_record import UnitsRecord, units_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class RadarImages:
     doubts: tuple[str, ...]
 
     @property
-    def units(self) -> dict[str, Any] | None:
+    def units(self) -> UnitsRecord:
         """The record of units of the tiles; None for dB and DN."""
         return self.asked.record()
 

@@ -18,6 +18,7 @@ from kit.doubt import Doubt
 from kit.errors import InputError
 from kit.scaling import BACKSCATTER_FLOOR, DN_RANGE, VH_RANGE, VV_RANGE
 from kit.tiles.float16 import float16_doubt
+from kit.units_record import UnitsRecord
 
 Range = tuple[float, float]
 
@@ -58,7 +59,7 @@ class SourceUnits:
         vv, vh, dn = (known.get(name) for name in ("vv_range", "vh_range", "dn_range"))
         return cls(radar, known.get("optical", "DN"), vv and (*vv,), vh and (*vh,), dn and (*dn,))
 
-    def record(self) -> dict[str, Any] | None:
+    def record(self) -> UnitsRecord:
         """What tells these tiles from others; None where they hold dB and DN."""
         radar = "picture" if self.radar == "picture" else "dB"
         optical = "picture" if self.optical == "picture" else "DN"

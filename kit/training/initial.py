@@ -17,10 +17,9 @@ from kit.errors import InputError
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state, unfolded_state
 from kit.progress import Report
-from kit.runs.folder import Units
 from kit.runs.training_pairs import TRAINING_PAIRS, read_training_pairs
 from kit.runs.weights import Weights, read_weights
-from kit.units_record import units_text
+from kit.units_record import UnitsRecord, units_text
 from kit.variants.settings import Variant
 
 _RADAR = ("VV", "VH")
@@ -36,7 +35,7 @@ class Start:
     weights: Weights
     seen: frozenset[str] | None
 
-    def warnings(self, held: Set[str], units: Units) -> list[str]:
+    def warnings(self, held: Set[str], units: UnitsRecord) -> list[str]:
         """What speaks against starting from these weights, in lines.
 
         Args:

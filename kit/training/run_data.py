@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kit.errors import InputError
 from kit.inputs.dataset import PairDataset
@@ -22,6 +21,7 @@ from kit.pairs.summary import SUMMARY, read_units
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.folder import Division
 from kit.training.setup import RunSetup
+from kit.units_record import UnitsRecord
 from kit.variants.settings import Variant
 
 
@@ -35,7 +35,7 @@ class RunData:
     holdout: tuple[Pair, ...]
     division: Division | None
     reader: PairReader
-    units: dict[str, Any] | None = None
+    units: UnitsRecord = None
 
 
 def read_data(variant: Variant, work: Path, groups: Path | None = None) -> RunData:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kit.inputs.dataset import PairDataset, steps_per_epoch
 from kit.machine.distributed import ProcessGroup
 from kit.pairs.table import Pair
+from kit.units_record import UnitsRecord
 from kit.variants.settings import Variant
 
 
@@ -27,7 +27,7 @@ class RunSetup:
     holdout: tuple[Pair, ...]
     folder: Path
     group: ProcessGroup
-    units: dict[str, Any] | None = None
+    units: UnitsRecord = None
 
     @property
     def total_steps(self) -> int:

@@ -45,6 +45,7 @@ from kit.translation.result import (
 )
 from kit.translation.strips import PATIENCE, Strips, digest
 from kit.translation.windows import Windows
+from kit.units_record import UnitsRecord
 
 SIZE = 256
 """Of a window: that of the official tiles."""
@@ -175,7 +176,7 @@ def translate(
     return result(done=done, engines=described, nodata=empty, doubts=doubts)
 
 
-def _units_of(weights: Weights) -> dict[str, Any] | None:
+def _units_of(weights: Weights) -> UnitsRecord:
     """Those of windows of a scene in dB, as members are given them: in the range of the first."""
     trained = weights.units
     return trained if trained and trained["radar"] == "dB" else None

@@ -8,12 +8,13 @@ import pytest
 from kit.errors import InputError
 from kit.runs.units import check_units
 from kit.runs.weights import Weights
+from kit.units_record import UnitsRecord
 from kit.variants.registry import VARIANTS
 
 PICTURES = {"radar": "picture", "optical": "picture", "vv_range": [0.0, 255.0]}
 
 
-def weights(units: dict[str, Any] | None) -> Weights:
+def weights(units: UnitsRecord) -> Weights:
     facts = {"units": units} if units else {}
     return Weights(Path("w"), VARIANTS["spade2"], facts, "", dict)
 
@@ -31,5 +32,5 @@ def test_other_units_are_refused_or_admitted(
 
 
 @pytest.mark.parametrize("units", [PICTURES, None])
-def test_equal_units_are_no_matter(units: dict[str, Any] | None) -> None:
+def test_equal_units_are_no_matter(units: UnitsRecord) -> None:
     check_units([weights(units)], units, Path("t"), "strict", pytest.fail)

@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from kit.submission.agreement import Agreement
     from kit.submission.leaderboard import Standings
     from kit.submission.server_score import Logged
-    from kit.submission.standing import Scored, Standing
+    from kit.submission.standing import Standing
 
 app = typer.Typer()
-
-_ANCHORS = {"keep": "no", "anchors": "yes"}
 
 
 @app.command(epilog="Example: kit log submission2 --leaderboard 0.0279")
@@ -128,7 +126,7 @@ def _show_archives(rows: "Sequence[Standing]", measure: str | None) -> None:
             _short(row.time),
             row.layout,
             row.target,
-            _ANCHORS.get(row.stretch, row.stretch),
+            row.anchors_text,
             _ensemble(row),
         )
         for row in rows
@@ -139,22 +137,23 @@ def _show_archives(rows: "Sequence[Standing]", measure: str | None) -> None:
 
 def _show_scores(rows: "Sequence[Standing]", measure: str | None) -> None:
     """A table of the scores by each truth; the first, of the truth of most, has all rows."""
-    by_truth: dict[str, dict[int, Scored]] = {}
-    for number, row in enumerate(rows):
-        for scored in row.scores:
-            by_truth.setdefault(scored.truth, {})[number] = scored
-    truths = sorted(by_truth, key=lambda truth: -len(by_truth[truth])) or [""]
+    from kit.submission.standing import score_text, scores_by_truth
+
+    by_truth = scores_by_truth(rows)
+    first = next(iter(by_truth))
     names = [name for name, known in MEASURES.items() if known.shown or name == measure]
-    for truth in truths:
-        found = by_truth.get(truth, {})
+    for truth, found in by_truth.items():
         table = [
             (
                 row.name,
-                *(_score(found[number].local[name] if number in found else None) for name in names),
-                _score(row.leaderboard),
+                *(
+                    score_text(found[number].local[name] if number in found else None)
+                    for name in names
+                ),
+                score_text(row.leaderboard),
             )
             for number, row in enumerate(rows)
-            if number in found or truth == truths[0]
+            if number in found or truth == first
         ]
         counts = {scored.images for scored in found.values() if scored.images}
         images = f", {counts.pop()} images" if len(counts) == 1 else ""
@@ -164,6 +163,8 @@ def _show_scores(rows: "Sequence[Standing]", measure: str | None) -> None:
 
 def _show_heldout(rows: "Sequence[Standing]") -> None:
     """What fitted ensembles scored on pairs that they were not fitted on."""
+    from kit.submission.standing import score_text
+
     table = [
         (
             row.name,
@@ -171,7 +172,7 @@ def _show_heldout(rows: "Sequence[Standing]") -> None:
             f"{fit.score:.5g}",
             f"{fit.interval[0]:.4g} to {fit.interval[1]:.4g}",
             f"{fit.scenes} of {fit.pairs_sha256[:8]}",
-            _score(row.leaderboard),
+            score_text(row.leaderboard),
         )
         for row in rows
         if (fit := row.heldout)
@@ -219,7 +220,3 @@ def _short(time: str) -> str:
     """A time of the log to the minute; one that somebody wrote otherwise as it is."""
     date, _, clock = time.partition("T")
     return f"{date} {clock[:5]}" if clock else time
-
-
-def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.5g}"

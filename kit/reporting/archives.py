@@ -5,9 +5,7 @@ from kit.plain_text import count_of
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Section, Table, Tables, Text
 from kit.submission.leaderboard import Standings, leaderboard
-from kit.submission.standing import Scored, Standing
-
-_ANCHORS = {"keep": "no", "anchors": "yes"}
+from kit.submission.standing import Scored, Standing, score_text, scores_by_truth
 
 
 def read_standings(found: Artefacts) -> Standings | None:
@@ -45,7 +43,7 @@ def _made(rows: tuple[Standing, ...]) -> Table:
             row.time.replace("T", " ")[:16],
             row.layout,
             row.target,
-            _ANCHORS.get(row.stretch, row.stretch),
+            row.anchors_text,
             row.ensemble,
             row.members,
         )
@@ -57,12 +55,9 @@ def _made(rows: tuple[Standing, ...]) -> Table:
 
 def _scored(rows: tuple[Standing, ...]) -> list[Table]:
     """A table of the scores by each truth, that of most submissions first, with all of them."""
-    by_truth: dict[str, dict[int, Scored]] = {}
-    for number, row in enumerate(rows):
-        for scored in row.scores:
-            by_truth.setdefault(scored.truth, {})[number] = scored
-    truths = sorted(by_truth, key=lambda truth: -len(by_truth[truth])) or [""]
-    return [_by(truth, by_truth.get(truth, {}), rows, truth == truths[0]) for truth in truths]
+    by_truth = scores_by_truth(rows)
+    first = next(iter(by_truth))
+    return [_by(truth, found, rows, truth == first) for truth, found in by_truth.items()]
 
 
 def _by(truth: str, found: dict[int, Scored], rows: tuple[Standing, ...], every: bool) -> Table:
@@ -70,8 +65,8 @@ def _by(truth: str, found: dict[int, Scored], rows: tuple[Standing, ...], every:
     cells = [
         (
             row.name,
-            *(_score(found[number].local[name] if number in found else None) for name in names),
-            _score(row.leaderboard),
+            *(score_text(found[number].local[name] if number in found else None) for name in names),
+            score_text(row.leaderboard),
         )
         for number, row in enumerate(rows)
         if every or number in found
@@ -104,7 +99,3 @@ def _agreements(standings: Standings) -> list[Table]:
     note = "tau: Kendall's, 1 for the server's order and -1 for its reverse. chance: the share of "
     note += "random orders that agree as well."
     return [Table(titles, cells, "Agreement with the server's order", note)] if cells else []
-
-
-def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.5g}"

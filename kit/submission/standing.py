@@ -59,6 +59,11 @@ class Standing:
     heldout: HeldOutScore | None = None
     note: str = ""
 
+    @property
+    def anchors_text(self) -> str:
+        """Whether it has anchors, in a word."""
+        return {"keep": "no", "anchors": "yes"}.get(self.stretch, self.stretch)
+
 
 def read_standing(found: Log, lines: Sequence[tuple[Cell, ...]], doubts: list[str]) -> Standing:
     """One submission of the lines of its bytes, the newest last: a clock may go backwards.
@@ -169,6 +174,23 @@ def by_truth(row: Standing, truth: str) -> Standing:
         return row
     found = next((scored for scored in row.scores if scored.truth == truth), row.scores[0])
     return replace(row, truth=found.truth, images=found.images, local=found.local)
+
+
+def scores_by_truth(rows: Sequence[Standing]) -> dict[str, dict[int, Scored]]:
+    """By each truth the scores of the rows, by their places; the truth of most rows comes first.
+
+    Without a score there is one truth that has none and no name.
+    """
+    found: dict[str, dict[int, Scored]] = {}
+    for place, row in enumerate(rows):
+        for scored in row.scores:
+            found.setdefault(scored.truth, {})[place] = scored
+    return dict(sorted(found.items(), key=lambda item: -len(item[1]))) or {"": {}}
+
+
+def score_text(value: float | None) -> str:
+    """A score as tables show it; empty where there is none."""
+    return "" if value is None else f"{value:.5g}"
 
 
 def _number(text: str) -> float | None:

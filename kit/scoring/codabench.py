@@ -29,8 +29,8 @@ from kit.progress import Advance
 from kit.scoring.images import CHANNELS, Image
 from kit.scoring.rows import as_sent, compare_images
 from kit.scoring.truth import load_truth
-from kit.scoring.walk import walk
 from kit.storage.files import write_json
+from kit.storage.walk import walk
 from kit.tiles.tiff import decode_tiff
 
 SHOWN = 10

@@ -19,8 +19,8 @@ from kit.archive.mapping import REMEDY, SarInput, Truth, TruthSet, read_mapping,
 from kit.errors import InputError
 from kit.pairs.clear import Clear, clear_truths
 from kit.progress import Advance
-from kit.scoring.walk import walk
 from kit.screening.counts import COLUMNS, count
+from kit.storage.walk import walk
 from kit.tiles import netcdf
 from kit.tiles.names import BANDS, RGB_BANDS, SUFFIXES, SceneKey, TileName
 from kit.tiles.reader import read_scene
@@ -145,7 +145,7 @@ def _files(source: Path) -> list[Path]:
     """The files in a folder and in all below it, linked ones too but each once; or one file."""
     if not source.is_dir():
         return [source]
-    return sorted(Path(entry.path) for entry in walk(source, follow_links=True))
+    return sorted(Path(entry.path) for entry in walk(source, links="once"))
 
 
 def _near(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kit.sources.detect import choose, only_tiles
 from kit.sources.image import read_header
-from kit.sources.listing import list_images, walk
+from kit.sources.listing import list_files, list_images
 from kit.sources.radar_listing import list_radar
 from kit.sources.twins import find_twins
 
@@ -20,7 +20,7 @@ def count_pairs(data: Path, source: str | None = None) -> int | None:
     """
     if only_tiles(data, source):
         return None
-    paths = walk(data)
+    paths = list_files(data)
     choice = choose(data, paths, source)
     if choice is None:
         return None

@@ -20,7 +20,7 @@ from kit.sources.detect import (
     only_tiles,
     where_tiles_lie,
 )
-from kit.sources.listing import walk
+from kit.sources.listing import list_files
 from kit.sources.unknown import unknown_images
 
 _NOTHING = Wanted()
@@ -49,7 +49,7 @@ def find_tiles(
     """
     if not wanted and only_tiles(data, source):
         return None
-    paths = walk(data, advance)
+    paths = list_files(data, advance)
     if wanted and not source and is_tiles_alone(data, paths):
         source = CHALLENGE
     if source == CHALLENGE:
@@ -76,7 +76,7 @@ def require_tiles(data: Path, command: str) -> None:
     """
     if not data.is_dir() or is_official(data):
         return
-    paths = walk(data)
+    paths = list_files(data)
     if choice := choose(data, paths, None):
         problem = f"holds images of the source {choice.definition.name}, and {command} takes tiles"
         remedy = f"run kit prepare {data}, which makes tiles of them and screens these"

@@ -13,6 +13,7 @@ from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.template import PARTS, Match
+from kit.storage.walk import walk
 
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 _EVERY = 4096  # files between two calls of `advance`
@@ -47,7 +48,7 @@ class Listing:
         return self.radar if sensor == "radar" else self.optical
 
 
-def walk(data: Path, advance: Advance | None = None) -> list[str]:
+def list_files(data: Path, advance: Advance | None = None) -> list[str]:
     """The paths of all files under a folder, relative to it and with slashes, sorted.
 
     Raises:
@@ -61,12 +62,10 @@ def walk(data: Path, advance: Advance | None = None) -> list[str]:
         raise InputError(str(error.filename), f"cannot be listed ({error.strerror})") from None
 
     found: list[str] = []
-    for folder, folders, names in os.walk(data, onerror=refuse, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        above = os.path.relpath(folder, data).replace(os.sep, "/")
-        prefix = "" if above == "." else above + "/"
-        found += [prefix + name for name in names if not name.startswith(".")]
-        if advance and len(found) % _EVERY < len(names):
+    before = len(os.path.join(data, ""))
+    for entry in walk(data, links="always", hidden=False, onerror=refuse):
+        found.append(entry.path[before:].replace(os.sep, "/"))
+        if advance and len(found) % _EVERY == 0:
             advance(len(found), 0, "listing files")
     return sorted(found)
 

@@ -19,7 +19,7 @@ from kit.sources.detect import (
     nothing_fits,
     where_tiles_lie,
 )
-from kit.sources.listing import list_images, walk
+from kit.sources.listing import list_files, list_images
 from kit.sources.twins import Twins, find_radar
 from kit.sources.unknown import unknown_images
 
@@ -54,7 +54,7 @@ def list_radar(
     Raises:
         InputError: its images are of two layouts, or none is of the radar.
     """
-    paths = walk(data, advance)
+    paths = list_files(data, advance)
     if source is None and is_tiles_alone(data, paths, radar_alone=True):
         if not tiles:
             return None

@@ -1,12 +1,12 @@
 """The pixels of packs and tiles, read again and compared with what was noted of them.
 
-In: a folder in which `kit prepare` or `kit pack` wrote. Out: what is not as it was. Packed pixels
+In: the files that `kit prepare` or `kit pack` wrote. Out: what is not as it was. Packed pixels
 have a checksum for each pair, and tiles that were made of other images one each. Others have none:
 they are counted again, and the counts compared with those of the screening, which notice any change
 of a nodata pixel, a cloud or a size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,17 @@ _TOGETHER = 256
 _AGAIN = "run kit prepare DATA again; if the tile is not meant to have changed, fetch it again"
 
 
-def check_pixels(folder: Path, advance: Advance | None = None) -> Iterator[InputError]:
-    """What is wrong with the packs and the tiles of the screenings in a folder and below.
+def check_pixels(files: Sequence[Path], advance: Advance | None = None) -> Iterator[InputError]:
+    """What is wrong with the tiles and packs that some of these files describe.
 
     A damaged index or part has been found by its own check, and is left out here.
 
     Args:
-        folder: which.
+        files: in order; others than those of tiles and packs are passed over.
         advance: called with the files read through, and their number.
     """
-    written = sorted(folder.rglob(WRITTEN))
-    shards = sorted(folder.rglob(f"{PACK}/*.json"))
-    parts = sorted(folder.rglob(f"{SCREEN}/*.parquet"))
-    checks = [
-        *((path, check_written) for path in written),
-        *((path, _shard) for path in shards),
-        *((path, _tiles) for path in parts),
-    ]
+    known = ((WRITTEN, check_written), (f"{PACK}/*.json", _shard), (f"{SCREEN}/*.parquet", _tiles))
+    checks = [(path, check) for pattern, check in known for path in files if path.match(pattern)]
     for done, (path, check) in enumerate(checks, start=1):
         try:
             yield from check(path)

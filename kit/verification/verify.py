@@ -7,7 +7,7 @@ compared with their checksums, and the tiles with what the screening measured.
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 from kit.errors import InputError
 from kit.progress import Advance
 from kit.storage.files import ENGINES, FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK, AnyPath
-from kit.storage.half_written import is_part
 from kit.storage.seal import is_sealed
+from kit.storage.walk import walk
 from kit.verification.artefacts import Artefact, find_artefact
 from kit.verification.pixels import check_pixels
 
@@ -70,12 +70,13 @@ def verify(
     chosen = [*map(Path, folders)] or [folder for folder in FOLDERS if folder.is_dir()]
     if missing := [folder for folder in chosen if not folder.is_dir()]:
         raise InputError(missing[0], "no such folder", remedy="name folders that the kit wrote")
-    found = [item for folder in chosen for item in _artefacts(folder)]
-    if not found:
+    damaged: list[Damage] = []
+    files = [path for folder in chosen for path in _files(folder, damaged.append)]
+    found = [(path, artefact) for path in files if (artefact := find_artefact(path))]
+    if not found and not damaged:
         where = ", ".join(map(str, chosen)) or os.curdir
         known = ", ".join(map(str, FOLDERS))
         raise InputError(where, "holds nothing that the kit wrote", remedy=f"known are {known}")
-    damaged: list[Damage] = []
     unsealed: list[Path] = []
     for done, (path, artefact) in enumerate(found, start=1):
         damaged += _check(path, artefact)
@@ -84,8 +85,7 @@ def verify(
         if advance:
             advance(done, len(found))
     if data:
-        for folder in chosen:
-            damaged += map(_damage, check_pixels(folder, advance))
+        damaged += map(_damage, check_pixels(files, advance))
     return Verification(
         folders=tuple(chosen),
         checked=dict(Counter(artefact.name for _, artefact in found)),
@@ -94,14 +94,17 @@ def verify(
     )
 
 
-def _artefacts(folder: Path) -> Iterator[tuple[Path, Artefact]]:
-    """The files below a folder that the kit reads back, in order; not what is half written."""
-    for where, names, files in os.walk(folder, followlinks=True):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(where, name)
-            if not is_part(path) and (artefact := find_artefact(path)):
-                yield path, artefact
+def _files(folder: Path, report: Callable[[Damage], None]) -> list[Path]:
+    """The files below a folder, in order, but what is half written, whose names begin with a dot.
+
+    Reports each folder that cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        report(_unreadable(str(error.filename), error))
+
+    entries = walk(folder, links="always", hidden=False, onerror=refuse)
+    return sorted(Path(entry.path) for entry in entries)
 
 
 def _check(path: Path, artefact: Artefact) -> Iterator[Damage]:
@@ -110,7 +113,11 @@ def _check(path: Path, artefact: Artefact) -> Iterator[Damage]:
     except InputError as error:
         yield _damage(error)
     except OSError as error:
-        yield Damage(str(path), f"cannot be read ({error.strerror or error})", "check the disk")
+        yield _unreadable(str(path), error)
+
+
+def _unreadable(path: str, error: OSError) -> Damage:
+    return Damage(path, f"cannot be read ({error.strerror or error})", "check the disk")
 
 
 def _damage(error: InputError) -> Damage:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
+from kit.plain_text import count_of
 
 Averaging = Literal["mean", "median"] | tuple[int, ...]
 """How images are averaged: by mean, by median, or with these weights, integers."""
@@ -43,13 +44,13 @@ def parse_averaging(text: str, variants: Sequence[str]) -> Averaging:
         raise InputError("--average", f"unknown method {text[:40]!r}", remedy=remedy)
     given = [_weight(part, remedy) for part in text.split(",")]
     if len(given) != len(variants):
-        problem = f"{_count(len(given), 'weight')} for {_count(len(variants), 'member')}"
+        problem = f"{count_of(len(given), 'weight')} for {count_of(len(variants), 'member')}"
         raise InputError("--average", problem, remedy=remedy)
     if not any(given):
         raise InputError("--average", "all weights are zero", remedy=remedy)
     scale = math.lcm(*(weight.denominator for weight in given))
     integers = [int(weight * scale) for weight in given]
-    return _reduced(integers)
+    return reduced(integers)
 
 
 def spread(averaging: Averaging, counts: Sequence[int]) -> Averaging:
@@ -67,11 +68,15 @@ def spread(averaging: Averaging, counts: Sequence[int]) -> Averaging:
     weights = (1,) * len(counts) if averaging == "mean" else averaging
     scale = math.lcm(*counts)
     each = [w * scale // n for w, n in zip(weights, counts, strict=True) for _ in range(n)]
-    return _reduced(each)
+    return reduced(each)
 
 
-def _reduced(integers: Sequence[int]) -> Averaging:
-    """Weights of these ratios without a common divisor; the mean if they are equal."""
+def reduced(integers: Sequence[int]) -> Averaging:
+    """Weights of these ratios without a common divisor; the mean if they are equal.
+
+    Raises:
+        InputError: they add up to more than 2**48.
+    """
     divisor = math.gcd(*integers)
     weights = tuple(weight // divisor for weight in integers)
     if sum(weights) > _MOST_WEIGHTS:
@@ -145,7 +150,3 @@ def _weight(text: str, remedy: str) -> Fraction:
         else:
             return Fraction(number)
     raise InputError("--average", f"{text[:40]!r} {problem}", remedy=remedy)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

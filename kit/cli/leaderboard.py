@@ -11,6 +11,7 @@ from kit.cli import console
 from kit.cli.notes import show_notes
 from kit.cli.options import Json, Measure, Quiet, Submissions
 from kit.metrics import MEASURES
+from kit.plain_text import count_of
 from kit.storage.files import SUBMISSIONS
 from kit.submission.agreement import FEWEST
 from kit.submission.log import LOG
@@ -205,8 +206,8 @@ def _show_agreements(agreements: "Sequence[Agreement]") -> None:
         by, of = (
             f" {word} {name}" if name else "" for word, name in (("by", truth), ("of", layout))
         )
-        count_of = f"{count} archive{'s' * (count > 1)}{of}"
-        console.write(f"{count_of} with a score{by} and one of the server: an order needs {FEWEST}")
+        archives = f"{count_of(count, 'archive')}{of}"
+        console.write(f"{archives} with a score{by} and one of the server: an order needs {FEWEST}")
 
 
 def _ensemble(row: "Standing") -> str:

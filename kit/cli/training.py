@@ -13,6 +13,7 @@ from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.errors import InputError
 from kit.machine.cores import loader_threads
+from kit.plain_text import count_of
 from kit.planning.plan import read_plan
 from kit.storage.files import RUNS, WORK
 from kit.variants.fold_names import base_name
@@ -144,8 +145,8 @@ def _event(record: dict[str, Any], planned_s: float | None = None) -> str:
         hours, step = console.duration(record["hours"] * 3600), record["step_s"]
         return f"{record['steps']} steps end within {hours} at {step:.3g} s a step, as measured"
     if "patience" in record:
-        count = record["patience"]
-        return f"ends early: no better hold-out MAE in {count} validation{'s' * (count > 1)}"
+        validations = count_of(record["patience"], "validation")
+        return f"ends early: no better hold-out MAE in {validations}"
     if "whole_s" in record:
         return _whole(record["whole_s"], planned_s)
     if "holdout_mae" in record:

@@ -22,14 +22,13 @@ from kit.comparison.paired import (
 )
 from kit.errors import InputError, no_such
 from kit.fitting.observations import observe
-from kit.fitting.selection import FEWEST_PLACES, crossfitted
-from kit.metrics import MEASURES, is_official_measure, is_stretched_measure, mae, mse, psnr
+from kit.fitting.selection import FEWEST_PLACES, crossfitted, score_image
+from kit.metrics import is_official_measure, is_stretched_measure
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.ensembles import Ensemble, find_ensemble, known_ensembles
 from kit.progress import Advance, Report
 from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.notes import notes_of
-from kit.scaling import UINT16_MAX, stretch
 from kit.training.heldout import HeldOut, heldout
 
 _USUAL = "mae"
@@ -202,18 +201,3 @@ def _found(
             yield side.images(scene), _truth(side, scene, measure)
 
     return found
-
-
-def score_image(measure: str, image: Image, truth: NDArray[np.floating]) -> float:
-    """The score of one image [3, H, W] by a measure; the truth is in the space that it compares.
-
-    Of one truth and one image, the official measures of both years are the MSE of stretched images.
-    """
-    if is_stretched_measure(measure):
-        made = stretch(image)
-        if measure.endswith("_mae"):
-            return mae(made, truth)
-        return psnr(mse(made, truth)) if measure.endswith("_psnr") else mse(made, truth)
-    unit = image / np.float64(UINT16_MAX)
-    of_image = MEASURES[measure].of_image
-    return of_image(unit, truth, None) if of_image else psnr(mse(unit, truth))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.averaging import reduced
 from kit.errors import InputError, no_such
 from kit.fitting.methods import COLOR, PLAIN
 from kit.fitting.objectives import OBJECTIVES
@@ -231,8 +232,7 @@ def _ensemble(
         kept = kept[:1]  # whichever: nothing is taken of its images
     averaging = chosen.combination.averaging
     if averaging != "median":
-        left = tuple(weights[number] for number in kept)
-        averaging = "mean" if set(left) == {1} else left
+        averaging = reduced([weights[number] for number in kept])
     used = [members[number] for number in kept]
     return Ensemble(
         name=name,

@@ -13,7 +13,7 @@ from itertools import combinations, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.averaging import Averaging
+from kit.averaging import Averaging, reduced
 from kit.fitting.objectives import objective
 from kit.fitting.observations import Moments, Observations
 from kit.fitting.shrinkage import fit_line
@@ -145,12 +145,12 @@ def _greedy(measure: str, observed: Observations, rows: Sequence[int]) -> Combin
         counts = options[int(np.argmin(losses))]
         if min(losses) < lowest - 1e-12:
             best, lowest = counts, min(losses)
-    return Combination(_integers(best[: observed.members]))
+    return Combination(reduced(best[: observed.members].astype(int).tolist()))
 
 
 def _simplex(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
     weights = objective(measure, observed, rows).simplex()
-    return Combination(_integers(np.rint(weights * PARTS)))
+    return Combination(reduced(np.rint(weights * PARTS).astype(int).tolist()))
 
 
 def _simplex_name(measure: str) -> str:
@@ -185,7 +185,7 @@ def _to_integers(channels: Sequence[tuple[float, float, float]]) -> Affine:
 
 
 def _equal(members: Sequence[int], count: int) -> Averaging:
-    return _integers(np.isin(np.arange(count), [*members]).astype(float))
+    return reduced([int(member in members) for member in range(count)])
 
 
 def _equal_floats(members: Sequence[int], observed: Observations) -> Floats:
@@ -198,11 +198,3 @@ def _with(counts: Floats, member: int) -> Floats:
     more = counts.copy()
     more[member] += 1
     return more
-
-
-def _integers(weights: Floats) -> Averaging:
-    """Whole numbers without a common divisor; equal ones are the mean."""
-    whole = [int(weight) for weight in weights]
-    divisor = math.gcd(*whole)
-    weights_ = tuple(number // divisor for number in whole)
-    return "mean" if set(weights_) == {1} else weights_

@@ -5,13 +5,12 @@ lower is better; an affine, where the measure compares in the server's space.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.fitting.observations import Observations
+from kit.fitting.observations import Moments, Observations
 from kit.fitting.shrinkage import Line, fit_line
 from kit.fitting.simplex import least_absolute, least_squares
 
@@ -156,15 +155,6 @@ class SquaredError:
         return np.append(weights, np.zeros(self._moments.shape[1] - 1 - len(weights)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Moments:
-    """Of one image a scene, [S, 3]: its variance, that with the truth, and both means."""
-
-    variance: Floats
-    covariance: Floats
-    mean: Floats
-
-
 class StretchedError:
     """The server's MSE with anchors, of the best affine; members and truth are stretched.
 
@@ -234,12 +224,12 @@ class StretchedError:
     def _sources(self) -> int:
         return int(self._means.shape[-1]) - 1
 
-    def _moments(self, weights: Floats) -> _Moments:
+    def _moments(self, weights: Floats) -> Moments:
         inner = self._covariances[..., :-1, :-1]
-        return _Moments(
+        return Moments(
+            mean=self._means[..., :-1] @ weights,
             variance=np.einsum("i,scij,j->sc", weights, inner, weights),
             covariance=self._covariances[..., :-1, -1] @ weights,
-            mean=self._means[..., :-1] @ weights,
         )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kit.fitting.methods import ANCHORED, COLOR, PLAIN, SINGLE, Method, methods, with_affine
 from kit.fitting.observations import Found, Image, Observations, moments_of
 from kit.intervals import ENOUGH_PLACES, interval
-from kit.metrics import MEASURES, is_official_measure, mae, mse, psnr
+from kit.metrics import MEASURES, is_official_measure, is_stretched_measure, mae, mse, psnr
 from kit.prediction.combination import Combination
 from kit.scaling import UINT16_MAX, stretch
 
@@ -132,11 +132,18 @@ def _fit(
 
 
 def score_image(measure: str, image: Image, truth: NDArray[np.floating]) -> float:
-    """The score of one image [3, H, W] by a measure; the truth is in the space that it compares."""
-    if is_official_measure(measure):
-        return mse(stretch(image), truth)
+    """The score of one image [3, H, W] by a measure; the truth is in the space that it compares.
+
+    Of one truth and one image, the official measures of both years are the MSE of stretched images.
+    """
+    if is_stretched_measure(measure):
+        made = stretch(image)
+        if measure.endswith("_mae"):
+            return mae(made, truth)
+        return psnr(mse(made, truth)) if measure.endswith("_psnr") else mse(made, truth)
     unit = image / np.float64(UINT16_MAX)
-    return psnr(mse(unit, truth)) if measure == "psnr" else mae(unit, truth)
+    of_image = MEASURES[measure].of_image
+    return of_image(unit, truth, None) if of_image else psnr(mse(unit, truth))
 
 
 def groups_of(places: Sequence[tuple[str, str]]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from kit.plain_text import count_of
 from kit.prediction.manifest import Manifest
 
 
@@ -12,7 +13,7 @@ def dates_line(manifest: Manifest) -> str:
     prior = Counter(entry["prior_dates"] > 0 for entry in scenes if "prior_dates" in entry)
     parts = []
     if radar:
-        counts = (f"of {n} date{'s' * (n > 1)} for {radar[n]}" for n in sorted(radar, reverse=True))
+        counts = (f"of {count_of(n, 'date')} for {radar[n]}" for n in sorted(radar, reverse=True))
         parts.append(f"radar averaged: {', '.join(counts)} scenes")
     if prior:
         parts.append(f"prior: {prior[True]} of {prior.total()} scenes have one")

@@ -25,6 +25,7 @@ from kit.archive.mapping import TruthSet
 from kit.doubt import Units
 from kit.errors import CheckError
 from kit.metrics import check_measure
+from kit.plain_text import count_of
 from kit.prediction.ensembles import chosen_ensemble, known_ensembles
 from kit.prediction.members import Member, seen_in_training
 from kit.progress import Advance
@@ -283,7 +284,7 @@ def _refuse(found: Sequence[Finding]) -> None:
         ]
         others = sum(len(names) for names in [*alike.values()][SHOWN:])
         more = f"\n  and {others} more" if others else ""
-        count = f"{len(rejected)} finding{'s' * (len(rejected) > 1)}"
+        count = count_of(len(rejected), "finding")
         title = f"{verdict('this archive', rejected)}, so it is not written: {count}"
         raise CheckError("\n".join([title, *lines]) + more)
 

@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, distributed
 
-from kit.errors import InputError, KitError
+from kit.errors import InputError, KitError, shorten
 from kit.machine.parent import end_with, is_launched
 from kit.plain_text import count_of
 
@@ -23,16 +23,16 @@ T = TypeVar("T")
 
 
 class PeerError(KitError):
-    """Another rank failed; its own message says why.
+    """Another rank failed, or what connects the ranks.
 
     Args:
-        exit_code: its exit code, or None where it ended without giving one.
+        problem: which, and where to read why.
+        exit_code: that of the other rank, where it gave one.
     """
 
-    def __init__(self, exit_code: int | None) -> None:
-        how = "has ended" if exit_code is None else f"failed (exit code {exit_code})"
-        super().__init__(f"another rank {how}; see its message")
-        self.exit_code = exit_code or KitError.exit_code
+    def __init__(self, problem: str, exit_code: int = KitError.exit_code) -> None:
+        super().__init__(problem)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ class ProcessGroup:
                 raise
             raise failure from None
         if code:
-            raise failure or PeerError(code)
+            problem = f"another rank failed (exit code {code}); see its message"
+            raise failure or PeerError(problem, code)
 
     def _highest(self, code: int) -> int:
         """The highest exit code of all ranks."""
@@ -157,7 +158,7 @@ def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
         timeout: how long a rank waits for the others; torch's default, some minutes, if None.
 
     Raises:
-        PeerError: another rank ended while this one waited for it.
+        PeerError: another rank ended while this one waited for it, or it cannot be reached.
     """
     if not is_launched():
         yield ProcessGroup()
@@ -172,7 +173,8 @@ def process_group(timeout: timedelta | None = None) -> Iterator[ProcessGroup]:
     except BaseException as error:
         _leave()
         if _lost_a_peer(error):
-            raise PeerError(None) from error
+            problem = "another rank has ended (see its message), or what connects the ranks failed"
+            raise PeerError(f"{problem}: {_told(error)}") from error
         raise
     distributed.destroy_process_group()
 
@@ -203,7 +205,12 @@ def _leave() -> None:
 
 
 def _lost_a_peer(error: BaseException) -> bool:
-    """Whether a collective operation failed because another rank has ended."""
+    """Whether a collective operation failed, most often because another rank has ended."""
     if isinstance(error, distributed.DistBackendError | distributed.DistNetworkError):
         return True
     return isinstance(error, RuntimeError) and "gloo" in str(error)
+
+
+def _told(error: BaseException) -> str:
+    """What torch says of a failed operation, on one line and without frames of its source."""
+    return shorten(" ".join(str(error).partition("Exception raised from")[0].split()))

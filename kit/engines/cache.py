@@ -127,7 +127,7 @@ def amend(
     find_out: Callable[[Entry], dict[str, Any]],
     report: Report,
 ) -> None:
-    """Add to the facts of an engine those that `find_out` returns, if `lacks` says of them so.
+    """Add what `find_out` returns to an engine's record, if `lacks` says that it is missing.
 
     Where the engine's folder cannot be written to, this process alone knows them.
     """

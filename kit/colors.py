@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Color = tuple[float, float, float]
+"""Red, green and blue in [0, 1]."""
 MEAN_COLOR, MEDIAN_COLOR = "mean colour", "median colour"
 STRETCHED_COLOR = "stretched colour with anchors"
 CONSTANTS = (MEAN_COLOR, MEDIAN_COLOR, STRETCHED_COLOR)

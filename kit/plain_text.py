@@ -30,6 +30,11 @@ def printable(text: object, *, lines: bool = False) -> str:
     )
 
 
+def one_line(error: object, longest: int = 200) -> str:
+    """What an error says, in one line of at most `longest` characters."""
+    return " ".join(str(error).split())[:longest]
+
+
 def duration(seconds: float) -> str:
     """A duration in the largest unit of which there are at least two."""
     for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.plain_text import count_of, from_spreadsheet_cell, printable, spreadsheet_cell
+from kit.plain_text import count_of, from_spreadsheet_cell, one_line, printable, spreadsheet_cell
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,9 @@ def test_a_cell_is_read_back(text: str) -> None:
 
 def test_one_is_no_plural() -> None:
     assert [count_of(number, "place") for number in range(3)] == ["0 places", "1 place", "2 places"]
+
+
+def test_an_error_is_one_short_line() -> None:
+    assert one_line(ValueError("two\n  lines,\tone tab ")) == "two lines, one tab"
+    assert one_line(ValueError("word " * 100)) == ("word " * 100)[:200]
+    assert one_line("0123456789", 4) == "0123"

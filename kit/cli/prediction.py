@@ -81,7 +81,7 @@ def compile(
 
     emit = console.start(json, quiet)
     if export:
-        from kit.engines.compile import export_run
+        from kit.engines.compile import take_away
 
         if tiles or target or backend != "auto" or precision not in ("auto", "float32"):
             raise typer.BadParameter(
@@ -91,7 +91,7 @@ def compile(
         if len(variants) > 1:
             raise typer.BadParameter(f"--export writes one generator: name one of {variants}")
         form, file = export
-        exported = export_run(
+        exported = take_away(
             variants[0], form, file, runs=runs, work=work, size=size, overwrite=overwrite
         )
         emit(asdict(exported))

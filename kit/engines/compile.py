@@ -109,7 +109,7 @@ def compile(
     return tuple(built)
 
 
-def export_run(
+def take_away(
     name: str,
     form: str,
     file: Path,

@@ -5,17 +5,11 @@ float32 of what it makes of each view, turned back. Refused by name: another num
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.errors import InputError
-
-if TYPE_CHECKING:
-    import torch
-
-Array = TypeVar("Array", NDArray[np.float32], "torch.Tensor")
+from kit.scaling import Array
 
 # Quarter turns, and whether columns are mirrored after them. The first four keep the size.
 _VIEWS = tuple((turns, mirrored) for turns in (0, 2, 1, 3) for mirrored in (False, True))

@@ -10,9 +10,10 @@ from itertools import zip_longest
 
 import numpy as np
 
+from kit.colors import Color
 from kit.machine.lookahead import map_ahead
 from kit.pairs.blocks import by_place
-from kit.pairs.table import Color, Pair
+from kit.pairs.table import Pair
 from kit.scaling import DN_RANGE
 from kit.tiles.bands import read_bands
 

@@ -17,10 +17,9 @@ from kit.errors import InputError
 from kit.pairs.shard import ARRAYS, Shard
 from kit.pairs.table import Pair
 from kit.storage.files import together
+from kit.tiles.names import SENSORS
 from kit.tiles.netcdf import file_of
 from kit.tiles.reader import Batch, Reader
-
-_SENSORS = {"radar": "Sentinel1", "optical": "Sentinel2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def _read(task: ShardTask, name: str, reader: Reader) -> Iterator[tuple[int, NDA
     shape = (bands, task.shard.height, task.shard.width)
     paths = [getattr(pair, f"{name}_paths") for pair in task.pairs]
     faults: list[InputError] = []
-    for start, batches, errors in reader.read_all(_SENSORS[name], paths):
+    for start, batches, errors in reader.read_all(SENSORS[name], paths):
         faults += [errors[i] for i in sorted(errors)]
         faults += [
             _other_size(paths[start + i][0], batch.pixels.shape[2:], shape[1:])

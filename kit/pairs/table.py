@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
+from kit.colors import Color
 from kit.errors import InputError
 from kit.ground import side_in_pixels
 from kit.storage.files import PAIRS as PAIRS
@@ -23,8 +24,6 @@ from kit.units_record import UnitsRecord
 
 _MOST_GROUND = 1e7  # metres: a quarter of the way around the Earth
 Split = Literal["train", "holdout", "buffer"]
-Color = tuple[float, float, float]
-"""Mean red, green and blue in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)

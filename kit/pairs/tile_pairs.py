@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kit.errors import InputError
 from kit.pairs.pair_reader import Pixels
 from kit.pairs.table import Pair
-from kit.tiles.bands import File
+from kit.tiles.netcdf import File
 from kit.tiles.reader import Reader
 
 # For errors without one, such as a tile that is missing.

@@ -29,7 +29,8 @@ from kit.sources.radar_listing import list_radar
 from kit.storage.files import PREDICTIONS, RUNS
 from kit.storage.image_file import image_path
 from kit.tiles.catalog import catalog
-from kit.tiles.fingerprint import File, states
+from kit.tiles.fingerprint import states
+from kit.tiles.netcdf import File
 
 
 @dataclass(frozen=True, slots=True)

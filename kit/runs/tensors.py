@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kit.errors import CheckError, InputError
+from kit.plain_text import one_line
 from kit.storage.files import atomic
 
 _ABOUT, _DIGEST = "kit", "sha256"
@@ -84,8 +85,7 @@ class TensorFile:
         except FileNotFoundError:
             raise InputError(self.path, "no such file", remedy=self.remedy) from None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())[:200]
-            problem = f"damaged, or not written by the kit ({reason})"
+            problem = f"damaged, or not written by the kit ({one_line(error)})"
             raise InputError(self.path, problem, remedy=self.remedy) from None
 
 

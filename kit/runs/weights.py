@@ -19,6 +19,7 @@ from kit.errors import InputError, no_such
 from kit.machine.device import place_copy
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
+from kit.plain_text import one_line
 from kit.runs.folder import BEST, resume_command, trained_runs
 from kit.runs.tensors import TensorFile, save_tensors
 from kit.scaling import SCALING
@@ -217,5 +218,4 @@ def load_run(runs: Path, name: str) -> Weights:
 
 
 def _foreign(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(path, f"not weights of this kit ({reason})", remedy=_AGAIN)
+    return InputError(path, f"not weights of this kit ({one_line(error)})", remedy=_AGAIN)

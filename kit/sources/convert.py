@@ -17,11 +17,10 @@ from kit.sources.folder import write_folder
 from kit.sources.index import TILES
 from kit.sources.listing import list_images
 from kit.sources.places import MadeUp
-from kit.sources.placing import SENSORS
 from kit.sources.sample import take_sample
 from kit.sources.twins import absent_from, find_twins, tally_parts
 from kit.sources.units import Range, SourceUnits, doubts, settle_ranges
-from kit.tiles.names import SceneKey
+from kit.tiles.names import SENSORS, SceneKey
 from kit.tiles.rejection import Rejection
 from kit.units_record import UnitsRecord
 

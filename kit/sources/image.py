@@ -19,7 +19,7 @@ from kit.errors import InputError
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
 from kit.tiles.sidecars import sidecars_of
-from kit.tiles.tiff import GDAL_ERRORS, check_unscaled, gdal_settings, is_float16
+from kit.tiles.tiff import GDAL_ERRORS, check_unscaled, gdal_cause, gdal_settings, is_float16
 
 _MAX_PIXELS = 2**28
 _DRIVERS = {
@@ -119,7 +119,5 @@ def _opened(path: Path) -> Iterator[Any]:
             check_unscaled(path, image)
             yield image
     except GDAL_ERRORS as error:
-        cause = str(error.__cause__ or error).replace("\n", " ")
-        raise InputError(
-            path, f"not readable as an image ({cause})", remedy="fetch it again"
-        ) from None
+        problem = f"not readable as an image ({gdal_cause(error)})"
+        raise InputError(path, problem, remedy="fetch it again") from None

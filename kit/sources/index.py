@@ -16,9 +16,9 @@ from pathlib import Path
 
 from kit.errors import InputError
 from kit.sources.origin import read_origin
-from kit.sources.placing import SENSORS, Placed
+from kit.sources.placing import Placed
 from kit.storage.files import write_bytes
-from kit.tiles.names import SceneKey, TileName
+from kit.tiles.names import SENSORS, SceneKey, TileName
 
 INDEX = "index.csv"
 # In the work folder, what images became: to prepare, and to predict.

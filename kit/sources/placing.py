@@ -22,11 +22,10 @@ from kit.sources.twins import Twins
 from kit.sources.units import SourceUnits
 from kit.storage.files import json_sha256
 from kit.tiles.fingerprint import states
-from kit.tiles.names import SceneKey, TileName
+from kit.tiles.names import SENSORS, SceneKey, TileName
 from kit.tiles.rejection import Rejection
 
 THREADS = 4
-SENSORS = {"radar": "Sentinel1", "optical": "Sentinel2"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from kit.machine.lookahead import map_ahead
 from kit.progress import Advance
 from kit.sources.definition import Definition
 from kit.sources.pixels import WANTED, convert, first_header, link_files, read_image, write_tiles
-from kit.sources.placing import SENSORS, THREADS, Placed
+from kit.sources.placing import THREADS, Placed
 from kit.sources.units import SourceUnits
 from kit.sources.written import Written
 from kit.storage import half_written
 from kit.storage.files import atomic, sync_folder, write_bytes
+from kit.tiles.names import SENSORS
 from kit.tiles.regular_file import check_regular
 from kit.tiles.rejection import Rejection
 from kit.tiles.sidecars import SIDECARS

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kit.errors import InputError
+from kit.plain_text import one_line
 from kit.storage.files import atomic, json_sha256, read_json, write_json
 
 UNSEALED = 1
@@ -187,8 +188,7 @@ def open_table(
     except InputError:
         raise
     except (OSError, OverflowError, pa.ArrowException, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(path, f"damaged ({reason})", remedy=damaged) from None
+        raise InputError(path, f"damaged ({one_line(error)})", remedy=damaged) from None
 
 
 def read_table(

@@ -13,14 +13,10 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.tiles.names import DTYPES, RGB_BANDS
-from kit.tiles.netcdf import Plane, plane_dtype, plane_size, read_planes
+from kit.tiles.netcdf import File, Plane, plane_dtype, plane_size, read_planes
 from kit.tiles.optical_floats import Unit, to_dn, unit_of
 from kit.tiles.raster import Grid, Raster
 from kit.tiles.tiff import read_raster, tile_dtype, tile_grid, tile_size
-
-File = str | Path | Plane
-"""Where the pixels of a band are: the path of a TIFF, or a plane of a NetCDF file."""
-
 
 _COLORS = len(RGB_BANDS)
 

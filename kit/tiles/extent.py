@@ -11,7 +11,8 @@ from rasterio.warp import transform
 
 from kit.errors import InputError
 from kit.ground import side_in_pixels
-from kit.tiles.bands import File, first_size, scene_grid
+from kit.tiles.bands import first_size, scene_grid
+from kit.tiles.netcdf import File
 from kit.tiles.raster import Grid
 
 _METRES = 111_319.5  # along a degree of latitude, and of longitude on the equator

@@ -8,11 +8,10 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from kit.tiles.netcdf import Plane, file_of
+from kit.tiles.netcdf import File, file_of
 from kit.tiles.sidecars import sidecars_of, with_sidecars
 
 ABSENT = -1
-File = str | Path | Plane
 
 
 def states(files: Iterable[File]) -> list[list[int]]:

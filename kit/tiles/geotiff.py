@@ -16,8 +16,7 @@ from rasterio.io import MemoryFile
 from kit.storage.files import naming, write_bytes
 from kit.tiles.raster import Grid
 from kit.tiles.sidecars import sidecars_of
-
-_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+from kit.tiles.tiff import RGB
 
 
 def write_geotiff(
@@ -60,7 +59,7 @@ def write_geotiff(
             file.descriptions = tuple(bands)
             file.update_tags(**tags)
             if is_color:
-                file.colorinterp = [*_RGB, *[ColorInterp.undefined] * (count - len(_RGB))]
+                file.colorinterp = [*RGB, *[ColorInterp.undefined] * (count - len(RGB))]
         data = bytes(memory.read())
     write_bytes(path, data)
     remove_sidecars(path)

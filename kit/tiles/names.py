@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from kit.errors import InputError
 
+SENSORS = {"radar": "Sentinel1", "optical": "Sentinel2"}
 SUFFIXES = (".tiff", ".tif")
 S1_BANDS = ("VV", "VH")
 RGB_BANDS = ("B4", "B3", "B2")

@@ -8,15 +8,14 @@ edition of 2023 divides the bands of Sentinel-2.
 import os
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 
 from kit.errors import InputError
 from kit.tiles.names import SUFFIXES, name_fields
-from kit.tiles.netcdf import SUFFIX, Plane, read_head, read_places
+from kit.tiles.netcdf import SUFFIX, File, Plane, read_head, read_places
 from kit.tiles.netcdf_file import Place
 
 
-def neighbor(file: str | Path | Plane, band: str) -> str | Plane | None:
+def neighbor(file: File, band: str) -> str | Plane | None:
     """The tile of `band` of the scene that `file` is of; None if there is none beside it.
 
     Raises:

@@ -76,12 +76,16 @@ class Plane:
         return cls(file, sensor, band, (lon, lat, day), int(index))
 
 
+File = str | Path | Plane
+"""Where the pixels of a band are: the path of a TIFF, or a plane."""
+
+
 def parse_file(text: str) -> str | Plane:
     """What a table names: a plane, or the path of a TIFF as it is."""
     return Plane.parse(text) or text
 
 
-def file_of(file: str | Path | Plane) -> str:
+def file_of(file: File) -> str:
     """The file on disk: of a plane the one that it lies in, of a path itself."""
     return file.file if isinstance(file, Plane) else os.fspath(file)
 

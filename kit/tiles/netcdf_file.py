@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InputError
+from kit.plain_text import one_line
 from kit.tiles.hdf5_chunks import Chunks
 from kit.tiles.hdf5_links import reference
 from kit.tiles.raster import Raster
@@ -212,7 +213,7 @@ def damaged(where: str, error: Exception) -> InputError:
 
 def _cause(error: Exception) -> str:
     """A damaged file fails anywhere in three libraries, with any exception."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def libraries(path: str) -> tuple[Any, Any]:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from kit.errors import InputError
 from kit.machine.native import REMEDIES, load, pick_backend
-from kit.tiles.bands import File, read_bands_and_type
+from kit.tiles.bands import read_bands_and_type
 from kit.tiles.names import RGB_BANDS
-from kit.tiles.netcdf import Plane
+from kit.tiles.netcdf import File, Plane
 from kit.tiles.sidecars import with_sidecars
 
 VARIABLE = "KIT_TILES"

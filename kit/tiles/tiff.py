@@ -48,7 +48,7 @@ _FIXED = {
     "GTIFF_MAX_CUMULATED_MEM_USAGE": "0",
     "GTIFF_POINT_GEO_IGNORE": "NO",
 }
-_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)  # to GDAL
 _UNSCALE = "write dB and DN as they are: gdal_translate -unscale IN OUT"
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
@@ -75,7 +75,7 @@ def read_raster(path: Path) -> Raster:
     """
     with _opened(path) as tile:
         pixels: NDArray[np.generic] = tile.read(1)
-        grid = _grid(path, tile)
+        grid = declared_grid(path, tile)
         if tile.mask_flag_enums[0] == [MaskFlags.all_valid]:
             return Raster(pixels, None, grid, is_float16(tile))
         return Raster(pixels, tile.read_masks(1) == 0, grid, is_float16(tile))
@@ -88,7 +88,7 @@ def tile_grid(path: Path) -> Grid | None:
         InputError: as `read_raster`, but for pixels that are damaged.
     """
     with _opened(path) as tile:
-        return _grid(path, tile)
+        return declared_grid(path, tile)
 
 
 def tile_size(path: Path) -> tuple[int, int]:
@@ -127,10 +127,13 @@ def _gdal(path: Path) -> Iterator[Any]:
         ):
             yield opened
     except GDAL_ERRORS as error:
-        cause = str(error.__cause__ or error).replace("\n", " ")
-        raise InputError(
-            path, f"not readable as a TIFF ({cause})", remedy="fetch it again"
-        ) from None
+        problem = f"not readable as a TIFF ({gdal_cause(error)})"
+        raise InputError(path, problem, remedy="fetch it again") from None
+
+
+def gdal_cause(error: Exception) -> str:
+    """What GDAL says of one of `GDAL_ERRORS`, in one line."""
+    return str(error.__cause__ or error).replace("\n", " ")
 
 
 def gdal_settings(*, sidecars: bool = False) -> dict[str, str]:
@@ -156,8 +159,13 @@ def _check_bands(path: Path, tile: Any) -> None:
         raise InputError(path, problem, remedy="write dB or DN as they are")
 
 
-def _grid(path: Path, tile: Any) -> Grid | None:
-    grid = Grid.of(tile)
+def declared_grid(path: Path, image: Any) -> Grid | None:
+    """Where an open data set says that it lies; None if it does not.
+
+    Raises:
+        InputError: its first row lies in the south.
+    """
+    grid = Grid.of(image)
     if grid and grid.south_up:
         problem = "is south-up: its first row lies in the south"
         raise InputError(path, problem, remedy="turn it with gdalwarp IN OUT")
@@ -249,7 +257,7 @@ def decode_tiff(
             pixels: NDArray[np.generic] = image.read()
     except GDAL_ERRORS as error:
         # The folder of the file in memory is another one each time.
-        cause = re.sub(r"/vsimem/[^/]*/", "", str(error.__cause__ or error)).replace("\n", " ")
+        cause = re.sub(r"/vsimem/[^/]*/", "", gdal_cause(error))
         raise InputError(where, f"not readable as a TIFF ({cause})") from None
     if pixels.shape[2] == bands:
         pixels = pixels.transpose(2, 0, 1)
@@ -272,8 +280,8 @@ def honour_declared(path: Path, pixels: NDArray[np.generic]) -> NDArray[np.gener
         if image.count != len(pixels):  # its bands come last
             return pixels
         colors = image.colorinterp
-        if set(colors) == set(_RGB):
-            pixels = pixels[[colors.index(color) for color in _RGB]]
+        if set(colors) == set(RGB):
+            pixels = pixels[[colors.index(color) for color in RGB]]
         if all(flags == [MaskFlags.all_valid] for flags in image.mask_flag_enums):
             return pixels
         invalid = (image.read_masks() == 0).any(axis=0)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kit.errors import InputError
+from kit.plain_text import one_line
 from kit.progress import Report
 from kit.runs.folder import CHECKPOINTS, CONFIG, STATE
 from kit.runs.identity import configuration, other_run, restore
@@ -216,8 +217,7 @@ def _foreign_named(path: Path) -> Iterator[None]:
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
-        reason = " ".join(str(error).split())[:200]
-        problem = f"not a checkpoint of this run ({reason})"
+        problem = f"not a checkpoint of this run ({one_line(error)})"
         raise InputError(path, problem, remedy=_RESTART) from None
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kit.errors import InputError
+from kit.plain_text import one_line
 
 # What compiles: torch.compile's front and back end, and the compiler of kernels for cards.
 _COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch", "triton")
-_LONGEST = 200
 
 
 class CompileError(InputError):
@@ -33,6 +33,6 @@ def compile_failures_named(where: str) -> Iterator[None]:
         if not type(error).__module__.startswith(_COMPILERS):
             raise
         cause = getattr(error, "inner_exception", error)  # without advice for who writes compilers
-        reason = " ".join(str(cause).split()) or type(cause).__name__
-        problem = f"torch.compile fails on this machine: {reason[:_LONGEST]}"
+        reason = one_line(cause) or type(cause).__name__
+        problem = f"torch.compile fails on this machine: {reason}"
         raise CompileError(where, problem, remedy="train with --no-compile") from error

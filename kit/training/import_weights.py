@@ -24,6 +24,7 @@ from kit.models.published import PUBLISHED, import_reference_weights, settings_o
 from kit.models.registry import build_generator
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.table import PAIRS, read_pairs, train_pairs
+from kit.plain_text import one_line
 from kit.runs.folder import BEST, CONFIG
 from kit.runs.tensors import not_finite
 from kit.runs.weights import save_weights
@@ -108,7 +109,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], str]:
     except FileNotFoundError:
         raise InputError(file, "no such file", remedy=remedy) from None
     except (UnpicklingError, OSError, EOFError, RuntimeError, ValueError, LookupError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error, 120)
         raise InputError(file, f"not readable as weights alone ({reason})", remedy=remedy) from None
     tensors = isinstance(state, dict) and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()

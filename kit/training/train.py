@@ -22,6 +22,7 @@ from kit.machine.cores import loader_threads
 from kit.machine.device import keep_memory, pick
 from kit.machine.distributed import ProcessGroup, local_ranks, process_group, restarted
 from kit.pairs.table import fingerprint, pixels_fingerprint
+from kit.plain_text import one_line
 from kit.progress import Report
 from kit.runs import earlier
 from kit.runs import folder as folders
@@ -309,8 +310,7 @@ def _new_state(variant: Variant, start: Start | None, report: Report) -> State:
     try:
         return State.new(variant, begin)
     except (RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200]
-        problem = f"its networks cannot be created ({reason})"
+        problem = f"its networks cannot be created ({one_line(error)})"
         raise InputError(variant.name, problem, remedy="reduce its width") from None
 
 

@@ -22,7 +22,7 @@ from kit.storage.files import naming, output
 from kit.tiles.geotiff import remove_sidecars
 from kit.tiles.names import RGB_BANDS
 from kit.tiles.raster import Grid
-from kit.tiles.tiff import GDAL_ERRORS, gdal_settings
+from kit.tiles.tiff import GDAL_ERRORS, gdal_cause, gdal_settings
 from kit.translation.radar_raster import CACHE
 
 _COLORS = ("Red", "Green", "Blue")
@@ -73,8 +73,7 @@ def write_cog(
         try:
             copy(str(vrt), str(part), **_OPTIONS)
         except Exception as error:  # GDAL's own errors too, whose class rasterio keeps to itself
-            cause = str(error.__cause__ or error).replace("\n", " ")
-            raise _failed(path, f"cannot be written ({cause})") from error
+            raise _failed(path, f"cannot be written ({gdal_cause(error)})") from error
         _compare(path, part, raw, kind, size)
     remove_sidecars(path)
 

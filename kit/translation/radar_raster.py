@@ -21,7 +21,14 @@ from rasterio.windows import Window
 from kit.errors import InputError
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
-from kit.tiles.tiff import GDAL_ERRORS, check_unscaled, gdal_settings, is_float16
+from kit.tiles.tiff import (
+    GDAL_ERRORS,
+    check_unscaled,
+    declared_grid,
+    gdal_cause,
+    gdal_settings,
+    is_float16,
+)
 from kit.translation.polarisations import Polarisations, find_polarisations
 
 CACHE = 128 << 20
@@ -156,10 +163,10 @@ def _all_files(paths: Sequence[Path], files: Sequence[Any]) -> tuple[Path, ...]:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    cause = str(error.__cause__ or error).replace("\n", " ")
     is_raster = path.suffix.lower() in (".tif", ".tiff", ".vrt")
     remedy = "fetch it again" if is_raster else "write it as one: gdal_translate IN OUT.tif"
-    return InputError(path, f"not readable as a GeoTIFF or VRT ({cause})", remedy=remedy)
+    problem = f"not readable as a GeoTIFF or VRT ({gdal_cause(error)})"
+    return InputError(path, problem, remedy=remedy)
 
 
 def _order(scene: Path, file: Any, bands: Sequence[str]) -> tuple[tuple[int, int], Polarisations]:
@@ -201,14 +208,11 @@ def _holds_float16(band: _Band) -> bool:
 
 
 def _grid(path: Path, file: Any) -> Grid | None:
-    grid = Grid.of(file)
+    grid = declared_grid(path, file)
     if grid is None and file.gcps[0]:
         problem = "is placed by ground control points, not by a grid"
         remedy = "warp it onto one first: gdalwarp -r bilinear IN OUT"
         raise InputError(path, problem, remedy=remedy)
-    if grid and grid.south_up:
-        problem = "is south-up: its first row lies in the south"
-        raise InputError(path, problem, remedy="turn it with gdalwarp IN OUT")
     return grid
 
 

@@ -1,265 +1,41 @@
 """What a quarter of an hour on a card settles, section by section, the most valuable first.
 
 Each section is a process of its own, so that one that fails, hangs or runs out of memory costs only
-itself; it prints as it ends, and bench/gpu_check.json grows by it. What would begin too late is
-skipped, and so is what needs a package that is not there. `--rehearse` takes tiny networks and runs
-on any processor.
+itself; it prints as it ends, and bench/gpu_check.json grows by it: a later run replaces what it
+measures again, and nothing else. What would begin too late is skipped, and so is what needs a
+package that is not there. `--rehearse` takes tiny networks and runs on any processor, into
+bench/gpu_check.rehearsal.json.
 
     python bench/gpu_check.py [--minutes 14] [--rehearse] [--sections machine,steps]
 """
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
-import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import torch
-from process import timed
-from torch.utils.flop_counter import FlopCounterMode
-
-from kit.inputs.dataset import Sample
-from kit.machine.device import pick, place
-from kit.machine.distributed import ProcessGroup
-from kit.models.registry import build_generator
-from kit.training.state import State
-from kit.training.train_step import TrainStep
-from kit.variants.registry import find_variant
-from kit.variants.settings import Variant
-
-NAMES = ("spade2", "p2phd1", "spade1")
-_TOGETHER = 3
-Facts = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What is measured: the whole thing, or a rehearsal of it."""
-
-    product: int = 8192
-    copied: int = 2**33
-    settings: tuple[str, ...] = ("precision=bfloat16",)
-    narrow: tuple[str, ...] = ("width=8", "discriminator_width=8", "crop=64", "batch=4")
-    batches: tuple[int, ...] = (8, 32)
-    side: int = 256
-    steps: int = 10
-
-
-TINY = ("width=2", "discriminator_width=2", "crop=64", "batch=2")
-REHEARSAL = Sizes(256, 2**20, ("precision=float32", *TINY), TINY, (2,), 64, 2)
-
-
-def machine(sizes: Sizes) -> Facts:
-    """The versions, the card and its driver."""
-    facts: Facts = {"torch": torch.__version__, "CUDA": torch.version.cuda, "device": str(pick())}
-    if pick().type == "cuda":
-        about = torch.cuda.get_device_properties(0)
-        facts |= {"card": about.name, "GiB": about.total_memory / 2**30, "SM": about.major}
-        query = ["nvidia-smi", "--query-gpu=driver_version,clocks.sm", "--format=csv,noheader"]
-        facts["driver, clock"] = subprocess.run(
-            query, capture_output=True, text=True
-        ).stdout.strip()
-    return facts
-
-
-def ceilings(sizes: Sizes) -> Facts:
-    """A bfloat16 product of random matrices, and a copy: what nothing exceeds."""
-    a = torch.randn(sizes.product, sizes.product, device=pick(), dtype=torch.bfloat16)
-    copied = sizes.copied
-    if pick().type == "cuda":
-        copied = min(copied, torch.cuda.mem_get_info()[0] // 4)
-    source = torch.empty(copied, dtype=torch.uint8, device=pick())
-    target = torch.empty_like(source)
-    product = best(lambda: a @ a, sizes.steps)
-    copy = best(lambda: target.copy_(source), sizes.steps)
-    return {
-        "TFLOP/s": 2 * sizes.product**3 / product / 1e12,
-        "TB/s": 2 * copied / copy / 1e12,
-    }
-
-
-def equal(sizes: Sizes) -> Facts:
-    """Losses of five steps in float32 beside those of the processor: relative differences."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    facts = {}
-    for name in NAMES:
-        variant = find_variant(name, (*sizes.narrow, "precision=float32"))
-        there, here = (losses(variant, device) for device in (pick(), torch.device("cpu")))
-        apart = [abs(a - b) / abs(b) for a, b in zip(there, here, strict=True)]
-        facts[name] = {"first step": apart[0], "fifth step": apart[-1]}
-    return facts
-
-
-def losses(variant: Variant, device: torch.device) -> list[float]:
-    """The pixel loss of each of five steps on the same batch, from the same weights."""
-    with on(torch.device("cpu")):
-        torch.manual_seed(0)
-        start = State.new(variant)
-    with on(device):
-        state = State.new(variant)
-        state.generator.load_state_dict(start.generator.state_dict())
-        if state.discriminator and start.discriminator:
-            state.discriminator.load_state_dict(start.discriminator.state_dict())
-        step = TrainStep(variant, state, ProcessGroup())
-        batch = sample(variant, variant.batch, variant.crop)
-        return [(step(batch) | step.last_losses())[variant.pixel_loss] for _ in range(5)]
-
-
-@contextmanager
-def on(device: torch.device) -> Iterator[None]:
-    """Let the kit pick a device while the block runs."""
-    before = torch.cuda.is_available
-    torch.cuda.is_available = lambda: device.type == "cuda"
-    try:
-        yield
-    finally:
-        torch.cuda.is_available = before
-
-
-def waits(sizes: Sizes) -> Facts:
-    """How often a step waits for the device, and where; 1 is meant, for the step before it."""
-    facts: Facts = {}
-    for name in NAMES:
-        variant = find_variant(name, sizes.narrow)
-        step = TrainStep(variant, State.new(variant), ProcessGroup())
-        batch = sample(variant, variant.batch, variant.crop)
-        step(batch)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            if pick().type == "cuda":
-                torch.cuda.set_sync_debug_mode("warn")
-            step(batch)
-            if pick().type == "cuda":
-                torch.cuda.set_sync_debug_mode("default")
-        found = [w for w in caught if "synchroniz" in str(w.message)]
-        where = sorted({f"{Path(w.filename).name}:{w.lineno}" for w in found})
-        facts[name] = {"waits": len(found), "where": where}
-    return facts
-
-
-def steps(sizes: Sizes) -> Facts:
-    """Training steps at full width, eager and compiled: images/s, share of a product, memory."""
-    peak = ceilings(sizes)["TFLOP/s"] * 1e12
-    facts: Facts = {}
-    for name in NAMES:
-        for count in sizes.batches:
-            variant = replace(find_variant(name, sizes.settings), batch=count)
-            for compiled in (False, True):
-                label = f"{name}, batch {count}, {'compiled' if compiled else 'eager'}"
-                try:
-                    facts[label] = stepping(variant, sizes, compiled, peak)
-                except (RuntimeError, torch.OutOfMemoryError) as error:
-                    facts[label] = {"failed": str(error).splitlines()[0][:160]}
-                print(json.dumps({label: facts[label]}), file=sys.stderr)
-    return facts
-
-
-def stepping(variant: Variant, sizes: Sizes, compiled: bool, peak: float) -> Facts:
-    """One line of `steps`."""
-    # The counter sees nothing of a compiled step. Of one pair, so that it takes no time.
-    one = replace(variant, batch=1)
-    with FlopCounterMode(display=False) as counter:
-        TrainStep(one, State.new(one), ProcessGroup())(sample(one, 1, sizes.side))
-    operations = variant.batch * counter.get_total_flops()
-    if pick().type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-    batch = sample(variant, variant.batch, sizes.side)
-    step = TrainStep(variant, State.new(variant), ProcessGroup(), compiled)
-    first = best(lambda: step(batch), 1)
-    # Several at a time, because one begins while the one before it computes.
-    seconds = best(lambda: [step(batch) for _ in range(_TOGETHER)], sizes.steps) / _TOGETHER
-    facts = {
-        "images/s": variant.batch / seconds,
-        "share": operations / seconds / peak,
-        "first s": first,
-    }
-    if pick().type == "cuda":
-        facts["GiB"] = torch.cuda.max_memory_allocated() / 2**30
-    return facts
-
-
-def draw(sizes: Sizes) -> Facts:
-    """Images/s of generators by eager PyTorch with autocast, on a batch that lies on the device."""
-    facts: Facts = {}
-    for name in ("spade4", "p2phd1"):
-        variant = find_variant(name, sizes.settings)
-        generator = place(build_generator(variant).eval())
-        for count in sizes.batches:
-            inputs = place(sample(variant, count, sizes.side).inputs)
-            with torch.inference_mode(), torch.autocast(pick().type, torch.bfloat16):
-                seconds = best(partial(generator, inputs), sizes.steps)
-            facts[f"{name}, batch {count}"] = count / seconds
-    return facts
-
-
-def tests(sizes: Sizes) -> Facts:
-    """The tests that need a CUDA device: counting clouds, engines."""
-    import rasterio  # noqa: F401  # with which all tests are collected
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "tests"],
-        capture_output=True, text=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-    lines = (done.stdout + done.stderr).splitlines()
-    return {"exit code": done.returncode, "last lines": lines[-12:]}
-
-
-def commands(sizes: Sizes) -> Facts:
-    """From simulated tiles to an archive by the commands, and the seconds that each takes."""
-    import rasterio  # noqa: F401  # which reads tiles; without it the section is skipped
-
-    facts: Facts = {}
-    settings = " ".join(f"--set {each}" for each in sizes.narrow)
-    with tempfile.TemporaryDirectory() as folder:
-        for line in (
-            f"simulate world --places 12 --test-places 4 --size {sizes.side}",
-            "prepare world/train --holdout 2",
-            f"train p2phd1 {settings} --set epochs=2 --set decay_epochs=0",
-            "predict --ensemble p2phd1 --input world/test",
-            "package --layout plain",
-        ):
-            started = time.monotonic()
-            command = [sys.executable, "-m", "kit", *line.split()]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-            facts[line] = round(time.monotonic() - started, 2)
-            if done.returncode:
-                return facts | {"failed": done.stderr.strip().splitlines()[-3:]}
-    return facts
-
-
-def sample(variant: Variant, count: int, side: int) -> Sample:
-    """A batch of random numbers, as the loader gives them."""
-    random = torch.Generator().manual_seed(0)
-    inputs = torch.rand(count, variant.input_channels, side, side, generator=random) * 2 - 1
-    target = torch.rand(count, 3, side, side, generator=random) * 2 - 1
-    return Sample(inputs, target, torch.ones(count, 1, side, side))
-
-
-def best(work: Callable[[], object], rounds: int) -> float:
-    """Seconds of the fastest of so many rounds."""
-    return min(timed(work) for _ in range(rounds))
-
+import gpu_commands
+import gpu_steps
+from gpu_steps import REHEARSAL, Facts, Sizes
 
 # In order of value, and about the seconds that each takes on a card.
 SECTIONS: dict[str, tuple[Callable[[Sizes], Facts], int]] = {
-    "machine": (machine, 10),
-    "ceilings": (ceilings, 15),
-    "equal": (equal, 60),
-    "waits": (waits, 30),
-    "steps": (steps, 300),
-    "draw": (draw, 30),
-    "tests": (tests, 120),
-    "commands": (commands, 90),
+    "machine": (gpu_steps.machine, 10),
+    "ceilings": (gpu_steps.ceilings, 15),
+    "equal": (gpu_steps.equal, 60),
+    "waits": (gpu_steps.waits, 30),
+    "steps": (gpu_steps.steps, 300),
+    "draw": (gpu_steps.draw, 30),
+    "tests": (gpu_commands.tests, 120),
+    "commands": (gpu_commands.commands, 90),
 }
+_PATIENCE = 3  # how many times those seconds a section is waited for
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -268,35 +44,54 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=14)
     parser.add_argument("--rehearse", action="store_true", help="tiny, on any processor")
     parser.add_argument("--sections", default=",".join(SECTIONS))
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a child runs this section alone
     chosen = parser.parse_args(given)
     if chosen.one:
         section, _ = SECTIONS[chosen.one]
         print(json.dumps(section(REHEARSAL if chosen.rehearse else Sizes())))
         return
+    suffix = ".rehearsal.json" if chosen.rehearse else ".json"
+    out: Path = chosen.out or Path(__file__).with_suffix(suffix)
     end = time.monotonic() + 60 * chosen.minutes
-    found: Facts = {"date": time.strftime("%Y-%m-%d"), "rehearsal": chosen.rehearse}
+    found: Facts = json.loads(out.read_text()) if out.exists() else {}
     for name in chosen.sections.split(","):
-        found[name] = facts = run(name, chosen.rehearse, end - time.monotonic())
+        facts = run(name, chosen.rehearse, end - time.monotonic())
         print(f"{name}: {json.dumps(facts)}", flush=True)
-        chosen.out.write_text(json.dumps(found, indent=2) + "\n")
+        if "skipped" in facts and name in found:
+            continue  # what an earlier run found is worth more
+        found[name] = {"date": time.strftime("%Y-%m-%d"), **facts}
+        out.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def run(name: str, rehearse: bool, left: float) -> Facts:
-    """What a section finds, or why it found nothing."""
+    """What a section finds, or why it found nothing and the last that it said."""
     _, needs = SECTIONS[name]
     if left < (10 if rehearse else needs):
         return {"skipped": f"{left:.0f} s are left, and it needs about {needs}"}
     command = [sys.executable, __file__, "--one", name, *(["--rehearse"] if rehearse else [])]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=left)
-    except subprocess.TimeoutExpired as late:
-        said = (late.stderr or b"").decode(errors="replace").splitlines()
-        return {"stopped": f"after {left:.0f} s", "before": said[-30:]}
-    if done.returncode:
-        return {"failed": done.stderr.strip().splitlines()[-3:]}
-    facts: Facts = json.loads(done.stdout.splitlines()[-1])
+    limit = min(left, _PATIENCE * needs)
+    failed = ""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as child:
+        try:
+            said, complaints = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            failed = f"stopped after {limit:.0f} s"
+        finally:
+            # With all that it has started, which would keep the card and these pipes.
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+        if failed:
+            said, complaints = child.communicate()
+    if child.returncode and not failed:
+        failed = f"exit code {child.returncode}"
+    if failed:
+        before = complaints.splitlines()[-30:]
+        lacks = bool(before) and before[-1].startswith("ModuleNotFoundError")
+        return {"skipped": before[-1]} if lacks else {"failed": failed, "before": before}
+    facts: Facts = json.loads(said.splitlines()[-1])
     return facts
 
 

@@ -1,10 +1,15 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import gpu_check
+import gpu_steps
 import pytest
+
+from kit.training.compile_error import CompileError
 
 SCRIPT = Path(gpu_check.__file__)
 
@@ -17,12 +22,81 @@ def test_what_would_begin_too_late_is_skipped_and_said(tmp_path: Path, capsys) -
     assert capsys.readouterr().out.startswith("machine: ")
 
 
-def test_a_section_that_fails_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    def child(command: list[str], **settings: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 1, "", "a\nCUDA error: out of memory")
+def test_the_sections_fit_a_quarter_of_an_hour() -> None:
+    assert sum(seconds for _, seconds in gpu_check.SECTIONS.values()) <= 14 * 60
 
-    monkeypatch.setattr(subprocess, "run", child)
-    assert gpu_check.run("steps", True, 60) == {"failed": ["a", "CUDA error: out of memory"]}
+
+def section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, needs: float) -> None:
+    """Have `code` run in place of the section `steps`."""
+    script = tmp_path / "section.py"
+    script.write_text(code)
+    monkeypatch.setattr(gpu_check, "__file__", str(script))
+    monkeypatch.setitem(gpu_check.SECTIONS, "steps", (gpu_steps.steps, needs))
+
+
+def test_a_section_that_fails_costs_only_itself(monkeypatch, tmp_path: Path) -> None:
+    section(monkeypatch, tmp_path, "import sys; sys.exit('measured\\nCUDA error')", 1)
+    found = gpu_check.run("steps", True, 60)
+    assert found == {"failed": "exit code 1", "before": ["measured", "CUDA error"]}
+    section(monkeypatch, tmp_path, "import no_such_library", 1)
+    skipped = "ModuleNotFoundError: No module named 'no_such_library'"
+    assert gpu_check.run("steps", True, 60) == {"skipped": skipped}
+
+
+HANGS = """
+import subprocess, sys, time
+deaf = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print("measured", deaf.pid, file=sys.stderr, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_section_that_hangs_leaves_time_for_others_and_the_card_free(
+    monkeypatch, tmp_path: Path
+) -> None:
+    section(monkeypatch, tmp_path, HANGS, 1)
+    start = time.monotonic()
+    found = gpu_check.run("steps", True, 600)
+    assert time.monotonic() - start < 30
+    assert found["failed"] == "stopped after 3 s"
+    ((said, process),) = (line.split() for line in found["before"])
+    assert said == "measured"
+    status = Path("/proc", process, "status")
+    assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+def test_what_an_earlier_run_found_is_kept(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gpu_check, "__file__", str(tmp_path / "gpu_check.py"))
+    monkeypatch.setattr(gpu_check, "run", lambda name, rehearse, left: {"found": name})
+    gpu_check.main(["--sections", "machine"])
+    gpu_check.main(["--sections", "steps"])
+    monkeypatch.setattr(gpu_check, "run", lambda name, rehearse, left: {"skipped": "too late"})
+    gpu_check.main(["--sections", "machine"])
+    monkeypatch.setattr(gpu_check, "run", lambda name, rehearse, left: {"rehearsed": name})
+    gpu_check.main(["--sections", "machine", "--rehearse"])
+    found = json.loads((tmp_path / "gpu_check.json").read_text())
+    assert {name: facts["found"] for name, facts in found.items()} == {
+        "machine": "machine",
+        "steps": "steps",
+    }
+    rehearsed = json.loads((tmp_path / "gpu_check.rehearsal.json").read_text())
+    assert rehearsed["machine"]["rehearsed"] == "machine"
+
+
+def test_steps_that_cannot_be_compiled_do_not_end_the_others(monkeypatch) -> None:
+    def stepping(variant: Any, sizes: Any, compiled: bool, peak: float) -> dict[str, Any]:
+        if compiled:
+            raise CompileError(variant.name, "torch.compile fails on this machine: no compiler")
+        return {"images/s": 1.0}
+
+    monkeypatch.setattr(gpu_steps, "stepping", stepping)
+    monkeypatch.setattr(gpu_steps, "NAMES", ("spade2",))
+    assert gpu_steps.steps(gpu_steps.REHEARSAL) == {
+        "spade2, batch 2, eager": {"images/s": 1.0},
+        "spade2, batch 2, compiled": {
+            "failed": "spade2: torch.compile fails on this machine: no compiler"
+        },
+    }
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from kit.cli.grid import draw
+from kit.cli.table import fitted_table
 from kit.errors import InputError, OutputError
 from kit.plain_text import duration as duration
 from kit.plain_text import printable
@@ -76,7 +76,7 @@ def write_error(error: Exception) -> None:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table that fits the terminal: text to the left, numbers to the right."""
     cells = [[*map(printable, row)] for row in rows]
-    stderr.print(draw(printable(title), [*map(printable, columns)], cells, stderr.width))
+    stderr.print(fitted_table(printable(title), [*map(printable, columns)], cells, stderr.width))
 
 
 def picture(rows: Sequence[Sequence["Panel | None"]]) -> bool:

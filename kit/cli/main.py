@@ -17,7 +17,6 @@ import kit
 from kit.cli import (
     comparison,
     console,
-    data,
     doctor,
     exchange,
     fitting,
@@ -25,6 +24,7 @@ from kit.cli import (
     packing,
     planning,
     prediction,
+    preparation,
     report,
     reproduction,
     scoring,
@@ -100,7 +100,7 @@ def top(
 for part in (
     simulation,
     screening,
-    data,
+    preparation,
     packing,
     showing,
     planning,

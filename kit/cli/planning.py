@@ -15,7 +15,7 @@ from kit.cli.cloud_options import (
     detector_of,
 )
 from kit.cli.options import Expected, Json, Layout, Measure, Overwrite, Quiet, Work
-from kit.cli.sources import Source
+from kit.cli.source_options import Source
 from kit.plain_text import count_of
 from kit.planning.plan import PLAN, read_plan, write_plan
 from kit.storage.files import WORK, refuse_existing

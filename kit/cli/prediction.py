@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.engines import Backend, Engines, Fallback, Flips, Precision, Tolerance, engine_text
+from kit.cli.engine_options import (
+    Backend,
+    Engines,
+    Fallback,
+    Flips,
+    Precision,
+    Tolerance,
+    engine_text,
+)
 from kit.cli.options import (
     AnyUnits,
     Ensembles,
@@ -22,7 +30,7 @@ from kit.cli.options import (
     units_of,
 )
 from kit.cli.scores import show_doubts, show_trained_on
-from kit.cli.sources import RadarUnit, Source
+from kit.cli.source_options import RadarUnit, Source
 from kit.engines.request import Request
 from kit.storage.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK
 

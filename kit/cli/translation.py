@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.engines import Backend, Engines, Fallback, Flips, Precision, Tolerance, engine_text
+from kit.cli.engine_options import (
+    Backend,
+    Engines,
+    Fallback,
+    Flips,
+    Precision,
+    Tolerance,
+    engine_text,
+)
 from kit.cli.options import (
     AnyUnits,
     Ensembles,

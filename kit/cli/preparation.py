@@ -21,7 +21,7 @@ from kit.cli.cloud_options import (
 )
 from kit.cli.options import AnyUnits, Json, Quiet, Seed, Strict, Window, Work, units_of
 from kit.cli.screening import show_rejected
-from kit.cli.sources import (
+from kit.cli.source_options import (
     DnRange,
     OpticalUnit,
     RadarUnit,

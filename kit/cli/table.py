@@ -17,7 +17,7 @@ _NUMBER, _WORD = 20, 12  # characters up to which a word with a digit, or withou
 _FRAME = 3  # characters that the frame adds to each column, and one more at the end
 
 
-def draw(title: str, titles: Sequence[str], rows: Rows, width: int) -> RenderableType:
+def fitted_table(title: str, titles: Sequence[str], rows: Rows, width: int) -> RenderableType:
     """The table in at most `width` characters: text to the left, numbers to the right."""
     columns = [(name, *(row[index] for row in rows)) for index, name in enumerate(titles)]
     widths = _widths(columns, width - 1 - _FRAME * len(columns))

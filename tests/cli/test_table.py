@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from kit.cli.grid import draw
+from kit.cli.table import fitted_table
 
 TITLES = ("variant", "state", "step", "of", "images/s", "left", "best MAE", "at step")
 ROWS = [
@@ -16,7 +16,7 @@ ROWS = [
 def shown(width: int, titles=TITLES, rows=ROWS) -> list[str]:
     console = Console(width=width, soft_wrap=True, markup=False, emoji=False)
     with console.capture() as captured:
-        console.print(draw("Runs", titles, rows, width))
+        console.print(fitted_table("Runs", titles, rows, width))
     return captured.get().splitlines()
 
 

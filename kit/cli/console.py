@@ -18,7 +18,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 
 from kit.cli.table import fitted_table
 from kit.errors import InputError, OutputError
-from kit.plain_text import duration as duration
 from kit.plain_text import printable
 from kit.progress import Advance
 from kit.storage.files import finite
@@ -62,6 +61,12 @@ def start(json: bool, quiet: bool) -> Callable[[Any], None]:
 def write(text: str) -> None:
     """Print one line, or several, on stderr."""
     stderr.print(printable(text, lines=True))
+
+
+def warn(*texts: str) -> None:
+    """Print what speaks against a result, a line each."""
+    for text in texts:
+        write(f"warning: {text}")
 
 
 def write_error(error: Exception) -> None:

@@ -94,8 +94,7 @@ def _show_fit(result: "Fit", layout: str) -> None:
     columns = ("way", "members", measure, "95 %", "better than plain mean by", "95 %")
     console.table(title, columns, rows)
     console.write(f"* {chosen.name}: {result.selection.why}")
-    for doubt in result.selection.doubts:
-        console.write(f"warning: {doubt}")
+    console.warn(*result.selection.doubts)
     if chosen.combination.stretch == "anchors":
         console.write("kit package gives it anchors, since the fit says that they win")
     console.write(f"written: {result.path}")

@@ -64,8 +64,8 @@ def _show_logged(logged: "Logged", submissions: Path) -> None:
     if logged.note:
         console.write(f"{logged.name} of {logged.time}: {logged.note}")
     for time, digest in logged.others:
-        console.write(
-            f"warning: of {time} is another archive of this name: if that is meant, run: kit log "
+        console.warn(
+            f"of {time} is another archive of this name: if that is meant, run: kit log "
             f"{shlex.quote(logged.name)} --sha256 {digest[:DIGITS]} ..."
         )
     if logged.others and logged.score is not None:
@@ -106,8 +106,7 @@ def _show_standings(standings: "Standings", measure: str | None) -> None:
         if row.same_as:
             console.write(f"{row.name} holds the same bytes as {row.same_as}")
     show_notes({row.name: [row.note] for row in rows if row.note})
-    for doubt in standings.doubts:
-        console.write(f"warning: {doubt}")
+    console.warn(*standings.doubts)
     if all(row.leaderboard is None for row in rows):
         console.write("no score of the server is noted: kit log NAME --leaderboard SCORE")
         return

@@ -16,7 +16,7 @@ from kit.cli.cloud_options import (
 )
 from kit.cli.options import Expected, Json, Layout, Measure, Overwrite, Quiet, Work
 from kit.cli.source_options import Source
-from kit.plain_text import count_of
+from kit.plain_text import count_of, duration
 from kit.planning.plan import PLAN, read_plan, write_plan
 from kit.storage.files import WORK, refuse_existing
 
@@ -73,16 +73,15 @@ def plan(
 def show_plan(made: "Plan") -> None:
     """Print what a plan trains, what each part takes, and why others are left out."""
     rows = [
-        (each.name, " ".join(each.texts), console.duration(each.minutes * 60))
-        for each in made.trainings
+        (each.name, " ".join(each.texts), duration(each.minutes * 60)) for each in made.trainings
     ]
-    within = console.duration(made.hours * 3600)
+    within = duration(made.hours * 3600)
     folds = f" in {made.folds} folds" if made.folds > 1 else ""
     folds += ", then on all of them" if made.all_pairs else ""
     title = f"Plan of {within} for {made.measure} on {made.machine}: {made.pairs} pairs{folds}"
     console.table(title, ("variant", "settings", "time"), rows)
     parts = ", ".join(
-        f"{name.replace('_', ' ')} {console.duration(minutes * 60)}"
+        f"{name.replace('_', ' ')} {duration(minutes * 60)}"
         for name, minutes in made.minutes.items()
     )
     views = f"{count_of(made.flips, 'view')} of each scene"

@@ -29,7 +29,7 @@ from kit.cli.options import (
     Work,
     units_of,
 )
-from kit.cli.scores import show_doubts, show_trained_on
+from kit.cli.scores import show_trained_on
 from kit.cli.source_options import RadarUnit, Source
 from kit.engines.request import Request
 from kit.storage.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK
@@ -248,7 +248,7 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
     )
     if result.flips > 1:
         console.write(f"each image is the average over {result.flips} views of its scene")
-    show_doubts(result.doubts)
+    console.warn(*result.doubts)
     show_trained_on(result.trained_on, result.scenes)
     for variant, engines in result.engines.items():
         console.write(f"{variant}: predicted by {' and '.join(map(engine_text, engines))}")

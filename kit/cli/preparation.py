@@ -115,7 +115,7 @@ def prepare(
             seed=seed,
             units=units,
             advance=advance,
-            report=lambda line: console.write(f"warning: {line}"),
+            report=console.warn,
             announce=console.write,
         )
     emit(asdict(summary))

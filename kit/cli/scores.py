@@ -63,17 +63,11 @@ def _show_rows(title: str, rows: "Sequence[Row]") -> None:
     console.table(title, ("", *(row.name.partition(" (")[0] for row in rows)), lines)
 
 
-def show_doubts(lines: Sequence[str]) -> None:
-    """Print what speaks against the units of tiles or images, one line each."""
-    for line in lines:
-        console.write(f"warning: {line}")
-
-
 def show_trained_on(trained_on: Mapping[str, Sequence[str]], scenes: int) -> None:
     """Print which members have seen the ground of how many scenes in training, one line each."""
     for name, seen in trained_on.items():
-        console.write(
-            f"warning: {name} was trained on the ground of {len(seen)} of {scenes} scenes, "
+        console.warn(
+            f"{name} was trained on the ground of {len(seen)} of {scenes} scenes, "
             f"{seen[0]} first, at the same dates or others: its scores there say little of places "
             "that it has not seen"
         )

@@ -19,7 +19,7 @@ from kit.cli.options import (
     Work,
     units_of,
 )
-from kit.cli.scores import show_advice, show_doubts, show_passed_over, show_report
+from kit.cli.scores import show_advice, show_passed_over, show_report
 from kit.errors import BusyError, InputError, OutputError
 from kit.storage.files import PREDICTIONS, WORK
 
@@ -127,7 +127,7 @@ def score(
             measure=measure,
             advance=advance,
         )
-    show_doubts(report.doubts)
+    console.warn(*report.doubts)
     emit(report.as_dict())
     show_report(report, explain)
     if per_scene:

@@ -21,7 +21,6 @@ from kit.cli.cloud_options import (
     detector_of,
 )
 from kit.cli.options import AnyUnits, Json, Quiet, Strict, Work, units_of
-from kit.cli.scores import show_doubts
 from kit.screening.rule import CloudRule
 from kit.storage.files import WORK
 from kit.tiles.rejection import REJECTED, tally
@@ -95,7 +94,7 @@ def screen(
             scheduler=scheduler,
             advance=advance,
         )
-    show_doubts(result.doubts)
+    console.warn(*result.doubts)
     tried = None
     if json or not quiet:
         with console.progress("trying other rules", "reading the table of scenes") as advance:

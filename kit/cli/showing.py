@@ -83,7 +83,7 @@ def show(
         predict=[name.strip() for name in (predict or "").split(",") if name.strip()],
         output=output,
         geotiff=geotiff,
-        report=lambda line: console.write(f"warning: {line}"),
+        report=console.warn,
     )
     emit(shown.as_dict())
     if not quiet:

@@ -9,6 +9,7 @@ import typer
 from kit.cli import console
 from kit.cli.notes import show_notes
 from kit.cli.options import Json, Quiet, Runs
+from kit.plain_text import duration
 from kit.storage.files import RUNS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _show_status(found: "Sequence[Status]") -> None:
             run.step,
             run.steps or "",
             f"{run.images_per_s:.1f}" if run.images_per_s else "",
-            console.duration(run.left_s) if run.left_s else "",
+            duration(run.left_s) if run.left_s else "",
             f"{run.mae:.5f}" if run.mae is not None else "",
             run.mae_step if run.mae_step is not None else "",
         )

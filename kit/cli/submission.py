@@ -28,7 +28,7 @@ from kit.cli.options import (
     Work,
     units_of,
 )
-from kit.cli.scores import show_advice, show_doubts, show_report, show_trained_on
+from kit.cli.scores import show_advice, show_report, show_trained_on
 from kit.errors import CheckError
 from kit.plain_text import count_of
 from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK
@@ -122,7 +122,7 @@ def package(
     emit(asdict(dataclasses.replace(result, scores=None)) | {"scores": scores})
     _show_package(result)
     if result.scores:
-        show_doubts(result.scores.doubts)
+        console.warn(*result.scores.doubts)
         show_report(result.scores, explain)
         name, value = result.scores.measure, result.scores.own.get(result.scores.measure)
         shown = console.number(value, ".5g")
@@ -147,14 +147,14 @@ def _show_package(result: "Package") -> None:
     if result.ensemble and result.stretch == Stretch.anchors:
         console.write(f"{result.ensemble}: with anchors, as its fit says that they win")
     if result.refitted:
-        console.write(
-            f"warning: {result.ensemble} was fitted to other weights of "
+        console.warn(
+            f"{result.ensemble} was fitted to other weights of "
             f"{', '.join(result.refitted)}; fit it again: {result.fit_again}"
         )
     for variant in result.retrained:
         command = predict_command(variant, flips=result.flips[variant])
-        console.write(
-            f"warning: {variant} was trained again since it predicted; to predict with the new "
+        console.warn(
+            f"{variant} was trained again since it predicted; to predict with the new "
             f"weights, run: {command} --overwrite"
         )
     if result.left_out:
@@ -193,8 +193,7 @@ def check(
     emit(result.as_dict())
     if result.images:
         console.write(f"checked {_rate(result.images, seconds)}")
-    for doubt in doubts:
-        console.write(f"warning: {doubt}")
+    console.warn(*doubts)
     if stated:
         console.write(f"layout {stated.name}, as the manifest beside it says")
     _show_findings(archive, result)

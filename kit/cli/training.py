@@ -13,7 +13,7 @@ from kit.cli import console
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.errors import InputError
 from kit.machine.cores import loader_threads
-from kit.plain_text import count_of
+from kit.plain_text import count_of, duration
 from kit.planning.plan import read_plan
 from kit.storage.files import RUNS, WORK
 from kit.variants.fold_names import base_name
@@ -142,7 +142,7 @@ def _event(record: dict[str, Any], planned_s: float | None = None) -> str:
     if "note" in record:
         return str(record["note"])
     if "hours" in record:
-        hours, step = console.duration(record["hours"] * 3600), record["step_s"]
+        hours, step = duration(record["hours"] * 3600), record["step_s"]
         return f"{record['steps']} steps end within {hours} at {step:.3g} s a step, as measured"
     if "patience" in record:
         validations = count_of(record["patience"], "validation")
@@ -165,11 +165,11 @@ def _event(record: dict[str, Any], planned_s: float | None = None) -> str:
 
 def _whole(seconds: float, planned_s: float | None) -> str:
     """How long a training takes; and where that is more than was planned, the choice it leaves."""
-    takes = f"takes {console.duration(seconds)} in all at this rate"
+    takes = f"takes {duration(seconds)} in all at this rate"
     if planned_s is None or seconds <= planned_s:
         return takes
     return (
-        f"{takes}, not the {console.duration(planned_s)} that were planned: this machine is slower "
+        f"{takes}, not the {duration(planned_s)} that were planned: this machine is slower "
         "than measured. Let it run; or stop it, and start again with --overwrite and fewer epochs; "
         "what its last validation has exported can be predicted with at any time"
     )
@@ -281,7 +281,7 @@ def _show_outcomes(outcomes: "Sequence[Outcome]", work: Path) -> None:
         (
             outcome.variant,
             f"exit code {outcome.exit_code}" if outcome.exit_code else "done",
-            console.duration(outcome.seconds),
+            duration(outcome.seconds),
         )
         for outcome in outcomes
     ]

@@ -28,7 +28,6 @@ from kit.cli.options import (
     Work,
     units_of,
 )
-from kit.cli.scores import show_doubts
 from kit.engines.request import Request
 from kit.storage.files import ENGINES, FITTED, RUNS, WORK
 
@@ -114,7 +113,7 @@ def translate(
 
 
 def _show(result: "Translation") -> None:
-    show_doubts(result.doubts)
+    console.warn(*result.doubts)
     console.write(
         f"{result.out}: {result.height}x{result.width} pixels in {result.windows} windows of "
         f"{result.size}, {result.done} predicted now; {result.unit}"

@@ -75,7 +75,7 @@ def _show_validation(rows: "Sequence[Row]", measure: str) -> None:
         _show_part(str(part), table, measure)
     for row in {row.variant: row for row in rows}.values():
         if row.warning:
-            console.write(f"warning: {row.variant} {row.warning}")
+            console.warn(f"{row.variant} {row.warning}")
     first = [row for row in rows if row.part == rows[0].part and not row.is_baseline]
     best = ranked(first, measure)
     alike = [row.variant for row in best if row.target == best[0].target][:3]

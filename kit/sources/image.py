@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 
 from kit.errors import InputError
+from kit.tiles.beside import has_sidecars
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
-from kit.tiles.sidecars import sidecars_of
 from kit.tiles.tiff import GDAL_ERRORS, check_unscaled, gdal_cause, gdal_settings, is_float16
 
 _MAX_PIXELS = 2**28
@@ -105,7 +105,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise InputError(path, "is no image", remedy=f"known are {', '.join(_DRIVERS)}")
     try:
         with (
-            rasterio.Env(**gdal_settings(sidecars=bool(sidecars_of(str(path))))),
+            rasterio.Env(**gdal_settings(sidecars=has_sidecars(path))),
             rasterio.open(path, driver=_DRIVERS[path.suffix.lower()]) as image,
         ):
             if image.height * image.width > _MAX_PIXELS:

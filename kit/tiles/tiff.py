@@ -23,10 +23,10 @@ from rasterio.io import MemoryFile
 
 from kit.errors import InputError
 from kit.storage.files import write_bytes
+from kit.tiles.beside import has_sidecars
 from kit.tiles.names import TileName
 from kit.tiles.raster import Grid, Raster
 from kit.tiles.regular_file import check_regular
-from kit.tiles.sidecars import sidecars_of
 from kit.tiles.tiff_header import read_tiff_header
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
@@ -122,7 +122,7 @@ def _gdal(path: Path) -> Iterator[Any]:
     check_regular(path, "a TIFF")
     try:
         with (
-            rasterio.Env(**gdal_settings(sidecars=bool(sidecars_of(str(path))))),
+            rasterio.Env(**gdal_settings(sidecars=has_sidecars(path))),
             rasterio.open(path, driver="GTiff") as opened,
         ):
             yield opened

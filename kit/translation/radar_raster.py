@@ -19,6 +19,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 from kit.errors import InputError
+from kit.tiles.beside import check_beside
 from kit.tiles.raster import Grid
 from kit.tiles.regular_file import check_regular
 from kit.tiles.tiff import (
@@ -30,20 +31,24 @@ from kit.tiles.tiff import (
     is_float16,
 )
 from kit.translation.polarisations import Polarisations, find_polarisations
+from kit.translation.vrt import read_sources
 
 CACHE = 128 << 20
 """Bytes of decoded blocks that GDAL keeps: its default is a share of the machine's memory."""
+_OTHER_OVERVIEWS = ("OVERVIEWS", "ProxyOverviewRequest")
+"""Domains of metadata by which GDAL finds overviews of any name, which may be an address."""
 _TYPES = ("float32", "float64")
 _DB = "write dB as float32, 10 * log10(power)"
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """An open file, and the number of one of its bands."""
+    """An open file, the number of one of its bands, and a file that holds its pixels."""
 
     path: Path
     file: Any
     number: int
+    pixels: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +107,18 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
     paths = (scene,) if vh is None else (scene, vh)
     settings = gdal_settings(sidecars=True) | {"GDAL_CACHEMAX": CACHE}
     with rasterio.Env(**settings), ExitStack() as opened:
+        read = [_files_of(path) for path in paths]
         files = [opened.enter_context(_open(path)) for path in paths]
+        pixels = [next((path for path in each if not _is_vrt(path)), each[0]) for each in read]
         if vh is None:
             numbers, order = _order(scene, files[0], bands)
-            found = tuple(_Band(scene, files[0], number) for number in numbers)
+            found = tuple(_Band(scene, files[0], number, pixels[0]) for number in numbers)
             told, if_swapped = order.told, order.if_swapped
         else:
             if bands:
                 problem = "cannot be combined with --vh"
                 raise InputError("--bands", problem, remedy="the two files say which is which")
-            found = tuple(map(_only_band, paths, files))
+            found = tuple(map(_only_band, paths, files, pixels))
             told, if_swapped = True, f"exchange the two files: {vh} as SCENE, and --vh {scene}"
             _check_fit(paths, files)
         for band in found:
@@ -122,7 +129,7 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
         ]
         yield RadarRaster(
             paths,
-            _all_files(paths, files),
+            tuple(dict.fromkeys(path for each in read for path in each)),
             (found[0], found[1]),
             first.height,
             first.width,
@@ -133,33 +140,38 @@ def open_radar(scene: Path, vh: Path | None, bands: Sequence[str]) -> Iterator[R
         )
 
 
+def _is_vrt(path: Path) -> bool:
+    return path.suffix.lower() == ".vrt"
+
+
+def _files_of(raster: Path) -> tuple[Path, ...]:
+    """A raster, and if it is a VRT all that it refers to; none of them leads anywhere else.
+
+    Only then is GDAL asked to read it.
+    """
+    found, waiting = {raster: None}, [raster]
+    while waiting:
+        path = waiting.pop()
+        check_regular(path, "a raster")
+        check_beside(path)
+        sources = read_sources(path) if _is_vrt(path) else []
+        waiting += [source for source in sources if source not in found]
+        found |= dict.fromkeys(sources)
+    for path in sorted(found, key=_is_vrt):  # what they hold before what may open them
+        with _open(path) as file:
+            if any(file.tags(ns=domain) for domain in _OTHER_OVERVIEWS):
+                remedy = "copy it without them: gdal_translate -co COPY_SRC_MDD=NO IN OUT.tif"
+                raise InputError(path, "has overviews in another file", remedy=remedy)
+    return tuple(found)
+
+
 def _open(path: Path) -> Any:
-    check_regular(path, "a raster")
-    driver = "VRT" if path.suffix.lower() == ".vrt" else "GTiff"
     try:
-        return rasterio.open(path, driver=driver)
+        return rasterio.open(path, driver="VRT" if _is_vrt(path) else "GTiff")
     except GDAL_ERRORS as error:
         raise _unreadable(path, error) from None
     except TypeError as error:  # rasterio has no name for GDAL's newest pixel types
         raise InputError(path, f"not readable ({error})", remedy=_DB) from None
-
-
-def _all_files(paths: Sequence[Path], files: Sequence[Any]) -> tuple[Path, ...]:
-    """The files of a scene, and those that a VRT refers to; GDAL lists these one level deep."""
-    found = dict.fromkeys(paths)
-
-    def look(file: Any) -> None:
-        sources = [Path(name) for name in file.files[1:]] if file.driver == "VRT" else []
-        for path in sources:
-            if path not in found:
-                found[path] = None
-                if path.suffix.lower() == ".vrt":
-                    with _open(path) as inner:
-                        look(inner)
-
-    for file in files:
-        look(file)
-    return tuple(found)
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
@@ -177,12 +189,12 @@ def _order(scene: Path, file: Any, bands: Sequence[str]) -> tuple[tuple[int, int
     return (used[order.vv - 1], used[order.vh - 1]), order
 
 
-def _only_band(path: Path, file: Any) -> _Band:
+def _only_band(path: Path, file: Any, pixels: Path) -> _Band:
     numbers = _without_alpha(file)
     if len(numbers) != 1:
         problem = f"has {len(numbers)} bands, and of two files each holds one"
         raise InputError(path, problem, remedy="leave --vh out if SCENE holds both")
-    return _Band(path, file, numbers[0])
+    return _Band(path, file, numbers[0], pixels)
 
 
 def _without_alpha(file: Any) -> list[int]:
@@ -200,9 +212,8 @@ def _check_band(band: _Band) -> None:
 
 def _holds_float16(band: _Band) -> bool:
     """Whether a band holds floats of 16 bits; a mosaic does not say it, but its first file does."""
-    sources = [Path(name) for name in band.file.files[1:] if Path(name).is_file()]
-    if band.file.driver == "VRT" and sources:
-        with _open(sources[0]) as first:
+    if band.pixels != band.path:
+        with _open(band.pixels) as first:
             return is_float16(first)
     return is_float16(band.file, band.number)
 

@@ -79,7 +79,7 @@ def is_there(out: Path, wanted: str) -> bool:
         BusyError: it is another file.
     """
     if out.exists():
-        with suppress(*GDAL_ERRORS), rasterio.open(out) as file:
+        with suppress(*GDAL_ERRORS), rasterio.open(out, driver="GTiff") as file:
             if file.tags().get(TAG) == wanted:
                 sweep_beside(out)
                 return True

@@ -28,7 +28,7 @@ import rasterio
 
 from kit.archive.contents import is_added
 from kit.archive.expected import read_expected
-from kit.archive.finding import Finding
+from kit.archive.finding import REPACK, Finding
 from kit.archive.image_check import tiff_findings
 from kit.archive.layout import LAYOUTS, Layout
 from kit.archive.reader import (
@@ -37,6 +37,7 @@ from kit.archive.reader import (
     read_entry,
     same_but_for_case,
 )
+from kit.archive.records import MAKE_AGAIN
 from kit.archive.unpack import OTHER_METHODS
 from kit.errors import InputError
 from kit.machine.cores import cores
@@ -47,7 +48,6 @@ from kit.progress import Advance
 ENOUGH = 1000
 _ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".jar")
 _AT_ONCE = 256
-_REPACK = "package again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def check(
             images = [entry for entry in entries if entry.filename in wanted]
             if dangers:
                 problem = "not read further: it contains an unsafe entry"
-                found.append(Finding(archive.name, problem, _REPACK))
+                found.append(Finding(archive.name, problem, REPACK))
             else:
                 found += _read_all(opened, entries, wanted, layout, advance)
     except InputError as error:
@@ -139,7 +139,7 @@ def _unasked(
     """What is wrong with names by their folder and suffix alone, without a list."""
     if not any(_is_image(entry.filename, layout) for entry in entries):
         problem = f"contains no image named {layout.root}/*{layout.suffix}"
-        yield Finding(archive.name, problem, "make it again: kit package")
+        yield Finding(archive.name, problem, MAKE_AGAIN)
     for entry in entries:
         name = entry.filename
         if _is_image(name, layout):
@@ -219,7 +219,7 @@ def _read_all(
                 advance(done, len(unpacked))
             if done < len(unpacked) and bad >= ENOUGH:
                 problem = f"not read further: {len(unpacked) - done:,} images left unread"
-                return [*found, Finding(Path(str(opened.filename)).name, problem, _REPACK)]
+                return [*found, Finding(Path(str(opened.filename)).name, problem, REPACK)]
     return found
 
 
@@ -252,7 +252,7 @@ def _read(
     try:
         data = read_entry(opened, entry)
     except InputError as error:
-        remedy = _REPACK if wanted else "leave it out; the server unpacks it and would fail"
+        remedy = REPACK if wanted else "leave it out; the server unpacks it and would fail"
         return [Finding(entry.filename, error.problem, remedy)]
     if not wanted:
         return []

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+REPACK = "package again"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.archive.finding import Finding
+from kit.archive.finding import REPACK, Finding
 from kit.archive.layout import Layout
 from kit.errors import InputError
 from kit.tiles.tiff import MAX_VALUES, decode_tiff
@@ -26,7 +26,6 @@ _METHODS = {34925: "LZMA", 50000: "ZSTD", 50002: "JPEG XL", 34887: "LERC with ZS
 _LERC, _WITH_ZSTD = 34887, 2
 _COMMON_TYPES = ("uint8", "uint16", "float32", "float64")
 _OTHER_TYPES = ("int8", "int16", "uint32", "int32")
-_REPACK = "package again"
 
 
 def tiff_findings(name: str, data: bytes, layout: Layout) -> list[Finding]:
@@ -38,7 +37,7 @@ def tiff_findings(name: str, data: bytes, layout: Layout) -> list[Finding]:
         found = [*_compression(name, header)]
         pixels = decode_tiff(name, data, limit, layout.bands, more=True)
     except InputError as error:
-        return [Finding(name, error.problem, _REPACK)]
+        return [Finding(name, error.problem, REPACK)]
     return found + image_findings(name, pixels, layout)
 
 

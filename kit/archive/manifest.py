@@ -15,6 +15,7 @@ from kit.archive.layout import Layout
 from kit.archive.made_with import made_with
 from kit.archive.mapping import scene_in
 from kit.archive.reader import name_danger
+from kit.archive.records import MAKE_AGAIN
 from kit.averaging import averaging_text, parse_averaging
 from kit.colors import Colors, read_colors
 from kit.errors import InputError
@@ -28,7 +29,7 @@ from kit.storage.seal import read_record, write_record
 from kit.tiles.names import SceneKey
 
 _FORMAT = 2
-PACKAGE_AGAIN = "make it again: kit package --overwrite"
+PACKAGE_AGAIN = f"{MAKE_AGAIN} --overwrite"
 
 
 @dataclass(frozen=True, slots=True)

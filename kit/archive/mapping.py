@@ -36,7 +36,7 @@ _LIST = re.compile(rf"\[{_TEXT}(?:, ?{_TEXT})*\]")
 # Three times what 100,000 names take; what JSON takes in memory is some thirty times its text.
 MAX_LIST_BYTES = 16 << 20
 MAX_LISTED = 300_000
-REMEDY = (
+TRUTH_REMEDY = (
     "give a folder of Sentinel-2 tiles or a .nc file of them, or the server's mapping of truths to "
     "submissions"
 )
@@ -105,7 +105,7 @@ def read_mapping(path: Path, images: Sequence[str] = ()) -> tuple[SarInput, ...]
     Raises:
         InputError: the file is missing, not JSON, or has another shape.
     """
-    return parse_mapping(path, read_list(path, REMEDY), images)
+    return parse_mapping(path, read_list(path, TRUTH_REMEDY), images)
 
 
 def read_list(path: Path, remedy: str) -> Any:
@@ -142,12 +142,16 @@ def parse_mapping(where: Path, mapping: Any, images: Sequence[str] = ()) -> tupl
     entries = ImageNames(images)
     year = mapping_year(mapping)
     if year and (names := _count_names(mapping)) > MAX_LISTED:
-        raise InputError(where, f"lists {names:,} names, more than {MAX_LISTED:,}", remedy=REMEDY)
+        raise InputError(
+            where, f"lists {names:,} names, more than {MAX_LISTED:,}", remedy=TRUTH_REMEDY
+        )
     if year == "2022":
         return tuple(_input_2022(where, key, listed, entries) for key, listed in mapping.items())
     if year == "2023":
         return tuple(_input_2023(where, key, listed, entries) for key, listed in mapping.items())
-    raise InputError(where, "has the shape of neither the 2022 nor the 2023 mapping", remedy=REMEDY)
+    raise InputError(
+        where, "has the shape of neither the 2022 nor the 2023 mapping", remedy=TRUTH_REMEDY
+    )
 
 
 def mapping_year(mapping: Any) -> str | None:
@@ -190,7 +194,7 @@ def _count_names(mapping: Mapping[str, Any]) -> int:
 
 def _input_2022(where: Path, sar: str, listed: Mapping[str, Any], entries: ImageNames) -> SarInput:
     if not listed:
-        raise InputError(where, f"lists no truth for {sar[:80]!r}", remedy=REMEDY)
+        raise InputError(where, f"lists no truth for {sar[:80]!r}", remedy=TRUTH_REMEDY)
     _plain(where, sar)
     truths = tuple(
         Truth(name, (where.parent / _plain(where, name),), _names(where, name, names, entries))
@@ -213,7 +217,7 @@ def _input_2023(where: Path, key: str, listed: Sequence[Any], entries: ImageName
 
 def _names(where: Path, key: str, names: object, entries: ImageNames) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise InputError(where, f"no list of names at {key[:80]!r}", remedy=REMEDY)
+        raise InputError(where, f"no list of names at {key[:80]!r}", remedy=TRUTH_REMEDY)
     plain = dict.fromkeys(_plain(where, name) for name in names)
     return tuple(entries.find(name) or name for name in plain)
 
@@ -222,7 +226,7 @@ def _plain(where: Path, name: str) -> str:
     """A name of a mapping as a path below it; the server writes some with a `/` before them."""
     name = name.removeprefix("/")
     if problem := name_danger(name):
-        raise InputError(where, f"{name[:80]!r} {problem}", remedy=REMEDY)
+        raise InputError(where, f"{name[:80]!r} {problem}", remedy=TRUTH_REMEDY)
     return name
 
 

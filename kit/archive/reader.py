@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.contents import SUFFIX, Contents, sort_contents
-from kit.archive.records import REMEDY, broken, check_directory, check_members
+from kit.archive.records import MAKE_AGAIN, broken, check_directory, check_members
 from kit.archive.unpack import OTHER_METHODS, unpack
 from kit.errors import InputError
 from kit.scaling import UINT16_MAX
@@ -175,12 +175,12 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         data = unpack(archive, entry)
     except _BROKEN as error:
-        raise InputError(where, f"damaged ({error})", remedy=REMEDY) from None
+        raise InputError(where, f"damaged ({error})", remedy=MAKE_AGAIN) from None
     if len(data) != entry.file_size:
         problem = (
             f"damaged (decompresses to {len(data):,} bytes, not the {entry.file_size:,} recorded)"
         )
-        raise InputError(where, problem, remedy=REMEDY)
+        raise InputError(where, problem, remedy=MAKE_AGAIN)
     return data
 
 

@@ -22,7 +22,7 @@ MAX_TOTAL_BYTES = 64 << 30
 MUCH_BYTES = 1 << 30
 MAX_RATIO = 200
 
-REMEDY = "make it again: kit package"
+MAKE_AGAIN = "make it again: kit package"
 
 # APPNOTE.TXT 4.3: the entry in the directory, the one before the data, and the records of the end.
 _MEMBER = struct.Struct("<4s24x3H12x")
@@ -110,7 +110,7 @@ def _no_gap(path: Path, end: int, start: int, what: str, before: str) -> None:
 
 def broken(path: Path, why: object) -> InputError:
     """The error of an archive whose parts do not fit together."""
-    return InputError(path, f"not an intact zip ({why})", remedy=REMEDY)
+    return InputError(path, f"not an intact zip ({why})", remedy=MAKE_AGAIN)
 
 
 def _find_directory(path: Path, file: BinaryIO) -> _Directory:

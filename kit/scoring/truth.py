@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.archive.contents import require_one_folder
-from kit.archive.mapping import REMEDY, SarInput, Truth, TruthSet, read_mapping, scene_in
+from kit.archive.mapping import TRUTH_REMEDY, SarInput, Truth, TruthSet, read_mapping, scene_in
 from kit.errors import InputError
 from kit.pairs.clear import Clear, clear_truths
 from kit.progress import Advance
@@ -117,7 +117,7 @@ def _scan(source: Path) -> dict[SceneKey, dict[str, Path | netcdf.Plane]]:
             tiles[name.scene].setdefault(name.band, path)
     complete = {key: bands for key, bands in tiles.items() if bands.keys() >= set(RGB_BANDS)}
     if not complete:
-        raise InputError(source, f"holds no scene with {', '.join(RGB_BANDS)}", remedy=REMEDY)
+        raise InputError(source, f"holds no scene with {', '.join(RGB_BANDS)}", remedy=TRUTH_REMEDY)
     return complete
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 from kit.cli import console
+from kit.cli.shortage import command_in
 from kit.training.child import is_child
 
 RESUMING = {
@@ -47,7 +48,7 @@ def acknowledged() -> Iterator[None]:
 
 def resume_line(arguments: Sequence[str]) -> str:
     """What to type after an interruption of `kit` with these arguments, in one line."""
-    command = next((text for text in arguments if not text.startswith("-")), "")
+    command = command_in(arguments)
     if "WORLD_SIZE" in os.environ:
         return "interrupted; to go on, run the same torchrun command again"
     if command not in RESUMING:

@@ -19,6 +19,11 @@ _LESS = {
 }
 
 
+def command_in(arguments: Sequence[str]) -> str:
+    """The name of the command in a command line, "" if there is none."""
+    return next((text for text in arguments if not text.startswith("-")), "")
+
+
 def shortage(error: BaseException, arguments: Sequence[str]) -> KitError | None:
     """The error to tell in place of one of a library; None if nothing has run out.
 
@@ -32,7 +37,7 @@ def shortage(error: BaseException, arguments: Sequence[str]) -> KitError | None:
         return OutputError(f"{where}: cannot be written ({error.strerror})\n  {remedy}")
     told = isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY)
     if isinstance(error, MemoryError) or told:
-        command = next((text for text in arguments if not text.startswith("-")), "")
+        command = command_in(arguments)
         remedy = _LESS.get(command, "end other programs, or use a machine with more memory")
         return InputError("memory", "this machine has too little for the command", remedy=remedy)
     return None

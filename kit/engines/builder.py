@@ -239,8 +239,7 @@ class Builder:
         return accuracy
 
     def _load(self, name: str, spec: Spec, folder: Path, plan: Plan) -> Forward:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # an engine's memory is not torch's
+        torch.cuda.empty_cache()  # an engine's memory is not torch's
         return BACKENDS[name].load(folder, spec, plan, lambda: self.weights.generator)
 
     def _has_truth(self) -> bool:

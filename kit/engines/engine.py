@@ -91,8 +91,7 @@ class Engine:
     def release(self) -> None:
         """Give the device's memory back; the next call loads it again, as it was measured."""
         self._run, self.plan = None, self._measured
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
 
     def describe(self) -> dict[str, Any]:
         """The engine as a manifest records it: the last digits of an image may depend on this."""
@@ -113,8 +112,7 @@ class Engine:
     def _halve(self) -> None:
         batch = self.plan.batch
         self._run = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         if batch == 1:
             instead = ", or predict with --backend eager"
             raise InputError(

@@ -39,6 +39,7 @@ _BATCH_NORM = {
 }
 # Channels that a variant can be given; the settings of an import say which.
 _INPUTS = (2, 4, 6, 8)
+_SHOWN = 5  # names in an error
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
@@ -146,6 +147,6 @@ def _published(key: str, model: nn.Module, matching: bool = True) -> str:
     return f"layer{coarse_first}.{position}.{weight}"
 
 
-def _listed(names: Collection[str], limit: int = 5) -> str:
-    shown = ", ".join(sorted(names)[:limit])
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -7,12 +7,15 @@ how many places are written, and what was counted in them. Refused: a folder wit
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from kit.errors import BusyError, InputError, OutputError
-from kit.storage.files import naming, read_object, sync_folder, write_json
+from kit.storage.files import naming, sync_folder
 from kit.storage.half_written import is_part
+from kit.storage.seal import read_record, write_record
 from kit.tiles.unfinished import UNFINISHED
 
+_FORMAT = 1
 _REMEDY = "remove the folder, and simulate it again"
 
 
@@ -36,6 +39,7 @@ class Progress:
     Args:
         out: the folder of the world.
         numbers: what the world depends on.
+        places: how many there are.
 
     Raises:
         BusyError: the folder holds an unfinished world of other numbers.
@@ -47,9 +51,9 @@ class Progress:
         counts: radar scenes, optical scenes and tiles in them.
     """
 
-    def __init__(self, out: Path, numbers: Mapping[str, int]) -> None:
+    def __init__(self, out: Path, numbers: Mapping[str, int], places: int) -> None:
         self._path = out / UNFINISHED
-        self._numbers = dict(numbers)
+        self._numbers, self._places = dict(numbers), places
         self.done, self.counts = 0, [0, 0, 0]
         if self._path.exists():
             self._resume()
@@ -74,9 +78,12 @@ class Progress:
             raise
 
     def _resume(self) -> None:
-        found = read_object(self._path, _REMEDY)
-        numbers, done, counts = found.get("numbers"), found.get("done"), found.get("counts")
-        if not (isinstance(done, int) and isinstance(counts, list) and isinstance(numbers, dict)):
+        # Kits before 0.6.0 wrote it without a checksum.
+        found = read_record(self._path, _FORMAT, _REMEDY)
+        numbers = found.get("numbers")
+        done: Any = found.get("done")
+        counts: Any = found.get("counts")
+        if not isinstance(numbers, dict):
             raise InputError(self._path, "not written by kit simulate", remedy=_REMEDY)
         if numbers != self._numbers:
             given = " ".join(_option(key, n) for key, n in numbers.items())
@@ -84,11 +91,18 @@ class Progress:
                 f"{self._path.parent}: holds an unfinished world of other numbers\n"
                 f"  go on with {given}, or give a new folder"
             )
+        are_three = isinstance(counts, list) and len(counts) == len(self.counts)
+        if not are_three or not all(map(_is_number, [done, *counts])) or done > self._places:
+            raise InputError(self._path, "damaged: its counts cannot be", remedy=_REMEDY)
         self.done, self.counts = done, counts
 
     def _write(self) -> None:
         found = {"numbers": self._numbers, "done": self.done, "counts": self.counts}
-        write_json(self._path, found)
+        write_record(self._path, _FORMAT, found)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _option(name: str, number: object) -> str:

@@ -121,7 +121,7 @@ def simulate(
         for place in _spread(known)[:seen_test_places]
     ]
     with lock(out):
-        progress = Progress(out, numbers)
+        progress = Progress(out, numbers, len(work))
         for make, place in work[progress.done :]:
             land = _land(seed, place, size, changing)
             progress.add(make(place, land))

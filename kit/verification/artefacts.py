@@ -30,12 +30,15 @@ from kit.screening.store import SCREEN, read_part
 from kit.screening.table import SCENES, read_screened
 from kit.sources.written import WRITTEN
 from kit.storage.files import FITTED, name_of, sha256
-from kit.storage.seal import UNSEALED, decode_lines, is_cut_short
+from kit.storage.seal import UNSEALED, decode_lines, is_cut_short, read_record
 from kit.submission.log import LOG, read_log
+from kit.tiles.unfinished import UNFINISHED
 from kit.training import checkpoint
 from kit.training.validation import VALIDATION, read_validation
 from kit.translation.chosen import read_chosen
 from kit.translation.strips import JOB, STRIP, check_strip, read_job
+
+_MARK_FORMAT = 1
 
 Check = Callable[[Path], Iterator[InputError]]
 """Yields what is wrong; may raise an InputError or an OSError as its last finding."""
@@ -138,6 +141,11 @@ def _member(path: Path) -> Iterator[InputError]:
             yield error
 
 
+def _mark(path: Path) -> object:
+    """Both of kit simulate and of what makes tiles of images."""
+    return read_record(path, _MARK_FORMAT, "run the command that writes the folder again")
+
+
 def _archive(path: Path) -> Iterator[InputError]:
     about = read_manifest(manifest_path(path))
     if sha256(path) != about.sha256:
@@ -185,6 +193,7 @@ ARTEFACTS = (
     Artefact(
         "engine of a translation", "*.parts/engines/*.json", _readable(read_chosen), sealed=True
     ),
+    Artefact("mark of an unfinished folder", UNFINISHED, _readable(_mark), sealed=True),
     Artefact("log of submissions", LOG, _readable_in(read_log)),
 )
 _ARCHIVE = Artefact("archive", "*.zip", _archive)

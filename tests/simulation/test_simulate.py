@@ -17,12 +17,11 @@ from kit.screening.rule import CloudRule
 from kit.simulation.landcover import EPOCH, reflectance, survey
 from kit.simulation.simulate import World, simulate
 from kit.simulation.weather import cirrus, cumulus, haze, speckle
-from kit.storage.files import write_json
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName
 from kit.tiles.tiff import read_tile
-from kit.tiles.unfinished import UNFINISHED, refuse_unfinished
+from kit.tiles.unfinished import refuse_unfinished
 
 pytestmark = pytest.mark.xdist_group("simulation")
 
@@ -342,20 +341,6 @@ def test_a_killed_simulation_goes_on_to_the_same_world(tmp_path: Path) -> None:
     assert not list(out.rglob("*.part"))
     with pytest.raises(BusyError, match="exists already"):
         simulate(out, **numbers)
-
-
-def test_what_to_go_on_with_is_as_typed(tmp_path: Path) -> None:
-    numbers = {"places": 2, "seen_test_places": 1, "changing": True, "size": 32}
-    write_json(tmp_path / UNFINISHED, {"numbers": numbers, "done": 0, "counts": [0, 0, 0]})
-    with pytest.raises(BusyError, match=r"--places 2 --seen-test-places 1 --changing --size 32,"):
-        simulate(tmp_path, places=1, size=32)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"numbers": {}, "done": 1, "counts": 2}'])
-def test_a_damaged_mark_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / UNFINISHED).write_text(text)
-    with pytest.raises(InputError, match=r"unfinished\.json(.|\n)*remove the folder"):
-        simulate(tmp_path, places=1, size=32)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:

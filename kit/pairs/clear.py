@@ -46,9 +46,8 @@ def clear_pairs(work: Path) -> Clear:
     found = _settings(work)
     if not found:
         return Clear()
-    rule = {name: found[name] for name in CloudRule.__slots__ if name in found}
     max_cloud = float(found.get("max_cloud", 0.0))
-    return Clear(CloudRule(**rule), max_cloud, f"as {work} was prepared")
+    return Clear(CloudRule.of(found), max_cloud, f"as {work} was prepared")
 
 
 def clear_truths(truth: Path, work: Path | None) -> Clear:

@@ -30,8 +30,7 @@ def clouds(found: Artefacts) -> Section | None:
     if not kept + dropped:
         return None
     lead = f"Of {kept + dropped:,} scenes without nodata and QA60 cloud the rule keeps {kept:,}: "
-    lead += f"threshold {rule.threshold:g}, scale {rule.scale}, min area {rule.min_area}, "
-    lead += f"dilate {rule.dilate}, max cloud {max_cloud:g}."
+    lead += f"{rule.text}, max cloud {max_cloud:g}."
     plots = (_plot("peaks", statistics.peak_plot(rule)), _plot("ratios", statistics.ratio_plot()))
     blocks: list[Block] = [Plots(plots)]
     for kind, ranked in zip(KINDS, statistics.nearest, strict=True):
@@ -51,8 +50,7 @@ def _rule(found: Artefacts) -> tuple[CloudRule, float]:
             return read_rule(path), float(settings.get("max_cloud", 0.0))
         except InputError:
             continue
-    known = {name: settings[name] for name in CloudRule.__slots__ if name in settings}
-    return CloudRule(**known), float(settings.get("max_cloud", 0.0))
+    return CloudRule.of(settings), float(settings.get("max_cloud", 0.0))
 
 
 def _stack(scene: Near) -> Stack:

@@ -5,7 +5,9 @@ scene is from the threshold, in exact integer arithmetic: the reference of the c
 Refused: settings out of their range.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -57,6 +59,17 @@ class CloudRule:
         if not in_range or abs(self.threshold - self.threshold_milli / 1000) > 1e-9:
             allowed = "it must be a multiple of 0.001 from -1 to 1"
             raise InputError("cloud threshold", f"is {self.threshold!r}", remedy=allowed)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "CloudRule":
+        """The rule among settings of a preparation; what is missing has its default."""
+        return cls(**{name: settings[name] for name in cls.__slots__ if name in settings})
+
+    @property
+    def text(self) -> str:
+        """The rule in words."""
+        words = f"threshold {self.threshold:g}, scale {self.scale}, "
+        return words + f"min area {self.min_area}, dilate {self.dilate}"
 
     @property
     def threshold_milli(self) -> int:

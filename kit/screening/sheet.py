@@ -61,9 +61,8 @@ def write_sheet(
     height = _HEAD + _PLOT + max(side.height for side in sides)
     image = Image.new("RGB", (width, height), (255, 255, 255))
     kept, scenes = int(statistics.ratios[:, 0].sum()), int(statistics.ratios.sum())
-    words = f"{kept:,} of {scenes:,} scenes without nodata and QA60 cloud are kept by threshold "
-    words += f"{rule.threshold:g}, scale {rule.scale}, min area {rule.min_area}, "
-    words += f"dilate {rule.dilate}, max cloud {max_cloud:g}"
+    words = f"{kept:,} of {scenes:,} scenes without nodata and QA60 cloud are kept by "
+    words += f"{rule.text}, max cloud {max_cloud:g}"
     font = ImageFont.load_default(size=15)
     for line, text in enumerate((words, _WHAT)):
         place = (8, _HEAD * (1 + 2 * line) / 4)

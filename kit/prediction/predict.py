@@ -32,7 +32,7 @@ from kit.prediction.look import look
 from kit.prediction.member_job import MemberJob
 from kit.prediction.pipeline import AHEAD, readings
 from kit.prediction.scenes import Given, find_scenes, no_scene
-from kit.prediction.trained_members import read_members
+from kit.prediction.trained_members import read_trained_members
 from kit.prediction.writer import AHEAD as IMAGES_AHEAD
 from kit.prediction.writer import Writer
 from kit.progress import Advance, Report
@@ -131,7 +131,7 @@ def predict(
     """
     check_flips(flips)
     data, runs, predictions, work, engines = map(Path, (data, runs, predictions, work, engines))
-    members = read_members(ensemble, runs, Path(ensembles), request, report)
+    members = read_trained_members(ensemble, runs, Path(ensembles), request, report)
     with process_group(_PATIENCE) as group, ExitStack() as locks:
         given = Given(data, source, radar_unit)
         found = find_scenes(group, given, work, members.weights, units, advance, report)

@@ -35,7 +35,7 @@ class TrainedMembers:
         return tuple(each.variant.name for each in self.weights)
 
 
-def read_members(
+def read_trained_members(
     name: str, runs: Path, ensembles: Path, request: Request, report: Report
 ) -> TrainedMembers:
     """Read the weights of an ensemble.

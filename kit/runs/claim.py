@@ -26,11 +26,11 @@ from kit.runs.folder import (
     as_started,
     division_of,
     initial_of,
-    other_pixels,
     read_config,
     saved,
 )
 from kit.runs.training_pairs import other_pairs
+from kit.storage.files import known_to_differ
 from kit.storage.seal import write_record
 from kit.units_record import UnitsRecord, units_text
 from kit.variants.record import to_record
@@ -88,7 +88,7 @@ def claim(
         variant, changed = as_started(old, folder / CONFIG, variant)
         if old.get("pairs_sha256") != pairs_sha256:
             changed.append(f"other data: {other_pairs(folder, chosen)}")
-        elif other_pixels(old, pixels_sha256):
+        elif known_to_differ(pixels_sha256, old.get(PIXELS)):
             changed.append(OTHER_PIXELS)
         if (before_units := old.get(UNITS)) != units:
             changed.append(f"pairs of {units_text(before_units)}, not {units_text(units)}")

@@ -141,7 +141,7 @@ def has_other_pixels(folder: Path, pixels_sha256: str | None) -> bool:
     Raises:
         InputError: the configuration is not readable.
     """
-    return other_pixels(read_config(folder), pixels_sha256)
+    return known_to_differ(pixels_sha256, read_config(folder).get(PIXELS))
 
 
 def resume_command(folder: Path) -> str:
@@ -209,11 +209,6 @@ def as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[Va
         if key not in _FREE and before[key] != value
     ]
     return variant, changed
-
-
-def other_pixels(config: dict[str, Any], now: str | None) -> bool:
-    """Whether the pixels that a configuration notes are known to differ from those of now."""
-    return known_to_differ(now, config.get(PIXELS))
 
 
 def division_of(config: dict[str, Any], path: Path) -> Division | None:

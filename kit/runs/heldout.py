@@ -37,7 +37,7 @@ class HeldOutRecord:
     inputs: dict[str, str] | None = None
     pixels_sha256: str | None = None
 
-    def other_pixels(self, now: str | None) -> bool:
+    def has_other_pixels(self, now: str | None) -> bool:
         """Whether the pixels that it was made of are known to differ from those of now."""
         return known_to_differ(now, self.pixels_sha256)
 

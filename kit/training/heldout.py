@@ -147,7 +147,7 @@ def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
         mine = asked.of(run)
         planes = planes_for_pairs(runs / run, weights.variant, work, asked.reader, asked.pairs)
         wanted = _inputs_of(planes, mine)
-        other = made.weights_sha256 != weights.sha256 or made.other_pixels(asked.pixels_sha256)
+        other = made.weights_sha256 != weights.sha256 or made.has_other_pixels(asked.pixels_sha256)
         if other or not made.has_all(wanted):
             return None
         found[run] = {scene: made.images[scene] for scene in wanted}
@@ -314,7 +314,7 @@ def _known(
         report(f"{error.where}: {error.problem}; what it describes is made again")
         return {}
     other = "by other weights than those" if made.weights_sha256 != weights.sha256 else ""
-    if made.other_pixels(pixels_sha256):
+    if made.has_other_pixels(pixels_sha256):
         other = other or "of other pixels than those"
     if other:
         report(f"{at}: predicted {other} of now; predicted again")

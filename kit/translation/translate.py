@@ -20,7 +20,7 @@ from kit.averaging import Averaging, averaging_text
 from kit.doubt import Units
 from kit.engines.request import Request
 from kit.models.flips import check_flips
-from kit.prediction.trained_members import TrainedMembers, read_members
+from kit.prediction.trained_members import TrainedMembers, read_trained_members
 from kit.progress import Advance, Report
 from kit.runs.units import check_units
 from kit.runs.weights import Weights
@@ -126,7 +126,7 @@ def translate(
     """
     check_flips(flips)
     scene, out = Path(scene), Path(out)
-    trained = read_members(variant, Path(runs), Path(ensembles), request, report)
+    trained = read_trained_members(variant, Path(runs), Path(ensembles), request, report)
     weights, averaging = trained.weights, trained.averaging
     for line in _notes(trained):
         report(line)

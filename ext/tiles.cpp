@@ -1,8 +1,9 @@
 // Reads plain TIFF tiles into planes; whatever is not plain is left to the caller, who has GDAL.
 //
 // In: paths, and the pixel type and size wanted. Out: packed planes, and a status for each path.
-// What declares a mask, a nodata value, a scale or an offset is not plain. Taken are little-endian classic TIFFs with one uncompressed image of one sample in strips, and no
-// tag but those below. What a header says is checked against the file's real size before use.
+// What declares a mask, a nodata value, a scale or an offset is not plain. It takes little-endian
+// classic TIFFs with one uncompressed image of one sample, in strips, and with no tags but those
+// below. What a header says is checked against the file's real size before use.
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,9 +1,9 @@
 """Scenes that wait until a batch of their size is full, and the engines that predict them.
 
-In: readings of scenes, in any order and of any size. Out: their images [3, H, W] as
-uint16, over which [0, 1] is spread. Tiles
-of the size of most are predicted by the engine that was chosen. Tiles of another, and quarter turns
-of tiles that are not square, are predicted eagerly: a rare size is not worth building an engine.
+In: readings of scenes, in any order and of any size. Out: their images [3, H, W] as uint16, over
+which [0, 1] is spread. Tiles of the size of most are predicted by the engine that was chosen. Tiles
+of another, and quarter turns of tiles that are not square, are predicted eagerly: a rare size is
+not worth building an engine.
 """
 
 from collections import deque

@@ -23,9 +23,8 @@ def set_aside(folder: Path) -> None:
     Raises:
         OutputError: it cannot be moved; then it is where it was.
     """
-    if (
-        folder / _EARLIER / _COMPLETE
-    ).exists():  # of which the run that is there has no weights yet
+    if (folder / _EARLIER / _COMPLETE).exists():
+        # The run that is there has no weights yet.
         _clear(folder)
         return
     with naming(folder):

@@ -26,9 +26,7 @@ from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
 from kit.scoring.constants import constants, image_with_meaning, row_with_meaning
 from kit.scoring.doubts import truth_floats
-from kit.scoring.images import (
-    Image,
-)
+from kit.scoring.images import Image
 from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report, Variation
 from kit.scoring.rows import MakeImage, as_sent, compare_images

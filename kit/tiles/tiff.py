@@ -53,15 +53,6 @@ _UNSCALE = "write dB and DN as they are: gdal_translate -unscale IN OUT"
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
-def read_tile(path: Path) -> NDArray[np.generic]:
-    """Read a single-band TIFF as an array [H, W] of its own pixel type.
-
-    Pixels that are not valid are NaN in a float tile, and 0 in an integer one. Raises as
-    `read_raster`.
-    """
-    return read_raster(path).blanked()
-
-
 def read_raster(path: Path) -> Raster:
     """Read a single-band TIFF with what it declares of its pixels.
 
@@ -95,7 +86,7 @@ def tile_size(path: Path) -> tuple[int, int]:
     """Height and width of a single-band TIFF, by its header.
 
     Raises:
-        InputError: as `read_tile`, but for pixels that are damaged.
+        InputError: as `read_raster`, but for pixels that are damaged.
     """
     with _opened(path) as tile:
         return tile.height, tile.width

@@ -10,24 +10,13 @@ from torch import nn
 from kit.anchors import anchor
 from kit.inputs.planes import InputPlanes, read_optical, read_pair
 from kit.machine.device import place
-from kit.metrics import Scores, anchored, errors, is_official_measure, mse, official_of, summarise
+from kit.metrics import anchored, errors, is_official_measure, mse, official_of
 from kit.models.infer import infer
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
 from kit.scaling import quantize, stretch
 
 BATCH = 8
-
-
-def evaluate(
-    generator: nn.Module,
-    planes: InputPlanes,
-    reader: PairReader,
-    pairs: Sequence[Pair],
-    measure: str = "mae",
-) -> Scores:
-    """The scores in [0, 1] of a generator over `pairs`; arguments are those of `evaluate_each`."""
-    return summarise(evaluate_each(generator, planes, reader, pairs, measure))
 
 
 def evaluate_each(

@@ -6,7 +6,8 @@ from kit.screening.rule import CloudRule
 from kit.screening.screen import screen
 from kit.screening.table import SCENES
 from kit.tiles.names import RGB_BANDS, SceneKey, TileName
-from kit.tiles.tiff import read_tile, write_tile
+from kit.tiles.tiff import write_tile
+from tests.helpers.tiles import read_tile
 
 
 def paint_square(data: Path, scene: SceneKey, y: int, x: int, size: int, dn: int) -> None:

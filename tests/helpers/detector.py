@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from kit.screening import ukis
 from kit.tiles.names import SceneKey, TileName
-from kit.tiles.tiff import read_tile, write_tile
+from kit.tiles.tiff import write_tile
+from tests.helpers.tiles import read_tile
 
 CLOUD, SHADOW = 1234, 1235  # DN of green: unlike what the cloud rule calls cloud
 

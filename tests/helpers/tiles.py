@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 
 from kit.tiles.names import S1_BANDS, S2_BANDS, SceneKey, TileName
-from kit.tiles.tiff import write_tile
+from kit.tiles.tiff import read_raster, write_tile
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -77,6 +78,11 @@ def world(folder: Path, places: int = 12, dates: int = 2, size: int = 32) -> Pat
             radar(folder, key(place, 12 * number), size=size)
             optical(folder, key(place, 12 * number + 2), size=size)
     return folder
+
+
+def read_tile(path: Path) -> NDArray[np.generic]:
+    """The pixels [H, W] of a tile; those that are not valid are NaN, or 0 of whole numbers."""
+    return read_raster(path).blanked()
 
 
 def _seed(scene: SceneKey) -> int:

@@ -17,8 +17,7 @@ from kit.pairs.table import PAIRS, Pair, read_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.screening.screen import screen
 from kit.tiles.rejection import FAILED, REJECTED
-from kit.tiles.tiff import read_tile
-from tests.helpers.tiles import key, optical, radar, world
+from tests.helpers.tiles import key, optical, radar, read_tile, world
 
 CORNER = rasterio.Affine(0.1, 0, -55, 0, -0.1, -4)
 Change = Callable[[np.ndarray], np.ndarray]

@@ -25,10 +25,10 @@ from kit.scaling import scale_radar
 from kit.submission.package import package
 from kit.tiles.bands import read_bands
 from kit.tiles.names import SceneKey, TileName
-from kit.tiles.tiff import read_tile, write_tile
+from kit.tiles.tiff import write_tile
 from kit.training.train import train
 from tests.helpers.predictions import stop_writing
-from tests.helpers.tiles import in_float16, key, radar
+from tests.helpers.tiles import in_float16, key, radar, read_tile
 from tests.helpers.variants import tiny
 
 MEMBERS = ("spade4", "spade2", "p2phd1")

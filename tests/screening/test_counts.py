@@ -16,7 +16,7 @@ from kit.machine import native
 from kit.screening import counts
 from kit.screening.counts import COLUMNS, count, count_with_peaks
 from kit.screening.rule import NO_PEAK, CloudRule, cloud_mask
-from kit.tiles.tiff import read_tile
+from tests.helpers.tiles import read_tile
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "multiearth-sample" / "sent2"
 CLEAR = {

@@ -16,10 +16,10 @@ from kit.screening.rule import CloudRule
 from kit.screening.screen import Screening, screen
 from kit.sources.convert import Wanted
 from kit.tiles.names import TileName
-from kit.tiles.tiff import read_tile, write_tile
+from kit.tiles.tiff import write_tile
 from kit.verification.verify import verify
 from tests.helpers.detector import Fake, add_band, fake, mark
-from tests.helpers.tiles import key, optical, radar
+from tests.helpers.tiles import key, optical, radar, read_tile
 
 __all__ = ["fake"]
 CLEAR, RULE_CLOUD, SEEN_CLOUD, ONE_PIXEL, EMPTY, FLAGGED = map(key, range(6))

@@ -14,8 +14,7 @@ from kit.simulation.landcover import (
 )
 from kit.simulation.noise import noise
 from kit.tiles.names import RGB_BANDS, S1_BANDS
-from kit.tiles.tiff import read_tile
-from tests.helpers.tiles import SHARED
+from tests.helpers.tiles import SHARED, read_tile
 
 pytestmark = pytest.mark.xdist_group("landcover")
 

@@ -20,8 +20,8 @@ from kit.simulation.weather import cirrus, cumulus, haze, speckle
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.names import RGB_BANDS, S1_BANDS, S2_BANDS, SceneKey, TileName
-from kit.tiles.tiff import read_tile
 from kit.tiles.unfinished import refuse_unfinished
+from tests.helpers.tiles import read_tile
 
 pytestmark = pytest.mark.xdist_group("simulation")
 

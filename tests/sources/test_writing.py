@@ -15,9 +15,9 @@ from kit.pairs.prepare import prepare
 from kit.sources import writing
 from kit.sources.convert import Wanted
 from kit.sources.find import find_tiles
-from kit.tiles.tiff import read_tile
 from kit.verification.verify import verify
 from tests.helpers.sources import write_bigearthnet, write_image
+from tests.helpers.tiles import read_tile
 
 _TIME = 1_600_000_000
 

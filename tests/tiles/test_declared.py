@@ -15,8 +15,9 @@ from kit.machine import native
 from kit.tiles import reader, sidecars
 from kit.tiles.bands import read_bands, scene_grid
 from kit.tiles.reader import Reader, read_scene
-from kit.tiles.tiff import read_raster, read_tile
+from kit.tiles.tiff import read_raster
 from tests.helpers.gdal import gdal_environment
+from tests.helpers.tiles import read_tile
 
 needs_core = pytest.mark.skipif(
     native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]

@@ -14,12 +14,11 @@ from kit.tiles.tiff import (
     decode_tiff,
     encode_tiff,
     read_raster,
-    read_tile,
     tile_size,
     write_tile,
 )
 from tests.helpers.gdal import gdal_environment
-from tests.helpers.tiles import key
+from tests.helpers.tiles import key, read_tile
 
 
 def test_pixels_survive_the_round_trip(tmp_path: Path) -> None:

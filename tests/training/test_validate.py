@@ -13,6 +13,7 @@ from kit.cli import console, validation
 from kit.colors import CONSTANTS
 from kit.errors import InputError
 from kit.inputs.planes import read_optical
+from kit.metrics import summarise
 from kit.models.infer import infer
 from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
@@ -20,7 +21,7 @@ from kit.pairs.tile_pairs import TilePairs
 from kit.runs.training_pairs import TRAINING_PAIRS
 from kit.runs.weights import read_run, save_weights
 from kit.training import boosting
-from kit.training.evaluate import evaluate, official_errors
+from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.heldout import heldout
 from kit.training.validate import validate
 from kit.variants.registry import PAPER
@@ -98,7 +99,7 @@ def test_runs_can_be_named(trained: Path) -> None:
 def test_a_perfect_generator_has_no_error(trained: Path) -> None:
     pair = holdout_pairs(read_pairs(Path("work/pairs.parquet")))[0]
     oracle = Oracle(read_optical(TilePairs(), pair, "reflectance"))
-    found = evaluate(oracle, planes(), TilePairs(), [pair])
+    found = summarise(evaluate_each(oracle, planes(), TilePairs(), [pair]))
     assert found.mae < 1e-6 and found.psnr > 100
 
 
@@ -113,7 +114,7 @@ def test_tiles_of_several_sizes_are_scored_one_size_at_a_time(
         optical(tmp_path / "mixed", key(place), size=size)
     prepare(tmp_path / "mixed", tmp_path / "work", rule=CloudRule())
     pairs = read_pairs(tmp_path / "work" / "pairs.parquet")
-    assert evaluate(nn.Conv2d(2, 3, 1), planes(), TilePairs(), pairs).n == 3
+    assert len(evaluate_each(nn.Conv2d(2, 3, 1), planes(), TilePairs(), pairs)) == 3
 
 
 def test_inference_is_in_unit_range() -> None:

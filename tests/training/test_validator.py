@@ -19,13 +19,13 @@ import kit.training.validator
 from kit.errors import InputError
 from kit.inputs.dataset import PairDataset, batches
 from kit.machine.distributed import PeerError, ProcessGroup
-from kit.metrics import Scores
+from kit.metrics import Scores, summarise
 from kit.models.registry import build_generator
 from kit.pairs.table import Pair, read_pairs, train_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.runs.weights import load_weights
 from kit.training.checkpoint import at_step
-from kit.training.evaluate import evaluate
+from kit.training.evaluate import evaluate_each
 from kit.training.run_log import Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
@@ -108,7 +108,7 @@ def test_a_shared_hold_out_gives_the_same_figures(trained: Path, monkeypatch, si
     monkeypatch.setattr(kit.training.evaluate, "BATCH", 5)
     judged, dataset = table(Path("work"))
     state = State.new(tiny("p2phd1"))
-    expected = evaluate(state.generator, dataset.planes, TilePairs(), judged)
+    expected = summarise(evaluate_each(state.generator, dataset.planes, TilePairs(), judged))
     drawn = []
     whole = kit.training.validator.batch_errors
     monkeypatch.setattr(

@@ -22,7 +22,6 @@ from kit.prediction.predict import predict
 from kit.runs.weights import load_run, read_run, save_weights
 from kit.scaling import DN_RANGE, UINT16_MAX, quantize, scale_radar
 from kit.storage.lock import lock
-from kit.tiles.tiff import read_tile
 from kit.translation import doubts, result, strips
 from kit.translation.radar_raster import open_radar
 from kit.translation.translate import Translation, translate
@@ -30,7 +29,7 @@ from kit.translation.windows import Windows
 from kit.variants.registry import find_variant
 from tests.helpers.folders import copy_of
 from tests.helpers.generators import NETWORKS, trained_like
-from tests.helpers.tiles import key, radar
+from tests.helpers.tiles import key, radar, read_tile
 
 EAGER = Request("eager", "float32")
 ORIGINAL = "write float32, if you have the original"

@@ -22,7 +22,7 @@ class Finding:
 
     @property
     def server(self) -> str:
-        """What the server does of it, in a word or three."""
+        """What the server does with it, in a few words."""
         return "accepts" if self.harmless else "scores as black" if self.black else "rejects"
 
 

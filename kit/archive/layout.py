@@ -1,8 +1,7 @@
 """What a server asks of an archive: its folder, the names and shape of its images, its measure.
 
-In: the name of a year or a TOML file, and the server's list of names. Out: the
-layout, and the names, checked. Refused by name: a file of another shape, a field that no layout
-has, and names that no archive should hold or that belong to another layout.
+In: the name of a year or a TOML file. Out: the layout, and the names of images where there is no
+list. Refused by name: a field that no layout has, and a value that no archive could follow.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,8 @@
 """The command line: all commands in the order of the path from tiles to scores, and their ends.
 
-Each file beside this one holds commands: their options, the call and what they print. The modules
-that do the work are imported by the command that needs them: torch alone takes a second or two.
+Each module in the list below holds commands: their options, the call and what they print; the
+other files hold what these share. The modules that do the work are imported by the command that
+needs them: torch alone takes a second or two.
 """
 
 import os

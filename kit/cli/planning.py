@@ -65,12 +65,12 @@ def plan(
     )
     write_plan(output, made)
     emit(asdict(made) | {"path": str(output)})
-    show_plan(made)
+    _show_plan(made)
     console.write(f"written: {output}")
     console.write(f"next: kit train-all --plan {output}")
 
 
-def show_plan(made: "Plan") -> None:
+def _show_plan(made: "Plan") -> None:
     """Print what a plan trains, what each part takes, and why others are left out."""
     rows = [
         (each.name, " ".join(each.texts), duration(each.minutes * 60)) for each in made.trainings
@@ -125,7 +125,7 @@ def compete(
     request = Request(data, test, hours, layout, expected, measure, name, source, min_area, second)
     found = run(request, quiet=quiet, dry_run=dry_run, report=console.write)
     if dry_run and PLAN.exists():
-        show_plan(read_plan(PLAN))
+        _show_plan(read_plan(PLAN))
     if found:
         emit(asdict(found))
         _show_outlook(found)

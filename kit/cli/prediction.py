@@ -89,7 +89,7 @@ def compile(
 
     emit = console.start(json, quiet)
     if export:
-        from kit.engines.compile import take_away
+        from kit.engines.compile import export_run
 
         if tiles or target or backend != "auto" or precision not in ("auto", "float32"):
             raise typer.BadParameter(
@@ -99,7 +99,7 @@ def compile(
         if len(variants) > 1:
             raise typer.BadParameter(f"--export writes one generator: name one of {variants}")
         form, file = export
-        exported = take_away(
+        exported = export_run(
             variants[0], form, file, runs=runs, work=work, size=size, overwrite=overwrite
         )
         emit(asdict(exported))

@@ -125,7 +125,7 @@ def _show_screening(result: "Screening", tried: "Effects", work: Path) -> None:
     ]
     console.table("Scenes", ("", "number"), rows)
     if second:
-        show_second_look(second)
+        _show_second_look(second)
     show_rejected(tally(result.rejected), work)
     if tried.sampled:
         _show_effects(tried, "What the rule alone passes" if second else "Dataset-2")
@@ -152,7 +152,7 @@ def _show_effects(tried: "Effects", what: str) -> None:
     console.table(title, ("option", "value", "kept", "change", "share"), rows)
 
 
-def show_second_look(second: "Looked") -> None:
+def _show_second_look(second: "Looked") -> None:
     """What a detector has seen, and what that changed."""
     rows = [
         ("scenes that it has seen", second.scenes),

@@ -19,6 +19,14 @@ from kit.models.infer import Forward
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What an engine raises where the device's memory does not hold a batch."""
 
+# How TensorRT and torch's own libraries say so, on a card and on a processor.
+_SHORTAGE = ("OutOfMemory", "out of memory", "can't allocate memory")
+
+
+def tells_of_shortage(reason: str) -> bool:
+    """Whether what a library says is that there is too little memory, whatever it raised."""
+    return any(text in reason for text in _SHORTAGE)
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:

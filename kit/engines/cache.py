@@ -127,7 +127,7 @@ def amend(
     find_out: Callable[[Entry], dict[str, Any]],
     report: Report,
 ) -> None:
-    """Add to the facts of an engine those that `find_out` returns, if `lacks` says of them so.
+    """Add what `find_out` returns to an engine's record, if `lacks` says that it is missing.
 
     Where the engine's folder cannot be written to, this process alone knows them.
     """
@@ -167,17 +167,17 @@ def checked(
     entry: Entry,
     pairs: str,
     has_truth: Callable[[], bool],
-    check: Callable[[Path], Accuracy],
+    compare: Callable[[Path], Accuracy],
     report: Report,
 ) -> Accuracy:
-    """How an engine differs from eager float32, by `check` if that is unknown or out of date.
+    """How an engine differs from eager float32, by `compare` if that is unknown or out of date.
 
     Args:
         entry: the engine.
         pairs: a digest of the pairs that it would be compared on now; "" if there are none.
         has_truth: whether there are tiles with truths among them. What was found on others, or
             without truths, is then out of date.
-        check: compares it.
+        compare: compares it, given its folder.
         report: takes a line about waiting for another process.
     """
 
@@ -191,7 +191,7 @@ def checked(
     amend(
         entry,
         lacks,
-        lambda found: {_GATE: check(found.folder).as_dict(), _PAIRS: pairs},
+        lambda found: {_GATE: compare(found.folder).as_dict(), _PAIRS: pairs},
         report,
     )
     return Accuracy(**entry.facts[_GATE])

@@ -109,7 +109,7 @@ def compile(
     return tuple(built)
 
 
-def take_away(
+def export_run(
     name: str,
     form: str,
     file: Path,

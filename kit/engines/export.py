@@ -1,7 +1,7 @@
 """A trained generator to take away: one ONNX file, with the scaling inside.
 
 In: a run. Out: a file that takes radar in dB and returns an optical image in DN, for any number of
-tiles of one size, and says so itself; ONNX Runtime has drawn with it what eager PyTorch draws.
+tiles of one size, and says so itself; ONNX Runtime predicts with it what eager PyTorch predicts.
 Refused by name: boosted trees, which are no network, and files of more than 2 GB.
 """
 
@@ -79,7 +79,7 @@ def export_generator(
     Raises:
         InputError: there is no such format, a package is not installed, or the model cannot be
             exported.
-        CheckError: ONNX Runtime draws something else with it; nothing is written.
+        CheckError: ONNX Runtime predicts something else with it; nothing is written.
         BusyError: the file exists.
         OutputError: it cannot be written.
     """
@@ -183,8 +183,8 @@ def _compared(weights: Weights, path: Path, size: tuple[int, int]) -> NDArray[np
         "day": np.array([day.timetuple().tm_yday for day in days], np.float32),
         "prior": prior * np.float32(high - low) + np.float32(low),
     }
-    drawn = (_draw(path, everything) - low) / (high - low)
-    apart: NDArray[np.float64] = np.abs(drawn - expected).astype(np.float64)
+    predicted = (_predict(path, everything) - low) / (high - low)
+    apart: NDArray[np.float64] = np.abs(predicted - expected).astype(np.float64)
     if not apart.mean() <= _TOLERANCE:
         raise CheckError(
             f"{variant.name}: the images of ONNX Runtime differ from those of PyTorch, by "
@@ -193,13 +193,13 @@ def _compared(weights: Weights, path: Path, size: tuple[int, int]) -> NDArray[np
     return apart
 
 
-def _draw(path: Path, everything: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+def _predict(path: Path, everything: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     given = {each.name: everything[each.name] for each in session.get_inputs()}
-    drawn: NDArray[np.float32] = session.run([_OUTPUT], given)[0]
-    return drawn
+    predicted: NDArray[np.float32] = session.run([_OUTPUT], given)[0]
+    return predicted
 
 
 def _scenes(

@@ -128,7 +128,7 @@ def _subset(measure: str, observed: Observations, rows: Sequence[int]) -> Combin
 
 
 def _subsets(members: int) -> Iterator[tuple[int, ...]]:
-    """All of them, the smallest first after that of all members."""
+    """All subsets: first that of all members, then by size."""
     yield tuple(range(members))
     for size in range(1, members):
         yield from combinations(range(members), size)

@@ -37,10 +37,13 @@ class Objective(Protocol):
         """What an image of it costs."""
 
     def excess(self, member: int) -> Floats | None:
-        """By how much a member costs more than that colour, for each scene [S], if that tells."""
+        """How much more a member costs than that colour, for each scene [S].
+
+        None where that says nothing of the member.
+        """
 
     def to_color(self, member: int) -> float:
-        """How many times as large as that of this colour the error of a member is, as it is."""
+        """A member's error, without an affine, divided by that of this colour."""
 
 
 class AbsoluteError:

@@ -99,7 +99,7 @@ def observe(
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of one average, as the server stretches it, in [0, 1]; each is [S, 3].
+    """Of one average in the server's space, in [0, 1]; each is [S, 3].
 
     Its mean, the variance of its pixels around it, and their covariance with those of the truth.
     """

@@ -174,10 +174,10 @@ def pick_backend(variable: str, check: Callable[[str], object], fallback: str) -
         except InputError as error:
             raise InputError(f"{variable}={forced}", error.problem, remedy=error.remedy) from None
         return forced, f"{variable} names it"
-    return native("kit_core", fallback)
+    return backend_of("kit_core", fallback)
 
 
-def native(name: str, fallback: str) -> tuple[str, str]:
-    """ "native" if the library called `name` loads, and `fallback` if not; and why."""
-    library, why = load(name)
-    return ("native", why) if library else (fallback, f"{why}; {REMEDIES[name]}")
+def backend_of(library: str, fallback: str) -> tuple[str, str]:
+    """The backend "native" if the library of this name loads, else `fallback`; and why."""
+    loaded, why = load(library)
+    return ("native", why) if loaded else (fallback, f"{why}; {REMEDIES[library]}")

@@ -59,9 +59,9 @@ class InUnits(nn.Module):
             planes.append(_season(rest.pop(0), radar))
         if self.prior:
             planes.append(self._prior(rest.pop(0)))
-        drawn: Tensor = from_signed(self.generator(to_signed(torch.cat(planes, dim=1))))
+        rgb: Tensor = from_signed(self.generator(to_signed(torch.cat(planes, dim=1))))
         low, high = self.dn
-        return drawn * (high - low) + low
+        return rgb * (high - low) + low
 
     def _radar(self, radar: Tensor) -> Tensor:
         missing = radar.isnan() | radar.isinf() | (radar == 0) | (radar < BACKSCATTER_FLOOR)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kit.machine.native import TreesStruct, load, native
+from kit.machine.native import TreesStruct, backend_of, load
 
 MOST_LEAVES = 64
 _ALL = 2**MOST_LEAVES - 1
@@ -22,7 +22,7 @@ _ALL = 2**MOST_LEAVES - 1
 
 def backend() -> tuple[str, str]:
     """What predicts trees of at most `MOST_LEAVES` leaves on a CPU, and why."""
-    return native("kit_core", "reference")
+    return backend_of("kit_core", "reference")
 
 
 def usable(features: Tensor, leaves: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Spec
+from kit.engines.backend import Plan, Spec, tells_of_shortage
 from kit.engines.backends import eager
 from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
@@ -87,6 +87,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     Raises:
         InputError: this machine does not compute in the precision, `require` fails, or the compiler
             rejects the generated code.
+        MemoryError: there is too little memory to build it.
     """
     require()
     if spec.precision not in precisions():
@@ -113,9 +114,12 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
                     inductor_configs=_settings(),
                 )
         except RuntimeError as error:
+            reason = _first_line(error)
+            if tells_of_shortage(reason):
+                raise MemoryError(reason) from error
             raise InputError(
                 NAME,
-                f"cannot build a {spec.precision} engine: {_first_line(error)}",
+                f"cannot build a {spec.precision} engine: {reason}",
                 remedy=f"choose another --precision, or {_OTHERWISE}",
             ) from error
 
@@ -133,7 +137,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
             model = torch._inductor.aoti_load_package(str(path))
     except (OSError, RuntimeError) as error:
         reason = _first_line(error)
-        if "out of memory" in reason:
+        if tells_of_shortage(reason):
             raise MemoryError(
                 f"{eager.device()}: too little memory for {path}: {reason}"
             ) from error

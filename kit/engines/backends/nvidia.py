@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Spec
+from kit.engines.backend import Plan, Spec, tells_of_shortage
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.machine.device import pick
@@ -182,12 +182,7 @@ class Execution:
         self.runtime = trt.Runtime(self.log)
         self.engine = self.runtime.deserialize_cuda_engine(serialised)
         if self.engine is None:
-            reason = self.log.pop_errors()
-            if "OutOfMemory" in reason:
-                raise MemoryError(
-                    f"{torch.cuda.get_device_name()}: too little memory for {path}: {reason}"
-                )
-            raise self._fault(f"TensorRT cannot load it: {reason}")
+            raise self._failed("TensorRT cannot load it")
         self._prepare(trt, (plan.batch, spec.channels, spec.height, spec.width), configure)
 
     def _prepare(self, trt: Any, shape: tuple[int, ...], configure: Callable[[Any], None]) -> None:
@@ -199,7 +194,7 @@ class Execution:
         configure(config)
         context = self.engine.create_execution_context(config)
         if context is None or not context.set_input_shape(self._input, shape):
-            raise self._fault(f"does not accept batches of {shape}: {self.log.pop_errors()}")
+            raise self._failed(f"does not accept batches of {shape}")
         size = context.update_device_memory_size_for_shapes()
         try:
             self.memory = torch.empty(size, dtype=torch.uint8, device=pick())
@@ -236,10 +231,18 @@ class Execution:
         with torch.cuda.stream(self.stream):
             self.sar.copy_(sar, non_blocking=True)
             if not self.context.execute_async_v3(self.stream.cuda_stream):
-                raise self._fault(f"failed while running: {self.log.pop_errors()}")
+                raise self._failed("failed while running")
             rgb = self.rgb.clone()
         current.wait_stream(self.stream)
         return rgb
+
+    def _failed(self, problem: str) -> InputError | MemoryError:
+        """The error for what the library refused, by the reason that it logged."""
+        reason = self.log.pop_errors()
+        if tells_of_shortage(reason):
+            card = torch.cuda.get_device_name()
+            return MemoryError(f"{card}: too little memory for {self.path}: {reason}")
+        return self._fault(f"{problem}: {reason}")
 
     def _fault(self, problem: str) -> InputError:
         return InputError(

@@ -214,7 +214,7 @@ def _quantised_but(model: Any, spared: list[str], radars: list[NDArray[np.float3
 
 
 def _images(model: Any, radars: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """What a model draws in float32, where it is not in eight bits."""
+    """What a model predicts in float32, where it is not in eight bits."""
     compiled = _core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return [compiled(radar)[0] for radar in radars]
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Spec
+from kit.engines.backend import Plan, Spec, tells_of_shortage
 from kit.engines.backends import nvidia
 from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
@@ -62,7 +62,12 @@ def plans() -> Sequence[Plan]:
 
 
 def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
-    """Write an engine for batches of 1 to 32 at the size of `spec`."""
+    """Write an engine for batches of 1 to 32 at the size of `spec`.
+
+    Raises:
+        InputError: TensorRT does not build the network in the precision.
+        MemoryError: the card has too little memory to build it.
+    """
     torch_tensorrt = _library()
     log = nvidia.log_of(_tensorrt())
     log.pop_errors()
@@ -89,10 +94,12 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
                 **settings(Path(aside)),
             )
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            logged = f"; {log.pop_errors()}" if log.errors else ""
+            reason = _reason(error) + (f"; {log.pop_errors()}" if log.errors else "")
+            if tells_of_shortage(reason):
+                raise MemoryError(reason) from error
             raise InputError(
                 NAME,
-                f"cannot build a {spec.precision} engine: {_reason(error)}{logged}",
+                f"cannot build a {spec.precision} engine: {reason}",
                 remedy="choose another --precision, or predict with --backend eager",
             ) from error
     write_bytes(folder / nvidia.ENGINE, serialised)

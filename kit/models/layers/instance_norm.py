@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from kit.machine.native import load, native
+from kit.machine.native import backend_of, load
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -54,7 +54,7 @@ class _ChannelsLast(torch.autograd.Function):
 
 def backend() -> tuple[str, str]:
     """Which implementation normalises float32 features in training on a CPU, and why."""
-    return native("kit_norms", "reference")
+    return backend_of("kit_norms", "reference")
 
 
 def norm(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""SPADE's norms as they are drawn with: one multiplication and one addition a pixel.
+"""SPADE's norms in prediction: one multiplication and one addition a pixel.
 
 In: a norm of `kit.models.spade`, and the convolution of single pixels that follows it in a learnt
 shortcut. Out: one module that computes the same of features and the SAR.

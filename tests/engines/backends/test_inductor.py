@@ -209,6 +209,26 @@ def test_what_the_compiler_does_not_take_is_refused_by_name(tmp_path, monkeypatc
 
 
 @needs_compiler
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 GiB"),
+        RuntimeError("OutOfMemoryError: CUDA out of memory. Tried to allocate 7 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 7 bytes"),
+    ],
+)
+def test_too_little_memory_to_build_is_not_the_precisions_fault(
+    error: RuntimeError, tmp_path, monkeypatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fails)
+    with pytest.raises(MemoryError, match="memory"):
+        inductor.build(small(), SPEC, tmp_path, NO_TILES)
+
+
+@needs_compiler
 def test_says_what_an_engine_depends_on() -> None:
     assert f"torch {torch.__version__}, " in inductor.version()
     assert any(digit.isdigit() for digit in inductor.version().split(", ")[1])

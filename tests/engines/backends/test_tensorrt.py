@@ -144,12 +144,23 @@ def test_a_build_that_fails_in_tensorrt_says_what_its_log_says(library, tensorrt
     library.error = AssertionError()  # all that torch-tensorrt raises then
 
     def logged() -> None:
-        tensorrt.first_log.log(Log.ERROR, "Error Code 2: OutOfMemory")
+        tensorrt.first_log.log(Log.ERROR, "Error Code 9: no tactic")
         library.builder_log.log(Log.ERROR, "Error Code 4: a layer")
 
     library.log = logged
-    with pytest.raises(InputError, match=r"AssertionError; Error Code 2: OutOfM.*; Error Code 4"):
+    with pytest.raises(InputError, match=r"AssertionError; Error Code 9: no t.*; Error Code 4"):
         backend.build(ready("pix2pixhd-batch"), Spec("float32", 64, 64), tmp_path, NO_TILES)
+
+
+@pytest.mark.parametrize("error", [AssertionError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_too_little_memory_to_build_is_not_the_precisions_fault(
+    error: Exception, library, tensorrt, tmp_path
+) -> None:
+    library.error = error
+    if isinstance(error, AssertionError):
+        library.log = lambda: tensorrt.first_log.log(Log.ERROR, "Error Code 2: OutOfMemory")
+    with pytest.raises(MemoryError, match=r"OutOfMemory|out of memory"):
+        backend.build(nn.Conv2d(2, 3, 1), Spec("float32", 8, 8), tmp_path, NO_TILES)
 
 
 def test_a_module_in_place_of_tensorrt_has_the_same_log(tensorrt) -> None:
@@ -404,6 +415,26 @@ def test_a_card_with_too_little_memory_is_named(tensorrt, tmp_path, monkeypatch)
     monkeypatch.setattr(torch, "empty", full)
     with pytest.raises(MemoryError, match=r"NVIDIA T4: too little memory for batches of 4, .* GB"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "call", ["create_execution_context", "set_input_shape", "execute_async_v3"]
+)
+@pytest.mark.parametrize(
+    "told", ["Error Code 2: OutOfMemory (Requested size was 7)", "Cuda Runtime (out of memory)"]
+)
+def test_memory_that_runs_out_inside_the_library_is_told_as_that(
+    call: str, told: str, tensorrt, tmp_path, monkeypatch
+) -> None:
+    """So a smaller batch is tried, where a fault of the engine would end its use."""
+
+    def refuse(engine: Engine, *_: object) -> None:
+        engine.log.log(Log.ERROR, told)
+
+    (tmp_path / nvidia.ENGINE).write_bytes(b"an engine")
+    monkeypatch.setattr(Engine, call, refuse)
+    with pytest.raises(MemoryError, match=r"NVIDIA T4: too little memory for .*: .*[Mm]emory"):
+        load(tmp_path)(torch.zeros(4, 2, 8, 6))
 
 
 def test_float32_is_left_as_it_is_and_halves_are_copies() -> None:

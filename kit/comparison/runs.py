@@ -20,7 +20,7 @@ from kit.comparison.paired import (
     common_scenes,
     paired,
 )
-from kit.errors import InputError, no_such
+from kit.errors import InputError
 from kit.fitting.observations import observe
 from kit.fitting.selection import FEWEST_PLACES, crossfitted, score_image
 from kit.metrics import is_official_measure, is_stretched_measure
@@ -30,6 +30,7 @@ from kit.progress import Advance, Report
 from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.notes import notes_of
 from kit.training.heldout import HeldOut, heldout
+from kit.variants.registry import no_such_ensemble
 
 _USUAL = "mae"
 Image = NDArray[np.uint16]
@@ -117,7 +118,8 @@ def _named(name: str, runs: Path, ensembles: Path) -> Ensemble:
     known = known_ensembles(ensembles)
     if name not in known and "," not in name:
         archives = "; to compare archives, give --truth TRUTH"
-        raise no_such("run or ensemble", name, [*trained, *known], archives)
+        what = "run or ensemble"
+        raise no_such_ensemble(name, [*trained, *known], archives, what=what)
     return find_ensemble(name, ensembles)
 
 

@@ -98,7 +98,8 @@ def fit(
         ensembles: the folder to write to.
         overwrite: replace an ensemble of this name.
         advance: called with scenes and their number: predicted by each member, then scored.
-        report: takes a line about what is made again, and what members do not share.
+        report: takes a line about what is made again, what members do not share, and what they
+            learn that the measure does not compare.
 
     Raises:
         InputError: a member is not trained, or cannot be averaged with another; too little is held
@@ -119,6 +120,8 @@ def fit(
         raise InputError(" ".join(names), "names a variant twice", remedy="name each once")
     members = [heldout(runs, each, work, advance=advance, report=report) for each in names]
     _check_alike(members, runs, report)
+    if line := _other_space(measure, members[0].target):
+        report(line)
     scenes = _drawn(members[0].scenes, report)
     places = [members[0].pairs[scene].place for scene in scenes]
     _check_enough(work, scenes, places)
@@ -193,6 +196,16 @@ def _inputs(member: HeldOut, runs: Path) -> str:
     """What the networks of a member are given, as settings of its variant."""
     variant = read_run(runs, member.runs[0]).variant
     return " ".join(f"{name}={getattr(variant, name)}" for name in _INPUTS)
+
+
+def _other_space(measure: str, target: str) -> str:
+    """What to train for an official measure where members learn reflectance; "" otherwise."""
+    if not is_official_measure(measure) or target == "minmax":
+        return ""
+    return (
+        f"members learn {target}: kit train-all server trains those that learn stretched images, "
+        f"which {measure} compares"
+    )
 
 
 def _drawn(scenes: tuple[str, ...], report: Report) -> tuple[str, ...]:

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.colors import Colors
-from kit.errors import InputError, no_such
+from kit.errors import InputError
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.manifest import manifest_path, predicted, radar_digest, read_manifest
 from kit.storage.files import name_of
 from kit.storage.image_file import image_path, read_image
 from kit.variants.fold_names import base_name
-from kit.variants.registry import ENSEMBLES, VARIANTS
+from kit.variants.registry import ENSEMBLES, VARIANTS, no_such_ensemble
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def read_members(
     """
     for name in names:
         if name not in VARIANTS and not (predictions / name).is_dir():
-            raise no_such("variant or ensemble", name, [*ensembles, *predicted(predictions)])
+            raise no_such_ensemble(name, [*ensembles, *predicted(predictions)])
     found = tuple(read_member(predictions / name) for name in names)
     everything = set().union(*(member.scenes for member in found))
     if not everything:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kit.colors import Colors, read_colors
-from kit.errors import InputError, no_such
+from kit.errors import InputError
 from kit.machine.device import place_copy
 from kit.models.registry import build_generator
 from kit.models.rewrites.spectral_norm import fold, folded_state
@@ -26,7 +26,7 @@ from kit.scaling import SCALING
 from kit.storage.seal import UNSEALED, check_format
 from kit.units_record import UnitsRecord
 from kit.variants.record import from_record, to_record
-from kit.variants.registry import ENSEMBLES, VARIANTS
+from kit.variants.registry import ENSEMBLES, VARIANTS, no_such_ensemble
 from kit.variants.settings import Variant
 
 FORMAT = 2
@@ -192,7 +192,7 @@ def read_run(runs: Path, name: str, ensembles: Iterable[str] = ENSEMBLES) -> Wei
     """
     path = runs / name / BEST
     if name not in VARIANTS and not (runs / name).is_dir():
-        raise no_such("variant or ensemble", name, [*trained_runs(runs), *ensembles, *VARIANTS])
+        raise no_such_ensemble(name, [*trained_runs(runs), *ensembles, *VARIANTS])
     weights = read_weights(path)
     check_run(weights, name)
     return weights

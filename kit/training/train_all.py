@@ -18,16 +18,18 @@ from pathlib import Path
 from kit.errors import InputError
 from kit.pairs.folds import take_fold
 from kit.pairs.groups import read_groups
-from kit.pairs.table import PAIRS, read_pairs
+from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.progress import Report
 from kit.runs.folder import LOG
 from kit.storage.files import make_folder, naming
 from kit.training.child import for_child
 from kit.training.signals import delayed_signals
-from kit.variants.registry import find_variant
+from kit.variants.registry import SETS, find_variant
 from kit.variants.settings import as_fold
 
 _POLL_SECONDS = 0.2
+_FEW_PAIRS = 200
+_NARROW = 16  # channels, of the networks for few pairs
 _SLOWER = 1.2  # times what was planned, from which on it is reported
 
 
@@ -77,8 +79,8 @@ def train_all(
         runs: the folder of all runs; with GPUs each run's messages go to its `train.log`.
         gpus: how many to use; 0 for one training at a time, on torch's default device.
         options: further options of `kit train`.
-        report: called with a line about each that starts or fails, and once if they take longer
-            than was planned.
+        report: called with a line about each that starts or fails, once if they take longer than
+            was planned, and first if what nobody planned is for more pairs than there are.
 
     Raises:
         InputError: a name or a setting is wrong, there are fewer GPUs, or the pairs cannot be
@@ -97,6 +99,8 @@ def train_all(
     jobs = {job.run: job for job in every}
     if len(jobs) < len(every):
         raise _twice([find_variant(each.name, each.settings).name for each in chosen])
+    if line := _few_pairs(work, [each for each in chosen if each.seconds is None]):
+        report(line)
     pace = _Pace(report)
     cards = _cards(gpus)
     waiting = list(jobs.values())
@@ -209,6 +213,25 @@ def _check_folds(work: Path, folds: int, groups: Path | None) -> None:
         pairs = read_pairs(work / PAIRS)
         for fold in range(1, folds + 1):
             take_fold(pairs, fold, folds, table)
+
+
+def _few_pairs(work: Path, trainings: Sequence[Training]) -> str:
+    """What to train in place of wide networks where there are few pairs; "" where there are more.
+
+    Raises:
+        InputError: the table of pairs is damaged.
+    """
+    variants = [find_variant(each.name, each.settings) for each in trainings]
+    wide = [each for each in variants if not each.is_fitted and each.width > _NARROW]
+    count = len(train_pairs(read_pairs(work / PAIRS), 1)) if (work / PAIRS).exists() else 0
+    if not wide or not 0 < count < _FEW_PAIRS:
+        return ""
+    twins = any(each.target == "minmax" for each in wide)
+    instead = [f"{name}m" for name in SETS["small"]] if twins else ["small"]
+    return (
+        f"{count} pairs are few for a network as wide as {wide[0].name}: "
+        f"kit train-all {' '.join(instead)} trains those that are for few"
+    )
 
 
 def _twice(names: Sequence[str]) -> InputError:

@@ -5,7 +5,7 @@ A new idea is one more row here, or a TOML file with `base = "spade2"` and the f
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,17 @@ def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:
         except (ValueError, RecursionError):
             changes[field] = text
     return overlay(variant, changes, variant.name)
+
+
+def no_such_ensemble(
+    name: str, known: Iterable[str], more: str = "", *, what: str = "variant or ensemble"
+) -> InputError:
+    """The error for a name that no ensemble has, as `kit.errors.no_such`; a set is called one."""
+    error = no_such(what, name, known, more)
+    if name not in SETS:
+        return error
+    remedy = f"fit what is trained by this name: kit fit --name {name}; or {error.remedy}"
+    return InputError(name, "a set for kit train-all, and no ensemble yet", remedy=remedy)
 
 
 def of_sets(names: Sequence[str]) -> tuple[str, ...]:

@@ -112,6 +112,23 @@ def test_members_that_are_given_other_inputs_are_told(run: Run) -> None:
     assert lines == ["members are given different inputs: m0 date=False; m1 date=True"]
 
 
+@pytest.mark.parametrize(
+    ("measure", "target", "told"),
+    [("official_2022", "reflectance", True), ("official_2022", "minmax", False),
+     ("mae", "reflectance", False)],
+)  # fmt: skip
+def test_members_that_learn_another_space_than_the_server_compares_are_told(
+    run: Run, measure: str, target: str, told: bool
+) -> None:
+    lines: list[str] = []
+    given = members(0.1, 0.1, stretched=measure != "mae")
+    for member in given:
+        member.target = target
+    run(given, measure=measure, report=lines.append)
+    words = "members learn reflectance: kit train-all server trains those that learn stretched"
+    assert [line.startswith(words) for line in lines] == [True] * told
+
+
 @pytest.mark.parametrize("places", [1, 2])
 def test_two_places_are_too_few(run: Run, places: int) -> None:
     with pytest.raises(InputError, match=f"{places} scenes of {places} places.*\n.*--folds 5"):

@@ -16,12 +16,14 @@ import kit.cli.main
 import kit.training.child
 import kit.training.train_all
 from kit.errors import InputError
-from kit.planning.plan import Plan, Training, write_plan
+from kit.planning.plan import Plan, write_plan
+from kit.planning.plan import Training as Planned
 from kit.runs.folder import finished, read_variant
 from kit.storage.lock import holder, lock
 from kit.training.checkpoint import checkpoints
 from kit.training.child import as_child, for_child
-from kit.training.train_all import train_all
+from kit.training.train_all import Training, train_all
+from kit.variants.registry import of_sets
 from tests.helpers.variants import TINY
 
 pytestmark = pytest.mark.multiprocess
@@ -83,6 +85,31 @@ def test_the_options_of_a_training_reach_it(trained: Path, compile: str, monkeyp
     assert given == {compile, "--tensorboard", "--quiet"}
     for option, value in (("--workers", "2"), ("--note", "wider")):
         assert begun[0][begun[0].index(option) + 1] == value
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "instead"),
+    [
+        ("best", (), "kit train-all small"),
+        ("server", (), "kit train-all trees1m unet2m nafnet2m"),
+        ("best", ("width=8",), ""),
+        ("small", (), ""),
+        ("trees1", (), ""),
+    ],
+)
+def test_networks_for_more_pairs_than_there_are_are_told(
+    trained: Path, asked: str, settings: tuple[str, ...], instead: str, monkeypatch
+) -> None:
+    monkeypatch.setattr(kit.training.train_all, "_start", lambda *rest: subprocess.Popen(["true"]))
+    for few, planned in ((True, False), (False, False), (True, True)):
+        monkeypatch.setattr(kit.training.train_all, "_FEW_PAIRS", 200 if few else 24)
+        told: list[str] = []
+        names = [Training(name, (), 9.0 if planned else None) for name in of_sets([asked])]
+        where = {"work": Path("work"), "runs": Path("runs")}
+        train_all(names, settings=settings, report=told.append, **where)
+        found = [line for line in told if "24 pairs are few" in line]
+        assert len(found) == (bool(instead) and few and not planned)
+        assert all(instead in line for line in found)
 
 
 def test_more_gpus_than_there_are_is_an_error(tmp_path: Path, monkeypatch) -> None:
@@ -208,7 +235,7 @@ def test_a_plan_gives_each_variant_its_settings_folds_and_time(trained: Path, mo
 
     monkeypatch.setattr(kit.training.train_all, "_start", start)
     settings = {"width": 2, "norm": "batch"}
-    trainings = (Training("p2phd1", settings, 3.0), Training("trees1", {}, 1.0), Training("unet1"))
+    trainings = (Planned("p2phd1", settings, 3.0), Planned("trees1", {}, 1.0), Planned("unet1"))
     plan = Plan(1.0, "here", 24, "mae", 2, True, 1, False, 0, trainings)
     write_plan(Path("plan.toml"), plan)
     monkeypatch.setattr(sys, "argv", ["kit", "train-all", "--plan", "plan.toml", "--quiet"])

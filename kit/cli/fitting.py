@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
+from kit.cli.next_step import predict_next
 from kit.cli.options import Ensembles, Json, Overwrite, Quiet, Runs, Work
 from kit.errors import InputError
 from kit.storage.files import FITTED, RUNS, WORK
@@ -60,7 +61,7 @@ def fit(
             report=console.write,
         )
     emit(result.as_dict())
-    _show_fit(result, _layout(result.ensemble.measure, work))
+    _show_fit(result, runs, _layout(result.ensemble.measure, work))
 
 
 def _layout(measure: str, work: Path) -> str:
@@ -77,7 +78,7 @@ def _layout(measure: str, work: Path) -> str:
     return " --layout 2023" if measure == "official_2023" else ""
 
 
-def _show_fit(result: "Fit", layout: str) -> None:
+def _show_fit(result: "Fit", runs: Path, layout: str) -> None:
     measure, chosen = result.ensemble.measure, result.selection.chosen
     rows = [
         (
@@ -99,7 +100,7 @@ def _show_fit(result: "Fit", layout: str) -> None:
         console.write("kit package gives it anchors, since the fit says that they win")
     console.write(f"written: {result.path}")
     name = result.ensemble.name
-    console.write(f"next: kit predict --ensemble {name} --input TEST")
+    console.write(f"next: {predict_next(name, result.ensemble.members, runs)}")
     console.write(f"then: kit package --ensemble {name}{layout}")
 
 

@@ -17,6 +17,7 @@ from kit.cli.engine_options import (
     Tolerance,
     engine_text,
 )
+from kit.cli.next_step import VIEWS, flips_help
 from kit.cli.options import (
     AnyUnits,
     Ensembles,
@@ -229,6 +230,11 @@ def predict(
         )
     emit(asdict(result))
     _show_prediction(result, predictions)
+    if result.flips == 1 and flips_help(result.members, runs):
+        console.write(
+            f"one view of each scene: --flips {VIEWS} --overwrite averages {VIEWS} of them, which "
+            "most often errs less"
+        )
     console.write(f"next: kit package{layout}")
 
 

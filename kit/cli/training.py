@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from kit.cli import console
+from kit.cli.next_step import predict_next
 from kit.cli.options import Json, Overwrite, Quiet, Runs, Work
 from kit.errors import InputError
 from kit.machine.cores import loader_threads
@@ -187,7 +188,8 @@ def _show_run(run: "Run") -> None:
     did = f"{run.steps} steps on" if run.steps else "fitted to"
     console.write(f"{run.folder}: {did} {run.pairs} pairs{best}")
     validate = "" if run.mae is None else "kit validate, or "
-    console.write(f"next: {validate}kit predict --ensemble {run.folder.name} --input TEST")
+    name = run.folder.name
+    console.write(f"next: {validate}{predict_next(name, (name,), run.folder.parent)}")
 
 
 @app.command("train-all", epilog="Example: kit train-all --set width=32 --gpus 5")
@@ -269,12 +271,12 @@ def train_all(
         report=console.write,
     )
     emit([asdict(outcome) for outcome in outcomes])
-    _show_outcomes(outcomes, work)
+    _show_outcomes(outcomes, work, runs)
     if failed := [outcome for outcome in outcomes if outcome.exit_code]:
         sys.exit(failed[0].exit_code)
 
 
-def _show_outcomes(outcomes: "Sequence[Outcome]", work: Path) -> None:
+def _show_outcomes(outcomes: "Sequence[Outcome]", work: Path, runs: Path) -> None:
     from kit.pairs.summary import SUMMARY, read_summary
 
     rows = [
@@ -299,4 +301,4 @@ def _show_outcomes(outcomes: "Sequence[Outcome]", work: Path) -> None:
     if in_folds or summary.get("holdout", 1):
         console.write("next: kit validate")
     else:
-        console.write(f"next: kit predict --ensemble {','.join(names)} --input TEST")
+        console.write(f"next: {predict_next(','.join(names), names, runs)}")

@@ -1,11 +1,13 @@
 """kit validate: the scores of trained variants on the hold-out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kit.cli import console
+from kit.cli.next_step import predict_next
 from kit.cli.notes import show_notes
 from kit.cli.options import AnyUnits, Json, Quiet, Runs, Work, units_of
 from kit.plain_text import count_of
@@ -50,7 +52,7 @@ def validate(
     notes = {row.variant: notes_of(runs, row.variant) for row in rows}
     emit([_row(row) | {"notes": notes[row.variant]} for row in rows])
     show_notes(notes)
-    _show_validation(rows, measure)
+    _show_validation(rows, measure, runs)
 
 
 def _row(row: "Row") -> dict[str, Any]:
@@ -67,7 +69,7 @@ def _row(row: "Row") -> dict[str, Any]:
     return about | row.scores.as_dict()
 
 
-def _show_validation(rows: "Sequence[Row]", measure: str) -> None:
+def _show_validation(rows: "Sequence[Row]", measure: str, runs: Path) -> None:
     from kit.training.table1 import ranked
 
     for part in dict.fromkeys(row.part for row in rows):
@@ -79,7 +81,7 @@ def _show_validation(rows: "Sequence[Row]", measure: str) -> None:
     first = [row for row in rows if row.part == rows[0].part and not row.is_baseline]
     best = ranked(first, measure)
     alike = [row.variant for row in best if row.target == best[0].target][:3]
-    console.write(f"next: kit predict --ensemble {','.join(alike)} --input TEST")
+    console.write(f"next: {predict_next(','.join(alike), alike, runs)}")
 
 
 def _show_part(title: str, rows: "Sequence[Row]", measure: str) -> None:

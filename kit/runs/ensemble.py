@@ -103,6 +103,17 @@ def trained_folds(runs: Path, name: str) -> dict[str, Variant]:
     return folds_of(name, {folder.name: _variant(folder) for folder in folders})
 
 
+def is_fitted(runs: Path, name: str) -> bool:
+    """Whether a run, or a variant that was trained in folds, is fitted in one go, as trees are.
+
+    Raises:
+        InputError: it is not trained, or cannot be read.
+    """
+    folds = trained_folds(runs, name)
+    variant = next(iter(folds.values())) if folds else _variant(runs / name)
+    return variant.is_fitted
+
+
 def origin(runs: Path, weights: Weights) -> Origin:
     """Of what a run is."""
     variant = weights.variant

@@ -23,11 +23,13 @@ def test_a_fit_is_predicted_packaged_scored_and_reproduced(
     assert [each["score"] for each in told["candidates"] if each["name"] == told["chosen"]] == [
         ensemble.fitted and ensemble.fitted.score
     ]
-    assert "next: kit predict --ensemble best --input TEST" in err
+    assert "next: kit predict --ensemble best --input TEST --flips 8" in err
+    assert ("kit train-all server" in err) == (measure != "mae")
     assert "then: kit package --ensemble best --layout plain" in err
     anchored = ensemble.combination.stretch == "anchors"
     assert anchored == (measure != "mae")
-    assert kit(f"predict --ensemble best --input test {EAGER}")[0] == 0
+    code, _, err = kit(f"predict --ensemble best --input test {EAGER}")
+    assert code == 0 and "one view of each scene: --flips 8" in err
     code, _, err = kit("package --layout plain --truth truth")
     assert code == 0 and "submissions/best.zip" in err
     assert ("best: with anchors" in err) == anchored
@@ -72,6 +74,22 @@ def test_mistakes_end_with_a_remedy(trained: Path, kit, line: str, message: str)
     code, out, err = kit(line)
     assert (code, out) == (3, "") and message in err and "Traceback" not in err
     assert not Path("ensembles").exists()
+
+
+def test_what_only_boosted_trees_make_needs_one_view(trained: Path, kit) -> None:
+    assert kit("train trees1 --set trees=2")[2].splitlines()[-1].endswith("trees1 --input TEST")
+    code, _, err = kit("fit trees1 --measure mae --name small")
+    assert code == 0 and "next: kit predict --ensemble small --input TEST\n" in err
+    code, _, err = kit(f"predict --ensemble small --input test {EAGER}")
+    assert code == 0 and "--flips" not in err
+
+
+def test_a_set_that_no_ensemble_is_called_by_is_told_from_one(trained: Path, kit) -> None:
+    assert kit("fit spade2 p2phd1 --measure mae --quiet")[0] == 0
+    for line in ("predict --ensemble best --input test", "package --ensemble best"):
+        code, _, err = kit(line)
+        assert code == 3 and "best: a set for kit train-all, and no ensemble yet" in err
+        assert "kit fit --name best" in err and "known are" in err and "mae" in err
 
 
 def test_members_of_other_inputs_are_told(trained: Path, kit) -> None:

@@ -202,10 +202,10 @@ def test_without_a_hold_out_no_validation_is_named(trained: Path, kit) -> None:
     settings = " ".join(f"--set {setting}" for setting in TINY)
     code, _, err = kit(f"train p2phd1 --set name=alone {settings}")
     assert code == 0, err
-    assert err.splitlines()[-1] == "next: kit predict --ensemble alone --input TEST"
+    assert err.splitlines()[-1] == "next: kit predict --ensemble alone --input TEST --flips 8"
     code, _, err = kit(f"train-all p2phd1 --runs two {settings}")
     assert code == 0, err
-    assert err.splitlines()[-1] == "next: kit predict --ensemble p2phd1 --input TEST"
+    assert err.splitlines()[-1] == "next: kit predict --ensemble p2phd1 --input TEST --flips 8"
 
 
 def test_simulate_then_prepare(tmp_path: Path, kit, monkeypatch) -> None:

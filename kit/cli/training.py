@@ -147,14 +147,16 @@ def _event(record: dict[str, Any], planned_s: float | None = None) -> str:
         return f"{record['steps']} steps end within {hours} at {step:.3g} s a step, as measured"
     if "patience" in record:
         validations = count_of(record["patience"], "validation")
-        return f"ends early: no better hold-out MAE in {validations}"
+        error = record.get("counts", "mae").upper()
+        return f"ends early: no better hold-out {error} in {validations}"
     if "whole_s" in record:
         return _whole(record["whole_s"], planned_s)
     if "holdout_mae" in record:
         mae, psnr = record["holdout_mae"], record["holdout_psnr"]
         weights = f" ({record['weights']} weights)"
         epoch = f"epoch {record['epoch']}: " if "epoch" in record else ""
-        return f"{epoch}hold-out MAE {mae:.5f}, PSNR {psnr:.2f} dB{weights}"
+        mse = f"MSE {record['holdout_mse']:.6f}, " if "holdout_mse" in record else ""
+        return f"{epoch}hold-out {mse}MAE {mae:.5f}, PSNR {psnr:.2f} dB{weights}"
     for name, value in record.items():
         if name.endswith("_spike"):
             network = name.removesuffix("_spike")
@@ -184,7 +186,7 @@ def _losses(record: dict[str, Any]) -> str:
 
 
 def _show_run(run: "Run") -> None:
-    best = f", best hold-out MAE {run.mae:.5f}, PSNR {run.psnr:.2f} dB" if run.mae else ""
+    best = f", best: hold-out MAE {run.mae:.5f}, PSNR {run.psnr:.2f} dB" if run.mae else ""
     did = f"{run.steps} steps on" if run.steps else "fitted to"
     console.write(f"{run.folder}: {did} {run.pairs} pairs{best}")
     validate = "" if run.mae is None else "kit validate, or "

@@ -13,7 +13,7 @@ from kit.pairs.table import PAIRS, read_pairs
 from kit.plain_text import count_of
 from kit.planning.plan import PLAN, Plan
 from kit.prediction.ensembles import Ensemble, read_ensemble
-from kit.runs.records import read_records
+from kit.runs.records import counted, read_records
 from kit.storage.files import RUNS, WORK
 from kit.variants.fold_names import fold_folders
 
@@ -76,7 +76,7 @@ def _better(ensemble: Ensemble, plan: Plan) -> Iterator[str]:
 def _still_improving(name: str) -> bool:
     """Whether the last validation of each run that is validated was the best one."""
     for folder in fold_folders(RUNS, name) or [RUNS / name]:
-        maes = [r["holdout_mae"] for r in read_records(folder) if "holdout_mae" in r]
-        if len(maes) < 2 or min(maes) < maes[-1]:
+        errors = [counted(record) for record in read_records(folder) if "holdout_mae" in record]
+        if len(errors) < 2 or min(errors) < errors[-1]:
             return False
     return True

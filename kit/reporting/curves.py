@@ -13,6 +13,7 @@ from kit.reporting.blocks import SERIES, Block, Plot, Plots, Section, Table, Tex
 from kit.reporting.plot import color, svg
 from kit.reporting.training_time import RunHistory
 from kit.runs.differences import apart
+from kit.runs.records import counted
 
 _MOST_PLOTS = 12
 # Of a record, what is no loss.
@@ -92,7 +93,7 @@ def _best_epoch(run: RunHistory) -> str:
     scored = run.validations()
     if len(scored) < 2:
         return ""
-    _, best = min(scored, key=lambda each: each[1]["holdout_mae"])
+    _, best = min(scored, key=lambda each: counted(each[1]))
     return str(best.get("epoch", ""))
 
 
@@ -110,7 +111,7 @@ def _scores(runs: Sequence[RunHistory], tones: Mapping[str, Tone]) -> Plot:
             values = np.array([record["holdout_mae"] for record in records])
             lows.append(values)
             x = np.array(at) / unit
-            best = int(values.argmin())
+            best = int(np.argmin([counted(record) for record in records]))
             line = axes.plot(x, values, color=color(tones[run.base_name]), marker="o")[0]
             line.set_markersize(5.5)
             line.set_markevery([best])
@@ -148,7 +149,9 @@ def _losses(run: RunHistory) -> dict[str, tuple[list[int], list[float]]]:
 
 
 def _is_loss(name: str, value: Any) -> bool:
-    other = name in _NO_LOSS or name.startswith("holdout") or name.endswith(("_mae", "_spike"))
+    other = (
+        name in _NO_LOSS or name.startswith("holdout") or name.endswith(("_mae", "_mse", "_spike"))
+    )
     return not other and isinstance(value, int | float)
 
 

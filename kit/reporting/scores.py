@@ -11,6 +11,7 @@ from kit.plain_text import count_of
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Plot, Plots, Section, Table, Text, Tone
 from kit.reporting.plot import color, svg
+from kit.runs.records import counted
 from kit.training.table1 import Row, ranked
 from kit.training.validation import Validation
 
@@ -147,7 +148,7 @@ def _noted(found: Artefacts) -> Section | None:
     runs.sort(key=lambda run: run.status.mae or 0)
     rows = []
     for run in runs:
-        _, best = min(run.validations(), key=lambda each: each[1]["holdout_mae"])
+        _, best = min(run.validations(), key=lambda each: counted(each[1]))
         psnr = best.get("holdout_psnr")
         rows.append((run.name, f"{best['holdout_mae']:.5f}", f"{psnr:.2f}" if psnr else ""))
     lead = f"{runs[0].name} is best so far, as its training has noted."

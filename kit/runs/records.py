@@ -13,7 +13,9 @@ from kit.storage.seal import decode_lines, encode_line
 METRICS = "metrics.jsonl"
 
 # What others compute with, of a record.
-_NUMBERS = ("step", "steps", "images_per_s", "validation_s", "holdout_mae", "holdout_psnr")
+_NUMBERS = (
+    "step", "steps", "images_per_s", "validation_s", "holdout_mae", "holdout_mse", "holdout_psnr",
+)  # fmt: skip
 
 
 def append_record(folder: Path, record: dict[str, Any]) -> int:
@@ -29,6 +31,12 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
         return []
     records = (record for _, record in decode_lines(data) if record)
     return [record for record in records if _is_record(record)]
+
+
+def counted(validation: dict[str, Any]) -> float:
+    """The error on the hold-out by which a validation is judged: the MSE where a run counts it."""
+    error: float = validation.get("holdout_mse", validation["holdout_mae"])
+    return error
 
 
 def sync_records(folder: Path) -> None:

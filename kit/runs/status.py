@@ -22,7 +22,7 @@ from kit.runs.folder import (
     saved,
 )
 from kit.runs.notes import read_notes
-from kit.runs.records import read_records
+from kit.runs.records import counted, read_records
 from kit.storage.lock import holder
 from kit.variants.settings import Variant
 
@@ -121,7 +121,7 @@ def _status(folder: Path) -> Status:
     left = (steps - step) * variant.batch / rate if steps and rate and not done else None
     if left is not None and scored:
         left += (variant.total_validations - len(scored)) * scored[-1].get("validation_s", 0.0)
-    best: dict[str, Any] = min(scored, key=lambda row: row["holdout_mae"]) if scored else {}
+    best: dict[str, Any] = min(scored, key=counted) if scored else {}
     stopped = "stopped" if saved(folder) else "stopped, nothing saved"
     state = f"training (process {owner})" if owner else "finished" if done else stopped
     resume = "" if owner or done else resume_command(folder)

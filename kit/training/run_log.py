@@ -82,8 +82,10 @@ class RunLog:
         self._setup.group.on_main(lambda: self._record(row))
 
     def ended_early(self) -> None:
-        """Record that training ends before its schedule does, and after which patience."""
-        row = {"patience": self._setup.variant.patience}
+        """Record that training ends before its schedule does, after which patience with what."""
+        row: dict[str, Any] = {"patience": self._setup.variant.patience}
+        if self._state.counts == "mse":
+            row["counts"] = "mse"
         self._setup.group.on_main(lambda: self._record(row))
 
     def validation_ended(self, seconds: float) -> None:

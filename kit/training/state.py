@@ -7,7 +7,7 @@ for `kit.training.checkpoint` to store.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from kit.machine.device import pick, place
 from kit.models.registry import build_discriminator, build_generator
 from kit.training.adam import Adam
 from kit.training.ema import MovingAverage
-from kit.variants.settings import Variant
+from kit.variants.settings import Counted, Variant
 
 _OPTIMIZERS = "optimizers"
 _RANDOM = "random"
@@ -26,8 +26,9 @@ _RANDOM = "random"
 class State:
     """All that changes while training.
 
-    `batch` counts those of `epoch` that are done, `step` all of them; `mae` and `psnr` are the best
-    on the hold-out so far, at `best_step`; `sums` are losses since the last record; `norms` are the
+    `batch` counts those of `epoch` that are done, `step` all of them; `mae`, `psnr` and, where that
+    counts, `mse` are those of the best weights on the hold-out so far, at `best_step`, and `counts`
+    says by which they are the best; `sums` are losses since the last record; `norms` are the
     running mean of each gradient's norm and how many it is of, [2] in float64 on the device;
     `recorded` is the length of the metrics in bytes.
     """
@@ -46,10 +47,19 @@ class State:
     sums: dict[str, float] = field(default_factory=dict)
     norms: dict[str, Tensor] = field(default_factory=dict)
     recorded: int = 0
+    counts: Counted = "mae"
+    mse: float | None = None
 
     COUNTERS: ClassVar = (
         "epoch", "batch", "step", "mae", "psnr", "best_step", "sums", "norms", "recorded",
     )  # fmt: skip
+    # Stored where the MSE counts; without them, as in checkpoints of kits before 0.6.0, the MAE.
+    _OF_MSE: ClassVar = ("counts", "mse")
+
+    @property
+    def best(self) -> float | None:
+        """The error that counts, of the best weights; None before the first validation."""
+        return self.mse if self.counts == "mse" else self.mae
 
     @classmethod
     def new(cls, variant: Variant, start: Callable[[nn.Module], None] = lambda _: None) -> "State":
@@ -72,6 +82,7 @@ class State:
             discriminator,
             adam(discriminator, variant.discriminator_lr) if discriminator else None,
             MovingAverage(generator, variant.ema) if variant.ema else None,
+            counts=variant.counts,
         )
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
@@ -93,7 +104,8 @@ class State:
         """What is no tensor, and the norms, as JSON values."""
         pairs = {name: norm.tolist() for name, norm in self.norms.items()}
         norms = {name: [mean, int(count)] for name, (mean, count) in pairs.items()}
-        return {name: getattr(self, name) for name in self.COUNTERS} | {"norms": norms}
+        names = (*self.COUNTERS, *(self._OF_MSE if self.counts == "mse" else ()))
+        return {name: getattr(self, name) for name in names} | {"norms": norms}
 
     def restore(
         self, tensors: Mapping[str, Mapping[str, Tensor]], counters: Mapping[str, Any]
@@ -103,8 +115,9 @@ class State:
         Raises:
             KeyError, IndexError, TypeError, ValueError, RuntimeError: they are of other networks.
         """
-        for name in self.COUNTERS:
-            value = counters[name]
+        stored: dict[str, Any] = {"counts": "mae", "mse": None, **counters}
+        for name in (*self.COUNTERS, *self._OF_MSE):
+            value = stored[name]
             if not _valid(name, value):
                 raise ValueError(f"{name} is {str(value)[:40]}")
             setattr(self, name, value)
@@ -128,7 +141,9 @@ class State:
 
 def _valid(counter: str, value: Any) -> bool:
     """Whether a counter has a value of its kind."""
-    if counter in ("mae", "psnr", "best_step"):
+    if counter == "counts":
+        return value in get_args(Counted)
+    if counter in ("mae", "mse", "psnr", "best_step"):
         return value is None or (type(value) in (int, float) and math.isfinite(value))
     if counter == "sums":
         return isinstance(value, dict) and all(type(x) in (int, float) for x in value.values())

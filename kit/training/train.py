@@ -2,7 +2,7 @@
 
 In: a variant and the pair table. Out, in `runs/<variant>/`: `config.json`, `pairs.json`,
 `metrics.jsonl`, sample grids, `checkpoints/` to resume from, `last.safetensors`, and
-`weights.safetensors`, the best by hold-out MAE. The same command again resumes an interrupted
+`weights.safetensors`, the best on the hold-out. The same command again resumes an interrupted
 training, to the same end.
 """
 
@@ -340,6 +340,9 @@ def _resume(setup: RunSetup, state: State, log: RunLog) -> bool:
         log.note(f"finished before, at step {state.step}; --overwrite trains it from the start")
     elif resumed:
         log.note(f"resuming from step {state.step}")
+        if state.counts != setup.variant.counts:
+            by = state.counts.upper()
+            log.note(f"{setup.folder}: weights are chosen by {by}, as an earlier kit started it")
     elif group.is_main and read_records(setup.folder):
         log.note("no checkpoint yet: starting at step 0")
     if group.is_main:

@@ -33,6 +33,7 @@ from kit.training.ema import recalibrate
 from kit.training.evaluate import batch_errors, batches_of_a_size
 from kit.training.setup import RunSetup
 from kit.training.state import State
+from kit.variants.settings import Counted
 
 _SAMPLED = 4
 
@@ -46,6 +47,10 @@ class _Candidate:
     generator: nn.Module
     name: str
     scores: Scores
+
+    def error(self, counts: Counted) -> float:
+        """The error by which weights are chosen."""
+        return self.scores.mse if counts == "mse" else self.scores.mae
 
 
 class Validator:
@@ -77,22 +82,24 @@ class Validator:
             KeyboardInterrupt: a signal came before all was scored; nothing is exported.
         """
         candidates = self._candidates(state, signals)
-        best = self._best(candidates)
+        best = self._best(candidates, state.counts)
         files = [LAST]
-        if not self.setup.holdout or state.mae is None or best.scores.mae < state.mae:
+        if not self.setup.holdout or state.best is None or best.error(state.counts) < state.best:
             files.append(BEST)
             state.best_step = state.step
             if self.setup.holdout:
                 state.mae, state.psnr = best.scores.mae, best.scores.psnr
+                state.mse = best.scores.mse if state.counts == "mse" else None
 
         def write() -> None:
-            self._export(files, _moment(state), best)
+            self._export(files, _moment(state), best, state.counts)
             self._write_samples(best.generator, state.epoch)
 
         self.group.on_main(write)
         if not self.setup.holdout:
             return {}
-        return self._facts(best) | {f"{each.name}_mae": each.scores.mae for each in candidates}
+        each_one = {f"{each.name}_{state.counts}": each.error(state.counts) for each in candidates}
+        return self._facts(best, state.counts) | each_one
 
     def publish(
         self,
@@ -157,8 +164,8 @@ class Validator:
             problem = f"{fault}; the checkpoint it was made from is damaged too: {error.where}"
             remedy = "restore one of the two, or train from the start with --overwrite"
             raise InputError(self.folder / name, problem, remedy=remedy) from None
-        best = self._best(self._candidates(state, signals))
-        self.group.on_main(lambda: self._export([name], _moment(state), best))
+        best = self._best(self._candidates(state, signals), state.counts)
+        self.group.on_main(lambda: self._export([name], _moment(state), best, state.counts))
 
     def _candidates(self, state: State, signals: list[int]) -> list[_Candidate]:
         """The generators of `state` that may be exported, scored; the average is the last."""
@@ -221,22 +228,28 @@ class Validator:
                 raise KeyboardInterrupt
             yield item
 
-    def _best(self, candidates: list[_Candidate]) -> _Candidate:
+    def _best(self, candidates: list[_Candidate], counts: Counted) -> _Candidate:
         # Without a hold-out there is no telling; the average usually is.
         if not self.setup.holdout:
             return candidates[-1]
-        return min(candidates, key=lambda each: each.scores.mae)
+        return min(candidates, key=lambda each: each.error(counts))
 
-    def _facts(self, best: _Candidate) -> dict[str, Any]:
+    def _facts(self, best: _Candidate, counts: Counted = "mae") -> dict[str, Any]:
         if not self.setup.holdout:
             return {"weights": best.name}
         scores = best.scores
-        own = {"mae": scores.mae, "psnr": scores.psnr} | scores.others
+        own = {"mae": scores.mae, counts: best.error(counts), "psnr": scores.psnr} | scores.others
         return {f"holdout_{name}": value for name, value in own.items()} | {"weights": best.name}
 
-    def _export(self, files: list[str], about: dict[str, Any], best: _Candidate) -> None:
+    def _export(
+        self,
+        files: list[str],
+        about: dict[str, Any],
+        best: _Candidate,
+        counts: Counted = "mae",
+    ) -> None:
         for file in files:
-            facts = about | self._colors.as_facts() | self._facts(best)
+            facts = about | self._colors.as_facts() | self._facts(best, counts)
             if self.setup.units:
                 facts["units"] = self.setup.units
             save_weights(self.folder / file, best.generator, self.variant, facts)

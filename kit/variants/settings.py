@@ -16,6 +16,7 @@ from kit.variants.limits import allowed
 
 Model = Literal["spade", "pix2pixhd", "nafnet", "unet", "trees", "prior"]
 PixelLoss = Literal["l1", "charbonnier", "mse"]
+Counted = Literal["mae", "mse"]
 FITTED: tuple[Model, ...] = ("trees", "prior")
 """Models that are fitted in one go, where the others are trained step by step."""
 
@@ -81,7 +82,7 @@ class Variant:
     validations: int = 0
     """How often the hold-out is scored, at equal distances; 0 is 10 times, 20 if it is small."""
     patience: int = 0
-    """Validations without a better hold-out MAE after which training ends early; 0 is never."""
+    """Validations without a better hold-out error after which training ends early; 0 is never."""
     batch: int = 8
     """Pairs in an optimiser step, over all processes."""
     accumulate: int = 1
@@ -125,6 +126,11 @@ class Variant:
     def is_fitted(self) -> bool:
         """Whether it is fitted in one go, not trained step by step."""
         return self.model in FITTED
+
+    @property
+    def counts(self) -> "Counted":
+        """The hold-out's error by which weights are chosen: as training, MSE or else MAE."""
+        return "mse" if self.pixel_loss == "mse" else "mae"
 
     @property
     def total_epochs(self) -> int:

@@ -258,11 +258,14 @@ def test_a_dry_run_that_would_be_late_says_so_and_leaves_the_plan(asked: Request
 
 def test_a_network_that_scored_best_at_its_end_wants_more_hours(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, maes in (("rising", (0.3, 0.2, 0.1)), ("over", (0.3, 0.1, 0.2)), ("once", (0.1,))):
-        Path("runs", name).mkdir(parents=True)
-        for step, mae in enumerate(maes):
-            append_record(Path("runs", name), {"step": step, "holdout_mae": mae})
-    assert [_still_improving(name) for name in ("rising", "over", "once")] == [True, False, False]
+    for name, errors in (("rising", (0.3, 0.2, 0.1)), ("over", (0.3, 0.1, 0.2)), ("once", (0.1,))):
+        for run, counted in ((name, "holdout_mae"), (f"{name}m", "holdout_mse")):
+            Path("runs", run).mkdir(parents=True)
+            for step, error in enumerate(errors):
+                record = {"step": step, "holdout_mae": 0.1 * step, counted: error}
+                append_record(Path("runs", run), record)
+    for names in (("rising", "over", "once"), ("risingm", "overm", "oncem")):
+        assert [_still_improving(name) for name in names] == [True, False, False]
 
 
 def test_table_1_is_left_out_where_there_is_no_time_for_it(asked: Request) -> None:

@@ -1,6 +1,7 @@
 """What is judged during a training: the hold-out, shared, for the weights that are kept."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -23,14 +24,16 @@ from kit.metrics import Scores, summarise
 from kit.models.registry import build_generator
 from kit.pairs.table import Pair, read_pairs, train_pairs
 from kit.pairs.tile_pairs import TilePairs
+from kit.runs.status import status
 from kit.runs.weights import load_weights
-from kit.training.checkpoint import at_step
+from kit.training.checkpoint import at_step, checkpoints
 from kit.training.evaluate import evaluate_each
 from kit.training.run_log import Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
 from kit.training.train import train
 from kit.training.validator import Validator
+from kit.variants.settings import Variant
 from tests.helpers.inputs import planes
 from tests.helpers.runs import assert_same_run
 from tests.helpers.variants import tiny
@@ -247,3 +250,82 @@ def test_what_cannot_be_mended_names_both_files(trained: Path, worse_later: None
     message = r"weights.safetensors: no such file(.|\n)*step-00000006(.|\n)*--overwrite"
     with pytest.raises(InputError, match=message):
         run("runs", "p2phd1")
+
+
+# The MAE and the MSE of each candidate after each epoch: they never agree on which is better.
+DISAGREEING = {
+    "latest": ((0.20, 0.09), (0.18, 0.10), (0.16, 0.12)),
+    "average": ((0.30, 0.05), (0.28, 0.06), (0.26, 0.07)),
+}
+LONGER = ("epochs=3", "decay_epochs=0", "validations=3", "name=counted")
+
+
+@pytest.fixture
+def disagreeing(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = Validator._candidates
+
+    def known(self: Validator, state: State, signals: list[int]) -> list:
+        found = []
+        for each in candidates(self, state, signals):
+            mae, mse = DISAGREEING[each.name][state.epoch - 1]
+            scores = dataclasses.replace(each.scores, mae=mae, mse=mse)
+            found.append(dataclasses.replace(each, scores=scores))
+        return found
+
+    monkeypatch.setattr(Validator, "_candidates", known)
+
+
+def counted(name: str, runs: str, *settings: str, watch: Watch | None = None) -> Path:
+    variant = tiny(name, *LONGER, *settings)
+    return train(variant, work=Path("work"), runs=Path(runs), watch=watch).folder
+
+
+@pytest.mark.parametrize(
+    ("name", "best", "epoch"), [("unet1m", "average", 1), ("unet1", "latest", 3)]
+)
+def test_weights_are_chosen_by_the_error_that_they_are_trained_by(
+    trained: Path, disagreeing: None, name: str, best: str, epoch: int
+) -> None:
+    folder = counted(name, "all")
+    facts = load_weights(folder / "weights.safetensors").facts
+    mae, mse = DISAGREEING[best][epoch - 1]
+    assert (facts["weights"], facts["epoch"], facts["holdout_mae"]) == (best, epoch, mae)
+    assert facts.get("holdout_mse") == (mse if name == "unet1m" else None)
+    (shown,) = (each for each in status(Path("all")) if each.variant == "counted")
+    assert (shown.mae, shown.mae_step) == (mae, facts["step"])
+
+
+def test_patience_is_with_the_error_that_counts(trained: Path, disagreeing: None) -> None:
+    """By MAE each epoch is better than the one before, by MSE the first is best."""
+    told: list[dict] = []
+    counted("unet1m", "all", "epochs=2", "patience=1", watch=told.append)
+    assert [record["counts"] for record in told if "patience" in record] == []
+    folder = counted("unet1m", "more", "patience=1", watch=told.append)
+    assert [record["counts"] for record in told if "patience" in record] == ["mse"]
+    assert load_weights(folder / "last.safetensors").facts["epoch"] == 2
+
+
+def test_a_run_that_an_earlier_kit_began_goes_on_by_mae(
+    trained: Path, disagreeing: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(record: dict) -> None:
+        if record.get("epoch") == 1 and "holdout_mae" in record:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Variant, "counts", property(lambda self: "mae"))
+        straight = counted("unet1m", "a")
+        with pytest.raises(KeyboardInterrupt):
+            counted("unet1m", "b", watch=stop)
+    (path, *_) = checkpoints(Path("b/counted/checkpoints"))
+    assert not {"counts", "mse"} & json.loads((path / "state.json").read_text()).keys()
+    told: list[dict] = []
+    folder = counted("unet1m", "b", watch=told.append)
+    assert_same_run(straight, folder)
+    for name in ("weights.safetensors", "last.safetensors"):
+        assert (folder / name).read_bytes() == (straight / name).read_bytes()
+    assert any("chosen by MAE, as an earlier kit" in record.get("note", "") for record in told)
+    (folder / "weights.safetensors").unlink()
+    counted("unet1m", "b")
+    best, other = (each / "weights.safetensors" for each in (straight, folder))
+    assert load_weights(best).facts == load_weights(other).facts

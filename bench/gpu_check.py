@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import gpu_commands
+import gpu_ranks
 import gpu_steps
 from gpu_steps import REHEARSAL, Facts, Sizes
 
@@ -28,12 +29,17 @@ from gpu_steps import REHEARSAL, Facts, Sizes
 SECTIONS: dict[str, tuple[Callable[[Sizes], Facts], int]] = {
     "machine": (gpu_steps.machine, 10),
     "ceilings": (gpu_steps.ceilings, 15),
-    "equal": (gpu_steps.equal, 60),
-    "waits": (gpu_steps.waits, 30),
-    "steps": (gpu_steps.steps, 300),
+    "equal": (gpu_steps.equal, 45),
+    "norms": (gpu_ranks.norms, 15),
+    "waits": (gpu_steps.waits, 25),
+    "steps": (gpu_steps.steps, 290),
+    "saved": (gpu_steps.saved, 20),
+    "ranks": (gpu_ranks.ranks, 30),
     "draw": (gpu_steps.draw, 30),
-    "tests": (gpu_commands.tests, 120),
+    "inductor": (gpu_steps.inductor, 120),
+    "tests": (gpu_commands.tests, 100),
     "commands": (gpu_commands.commands, 90),
+    "tuned": (gpu_steps.tuned, 45),
 }
 _PATIENCE = 3  # how many times those seconds a section is waited for
 

@@ -12,16 +12,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from process import timed
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kit.engines.backend import Plan, Spec
+from kit.engines.backends import inductor as backend
 from kit.inputs.dataset import Sample
 from kit.machine.device import pick, place
 from kit.machine.distributed import ProcessGroup
 from kit.models.registry import build_generator
+from kit.models.rewrites.fuse import for_inference
+from kit.training import checkpoint
 from kit.training.compile_error import CompileError
 from kit.training.state import State
 from kit.training.train_step import TrainStep
@@ -30,6 +36,7 @@ from kit.variants.settings import Variant
 
 NAMES = ("spade2", "p2phd1", "spade1")
 _TOGETHER = 3
+_ALONE = ProcessGroup()
 Facts = dict[str, Any]
 
 
@@ -44,10 +51,11 @@ class Sizes:
     batches: tuple[int, ...] = (8, 32)
     side: int = 256
     steps: int = 10
+    drawn: tuple[str, ...] = ("p2phd1", "spade4")
 
 
 TINY = ("width=2", "discriminator_width=2", "crop=64", "batch=2")
-REHEARSAL = Sizes(256, 2**20, ("precision=float32", *TINY), TINY, (2,), 64, 2)
+REHEARSAL = Sizes(256, 2**20, ("precision=float32", *TINY), TINY, (2,), 64, 2, ("p2phd1",))
 
 
 def machine(sizes: Sizes) -> Facts:
@@ -81,18 +89,23 @@ def ceilings(sizes: Sizes) -> Facts:
 
 def equal(sizes: Sizes) -> Facts:
     """Losses of five steps in float32 beside those of the processor: relative differences."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     facts = {}
     for name in NAMES:
         variant = find_variant(name, (*sizes.narrow, "precision=float32"))
         there, here = (losses(variant, device) for device in (pick(), torch.device("cpu")))
-        apart = [abs(a - b) / abs(b) for a, b in zip(there, here, strict=True)]
-        facts[name] = {"first step": apart[0], "fifth step": apart[-1]}
+        facts[name] = compared(there, here)
     return facts
 
 
-def losses(variant: Variant, device: torch.device) -> list[float]:
+def compared(found: list[float], expected: list[float]) -> Facts:
+    """Relative differences of losses at the first step and at the last."""
+    differ = [abs(a - b) / abs(b) for a, b in zip(found, expected, strict=True)]
+    return {"first step": differ[0], "fifth step": differ[-1]}
+
+
+def losses(variant: Variant, device: torch.device, group: ProcessGroup = _ALONE) -> list[float]:
     """The pixel loss of each of five steps on the same batch, from the same weights."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     with on(torch.device("cpu")):
         torch.manual_seed(0)
         start = State.new(variant)
@@ -101,9 +114,33 @@ def losses(variant: Variant, device: torch.device) -> list[float]:
         state.generator.load_state_dict(start.generator.state_dict())
         if state.discriminator and start.discriminator:
             state.discriminator.load_state_dict(start.discriminator.state_dict())
-        step = TrainStep(variant, state, ProcessGroup())
+        step = TrainStep(variant, state, group)
         batch = sample(variant, variant.batch, variant.crop)
-        return [(step(batch) | step.last_losses())[variant.pixel_loss] for _ in range(5)]
+        own = Sample(*(tensor.chunk(group.world_size)[group.rank] for tensor in batch))
+        return [next_loss(step, own) for _ in range(5)]
+
+
+def next_loss(step: TrainStep, batch: Sample) -> float:
+    """The pixel loss of one more step."""
+    return (step(batch) | step.last_losses())[step.variant.pixel_loss]
+
+
+def saved(sizes: Sizes) -> Facts:
+    """The relative difference of the loss after a checkpoint, beside going on: 0, or rounding."""
+    facts: Facts = {}
+    for name in NAMES:
+        variant = find_variant(name, (*sizes.narrow, "precision=float32"))
+        state, other = State.new(variant), State.new(variant)
+        step = TrainStep(variant, state, _ALONE)
+        batch = sample(variant, variant.batch, variant.crop)
+        for _ in range(3):
+            next_loss(step, batch)
+        with TemporaryDirectory() as folder:
+            checkpoint.save(state, Path(folder, "checkpoints"))
+            checkpoint.resume(other, Path(folder, "checkpoints"), print)
+        goes_on = next_loss(step, batch)
+        facts[name] = abs(next_loss(TrainStep(variant, other, _ALONE), batch) - goes_on) / goes_on
+    return facts
 
 
 @contextmanager
@@ -125,7 +162,7 @@ def waits(sizes: Sizes) -> Facts:
     facts: Facts = {}
     for name in NAMES:
         variant = find_variant(name, sizes.narrow)
-        step = TrainStep(variant, State.new(variant), ProcessGroup())
+        step = TrainStep(variant, State.new(variant), _ALONE)
         batch = sample(variant, variant.batch, variant.crop)
         step(batch)
         with warnings.catch_warnings(record=True) as caught:
@@ -163,7 +200,7 @@ def stepping(variant: Variant, sizes: Sizes, compiled: bool, peak: float) -> Fac
     # The counter sees nothing of a compiled step. Of one pair, so that it takes no time.
     one = replace(variant, batch=1)
     with FlopCounterMode(display=False) as counter:
-        TrainStep(one, State.new(one), ProcessGroup())(sample(one, 1, sizes.side))
+        TrainStep(one, State.new(one), _ALONE)(sample(one, 1, sizes.side))
     operations = variant.batch * counter.get_total_flops()
     if pick().type == "cuda":
         torch.cuda.empty_cache()
@@ -171,7 +208,7 @@ def stepping(variant: Variant, sizes: Sizes, compiled: bool, peak: float) -> Fac
     batch = sample(variant, variant.batch, sizes.side)
     # Else torch compiles a second size of batch for any, and at last none.
     torch.compiler.reset()
-    step = TrainStep(variant, State.new(variant), ProcessGroup(), compiled)
+    step = TrainStep(variant, State.new(variant), _ALONE, compiled)
     first = best(lambda: step(batch), 1)
     # Several at a time, because one begins while the one before it computes.
     seconds = best(lambda: [step(batch) for _ in range(_TOGETHER)], sizes.steps) / _TOGETHER
@@ -185,10 +222,23 @@ def stepping(variant: Variant, sizes: Sizes, compiled: bool, peak: float) -> Fac
     return facts
 
 
+def tuned(sizes: Sizes) -> Facts:
+    """Eager steps with convolutions that cuDNN chooses by measuring, and as it chooses itself."""
+    peak = ceilings(sizes)["TFLOP/s"] * 1e12
+    facts: Facts = {}
+    for name in NAMES:
+        variant = replace(find_variant(name, sizes.settings), batch=sizes.batches[0])
+        for measured in (True, False):
+            torch.backends.cudnn.benchmark = measured
+            label = f"{name}, {'measured' if measured else 'as it is'}"
+            facts[label] = stepping(variant, sizes, False, peak)
+    return facts
+
+
 def draw(sizes: Sizes) -> Facts:
     """Images/s of generators by eager PyTorch with autocast, on a batch that lies on the device."""
     facts: Facts = {}
-    for name in ("spade4", "p2phd1"):
+    for name in sizes.drawn:
         variant = find_variant(name, sizes.settings)
         generator = place(build_generator(variant).eval())
         for count in sizes.batches:
@@ -199,12 +249,36 @@ def draw(sizes: Sizes) -> Facts:
     return facts
 
 
+def inductor(sizes: Sizes) -> Facts:
+    """Images/s of the same generators by torch's compiler ahead of time, and seconds to build."""
+    precision = backend.precisions()[0]
+    facts: Facts = {}
+    for name in sizes.drawn:
+        variant = find_variant(name, sizes.settings)
+        spec = Spec(precision, sizes.side, sizes.side, channels=variant.input_channels)
+        network = for_inference(build_generator(variant).eval(), variant.input_channels)
+        inputs = sample(variant, sizes.batches[-1], sizes.side).inputs
+        with TemporaryDirectory() as folder:
+            built = timed(partial(backend.build, network, spec, Path(folder), inputs[:0]))
+            run = backend.load(Path(folder), spec, Plan(len(inputs)), nn.Module)
+            placed = place(inputs)
+            seconds = best(partial(run, placed), 1 + sizes.steps)
+        facts[f"{name}, {precision}"] = {"images/s": len(inputs) / seconds, "built s": built}
+        print(json.dumps(facts), file=sys.stderr)
+    return facts
+
+
 def sample(variant: Variant, count: int, side: int) -> Sample:
     """A batch of random numbers, as the loader gives them."""
     random = torch.Generator().manual_seed(0)
     inputs = torch.rand(count, variant.input_channels, side, side, generator=random) * 2 - 1
     target = torch.rand(count, 3, side, side, generator=random) * 2 - 1
     return Sample(inputs, target, torch.ones(count, 1, side, side))
+
+
+def apart(found: Tensor, expected: Tensor) -> float:
+    """The largest difference of two tensors, relative to the largest value."""
+    return float((found - expected).abs().max() / expected.abs().max())
 
 
 def best(work: Callable[[], object], rounds: int) -> float:

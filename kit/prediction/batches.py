@@ -17,8 +17,8 @@ from torch import Tensor
 from kit.engines.engine import Engine
 from kit.errors import CheckError
 from kit.models.infer import infer_tiles
-from kit.prediction.drawing import Drawing, Network, drawing
 from kit.prediction.pipeline import Input, Reading
+from kit.prediction.predictor import Network, Predictor, predictor
 from kit.progress import Report
 from kit.runs.weights import Weights
 
@@ -30,7 +30,7 @@ Images = Callable[[], NDArray[np.uint16]]
 
 
 def begin(
-    drawing: Drawing,
+    predictor: Predictor,
     weights: Weights,
     network: Network,
     planes: Sequence[NDArray[np.float32]],
@@ -39,9 +39,9 @@ def begin(
     """Begin a batch; what is returned waits for its images, over which [0, 1] is spread.
 
     Args:
-        drawing: draws it.
+        predictor: of the device.
         weights: of the network.
-        network: see `kit.prediction.drawing.Network`.
+        network: see `kit.prediction.predictor.Network`.
         planes: what it is given of each scene, [C, H, W] in [0, 1].
         flips: how many views are averaged, see `kit.models.flips`. Fitted models show a view as
             they show the scene, so one is enough for them.
@@ -50,7 +50,7 @@ def begin(
         CheckError: when they are fetched, an image is not finite.
     """
     views = 1 if weights.variant.is_fitted else flips
-    fetch = drawing.begin(network, planes, views)
+    fetch = predictor.begin(network, planes, views)
 
     def images() -> NDArray[np.uint16]:
         found = fetch()
@@ -92,13 +92,13 @@ class Batches:
         self._eager: Engine | None = None
         self._waiting_eager: list[tuple[Reading, Input]] = []
         self._turned: Engine | None = None
-        self._drawing = drawing()
+        self._predictor = predictor()
         self._begun: deque[tuple[list[tuple[Reading, Input]], Images]] = deque()
 
     def add(self, reading: Reading, given: Input) -> list[Predicted]:
         """Take a scene in; returns those that were predicted, if a batch is full by now.
 
-        On a card they are those of the batch before, which it drew while this one was filled.
+        On a card they are those of the batch before, which it predicted while this one was filled.
 
         Raises:
             CheckError: an image is not finite.
@@ -114,7 +114,7 @@ class Batches:
         waiting.append((reading, given))
         if len(waiting) == engine.batch:
             self._begin(waiting, engine)
-        return self._fetch(self._drawing.ahead)
+        return self._fetch(self._predictor.ahead)
 
     def flush(self) -> list[Predicted]:
         """Predict the scenes that wait for a full batch; raises as `add`."""
@@ -128,7 +128,7 @@ class Batches:
         if batch and engine:
             planes = [given.planes for _, given in batch]
             network = partial(self._infer, engine)
-            images = begin(self._drawing, self._weights, network, planes, self._flips)
+            images = begin(self._predictor, self._weights, network, planes, self._flips)
             self._begun.append((batch, images))
 
     def _fetch(self, ahead: int) -> list[Predicted]:

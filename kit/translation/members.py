@@ -21,7 +21,7 @@ from kit.inputs.planes import InputPlanes
 from kit.models.infer import infer_tiles
 from kit.models.nafnet import ChannelAttention
 from kit.prediction.batches import begin
-from kit.prediction.drawing import Drawing, drawing
+from kit.prediction.predictor import Predictor, predictor
 from kit.runs.weights import Weights
 from kit.sources.units import SourceUnits, to_db
 from kit.tiles.names import SceneKey
@@ -34,7 +34,7 @@ _SEES_ALL = (nn.InstanceNorm2d, ChannelAttention)
 class Members:
     """Members with their engines, all for windows of one size.
 
-    `date` is the scene's, for members that are given it. `drawing` draws the windows.
+    `date` is the scene's, for members that are given it. `predictor` predicts the windows.
     """
 
     weights: Sequence[Weights]
@@ -42,7 +42,7 @@ class Members:
     averaging: Averaging
     flips: int
     date: datetime.date | None
-    drawing: Drawing = field(default_factory=drawing)
+    predictor: Predictor = field(default_factory=predictor)
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Images [N, 3, H, W] of windows [N, 2, H, W] in dB.
@@ -61,7 +61,7 @@ class Members:
     ) -> NDArray[np.uint16]:
         network = partial(infer_tiles, engine, batch=engine.batch)
         planes = planes_of(weights, windows, self.date)
-        return begin(self.drawing, weights, network, [*planes], self.flips)()
+        return begin(self.predictor, weights, network, [*planes], self.flips)()
 
 
 def planes_of(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import kit.prediction.drawing
+import kit.prediction.predictor
 from kit.engines.accuracy import REFERENCE
 from kit.engines.backend import Plan, Spec
 from kit.engines.cache import Measurement
@@ -24,8 +24,8 @@ from kit.errors import CheckError
 from kit.models.flips import FLIPS, average_views
 from kit.models.infer import infer_batches
 from kit.prediction.batches import Batches
-from kit.prediction.drawing import OnCard, OnProcessor, Planes
 from kit.prediction.pipeline import Input, Reading
+from kit.prediction.predictor import OnCard, OnProcessor, Planes
 from kit.runs.weights import Weights
 from kit.scaling import quantize
 from kit.variants.registry import find_variant
@@ -105,7 +105,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     made = Card()
     for name, part in made.parts.items():
         monkeypatch.setattr(torch.cuda, name, part)
-    monkeypatch.setattr(kit.prediction.drawing, "_page_locked", made.page_locked)
+    monkeypatch.setattr(kit.prediction.predictor, "_page_locked", made.page_locked)
     return made
 
 
@@ -132,10 +132,10 @@ def test_a_card_copies_beside_its_work_and_is_waited_for_once_a_batch(card: Card
         card.noted.append(f"network on {card.current}")
         return network(planes)
 
-    drawing = OnCard()
-    fetch = drawing.begin(noted, batch(0), 1)
+    predictor = OnCard()
+    fetch = predictor.begin(noted, batch(0), 1)
     assert card.noted == ONE_BATCH
-    second = drawing.begin(noted, batch(1), 1)
+    second = predictor.begin(noted, batch(1), 1)
     np.testing.assert_array_equal(fetch(), expected(batch(0)))
     assert card.noted == [*ONE_BATCH, *ONE_BATCH, "wait"]
     np.testing.assert_array_equal(second(), expected(batch(1)))
@@ -143,21 +143,21 @@ def test_a_card_copies_beside_its_work_and_is_waited_for_once_a_batch(card: Card
 
 
 def test_page_locked_memory_is_used_again_once_its_batch_is_fetched(card: Card) -> None:
-    drawing, begun, found = OnCard(), [], []
+    predictor, begun, found = OnCard(), [], []
     for number in range(8):
-        begun.append(drawing.begin(network, batch(number), 1))
-        if len(begun) > drawing.ahead:
+        begun.append(predictor.begin(network, batch(number), 1))
+        if len(begun) > predictor.ahead:
             found.append(begun.pop(0)())
     found += [fetch() for fetch in begun]
     for number, images in enumerate(found):
         np.testing.assert_array_equal(images, expected(batch(number)))
     assert card.locked == 2 * 3
     several = [
-        drawing.begin(network, batch(number), 1) for number in range(4)
+        predictor.begin(network, batch(number), 1) for number in range(4)
     ]  # none is fetched yet
     for number, fetch in enumerate(several):
         np.testing.assert_array_equal(fetch(), expected(batch(number)))
-    np.testing.assert_array_equal(drawing.begin(network, batch(9, 3), 1)(), expected(batch(9, 3)))
+    np.testing.assert_array_equal(predictor.begin(network, batch(9, 3), 1)(), expected(batch(9, 3)))
 
 
 def test_what_is_not_finite_is_found_on_both(card: Card) -> None:
@@ -214,8 +214,8 @@ def test_a_broken_network_is_named_when_its_images_are_fetched(
         batches.flush()
 
 
-def batches_on(drawing: Any, monkeypatch: pytest.MonkeyPatch) -> Batches:
-    monkeypatch.setattr("kit.prediction.batches.drawing", lambda: drawing)
+def batches_on(predictor: Any, monkeypatch: pytest.MonkeyPatch) -> Batches:
+    monkeypatch.setattr("kit.prediction.batches.predictor", lambda: predictor)
     weights = Weights(Path(), find_variant("spade2"), {}, "", dict)
     batches = Batches(weights)
     measured = Measurement(Plan(2), 1.0, REFERENCE)

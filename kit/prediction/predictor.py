@@ -1,7 +1,7 @@
 """Batches on their way through a network: begun, and fetched later.
 
 In: what a network is given of some scenes, and the network. Out: their images as the levels of
-uint16. A processor draws a batch when it is begun. A card is only told to: it draws one batch while
+uint16. A processor predicts a batch when it is begun. A card is only told to: it predicts one while
 the next is uploaded and the one before comes back, and the host waits once for each.
 """
 
@@ -29,8 +29,8 @@ Planes = Sequence[NDArray[np.float32]]
 """What a network is given of the scenes of a batch, each [C, H, W] in [0, 1]."""
 
 
-class Drawing(Protocol):
-    """Draws batches, `ahead` of which may be begun before the first of them is fetched."""
+class Predictor(Protocol):
+    """Predicts batches, `ahead` of which may be begun before the first of them is fetched."""
 
     ahead: int
 
@@ -39,7 +39,7 @@ class Drawing(Protocol):
 
 
 class OnProcessor:
-    """Draws a batch when it is begun."""
+    """Predicts a batch when it is begun."""
 
     ahead = 0
 
@@ -126,6 +126,6 @@ def _page_locked(shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=kind, pin_memory=True)
 
 
-def drawing() -> Drawing:
-    """Draws on the device."""
+def predictor() -> Predictor:
+    """What predicts on the device."""
     return OnCard() if pick().type == "cuda" else OnProcessor()

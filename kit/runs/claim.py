@@ -4,8 +4,8 @@ In: a variant, and fingerprints of what it is trained on. Out: `config.json`. Re
 of other settings or of other data.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,29 @@ from kit.variants.record import to_record
 from kit.variants.settings import Variant, to_dict
 
 
-def claim(
-    folder: Path,
-    variant: Variant,
-    pairs_sha256: str,
-    division: Division | None = None,
-    holdout: int = 0,
-    series_sha256: str | None = None,
-    initial: Initial | None = None,
-    units: UnitsRecord = None,
-    compiled: bool = False,
-    pixels_sha256: str | None = None,
-    chosen: Iterable[tuple[object, object]] = (),
-) -> Variant:
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a run is trained on, and what it starts from."""
+
+    pairs_sha256: str
+    """The fingerprint of the table of pairs."""
+    chosen: Sequence[tuple[object, object]] = ()
+    """The radar and the optical scene of each pair to train on, to say which are others."""
+    holdout: int = 0
+    """How many pairs it is validated on."""
+    division: Division | None = None
+    """How its pairs were divided, if it is one of several folds."""
+    series_sha256: str | None = None
+    """The fingerprint of the radar scenes that it averages, if it does."""
+    initial: Initial | None = None
+    """What it starts from; a run that has saved something goes on without."""
+    units: UnitsRecord = None
+    """Those of its pairs."""
+    pixels_sha256: str | None = None
+    """The fingerprint of the pairs' pixels, if it is known."""
+
+
+def claim(folder: Path, variant: Variant, basis: Basis, *, compiled: bool = False) -> Variant:
     """Make `folder`, which the caller has locked, the run of `variant` on these pairs.
 
     A run may resume with another precision, clip or accumulate, and with any other setting before
@@ -58,15 +68,8 @@ def claim(
     Args:
         folder: of the run.
         variant: what is to be trained.
-        pairs_sha256: the fingerprint of the table of pairs.
-        division: how its pairs were divided, if it is one of several folds.
-        holdout: how many pairs it is validated on.
-        series_sha256: the fingerprint of the radar scenes that it averages, if it does.
-        initial: what it starts from; a run that has saved something goes on without.
-        units: those of its pairs, see `kit.sources.units`.
+        basis: what it is trained on.
         compiled: whether its generator is compiled from now on.
-        pixels_sha256: the fingerprint of the pairs' pixels, if it is known.
-        chosen: the radar and the optical scene of each pair to train on, to say which are others.
 
     Returns:
         The variant to train, with its number of validations. A run that an earlier kit started goes
@@ -82,45 +85,58 @@ def claim(
             f"{folder}: holds weights that no training wrote, such as imported ones\n"
             "  give --overwrite, or another name: --set name=..."
         )
-    record = to_record(variant.with_validations(holdout))
+    record = to_record(variant.with_validations(basis.holdout))
     if (folder / CONFIG).exists() and saved(folder):
         old = read_config(folder)
         variant, changed = as_started(old, folder / CONFIG, variant)
-        if old.get("pairs_sha256") != pairs_sha256:
-            changed.append(f"other data: {other_pairs(folder, chosen)}")
-        elif known_to_differ(pixels_sha256, old.get(PIXELS)):
-            changed.append(OTHER_PIXELS)
-        if (before_units := old.get(UNITS)) != units:
-            changed.append(f"pairs of {units_text(before_units)}, not {units_text(units)}")
-        if variant.radar_dates > 1 and old.get(SERIES) != series_sha256:
-            changed.append("radar scenes of other dates")
-        changed += _other_division(division_of(old, folder / CONFIG), division)
-        changed += _other_start(before_start := initial_of(old, folder / CONFIG), initial)
-        initial = before_start
+        changed += _other_basis(folder, old, variant, basis)
         if changed:
             raise BusyError(
                 f"{folder}: this run was started with {'; '.join(changed)}\n"
                 "  use what it was started with, or --overwrite, or another name: --set name=..."
             )
-        pixels_sha256 = old.get(PIXELS)  # of what it was started with, known or not
+        # Those of what it was started with, known or not.
+        initial, pixels = initial_of(old, folder / CONFIG), old.get(PIXELS)
+        basis = replace(basis, initial=initial, pixels_sha256=pixels)
         # As that kit wrote it, so that the next resumption too knows what it did not.
         now = to_dict(variant)
         record = {key: now.get(key, value) for key, value in old["variant"].items()}
-    config: dict[str, Any] = {"variant": record, "pairs_sha256": pairs_sha256}
-    if division:
-        config[DIVISION] = asdict(division)
-    if series_sha256:
-        config[SERIES] = series_sha256
-    if initial:
-        config[INIT] = asdict(initial)
-    if units:
-        config[UNITS] = units
+    write_record(folder / CONFIG, FORMAT, _configuration(record, basis, compiled))
+    return variant.with_validations(basis.holdout)
+
+
+def _configuration(variant: dict[str, Any], basis: Basis, compiled: bool) -> dict[str, Any]:
+    """What `config.json` holds; what there is none of is left out."""
+    config: dict[str, Any] = {"variant": variant, "pairs_sha256": basis.pairs_sha256}
+    if basis.division:
+        config[DIVISION] = asdict(basis.division)
+    if basis.series_sha256:
+        config[SERIES] = basis.series_sha256
+    if basis.initial:
+        config[INIT] = asdict(basis.initial)
+    if basis.units:
+        config[UNITS] = basis.units
     if compiled:
         config[COMPILED] = True
-    if pixels_sha256:
-        config[PIXELS] = pixels_sha256
-    write_record(folder / CONFIG, FORMAT, config)
-    return variant.with_validations(holdout)
+    if basis.pixels_sha256:
+        config[PIXELS] = basis.pixels_sha256
+    return config
+
+
+def _other_basis(folder: Path, old: dict[str, Any], variant: Variant, now: Basis) -> list[str]:
+    """What differs between that of a run's configuration and that of now, in words."""
+    changed = []
+    if old.get("pairs_sha256") != now.pairs_sha256:
+        changed.append(f"other data: {other_pairs(folder, now.chosen)}")
+    elif known_to_differ(now.pixels_sha256, old.get(PIXELS)):
+        changed.append(OTHER_PIXELS)
+    if (units := old.get(UNITS)) != now.units:
+        changed.append(f"pairs of {units_text(units)}, not {units_text(now.units)}")
+    if variant.radar_dates > 1 and old.get(SERIES) != now.series_sha256:
+        changed.append("radar scenes of other dates")
+    changed += _other_division(division_of(old, folder / CONFIG), now.division)
+    changed += _other_start(initial_of(old, folder / CONFIG), now.initial)
+    return changed
 
 
 def _other_start(before: Initial | None, now: Initial | None) -> list[str]:

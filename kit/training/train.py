@@ -8,6 +8,7 @@ training, to the same end.
 
 import json
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from kit.plain_text import one_line
 from kit.progress import Report
 from kit.runs import earlier
 from kit.runs import folder as folders
-from kit.runs.claim import claim
+from kit.runs.claim import Basis, claim
 from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.records import read_records, truncate_records
@@ -169,16 +170,8 @@ def train(
         state = group.on_all(lambda: _new_state(variant, start, told.append))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
-        for line in filter(None, (restored, unsaved)):
+        for line in filter(None, (restored, unsaved, *_not_asked(folder, variant, asked))):
             log.note(line)
-        if not asked.validations:
-            asked = replace(asked, validations=variant.validations)
-        if asked.precision == "auto":
-            asked = replace(asked, precision=variant.precision)
-            if slower := slower_here(variant):
-                log.note(f"{folder}: {slower}")
-        if variant != asked:
-            log.note(f"{folder}: {_differences(variant, asked)}, as an earlier kit started it")
         if compiled.why:
             log.note(f"{folder}: {compiled.why}")
         if not _resume(setup, state, log):
@@ -223,19 +216,17 @@ def _claim(
 ) -> Variant:
     """Make `folder` the run of `asked`; returns what is to be trained."""
     seen = [(pair.radar, pair.optical) for pair in data.chosen]
-    variant = claim(
-        folder,
-        asked,
+    basis = Basis(
         fingerprint(data.pairs),
-        data.division,
-        len(data.holdout),
-        planes.series.sha256 if planes.series else None,
-        folders.Initial(str(start.weights.path), start.weights.sha256) if start else None,
-        data.units,
-        compiled,
-        pixels_fingerprint(data.pairs),
-        seen,
+        chosen=seen,
+        holdout=len(data.holdout),
+        division=data.division,
+        series_sha256=planes.series.sha256 if planes.series else None,
+        initial=folders.Initial(str(start.weights.path), start.weights.sha256) if start else None,
+        units=data.units,
+        pixels_sha256=pixels_fingerprint(data.pairs),
     )
+    variant = claim(folder, asked, basis, compiled=compiled)
     before = _seen_before(folder, start)
     held = (pair.optical for pair in data.held)
     clear = [pair.optical for pair in data.chosen if pair.dataset2] if variant.prior else None
@@ -295,9 +286,18 @@ def _of_main(group: ProcessGroup, variant: Variant, folder: Path) -> Variant:
     return from_record(json.loads(text), folder, "")
 
 
-def _differences(variant: Variant, asked: Variant) -> str:
+def _not_asked(folder: Path, variant: Variant, asked: Variant) -> Iterator[str]:
+    """Lines on the settings of a training that are not those asked for."""
+    if not asked.validations:
+        asked = replace(asked, validations=variant.validations)
+    if asked.precision == "auto":
+        asked = replace(asked, precision=variant.precision)
+        if slower := slower_here(variant):
+            yield f"{folder}: {slower}"
     before, now = to_dict(variant), to_dict(asked)
-    return ", ".join(f"{field}={before[field]}" for field in before if before[field] != now[field])
+    differences = [f"{field}={before[field]}" for field in before if before[field] != now[field]]
+    if differences:
+        yield f"{folder}: {', '.join(differences)}, as an earlier kit started it"
 
 
 def _new_state(variant: Variant, start: Start | None, report: Report) -> State:

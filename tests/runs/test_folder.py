@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import BusyError, InputError
-from kit.runs.claim import claim
+from kit.runs.claim import Basis, claim
 from kit.runs.earlier import set_aside
 from kit.runs.folder import (
     CONFIG,
@@ -43,7 +43,7 @@ def begin(folder: Path) -> None:
 
 
 def test_a_run_is_what_was_claimed(run: Path) -> None:
-    assert claim(run, SPADE, "abc") == SPADE
+    assert claim(run, SPADE, Basis("abc")) == SPADE
     assert read_variant(run) == SPADE
     assert read_pairs_sha256(run) == "abc"
     assert json.loads((run / CONFIG).read_text())["format"] == FORMAT
@@ -54,21 +54,21 @@ def test_a_run_of_an_earlier_kit_goes_on_with_its_own_spectral_norm(run: Path) -
     own = replace(SPADE, spectral_norm="torch")
     assert read_variant(run) == own
     for _ in range(2):  # the second time from a configuration of today's format
-        assert claim(run, own, "abc") == own
+        assert claim(run, own, Basis("abc")) == own
     begin(run)
-    assert claim(run, SPADE, "abc") == own
+    assert claim(run, SPADE, Basis("abc")) == own
 
 
 def test_typed_again_it_still_goes_on_with_its_own(run: Path) -> None:
     begin(run)
-    own = claim(run, SPADE, "abc")
-    assert claim(run, SPADE, "abc") == own
+    own = claim(run, SPADE, Basis("abc"))
+    assert claim(run, SPADE, Basis("abc")) == own
 
 
 def test_from_the_start_it_takes_todays(run: Path) -> None:
     begin(run)
     set_aside(run)
-    assert claim(run, SPADE, "abc") == SPADE
+    assert claim(run, SPADE, Basis("abc")) == SPADE
 
 
 def test_another_configuration_is_refused(run: Path) -> None:
@@ -76,7 +76,7 @@ def test_another_configuration_is_refused(run: Path) -> None:
     write_training_pairs(run, [("r1", "o1"), ("r2", "o2")])
     differs = "started with width=2, not 8; other data: 2 pairs to train on, not 1, 1 missing, o2"
     with pytest.raises(BusyError, match=differs):
-        claim(run, replace(SPADE, width=8), "def", chosen=[("r1", "o1")])
+        claim(run, replace(SPADE, width=8), Basis("def", [("r1", "o1")]))
 
 
 PICTURES = {"radar": "picture", "optical": "DN", "vv_range": [0.0, 255.0]}
@@ -85,13 +85,13 @@ PICTURES = {"radar": "picture", "optical": "DN", "vv_range": [0.0, 255.0]}
 @pytest.mark.parametrize(("before", "now"), [(None, PICTURES), (PICTURES, None)])
 def test_pairs_of_other_units_are_refused(run: Path, before, now) -> None:
     for units in (before, now):  # nothing is trained yet
-        claim(run, SPADE, "abc", units=units)
-    claim(run, SPADE, "abc", units=before)
+        claim(run, SPADE, Basis("abc", units=units))
+    claim(run, SPADE, Basis("abc", units=before))
     (run / "weights.safetensors").touch()
     (run / "checkpoints/step-1").mkdir(parents=True)
-    assert claim(run, SPADE, "abc", units=before) == SPADE
+    assert claim(run, SPADE, Basis("abc", units=before)) == SPADE
     with pytest.raises(BusyError, match=r"started with pairs of .*radar picture, optical DN"):
-        claim(run, SPADE, "abc", units=now)
+        claim(run, SPADE, Basis("abc", units=now))
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "{", "{}", '{"variant": []}', "[" * 10**5])
@@ -104,7 +104,7 @@ def test_what_is_no_configuration_is_refused(run: Path, content: str) -> None:
 
 
 def test_a_changed_configuration_is_noticed(run: Path) -> None:
-    claim(run, SPADE, "abc")
+    claim(run, SPADE, Basis("abc"))
     path = run / CONFIG
     path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 2'))
     with pytest.raises(InputError, match=r"config\.json: damaged"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import InputError
-from kit.runs.claim import claim
+from kit.runs.claim import Basis, claim
 from kit.runs.differences import apart, differences, settings_of
 from kit.runs.records import append_record, read_records, truncate_records
 from kit.runs.status import status
@@ -19,7 +19,7 @@ from tests.helpers.variants import tiny
 def begin(runs: Path, name: str, *settings: str) -> Path:
     folder = runs / name
     folder.mkdir(parents=True)
-    claim(folder, tiny("p2phd1", f"name={name}", *settings), "x")
+    claim(folder, tiny("p2phd1", f"name={name}", *settings), Basis("x"))
     return folder
 
 
@@ -94,7 +94,7 @@ def test_what_more_than_half_of_the_runs_do_not_share_sets_them_apart(tmp_path: 
     begin(tmp_path, "c", "turns=true")
     for fold in (1, 2):
         begin(tmp_path, f"d.fold{fold}", "folds=2", f"fold={fold}", "width=4")
-    claim(tmp_path / "c", tiny("p2phd1", "name=c", "turns=true"), "yz")
+    claim(tmp_path / "c", tiny("p2phd1", "name=c", "turns=true"), Basis("yz"))
     found = {run.variant: run.differs for run in status(tmp_path)}
     assert found["a"] == {"width": 2} and found["b"] == {"width": 4}
     assert found["c"] == {"width": 2, "turns": True, "pairs": "yz"}

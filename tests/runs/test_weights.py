@@ -13,7 +13,7 @@ import kit
 from kit.engines.request import Request
 from kit.errors import CheckError, InputError
 from kit.models.registry import build_generator
-from kit.runs.claim import claim
+from kit.runs.claim import Basis, claim
 from kit.runs.folder import BEST, LAST
 from kit.runs.status import status
 from kit.runs.tensors import TensorFile, save_tensors, write_tensors
@@ -117,7 +117,7 @@ def test_missing_weights_say_what_to_train(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_stopped_before_its_first_weights_is_gone_on_with(tmp_path: Path) -> None:
-    claim(tmp_path / "long", tiny("p2phd1", "name=long"), "pairs")
+    claim(tmp_path / "long", tiny("p2phd1", "name=long"), Basis("pairs"))
     with pytest.raises(InputError) as error:
         read_run(tmp_path, "long")
     assert error.value.remedy == f"train the variant first: {status(tmp_path)[0].command}"

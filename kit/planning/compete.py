@@ -28,7 +28,7 @@ from kit.planning.trained import is_trained, refuse_others
 from kit.prediction.combination import Stretch
 from kit.prediction.ensembles import ensemble_path, read_ensemble
 from kit.progress import Report
-from kit.storage.files import FITTED, WORK, write_bytes
+from kit.storage.files import FITTED, WORK, output
 
 _SAME_HOURS = 0.8, 1.01  # of those given: what came before the plan is not in it
 SHEET, PAGE = Path("screen.png"), Path("report.html")
@@ -244,7 +244,8 @@ def _fewer_views(plan: Plan, left: float) -> int | None:
 def _note_views(views: int) -> None:
     """Have the plan say so, so that the same command goes on with as many."""
     text = PLAN.read_text(encoding="utf-8-sig")
-    write_bytes(PLAN, re.sub(r"(?m)^(\s*flips\s*=\s*)\d+", rf"\g<1>{views}", text).encode())
+    with output(PLAN) as part:
+        part.write_bytes(re.sub(r"(?m)^(\s*flips\s*=\s*)\d+", rf"\g<1>{views}", text).encode())
 
 
 def _left(started: float, hours: float) -> float:

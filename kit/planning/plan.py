@@ -16,7 +16,7 @@ from typing import Any
 from kit.errors import InputError
 from kit.metrics import check_measure
 from kit.models.flips import check_flips
-from kit.storage.files import write_bytes
+from kit.storage.files import output
 from kit.variants.registry import find_variant
 from kit.variants.settings import Variant
 
@@ -102,7 +102,8 @@ def write_plan(path: Path, plan: Plan) -> None:
     if plan.left_out:
         lines += ["", "# Why other variants are not trained; nothing reads it.", "[left_out]"]
         lines += [f"{json.dumps(name)} = {_toml(why)}" for name, why in plan.left_out.items()]
-    write_bytes(path, ("\n".join(lines) + "\n").encode())
+    with output(path) as part:
+        part.write_bytes(("\n".join(lines) + "\n").encode())
 
 
 def read_plan(path: Path) -> Plan:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-from kit.storage.files import naming, write_bytes
+from kit.storage.files import naming, output
 from kit.tiles.raster import Grid
 from kit.tiles.sidecars import sidecars_of
 from kit.tiles.tiff import RGB
@@ -61,7 +61,8 @@ def write_geotiff(
             if is_color:
                 file.colorinterp = [*RGB, *[ColorInterp.undefined] * (count - len(RGB))]
         data = bytes(memory.read())
-    write_bytes(path, data)
+    with output(path) as part:
+        part.write_bytes(data)
     remove_sidecars(path)
     return path
 

@@ -3,8 +3,8 @@
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -13,7 +13,12 @@ from kit.archive.mapping import SarInput, Truth, TruthSet
 from kit.archive.mapping_writer import write_mapping
 from kit.errors import InputError, OutputError
 from kit.figures.grid import write_grid
+from kit.planning.plan import Plan, write_plan
 from kit.scoring.error_table import write_images
+from kit.storage import files
+from kit.tiles.geotiff import write_geotiff
+from kit.tiles.raster import Grid
+from kit.translation.cog import write_cog
 
 Write = Callable[[Path], object]
 
@@ -30,7 +35,34 @@ def per_scene(path: Path) -> None:
     write_images(path, [])
 
 
-WRITERS = pytest.mark.parametrize("write", [sheet, per_scene])
+def plan(path: Path) -> None:
+    write_plan(path, Plan(8.0, "CPU", 45, "mae", 5, False, 8, False, 0, (), {}, {}))
+
+
+def geotiff(path: Path) -> None:
+    write_geotiff(path, np.zeros((1, 8, 8), np.float32), GRID, ["VV"], {})
+
+
+def translation(path: Path) -> None:
+    with TemporaryDirectory() as folder:
+        rows = [np.zeros((3, 8, 8), np.uint16)]
+        write_cog(path, rows, np.dtype(np.uint16), (8, 8), GRID, {}, Path(folder))
+
+
+GRID = Grid((10, 0, 0, 0, -10, 80), "EPSG:32633")
+WRITERS = pytest.mark.parametrize("write", [sheet, per_scene, plan, geotiff, translation])
+
+
+@pytest.fixture(autouse=True)
+def devices_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is renamed in /dev: what fails here as root would take /dev/null from all others."""
+    together = files.together
+
+    def guarded(folder: Path) -> object:
+        assert folder != Path("/dev")
+        return together(folder)
+
+    monkeypatch.setattr(files, "together", guarded)
 
 
 @WRITERS
@@ -52,14 +84,14 @@ def test_a_full_device_is_named(write: Write) -> None:
 def test_a_pipe_gets_the_bytes_of_the_file(write: Write, tmp_path: Path) -> None:
     write(tmp_path / "file")
     os.mkfifo(tmp_path / "pipe")
-    with ThreadPoolExecutor() as thread:
-        received = thread.submit((tmp_path / "pipe").read_bytes)
+    with open(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
         write(tmp_path / "pipe")
-        assert received.result() == (tmp_path / "file").read_bytes()
-    assert (tmp_path / "pipe").is_fifo()
+        assert (tmp_path / "pipe").is_fifo()
+        received = pipe.read().replace(b"pipe", b"file")  # a plan has its own name in it
+    assert received == (tmp_path / "file").read_bytes()
 
 
-@pytest.mark.parametrize("write", [sheet, per_scene, mapping])
+@pytest.mark.parametrize("write", [sheet, per_scene, mapping, plan, geotiff, translation])
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_link_is_followed(write: Write, exists: bool, tmp_path: Path) -> None:
     link, real = tmp_path / "link", tmp_path / "elsewhere" / "real"
@@ -72,7 +104,7 @@ def test_a_link_is_followed(write: Write, exists: bool, tmp_path: Path) -> None:
     assert sorted(path.name for path in real.parent.iterdir()) == ["real"]
 
 
-@pytest.mark.parametrize("write", [sheet, per_scene])
+@WRITERS
 def test_a_folder_is_refused(write: Write, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Is a directory"):
         write(tmp_path)

@@ -9,40 +9,36 @@ training, to the same end.
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from kit.errors import BusyError, InputError
+from kit.errors import InputError
 from kit.hours import seconds_of
-from kit.inputs.planes import InputPlanes
 from kit.machine.cores import loader_threads
 from kit.machine.device import keep_memory, pick
 from kit.machine.distributed import ProcessGroup, local_ranks, process_group, restarted
-from kit.pairs.table import fingerprint, pixels_fingerprint
 from kit.plain_text import one_line
 from kit.progress import Report
 from kit.runs import earlier
 from kit.runs import folder as folders
-from kit.runs.claim import Basis, claim
 from kit.runs.notes import add_note
 from kit.runs.planes import planes_for_training
 from kit.runs.records import read_records, truncate_records
-from kit.runs.training_pairs import TRAINING_PAIRS, read_training_pairs, write_training_pairs
 from kit.storage.files import RUNS, WORK, AnyPath
-from kit.storage.half_written import sweep
 from kit.storage.lock import lock
 from kit.training import checkpoint
+from kit.training.begin import begin_run, refuse_forgotten, unsaved_settings
 from kit.training.child import patience
 from kit.training.compiled import decide
 from kit.training.fitted import fit
 from kit.training.hours import in_time
 from kit.training.initial import Start, read_start, start_from
 from kit.training.precision import settled, slower_here
-from kit.training.run_data import RunData, make_setup, read_data
+from kit.training.run_data import make_setup, read_data
 from kit.training.run_log import RunLog, Watch
 from kit.training.setup import RunSetup
 from kit.training.state import State
@@ -144,10 +140,10 @@ def train(
         def begin() -> None:
             nonlocal variant, unsaved
             if start is None and not overwrite:
-                _refuse_forgotten(folder)
+                refuse_forgotten(folder)
             chosen = settled(asked, folder)
-            unsaved = _unsaved(folder, chosen)
-            variant = _claim(folder, chosen, data, planes, start, compiled.compile)
+            unsaved = unsaved_settings(folder, chosen)
+            variant = begin_run(folder, chosen, data, planes, start, compiled.compile)
             add_note(folder, note)
 
         group.on_main(enter)
@@ -182,79 +178,6 @@ def train(
             log.chosen_by_hours(hours, rate.step_s)
         Trainer(setup, state, log, compile=compiled.compile, workers=workers).run()
     return Run(folder, state.step, state.mae, state.psnr, len(data.chosen))
-
-
-def _unsaved(folder: Path, variant: Variant) -> str:
-    """Which settings of a run that has saved nothing this one replaces; "" if none."""
-    if not (folder / folders.CONFIG).exists() or folders.saved(folder):
-        return ""
-    changed: list[str] = []
-    with suppress(InputError):  # one that cannot be read is written anew
-        changed = folders.other_settings(folder, variant)
-    return f"{folder}: begun with {'; '.join(changed)}; it had saved nothing" if changed else ""
-
-
-def _refuse_forgotten(folder: Path) -> None:
-    """Refuse a run that was begun from weights, has saved nothing, and would begin from none."""
-    before = None
-    if (folder / folders.CONFIG).exists() and not folders.saved(folder):
-        before = folders.read_initial(folder)
-    if before:
-        raise BusyError(
-            f"{folder}: was begun with --init {before.file}, and has saved nothing\n"
-            f"  give --init {before.file} again, or --overwrite"
-        )
-
-
-def _claim(
-    folder: Path,
-    asked: Variant,
-    data: RunData,
-    planes: InputPlanes,
-    start: Start | None,
-    compiled: bool,
-) -> Variant:
-    """Make `folder` the run of `asked`; returns what is to be trained."""
-    seen = [(pair.radar, pair.optical) for pair in data.chosen]
-    basis = Basis(
-        fingerprint(data.pairs),
-        chosen=seen,
-        holdout=len(data.holdout),
-        division=data.division,
-        series_sha256=planes.series.sha256 if planes.series else None,
-        initial=folders.Initial(str(start.weights.path), start.weights.sha256) if start else None,
-        units=data.units,
-        pixels_sha256=pixels_fingerprint(data.pairs),
-    )
-    variant = claim(folder, asked, basis, compiled=compiled)
-    before = _seen_before(folder, start)
-    held = (pair.optical for pair in data.held)
-    clear = [pair.optical for pair in data.chosen if pair.dataset2] if variant.prior else None
-    write_training_pairs(folder, seen, held, before, clear)
-    for place in (folders.SAMPLES, folders.CHECKPOINTS):
-        sweep(folder / place)
-    return variant
-
-
-def _seen_before(folder: Path, start: Start | None) -> frozenset[str]:
-    """The optical scenes that the weights which the run starts from were trained on.
-
-    Raises:
-        InputError: the run says no more what they were, and they are not given again.
-    """
-    if not folders.saved(folder):
-        return (start.seen if start else None) or frozenset()
-    begun = folders.read_initial(folder)
-    if begun is None:
-        return frozenset()
-    with suppress(InputError):
-        if trained := read_training_pairs(folder):
-            return frozenset(trained.before)
-    if start and start.seen is not None:  # of the same weights, as `claim` has seen to
-        return start.seen
-    problem = "is gone or damaged, and with it what the weights of --init were trained on"
-    remedy = f"restore it, or give --init {begun.file} again, with its pairs.json beside it"
-    raise InputError(folder / TRAINING_PAIRS, problem, remedy=remedy)
 
 
 def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | None) -> None:

@@ -70,7 +70,7 @@ def test_a_new_measure_reaches_training_validation_scores_log_and_leaderboard(
     rows = validate(["mine"])
     scored = [row for row in rows if not math.isnan(row.scores.mae)]
     assert all(0 < row.scores.others["largest"] <= 1 for row in scored)
-    validation._show_validation(rows, "largest")
+    validation._show_validation(rows, "largest", Path("runs"))
     predict("mine", "test", request=Request("eager", "float32"))
     report = package(layout="plain", truth="truth").scores
     assert report and 0 < report.as_dict()["largest"] <= 1

@@ -46,7 +46,7 @@ def test_the_prior_is_a_member_and_a_baseline_of_places_that_recur(
     # The run stands for the row of its kind, and is the same predictor.
     assert [*rows] == [*CONSTANTS, TREES, "p2phd1", "prior1"]
     assert rows["prior1"].scores.mae == pytest.approx(run.mae)
-    validation._show_validation(tuple(rows.values()), "mae")
+    validation._show_validation(tuple(rows.values()), "mae", Path("runs"))
     assert "unseen dates" in capsys.readouterr().err
 
 

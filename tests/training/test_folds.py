@@ -493,16 +493,17 @@ def test_the_kinds_of_hold_out_are_tables_of_their_own(trained_once: Path, tmp_p
 def test_a_hold_out_that_is_too_small_to_decide_says_so(monkeypatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(kit.cli.console, "write", told.append)
+    monkeypatch.setattr("kit.cli.next_step.flips_help", lambda *_: False)
     scores = Scores(0.1, 0.01, 20, 20, 8)
     best = Row("a", "reflectance", scores, None, places=8, interval=(0.05, 0.15))
     worse = replace(best, variant="b", behind=(0.002, -0.001, 0.004))
     decided = replace(best, variant="c", behind=(0.01, 0.004, 0.02))
-    _show_validation([best, worse, decided], "mae")
+    _show_validation([best, worse, decided], "mae", Path("runs"))
     assert told[0] == (
         "8 pairs of 8 places are too few to tell b from the best: mae is worse by 0.002, "
         "95 % interval -0.001 to 0.004"
     )
     assert len(told) == 2 and "next" in told[1]
     told.clear()
-    _show_validation([replace(best, places=3), replace(decided, places=3)], "mae")
+    _show_validation([replace(best, places=3), replace(decided, places=3)], "mae", Path("runs"))
     assert "8 pairs of 3 places are too few to tell c" in told[0]

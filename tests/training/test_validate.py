@@ -62,7 +62,7 @@ def test_a_run_that_is_no_better_than_a_baseline_says_so(trained: Path, capsys) 
     expected = tuple(name for name, mae in known.items() if mae <= run.scores.mae)
     assert run.not_beaten == expected and "boosted trees" in expected
     console.start(json=False, quiet=False)
-    validation._show_validation(table, "mae")
+    validation._show_validation(table, "mae", Path("runs"))
     assert "spade2 is no better here than " in capsys.readouterr().err
 
 

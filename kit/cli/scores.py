@@ -23,15 +23,21 @@ def show_report(report: "Report", explain: bool) -> None:
         report: the scores.
         explain: whether to say what each measure is.
     """
-    constants = [row for row in report.rows if row.name in CONSTANTS]
-    rows = [row for row in report.rows if row not in constants]
+    baselines = [row for row in report.rows if row.name in (*CONSTANTS, *report.baselines)]
+    rows = [row for row in report.rows if row not in baselines]
     counts = f"; {report.measure} counts" if report.measure else ""
-    if constants:
-        _show_rows("Images of one colour, for comparison", constants)
+    if baselines:
+        _show_rows("Baselines: images of one colour, and what is fitted in seconds", baselines)
+    if trees := report.missing_trees:
+        console.write(
+            f"no boosted trees to compare with: kit train {trees}; "
+            f"kit predict --ensemble {trees} --input TEST"
+        )
     others = [report.other] if report.other else []
     _show_rows(f"Scores of {report.own.scores.n} images{counts}", [*rows, *others])
     for name in report.not_beaten:
-        console.write(f"no better by {report.measure} than the {name}")
+        one = f"the {name}" if name in CONSTANTS else name
+        console.write(f"no better by {report.measure} than {one}")
     if explain:
         for name, known in MEASURES.items():
             console.write(f"  {name}: {known.rule}")

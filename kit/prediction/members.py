@@ -136,7 +136,7 @@ def read_members(
                 f"predicts {_space(member)}, but {found[0].variant} predicts {_space(found[0])}",
                 remedy="average only variants that were trained with the same target",
             )
-        if other := _of_other_tiles(found[0], member):
+        if other := of_other_tiles(found[0], member):
             more = f" and {len(other) - 1} more scenes" if len(other) > 1 else ""
             raise InputError(
                 member.folder,
@@ -203,7 +203,7 @@ def _space(member: Member) -> str:
     return f"{member.target} of DN {member.scaling.get('dn')}"
 
 
-def _of_other_tiles(first: Member, second: Member) -> list[str]:
+def of_other_tiles(first: Member, second: Member) -> list[str]:
     """The scenes that two members saw otherwise.
 
     By content; by size and time of the tiles where a kit before 0.3.0 predicted one of the two.

@@ -37,22 +37,22 @@ def _of_one(color: Color) -> Callable[[str, Image], Image]:
     return lambda name, image: np.broadcast_to(values, image.shape)
 
 
-def row_with_meaning(row: Row, stretched: Collection[str]) -> Row:
+def row_with_meaning(row: Row, elsewhere: Collection[str]) -> Row:
     """The row, with NaN for scores that mean nothing.
 
     Args:
         row: the row.
-        stretched: the names of more rows whose images alone are in the server's space.
+        elsewhere: the names of more rows whose images are in another space than all others.
     """
-    if row.name not in (STRETCHED_COLOR, *stretched):
+    if row.name not in (STRETCHED_COLOR, *elsewhere):
         return row
     nothing = dict.fromkeys(row.scores.others, math.nan)
     scores = Scores(math.nan, math.nan, math.nan, math.nan, row.scores.n, nothing)
     return dataclasses.replace(row, scores=scores)
 
 
-def image_with_meaning(image: ImageScore, stretched: Collection[str]) -> ImageScore:
+def image_with_meaning(image: ImageScore, elsewhere: Collection[str]) -> ImageScore:
     """The same for the errors of an image."""
-    if image.row not in (STRETCHED_COLOR, *stretched):
+    if image.row not in (STRETCHED_COLOR, *elsewhere):
         return image
     return dataclasses.replace(image, errors=dict.fromkeys(image.errors, math.nan))

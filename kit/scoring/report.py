@@ -71,13 +71,14 @@ class Advice:
 class Report:
     """The scores of an archive, whose own row is the last.
 
-    `unscored` are the scenes or images without a truth; `absent` are members without a row, because
-    their predictions are missing, incomplete or of other weights. `other` is the archive as it
-    would score with anchors, or without where it has them (see `kit.anchors`); None
-    where that is not known. `images` are the errors behind the rows, and `inputs` the truths that
-    they were measured by. `passed_over` are the files of the archive that are no images. `hidden`
-    are rows that were measured for `variations` alone, and `doubts` are lines about the units of
-    truths and images.
+    `baselines` are the rows of what is fitted in seconds, and `missing_trees` the boosted trees
+    that would be one, where there are none. `unscored` are the scenes or images without a truth;
+    `absent` are members without a row, because their predictions are missing, incomplete or of
+    other weights. `other` is the archive as it would score with anchors, or without where it has
+    them (see `kit.anchors`); None where that is not known. `images` are the errors behind the rows,
+    and `inputs` the truths that they were measured by. `passed_over` are the files of the archive
+    that are no images. `hidden` are rows that were measured for `variations` alone, and `doubts`
+    are lines about the units of truths and images.
 
     `measure` is the one that counts for the archive's layout. By it, `better_member` alone scores
     better than the archive, and `advice` scores best of `variations`; None where nothing does.
@@ -89,6 +90,8 @@ class Report:
     rows: tuple[Row, ...]
     unscored: tuple[str, ...]
     absent: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
+    missing_trees: str = ""
     other: Row | None = None
     images: tuple[ImageScore, ...] = ()
     inputs: tuple[SarInput, ...] = ()
@@ -110,14 +113,14 @@ class Report:
 
     @property
     def not_beaten(self) -> tuple[str, ...]:
-        """The images of one colour that score as well by `measure`, or better."""
+        """The images of one colour and baselines that score as well by `measure`, or better."""
         own = self.own.get(self.measure) if self.measure else math.nan
         if math.isnan(own):  # no image can be better or worse than no score
             return ()
         return tuple(
             row.name
             for row in self.rows
-            if row.name in CONSTANTS
+            if row.name in (*CONSTANTS, *self.baselines)
             and not math.isnan(score := row.get(self.measure))
             and not better(self.measure, own, score)
         )
@@ -140,6 +143,7 @@ class Report:
             "clear": self.clear,
             "left_out": self.left_out,
             "absent": list(self.absent),
+            "baselines": list(self.baselines),
             "passed_over": list(self.passed_over),
             "measure": self.measure,
             "not_beaten": list(self.not_beaten),

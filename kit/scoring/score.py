@@ -1,10 +1,10 @@
 """Archive x truth -> scores, in the kit's own terms and in the server's.
 
 In: an archive of predicted images, and a truth that `kit.scoring.truth` can load. Out: a row of
-scores for the archive, and beside it one for each member, some for images of one colour, and one
-for the same archive with anchors or without; and the errors of every image. What the server can
-stretch though nobody knows its scale, such as int16, has the server's measures alone. Refused by
-name: images of another size than their truth, or that the server cannot stretch.
+scores for the archive, and beside it one for each member, some for baselines, and one for the same
+archive with anchors or without; and the errors of every image. What the server can stretch though
+nobody knows its scale, such as int16, has the server's measures alone. Refused by name: images of
+another size than their truth, or that the server cannot stretch.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ from kit.prediction.members import Member, combine_scene, seen_in_training
 from kit.progress import Advance
 from kit.scaling import quantize
 from kit.scoring.advice import Packaging, advised
+from kit.scoring.baselines import NO_BASELINES, Baselines, find_baselines
 from kit.scoring.constants import constants, image_with_meaning, row_with_meaning
 from kit.scoring.doubts import truth_floats
 from kit.scoring.images import Image
@@ -57,7 +58,8 @@ def score(
             them.
         window_days: how far a tile of the folder may be from the SAR date, either way, inclusive.
         units: what becomes of doubts about units.
-        predictions: where to look for the members' predictions; None for no rows of members.
+        predictions: where to look for the predictions of the members and of baselines; None for no
+            rows of them.
         work: the folder of tables whose pairs say which tiles are clear, as `load_truth` takes it.
         measure: a key of `kit.metrics.MEASURES` that advice goes by; the layout's if None.
         advance: called with the truths examined, then the SAR inputs scored, and their number.
@@ -76,6 +78,12 @@ def score(
     found = load_truth(truth, images, window_days, advance, work=tables)
     made_from = find_provenance(archive, images, predictions)
     manifest = made_from.manifest
+    baselines = NO_BASELINES
+    if predictions:
+        shown = {str(manifest.scene(image)) for image in images}
+        baselines = find_baselines(
+            predictions, manifest.variants, manifest.target, shown, made_from.members
+        )
     report = compare(
         archive,
         found,
@@ -86,6 +94,7 @@ def score(
         advance,
         combination=manifest.combination,
         absent=made_from.absent,
+        baselines=baselines,
         scenes=manifest.scenes,
         where=truth,
         units=units,
@@ -98,10 +107,11 @@ def score(
         expected=manifest.expected,
         fitted=manifest.ensemble if manifest.fitted else "",
     )
+    trained_on = manifest.trained_on | baselines.trained_on
     report = dataclasses.replace(
         report,
         passed_over=contents.passed_over,
-        trained_on=seen_in_training(manifest.trained_on, scored_scenes(report, manifest.scenes)),
+        trained_on=seen_in_training(trained_on, scored_scenes(report, manifest.scenes)),
     )
     return advised(report, made, measure)
 
@@ -122,11 +132,12 @@ def compare(
     *,
     combination: Combination = PLAIN,
     absent: tuple[str, ...] = (),
+    baselines: Baselines = NO_BASELINES,
     scenes: Mapping[str, str] | None = None,
     where: Path | None = None,
     units: Units = "check",
 ) -> Report:
-    """Score an archive, its members and images of one colour against a loaded truth.
+    """Score an archive, its members and baselines against a loaded truth.
 
     Args:
         archive: a zip of images [3, H, W].
@@ -141,6 +152,7 @@ def compare(
         combination: how the archive's images were made of its members' ones. What it scores
             without anchors, where it has them, is known from its members alone.
         absent: members of the archive that are not among `members`.
+        baselines: what else gets a row, with anchors where the archive has them.
         scenes: the scenes that the members predicted, by image; those in the names if not given.
         where: what an error about units names; the archive if None.
         units: what becomes of doubts about units.
@@ -153,6 +165,9 @@ def compare(
     makers: dict[str, MakeImage] = {}
     if colors:
         makers |= constants(colors)
+    for name, folds in baselines.members.items():
+        plain = _combined(folds, PLAIN, scenes or {})
+        makers[name] = _anchored(plain) if combination.stretch == "anchors" else plain
     variants = _variants(members, absent)
     makers |= {name: _combined(folds, PLAIN, scenes or {}) for name, folds in variants.items()}
     makers[label] = as_sent
@@ -173,9 +188,10 @@ def compare(
             where, read, truth, makers, target, hidden=hidden, units=units, advance=advance
         )
     made = (label, other[0]) if other else (label,)
-    stretched = made if combination.space(target) != target else ()
-    rows = tuple(row_with_meaning(row, stretched) for row in report.rows)
-    hidden_rows = (row_with_meaning(row, stretched) for row in report.hidden)
+    elsewhere = {name for name, folds in baselines.members.items() if folds[0].target != target}
+    elsewhere |= {*made} if combination.space(target) != target else set()
+    rows = tuple(row_with_meaning(row, elsewhere) for row in report.rows)
+    hidden_rows = (row_with_meaning(row, elsewhere) for row in report.hidden)
     found = {row.name: row for row in (*rows, *hidden_rows)}
     row = found[other[0]] if other else None
     otherwise = "anchors" if combination.stretch == "keep" else "keep"
@@ -186,8 +202,10 @@ def compare(
     return dataclasses.replace(
         report,
         rows=rows,
-        images=tuple(image_with_meaning(image, stretched) for image in report.images),
+        images=tuple(image_with_meaning(image, elsewhere) for image in report.images),
         absent=absent,
+        baselines=tuple(baselines.members),
+        missing_trees=baselines.missing_trees,
         other=row,
         variations=tuple(variations),
         hidden=(),

@@ -31,6 +31,7 @@ from kit.prediction.members import Member, seen_in_training
 from kit.progress import Advance
 from kit.runs.folder import BEST
 from kit.scoring.advice import Packaging, advised
+from kit.scoring.baselines import find_baselines
 from kit.scoring.report import Report
 from kit.scoring.score import compare, ensemble_label, scored_scenes
 from kit.scoring.truth import load_truth
@@ -300,20 +301,25 @@ def _score(
     advance: Advance | None,
 ) -> Report:
     variants = tuple(member.variant for member in plan.members)
+    target, folder = plan.members[0].target, plan.members[0].folder.parent
+    shown = {str(scene) for scene in plan.names.values()}
+    baselines = find_baselines(folder, variants, target, shown, plan.members)
     report = compare(
         archive,
         truth,
         ensemble_label(variants, plan.combination),
-        plan.members[0].target,
+        target,
         plan.members[0].colors,
         plan.members,
         advance,
         combination=plan.combination,
+        baselines=baselines,
         scenes=plan.names,
         where=where,
         units=units,
     )
     fitted = plan.ensemble.name if plan.ensemble.fitted else ""
     made = Packaging(variants, plan.combination, plan.layout, expected, fitted, plan.layout_file)
-    seen = seen_in_training(plan.trained_on, scored_scenes(report, plan.names))
+    trained_on = plan.trained_on | baselines.trained_on
+    seen = seen_in_training(trained_on, scored_scenes(report, plan.names))
     return advised(replace(report, trained_on=seen), made, measure)

@@ -120,7 +120,7 @@ def test_dict_of_a_report(tmp_path: Path) -> None:
     numbers = {*MEASURES, "n"}
     assert values.keys() == numbers | {
         "rows", "other", "unscored", "absent", "passed_over", "measure", "not_beaten",
-        "better_member", "advice",
+        "better_member", "advice", "baselines",
         "doubts", "trained_on", "clear", "left_out",
     }  # fmt: skip
     assert values["rows"] == [{"name": "archive.zip"} | {key: values[key] for key in numbers}]
@@ -616,3 +616,104 @@ def test_what_the_archive_would_score_with_anchors_and_without(tmp_path: Path) -
     assert turned.rows[-1].scores == other.scores
     assert turned.other.official_2023 == report.rows[-1].official_2023
     assert score(archive, tmp_path / "truth").other is None
+
+
+def test_what_is_fitted_in_seconds_is_a_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions, dn = tmp_path / "predictions", digital_numbers(3, 16)
+    sent, trees, place = image(1, 16), image(2, 16), (dn / 3000 * 65535).astype(np.uint16)
+    write_truth(tmp_path / "truth", A, dn)
+    write_member(predictions, "trees1", {A: trees}, trained_on=[A])
+    write_member(predictions, "prior1", {A: place})
+    write_member(predictions, "trees1m", {A: trees}, target="minmax")
+    archive = archive_of(tmp_path, {NAME: sent})
+    manifest_of(archive, {"one": ""}, entries={NAME: {"scene": A}})
+    report = score(archive, tmp_path / "truth", predictions=predictions, measure="mae")
+    names = ("trees1", "prior1", "trees1m")
+    assert report.baselines == names and report.missing_trees == ""
+    assert [row.name for row in report.rows] == ["mean colour", *names, "ensemble (one)"]
+    rows = {row.name: row for row in report.rows}
+    assert rows["trees1"].scores.mae == pytest.approx(
+        np.abs(trees / 65535 - dn / 3000).mean(), rel=1e-6
+    )
+    assert rows["trees1m"].official_2022 == rows["trees1"].official_2022
+    assert math.isnan(rows["trees1m"].scores.mae)  # it is in another space
+    assert report.not_beaten[-1] == "prior1" and "trees1m" not in report.not_beaten
+    assert report.trained_on["trees1"] == (A,)
+    assert report.as_dict()["baselines"] == list(names)
+    assert not {variation.member for variation in report.variations} & {*names}
+    show_report(report, explain=False)
+    told = capsys.readouterr().err
+    assert "Baselines" in told and "no better by mae than prior1" in told
+    assert "kit train trees1" not in told
+
+
+def test_baselines_of_an_archive_with_anchors_have_them_too(tmp_path: Path) -> None:
+    predictions, dn, trees = tmp_path / "predictions", digital_numbers(3, 16), image(2, 16)
+    write_truth(tmp_path / "truth", A, dn)
+    write_member(predictions, "trees1", {A: trees})
+    archive = archive_of(tmp_path, {NAME: anchor(image(1, 16))})
+    manifest_of(archive, {"one": ""}, stretch="anchors")
+    report = score(archive, tmp_path / "truth", predictions=predictions)
+    (found,) = (row for row in report.rows if row.name == "trees1")
+    assert found.official_2022 == pytest.approx(official(dn, anchor(trees)))
+
+
+@pytest.mark.parametrize(
+    ("members", "predicted", "wanted"),
+    [
+        ({"one": ""}, {}, "trees1"),
+        ({"one": ""}, {"trees1": {B: 2}}, "trees1"),  # of another scene
+        ({"one": ""}, {"trees1": {A: 2}}, ""),
+        ({"one": "", "trees1": "weights of trees1"}, {"trees1": {A: 2}}, ""),
+        ({"trees1": "weights of trees1"}, {"trees1": {A: 2}}, ""),
+        ({"trees1.fold1": ""}, {}, ""),
+        ({}, {}, ""),
+    ],
+)
+def test_where_no_boosted_trees_are_compared_a_line_says_how_to(
+    tmp_path: Path,
+    members: dict[str, str],
+    predicted: dict[str, dict[str, int]],
+    wanted: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    predictions = tmp_path / "predictions"
+    write_truth(tmp_path / "truth", A, digital_numbers(3, 16))
+    for name, scenes in predicted.items():
+        write_member(predictions, name, {scene: image(n, 16) for scene, n in scenes.items()})
+    archive = archive_of(tmp_path, {NAME: image(1, 16)})
+    if members:
+        manifest_of(archive, members)
+    report = score(archive, tmp_path / "truth", predictions=predictions)
+    assert report.missing_trees == wanted
+    assert report.baselines == (("trees1",) if predicted and not wanted and len(members) == 1
+                                and "one" in members else ())  # fmt: skip
+    show_report(report, explain=False)
+    line = "no boosted trees to compare with: kit train trees1; kit predict --ensemble trees1"
+    assert (line in capsys.readouterr().err) == bool(wanted)
+    assert score(archive, tmp_path / "truth", predictions=None).missing_trees == ""
+
+
+def test_of_stretched_images_the_trees_are_those_that_learn_them(tmp_path: Path) -> None:
+    predictions = tmp_path / "predictions"
+    write_truth(tmp_path / "truth", A, digital_numbers(3, 16))
+    archive = archive_of(tmp_path, {NAME: image(1, 16)})
+    manifest_of(archive, {"one": ""}, target="minmax")
+    assert score(archive, tmp_path / "truth", predictions=predictions).missing_trees == "trees1m"
+
+
+def test_a_baseline_of_other_tiles_or_that_is_damaged_has_no_row(tmp_path: Path) -> None:
+    predictions = tmp_path / "predictions"
+    write_truth(tmp_path / "truth", A, digital_numbers(3, 16))
+    archive = archive_of(tmp_path, {NAME: image(1, 16)})
+    manifest_of(archive, {"one": "weights of one"})
+    own, other = ({A: {"nodata": 0.0, "radar_sha256": text}} for text in ("own", "other"))
+    write_member(predictions, "one", {A: image(1, 16)}, scenes=own)
+    for scenes, found in ((own, ("trees1",)), (other, ())):
+        write_member(predictions, "trees1", {A: image(2, 16)}, scenes=scenes)
+        report = score(archive, tmp_path / "truth", predictions=predictions)
+        assert report.baselines == found
+    (predictions / "trees1" / "manifest.json").write_text("[]")
+    assert score(archive, tmp_path / "truth", predictions=predictions).baselines == ()

@@ -19,7 +19,7 @@ from kit.engines.registry import BACKENDS
 from kit.errors import InputError
 from kit.machine import bfloat16
 from kit.machine.cores import quota
-from kit.machine.device import pick
+from kit.machine.device import DRIVER, pick, unreached
 from kit.models import leaf_masks
 from kit.models.layers import instance_norm
 from kit.screening import counts, ukis
@@ -62,7 +62,7 @@ def inspect() -> tuple[Finding, ...]:
 
 def _has_card() -> bool:
     """Whether there is an NVIDIA card, be it one that torch does not reach."""
-    driver = Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
+    driver = DRIVER.exists() or shutil.which("nvidia-smi") is not None
     return driver or pick().type == "cuda"
 
 
@@ -85,6 +85,7 @@ def _device() -> Finding:
         return Finding("device", value, f"the first of {torch.cuda.device_count()} CUDA device(s)")
     value = f"CPU, {torch.get_num_threads()} thread(s)"
     why = "torch finds no CUDA device" if torch.version.cuda else "torch is built without CUDA"
+    why = unreached() or why
     limit = quota()
     if limit is not None:
         why += f"; the cgroup has a quota of {limit:g} cores"

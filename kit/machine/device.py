@@ -4,6 +4,7 @@ import copy
 import ctypes
 import os
 import sys
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 T = TypeVar("T", bound=nn.Module | Tensor)
 
+DRIVER = Path("/dev/nvidiactl")  # of NVIDIA's driver, be it one that torch cannot use
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # makes torch request them from the kernel
 
 # Parameters of mallopt(3), from malloc.h.
@@ -21,6 +23,24 @@ _M_MMAP_MAX = -4
 def pick() -> torch.device:
     """The first CUDA device when torch sees one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def cuda_fault() -> str:
+    """Why torch can use no CUDA device; "" if it can."""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (AssertionError, RuntimeError) as error:
+        return str(error).partition("\n")[0]
+    return ""
+
+
+def unreached() -> str:
+    """Why a card that is here is not used; "" if it is, is hidden on purpose, or there is none."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or torch.cuda.is_available() or not DRIVER.exists():
+        return ""
+    why = cuda_fault() or "torch finds no device"
+    return f"there is a card, and the processor is used in its place: {why}"
 
 
 def place(item: T) -> T:

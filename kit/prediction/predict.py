@@ -23,6 +23,7 @@ from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.request import AUTO, Request
 from kit.errors import InputError
+from kit.machine.device import unreached
 from kit.machine.distributed import ProcessGroup, process_group, restarted
 from kit.machine.parent import patience
 from kit.models.flips import check_flips
@@ -172,6 +173,8 @@ def predict(
         missing = _share(group, jobs, scenes)
         unfinished = [job for job, count in zip(jobs, missing, strict=True) if count]
         if group.is_main:
+            if unfinished and (line := unreached()):
+                report(line)
             for job in jobs:
                 if line := _other_engine(job, request):
                     report(line)

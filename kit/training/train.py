@@ -19,7 +19,7 @@ from torch import nn
 from kit.errors import InputError
 from kit.hours import seconds_of
 from kit.machine.cores import loader_threads
-from kit.machine.device import keep_memory, pick
+from kit.machine.device import keep_memory, pick, unreached
 from kit.machine.distributed import ProcessGroup, local_ranks, process_group, restarted
 from kit.plain_text import one_line
 from kit.progress import Report
@@ -166,7 +166,8 @@ def train(
         state = group.on_all(lambda: _new_state(variant, start, told.append))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
-        for line in filter(None, (restored, unsaved, *_not_asked(folder, variant, asked))):
+        notes = (restored, unsaved, unreached(), *_not_asked(folder, variant, asked))
+        for line in filter(None, notes):
             log.note(line)
         if compiled.why:
             log.note(f"{folder}: {compiled.why}")

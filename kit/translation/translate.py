@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from kit.averaging import Averaging, averaging_text
 from kit.doubt import Units
 from kit.engines.request import Request
+from kit.machine.device import unreached
 from kit.models.flips import check_flips
 from kit.prediction.trained_members import TrainedMembers, read_trained_members
 from kit.progress import Advance, Report
@@ -128,7 +129,7 @@ def translate(
     scene, out = Path(scene), Path(out)
     trained = read_trained_members(variant, Path(runs), Path(ensembles), request, report)
     weights, averaging = trained.weights, trained.averaging
-    for line in _notes(trained):
+    for line in filter(None, (*_notes(trained), unreached())):
         report(line)
     check_units(weights, _units_of(weights[0]), scene, units, report)
     check_members(weights, date)

@@ -84,6 +84,12 @@ def test_cpu_says_why(monkeypatch, cuda, why) -> None:
     assert why in find("device").why
 
 
+def test_a_card_beside_the_cpu_says_why_it_is_not_used(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "unreached", lambda: "the driver is too old")
+    assert find("device").value.startswith("CPU")
+    assert "the driver is too old" in find("device").why
+
+
 def test_gpu_shows_its_name_and_memory(monkeypatch) -> None:
     properties = SimpleNamespace(name="Made GPU", total_memory=80 * 2**30)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

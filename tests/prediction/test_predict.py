@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import kit.prediction.predict
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import BusyError, CheckError, InputError
@@ -229,6 +230,14 @@ def test_output_that_is_no_number_is_never_written(trained: Path) -> None:
     with pytest.raises(CheckError, match="not finite"):
         run("p2phd1")
     assert not images()
+
+
+def test_a_card_that_is_not_used_is_told(trained: Path, monkeypatch) -> None:
+    monkeypatch.setattr(kit.prediction.predict, "unreached", lambda: "the driver is too old")
+    told: list[str] = []
+    for _ in range(2):  # the second predicts nothing
+        run("spade2", report=told.append)
+    assert told.count("the driver is too old") == 1
 
 
 def test_what_engine_is_taken_is_told_once(trained: Path) -> None:

@@ -21,6 +21,7 @@ import torch
 
 import kit.training.checkpoint
 import kit.training.evaluate
+import kit.training.train
 import kit.training.train_step
 import kit.training.trainer
 import kit.training.validator
@@ -204,6 +205,11 @@ def test_what_differs_is_told_and_what_may_is_not(trained: Path) -> None:
     changed = tiny("p2phd1", "accumulate=2", "lr=1e-3")
     with pytest.raises(BusyError, match=r"started with lr=0\.002, not 0\.001\n"):
         train(changed, work=Path("work"), runs=Path("runs"))
+
+
+def test_a_card_that_is_not_used_is_told(trained: Path, monkeypatch) -> None:
+    monkeypatch.setattr(kit.training.train, "unreached", lambda: "the driver is too old")
+    assert notes()[0] == "the driver is too old"
 
 
 def test_work_that_was_lost_is_told(trained: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from kit.engines.backend import Plan, Spec, tells_of_shortage
 from kit.engines.request import Precision
 from kit.errors import InputError
-from kit.machine.device import pick
+from kit.machine.device import cuda_fault, pick
 from kit.models.rewrites.half import HALF, InHalf
 from kit.models.rewrites.subpixel import sub_pixel
 
@@ -49,13 +49,10 @@ def require_card(name: str) -> None:
     Raises:
         InputError: torch is built without CUDA, there is no card, or its driver is too old.
     """
-    try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-    except (AssertionError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+    if reason := cuda_fault():
         raise InputError(
             name, f"no CUDA device: {reason}", remedy="predict with --backend openvino or eager"
-        ) from None
+        )
     if (found := _driver()) < _CUDA:
         raise InputError(
             name,

@@ -17,6 +17,9 @@ class Advance(Protocol):
 Report = Callable[[str], None]
 """What long work calls with a line for the reader: what it does, and why."""
 
+Stop = Callable[[], bool]
+"""What long work asks whether it is to stop."""
+
 
 def each_once(report: Report) -> Report:
     """A report that passes each line on the first time alone."""

@@ -8,8 +8,7 @@ from torch import nn
 from kit.inputs.colors import measure_colors
 from kit.inputs.dataset import PairDataset
 from kit.models.prior import Prior
-from kit.progress import Advance
-from kit.training.fit_trees import Stop
+from kit.progress import Advance, Stop
 
 
 def fit_prior(

@@ -6,7 +6,7 @@ weights file. Of many pairs a share of each one's pixels is used; pixels, and so
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from kit.machine.lookahead import map_ahead
 from kit.models.registry import build_generator
 from kit.models.trees import CHANNELS, BoostedTrees
 from kit.pairs.table import Pair
-from kit.progress import Advance
+from kit.progress import Advance, Stop
 from kit.scaling import to_signed
 from kit.training import boosting
 
@@ -33,9 +33,6 @@ _SMALLEST_LEAF = 200  # pixels, of which thousands in a tile look alike
 _READERS = 2
 
 READING = "pairs"  # what is done until the first tree grows
-
-Stop = Callable[[], bool]
-"""Whether the user has asked to stop."""
 
 
 class Pixels(NamedTuple):

@@ -21,6 +21,7 @@ from kit.machine.device import pick, place
 from kit.machine.memory import within_memory
 from kit.models.infer import infer
 from kit.training import boosting
+from kit.training.fit_prior import fit_prior
 from kit.training.fit_trees import READING, fit_trees, pixels_of
 from kit.training.setup import RunSetup
 from kit.training.state import State
@@ -136,19 +137,33 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def measure_fit(setup: RunSetup) -> tuple[float, float]:
-    """What fitting trees takes, and predicting one image with them, both in seconds.
-
-    A few pixels of a few pairs are fitted, then more of them: reading takes as long as there are
-    pairs, and of what a tree takes only a part grows with its pixels.
+    """What fitting in one go takes, and predicting one image with it, both in seconds.
 
     Raises:
-        InputError: LightGBM is not installed, or a tile cannot be read.
+        InputError: LightGBM is not installed, where trees are fitted, or a tile cannot be read.
+    """
+    return _prior(setup) if setup.variant.model == "prior" else _trees(setup)
+
+
+def _prior(setup: RunSetup) -> tuple[float, float]:
+    """Reading is all that it takes: a few hundred pairs once, and for an image its place's."""
+    data, pair = setup.dataset, setup.scored[0]
+    fit_s = _timed(lambda: fit_prior(data))
+    return fit_s, _timed(lambda: read_pair(data.planes, data.reader, pair))
+
+
+def _trees(setup: RunSetup) -> tuple[float, float]:
+    """A few pixels of a few pairs are fitted, then more of them.
+
+    Reading takes as long as there are pairs, and of what a tree takes only a part grows with its
+    pixels.
     """
     data = setup.dataset
     pairs = data.pairs[:_TREE_PAIRS]
     few = PairDataset(data.planes, data.reader, pairs, crop=data.crop)
     boosting.version()  # which imports the library
-    _, start = _fit_of(few, _TREE_PIXELS // 4)
+    # A quarter of what small tiles have, too: of equally many no growth could be told.
+    _, start = _fit_of(few, sum(pixels_of(pairs, _TREE_PIXELS)) // 4)
     generator, more = _fit_of(few, _TREE_PIXELS)
     all_pixels = sum(pixels_of(data.pairs))
     slope = max(0.0, more.trees_s - start.trees_s) / max(1, more.pixels - start.pixels)

@@ -55,6 +55,7 @@ PRIOR1 = replace(P2PHD2, name="prior1", model="prior", prior=True)
 TREES1M = replace(TREES1, name="trees1m", target="minmax", pixel_loss="mse", tile_statistics=True)
 NAFNET1M = replace(NAFNET1, name="nafnet1m", target="minmax", pixel_loss="mse")
 UNET1M = replace(UNET1, name="unet1m", target="minmax", pixel_loss="mse")
+PRIOR1M = replace(PRIOR1, name="prior1m", target="minmax", pixel_loss="mse")
 UNET2M = replace(UNET2, name="unet2m", target="minmax", pixel_loss="mse")
 NAFNET2M = replace(NAFNET2, name="nafnet2m", target="minmax", pixel_loss="mse")
 
@@ -62,7 +63,7 @@ VARIANTS = {
     variant.name: variant
     for variant in (
         SPADE1, SPADE2, SPADE3, P2PHD1, SPADE4, SPADE5, P2PHD2, NAFNET1, UNET1, UNET2, NAFNET2,
-        TREES1, PRIOR1, TREES1M, NAFNET1M, UNET1M, UNET2M, NAFNET2M
+        TREES1, PRIOR1, TREES1M, PRIOR1M, NAFNET1M, UNET1M, UNET2M, NAFNET2M
     )
 }  # fmt: skip
 ENSEMBLES = {

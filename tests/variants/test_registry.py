@@ -54,6 +54,7 @@ BEYOND = {
     "unet2": ("unet1", {"lr", "width", "crop", "batch", "ema", "turns"}),
     "nafnet2": ("nafnet1", {"lr", "width", "crop", "batch", "ema", "turns"}),
     "trees1m": ("trees1", {"target", "pixel_loss", "tile_statistics"}),
+    "prior1m": ("prior1", {"target", "pixel_loss"}),
     "nafnet1m": ("nafnet1", {"target", "pixel_loss"}),
     "unet1m": ("unet1", {"target", "pixel_loss"}),
     "unet2m": ("unet2", {"target", "pixel_loss"}),

@@ -16,14 +16,15 @@ _IMAGE_S = 0.01  # writing and checking an image of an archive
 class Member:
     """A member of the ensemble to be: its variant, and seconds of all its runs, and the longest.
 
-    `image_s` is what predicting an image takes; `waits` whether a batch takes longer to read than a
-    step.
+    `image_s` is what predicting an image takes; `steps` are those of its longest run; `waits` says
+    whether a batch takes longer to read than a step.
     """
 
     variant: Variant
     total_s: float
     longest_s: float
     image_s: float
+    steps: int = 0
     waits: bool = False
 
 

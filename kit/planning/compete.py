@@ -18,16 +18,23 @@ from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.plain_text import count_of, duration
 from kit.planning.commands import hold
-from kit.planning.inputs import Request, Test, check_request
+from kit.planning.inputs import Request, Test, check_request, have_dates
 from kit.planning.made import archive_state, ask, predictions_state
 from kit.planning.outlook import Outlook, outlook
 from kit.planning.plan import PLAN, Plan, read_plan
-from kit.planning.recipes import ALL_PAIRS_HOURS, FEW
+from kit.planning.recipes import (
+    ALL_PAIRS,
+    HELD_SHARE,
+    LEAST_HELD,
+    MOST_HELD,
+    all_pairs_hours,
+)
 from kit.planning.scored import State, ensemble_state, is_validated
 from kit.planning.trained import is_trained, refuse_others
 from kit.prediction.combination import Stretch
 from kit.prediction.ensembles import ensemble_path, read_ensemble
 from kit.progress import Report
+from kit.screening.table import SCENES, clear_scenes
 from kit.storage.files import FITTED, WORK, output
 
 _SAME_HOURS = 0.8, 1.01  # of those given: what came before the plan is not in it
@@ -103,8 +110,7 @@ def _steps(
     if not test.converted:  # kit prepare makes tiles first, and screens these
         yield Step(("screen", data, *request.cloud_options, "--sheet", str(SHEET)), done=prepared)
     # Whoever has prepared them with other options goes on with these.
-    split = () if test.converted else ("--split", test.split)
-    options = () if prepared else (*split, *_holdout(request, test))
+    options = () if prepared else _held_out(request, test, report)
     source = ("--source", request.source) if request.source else ()
     yield Step(("prepare", data, *source, *request.cloud_options, *options), done=prepared)
     hours = request.hours - (time.monotonic() - started) / 3600
@@ -175,12 +181,27 @@ def _steps(
     yield Step(("report", "--output", str(PAGE)), enough=lambda: True)
 
 
-def _holdout(request: Request, test: Test) -> tuple[str, ...]:
-    """Few pairs are all trained on where there is time for folds, which then score."""
-    few = test.optical <= FEW.most_pairs
+def _held_out(request: Request, test: Test, report: Report) -> tuple[str, ...]:
+    """What is held out is like TEST, and as much as fitting takes: what is held out is not learnt.
+
+    Few pairs are all trained on where there is time for folds, which then score; but folds hold out
+    whole places, which tells nothing of other dates.
+    """
+    pairs, split = test.optical, test.split
+    if not test.converted and (WORK / SCENES).exists():
+        clear = clear_scenes(WORK / SCENES)
+        pairs = len(clear)
+        if split != "blocks" and not have_dates(clear):
+            split = "blocks"
+            report(f"few places have two clear dates, so that the hold-out is of --split {split}")
+    chosen = () if test.converted else ("--split", split)
+    enough = request.hours >= all_pairs_hours(pairs)
     # A plan may be there first, written by hand or for other pairs.
-    in_folds = read_plan(PLAN).folds > 1 if PLAN.exists() else request.hours >= ALL_PAIRS_HOURS
-    return ("--holdout", "0") if few and in_folds else ()
+    in_folds = read_plan(PLAN).folds > 1 if PLAN.exists() else enough
+    if split == "blocks" and pairs <= ALL_PAIRS and in_folds:
+        return (*chosen, "--holdout", "0")
+    held = min(MOST_HELD, max(LEAST_HELD, pairs // HELD_SHARE))
+    return (*chosen, "--holdout", str(held)) if pairs > ALL_PAIRS else chosen
 
 
 def _stretch(request: Request, plan: Plan) -> Stretch | None:

@@ -8,7 +8,7 @@ other cloud options.
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kit.fitting.objectives import OBJECTIVES
 from kit.ground import sharing_ground
 from kit.hours import seconds_of
 from kit.pairs.summary import SUMMARY, read_summary
+from kit.pairs.table import Pair
 from kit.prediction.ensembles import check_name
 from kit.progress import Report
 from kit.screening import ukis
@@ -121,6 +122,11 @@ class Test:
     split: str = "blocks"
     converted: bool = False
 
+    @property
+    def recurs(self) -> bool:
+        """Whether what the ground of DATA looked like before tells much of TEST."""
+        return self.seen > _FEW * self.scenes
+
 
 def find_radar(test: Path, source: str | None = None) -> Radar:
     """The radar scenes of a folder of tiles, or of images of another layout.
@@ -138,6 +144,12 @@ def find_radar(test: Path, source: str | None = None) -> Radar:
     _, height, width = read_scene("Sentinel1", scenes[0].files).shape
     side = first_side(scenes[0].files)
     return Radar(len(scenes), height, width, side, tuple(scene.key for scene in scenes))
+
+
+def may_recur(radar: Radar, pairs: Iterable[Pair]) -> bool:
+    """Whether radar scenes show enough of the places of pairs; True where none is known."""
+    optical = [pair.optical for pair in pairs]
+    return not radar.keys or compare(radar.keys, optical, radar.side).recurs
 
 
 def check_request(request: Request, report: Report) -> Test:
@@ -191,14 +203,20 @@ def compare(scenes: tuple[SceneKey, ...], optical: list[SceneKey], side: int) ->
         optical: to train on.
         side: of the ground of a scene, in pixels of 10 m.
     """
-    dates = Counter((key.lon, key.lat) for key in optical)
-    near = sharing_ground([(key.lon, key.lat) for key in scenes], dates, side)
+    places = {(key.lon, key.lat) for key in optical}
+    near = sharing_ground([(key.lon, key.lat) for key in scenes], places, side)
     seen = sum((key.lon, key.lat) in near for key in scenes)
-    share, several = seen / len(scenes), sum(count > 1 for count in dates.values())
+    share = seen / len(scenes)
     split = "dates" if share > _MOST else "both" if share > _FEW else "blocks"
-    if several < len(dates) / 2:
-        split = "blocks"  # few places have another date that could be held out
+    if not have_dates(optical):
+        split = "blocks"
     return Test(len(scenes), len(optical), seen, len({*scenes} & {*optical}), split)
+
+
+def have_dates(optical: Iterable[SceneKey]) -> bool:
+    """Whether half of the places or more have another date that could be held out."""
+    dates = Counter((key.lon, key.lat) for key in optical)
+    return sum(count > 1 for count in dates.values()) >= len(dates) / 2
 
 
 def _check_expected(expected: Path, layout: Layout, test: Path, radar: Radar) -> None:
@@ -266,7 +284,9 @@ def _prepare_again(request: Request, summary: Mapping[str, Any]) -> str:
         kept = replace(kept, min_area=settings["min_area"])
     if "detector" in settings and not request.detector:
         kept = replace(kept, detector=Detector(**settings["detector"]))
-    split = settings.get("split")
+    split, held = settings.get("split"), summary.get("holdout")
+    if split == "source" or held == summary.get("dataset2", 0) // 5:
+        held = None  # what the source, or nobody, says
     return shlex.join(
         (
             "kit",
@@ -275,6 +295,6 @@ def _prepare_again(request: Request, summary: Mapping[str, Any]) -> str:
             *(("--source", request.source) if request.source else ()),
             *kept.cloud_options,
             *(("--split", split) if split in ("dates", "both") else ()),
-            *(("--holdout", "0") if summary.get("holdout") == 0 else ()),
+            *(("--holdout", str(held)) if held is not None else ()),
         )
     )

@@ -6,17 +6,19 @@ In: pairs, hours, a measure and the test tiles; measured rates. Out: a `Plan`. T
    predicting and packaging have what is left, and take from training what they lack.
 2. The number of pairs decides the recipe: variants in the order of what they add, and their sizes.
 3. As many networks are trained as get enough steps in their smallest size; in folds, if that holds
-   for two networks or more, and where too little is held out to fit on. Each then gets the largest
-   size that has steps enough for it, and without a hold-out a run on all pairs after its folds.
-4. Each scene is predicted in as many views, 8, 4 or 1, as the time after training admits.
-5. A pack pays where a batch takes longer to read than a step, and the disk has room for it.
+   for two or more, and little is held out or each gets its largest size all the same. Each gets the
+   largest size that has steps enough for it, and without a hold-out a run on all pairs at last.
+4. Where other dates of known places are held out and predicted, every member is given the prior,
+   and there are no folds, which hold out whole places.
+5. Each scene is predicted in as many views, 8, 4 or 1, as the time after training admits.
+6. A pack pays where a batch takes longer to read than a step, and the disk has room for it.
 
 Refused by name: hours in which nothing ends.
 """
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -27,14 +29,15 @@ from kit.errors import InputError
 from kit.fitting.selection import FEWEST_PLACES
 from kit.hours import KEPT_BACK, hours_of, seconds_of
 from kit.inputs.dataset import steps_per_epoch
+from kit.intervals import ENOUGH_PLACES
 from kit.metrics import check_measure
 from kit.pairs.table import PAIRS
 from kit.plain_text import count_of
 from kit.planning.afterwards import Afterwards, Layout, Member
-from kit.planning.inputs import find_radar
+from kit.planning.inputs import find_radar, may_recur
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
-from kit.planning.recipes import LEAST_CROP, Recipe, Size, of_measure, recipe_for
+from kit.planning.recipes import ENOUGH_HELD, FOLDS, PRIOR, Size, recipe_for, variants
 from kit.storage.files import WORK, AnyPath
 from kit.training.hours import cost, within
 from kit.training.rates import Rate
@@ -73,10 +76,12 @@ def make_plan(
         InputError: nothing ends within these hours, there are no pairs, or no test tiles.
     """
     check_measure(measure)
-    scenes = find_radar(Path(test), source).number if test is not None else None
+    radar = find_radar(Path(test), source) if test is not None else None
     machine = Machine(Path(work), report)
     cards = _cards() if gpus is None else gpus
-    planner = _Planner(machine, hours, measure, scenes, cards)
+    scenes = radar.number if radar else None
+    recurring = radar is None or may_recur(radar, machine.data(2).pairs)
+    planner = _Planner(machine, hours, measure, scenes, cards, recurring=recurring)
     return planner.plan(Path(work))
 
 
@@ -89,7 +94,14 @@ class _Planner:
     """Applies the rules; `machine` measures what they ask for."""
 
     def __init__(
-        self, machine: Machine, hours: float, measure: str, scenes: int | None, gpus: int
+        self,
+        machine: Machine,
+        hours: float,
+        measure: str,
+        scenes: int | None,
+        gpus: int,
+        *,
+        recurring: bool = True,
     ) -> None:
         self.machine = machine
         self.hours = hours
@@ -97,12 +109,16 @@ class _Planner:
         self.gpus = gpus
         data = machine.data(2)
         self.pairs = len(data.chosen)
-        self.places = len({pair.place for pair in data.chosen})
-        self.held_places = len({pair.place for pair in data.holdout})
+        places, held = ({pair.place for pair in part} for part in (data.chosen, data.holdout))
+        self.places, self.held_places = len(places), len(held)
         self.holdout = len(data.holdout)
+        self.scored = self.held_places >= FEWEST_PLACES
+        self.prior = recurring and self.scored and not places.isdisjoint(held)
         predicted = self.pairs if scenes is None else scenes
         self.after = Afterwards(machine.start_s, self.pairs, self.holdout, predicted)
         self.recipe = recipe_for(self.pairs)
+        if self.prior and self.held_places >= ENOUGH_PLACES:  # or kit fit could not leave it out
+            self.recipe = replace(self.recipe, members=(*self.recipe.members, PRIOR))
         self.seconds = seconds_of(hours)
         self.spent = 0.0
 
@@ -151,9 +167,9 @@ class _Planner:
 
     def _folds(self) -> tuple[int, ...]:
         """How many folds are tried in turn; 1 alone needs a hold-out that kit fit can score on."""
-        most = min(self.recipe.folds, self.places)  # a fold holds out whole places
-        scored = self.held_places >= FEWEST_PLACES
-        return ((most,) if most > 1 else ()) + ((1,) if scored else ())
+        most = min(FOLDS, self.places)  # a fold holds out whole places
+        in_folds = most > 1 and not self.prior
+        return ((most,) if in_folds else ()) + ((1,) if self.scored else ())
 
     def _layout(self) -> Layout:
         """Members that end in time: in folds where two networks do, or where kit fit needs them."""
@@ -166,16 +182,23 @@ class _Planner:
             if self._training(layout) + self.after.total(layout, 1) > self.seconds:
                 layout = layout._replace(members=())
             networks = [each for each in layout.members if not each.variant.is_fitted]
-            if len(networks) >= 2:
+            if len(networks) >= 2 and (folds == 1 or self._folds_pay(networks)):
                 return layout
             first = layout
         return first
+
+    def _folds_pay(self, networks: Sequence[Member]) -> bool:
+        """Whether little is held out, or networks lack neither size nor steps in folds."""
+        largest, steps = self.recipe.sizes[-1].width, self.recipe.most_steps / 2
+        served = (each.variant.width == largest and each.steps >= steps for each in networks)
+        return self.holdout < ENOUGH_HELD or all(served)
 
     def _members(self, seconds: float, folds: int) -> Layout:
         """The members of the recipe that fit into so many seconds, each in so many folds."""
         left, left_out, members = seconds, dict[str, str](), list[Member]()
         networks = []
-        for variant in _variants(self.recipe, self.measure, left_out):
+        every = variants(self.recipe, self.measure, prior=self.prior, left_out=left_out)
+        for variant in every:
             try:
                 if not variant.is_fitted:
                     self._smallest_rate(variant)
@@ -196,7 +219,7 @@ class _Planner:
             left -= self._rounds(self._runs(folds)) * run_s
         for count in range(len(networks), 0, -1):
             share = left / self._rounds(count * self._runs(folds)) - self.machine.start_s
-            steps = self._steps(count, folds)
+            steps = self.recipe.needed(count, folds)
             if all(self._smallest(each, share, folds, steps) for each in networks[:count]):
                 why = f"too little time for {count + 1} networks: one would get too few steps"
                 left_out |= {each.name: why for each in networks[count:]}
@@ -208,12 +231,13 @@ class _Planner:
 
     def _smallest(self, variant: Variant, seconds: float, folds: int, steps: int) -> bool:
         """Whether the smallest size of `variant` gets so many steps."""
-        return self._sized(variant, self._sizes(variant)[0], seconds, folds, steps) is not None
+        size = self.recipe.sizes_of(variant)[0]
+        return self._sized(variant, size, seconds, folds, steps) is not None
 
     def _largest(self, variant: Variant, seconds: float, folds: int) -> Member:
         """`variant` in the largest size that gets steps enough for it, or else in the smallest."""
         best: Member | None = None
-        for size in self._sizes(variant):
+        for size in self.recipe.sizes_of(variant):
             try:
                 steps = self.recipe.grow_steps if best else 1
                 found = self._sized(variant, size, seconds, folds, steps)
@@ -245,23 +269,20 @@ class _Planner:
             timed = replace(timed, epochs=max(1, most - falling), decay_epochs=falling)
         run_s = each.total_s(timed) + self.machine.start_s
         total_s = self._runs(folds) * run_s
-        return Member(timed, total_s, run_s, rate.image_s, waits=rate.load_s > rate.step_s)
-
-    def _sizes(self, variant: Variant) -> Sequence[Size]:
-        least = LEAST_CROP.get(variant.model, 0)
-        return [size for size in self.recipe.sizes if size.crop >= least]
+        steps, waits = timed.total_epochs * an_epoch, rate.load_s > rate.step_s
+        return Member(timed, total_s, run_s, rate.image_s, steps, waits)
 
     def _smallest_rate(self, variant: Variant) -> Rate:
         """How fast `variant` is trained in its smallest size."""
-        return self.machine.rate(self.machine.sized(variant, self._sizes(variant)[0]))
+        return self.machine.rate(self.machine.sized(variant, self.recipe.sizes_of(variant)[0]))
 
     def _why_not(self, variant: Variant, seconds: float, folds: int) -> str:
         step_s = self._smallest_rate(variant).step_s
-        sized = self.machine.sized(variant, self._sizes(variant)[0])
+        sized = self.machine.sized(variant, self.recipe.sizes_of(variant)[0])
         run_s = seconds / self._rounds(self._runs(folds)) - self.machine.start_s
         return (
             f"a step takes {step_s:.2g} s with {Size(sized.width, sized.crop, sized.batch)}, and "
-            f"fewer than {self._steps(1, folds)} end in the {max(0.0, run_s):.0f} s of a run"
+            f"fewer than {self.recipe.needed(1, folds)} end in the {max(0.0, run_s):.0f} s of a run"
         )
 
     def _training(self, chosen: Layout) -> float:
@@ -291,12 +312,6 @@ class _Planner:
         """How many runs follow each other on a card."""
         return -(-runs // max(1, self.gpus))
 
-    def _steps(self, count: int, folds: int) -> int:
-        """The steps that each of so many networks needs."""
-        if folds > 1:
-            return self.recipe.fold_steps
-        return self.recipe.least_steps if count == 1 else self.recipe.enough_steps
-
     def _pack_pays(self, chosen: Layout, work: Path) -> bool:
         pixels = sum(pair.height * pair.width for pair in self.machine.data(1).pairs)
         room = shutil.disk_usage(work).free > 2 * _TILE_BYTES * pixels
@@ -318,27 +333,18 @@ class _Planner:
 
     def _suffice(self, seconds: float) -> bool:
         """Whether anything in its smallest size ends in so many seconds."""
-        least = max(LEAST_CROP.get(each.model, 0) for each in _variants(self.recipe, self.measure))
-        sizes = self.recipe.sizes
-        smallest = sizes[: 1 + next(n for n, size in enumerate(sizes) if size.crop >= least)]
+        every = variants(self.recipe, self.measure, prior=self.prior)
+        smallest = {self.recipe.sizes_of(each)[0] for each in every}
+        sizes = tuple(size for size in self.recipe.sizes if size in smallest)
         other = copy(self)  # larger sizes would have to be measured
-        other.seconds, other.recipe = seconds, replace(self.recipe, sizes=smallest)
+        other.seconds, other.recipe = seconds, replace(self.recipe, sizes=sizes)
         return bool(other._layout().members)
-
-
-def _variants(
-    recipe: Recipe, measure: str, left_out: dict[str, str] | None = None
-) -> Iterator[Variant]:
-    """Those of a recipe that are trained for a measure; why others are not goes to `left_out`."""
-    for name in recipe.members:
-        if chosen := of_measure(name, measure):
-            yield VARIANTS[chosen]
-        elif left_out is not None:
-            left_out[name] = f"no variant of it is trained for {measure}"
 
 
 def _training(member: Member) -> Training:
     variant = member.variant
     fields = ("width", "crop", "batch", "precision", "epochs", "decay_epochs", "validations")
     sized = {} if variant.is_fitted else {name: getattr(variant, name) for name in fields}
+    if variant.prior and not VARIANTS[variant.name].prior:
+        sized["prior"] = True
     return Training(variant.name, sized, round(member.total_s / 60, 2))

@@ -169,6 +169,19 @@ def dataset2(group: pa.Table, max_cloud: float) -> NDArray[np.bool_]:
     return dataset1(group) & clear(group, max_cloud)
 
 
+def clear_scenes(path: Path, max_cloud: float = 0.0) -> list[SceneKey]:
+    """The optical scenes that Dataset-2 has if paired.
+
+    Raises:
+        InputError: there is no such table, or it is damaged.
+    """
+    found: list[SceneKey] = []
+    for group in row_groups(path, [*CLOUDS, "lon", "lat", "date"]):
+        rows = group.filter(pa.array(dataset2(group, max_cloud))).to_pylist()
+        found += (SceneKey(row["lon"], row["lat"], row["date"]) for row in rows)
+    return found
+
+
 def clear(group: pa.Table, max_cloud: float) -> NDArray[np.bool_]:
     """Which rows are clear by the rule alone, or by what was decided with a detector."""
     decided = np.asarray(pc.is_valid(group["clear"]))

@@ -27,6 +27,7 @@ from kit.prediction.ensembles import Ensemble
 from kit.runs.records import append_record
 from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
+from kit.screening.screen import screen
 from kit.storage.files import sha256
 from kit.tiles.names import SceneKey
 from tests.helpers.detector import fake
@@ -194,6 +195,51 @@ def test_few_pairs_are_all_trained_on_where_there_is_time(asked: Request) -> Non
     short, long = (lines_of(replace(asked, hours=hours)) for hours in (0.1, 8.0))
     assert any("kit prepare" in line and line.endswith("--split blocks") for line in short)
     assert any("kit prepare" in line and line.endswith("--holdout 0") for line in long)
+
+
+def of_places(folder: Path, places: int, dates: int, cloudy: int = 0) -> list[str]:
+    """The line that would prepare a folder of so many places, as it is screened."""
+    os.chdir(folder)
+    for place in range(places):
+        for day in range(dates):
+            of_day = key(place, 10 * day)
+            radar(Path("data"), of_day)
+            optical(Path("data"), of_day, cloud=20 * (day >= dates - cloudy))
+    screen(Path("data"), Path("work"))
+    radar(Path("seen"), key(0, 5))
+    radar(Path("new"), key(90, 5))
+    told = list[str]()
+    for test, hours in (("seen", 8.0), ("new", 8.0), ("new", 0.1)):
+        lines = lines_of(Request(Path("data"), Path(test), hours, "plain"))
+        told += [line.partition("kit prepare data ")[2] for line in lines if "kit prepare" in line]
+    return told
+
+
+def test_of_places_that_recur_dates_are_held_out_however_few_pairs_there_are(empty: Path) -> None:
+    assert of_places(empty, 4, 3) == [
+        "--split dates", "--split blocks --holdout 0", "--split blocks",
+    ]  # fmt: skip
+
+
+def test_where_other_dates_are_cloudy_places_are_held_out(empty: Path) -> None:
+    assert of_places(empty, 4, 2, cloudy=1)[0] == "--split blocks --holdout 0"
+
+
+def test_what_is_held_out_is_a_small_part_of_the_clear_scenes(
+    asked: Request, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(clear: int, hours: float = 8.0) -> str:
+        monkeypatch.setattr(module, "clear_scenes", lambda _: [key(n) for n in range(clear)])
+        lines = lines_of(replace(asked, hours=hours))
+        (line,) = [line for line in lines if "kit prepare" in line]
+        return line.partition("--split blocks")[2].strip()
+
+    screen(asked.data, Path("work"))
+    assert told(40) == told(500) == "--holdout 0"
+    assert told(40, 0.4) == told(500, 2.0) == ""  # a fifth, which kit prepare takes at most
+    assert [told(clear) for clear in (501, 1_999, 4_000, 81_391)] == [
+        "--holdout 100", "--holdout 100", "--holdout 200", "--holdout 1000",
+    ]  # fmt: skip
 
 
 def test_a_plan_after_which_nothing_could_be_scored_is_refused(asked: Request) -> None:
@@ -444,6 +490,9 @@ def test_what_prepares_again_keeps_what_is_not_asked_for_otherwise(asked: Reques
     with pytest.raises(InputError) as refused:
         lines_of(replace(asked, min_area=16))
     assert refused.value.remedy and refused.value.remedy.endswith(again)
+    prepare(asked.data, "work", rule=CloudRule(min_area=9), holdout=2)
+    with pytest.raises(InputError, match=r"--min-area 16 --holdout 2$"):
+        lines_of(replace(asked, min_area=16))
 
 
 def test_a_plan_for_other_hours_or_pairs_is_followed_and_said(asked: Request) -> None:

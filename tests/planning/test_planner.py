@@ -11,7 +11,7 @@ from kit.hours import KEPT_BACK
 from kit.planning.machine import Fit, Machine, Unsuitable
 from kit.planning.plan import Plan
 from kit.planning.planner import _Planner
-from kit.planning.recipes import FEW, MANY
+from kit.planning.recipes import FOLDS, recipe_for
 from kit.training.rates import Rate
 from kit.variants.settings import Variant
 
@@ -104,8 +104,8 @@ def test_hours_and_machines_make_different_plans() -> None:
     night = plans["a laptop's night"]
     widths = [plan.trainings[1].settings["width"] for plan in plans.values()]
     assert widths[0] < widths[1] and widths[2] <= widths[3]
-    assert night.folds == FEW.folds and plans["a card's night"].folds == 1
-    assert plans["eight cards' weekend"].folds == MANY.folds
+    assert night.folds == FOLDS and plans["a card's night"].folds == 1
+    assert plans["eight cards' weekend"].folds == 1
     few = {each.variant for each in night.trainings}
     many = {each.variant for each in plans["eight cards' weekend"].trainings}
     assert "unet2" in few and "unet1" in many and not few & many - {"trees1"}
@@ -114,9 +114,10 @@ def test_hours_and_machines_make_different_plans() -> None:
 def test_the_largest_size_with_enough_steps_is_taken_and_too_long_a_training_cut() -> None:
     made = plan_of(Known(1e12, 45), 8, 10)
     settings = made.trainings[1].settings
-    assert settings["width"] == FEW.sizes[-1].width
+    assert settings["width"] == recipe_for(45).sizes[-1].width
     steps = (settings["epochs"] + settings["decay_epochs"]) * (45 * 4 // 5 // settings["batch"])
-    assert FEW.most_steps * 0.99 < steps <= FEW.most_steps
+    most = recipe_for(45).most_steps
+    assert most * 0.99 < steps <= most
 
 
 def test_views_are_as_many_as_the_time_admits() -> None:
@@ -210,7 +211,7 @@ def test_a_run_of_the_smallest_fold_ends_in_time() -> None:
 
 
 def test_without_a_hold_out_there_are_folds() -> None:
-    assert plan_of(Known(LAPTOP, 45, held=2), 0.1, 10).folds == FEW.folds
+    assert plan_of(Known(LAPTOP, 45, held=2), 0.1, 10).folds == FOLDS
 
 
 def test_a_pack_pays_where_reading_is_slower_than_training() -> None:
@@ -226,6 +227,71 @@ def test_a_fit_is_left_out_where_it_would_take_a_third_of_the_time() -> None:
 
 def test_where_none_is_held_out_folds_score_what_is_trained_on_all_pairs() -> None:
     made = plan_of(Known(LAPTOP, 45, held=0), 0.5, 10)
-    assert made.all_pairs and made.folds == FEW.folds
+    assert made.all_pairs and made.folds == FOLDS
     assert sum(made.minutes.values()) <= 30.03
     assert not plan_of(Known(LAPTOP, 45), 0.5, 10).all_pairs
+
+
+@pytest.mark.parametrize("pixels", [LAPTOP, 5 * LAPTOP, CARD])
+@pytest.mark.parametrize("measure", ["mae", "official_2022"])
+def test_one_more_pair_does_not_make_another_plan(pixels: float, measure: str) -> None:
+    """As the number of pairs grows, a network grows or shrinks by one size at a time."""
+    widths = [8, 16, 32, 64]
+    few, many = (99, 150, 199, 300, 499, 500), (500, 700, 999, 1_500, 1_999, 4_999, 20_000, 80_000)
+    for held, counts in ((0, few), (20, few), (100, many)):
+        for count in counts:
+            one, more = (
+                plan_of(Known(pixels, n, held), 8, 200, 0, measure) for n in (count, count + 1)
+            )
+            first, second = (plan.trainings[1].settings for plan in (one, more))
+            assert one.folds == more.folds
+            assert abs(widths.index(first["width"]) - widths.index(second["width"])) <= 1
+            epochs = [each["epochs"] + each["decay_epochs"] for each in (first, second)]
+            assert max(epochs) <= 4 * min(epochs)
+
+
+def test_of_hundreds_of_pairs_a_laptop_trains_no_smaller_network_than_of_dozens() -> None:
+    dozens, hundreds = (
+        plan_of(Known(LAPTOP, pairs, held), 8, 200, 0, "official_2022").trainings[1]
+        for pairs, held in ((45, 0), (501, 100))
+    )
+    assert (dozens.variant, hundreds.variant) == ("unet2m", "unet2m")
+    assert hundreds.settings["width"] == dozens.settings["width"] == 32
+
+
+def test_a_card_uses_its_time_for_hundreds_of_pairs() -> None:
+    plans = [plan_of(Known(CARD, pairs, 0), 8, 200) for pairs in (45, 500)]
+    assert plans[1].minutes["training"] > 10 * plans[0].minutes["training"]
+
+
+def test_where_much_is_held_out_folds_are_for_time_that_is_left() -> None:
+    laptop, card = (plan_of(Known(pixels, 500, 100), 8, 200) for pixels in (LAPTOP, CARD))
+    assert (laptop.folds, card.folds) == (1, FOLDS)
+    assert plan_of(Known(LAPTOP, 200, 40), 8, 200).folds == FOLDS
+
+
+class Seen(Known):
+    """A machine whose pairs show each place at several dates, of which some are held out."""
+
+    def __init__(self, pixels: float, pairs: int, held: int) -> None:
+        super().__init__(pixels, pairs, held)
+        chosen, places = self._known.chosen, max(held, pairs // 4)
+        self._known.chosen = [Pair((f"{n % places}", "0")) for n in range(len(chosen))]
+        self._known.holdout = [Pair((f"{n}", "0")) for n in range(held)]
+
+
+def test_where_places_recur_members_have_the_prior_and_nothing_is_in_folds() -> None:
+    made = plan_of(Seen(LAPTOP, 45, 11), 2, 10)
+    assert made.folds == 1 and not made.all_pairs
+    assert [each.variant for each in made.trainings] == ["trees1", "prior1", "unet2", "nafnet2"]
+    assert all(each.chosen.prior for each in made.trainings)
+    server = plan_of(Seen(LAPTOP, 45, 11), 2, 10, measure="official_2022").trainings
+    assert [each.variant for each in server] == ["trees1m", "prior1m", "unet2m", "nafnet2m"]
+    assert {each.chosen.target for each in server} == {"minmax"}
+    # Of few places kit fit takes the mean of all members, so that each must be worth it.
+    assert len(plan_of(Seen(LAPTOP, 45, 5), 2, 10).trainings) == 3
+    # Nothing could be fitted on two places, and elsewhere no place has a prior.
+    few = plan_of(Seen(LAPTOP, 45, 2), 2, 10)
+    elsewhere = _Planner(Seen(LAPTOP, 45, 11), 2, "mae", 10, 0, recurring=False).plan(Path())
+    for plan in (few, elsewhere, plan_of(Known(LAPTOP, 45, 11), 2, 10)):
+        assert plan.folds == FOLDS and not any(each.chosen.prior for each in plan.trainings)

@@ -16,7 +16,7 @@ from typing import Any
 from kit.errors import InputError
 from kit.progress import Advance
 from kit.sources.definition import Definition
-from kit.sources.index import read_states, write_index
+from kit.sources.index import index_digest, read_states, write_index
 from kit.sources.origin import SOURCE, read_source, read_source_file, write_source_file
 from kit.sources.places import MadeUp
 from kit.sources.placing import Placed, place_all
@@ -68,7 +68,7 @@ def write_folder(
         write_index(folder, scenes)
         failed = write_all(data, scenes, definition, units, folder, advance)
         record = {"source": definition.name, "data": str(data), "units": units.record()}
-        write_source_file(folder / SOURCE, record | {"recipe": recipe})
+        write_source_file(folder / SOURCE, record | {"recipe": recipe} | index_digest(folder))
         (folder / UNFINISHED).unlink(missing_ok=True)
     return scenes, [*repeated, *failed]
 

@@ -2,7 +2,7 @@
 
 In: images with their scenes. Out: the file, and the other way about the scene of an image by its
 name and the folder of its tiles, or the state that the files of a scene were in. Refused: a name
-that several images have.
+that several images have, and an index that is damaged: `source.json` beside it holds its SHA-256.
 
 It is written before the tiles are, and when those of other images are gone: whatever kills the
 command, no tile lies there under a scene that the index gives to another image.
@@ -10,17 +10,23 @@ command, no tile lies there under a scene that the index gives to another image.
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kit.errors import InputError
-from kit.sources.origin import read_origin
+from kit.plain_text import from_spreadsheet_cell, spreadsheet_cell
+from kit.sources.origin import SOURCE, read_origin, read_source_file
 from kit.sources.placing import Placed
-from kit.storage.files import write_bytes
+from kit.storage.files import known_to_differ, sha256, write_bytes
 from kit.tiles.names import SENSORS, SceneKey, TileName
+from kit.tiles.unfinished import UNFINISHED
 
 INDEX = "index.csv"
+_COLUMNS = ("part", "sensor", "scene", "file", "state")
+_DIGEST = "index_sha256"
+_REMEDY = "run the command that made it again: kit prepare DATA, or kit predict"
 # In the work folder, what images became: to prepare, and to predict.
 TILES, INPUTS = "tiles", "inputs"
 
@@ -29,21 +35,49 @@ def write_index(folder: Path, scenes: Sequence[Placed]) -> None:
     """Write which file became which scene, a line an image."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("part", "sensor", "scene", "file", "state"))
+    rows.writerow(_COLUMNS)
     for scene in scenes:
-        file = next(iter(scene.image.files.values()))
+        file = spreadsheet_cell(next(iter(scene.image.files.values())))
         sensor = SENSORS[scene.image.sensor]
         rows.writerow((scene.image.part, sensor, scene.key, file, scene.state))
-    write_bytes(folder / INDEX, text.getvalue().encode())
+    # Names that are not UTF-8 keep their bytes.
+    write_bytes(folder / INDEX, text.getvalue().encode(errors="surrogateescape"))
+
+
+def index_digest(folder: Path) -> dict[str, str]:
+    """What the record of a folder's source says of its index."""
+    return {_DIGEST: sha256(folder / INDEX)}
+
+
+def check_source(path: Path) -> Iterator[InputError]:
+    """What is wrong with the record of a source, and with the index that it describes.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    index = path.with_name(INDEX)
+    if _DIGEST in read_source_file(path) and not index.exists():
+        yield InputError(index, "is gone", remedy=_REMEDY)
+
+
+def check_index(path: Path) -> Iterator[InputError]:
+    """What is wrong with an index, and whether the record beside it is there.
+
+    Raises:
+        InputError: the index is damaged.
+    """
+    _read(path)
+    if not any(path.with_name(name).exists() for name in (SOURCE, UNFINISHED)):
+        yield InputError(path.with_name(SOURCE), "is gone", remedy=_REMEDY)
 
 
 def read_states(folder: Path) -> dict[tuple[str, str], str]:
     """The state of the image that each sensor and scene was given to; none if there is no index."""
     try:
-        rows = [*_read(folder / INDEX)]
+        rows = _read(folder / INDEX)
         return {(row["sensor"], row["scene"]): row["state"] for row in rows}
-    except (KeyError, UnicodeDecodeError, csv.Error):
-        return {}  # of an earlier kit, or damaged: all tiles are made again
+    except InputError:
+        return {}  # all tiles are made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +136,7 @@ def find_image(work: Path, name: str, inputs: Sequence[Path] = ()) -> Indexed | 
         inputs: the folders of tiles to look at before others, such as those last predicted.
 
     Raises:
-        InputError: several images are called so.
+        InputError: several images are called so, or an index is damaged.
     """
     images = [*_images(work, inputs)]
     found = [image for image in images if image.is_called(name)]
@@ -140,10 +174,25 @@ def _indexed(path: Path) -> Iterator[Indexed]:
         yield Indexed(origin, row["file"], scene, path.parent, row["part"] == "test")
 
 
-def _read(path: Path) -> Iterator[dict[str, str]]:
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
+def _read(path: Path) -> list[dict[str, str]]:
+    """The rows of an index that is whole; none if it is not there."""
+    if not path.exists():
+        return []
+    source = path.with_name(SOURCE)
+    record: Mapping[str, Any] = read_source_file(source) if source.exists() else {}
+    if known_to_differ(record.get(_DIGEST), sha256(path)):
+        raise InputError(path, f"damaged: it is not what {SOURCE} describes", remedy=_REMEDY)
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = [
+                {name: from_spreadsheet_cell(row[name]) for name in _COLUMNS}
+                for row in csv.DictReader(file)
+            ]
+        for row in rows:
+            SceneKey.parse(row["scene"])
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise InputError(path, "damaged", remedy=_REMEDY) from None
+    return rows
 
 
 def _apart(image: Indexed, other: Indexed) -> bool:

@@ -28,6 +28,8 @@ from kit.runs.weights import check_run, load_weights
 from kit.screening.second_look import SECOND_LOOK, read_look
 from kit.screening.store import SCREEN, read_part
 from kit.screening.table import SCENES, read_screened
+from kit.sources.index import INDEX, INPUTS, TILES, check_index, check_source
+from kit.sources.origin import SOURCE
 from kit.sources.written import WRITTEN
 from kit.storage.files import FITTED, name_of, sha256
 from kit.storage.seal import UNSEALED, decode_lines, is_cut_short, read_record
@@ -171,6 +173,9 @@ ARTEFACTS = (
     Artefact("metrics of a run", METRICS, _lines),
     Artefact("notes of a run", NOTES, _lines),
     Artefact("checksums of tiles", WRITTEN, _written),
+    Artefact("source of tiles", SOURCE, check_source, sealed=True),
+    Artefact("index of images", f"{TILES}/{INDEX}", check_index),
+    Artefact("index of images", f"{INPUTS}/*/{INDEX}", check_index),
     Artefact(
         "training pairs of a run", TRAINING_PAIRS, _readable_in(read_training_pairs), sealed=True
     ),

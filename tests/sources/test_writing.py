@@ -15,7 +15,9 @@ from kit.pairs.prepare import prepare
 from kit.sources import writing
 from kit.sources.convert import Wanted
 from kit.sources.find import find_tiles
+from kit.sources.index import find_image
 from kit.verification.verify import verify
+from tests.helpers.sealed import rewrite
 from tests.helpers.sources import write_bigearthnet, write_image
 from tests.helpers.tiles import read_tile
 
@@ -186,6 +188,62 @@ def test_a_flipped_bit_of_a_tile_is_found_and_mended_as_is_told(data: Path, tmp_
     path.unlink()
     prepare(data, tmp_path, units="any")
     assert path.read_bytes() == before and not verify([tmp_path], data=True).damaged
+
+
+@pytest.mark.parametrize("name", ["source.json", "index.csv"])
+@pytest.mark.parametrize("how", ["flipped", "emptied", "removed", "renamed"])
+def test_a_damaged_record_of_images_is_found(
+    data: Path, tmp_path: Path, name: str, how: str
+) -> None:
+    convert(data, tmp_path)
+    assert not verify([tmp_path]).damaged
+    path = tmp_path / "tiles" / name
+    whole = path.read_bytes()
+    if how == "removed":
+        path.unlink()
+    elif how == "renamed":  # the word of a column, or of a field
+        path.write_bytes(whole.replace(b"scene", b"scemb", 1).replace(b"format", b"fornat", 1))
+    elif how == "emptied":
+        path.write_bytes(b"")
+    else:
+        path.write_bytes(whole.replace(b"sar/a", b"sar/b").replace(b'"made"', b'"nade"'))
+    (damage,) = verify([tmp_path]).damaged[:1]
+    assert damage.path == str(path) and "kit prepare" in damage.remedy
+    if how != "removed":
+        with pytest.raises(InputError, match=rf"{name}: .*\n.*kit prepare"):
+            find_image(tmp_path, "sar/a.tif")
+    convert(data, tmp_path)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("text", [b"part,sensor,scene\n1,2,3\n", b"\xff\xfe", b"part\n\x00", b"x"])
+def test_a_damaged_index_without_a_digest_is_named(data: Path, tmp_path: Path, text: bytes) -> None:
+    """As folders that a kit of before has made lack it."""
+    convert(data, tmp_path)
+    rewrite(tmp_path / "tiles/source.json", without=("index_sha256",))
+    assert find_image(tmp_path, "sar/a.tif")
+    (tmp_path / "tiles/index.csv").write_bytes(text + (tmp_path / "tiles/index.csv").read_bytes())
+    with pytest.raises(InputError, match=r"index\.csv: damaged\n.*kit prepare"):
+        find_image(tmp_path, "sar/a.tif")
+
+
+def test_names_that_a_spreadsheet_would_run_are_spelt_out(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    put(data / "=1+1", "a", 50)
+    convert(data, tmp_path)
+    assert ",'=1+1/sar/a.tif," in (tmp_path / "tiles/index.csv").read_text()
+    found = find_image(tmp_path, "=1+1/sar/a.tif")
+    assert found and found.path == data / "=1+1/sar/a.tif"
+
+
+def test_names_that_are_not_utf_8_are_listed(data: Path, tmp_path: Path) -> None:
+    for folder in ("sar", "opt"):
+        (data / folder / "c.tif").rename(data / folder / "\udcff.tif")
+    converted = find_tiles(data, tmp_path)
+    assert converted and converted.parts["train"] == 4
+    assert all("is not UTF-8" in each.reason for each in converted.rejected)
+    assert len(converted.rejected) == 2
+    assert find_image(tmp_path, "sar/\udcff.tif")
 
 
 def test_a_link_leads_to_the_file_of_now(tmp_path: Path) -> None:

@@ -40,8 +40,7 @@ def write_index(folder: Path, scenes: Sequence[Placed]) -> None:
         file = spreadsheet_cell(next(iter(scene.image.files.values())))
         sensor = SENSORS[scene.image.sensor]
         rows.writerow((scene.image.part, sensor, scene.key, file, scene.state))
-    # Names that are not UTF-8 keep their bytes.
-    write_bytes(folder / INDEX, text.getvalue().encode(errors="surrogateescape"))
+    write_bytes(folder / INDEX, text.getvalue().encode())
 
 
 def index_digest(folder: Path) -> dict[str, str]:
@@ -183,7 +182,7 @@ def _read(path: Path) -> list[dict[str, str]]:
     if known_to_differ(record.get(_DIGEST), sha256(path)):
         raise InputError(path, f"damaged: it is not what {SOURCE} describes", remedy=_REMEDY)
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             rows = [
                 {name: from_spreadsheet_cell(row[name]) for name in _COLUMNS}
                 for row in csv.DictReader(file)

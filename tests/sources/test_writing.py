@@ -236,16 +236,6 @@ def test_names_that_a_spreadsheet_would_run_are_spelt_out(tmp_path: Path) -> Non
     assert found and found.path == data / "=1+1/sar/a.tif"
 
 
-def test_names_that_are_not_utf_8_are_listed(data: Path, tmp_path: Path) -> None:
-    for folder in ("sar", "opt"):
-        (data / folder / "c.tif").rename(data / folder / "\udcff.tif")
-    converted = find_tiles(data, tmp_path)
-    assert converted and converted.parts["train"] == 4
-    (rejected,) = converted.rejected
-    assert "is not UTF-8" in rejected.reason
-    assert find_image(tmp_path, "sar/\udcff.tif")
-
-
 def test_a_link_leads_to_the_file_of_now(tmp_path: Path) -> None:
     """Of two tiles of one place and date the first by name counts, while it is there."""
     data, work, random = tmp_path / "data", tmp_path / "work", np.random.default_rng(0)

@@ -46,9 +46,14 @@ def unreached() -> str:
 def place(item: T) -> T:
     """Move a network or a batch [B, C, H, W] to the device, channels last.
 
+    A network that says that it is `on_processor` stays there: it gives what it finds to the device
+    of its input.
+
     Convolutions are faster so: on a CPU a step of a narrow SPADE takes 0.6 to 0.8 of the time, and
     one of pix2pixHD 0.90 to 0.96 (widths 16, 32 and 64, one core with AVX-512).
     """
+    if getattr(item, "on_processor", False):
+        return item
     untyped: Any = item  # torch declares no memory format for modules
     # What reads it on the device waits for the copy; this thread goes on.
     placed: T = untyped.to(pick(), memory_format=torch.channels_last, non_blocking=True)

@@ -3,8 +3,10 @@
 In: planes [B, C, H, W]. Out: RGB [B, 3, H, W]. The trees are tensors, which `kit.training` fits, so
 that they are stored, predicted and packaged like the weights of a network.
 
-On a CPU the compiled core predicts, see `kit.models.leaf_masks`. Elsewhere, and as the reference,
-a pixel's features are replaced by their ranks among the thresholds of all trees, and a tree is
+They stay on the CPU, beside a card too: there the compiled core predicts, see
+`kit.models.leaf_masks`, in less time than a card would take to start all that follows, and means
+are rounded as they were when the trees were fitted. Without the core, and as the reference, a
+pixel's features are replaced by their ranks among the thresholds of all trees, and a tree is
 computed from its leaves to its root: every node takes the leaf of its left or its right child, for
 all pixels at a time, in integers. That is 5 plain operations a node, 7 times as fast as following
 each pixel down the tree by gathers. Both find the same, bit for bit.
@@ -75,6 +77,8 @@ class BoostedTrees(nn.Module):
         statistics: whether the mean and the deviation of VV and VH over the tile are too.
     """
 
+    on_processor = True  # see kit.machine.device.place
+
     feature: Tensor
     threshold: Tensor
     left: Tensor
@@ -105,8 +109,9 @@ class BoostedTrees(nn.Module):
         self.register_load_state_dict_post_hook(_check)  # type: ignore[no-untyped-call]
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Planes [B, C, H, W] to RGB [B, 3, H, W], both in [-1, 1]."""
-        return torch.stack([self._tile(tile) for tile in self.features(planes.float())])
+        """Planes [B, C, H, W] to RGB [B, 3, H, W], both in [-1, 1] and on the same device."""
+        features = self.features(planes.to(self.base.device).float())
+        return torch.stack([self._tile(tile) for tile in features]).to(planes.device)
 
     def features(self, planes: Tensor) -> Tensor:
         """Planes [B, C, H, W] to features [B, F, H, W], of which `feature_names` has the names."""

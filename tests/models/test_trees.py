@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kit.machine import device
 from kit.models import leaf_masks
 from kit.models import trees as module
 from kit.models.leaf_masks import LeafMasks
@@ -45,6 +46,30 @@ def walked(made: BoostedTrees, planes: Tensor) -> Tensor:
                     node = int((made.right if right else made.left)[c, t, node])
                 out[c, pixel] += made.value[c, t, node]
     return out.clamp(0, 1).view(3, *planes.shape[1:]) * 2 - 1
+
+
+class Elsewhere:
+    """Stands in for planes on a card."""
+
+    device = torch.device("meta")
+
+    def __init__(self, planes: Tensor) -> None:
+        self.planes = planes
+
+    def to(self, device: torch.device) -> Tensor:
+        assert device == torch.device("cpu")
+        return self.planes
+
+
+def test_on_a_card_the_processor_predicts_as_it_has_learnt(monkeypatch) -> None:
+    """The compiled core is for processors, and features averaged on a card round otherwise."""
+    monkeypatch.setattr(device, "pick", lambda: Elsewhere.device)
+    made, seen = grown(), []
+    for trees in (device.place(made), device.place_copy(made)):
+        assert {buffer.device.type for buffer in trees.buffers()} == {"cpu"}
+        monkeypatch.setattr(module, "usable", lambda features, leaves: seen.append(features))
+        assert trees(Elsewhere(torch.rand(2, 3, 7, 9))).device == Elsewhere.device
+    assert {features.device.type for features in seen} == {"cpu"}
 
 
 @pytest.mark.parametrize("by_core", [False, True])

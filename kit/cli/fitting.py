@@ -79,6 +79,8 @@ def _layout(measure: str, work: Path) -> str:
 
 
 def _show_fit(result: "Fit", runs: Path, layout: str) -> None:
+    from kit.pairs.kinds import of_kinds
+
     measure, chosen = result.ensemble.measure, result.selection.chosen
     rows = [
         (
@@ -91,7 +93,8 @@ def _show_fit(result: "Fit", runs: Path, layout: str) -> None:
         )
         for each in result.selection.candidates
     ]
-    title = f"{measure} of {result.scenes} held-out scenes, each by what was fitted on other places"
+    scenes = f"{result.scenes} held-out scenes{of_kinds(result.kinds)}"
+    title = f"{measure} of {scenes}, each by what was fitted on other places"
     columns = ("way", "members", measure, "95 %", "better than plain mean by", "95 %")
     console.table(title, columns, rows)
     console.write(f"* {chosen.name}: {result.selection.why}")

@@ -132,10 +132,13 @@ def compete(
 
 
 def _show_outlook(found: "Outlook") -> None:
+    from kit.pairs.kinds import of_kinds
+
     low, high = found.interval
+    scenes = f"{found.scenes} held-out scenes{of_kinds(found.kinds)}"
     console.write(
         f"{found.archive}: expect {found.measure} {found.score:.4g}, 95 % interval {low:.4g} to "
-        f"{high:.4g}, as on {found.scenes} held-out scenes; of {', '.join(found.members)}"
+        f"{high:.4g}, as on {scenes}; of {', '.join(found.members)}"
     )
     for line in found.better:
         console.write(f"would improve it: {line}")

@@ -7,7 +7,7 @@ that one of them lacks, too few of them, and names that mean something already.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,13 @@ from kit.prediction.ensembles import Ensemble, Fitted, check_name, ensemble_path
 from kit.progress import Advance, Report
 from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.folder import read_pairs_sha256
+from kit.runs.seen import TrainingPairs
+from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import read_run
 from kit.storage.files import FITTED, RUNS, WORK, AnyPath, refuse_existing
 from kit.storage.lock import lock
 from kit.training.heldout import HeldOut, heldout
+from kit.training.unseen import count_kinds
 
 MOST_SCENES = 2000
 """More make no interval much narrower; of 256 x 256 pixels, so many take a minute or two."""
@@ -45,6 +48,8 @@ class Fit:
     scenes: int
     places: int
     selection: Selection
+    kinds: dict[str, int] = field(default_factory=dict)
+    """How many of the scenes are of each kind of `kit.pairs.kinds`."""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -55,6 +60,7 @@ class Fit:
             "measure": self.ensemble.measure,
             "scenes": self.scenes,
             "places": self.places,
+            "kinds": self.kinds,
             "chosen": chosen.name,
             "why": self.selection.why,
             "doubts": list(self.selection.doubts),
@@ -133,11 +139,12 @@ def fit(
 
     observed = observe(scenes, places, found(), stretched=is_official_measure(measure))
     selection = select(measure, observed, found, advance)
-    pairs_sha256 = fingerprint(read_pairs(work / PAIRS))
-    ensemble = _ensemble(name, measure, members, selection, len(scenes), pairs_sha256)
+    pairs = read_pairs(work / PAIRS)
+    kinds = count_kinds(scenes, pairs, _folds(members[0], runs))
+    ensemble = _ensemble(name, measure, members, selection, kinds, len(scenes), fingerprint(pairs))
     with lock(ensembles):
         write_ensemble(ensembles, ensemble)
-    return Fit(ensemble, path, names, len(scenes), len(set(places)), selection)
+    return Fit(ensemble, path, names, len(scenes), len(set(places)), selection, kinds)
 
 
 def _check_name(name: str, runs: Path) -> None:
@@ -198,6 +205,12 @@ def _inputs(member: HeldOut, runs: Path) -> str:
     return " ".join(f"{name}={getattr(variant, name)}" for name in _INPUTS)
 
 
+def _folds(member: HeldOut, runs: Path) -> dict[str, TrainingPairs]:
+    """What the folds of a member were trained on; none where it is a run of its own."""
+    known = {run: read_training_pairs(runs / run) for run in member.runs}
+    return {run: trained for run, trained in known.items() if trained and trained.held}
+
+
 def _other_space(measure: str, target: str) -> str:
     """What to train for an official measure where members learn reflectance; "" otherwise."""
     if not is_official_measure(measure) or target == "minmax":
@@ -234,6 +247,7 @@ def _ensemble(
     measure: str,
     members: Sequence[HeldOut],
     selection: Selection,
+    kinds: dict[str, int],
     scenes: int,
     pairs_sha256: str,
 ) -> Ensemble:
@@ -266,6 +280,7 @@ def _ensemble(
             pairs_sha256=pairs_sha256,
             weights=_digests(used),
             candidates=_digests(members),
+            kinds=kinds,
         ),
     )
 

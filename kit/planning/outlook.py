@@ -5,7 +5,7 @@ score on held-out pairs with its interval, and lines about what is worth doing n
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.intervals import ENOUGH_PLACES
@@ -24,7 +24,8 @@ _VIEWS = 8
 class Outlook:
     """The archive that was made; `score` is that of its measure on pairs that were held out.
 
-    `better` are lines about what would improve it.
+    `kinds` counts these by what they are of, where that is known. `better` are lines about what
+    would improve it.
     """
 
     archive: Path
@@ -34,6 +35,7 @@ class Outlook:
     scenes: int
     members: tuple[str, ...]
     better: tuple[str, ...]
+    kinds: dict[str, int] = field(default_factory=dict)
 
 
 def outlook(archive: Path, ensemble: Path, plan: Plan) -> Outlook:
@@ -52,6 +54,7 @@ def outlook(archive: Path, ensemble: Path, plan: Plan) -> Outlook:
         found.fitted.scenes,
         found.members,
         tuple(_better(found, plan)),
+        found.fitted.kinds,
     )
 
 

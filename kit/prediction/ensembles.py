@@ -47,6 +47,8 @@ class Fitted:
     """For each run the SHA-256 of the weights that predicted them."""
     candidates: dict[str, str] = field(default_factory=dict)
     """The same for all that were considered; empty in files of earlier kits."""
+    kinds: dict[str, int] = field(default_factory=dict)
+    """How many of the scenes are of unseen places, and how many of seen ones; empty as above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,7 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
         pairs_sha256=str(values["pairs_sha256"]),
         weights=_digests(values["weights"]),
         candidates=_digests(values.get("candidates", {})),
+        kinds={str(kind): int(count) for kind, count in values.get("kinds", {}).items()},
     )
 
 

@@ -3,11 +3,12 @@
 In: held-out pairs, and what was trained on. Out: the pairs of each part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.pairs.kinds import SEEN_PLACES, UNSEEN_PLACES, kinds
-from kit.pairs.table import Pair
+from kit.pairs.table import Pair, holdout_pairs, train_pairs
 from kit.runs.seen import TrainingPairs
 
 
@@ -30,6 +31,24 @@ Parts = dict[Part, tuple[Pair, ...]]
 def holdout_parts(held: Sequence[Pair], trained: Sequence[Pair]) -> Parts:
     """The pairs of the hold-out by their kind."""
     return {Part(False, kind): those for kind, those in kinds(held, trained).items()}
+
+
+def count_kinds(
+    scenes: Iterable[str], pairs: Sequence[Pair], folds: Mapping[str, TrainingPairs]
+) -> dict[str, int]:
+    """How many of some held-out scenes are of each kind, of those whose kind is known.
+
+    Args:
+        scenes: optical scenes that are held out by the table, or by one of the folds.
+        pairs: the table.
+        folds: as `out_of_fold_parts`; empty where a run of its own is asked about.
+    """
+    found = holdout_parts(holdout_pairs(pairs), train_pairs(pairs, 1))
+    if folds:
+        found |= out_of_fold_parts(train_pairs(pairs, 2), folds)
+    kind_of = {str(pair.optical): part.kind for part, those in found.items() for pair in those}
+    counts = Counter(kind_of[scene] for scene in scenes if scene in kind_of)
+    return {kind: counts[kind] for kind in (UNSEEN_PLACES, SEEN_PLACES) if counts[kind]}
 
 
 def out_of_fold_parts(pairs: Sequence[Pair], folds: Mapping[str, TrainingPairs]) -> Parts:

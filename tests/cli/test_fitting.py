@@ -23,6 +23,9 @@ def test_a_fit_is_predicted_packaged_scored_and_reproduced(
     assert [each["score"] for each in told["candidates"] if each["name"] == told["chosen"]] == [
         ensemble.fitted and ensemble.fitted.score
     ]
+    assert told["kinds"] == {"unseen places": 6} == (ensemble.fitted and ensemble.fitted.kinds)
+    title = f"{measure} of 6 held-out scenes of unseen places"
+    assert title in " ".join(err.split())
     assert "next: kit predict --ensemble best --input TEST --flips 8" in err
     assert ("kit train-all server" in err) == (measure != "mae")
     assert "then: kit package --ensemble best --layout plain" in err

@@ -1,6 +1,8 @@
 """Which members can be fitted together, and what is written of them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,9 +14,10 @@ from kit.errors import BusyError, InputError
 from kit.fitting.fit import Fit, fit
 from kit.pairs.table import write_pairs
 from kit.prediction.ensembles import find_ensemble
+from kit.runs.training_pairs import write_training_pairs
 from tests.helpers.heldout import Made
 from tests.helpers.members import PLACES, Member
-from tests.helpers.pairs import grid
+from tests.helpers.pairs import grid, spread
 
 Run = Callable[..., Fit]
 
@@ -110,6 +113,43 @@ def test_members_that_are_given_other_inputs_are_told(run: Run) -> None:
     assert not lines
     run(members(0.1, 0.1), measure="psnr", report=lines.append, inputs={"m1": "date=True"})
     assert lines == ["members are given different inputs: m0 date=False; m1 date=True"]
+
+
+def test_the_kinds_of_what_is_held_out_are_counted(run: Run, tmp_path: Path) -> None:
+    """Places a degree apart, of which training sees other dates of the first five."""
+    made = members(0.1, 0.1)
+    every = spread(PLACES, 2)
+    dates = sorted({pair.optical.date for pair in every})
+    held = [replace(pair, split="holdout") for pair in every if pair.optical.date == dates[0]]
+    seen = {pair.place for pair in held[:5]}
+    others = [pair for pair in every if pair.place in seen and pair.optical.date == dates[1]]
+    for member in made:
+        member.pairs = {str(pair.optical): pair for pair in held}
+    write_pairs(tmp_path / "work" / "pairs.parquet", [*held, *others])
+    found = run(made, measure="mae", name="mine")
+    assert found.kinds == {"unseen places": 7, "unseen dates of seen places": 5}
+    assert found.as_dict()["kinds"] == found.kinds
+    kept = find_ensemble("mine", tmp_path / "ensembles").fitted
+    assert kept and kept.kinds == found.kinds
+
+
+def test_of_folds_the_kinds_are_as_each_sees_what_it_holds_out(run: Run, tmp_path: Path) -> None:
+    first, second = members(0.1, 0.1)
+    pairs = spread(PLACES, 1)
+    for member in (first, second):
+        member.pairs = {str(pair.optical): pair for pair in pairs}
+        member.runs = tuple(f"{member.name}.fold{fold}" for fold in (1, 2))
+    write_pairs(tmp_path / "work" / "pairs.parquet", pairs)
+    scenes = [(pair.radar, pair.optical) for pair in pairs]
+    optical = [pair.optical for pair in pairs]
+    again = replace(optical[0], date=optical[0].date + timedelta(days=200))
+    for run_name, those, held in (
+        ("m0.fold1", scenes[6:], optical[:6]),
+        ("m0.fold2", [*scenes[:6], (replace(pairs[7].radar, date=again.date), again)], optical[6:]),
+    ):
+        write_training_pairs(tmp_path / "runs" / run_name, those, held)
+    found = run([first, second], measure="mae")
+    assert found.kinds == {"unseen places": 11, "unseen dates of seen places": 1}
 
 
 @pytest.mark.parametrize(

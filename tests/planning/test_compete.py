@@ -375,10 +375,25 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_archive(trained: Path) -> N
     ]
 
 
-def test_the_command_line_says_what_to_expect(asked: Request, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize(
+    ("kinds", "of"),
+    [
+        ({}, ""),
+        ({"unseen places": 12}, " of unseen places"),
+        (
+            {"unseen places": 9, "unseen dates of seen places": 3},
+            " (9 of unseen places, 3 of unseen dates of seen places)",
+        ),
+    ],
+)
+def test_the_command_line_says_what_to_expect(
+    asked: Request, kinds: dict[str, int], of: str, monkeypatch, capsys
+) -> None:
     from kit.planning.outlook import Outlook
 
-    found = Outlook(Path("s/c.zip"), "mae", 0.0312, (0.03, 0.033), 12, ("unet2",), ("more hours",))
+    found = Outlook(
+        Path("s/c.zip"), "mae", 0.0312, (0.03, 0.033), 12, ("unet2",), ("more hours",), kinds
+    )
     monkeypatch.setattr(module, "compete", lambda *_, **__: found)
     monkeypatch.setattr(console.stderr, "quiet", False)
     line = f"compete {asked.data} {asked.test} --hours 1 --layout plain --json"
@@ -388,7 +403,8 @@ def test_the_command_line_says_what_to_expect(asked: Request, monkeypatch, capsy
     out, err = capsys.readouterr()
     assert not end.value.code and json.loads(out)["score"] == 0.0312
     told = " ".join(err.split())
-    assert "s/c.zip: expect mae 0.0312, 95 % interval 0.03 to 0.033, as on 12 held-out" in told
+    expected = "s/c.zip: expect mae 0.0312, 95 % interval 0.03 to 0.033, as on 12 held-out scenes"
+    assert f"{expected}{of}; of unet2" in told
     assert "would improve it: more hours" in told
 
 

@@ -31,6 +31,7 @@ FITTED = Fitted(
     pairs_sha256="p",
     weights={"spade2": "a", "p2phd1": "b"},
     candidates={"spade2": "a", "p2phd1": "b", "spade4": "c"},
+    kinds={"unseen places": 30, "unseen dates of seen places": 15},
 )
 ENSEMBLE = Ensemble(
     name="best",

@@ -32,14 +32,16 @@ SECTIONS: dict[str, tuple[Callable[[Sizes], Facts], int]] = {
     "equal": (gpu_steps.equal, 45),
     "norms": (gpu_ranks.norms, 15),
     "waits": (gpu_steps.waits, 25),
-    "steps": (gpu_steps.steps, 290),
+    "steps": (gpu_steps.steps, 285),
     "saved": (gpu_steps.saved, 20),
     "ranks": (gpu_ranks.ranks, 30),
     "draw": (gpu_steps.draw, 30),
-    "inductor": (gpu_steps.inductor, 120),
-    "tests": (gpu_commands.tests, 100),
-    "commands": (gpu_commands.commands, 90),
-    "tuned": (gpu_steps.tuned, 45),
+    "inductor": (gpu_steps.inductor, 105),
+    "tests": (gpu_commands.tests, 90),
+    "commands": (gpu_commands.commands, 80),
+    "launched": (gpu_commands.launched, 40),
+    "tuned": (gpu_steps.tuned, 35),
+    "loader": (gpu_commands.loader, 15),
 }
 _PATIENCE = 3  # how many times those seconds a section is waited for
 

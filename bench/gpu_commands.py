@@ -3,13 +3,19 @@
 Each function is a section of bench/gpu_check.py.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from gpu_steps import Facts, Sizes
+from process import timed
+
+_PATIENCE = 60  # seconds
 
 
 def tests(sizes: Sizes) -> Facts:
@@ -45,3 +51,69 @@ def commands(sizes: Sizes) -> Facts:
             if done.returncode:
                 return facts | {"failed": done.stderr.strip().splitlines()[-3:]}
     return facts
+
+
+def launched(sizes: Sizes) -> Facts:
+    """One rank of torchrun, over NCCL on a card: ended by SIGTERM, gone on with, ended again."""
+    # They read tiles by rasterio; without it the section is skipped.
+    from kit.pairs.prepare import prepare
+    from kit.screening.rule import CloudRule
+    from kit.simulation.simulate import simulate
+
+    settings = [word for each in (*sizes.narrow, "epochs=9999") for word in ("--set", each)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "1", "-m", "kit", "train", "spade1", *settings]
+    with tempfile.TemporaryDirectory() as folder:
+        at = Path(folder)
+        world = simulate(at / "world", places=8, test_places=0, size=sizes.side)
+        prepare(world.train, at / "work", rule=CloudRule(), holdout=2)
+        log, metrics = at / "log", at / "runs" / "spade1" / "metrics.jsonl"
+        first = ended(command, log, lambda: metrics.exists() and metrics.stat().st_size > 0)
+        again = ended(command, log, lambda: "resuming from step" in log.read_text())
+    return {"first": first, "again": again}
+
+
+def ended(command: list[str], log: Path, ready: Callable[[], bool]) -> Facts:
+    """What a command does that gets SIGTERM when it is ready; its last lines if it never was."""
+    start = time.monotonic()
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command, cwd=log.parent, stdout=file, stderr=file) as process,
+    ):
+        while not ready() and process.poll() is None and time.monotonic() - start < _PATIENCE:
+            time.sleep(0.1)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait()
+    ended_s = time.monotonic() - sent
+    if not ready():
+        return {"exit code": code, "last lines": log.read_text().splitlines()[-12:]}
+    return {"ready s": round(sent - start, 1), "ended s": round(ended_s, 1), "exit code": code}
+
+
+def loader(sizes: Sizes) -> Facts:
+    """Images/s that so many threads make ready for a training, from tiles in the page cache."""
+    # They read tiles by rasterio; without it the section is skipped.
+    from kit.inputs.dataset import PairDataset, batches
+    from kit.inputs.planes import InputPlanes
+    from kit.pairs.prepare import prepare
+    from kit.pairs.table import PAIRS, read_pairs
+    from kit.pairs.tile_pairs import TilePairs
+    from kit.screening.rule import CloudRule
+    from kit.simulation.simulate import simulate
+    from kit.variants.registry import find_variant
+
+    variant = find_variant("p2phd1", sizes.settings)
+    with tempfile.TemporaryDirectory() as folder:
+        world = simulate(Path(folder, "world"), places=8, size=sizes.side)
+        work = Path(folder, "work")
+        prepare(world.train, work, rule=CloudRule(), max_cloud=1.0, holdout=0)
+        pairs = [pair for pair in read_pairs(work / PAIRS) if pair.dataset1] * sizes.steps
+        data = PairDataset(InputPlanes(variant), TilePairs(), pairs, crop=variant.crop)
+
+        def load(threads: int) -> int:
+            made = batches(data, epoch=0, batch=sizes.batches[0], workers=threads)
+            return sum(len(each.inputs) for each in made)
+
+        images = load(1)  # which also brings the tiles into the cache
+        return {f"{n} threads": images / timed(partial(load, n)) for n in (1, 2, 4, 8, 12)}

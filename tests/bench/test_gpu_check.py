@@ -99,6 +99,18 @@ def test_steps_that_cannot_be_compiled_do_not_end_the_others(monkeypatch) -> Non
     }
 
 
+READ_TILES = ("commands", "launched", "loader")
+
+
+@pytest.mark.slow
+def test_what_reads_tiles_is_rehearsed() -> None:
+    found = {name: gpu_check.run(name, True, 600) for name in READ_TILES}
+    assert "failed" not in found["commands"] and len(found["commands"]) == 5
+    assert [*found["launched"]] == ["first", "again"]
+    assert all("ready s" in each for each in found["launched"].values()), found["launched"]
+    assert min(found["loader"].values()) > 0
+
+
 @pytest.mark.slow
 def test_it_is_rehearsed_without_rasterio(tmp_path: Path) -> None:
     """As on the machines that a card is lent with."""
@@ -107,7 +119,7 @@ def test_it_is_rehearsed_without_rasterio(tmp_path: Path) -> None:
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(SCRIPT.parent)!r}]; "
         "import gpu_check; gpu_check.main(['--one', sys.argv[1], '--rehearse'])"
     )
-    for name in set(gpu_check.SECTIONS) - {"steps", "tests", "commands"}:
+    for name in set(gpu_check.SECTIONS) - {"steps", "tests", *READ_TILES}:
         done = subprocess.run(
             [sys.executable, "-c", code, name], capture_output=True, text=True, check=True
         )

@@ -529,15 +529,12 @@ def test_a_plan_for_other_hours_or_pairs_is_followed_and_said(asked: Request) ->
     assert line == start + again.format(1)
 
 
-def test_tiles_that_come_or_go_after_they_were_prepared_are_counted(
-    trained: Path, monkeypatch
-) -> None:
+def test_tiles_that_come_or_go_after_they_were_prepared_are_counted(trained: Path) -> None:
     """And those that cannot be read were counted, too."""
     data = trained / "data"
     next((data / "sent2").glob("*_B3_*")).write_bytes(b"no tile")
     prepare(data, "work", holdout=0)
     request = Request(data, trained / "test", 1.0, "plain")
-    monkeypatch.chdir(trained)
     told = "has {} optical scenes, and the tables of work are of 30 and stay as they are"
     assert not any("optical scenes" in line for line in lines_of(request))
     optical(data, key(50))

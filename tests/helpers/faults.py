@@ -178,7 +178,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def _lasting(path: Path) -> bytes:
-    if path.name in ("metrics.jsonl", "state.json"):  # the rates of training, and their length
+    if path.name in ("metrics.jsonl", "state.json", "engine.json"):  # rates, and what they decide
         return b""
     is_whole = not any(part.endswith(".part") for part in path.parts)
     if path.suffix == ".pth" and is_whole:  # it names each tensor by its address in memory
@@ -197,7 +197,7 @@ def _lasting(path: Path) -> bytes:
 SCORED = "submissions/mine.zip truth --sheet s.png --per-scene s.parquet --mapping map/m.json"
 SETTINGS = tuple(part for text in TINY for part in ("--set", text))
 EAGER = ("--backend", "eager", "--precision", "float32")
-NEEDED = {"onnx": "onnxscript"}
+NEEDED = {"onnx": "onnxscript", "engine": "openvino"}
 """What a command needs beside the kit; without it, its tests skip."""
 # Every command that writes, over results of before; `other` holds tiles of other places.
 COMMANDS = {
@@ -211,9 +211,12 @@ COMMANDS = {
     "predict": f"predict --ensemble p2phd1 --input other --overwrite {' '.join(EAGER)}",
     "package": "package --name mine --layout plain --overwrite",
     "score": f"score {SCORED}",
+    "codabench": "score bundle scores --codabench",
     "log": "log mine --leaderboard 0.05",
+    "note": "log mine --note again",
     "reproduce": "reproduce submissions/mine.json --out again.zip",
     "export": "export p2phd1 exported --overwrite",
+    "engine": "compile p2phd1 --backend openvino --precision float32",
     "onnx": "compile p2phd1 --export onnx p2phd1.onnx --overwrite",
     "import": "import exported/net_G.pth --as mine --overwrite",
     "validate": "validate p2phd1",
@@ -223,3 +226,6 @@ COMMANDS = {
     "show": "show -55.00_-4.00_2020_06_01 -o show.png --geotiff qgis",
     "report": "report",
 }
+WRITE_NOTHING = {"check", "compare", "doctor", "leaderboard", "status", "variants", "verify"}
+OF_OTHERS = {"compete", "plan", "train-all"}
+"""They write a plan, which `test_outputs` is about, and run the others."""

@@ -7,9 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from kit.cli.main import main
-from tests.helpers.faults import EAGER, SCORED, SETTINGS, contents
+from kit.cli.main import app, main
+from tests.helpers.faults import (
+    COMMANDS,
+    EAGER,
+    OF_OTHERS,
+    SCORED,
+    SETTINGS,
+    WRITE_NOTHING,
+    contents,
+)
 from tests.helpers.tiles import world
 
 pytestmark = pytest.mark.xdist_group("failures")
@@ -113,6 +122,12 @@ def base(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield root
     os.chdir(before)
     sys.argv = arguments
+
+
+def test_every_command_that_writes_is_among_those_that_are_made_to_fail() -> None:
+    tried = {line.split()[0] for line in COMMANDS.values()}
+    assert not tried & (WRITE_NOTHING | OF_OTHERS)
+    assert tried | WRITE_NOTHING | OF_OTHERS == {*get_command(app).commands}  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

@@ -79,6 +79,7 @@ def base(trained_once: Path, commands: Commands, tmp_path_factory: pytest.TempPa
     for name in ("data", "test", "truth", "other", "pictures"):
         (root / name).rename(root.parent / name)
         (root / name).symlink_to(root.parent / name)
+    (root / "scores").mkdir()
     for line in (
         "pack",
         f"predict --ensemble p2phd1 --input test {' '.join(EAGER)}",
@@ -87,6 +88,9 @@ def base(trained_once: Path, commands: Commands, tmp_path_factory: pytest.TempPa
     ):
         done = commands.run(root, line.split())
         assert done.code == 0, done.told
+    shutil.copytree(root / "map", root / "bundle" / "ref")
+    (root / "bundle" / "res").mkdir()
+    shutil.copy(root / "submissions" / "mine.zip", root / "bundle" / "res")
     return root
 
 
@@ -162,7 +166,9 @@ def test_the_nth_operation_fails(trial: Trial, name: str) -> None:
         case = f"{name}, operation {n} ({ended.failed}) with {ERRORS[error]}: {ended.told}"
         assert ended.code in (0, 5), case
         if ended.code:
-            assert ERRORS[error] in ended.told and "Traceback" not in ended.told, case
+            # OpenVINO does not say why.
+            told = "cannot be written" if name == "engine" else ERRORS[error]
+            assert told in ended.told and "Traceback" not in ended.told, case
         trial.check_nothing_lost(case)
         assert not list(trial.work.rglob(".*.part")), case
         if ended.code:

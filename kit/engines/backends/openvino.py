@@ -3,6 +3,7 @@
 `pip install 'sar-to-optical-kit[openvino]'` installs it, and NNCF, which quantises to int8.
 """
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version as version_of
@@ -24,6 +25,8 @@ from kit.machine.home import home
 from kit.models.infer import Forward
 from kit.models.rewrites.equalise import equalised
 from kit.models.rewrites.sensitive import sensitive_layers
+from kit.plain_text import one_line
+from kit.storage.files import unwritable
 
 _MODEL = "model.xml"
 _BATCH = "batch"
@@ -89,7 +92,10 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     model.reshape([-1, spec.channels, spec.height, spec.width])
     if spec.precision == "int8":
         model = _quantised(model, _names(program, model), sensitive_layers(generator), tiles)
-    openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
+    except RuntimeError as error:  # whatever keeps the file from being written
+        raise unwritable(folder / _MODEL, OSError(errno.EIO, one_line(error))) from error
 
 
 def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module]) -> Forward:

@@ -1,10 +1,12 @@
 """OpenVINO's engines: the same function, in streams and batches, quantised where asked."""
 
 import copy
+import resource
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import eager, openvino
 from kit.engines.request import Precision
-from kit.errors import InputError
+from kit.errors import InputError, OutputError
 from kit.models.infer import Forward
 from kit.models.registry import build_generator
 from kit.models.rewrites.fuse import for_inference
@@ -55,6 +57,25 @@ def built(generator: nn.Module, precision: Precision, folder: Path) -> Spec:
 
 def load(folder: Path, spec: Spec, plan: Plan) -> Forward:
     return openvino.load(folder, spec, plan, lambda: pytest.fail("the weights are in the engine"))
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = openvino._library()
+    save = library.save_model
+
+    def save_on_a_full_disk(*given: Any, **options: Any) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        try:
+            save(*given, **options)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(library, "save_model", save_on_a_full_disk)
+    with pytest.raises(OutputError, match=r"cannot be written(.|\n)*free disk space") as caught:
+        openvino.build(nn.Conv2d(2, 3, 1), Spec("float32", 8, 8), tmp_path, tiles(0))
+    assert str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.slow

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _REQUEST = Request()
+_FEW, _SHOWN = 5, 20  # lines about nodata, and rows about what is left out
 
 
 @app.command("compile", epilog="Example: kit compile spade2 p2phd1 --precision int8")
@@ -258,10 +259,14 @@ def _show_prediction(result: "Prediction", folder: Path) -> None:
     show_trained_on(result.trained_on, result.scenes)
     for variant, engines in result.engines.items():
         console.write(f"{variant}: predicted by {' and '.join(map(engine_text, engines))}")
-    for scene, share in result.nodata.items():
+    for scene, share in [*result.nodata.items()][:_FEW]:
         console.write(
             f"nodata in {share:.2%} of the radar scene {scene}: read as the lowest backscatter"
         )
+    if len(result.nodata) > _FEW:
+        console.write(f"nodata in {len(result.nodata) - _FEW} more scenes; --json lists them all")
     if result.rejected:
-        rows = [(item.name, item.reason) for item in result.rejected]
+        rows = [(item.name, item.reason) for item in result.rejected[:_SHOWN]]
         console.table("Rejected", ("name", "reason"), rows)
+    if len(result.rejected) > _SHOWN:
+        console.write(f"and {len(result.rejected) - _SHOWN} more; --json lists them all")

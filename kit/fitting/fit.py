@@ -31,7 +31,7 @@ from kit.runs.training_pairs import read_training_pairs
 from kit.runs.weights import read_run
 from kit.storage.files import FITTED, RUNS, WORK, AnyPath, refuse_existing
 from kit.storage.lock import lock
-from kit.training.heldout import HeldOut, heldout
+from kit.training.heldout import HeldOut, drawn, heldout
 from kit.training.unseen import count_kinds
 
 MOST_SCENES = 2000
@@ -223,13 +223,12 @@ def _other_space(measure: str, target: str) -> str:
 
 def _drawn(scenes: tuple[str, ...], report: Report) -> tuple[str, ...]:
     """All scenes, or `MOST_SCENES` of them, in their order."""
-    if len(scenes) <= MOST_SCENES:
-        return scenes
-    report(
-        f"{MOST_SCENES:,} of {len(scenes):,} held-out scenes are enough; they are drawn by chance"
-    )
-    drawn = np.random.default_rng(0).choice(len(scenes), MOST_SCENES, replace=False)
-    return tuple(scenes[number] for number in sorted(drawn))
+    if len(scenes) > MOST_SCENES:
+        report(
+            f"{MOST_SCENES:,} of {len(scenes):,} held-out scenes are enough; "
+            "they are drawn by chance"
+        )
+    return drawn(scenes, MOST_SCENES)
 
 
 def _check_enough(work: Path, scenes: Sequence[str], places: Sequence[tuple[str, str]]) -> None:

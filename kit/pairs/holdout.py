@@ -18,7 +18,7 @@ from kit.ground import Place, Places, sharing_ground
 from kit.pairs.blocks import Unit, block_of, by_place, units
 from kit.pairs.colors import colors_of
 from kit.pairs.strata import STRATA, strata
-from kit.pairs.table import Pair, Split
+from kit.pairs.table import Pair
 from kit.tiles.names import SceneKey
 
 By = Literal["blocks", "random", "dates", "both"]
@@ -84,8 +84,9 @@ def hold_out(pairs: Sequence[Pair], scenes: Collection[SceneKey]) -> tuple[Pair,
 
 def _marked(pairs: Sequence[Pair], held: set[int], buffer: set[int]) -> tuple[Pair, ...]:
     def mark(index: int, pair: Pair) -> Pair:
-        now: Split = "holdout" if index in held else "buffer"
-        return replace(pair, split=now) if index in held | buffer else pair
+        if index in held:
+            return replace(pair, split="holdout")
+        return replace(pair, split="buffer") if index in buffer else pair
 
     return tuple(mark(index, pair) for index, pair in enumerate(pairs))
 

@@ -8,7 +8,7 @@ removed. A shard with a tile that cannot be read is left out and named; all othe
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.errors import InputError, OutputError
@@ -84,7 +84,7 @@ def pack(
     folder = work / PACK
     with lock(folder):
         tasks = tuple(_tasks(folder, pairs))
-        todo = tuple(task for task in tasks if not _is_done(task))
+        todo = tuple(_undone(tasks, len(pairs), advance))
         others = _others(folder, tasks)
         plan = _plan(folder, tasks, todo)
         if announce:
@@ -139,14 +139,28 @@ def _packed(pair: Pair) -> PackedPair:
     return PackedPair(name_of(pair), tiles, 0, changed)
 
 
-def _is_done(task: ShardTask) -> bool:
-    """Whether the shard is there, of tiles as they are now or of tiles that are gone."""
+def _undone(tasks: Sequence[ShardTask], total: int, advance: Advance | None) -> Iterator[ShardTask]:
+    """The shards that are to be written; those that are there note when their tiles changed."""
+    compared = 0
+    for task in tasks:
+        found = _found(task)
+        if found:
+            _note_changes(found, task.shard)
+        else:
+            yield task
+        compared += len(task.pairs)
+        if advance:
+            advance(0, total, f"{compared:,} pairs compared with their tiles")
+
+
+def _found(task: ShardTask) -> Shard | None:
+    """The shard that is there, if it is of tiles as they are now or of tiles that are gone."""
     wanted = task.shard
     try:
         found = read_shard(wanted.index)
     except InputError:
-        return False
-    return (
+        return None
+    is_same = (
         (found.height, found.width, len(found.pairs))
         == (wanted.height, wanted.width, len(wanted.pairs))
         and all(
@@ -155,6 +169,17 @@ def _is_done(task: ShardTask) -> bool:
         )
         and found.is_complete()
     )
+    return found if is_same else None
+
+
+def _note_changes(found: Shard, now: Shard) -> None:
+    """Note the ctime of tiles that were compared, so that training need not read them again."""
+    pairs = tuple(
+        replace(old, changed=new.changed) if old.changed and new.changed else old
+        for old, new in zip(found.pairs, now.pairs, strict=True)
+    )
+    if pairs != found.pairs:
+        replace(found, pairs=pairs).write_index()
 
 
 def _others(folder: Path, tasks: Sequence[ShardTask]) -> list[Path]:

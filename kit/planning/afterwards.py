@@ -7,6 +7,7 @@ of fitting, predicting and packaging.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kit.training.heldout import MOST_OUT_OF_FOLD
 from kit.variants.settings import Variant
 
 _IMAGE_S = 0.01  # writing and checking an image of an archive
@@ -56,7 +57,8 @@ class Afterwards:
 
     def fitting(self, layout: Layout) -> float:
         """Seconds of predicting what was held out, and of scoring and fitting it."""
-        images = self.holdout * layout.folds + (self.pairs if layout.folds > 1 else 0)
+        of_folds = min(self.pairs, MOST_OUT_OF_FOLD) if layout.folds > 1 else 0
+        images = self.holdout * layout.folds + of_folds
         return self.start_s + 2 * images * sum(each.image_s for each in layout.members)
 
     def predicting(self, layout: Layout, flips: int) -> float:

@@ -5,10 +5,11 @@ is asked for, and what else they are. Their manifests decide, and no time of a f
 layout, list of names or number of views is noticed, in whatever order the files were written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kit.archive.expected import read_expected
 from kit.archive.layout import find_layout, name_images
@@ -91,8 +92,9 @@ def predictions_state(asked: Asked) -> State:
     if not found:
         return State(archive_state(asked).done)
     for run, there in found.items():
-        same = there.input if _is_of(asked, there.input) else str(asked.origin)
-        wanted = replace(there, weights_sha256=asked.weights[run], flips=asked.flips, input=same)
+        wanted = replace(there, weights_sha256=asked.weights[run], flips=asked.flips)
+        if not (_is_of(asked, there.input) or _was_moved(asked, there)):
+            wanted = replace(wanted, input=str(asked.origin), scenes={})
         if other := difference(there, wanted):
             return State(differs=f"{PREDICTIONS / run}: {other}")
     complete = all(_is_complete(asked, run, there) for run, there in found.items())
@@ -171,6 +173,24 @@ def _is_of(asked: Asked, tiles: str) -> bool:
     return read_origin(Path(tiles)) == asked.origin
 
 
+def _was_moved(asked: Asked, there: Predictions) -> bool:
+    """Whether the folder of tiles is gone, and TEST has these, as it does where it was moved."""
+    tiles = asked.tiles
+    return (
+        tiles is not None
+        and not Path(there.input).exists()
+        and all(
+            scene in tiles and _has_tiles(entry, states(tiles[scene]))
+            for scene, entry in there.scenes.items()
+        )
+    )
+
+
+def _has_tiles(entry: Mapping[str, Any], now: Sequence[Sequence[int]]) -> bool:
+    """Whether an image is of tiles of these sizes and times; those of other dates come after."""
+    return bool(entry["tiles"][: len(now)] == [[*state[:2]] for state in now])
+
+
 def _is_complete(asked: Asked, run: str, there: Predictions) -> bool:
     """Whether there is a prediction of every scene, and of its tiles as they are now."""
     if asked.tiles is None or {*asked.tiles} != {*there.scenes}:
@@ -179,7 +199,7 @@ def _is_complete(asked: Asked, run: str, there: Predictions) -> bool:
         entry, now = there.scenes[scene], states(files)
         if (
             entry.get("nodata") is None
-            or entry["tiles"][: len(now)] != [state[:2] for state in now]
+            or not _has_tiles(entry, now)
             or max(state[2] for state in now) > entry.get("changed", -1)
             or not image_path(PREDICTIONS / run, scene).exists()
         ):

@@ -119,7 +119,17 @@ def difference(old: Manifest, new: Manifest) -> str:
         return "holds predictions by other weights"
     if old.flips != new.flips:
         return f"holds predictions with --flips {old.flips}"
-    return f"holds predictions of {old.input}" if old.input != new.input else ""
+    return f"holds predictions of {old.input}" if _is_of_another_folder(old, new) else ""
+
+
+def _is_of_another_folder(old: Manifest, new: Manifest) -> bool:
+    """Whether the tiles lay elsewhere, and are not the same ones before their folder was moved."""
+    if old.input == new.input:
+        return False
+    return Path(old.input).exists() or any(
+        entry.get("tiles") != new.scenes.get(scene, {}).get("tiles")
+        for scene, entry in old.scenes.items()
+    )
 
 
 def known_engines(manifest: Manifest) -> list[dict[str, Any]]:

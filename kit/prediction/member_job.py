@@ -109,13 +109,14 @@ class MemberJob:
         """
         stage = next_folder(self.folder)
         sweep(stage)
-        new = self._new_manifest(data, runs)
         found = {
             str(key): states((*scene.files, *self.planes.files(key)))
             for key, scene in scenes.items()
         }
         tiles = {name: [state[:2] for state in each] for name, each in found.items()}
         changed = {name: max(state[2] for state in each) for name, each in found.items()}
+        new = self._new_manifest(data, runs)
+        new.scenes = {name: {"tiles": now, "nodata": None} for name, now in tiles.items()}
         source, known = stage, self._known(stage, new, begun=True)
         self.stage(known is not None)
         if known:
@@ -138,8 +139,7 @@ class MemberJob:
         else:
             self._journal.clear()
         for name, now in tiles.items():
-            entry = self._take(name, now, known, source)
-            entry = entry or {"tiles": now, "nodata": None}
+            entry = self._take(name, now, known, source) or new.scenes[name]
             new.scenes[name] = entry | {"changed": changed[name]}
         trained = read_training_pairs(runs / self.weights.variant.name)
         if trained:

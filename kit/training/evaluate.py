@@ -14,6 +14,7 @@ from kit.metrics import anchored, errors, is_official_measure, mse, official_of
 from kit.models.infer import infer
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
+from kit.progress import Advance
 from kit.scaling import quantize, stretch
 
 BATCH = 8
@@ -25,6 +26,7 @@ def evaluate_each(
     reader: PairReader,
     pairs: Sequence[Pair],
     measure: str = "mae",
+    advance: Advance | None = None,
 ) -> list[dict[str, float]]:
     """The errors in [0, 1] of a generator on each of `pairs`.
 
@@ -35,6 +37,7 @@ def evaluate_each(
         pairs: at least one.
         measure: the official one that is among the errors too, as `official_errors` names it; that
             of 2022 if it is another.
+        advance: called with the pairs done and their number.
     """
     generator = place(generator)
     official = official_of(measure)
@@ -43,6 +46,8 @@ def evaluate_each(
         predicted, truths = predict_batch(generator, planes, reader, batch)
         for pair, image, truth in zip(batch, predicted, truths, strict=True):
             found.append(errors(image, truth) | official_errors(official, reader, pair, image))
+        if advance:
+            advance(len(found), len(pairs))
     return found
 
 

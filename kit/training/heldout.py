@@ -7,7 +7,7 @@ is read; what other weights made, or of other pixels, is made again. Refused by 
 together leave out a pair, and runs that were trained on other pairs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kit.averaging import average
 from kit.doubt import Units
 from kit.errors import InputError
-from kit.inputs.planes import InputPlanes, read_optical
+from kit.inputs.planes import read_optical
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.summary import read_units
@@ -30,7 +30,6 @@ from kit.pairs.table import (
     read_pairs,
     train_pairs,
 )
-from kit.plain_text import count_of
 from kit.progress import Advance, Report
 from kit.runs.ensemble import scored_runs
 from kit.runs.folder import CONFIG, OTHER_PIXELS, has_other_pixels, read_pairs_sha256
@@ -40,19 +39,16 @@ from kit.runs.heldout import (
     HeldOutRecord,
     has_heldout,
     read_heldout,
-    write_heldout,
 )
 from kit.runs.planes import planes_for_pairs
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
-from kit.scaling import quantize
-from kit.storage.files import atomic
-from kit.storage.image_file import digest, image_path, read_image, write_image
-from kit.storage.lock import lock
-from kit.training.evaluate import batches_of_a_size, predict_batch
+from kit.storage.image_file import image_path, read_image
+from kit.training.heldout_images import inputs_of, predict_missing
 
-_SAVE_EVERY = 8  # batches
+MOST_OUT_OF_FOLD = 2000
+"""Scenes held out by folds that are predicted: of more, so many are enough to choose by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +105,8 @@ def heldout(
         work: the folder of the table of pairs.
         units: "any" admits pairs of other units than those that it was trained on.
         advance: called with the scenes done and their number.
-        report: takes a line about what is made again, and why, and about a run that was trained
-            on other pixels.
+        report: takes a line about what is made again, and why, about a run that was trained on
+            other pixels, and about scenes of folds that are left out as there are very many.
 
     Raises:
         InputError: it is not trained, or on other pairs or units; a fold is missing; no pair is
@@ -119,15 +115,21 @@ def heldout(
         BusyError: another process makes them.
     """
     asked = _ask(runs, name, work, units, report)
-    total, done = sum(map(len, asked.unseen.values())), 0
+    shares = {run: asked.of(run) for run in asked.weights}
+    total, before = sum(map(len, shares.values())), 0
     found: dict[str, dict[str, str]] = {}
-    for run, weights in asked.weights.items():
-        mine = asked.of(run)
+    for run, mine in shares.items():
+        weights = asked.weights[run]
+
+        def after(done: int, before: int = before) -> None:
+            if advance:
+                advance(before + done, total)
+
         planes = planes_for_pairs(runs / run, weights.variant, work, asked.reader, asked.pairs)
-        found[run] = _predict(runs / run, weights, planes, mine, asked, report)
-        done += len(mine)
-        if advance:
-            advance(done, total)
+        found[run] = predict_missing(
+            runs / run, weights, planes, mine, asked.reader, asked.pixels_sha256, after, report
+        )
+        before += len(mine)
     return asked.held_out(runs, name, found)
 
 
@@ -146,7 +148,7 @@ def kept(runs: Path, name: str, work: Path) -> HeldOut | None:
         made = read_heldout(at) if has_heldout(at) else HeldOutRecord("", {})
         mine = asked.of(run)
         planes = planes_for_pairs(runs / run, weights.variant, work, asked.reader, asked.pairs)
-        wanted = _inputs_of(planes, mine)
+        wanted = inputs_of(planes, mine)
         other = made.weights_sha256 != weights.sha256 or made.has_other_pixels(asked.pixels_sha256)
         if other or not made.has_all(wanted):
             return None
@@ -194,14 +196,35 @@ def _ask(runs: Path, name: str, work: Path, units: Units, report: Report) -> _As
     unseen = {run: _unseen(runs / run, each, pairs, work) for run, each in weights.items()}
     _check_complete(runs, name, weights, unseen, pairs)
     tell_other_pixels(runs, names, pairs, report)
-    asked = {scene for found in unseen.values() for scene in found}
-    scenes = {str(pair.optical): pair for pair in pairs if str(pair.optical) in asked}
+    scenes = _scenes(pairs, {scene for found in unseen.values() for scene in found}, report)
     if not scenes:
         problem = "no pair is held out, of those without clouds"
         remedy = "prepare more data, or train in folds: kit train-all --folds 5"
         raise InputError(work / PAIRS, problem, remedy=remedy)
     reader = open_pairs(work, [*scenes.values()])
     return _Asked(weights, unseen, pairs, scenes, reader, pixels_fingerprint(pairs))
+
+
+def _scenes(pairs: Sequence[Pair], unseen: Set[str], report: Report) -> dict[str, Pair]:
+    """The pairs to predict: of the hold-out all, of what folds held out not more than needed."""
+    whole = {str(pair.optical) for pair in holdout_pairs(pairs)}
+    every = {str(pair.optical): pair for pair in pairs if str(pair.optical) in unseen}
+    of_folds = [scene for scene in every if scene not in whole]
+    used = {*whole, *drawn(of_folds, MOST_OUT_OF_FOLD)}
+    if len(of_folds) > MOST_OUT_OF_FOLD:
+        report(
+            f"{MOST_OUT_OF_FOLD:,} of {len(of_folds):,} scenes that folds held out are predicted, "
+            "drawn by chance: they are enough"
+        )
+    return {scene: pair for scene, pair in every.items() if scene in used}
+
+
+def drawn(scenes: Sequence[str], most: int) -> tuple[str, ...]:
+    """All scenes, or `most` of them in their order, by chance: the same ones every time."""
+    if len(scenes) <= most:
+        return (*scenes,)
+    chosen = np.random.default_rng(0).choice(len(scenes), most, replace=False)
+    return tuple(scenes[number] for number in sorted(chosen))
 
 
 def tell_other_pixels(
@@ -250,90 +273,3 @@ def _check_complete(
             problem = f"{pair.optical} is held out by {len(holders)} folds of {name}, not by one"
             remedy = "train them again with --overwrite, all with the same --groups"
             raise InputError(runs / name, problem, remedy=remedy)
-
-
-def _predict(
-    folder: Path,
-    weights: Weights,
-    planes: InputPlanes,
-    pairs: Sequence[Pair],
-    asked: _Asked,
-    report: Report,
-) -> dict[str, str]:
-    """Make what is missing of a run's predictions; the digests of all."""
-    at = folder / HELDOUT
-    with lock(at):
-        inputs = _inputs_of(planes, pairs)
-        known = _known(at, weights, inputs, asked.pixels_sha256, report)
-        done = {scene: known[scene] for scene in inputs if scene in known}
-        # Images of an earlier kit may be of other pixels, and stay so.
-        pixels_sha256 = read_heldout(at).pixels_sha256 if done else asked.pixels_sha256
-
-        def save() -> None:
-            made_of = {scene: inputs[scene] for scene in done}
-            record = HeldOutRecord(weights.sha256, done, made_of, pixels_sha256)
-            write_heldout(at, record)
-
-        todo = [
-            batch
-            for batch in batches_of_a_size(pairs)
-            if any(str(pair.optical) not in done for pair in batch)
-        ]
-        for number, batch in enumerate(todo):
-            if number % _SAVE_EVERY == 0:
-                save()
-            predicted, _ = predict_batch(weights.placed, planes, asked.reader, batch)
-            for pair, rgb in zip(batch, predicted, strict=True):
-                image = quantize(rgb)
-                with atomic(image_path(at, pair.optical)) as part:
-                    write_image(part, image)
-                done[str(pair.optical)] = digest(image)
-        if todo:
-            save()
-    return done
-
-
-def _inputs_of(planes: InputPlanes, pairs: Sequence[Pair]) -> dict[str, str]:
-    """The scenes that each optical scene is predicted from."""
-    return {str(pair.optical): " ".join(planes.names(pair.radar)) for pair in pairs}
-
-
-def _known(
-    at: Path,
-    weights: Weights,
-    inputs: Mapping[str, str],
-    pixels_sha256: str | None,
-    report: Report,
-) -> dict[str, str]:
-    """The digests of the images in a folder that these weights made of these pairs, and intact."""
-    if not has_heldout(at):
-        return {}
-    try:
-        made = read_heldout(at)
-    except InputError as error:
-        report(f"{error.where}: {error.problem}; what it describes is made again")
-        return {}
-    other = "by other weights than those" if made.weights_sha256 != weights.sha256 else ""
-    if made.has_other_pixels(pixels_sha256):
-        other = other or "of other pixels than those"
-    if other:
-        report(f"{at}: predicted {other} of now; predicted again")
-        for scene in made.images:
-            image_path(at, scene).unlink(missing_ok=True)
-        return {}
-    intact = {}
-    others = 0
-    for scene, sha256 in made.images.items():
-        if scene not in inputs:
-            continue
-        if not made.has(scene, inputs[scene]):
-            others += 1
-            continue
-        try:
-            read_image(image_path(at, scene), sha256, REMEDY)
-            intact[scene] = sha256
-        except InputError as error:
-            report(f"{error.where}: {error.problem}; it is made again")
-    if others:
-        report(f"{at}: {count_of(others, 'image')} of other scenes than now; predicted again")
-    return intact

@@ -188,7 +188,7 @@ def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | Non
     """
     if variant.is_fitted:
         if hours is not None:
-            remedy = "leave --hours out: it is fitted in one go, most often in seconds"
+            remedy = "leave --hours out: it is fitted in one go, in seconds or minutes"
             raise InputError(variant.name, "has no epochs that hours could choose", remedy=remedy)
         return
     if hours is not None:

@@ -98,13 +98,16 @@ def validate(
     tell_other_pixels(runs, [run for each in meant.values() for run in each], pairs, report)
     reader = open_pairs(work, [pair for pair in pairs if pair.split != "buffer"])
     scored: list[Scored] = []
-    for done, name in enumerate(names, start=1):
-        if name in alone:
-            scored.append(_run(runs, name, work, reader, pairs, measure))
-        else:
-            scored.append(_folds(runs, name, work, reader, pairs, measure, report))
-        if advance:
-            advance(done, len(names))
+    for number, name in enumerate(names):
+
+        def after(done: int, total: int, words: str = "", /, number: int = number) -> None:
+            if advance:
+                advance(number, len(names), f"{names[number]}: {done:,} of {total:,} scenes")
+
+        score = _run if name in alone else _folds
+        scored.append(score(runs, name, work, reader, pairs, measure, after, report))
+    if advance:
+        advance(len(names), len(names), "baselines")
     trained = train_pairs(pairs, 1)
     parts = scenes_of(holdout_parts(held, trained))
     for each in scored:
@@ -155,13 +158,20 @@ def _baselines(
 
 
 def _run(
-    runs: Path, name: str, work: Path, reader: PairReader, pairs: Sequence[Pair], measure: str
+    runs: Path,
+    name: str,
+    work: Path,
+    reader: PairReader,
+    pairs: Sequence[Pair],
+    measure: str,
+    advance: Advance,
+    _: Report,
 ) -> Scored:
     """One run on the hold-out."""
     weights, held = load_run(runs, name), holdout_pairs(pairs)
     target = weights.variant.target
     planes = planes_for_pairs(runs / name, weights.variant, work, reader, pairs)
-    found = evaluate_each(weights.placed, planes, reader, held, measure)
+    found = evaluate_each(weights.placed, planes, reader, held, measure, advance)
     by_scene = dict(zip((str(pair.optical) for pair in held), found, strict=True))
     return Scored(name, target, by_scene, {}, _warning(runs / name, pairs))
 
@@ -173,14 +183,17 @@ def _folds(
     reader: PairReader,
     pairs: Sequence[Pair],
     measure: str,
+    advance: Advance,
     report: Report,
 ) -> Scored:
     """The folds of a variant on what each held out, and their mean on the hold-out."""
-    found = heldout(runs, name, work, units="any", report=report)  # units were compared before
+    # Units were compared before.
+    found = heldout(runs, name, work, units="any", advance=advance, report=report)
     by_scene = {scene: _image_errors(found, scene, reader, measure) for scene in found.scenes}
     trained = {run: read_training_pairs(runs / run) for run in found.runs}
     known = {run: each for run, each in trained.items() if each is not None}
-    parts = scenes_of(out_of_fold_parts(train_pairs(pairs, 2), known))
+    predicted = [pair for pair in train_pairs(pairs, 2) if str(pair.optical) in found.pairs]
+    parts = scenes_of(out_of_fold_parts(predicted, known))
     return Scored(name, found.target, by_scene, parts)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import kit.pairs.pack
+import kit.pairs.pack_pairs
 from kit.errors import BusyError, InputError, OutputError
 from kit.pairs.open_pairs import open_pairs
 from kit.pairs.pack import Packed, PackPlan, pack
@@ -111,9 +112,27 @@ def test_what_is_packed_is_not_packed_again(small: tuple[Pair, ...]) -> None:
     # Tiles that were moved, or are gone, are no reason either.
     Path("data").rename("moved")
     assert pack(WORK).shards_before == 3
+    assert {path: path.stat().st_mtime_ns for path in PACK.glob("0*")} == before
     shutil.copytree("moved", "data", copy_function=shutil.copy2)
     assert pack(WORK).shards_before == 3
-    assert {path: path.stat().st_mtime_ns for path in PACK.glob("0*")} == before
+    arrays = {path: time for path, time in before.items() if path.suffix == ".npy"}
+    assert {path: path.stat().st_mtime_ns for path in PACK.glob("0*.npy")} == arrays
+
+
+def test_tiles_whose_status_alone_changed_are_compared_once(
+    small: tuple[Pair, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(WORK)
+    for path in Path("data").rglob("*.tiff"):
+        path.chmod(0o640)  # another ctime
+    assert pack(WORK).shards_before == 3
+    monkeypatch.setattr(
+        kit.pairs.pack_pairs, "read_scene", lambda *_: pytest.fail("a tile is read")
+    )
+    assert pack(WORK).shards_before == 3
+    for pair in small:
+        with open_pairs(WORK, small).pixels(pair):
+            pass
 
 
 def test_what_has_changed_is_packed_again_and_what_is_not_wanted_goes(

@@ -91,6 +91,17 @@ def test_what_is_there_as_it_is_asked_for_is_not_made_again(asked: Request) -> N
     assert all(line.startswith("done before") for line in about(absolute))
 
 
+def test_a_project_that_was_moved_is_as_it_was(
+    asked: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Path.cwd()
+    monkeypatch.chdir(here.rename(here.with_name("moved")))
+    assert about(asked) == DONE
+    Path("test").rename("gone")
+    radar(Path("test"), key(40), size=45)
+    assert "holds predictions of" in about(asked)[0]  # of other tiles: this is no folder of then
+
+
 def test_another_test_folder_is_predicted_and_packaged(asked: Request) -> None:
     for place in (44, 45, 46):
         radar(Path("other"), key(place))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +191,22 @@ def test_predictions_of_other_weights_or_tiles_are_not_mixed(trained: Path) -> N
         run("p2phd1")
     assert caught.value.exit_code == 5 and images() == before
     assert run("p2phd1", overwrite=True).done == 2
+
+
+def test_predictions_of_a_folder_that_was_moved_are_kept(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("p2phd1")
+    here = Path.cwd()
+    monkeypatch.chdir(here.rename(here.with_name("moved")))
+    found = run("p2phd1")
+    assert (found.done, found.skipped) == (0, 2)
+    Path("test").rename("renamed")
+    assert run("p2phd1", "renamed").skipped == 2
+    shutil.rmtree("renamed")
+    radar(Path("other"), key(40), size=45)
+    with pytest.raises(BusyError, match=r"holds predictions of .*renamed"):
+        run("p2phd1", "other")
 
 
 def test_what_is_advised_over_a_damaged_manifest_makes_all_again(trained: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.pairs.table import PAIRS, read_pairs, write_pairs
+import kit.training.heldout
+from kit.pairs.table import PAIRS, holdout_pairs, read_pairs, write_pairs
 from kit.runs.heldout import HELDOUT, read_heldout, write_heldout
 from kit.training.heldout import heldout, kept
 from kit.training.train import train
@@ -70,3 +71,38 @@ def test_validate_tells_each_line_once_and_keeps_no_scores_of_earlier_pixels() -
     assert len(again) == len(trained) == 2 and len(told) == len(set(told))
     names = {each.name for each in read_validation(RUNS).scored if not each.is_baseline}
     assert names == {"folded"}
+
+
+@pytest.mark.usefixtures("trained")
+def test_of_very_many_pairs_that_folds_held_out_some_are_predicted_and_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in (1, 2):
+        variant = tiny("p2phd1", "name=folded", "epochs=1", "decay_epochs=0")
+        train(as_fold(variant, number, 2), work=WORK, runs=RUNS)
+    held = {str(pair.optical) for pair in holdout_pairs(read_pairs(WORK / PAIRS))}
+    every = heldout(RUNS, "folded", WORK).scenes
+    monkeypatch.setattr(kit.training.heldout, "MOST_OUT_OF_FOLD", 3)
+    told: list[str] = []
+    steps: list[tuple[int, int]] = []
+    found = heldout(
+        RUNS, "folded", WORK, report=told.append, advance=lambda d, t, _="", /: steps.append((d, t))
+    )
+    assert held < {*found.scenes} < {*every} and len(found.scenes) == len(held) + 3
+    assert told == [
+        f"3 of {len(every) - len(held)} scenes that folds held out are predicted, drawn by chance: "
+        "they are enough"
+    ]
+    assert steps[-1] == (2 * len(held) + 3,) * 2
+    again = kept(RUNS, "folded", WORK)
+    assert again and again.scenes == found.scenes
+    rows = {row.part.out_of_fold: row for row in validate(["folded"]) if row.variant == "folded"}
+    assert rows[True].scores.n == 3 and rows[False].scores.n == len(held)
+
+
+@pytest.mark.usefixtures("trained")
+def test_validate_says_how_far_it_is_with_a_variant() -> None:
+    told: list[tuple[int, int, str]] = []
+    validate(["spade2", "p2phd1"], advance=lambda *step: told.append(step))
+    assert [step[0] for step in told] == sorted(step[0] for step in told)
+    assert told[0][2].startswith("spade2: ") and told[-1] == (2, 2, "baselines")

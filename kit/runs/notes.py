@@ -1,15 +1,14 @@
 """`notes.jsonl` in the folder of a run: what somebody wanted to remember of it.
 
-In: a note. Out: a line with its time and a checksum; and the notes again, of a run or of all folds
-of a variant.
+In: a note. Out: a line with its time, the run's name and a checksum; and the notes again, of a run
+or of all folds of a variant.
 """
 
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.storage import files
-from kit.storage.seal import decode_lines, encode_line
+from kit.runs.lines import append_to, read_from
 from kit.variants.fold_names import fold_folders
 
 NOTES = "notes.jsonl"
@@ -33,19 +32,14 @@ def add_note(folder: Path, text: str) -> None:
     if not text.strip() or (before and before[-1].text == text):
         return
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    files.append_line(folder / NOTES, encode_line({"time": now, "note": text}))
+    append_to(folder / NOTES, {"time": now, "note": text})
 
 
 def read_notes(folder: Path) -> tuple[Note, ...]:
-    """The notes of the run in `folder`, the oldest first; damaged lines are left out."""
-    try:
-        data = (folder / NOTES).read_bytes()
-    except FileNotFoundError:
-        return ()
-    records = (record for _, record in decode_lines(data) if record)
+    """The notes of the run in `folder`, the oldest first; those that are damaged are left out."""
     return tuple(
         Note(record["time"], record["note"])
-        for record in records
+        for record in read_from(folder / NOTES)
         if isinstance(record.get("time"), str) and isinstance(record.get("note"), str)
     )
 

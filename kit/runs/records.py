@@ -1,14 +1,14 @@
 """`metrics.jsonl` in the folder of a run: what its training measured, one record a line.
 
-In: the losses of a step, or the scores of a validation. Out: a line with a checksum; and the
-records again, as `kit status` and reports show them.
+In: the losses of a step, or the scores of a validation. Out: a line with a checksum and the name of
+the run; and the records again, as `kit status` and reports show them.
 """
 
 from pathlib import Path
 from typing import Any
 
+from kit.runs.lines import append_to, read_from
 from kit.storage import files
-from kit.storage.seal import decode_lines, encode_line
 
 METRICS = "metrics.jsonl"
 
@@ -20,17 +20,12 @@ _NUMBERS = (
 
 def append_record(folder: Path, record: dict[str, Any]) -> int:
     """Add a record to the metrics; returns their length in bytes."""
-    return files.append_line(folder / METRICS, encode_line(record))
+    return append_to(folder / METRICS, record)
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """The records of the metrics; lines that are damaged or were cut short are left out."""
-    try:
-        data = (folder / METRICS).read_bytes()
-    except FileNotFoundError:
-        return []
-    records = (record for _, record in decode_lines(data) if record)
-    return [record for record in records if _is_record(record)]
+    """The records of the metrics that are whole, and of this run."""
+    return [record for record in read_from(folder / METRICS) if _is_record(record)]
 
 
 def counted(validation: dict[str, Any]) -> float:

@@ -21,6 +21,7 @@ from kit.prediction.manifest import MANIFEST
 from kit.prediction.members import read_member
 from kit.runs import heldout
 from kit.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, STATE, read_config, read_variant, saved
+from kit.runs.lines import other_run_of
 from kit.runs.notes import NOTES
 from kit.runs.records import METRICS
 from kit.runs.training_pairs import AGAIN, TRAINING_PAIRS, read_training_pairs
@@ -98,6 +99,9 @@ def _summary(path: Path) -> Iterator[InputError]:
 def _lines(path: Path) -> Iterator[InputError]:
     remedy = f"they are left out wherever the {path.stem} are shown; the training is not affected"
     yield from _damaged_lines(path, remedy)
+    lines = [line for _, line in decode_lines(path.read_bytes()) if line]
+    if other := next(filter(None, (other_run_of(line, path) for line in lines)), None):
+        yield InputError(path, f"holds lines of the run {other}", remedy=remedy)
 
 
 def _written(path: Path) -> Iterator[InputError]:

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
+from kit.runs.lines import read_from
 from kit.runs.tensors import TensorFile
-from kit.storage.seal import decode_lines
 from kit.training.checkpoint import checkpoints
 
 TIMES = ("images_per_s", "validation_s")
 
 
 def records(run: Path) -> list[dict]:
-    lines = decode_lines((run / "metrics.jsonl").read_bytes())
-    return [record for _, record in lines if record is not None]
+    return read_from(run / "metrics.jsonl")
 
 
 def assert_same_run(one: Path, other: Path) -> None:

@@ -194,7 +194,7 @@ def _of_runs_and_members(first: str, second: str) -> list[tuple[Path, Path]]:
     both = [[where / name for name in (first, second)] for where in (runs, predictions)]
     for name in ("config.json", "pairs.json", "checkpoints", "heldout", "heldout/manifest.json"):
         both.append([runs / run / name for run in (first, second)])
-    for name in ("weights.safetensors", "last.safetensors"):
+    for name in ("weights.safetensors", "last.safetensors", "metrics.jsonl", "notes.jsonl"):
         both.append([runs / run / name for run in (first, second)])
     newest = [checkpoints(runs / run / "checkpoints")[0] for run in (first, second)]
     both += [newest, [path / "state.json" for path in newest]]
@@ -209,7 +209,7 @@ def test_what_has_changed_places_between_runs_and_members_is_found(
     for name in ("test", "work", "runs"):
         shutil.copytree(here / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    kit.train(tiny("p2phd1", "name=twin", "seed=3"))
+    kit.train(tiny("p2phd1", "name=twin", "seed=3"), note="of another seed")
     heldout(Path("runs"), "twin", Path("work"))
     predict_eager(ensemble="p2phd1,twin", data="test")
     assert not verify().damaged

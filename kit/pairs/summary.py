@@ -9,7 +9,7 @@ from typing import Any
 from kit.errors import InputError
 from kit.pairs.table import PAIRS, Pair, fingerprint, read_pair_units
 from kit.storage.seal import read_record, write_record
-from kit.units_record import UnitsRecord
+from kit.units_record import UnitsRecord, is_units_record
 
 SUMMARY = "summary.json"
 _FORMAT = 2
@@ -82,4 +82,6 @@ def read_summary(path: Path) -> dict[str, Any]:
         if not isinstance(found.get(name, {}), dict):
             problem = f"damaged: its {name} are no JSON object"
             raise InputError(path, problem, remedy=remedy)
+    if not is_units_record(found.get("settings", {}).get("units")):
+        raise InputError(path, "damaged: its units are none", remedy=remedy)
     return found

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kit.errors import InputError
 from kit.storage.seal import read_record, write_record
-from kit.units_record import UnitsRecord
+from kit.units_record import UnitsRecord, is_units_record
 
 SOURCE = "source.json"
 _FORMAT = 1
@@ -42,7 +43,10 @@ def read_source(tiles: Path) -> dict[str, Any]:
 
 def read_source_file(path: Path) -> dict[str, Any]:
     """The record in one file, finished or not; raises as `read_tile_units`."""
-    return read_record(path, _FORMAT, _REMEDY)
+    found = read_record(path, _FORMAT, _REMEDY)
+    if not (is_units_record(found.get("units")) and isinstance(found.get("recipe") or {}, dict)):
+        raise InputError(path, "damaged: its units or its recipe are none", remedy=_REMEDY)
+    return found
 
 
 def write_source_file(path: Path, record: Mapping[str, Any]) -> None:

@@ -30,6 +30,8 @@ from kit.training.state import State
 
 FORMAT = 1
 KEPT = 2
+# What reading another's file, of whatever shape, may raise.
+_FOREIGN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError)
 _RESTART = "train from the start with --overwrite"
 _CONFIG = "config"
 _MISMATCH = "damaged: it does not match its checksum"
@@ -214,7 +216,7 @@ def _foreign_named(path: Path) -> Iterator[None]:
     """Name the checkpoint `path` in what is raised where it is not of this run."""
     try:
         yield
-    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except _FOREIGN as error:
         if isinstance(error, InputError):
             raise
         problem = f"not a checkpoint of this run ({one_line(error)})"

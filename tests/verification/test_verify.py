@@ -9,23 +9,15 @@ from pathlib import Path
 import pytest
 
 import kit
-import kit.translation.translate as translation
-from kit.engines.cache import obtain
 from kit.errors import InputError
-from kit.fitting.fit import fit
-from kit.pairs.pack import pack
-from kit.runs.notes import add_note
 from kit.screening.screen import screen
-from kit.storage.files import write_bytes
-from kit.submission.package import package
 from kit.training.checkpoint import checkpoints
 from kit.training.heldout import heldout
-from kit.translation.translate import translate
+from kit.verification.artefacts import ARTEFACTS
 from kit.verification.verify import Verification, verify
 from tests.helpers.predictions import predict_eager
 from tests.helpers.sealed import rewrite
 from tests.helpers.soak import cases
-from tests.helpers.sources import scene, write_image
 from tests.helpers.tiles import world
 from tests.helpers.variants import tiny
 
@@ -33,42 +25,7 @@ FLIPS = range(1000)
 """Bits that `make soak` flips in each file, one after the other."""
 
 ALL = ("work", "runs", "predictions", "engines", "ensembles", "submissions")
-
-
-@pytest.fixture(scope="module")
-def written(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one artefact of every kind."""
-    root = tmp_path_factory.mktemp("written")
-    before = Path.cwd()
-    for name in ("data", "test", "work", "runs/p2phd1"):
-        shutil.copytree(trained_once / name, root / name)
-    os.chdir(root)
-    try:
-        pack(Path("work"))
-        add_note(Path("runs/p2phd1"), "the one to beat")
-        predict_eager(data="test")
-        fit(["p2phd1"], measure="mae", name="best")
-        package(ensemble="p2phd1", layout="plain")
-        key = {"of": "nothing"}
-        obtain(Path("engines"), "p2phd1", key, _build, lambda _: None)
-        write_image(Path("scene.tif"), scene(0, size=48)[0], corner=(500_000, 9_500_000))
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(translation, "_assemble", lambda *_: 0.0)
-            translate("scene.tif", "translated/out.tif", "p2phd1", size=32)
-    finally:
-        os.chdir(before)
-    return root
-
-
-def _build(folder: Path) -> dict[str, object]:
-    write_bytes(folder / "engine.bin", bytes(range(256)))
-    return {"rate": 1.0}
-
-
-@pytest.fixture
-def here(written: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(written)
-    return written
+OTHERS = ("translated", "converted", "looked", "begun")
 
 
 def test_what_is_whole_is_whole(here: Path) -> None:
@@ -87,6 +44,7 @@ def test_what_is_whole_is_whole(here: Path) -> None:
         "training pairs of a run": 1,
         "weights": 2,
         "checkpoint": found.checked["checkpoint"],
+        "errors of runs": 1,
         "held-out predictions": 1,
         "predictions of a member": 1,
         "last prediction": 1,
@@ -98,26 +56,22 @@ def test_what_is_whole_is_whole(here: Path) -> None:
     }
 
 
-def test_a_translation_that_is_not_finished_is_whole(here: Path) -> None:
-    found = verify(["translated"])
+def test_every_kind_of_artefact_is_looked_at(here: Path) -> None:
+    found = verify([*ALL, *OTHERS], data=True)
     assert found.damaged == () and found.unsealed == ()
-    assert found.checked == {
-        "begun translation": 1,
-        "strip of a translation": 2,
-        "engine of a translation": 1,
-    }
+    assert {artefact.name for artefact in ARTEFACTS} <= found.checked.keys()
 
 
 def _sealed_files() -> list[Path]:
-    """Every file below the folders that the kit reads back and that is its own alone."""
+    """Every file below the folders that the kit reads back and that nobody else edits."""
     skipped = {"rejected.csv", "submissions.csv", "train.log", ".lock", ".joined"}
-    found = [
-        path for name in (*ALL, "translated") for path in Path(name).rglob("*") if path.is_file()
-    ]
+    found = [path for name in (*ALL, *OTHERS) for path in Path(name).rglob("*") if path.is_file()]
     return [
         path
         for path in found
-        if path.name not in skipped and "samples" not in path.parts and path.suffix != ".png"
+        if path.name not in skipped
+        and "samples" not in path.parts
+        and path.suffix not in (".png", ".tiff")
     ]
 
 
@@ -139,7 +93,8 @@ def test_flipped_bits_are_found_in_every_file(here: Path) -> None:
 
 def _verify_around(path: Path) -> Verification:
     """Verify the least folder whose files belong together."""
-    top = Path(*path.parts[:2]) if path.parts[0] in ("runs", "engines") else Path(path.parts[0])
+    is_below = path.parts[0] in ("runs", "engines") and len(path.parts) > 2
+    top = Path(*path.parts[:2]) if is_below else Path(path.parts[0])
     if "pack" in path.parts:
         return verify([Path("work")], data=True)
     return verify([top])

@@ -34,15 +34,17 @@ def configuration(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def other_run(config: Mapping[str, Any], folder: Path) -> str:
+def other_run(config: Mapping[str, Any], path: Path, folder: Path) -> str:
     """What tells the run that a file was written by from that in `folder`; "" if nothing does.
 
     Args:
         config: what the file holds, as `configuration` gave it; what it lacks is not compared.
+        path: of the file, for the error.
         folder: of the run that it lies in.
 
     Raises:
-        InputError: the configuration of the run in `folder` is not readable.
+        InputError: the configuration of the run in `folder` is not readable, or `config` holds no
+            variant.
     """
     if not config:
         return ""
@@ -52,7 +54,7 @@ def other_run(config: Mapping[str, Any], folder: Path) -> str:
     if not (folder / CONFIG).exists():
         return ""
     now = read_config(folder)
-    _, changed = as_started(dict(config), folder / CONFIG, read_variant(folder))
+    _, changed = as_started(dict(config), path, read_variant(folder))
     changed += [words for key, words in _KEPT.items() if _of(config, key) != _of(now, key)]
     return f"is of a run of this name with {', '.join(changed)}" if changed else ""
 

@@ -200,7 +200,7 @@ def _read_state(path: Path) -> dict[str, Any]:
     intact = about.pop("check") == json_sha256(about)
     if not intact or path != at_step(path.parent, about["step"]):
         raise InputError(path / STATE, _MISMATCH, remedy=_RESTART)
-    if other := other_run(about.get(_CONFIG, {}), path.parent.parent):
+    if other := other_run(about.get(_CONFIG, {}), path / STATE, path.parent.parent):
         raise InputError(path, other, remedy=f"move it to its own run, or {_RESTART}")
     return about
 

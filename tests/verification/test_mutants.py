@@ -26,6 +26,8 @@ from kit.runs.training_pairs import read_training_pairs
 from kit.screening.second_look import read_look
 from kit.screening.store import read_part
 from kit.screening.table import read_screened
+from kit.sources.definition import find_definition
+from kit.sources.folder import is_made_by
 from kit.sources.origin import read_origin, read_tile_units
 from kit.sources.units import is_reflectance
 from kit.storage.files import json_sha256
@@ -68,11 +70,9 @@ pytestmark = pytest.mark.usefixtures("here")
 def source_of(path: Path) -> Any:
     """What commands read of the record of tiles."""
     folder = path.parent
-    return (
-        units_text(read_tile_units(folder)),
-        read_origin(folder),
-        is_reflectance(read_tile_units(folder)),
-    )
+    units = read_tile_units(folder)
+    made = is_made_by(folder, find_definition("pairs"))
+    return units_text(units), is_reflectance(units), read_origin(folder), made
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.colors import Colors
-from kit.errors import InputError, shorten
+from kit.errors import InputError
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.manifest import manifest_path, predicted, radar_digest, read_manifest
 from kit.storage.files import name_of
@@ -87,7 +87,7 @@ def read_member(folder: Path) -> Member:
         remedy += " --overwrite"
     manifest = read_manifest(folder, remedy)
     if manifest.variant != name_of(folder):
-        remedy = shorten(f"give it its own name again: {folder.parent / manifest.variant}")
+        remedy = "give it its own name again"
         raise InputError(folder, f"holds predictions by {manifest.variant}", remedy=remedy)
     return Member(
         folder=folder,

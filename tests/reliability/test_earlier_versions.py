@@ -2,10 +2,12 @@
 
 `tests/data/kit-VERSION.tar.xz` holds what that version wrote of a small world: work (with a pack),
 a run of p2phd1 that was interrupted after its first epoch, an engine, predictions, submissions;
-since 0.2.0 the configuration and metrics of a run of spade4 too. `tests/data/make_release.py` made
-the latter, and makes that of the next release.
+since 0.2.0 the configuration and metrics of a run of spade4 too. A fitted ensemble of 0.5.0, and
+the run that it is of, are in an archive of their own. `tests/data/make_release.py` makes that of
+the next release, and so what this version writes, which is tried likewise.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,25 +23,39 @@ from kit.engines.request import Request
 from kit.errors import BusyError, InputError
 from kit.pairs.table import read_pairs
 from kit.runs.folder import read_variant
+from kit.runs.heldout import read_heldout
+from kit.runs.notes import read_notes
 from kit.runs.records import read_records
 from kit.screening.table import read_screened
+from kit.sources.index import find_image
 from kit.submission.leaderboard import leaderboard
 from kit.submission.reproduce import reproduce
 from kit.training.checkpoint import checkpoints
+from kit.training.validation import read_validation
+from kit.verification.verify import verify
+from tests.data.make_release import EAGER, FITTING, KEPT, NOTE, make
+from tests.helpers.sources import write_pictures
 from tests.helpers.tiles import key, optical, radar
 
 DATA = Path(__file__).parents[1] / "data"
-EAGER = Request("eager", "float32")
 RUN = Path("runs/p2phd1")
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0")
+NOW = pytest.param(kit.__version__, marks=pytest.mark.slow)
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=[*VERSIONS, NOW])
 def unpacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders of a version, in a folder of its name."""
     root = tmp_path_factory.mktemp("earlier") / request.param
-    with tarfile.open(DATA / f"kit-{request.param}.tar.xz") as archive:
-        archive.extractall(root, filter="data")
+    if request.param not in VERSIONS:
+        pytest.importorskip("openvino")
+        root.mkdir()
+        with contextlib.chdir(root):
+            make()
+        return root
+    for path in DATA.glob(f"kit-{request.param}*.tar.xz"):
+        with tarfile.open(path) as archive:
+            archive.extractall(root, filter="data")
     for place in (40, 41):
         radar(root / "test", key(place))
         optical(root / "truth", key(place, 1))
@@ -117,6 +133,36 @@ def test_predictions_are_packaged_and_reproduced(earlier: str) -> None:
     again = kit.package(layout="plain", name="again", truth="truth")
     assert again.sha256 == before["sha256"] or "zlib" in found.versions
     assert kit.score("submissions/p2phd1.zip", "truth").rows[-1].scores.n == 2
+
+
+def test_nothing_of_it_is_damaged(earlier: str) -> None:
+    found = verify([name for name in KEPT if Path(name).exists()])
+    again = [each.path for each in found.damaged if "measures this part again" in each.remedy]
+    assert len(found.damaged) == len(again) == (2 if earlier in ("0.1.0", "0.2.0") else 0)
+    assert bool(found.unsealed) == bool(again)
+    assert earlier in VERSIONS or all(Path(name).exists() for name in KEPT)
+
+
+def test_an_ensemble_that_it_fitted_predicts(earlier: str) -> None:
+    if not FITTING.exists():
+        pytest.skip(f"the folders of {earlier} have none")
+    run = FITTING / RUN
+    assert [note.text for note in read_notes(run)] == [NOTE]
+    assert {each.name for each in read_validation(run.parent).scored} >= {"p2phd1"}
+    assert len(read_heldout(run / "heldout").images) == 4
+    where = {name: FITTING / name for name in ("runs", "work", "ensembles")}
+    kit.predict("fitted", "test", predictions="now", request=EAGER, **where)
+    assert len(list(Path("now/p2phd1").glob("*.npy"))) == 2
+
+
+def test_its_tiles_of_images_are_gone_on_with(earlier: str) -> None:
+    if not Path("converted").exists():
+        pytest.skip(f"the folders of {earlier} have none")
+    index = Path("converted/tiles/index.csv")
+    before = index.read_bytes()
+    kit.prepare(write_pictures(Path("pictures"), places=4, test=1), "converted", holdout=1)
+    assert find_image(Path("converted"), "trainA/0.png")
+    assert index.read_bytes().splitlines()[0] == before.splitlines()[0]
 
 
 def test_the_leaderboard_is_read(earlier: str) -> None:

@@ -91,11 +91,9 @@ def test_what_is_there_as_it_is_asked_for_is_not_made_again(asked: Request) -> N
     assert all(line.startswith("done before") for line in about(absolute))
 
 
-def test_a_project_that_was_moved_is_as_it_was(
-    asked: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_project_that_was_moved_is_as_it_was(asked: Request) -> None:
     here = Path.cwd()
-    monkeypatch.chdir(here.rename(here.with_name("moved")))
+    os.chdir(here.rename(here.with_name("moved")))
     assert about(asked) == DONE
     Path("test").rename("gone")
     radar(Path("test"), key(40), size=45)

@@ -38,9 +38,12 @@ def seeded() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_card_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_card_out_of_reach() -> Iterator[None]:
     """Tests are told of no card that torch does not reach, on whichever machine they run."""
-    monkeypatch.setattr(device, "DRIVER", Path("no driver"))
+    # Not by the fixture of a test, which would then be undone after the folders that it knows go.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "DRIVER", Path("no driver"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ command, killed and typed again, goes on.
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS, read_pairs, train_pairs
 from kit.plain_text import count_of, duration
 from kit.planning.commands import hold
-from kit.planning.inputs import Request, Test, check_request, have_dates
+from kit.planning.inputs import Request, ToPredict, check_request, have_dates
 from kit.planning.made import archive_state, ask, predictions_state
 from kit.planning.outlook import Outlook, outlook
 from kit.planning.plan import PLAN, Plan, read_plan
@@ -33,9 +33,10 @@ from kit.planning.scored import State, ensemble_state, is_validated
 from kit.planning.trained import is_trained, refuse_others
 from kit.prediction.combination import Stretch
 from kit.prediction.ensembles import ensemble_path, read_ensemble
+from kit.prediction.manifest import MANIFEST
 from kit.progress import Report
 from kit.screening.table import SCENES, clear_scenes
-from kit.storage.files import FITTED, WORK, output
+from kit.storage.files import FITTED, PREDICTIONS, WORK, output
 
 _SAME_HOURS = 0.8, 1.01  # of those given: what came before the plan is not in it
 SHEET, PAGE = Path("screen.png"), Path("report.html")
@@ -100,10 +101,37 @@ def compete(
 
 
 def _steps(
-    request: Request, test: Test, started: float, report: Report, *, dry_run: bool = False
+    request: Request, test: ToPredict, started: float, report: Report, *, dry_run: bool = False
 ) -> Iterator[Step]:
     """The commands in order; each is asked for when those before it are done."""
-    data, name, measure = str(request.data), request.name, request.counted
+    plan = yield from _before_training(request, test, started, report)
+    if plan is None:  # of a dry run
+        report("what follows depends on plan.toml; kit plan makes it of the pairs and this machine")
+        return
+    members = yield from _training_steps(plan, report)
+    if views := _fewer_views(plan, _left(started, request.hours)):
+        what = f"late: {count_of(views, 'view')} of each scene in place of {plan.flips}"
+        report(what if dry_run else f"{what}, which {PLAN} now says")
+        plan = replace(plan, flips=views)
+        if not dry_run:
+            _note_views(views)
+    yield from _archive_steps(request, plan, members, report)
+    table1 = Step(
+        ("validate", *members, "--measure", plan.measure),
+        done=is_validated(plan.measure, members),
+        enough=lambda: True,
+    )
+    # It scores the images that kit fit has had predicted, and baselines.
+    if _left(started, request.hours) >= plan.minutes.get("fitting", 0.0):
+        yield table1
+    yield Step(("report", "--output", str(PAGE)), enough=lambda: True)
+
+
+def _before_training(
+    request: Request, test: ToPredict, started: float, report: Report
+) -> Generator[Step, None, Plan | None]:
+    """From tiles to the plan; None where a dry run has none."""
+    data, measure, source = str(request.data), request.fitted_measure, request.source_options
     prepared = (WORK / SUMMARY).exists() and (WORK / PAIRS).exists()
     if PLAN.exists():
         _followed()
@@ -111,20 +139,23 @@ def _steps(
         yield Step(("screen", data, *request.cloud_options, "--sheet", str(SHEET)), done=prepared)
     # Whoever has prepared them with other options goes on with these.
     options = () if prepared else _held_out(request, test, report)
-    source = ("--source", request.source) if request.source else ()
     yield Step(("prepare", data, *source, *request.cloud_options, *options), done=prepared)
     hours = request.hours - (time.monotonic() - started) / 3600
     planning = ("--hours", f"{max(0.0, hours):.4g}", "--input", str(request.test), *source)
     planned = PLAN.exists()
     yield Step(("plan", *planning, "--measure", measure), done=planned)
-    if not PLAN.exists():  # of a dry run
-        report("what follows depends on plan.toml; kit plan makes it of the pairs and this machine")
-        return
+    if not PLAN.exists():
+        return None
     plan = _followed()  # of pairs that may be newer than before
     report(f"{PLAN}: {', '.join(each.name for each in plan.trainings)}, as it says")
     plan_again = f"kit plan {' '.join(planning)} --measure {measure} --overwrite"
     for problem in _other_plan(plan, request, made_now=not planned):
         report(f"{PLAN}: {problem}: {plan_again}")
+    return plan
+
+
+def _training_steps(plan: Plan, report: Report) -> Generator[Step, None, list[str]]:
+    """The trainings of a plan; returns the members that they leave."""
     trained = {each.name: is_trained(each, plan) for each in plan.trainings}
     if plan.pack:
         yield Step(("pack",), done=all(trained.values()))
@@ -139,12 +170,14 @@ def _steps(
         failed = ", ".join(each for each, done in trained.items() if not done)
         report(f"not trained: {failed}" + ("; the others go on" if members else ""))
         members = members or [*trained]  # of a dry run; else kit fit says what is missing
-    if views := _fewer_views(plan, _left(started, request.hours)):
-        what = f"late: {count_of(views, 'view')} of each scene in place of {plan.flips}"
-        report(what if dry_run else f"{what}, which {PLAN} now says")
-        plan = replace(plan, flips=views)
-        if not dry_run:
-            _note_views(views)
+    return members
+
+
+def _archive_steps(
+    request: Request, plan: Plan, members: Sequence[str], report: Report
+) -> Iterator[Step]:
+    """From trained members to the checked archive."""
+    name, source = request.name, request.source_options
     ensemble_file = ensemble_path(FITTED, name)
     fitted = ensemble_state(ensemble_file, plan.measure, members)
     _say_replaced(fitted, report)
@@ -170,18 +203,9 @@ def _steps(
     package = ("package", "--ensemble", name, "--name", name, *options)
     yield Step(package, done=packaged.done)
     yield Step(("check", str(request.archive), *layout, *expected))
-    table1 = Step(
-        ("validate", *members, "--measure", plan.measure),
-        done=is_validated(plan.measure, members),
-        enough=lambda: True,
-    )
-    # It scores the images that kit fit has had predicted, and baselines.
-    if _left(started, request.hours) >= plan.minutes.get("fitting", 0.0):
-        yield table1
-    yield Step(("report", "--output", str(PAGE)), enough=lambda: True)
 
 
-def _held_out(request: Request, test: Test, report: Report) -> tuple[str, ...]:
+def _held_out(request: Request, test: ToPredict, report: Report) -> tuple[str, ...]:
     """What is held out is like TEST, and as much as fitting takes: what is held out is not learnt.
 
     Few pairs are all trained on where there is time for folds, which then score; but folds hold out
@@ -229,8 +253,8 @@ def _followed() -> Plan:
 
 def _other_plan(plan: Plan, request: Request, *, made_now: bool) -> Iterator[str]:
     """For what the plan is, where that is not what is asked for; it is followed as it is."""
-    if plan.measure != request.counted:
-        yield f"is for {plan.measure}, which counts; for {request.counted} first"
+    if plan.measure != request.fitted_measure:
+        yield f"is for {plan.measure}, which counts; for {request.fitted_measure} first"
     least, most = _SAME_HOURS
     if not made_now and not least <= plan.hours / request.hours <= most:
         planned, given = (duration(hours * 3600) for hours in (plan.hours, request.hours))
@@ -258,7 +282,7 @@ def _fewer_views(plan: Plan, left: float) -> int | None:
     views = plan.flips
     while views > 1 and after + predicting * views / plan.flips > left:
         views //= 2 if views == 8 else 4
-    begun = any(Path("predictions").glob("*/manifest.json"))
+    begun = any(PREDICTIONS.glob(f"*/{MANIFEST}"))
     return None if views == plan.flips or begun else views
 
 

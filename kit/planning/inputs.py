@@ -67,9 +67,14 @@ class Request:
         return SUBMISSIONS / f"{self.name}.zip"
 
     @property
-    def counted(self) -> str:
+    def fitted_measure(self) -> str:
         """The measure that the ensemble is fitted for."""
         return self.measure or find_layout(self.layout).measure
+
+    @property
+    def source_options(self) -> tuple[str, ...]:
+        """The options of commands that read TEST or DATA."""
+        return ("--source", self.source) if self.source else ()
 
     @property
     def clouds(self) -> dict[str, Any]:
@@ -108,7 +113,7 @@ class Radar:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class ToPredict:
     """The radar scenes of TEST, and how many of them show ground, or are scenes, of DATA.
 
     `optical` are the optical scenes of DATA; `split` is the hold-out that is like TEST. `converted`
@@ -152,7 +157,7 @@ def may_recur(radar: Radar, pairs: Iterable[Pair]) -> bool:
     return not radar.keys or compare(radar.keys, optical, radar.side).recurs
 
 
-def check_request(request: Request, report: Report) -> Test:
+def check_request(request: Request, report: Report) -> ToPredict:
     """Refuse what could not be used after hours of training.
 
     Raises:
@@ -161,9 +166,9 @@ def check_request(request: Request, report: Report) -> Test:
     layout = find_layout(request.layout)
     seconds_of(request.hours)
     check_name(request.name)
-    if request.counted not in OBJECTIVES:
+    if request.fitted_measure not in OBJECTIVES:
         remedy = f"give --measure, one of {', '.join(OBJECTIVES)}"
-        raise InputError(request.counted, "no ensemble can be fitted for it", remedy=remedy)
+        raise InputError(request.fitted_measure, "no ensemble can be fitted for it", remedy=remedy)
     radar = find_radar(request.test, request.source)
     if layout.size and (radar.height, radar.width) != (layout.size, layout.size):
         problem = f"has tiles of {radar.height}x{radar.width}, where layout {layout.name} takes "
@@ -176,11 +181,11 @@ def check_request(request: Request, report: Report) -> Test:
         ukis.version()
     pairs = count_pairs(request.data, request.source)
     if pairs is not None:
-        return Test(radar.number, pairs, converted=True)
+        return ToPredict(radar.number, pairs, converted=True)
     optical = [scene.key for scene in catalog(request.data).of("Sentinel2")]
     _report_others(request, len(optical), report)
     if not radar.keys:
-        return Test(radar.number, len(optical))
+        return ToPredict(radar.number, len(optical))
     test = compare(radar.keys, optical, radar.side)
     if test.seen:
         report(
@@ -195,7 +200,7 @@ def check_request(request: Request, report: Report) -> Test:
     return test
 
 
-def compare(scenes: tuple[SceneKey, ...], optical: list[SceneKey], side: int) -> Test:
+def compare(scenes: tuple[SceneKey, ...], optical: list[SceneKey], side: int) -> ToPredict:
     """How the scenes to predict lie to those to train on, and the hold-out that is like them.
 
     Args:
@@ -210,7 +215,7 @@ def compare(scenes: tuple[SceneKey, ...], optical: list[SceneKey], side: int) ->
     split = "dates" if share > _MOST else "both" if share > _FEW else "blocks"
     if not have_dates(optical):
         split = "blocks"
-    return Test(len(scenes), len(optical), seen, len({*scenes} & {*optical}), split)
+    return ToPredict(len(scenes), len(optical), seen, len({*scenes} & {*optical}), split)
 
 
 def have_dates(optical: Iterable[SceneKey]) -> bool:

@@ -5,7 +5,9 @@ engine accepts the batches of all plans.
 """
 
 import copy
+import errno
 import hashlib
+import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -26,9 +28,12 @@ from kit.machine.bfloat16 import bfloat16_pays
 from kit.machine.device import pick, place
 from kit.models.infer import Forward
 from kit.models.rewrites.half import HALF, InHalf
+from kit.storage.files import unwritable
 
 NAME = "inductor"
 _MODEL = "model.pt2"
+# What the system says of a full disk, which torch and the compiler that it runs repeat.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BATCHES = {"cpu": (1, 4), "cuda": (1, 4, 16, 32)}
 _OTHERWISE = "predict with --backend eager"
 
@@ -117,6 +122,8 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
             reason = _first_line(error)
             if tells_of_shortage(reason):
                 raise MemoryError(reason) from error
+            if full := next((code for code in _FULL if os.strerror(code) in str(error)), 0):
+                raise unwritable(folder / _MODEL, OSError(full, os.strerror(full))) from error
             raise InputError(
                 NAME,
                 f"cannot build a {spec.precision} engine: {reason}",

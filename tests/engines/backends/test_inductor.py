@@ -17,7 +17,7 @@ from kit.engines.backend import Plan, Spec
 from kit.engines.backends import inductor, openvino
 from kit.engines.cache import obtain
 from kit.engines.request import Request
-from kit.errors import InputError
+from kit.errors import InputError, OutputError
 from kit.models.rewrites.fuse import for_inference
 from kit.models.rewrites.half import InHalf
 from kit.models.rewrites.spectral_norm import fold
@@ -205,6 +205,18 @@ def test_what_the_compiler_does_not_take_is_refused_by_name(tmp_path, monkeypatc
 
     monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fails)
     with pytest.raises(InputError, match=r"build a float32 engine: C\+\+ compile error\n.*eager"):
+        inductor.build(small(), SPEC, tmp_path, NO_TILES)
+
+
+@needs_compiler
+def test_a_full_disk_is_not_the_precisions_fault(tmp_path, monkeypatch) -> None:
+    """As torch tells what the system has told it, or the compiler."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("OSError: [Errno 28] No space left on device")
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fails)
+    with pytest.raises(OutputError, match="cannot be written"):
         inductor.build(small(), SPEC, tmp_path, NO_TILES)
 
 

@@ -17,7 +17,7 @@ from kit.cli.engine_options import (
     Tolerance,
     engine_text,
 )
-from kit.cli.next_step import VIEWS, flips_help
+from kit.cli.next_step import VIEWS, flips_help, predict_next
 from kit.cli.options import (
     AnyUnits,
     Ensembles,
@@ -125,7 +125,7 @@ def compile(
         report=console.write,
     )
     emit([asdict(each) for each in built])
-    _show_engines(built)
+    _show_engines(built, runs)
 
 
 def _show_exported(made: "Exported") -> None:
@@ -142,7 +142,7 @@ def _show_exported(made: "Exported") -> None:
     )
 
 
-def _show_engines(built: "Sequence[Built]") -> None:
+def _show_engines(built: "Sequence[Built]", runs: Path) -> None:
     rows = [
         (
             engine.variant,
@@ -161,8 +161,8 @@ def _show_engines(built: "Sequence[Built]") -> None:
             "next: copy runs and engines to the machine with that GPU; run kit predict there"
         )
     else:
-        names = ",".join(engine.variant for engine in built)
-        console.write(f"next: kit predict --ensemble {names} --input TEST")
+        names = [engine.variant for engine in built]
+        console.write(f"next: {predict_next(','.join(names), names, runs)}")
 
 
 @app.command(epilog="Example: kit predict --ensemble spade4,spade2,p2phd1 --input TEST")

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 _FEW = 3
 
 
-def show_report(report: "Report", explain: bool) -> None:
+def show_report(report: "Report", explain: bool, predictions: Path = PREDICTIONS) -> None:
     """Print the scores of the baselines, each member and the archive, and what has none.
 
     Args:
         report: the scores.
         explain: whether to say what each measure is.
+        predictions: the folder of predictions.
     """
     baselines = [row for row in report.rows if row.name in (*CONSTANTS, *report.baselines)]
     rows = [row for row in report.rows if row not in baselines]
@@ -29,9 +30,11 @@ def show_report(report: "Report", explain: bool) -> None:
     if baselines:
         _show_rows("Baselines: images of one colour, and what is fitted in seconds", baselines)
     if trees := report.missing_trees:
+        given = () if predictions == PREDICTIONS else ("--predictions", str(predictions))
         console.write(
             f"no boosted trees to compare with: kit train {trees}; "
-            f"kit predict --ensemble {trees} --input TEST"
+            f"{shlex.join(('kit', 'predict', '--ensemble', trees, '--input', 'TEST', *given))}; "
+            "then name what is to be packaged: kit package --ensemble NAME"
         )
     others = [report.other] if report.other else []
     _show_rows(f"Scores of {report.own.scores.n} images{counts}", [*rows, *others])

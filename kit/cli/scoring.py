@@ -129,7 +129,7 @@ def score(
         )
     console.warn(*report.doubts)
     emit(report.as_dict())
-    show_report(report, explain)
+    show_report(report, explain, predictions)
     if per_scene:
         _write_errors(report, per_scene)
     if mapping:

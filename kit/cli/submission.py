@@ -123,7 +123,7 @@ def package(
     _show_package(result)
     if result.scores:
         console.warn(*result.scores.doubts)
-        show_report(result.scores, explain)
+        show_report(result.scores, explain, predictions)
         name, value = result.scores.measure, result.scores.own.get(result.scores.measure)
         shown = console.number(value, ".5g")
         console.write(f"{name} here, by your truths and not by the server's: {shown}")

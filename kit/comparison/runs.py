@@ -26,7 +26,7 @@ from kit.fitting.selection import FEWEST_PLACES, crossfitted, score_image
 from kit.metrics import is_official_measure, is_stretched_measure
 from kit.prediction.combination import PLAIN, Combination
 from kit.prediction.ensembles import Ensemble, find_ensemble, known_ensembles
-from kit.progress import Advance, Report
+from kit.progress import Advance, Report, each_once
 from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.notes import notes_of
 from kit.training.heldout import HeldOut, heldout
@@ -94,6 +94,7 @@ def compare_runs(
     measure = measure or next((each.measure for each in chosen if each.fitted), _USUAL)
     check_by_scene(measure)
     names = dict.fromkeys(member for each in chosen for member in each.members)
+    report = each_once(report)
     known = {name: heldout(runs, name, work, advance=advance, report=report) for name in names}
     sides = [_Candidate(each, tuple(known[m] for m in each.members)) for each in chosen]
     for side in sides:

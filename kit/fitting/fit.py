@@ -23,7 +23,7 @@ from kit.fitting.selection import FEWEST_PLACES, Candidate, Selection, select
 from kit.metrics import is_official_measure
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import Ensemble, Fitted, check_name, ensemble_path, write_ensemble
-from kit.progress import Advance, Report
+from kit.progress import Advance, Report, each_once
 from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.seen import TrainingPairs
@@ -113,6 +113,7 @@ def fit(
         BusyError: there is an ensemble of this name, or another process predicts or fits.
     """
     work, runs, ensembles = Path(work), Path(runs), Path(ensembles)
+    report = each_once(report)
     if measure not in OBJECTIVES:
         raise no_such("measure to fit", measure, OBJECTIVES)
     name = name or measure

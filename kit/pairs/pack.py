@@ -8,6 +8,7 @@ removed. A shard with a tile that cannot be read is left out and named; all othe
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def pack(
     Args:
         work: the folder that `prepare` wrote; the pack is in it.
         advance: called with (pairs done, all pairs) during the work.
-        announce: called with what will be written before anything is.
+        announce: called with what will be written before any pixel is.
 
     Raises:
         InputError: no pair table, no pair in it, or tiles that cannot be read; in the last case
@@ -179,7 +180,8 @@ def _note_changes(found: Shard, now: Shard) -> None:
         for old, new in zip(found.pairs, now.pairs, strict=True)
     )
     if pairs != found.pairs:
-        replace(found, pairs=pairs).write_index()
+        with suppress(OutputError):  # a full disk costs what the note saves, and no more
+            replace(found, pairs=pairs).write_index()
 
 
 def _others(folder: Path, tasks: Sequence[ShardTask]) -> list[Path]:

@@ -17,14 +17,15 @@ _IMAGE_S = 0.01  # writing and checking an image of an archive
 class Member:
     """A member of the ensemble to be: its variant, and seconds of all its runs, and the longest.
 
-    `image_s` is what predicting an image takes; `steps` are those of its longest run; `waits` says
-    whether a batch takes longer to read than a step.
+    `image_s` is what predicting one view takes, and `read_s` reading its prior; `steps` are those
+    of its longest run; `waits` says whether a batch takes longer to read than a step.
     """
 
     variant: Variant
     total_s: float
     longest_s: float
     image_s: float
+    read_s: float = 0.0
     steps: int = 0
     waits: bool = False
 
@@ -59,14 +60,18 @@ class Afterwards:
         """Seconds of predicting what was held out, and of scoring and fitting it."""
         of_folds = min(self.pairs, MOST_OUT_OF_FOLD) if layout.folds > 1 else 0
         images = self.holdout * layout.folds + of_folds
-        return self.start_s + 2 * images * sum(each.image_s for each in layout.members)
+        image_s = sum(each.image_s + each.read_s for each in layout.members)
+        return self.start_s + 2 * images * image_s
 
     def predicting(self, layout: Layout, flips: int) -> float:
         """Seconds of predicting all scenes, with so many views of each."""
         runs = 1 if layout.all_pairs else layout.folds
         # What is fitted shows the same in every view, and is predicted in one.
-        views = [each.image_s * (1 if each.variant.is_fitted else flips) for each in layout.members]
-        return self.start_s + self.scenes * runs * sum(views)
+        image_s = sum(
+            each.image_s * (1 if each.variant.is_fitted else flips) + each.read_s
+            for each in layout.members
+        )
+        return self.start_s + self.scenes * runs * image_s
 
     def packaging(self) -> float:
         """Seconds of writing the archive and checking it again."""

@@ -151,10 +151,10 @@ def find_radar(test: Path, source: str | None = None) -> Radar:
     return Radar(len(scenes), height, width, side, tuple(scene.key for scene in scenes))
 
 
-def may_recur(radar: Radar, pairs: Iterable[Pair]) -> bool:
-    """Whether radar scenes show enough of the places of pairs; True where none is known."""
+def recur(radar: Radar, pairs: Iterable[Pair]) -> bool:
+    """Whether radar scenes show enough of the places of pairs; False where theirs are not known."""
     optical = [pair.optical for pair in pairs]
-    return not radar.keys or compare(radar.keys, optical, radar.side).recurs
+    return bool(radar.keys) and compare(radar.keys, optical, radar.side).recurs
 
 
 def check_request(request: Request, report: Report) -> ToPredict:

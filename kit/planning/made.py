@@ -5,6 +5,7 @@ is asked for, and what else they are. Their manifests decide, and no time of a f
 layout, list of names or number of views is noticed, in whatever order the files were written.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -178,7 +179,7 @@ def _was_moved(asked: Asked, there: Predictions) -> bool:
     tiles = asked.tiles
     return (
         tiles is not None
-        and not Path(there.input).exists()
+        and not os.path.exists(there.input)
         and all(
             scene in tiles and _has_tiles(entry, states(tiles[scene]))
             for scene, entry in there.scenes.items()

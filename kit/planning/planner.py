@@ -34,7 +34,7 @@ from kit.metrics import check_measure
 from kit.pairs.table import PAIRS
 from kit.plain_text import count_of
 from kit.planning.afterwards import Afterwards, Layout, Member
-from kit.planning.inputs import find_radar, may_recur
+from kit.planning.inputs import find_radar, recur
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
 from kit.planning.recipes import ENOUGH_HELD, FOLDS, PRIOR, Size, recipe_for, variants
@@ -80,7 +80,7 @@ def make_plan(
     machine = Machine(Path(work), report)
     cards = _cards() if gpus is None else gpus
     scenes = radar.number if radar else None
-    recurring = radar is None or may_recur(radar, machine.data(2).pairs)
+    recurring = radar is not None and recur(radar, machine.data(2).pairs)
     planner = _Planner(machine, hours, measure, scenes, cards, recurring=recurring)
     return planner.plan(Path(work))
 
@@ -270,7 +270,7 @@ class _Planner:
         run_s = each.total_s(timed) + self.machine.start_s
         total_s = self._runs(folds) * run_s
         steps, waits = timed.total_epochs * an_epoch, rate.load_s > rate.step_s
-        return Member(timed, total_s, run_s, rate.image_s, steps, waits)
+        return Member(timed, total_s, run_s, rate.image_s, rate.read_s, steps, waits)
 
     def _smallest_rate(self, variant: Variant) -> Rate:
         """How fast `variant` is trained in its smallest size."""

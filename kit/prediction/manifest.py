@@ -4,6 +4,7 @@ In: the folder of a member's predictions. Out: its manifest, and the other way r
 name: a file that is missing, damaged or no such manifest.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -126,7 +127,7 @@ def _is_of_another_folder(old: Manifest, new: Manifest) -> bool:
     """Whether the tiles lay elsewhere, and are not the same ones before their folder was moved."""
     if old.input == new.input:
         return False
-    return Path(old.input).exists() or any(
+    return os.path.exists(old.input) or any(
         entry.get("tiles") != new.scenes.get(scene, {}).get("tiles")
         for scene, entry in old.scenes.items()
     )

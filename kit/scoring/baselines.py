@@ -74,7 +74,15 @@ def find_baselines(
 
 
 def _is_of(baseline: Member, scenes: Set[str], members: Sequence[Member]) -> bool:
-    """Whether a baseline is predicted for these scenes, of the same tiles as the members."""
+    """Whether a baseline is predicted for these scenes, of the same tiles as the members.
+
+    Raises:
+        InputError: an image of it is damaged.
+    """
     if any(of_other_tiles(member, baseline) for member in members):
         return False
-    return all(scene in baseline.scenes and baseline.has(scene) for scene in scenes)
+    if not all(scene in baseline.scenes and baseline.has(scene) for scene in scenes):
+        return False
+    for scene in scenes:
+        baseline.load(scene)
+    return True

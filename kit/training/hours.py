@@ -52,7 +52,7 @@ def cost(variant: Variant, rate: Rate, pairs: int, holdout: int) -> Cost:
     return Cost(
         first_s=rate.first_s,
         epoch_s=steps_per_epoch(pairs, variant.batch) * rate.step_s,
-        validation_s=images * rate.image_s + _SAVING,
+        validation_s=images * (rate.image_s + rate.read_s) + _SAVING,
     )
 
 

@@ -41,13 +41,14 @@ class Rate:
 
     `first_s` is a first step, which warms up or compiles; `step_s` one of those that follow, with
     the wait for its batch; `load_s` what a thread needs to read and prepare a batch; `image_s` what
-    predicting one image takes.
+    predicting one image takes; `read_s` what reading its prior takes, 0 without one.
     """
 
     first_s: float
     step_s: float
     load_s: float
     image_s: float
+    read_s: float = 0.0
 
 
 def measure_rate(setup: RunSetup, *, workers: int, compile: bool = False) -> Rate:
@@ -106,7 +107,7 @@ def _measured(setup: RunSetup, workers: int, compile: bool) -> Rate:
             more = not group.broadcast([int(enough)])[0]
     step_s = statistics.median(steps)  # of which a machine that does other things delays some
     image_s = group.on_all(lambda: _image_s(setup, state.generator))
-    return Rate(first_s, step_s, load_s, image_s)
+    return Rate(first_s, step_s, load_s, image_s, group.on_all(lambda: _read_s(setup)))
 
 
 def _samples(setup: RunSetup, workers: int) -> Generator[Sample, None, None]:
@@ -130,6 +131,14 @@ def _image_s(setup: RunSetup, generator: nn.Module) -> float:
     return _timed(lambda: infer(generator, every)) / _IMAGES
 
 
+def _read_s(setup: RunSetup) -> float:
+    """Scenes of a place at other dates take longer to read than the radar of one date."""
+    data, pair = setup.dataset, setup.scored[-1]
+    if not setup.variant.prior:
+        return 0.0
+    return _timed(lambda: read_pair(data.planes, data.reader, pair))
+
+
 def _timed(work: Callable[[], object]) -> float:
     started = time.monotonic()
     work()
@@ -147,9 +156,7 @@ def measure_fit(setup: RunSetup) -> tuple[float, float]:
 
 def _prior(setup: RunSetup) -> tuple[float, float]:
     """Reading is all that it takes: a few hundred pairs once, and for an image its place's."""
-    data, pair = setup.dataset, setup.scored[0]
-    fit_s = _timed(lambda: fit_prior(data))
-    return fit_s, _timed(lambda: read_pair(data.planes, data.reader, pair))
+    return _timed(lambda: fit_prior(setup.dataset)), _read_s(setup)
 
 
 def _trees(setup: RunSetup) -> tuple[float, float]:
@@ -169,7 +176,7 @@ def _trees(setup: RunSetup) -> tuple[float, float]:
     slope = max(0.0, more.trees_s - start.trees_s) / max(1, more.pixels - start.pixels)
     reading_s = more.reading_s * len(data) / len(pairs)
     trees_s = more.trees_s + slope * max(0, all_pixels - more.pixels)
-    return reading_s + trees_s, _image_s(setup, place(generator))
+    return reading_s + trees_s, _image_s(setup, place(generator)) + _read_s(setup)
 
 
 class _FitOf(NamedTuple):

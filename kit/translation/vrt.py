@@ -9,6 +9,7 @@ GDAL writes. It takes an attribute for an element of that name, and heeds no cas
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,7 +17,13 @@ from xml.etree import ElementTree
 from kit.errors import InputError
 
 _MAX_BYTES = 32 << 20  # a mosaic of 10,000 files has 10 MB
+_BEGINNING = re.compile(
+    rb"""(\xef\xbb\xbf)?\s*(<\?xml\s+version=["']1\.[01]["'](\s+encoding=["']utf-8["'])?"""
+    rb"""(\s+standalone=["']\w+["'])?\s*\?>)?\s*<VRTDataset""",
+    re.IGNORECASE,
+)
 _REFERENCES = {"sourcefilename", "sourcedataset"}
+_ADDRESSES = {True: ("://",), False: ("://", "/vsi")}  # a folder may be called like GDAL's own
 _TEXTS = {"mdi", "description"}  # which nobody opens
 _WORDS = """
     vrtdataset srs geotransform gcplist gcp metadata vrtrasterband nodatavalue hidenodatavalue
@@ -57,11 +64,11 @@ def _references(vrt: Path) -> Iterator[ElementTree.Element]:
     if vrt.stat().st_size > _MAX_BYTES:
         raise InputError(vrt, f"is larger than {_MAX_BYTES >> 20} MiB, for a VRT")
     data = vrt.read_bytes()
-    # GDAL knows no entities, and would read another text where they stand.
-    if not data.lstrip().startswith(b"<VRTDataset") or b"<!DOCTYPE" in data:
-        raise InputError(vrt, "is no VRT, whose first word is <VRTDataset", remedy="fetch it again")
+    # GDAL knows no entities and no encoding but UTF-8, and would read another text than this.
+    if not _BEGINNING.match(data) or b"<!DOCTYPE" in data:
+        raise _refused(vrt, "does not begin with <VRTDataset, in UTF-8")
     try:
-        root = ElementTree.fromstring(data.lstrip())
+        root = ElementTree.fromstring(data[data.index(b"<VRTDataset") :])
     except ElementTree.ParseError as error:
         raise InputError(vrt, f"not readable as XML ({error})", remedy="fetch it again") from None
     for element in root.iter():
@@ -70,8 +77,9 @@ def _references(vrt: Path) -> Iterator[ElementTree.Element]:
             raise _refused(vrt, f"holds an element {element.tag}")
         if tag != "pixelfunctionarguments":
             _check_attributes(vrt, tag, element)
-        if tag not in _TEXTS and "://" in (element.text or ""):
-            raise _refused(vrt, f"refers to {(element.text or '').strip()}, which is no file here")
+        text = (element.text or "").strip()
+        if tag not in _TEXTS and any(each in text for each in _ADDRESSES[tag in _REFERENCES]):
+            raise _refused(vrt, f"refers to {text}, which is no file here")
         if tag in _REFERENCES:
             yield element
 

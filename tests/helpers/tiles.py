@@ -2,6 +2,8 @@
 
 import datetime
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,17 @@ def world(folder: Path, places: int = 12, dates: int = 2, size: int = 32) -> Pat
 def read_tile(path: Path) -> NDArray[np.generic]:
     """The pixels [H, W] of a tile; those that are not valid are NaN, or 0 of whole numbers."""
     return read_raster(path).blanked()
+
+
+@contextmanager
+def moved() -> Iterator[None]:
+    """The current folder lies elsewhere within the block."""
+    here = Path.cwd()
+    there = here.rename(here.with_name(f"{here.name}-moved"))
+    try:
+        yield
+    finally:
+        there.rename(here)
 
 
 def _seed(scene: SceneKey) -> int:

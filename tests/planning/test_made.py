@@ -20,7 +20,7 @@ from kit.storage.files import FITTED, RUNS, WORK
 from kit.submission.package import package
 from kit.training.validate import validate
 from tests.helpers.sources import write_pictures
-from tests.helpers.tiles import key, radar
+from tests.helpers.tiles import key, moved, radar
 
 EAGER = Engine("eager", "float32")
 MEMBERS = ("spade2", "p2phd1")
@@ -92,12 +92,11 @@ def test_what_is_there_as_it_is_asked_for_is_not_made_again(asked: Request) -> N
 
 
 def test_a_project_that_was_moved_is_as_it_was(asked: Request) -> None:
-    here = Path.cwd()
-    os.chdir(here.rename(here.with_name("moved")))
-    assert about(asked) == DONE
-    Path("test").rename("gone")
-    radar(Path("test"), key(40), size=45)
-    assert "holds predictions of" in about(asked)[0]  # of other tiles: this is no folder of then
+    with moved():
+        assert about(asked) == DONE
+        Path("test").rename("gone")
+        radar(Path("test"), key(40), size=45)
+        assert "holds predictions of" in about(asked)[0]  # of other tiles: no folder of then
 
 
 def test_another_test_folder_is_predicted_and_packaged(asked: Request) -> None:

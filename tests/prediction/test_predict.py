@@ -20,6 +20,7 @@ from kit.errors import BusyError, CheckError, InputError
 from kit.models.infer import infer
 from kit.pairs.table import fingerprint, read_pairs
 from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
+from kit.prediction.manifest import difference, read_manifest
 from kit.prediction.members import read_member, read_members
 from kit.prediction.predict import Prediction, predict
 from kit.runs.weights import load_run, save_weights
@@ -30,7 +31,7 @@ from kit.tiles.names import SceneKey, TileName
 from kit.tiles.tiff import write_tile
 from kit.training.train import train
 from tests.helpers.predictions import stop_writing
-from tests.helpers.tiles import in_float16, key, radar, read_tile
+from tests.helpers.tiles import in_float16, key, moved, radar, read_tile
 from tests.helpers.variants import tiny
 
 MEMBERS = ("spade4", "spade2", "p2phd1")
@@ -193,20 +194,25 @@ def test_predictions_of_other_weights_or_tiles_are_not_mixed(trained: Path) -> N
     assert run("p2phd1", overwrite=True).done == 2
 
 
-def test_predictions_of_a_folder_that_was_moved_are_kept(
-    trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_predictions_of_a_folder_that_was_moved_are_kept(trained: Path) -> None:
     run("p2phd1")
-    here = Path.cwd()
-    monkeypatch.chdir(here.rename(here.with_name("moved")))
-    found = run("p2phd1")
-    assert (found.done, found.skipped) == (0, 2)
-    Path("test").rename("renamed")
-    assert run("p2phd1", "renamed").skipped == 2
-    shutil.rmtree("renamed")
-    radar(Path("other"), key(40), size=45)
-    with pytest.raises(BusyError, match=r"holds predictions of .*renamed"):
-        run("p2phd1", "other")
+    with moved():
+        found = run("p2phd1")
+        assert (found.done, found.skipped) == (0, 2)
+        Path("test").rename("renamed")
+        assert run("p2phd1", "renamed").skipped == 2
+        shutil.rmtree("renamed")
+        radar(Path("other"), key(40), size=45)
+        with pytest.raises(BusyError, match=r"holds predictions of .*renamed"):
+            run("p2phd1", "other")
+
+
+def test_a_folder_that_cannot_be_looked_for_is_one_that_is_gone(trained: Path) -> None:
+    run("p2phd1")
+    found = read_manifest(Path("predictions/p2phd1"), "")
+    lost = replace(found, input="/" + 300 * "x")  # an error, as on a disk that was taken away
+    assert not difference(lost, found)
+    assert "holds predictions" in difference(lost, replace(found, scenes={}))
 
 
 def test_what_is_advised_over_a_damaged_manifest_makes_all_again(trained: Path) -> None:

@@ -715,5 +715,8 @@ def test_a_baseline_of_other_tiles_or_that_is_damaged_has_no_row(tmp_path: Path)
         write_member(predictions, "trees1", {A: image(2, 16)}, scenes=scenes)
         report = score(archive, tmp_path / "truth", predictions=predictions)
         assert report.baselines == found
-    (predictions / "trees1" / "manifest.json").write_text("[]")
-    assert score(archive, tmp_path / "truth", predictions=predictions).baselines == ()
+    for damaged in (f"{A}.npy", "manifest.json"):
+        write_member(predictions, "trees1", {A: image(2, 16)}, scenes=own)
+        assert score(archive, tmp_path / "truth", predictions=predictions).baselines == ("trees1",)
+        (predictions / "trees1" / damaged).write_text("[]")
+        assert score(archive, tmp_path / "truth", predictions=predictions).baselines == ()

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -73,6 +74,11 @@ HOSTILE = {
         "</MaskBand>",
     ),
     "a place": lambda url: vrt("scene.tif", more=f"<SRS>{url}</SRS>"),
+    "a place to warp from": lambda url: vrt(
+        "scene.tif", more=f"<SourceSRS>/vsicurl?url={quote(url, safe='')}</SourceSRS>"
+    ),
+    "a place in a bucket": lambda url: vrt("scene.tif", more="<TargetSRS>/vsis3/a</TargetSRS>"),
+    "another encoding": lambda url: '<?xml version="1.0" encoding="cp037"?>' + vrt("scene.tif"),
     "an entity": lambda url: f'<!DOCTYPE a [<!ENTITY b "/vsicurl/{url}">]>' + vrt("&b;"),
     "code": lambda url: vrt("scene.tif", more="<PixelFunctionCode>1</PixelFunctionCode>"),
     "a file elsewhere": lambda url: vrt("/etc/passwd"),
@@ -90,6 +96,14 @@ def test_a_vrt_that_leads_elsewhere_is_refused(server: int, case: str) -> None:
     Path("hostile.vrt").write_text(HOSTILE[case](url))
     with pytest.raises(InputError):
         opened("hostile.vrt")
+
+
+@pytest.mark.parametrize(
+    "before", ["", '<?xml version="1.0"?>\n', '\ufeff<?xml version="1.0" encoding="UTF-8"?>']
+)
+def test_a_vrt_may_declare_that_it_is_xml(server: int, before: str) -> None:
+    Path("declared.vrt").write_text(before + vrt("scene.tif"), encoding="utf-8")
+    opened("declared.vrt")
 
 
 @pytest.mark.parametrize("suffix", [".msk", ".ovr"])

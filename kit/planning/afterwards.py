@@ -30,7 +30,7 @@ class Member:
     waits: bool = False
 
 
-class Layout(NamedTuple):
+class Lineup(NamedTuple):
     """Members in so many folds, then perhaps on all pairs; and why others are none."""
 
     members: tuple[Member, ...]
@@ -52,24 +52,24 @@ class Afterwards:
     holdout: int
     scenes: int
 
-    def total(self, layout: Layout, flips: int) -> float:
+    def total(self, lineup: Lineup, flips: int) -> float:
         """Seconds of all of it, with so many views of each scene."""
-        return self.fitting(layout) + self.predicting(layout, flips) + self.packaging()
+        return self.fitting(lineup) + self.predicting(lineup, flips) + self.packaging()
 
-    def fitting(self, layout: Layout) -> float:
+    def fitting(self, lineup: Lineup) -> float:
         """Seconds of predicting what was held out, and of scoring and fitting it."""
-        of_folds = min(self.pairs, MOST_OUT_OF_FOLD) if layout.folds > 1 else 0
-        images = self.holdout * layout.folds + of_folds
-        image_s = sum(each.image_s + each.read_s for each in layout.members)
+        of_folds = min(self.pairs, MOST_OUT_OF_FOLD) if lineup.folds > 1 else 0
+        images = self.holdout * lineup.folds + of_folds
+        image_s = sum(each.image_s + each.read_s for each in lineup.members)
         return self.start_s + 2 * images * image_s
 
-    def predicting(self, layout: Layout, flips: int) -> float:
+    def predicting(self, lineup: Lineup, flips: int) -> float:
         """Seconds of predicting all scenes, with so many views of each."""
-        runs = 1 if layout.all_pairs else layout.folds
+        runs = 1 if lineup.all_pairs else lineup.folds
         # What is fitted shows the same in every view, and is predicted in one.
         image_s = sum(
             each.image_s * (1 if each.variant.is_fitted else flips) + each.read_s
-            for each in layout.members
+            for each in lineup.members
         )
         return self.start_s + self.scenes * runs * image_s
 

@@ -33,7 +33,7 @@ from kit.intervals import ENOUGH_PLACES
 from kit.metrics import check_measure
 from kit.pairs.table import PAIRS
 from kit.plain_text import count_of
-from kit.planning.afterwards import Afterwards, Layout, Member
+from kit.planning.afterwards import Afterwards, Lineup, Member
 from kit.planning.inputs import find_radar, recur
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
@@ -44,7 +44,7 @@ from kit.training.rates import Rate
 from kit.variants.registry import VARIANTS
 from kit.variants.settings import Variant
 
-_TRAINING = 0.75  # of the time that is not kept back
+_TRAINING_SHARE = 0.75  # of the time that is not kept back
 _VIEWS = (8, 4, 1)
 _LONGEST = 1e8  # seconds, three years: what does not end in these never does
 _TILE_BYTES = 10  # of a pixel of a pair: VV and VH in float16, three bands in uint16
@@ -134,13 +134,13 @@ class _Planner:
             remedy = f"kit fit scores on {FEWEST_PLACES} places or more: add tiles of others"
             raise InputError(work / PAIRS, problem, remedy=remedy)
         started = time.monotonic()
-        self._layout()  # which measures; what follows does not
+        self._lineup()  # which measures; what follows does not
         self.spent = time.monotonic() - started
         self.seconds -= self.spent
-        chosen = self._layout()
+        chosen = self._lineup()
         if not chosen.members:
             raise self._too_short(chosen)
-        training = self._training(chosen)
+        training = self._training_seconds(chosen)
         left = self.seconds - training
         flips = next((n for n in _VIEWS if self.after.total(chosen, n) <= left), 1)
         minutes = {
@@ -160,7 +160,7 @@ class _Planner:
             flips=flips,
             pack=self._pack_pays(chosen, work),
             gpus=self.gpus,
-            trainings=tuple(map(_training, chosen.members)),
+            trainings=tuple(map(_as_training, chosen.members)),
             minutes={name: round(value, 2) for name, value in minutes.items()},
             left_out=chosen.left_out,
         )
@@ -171,20 +171,20 @@ class _Planner:
         in_folds = most > 1 and not self.prior
         return ((most,) if in_folds else ()) + ((1,) if self.scored else ())
 
-    def _layout(self) -> Layout:
+    def _lineup(self) -> Lineup:
         """Members that end in time: in folds where two networks do, or where kit fit needs them."""
-        first = Layout((), 1, False, {})
+        first = Lineup((), 1, False, {})
         for folds in self._folds():
-            layout = self._members(_TRAINING * self.seconds, folds)
-            after = self.after.total(layout, 1)
-            if after > (1 - _TRAINING) * self.seconds:
-                layout = self._members(self.seconds - after, folds)
-            if self._training(layout) + self.after.total(layout, 1) > self.seconds:
-                layout = layout._replace(members=())
-            networks = [each for each in layout.members if not each.variant.is_fitted]
+            lineup = self._members(_TRAINING_SHARE * self.seconds, folds)
+            after = self.after.total(lineup, 1)
+            if after > (1 - _TRAINING_SHARE) * self.seconds:
+                lineup = self._members(self.seconds - after, folds)
+            if self._training_seconds(lineup) + self.after.total(lineup, 1) > self.seconds:
+                lineup = lineup._replace(members=())
+            networks = [each for each in lineup.members if not each.variant.is_fitted]
             if len(networks) >= 2 and (folds == 1 or self._folds_pay(networks)):
-                return layout
-            first = layout
+                return lineup
+            first = lineup
         return first
 
     def _folds_pay(self, networks: Sequence[Member]) -> bool:
@@ -193,7 +193,7 @@ class _Planner:
         served = (each.variant.width == largest and each.steps >= steps for each in networks)
         return self.holdout < ENOUGH_HELD or all(served)
 
-    def _members(self, seconds: float, folds: int) -> Layout:
+    def _members(self, seconds: float, folds: int) -> Lineup:
         """The members of the recipe that fit into so many seconds, each in so many folds."""
         left, left_out, members = seconds, dict[str, str](), list[Member]()
         networks = []
@@ -227,7 +227,7 @@ class _Planner:
                 break
         else:
             left_out |= {each.name: self._why_not(each, left, folds) for each in networks}
-        return Layout(tuple(members), folds, self._all_pairs(folds), left_out)
+        return Lineup(tuple(members), folds, self._all_pairs(folds), left_out)
 
     def _smallest(self, variant: Variant, seconds: float, folds: int, steps: int) -> bool:
         """Whether the smallest size of `variant` gets so many steps."""
@@ -285,7 +285,7 @@ class _Planner:
             f"fewer than {self.recipe.needed(1, folds)} end in the {max(0.0, run_s):.0f} s of a run"
         )
 
-    def _training(self, chosen: Layout) -> float:
+    def _training_seconds(self, chosen: Lineup) -> float:
         """Seconds on all cards; none is shorter than its longest run."""
         total = sum(each.total_s for each in chosen.members)
         longest = max((each.longest_s for each in chosen.members), default=0.0)
@@ -312,12 +312,12 @@ class _Planner:
         """How many runs follow each other on a card."""
         return -(-runs // max(1, self.gpus))
 
-    def _pack_pays(self, chosen: Layout, work: Path) -> bool:
+    def _pack_pays(self, chosen: Lineup, work: Path) -> bool:
         pixels = sum(pair.height * pair.width for pair in self.machine.data(1).pairs)
         room = shutil.disk_usage(work).free > 2 * _TILE_BYTES * pixels
         return room and any(each.waits for each in chosen.members)
 
-    def _too_short(self, chosen: Layout) -> InputError:
+    def _too_short(self, chosen: Lineup) -> InputError:
         reasons = "; ".join(f"{name}: {why}" for name, why in [*chosen.left_out.items()][:3])
         problem = f"{self.hours:.3g} hours are too short to train any variant: {reasons}"
         seconds = max(1.0, self.seconds)
@@ -338,10 +338,10 @@ class _Planner:
         sizes = tuple(size for size in self.recipe.sizes if size in smallest)
         other = copy(self)  # larger sizes would have to be measured
         other.seconds, other.recipe = seconds, replace(self.recipe, sizes=sizes)
-        return bool(other._layout().members)
+        return bool(other._lineup().members)
 
 
-def _training(member: Member) -> Training:
+def _as_training(member: Member) -> Training:
     variant = member.variant
     fields = ("width", "crop", "batch", "precision", "epochs", "decay_epochs", "validations")
     sized = {} if variant.is_fitted else {name: getattr(variant, name) for name in fields}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kit.cli.console
-import kit.training.heldout
+import kit.training.heldout_images
 from kit.averaging import average
 from kit.cli.validation import _show_validation
 from kit.engines.request import Request
@@ -311,7 +311,7 @@ def test_what_is_there_is_read_and_what_is_not_is_made(folds: Path, monkeypatch)
         made.append(len(batch))
         return predict_batch(generator, planes, reader, batch)
 
-    monkeypatch.setattr(kit.training.heldout, "predict_batch", counted)
+    monkeypatch.setattr(kit.training.heldout_images, "predict_batch", counted)
     heldout(RUNS, "p2phd1", WORK)
     assert not made
     told: list[str] = []

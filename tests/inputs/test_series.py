@@ -153,7 +153,8 @@ def test_samples_and_pairs_hold_the_mean_from_tiles_and_from_the_pack(work: Path
 def test_a_run_of_several_dates_resumes_scores_and_predicts(work: Path) -> None:
     variant = tiny("spade2", "name=series", "radar_dates=3", "date=true")
     run = train(variant, work=work)
-    first = run.folder.rename("first")
+    Path("first").mkdir()
+    first = run.folder.rename("first/series")  # lines of metrics name their run
     lines: list[str] = []
 
     def stop(record: dict) -> None:

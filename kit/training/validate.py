@@ -104,8 +104,10 @@ def validate(
             if advance:
                 advance(number, len(names), f"{names[number]}: {done:,} of {total:,} scenes")
 
-        score = _run if name in alone else _folds
-        scored.append(score(runs, name, work, reader, pairs, measure, after, report))
+        if name in alone:
+            scored.append(_run(runs, name, work, reader, pairs, measure, after))
+        else:
+            scored.append(_folds(runs, name, work, reader, pairs, measure, after, report))
     if advance:
         advance(len(names), len(names), "baselines")
     trained = train_pairs(pairs, 1)
@@ -165,7 +167,6 @@ def _run(
     pairs: Sequence[Pair],
     measure: str,
     advance: Advance,
-    _: Report,
 ) -> Scored:
     """One run on the hold-out."""
     weights, held = load_run(runs, name), holdout_pairs(pairs)

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class TensorFile:
 
     Args:
         path: of the file.
-        remedy: tells the user what to do where it is missing or damaged.
+        remedy: returns what the user is told to do where it is missing or damaged.
 
     Attributes:
         about: the description.
@@ -42,9 +42,9 @@ class TensorFile:
         InputError: no such file, or damaged so much that it has no description.
     """
 
-    def __init__(self, path: Path, remedy: str) -> None:
+    def __init__(self, path: Path, remedy: Callable[[], str]) -> None:
         self.path = path
-        self.remedy = remedy
+        self._remedy = remedy
         with self._damage_named():
             self._descriptor = os.open(path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
@@ -67,10 +67,10 @@ class TensorFile:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if digest(found, self.about) != self._digest:
             problem = "damaged: it does not match its own checksum"
-            raise InputError(self.path, problem, remedy=self.remedy)
+            raise InputError(self.path, problem, remedy=self._remedy())
         if name := not_finite(found):
             problem = f"{name} holds a number that is not finite"
-            raise InputError(self.path, problem, remedy=self.remedy)
+            raise InputError(self.path, problem, remedy=self._remedy())
         return found
 
     @contextmanager
@@ -83,10 +83,10 @@ class TensorFile:
         try:
             yield
         except FileNotFoundError:
-            raise InputError(self.path, "no such file", remedy=self.remedy) from None
+            raise InputError(self.path, "no such file", remedy=self._remedy()) from None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
             problem = f"damaged, or not written by the kit ({one_line(error)})"
-            raise InputError(self.path, problem, remedy=self.remedy) from None
+            raise InputError(self.path, problem, remedy=self._remedy()) from None
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

@@ -138,7 +138,7 @@ def read_weights(path: Path) -> Weights:
         InputError: no such file, damaged, of a newer format, written under another name, or made
             with another scaling.
     """
-    file = TensorFile(path, f"train the variant first: {training_command(path.parent)}")
+    file = TensorFile(path, lambda: f"train the variant first: {training_command(path.parent)}")
     about = file.about
     check_format(path, about.get("format", UNSEALED), FORMAT, _AGAIN)
     try:

@@ -20,7 +20,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     for file in sorted(path.name for path in last.glob("*.safetensors")):
         assert (last / file).read_bytes() == (too / file).read_bytes(), file
     for file in ("last.safetensors", "weights.safetensors"):
-        first, second = (TensorFile(run / file, "") for run in (one, other))
+        first, second = (TensorFile(run / file, str) for run in (one, other))
         assert first.sha256 == second.sha256, file
     rows, others = (
         [{k: v for k, v in row.items() if k not in TIMES} for row in records(run)]

@@ -63,7 +63,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weights(run: Path) -> torch.Tensor:
-    tensors = TensorFile(run / "last.safetensors", "").tensors()
+    tensors = TensorFile(run / "last.safetensors", str).tensors()
     return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])
 
 

@@ -102,7 +102,7 @@ def odd_tensors(
 
 def test_a_description_that_was_sealed_by_other_hands_is_refused_or_valid(saved: Path) -> None:
     """With its checksum right: what is loaded is a variant that a training could have had."""
-    file = TensorFile(saved, "")
+    file = TensorFile(saved, str)
     tensors, about = file.tensors(), file.about
     for number in cases("mutants-weights-description", MUTANTS, few=100):
         changed = odd(about, np.random.default_rng((1, number)))
@@ -119,7 +119,7 @@ def test_a_description_that_was_sealed_by_other_hands_is_refused_or_valid(saved:
 
 
 def test_other_tensors_that_were_sealed_by_other_hands_are_refused(saved: Path) -> None:
-    file = TensorFile(saved, "")
+    file = TensorFile(saved, str)
     tensors, about = file.tensors(), file.about
     for number in cases("mutants-weights-tensors", MUTANTS, few=1, most=125):
         for changed in odd_tensors(tensors, np.random.default_rng((2, number))):

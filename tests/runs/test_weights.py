@@ -96,7 +96,7 @@ def test_tensors_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_another_scaling_is_refused(saved: Path) -> None:
-    file = TensorFile(saved, "")
+    file = TensorFile(saved, str)
     tensors, about = file.tensors(), file.about
     about["scaling"]["dn"] = [0, 4000]
     save_tensors(saved, tensors, about)
@@ -205,7 +205,7 @@ def test_weights_without_a_mean_colour_say_so(trained: Path, color: object) -> N
     ],
 )  # fmt: skip
 def test_a_description_of_any_other_kind_is_refused(saved: Path, about: str) -> None:
-    tensors = TensorFile(saved, "").tensors()
+    tensors = TensorFile(saved, str).tensors()
     write_tensors(saved, tensors, {"kit": about})
     with pytest.raises(InputError, match=r"weights\.safetensors"):
         load_weights(saved)
@@ -226,7 +226,7 @@ def test_a_description_of_any_other_kind_is_refused(saved: Path, about: str) -> 
 def test_an_intact_description_of_another_form_is_refused(
     saved: Path, change: dict, found: str
 ) -> None:
-    file = TensorFile(saved, "")
+    file = TensorFile(saved, str)
     save_tensors(saved, file.tensors(), file.about | change)
     with pytest.raises(InputError, match=found):
         load_weights(saved)

@@ -4,6 +4,7 @@ import fcntl
 import functools
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from kit.machine import bfloat16, device
 from kit.pairs.prepare import prepare
 from kit.screening.rule import CloudRule
 from kit.tiles import netcdf
+from kit.training import baselines
 from kit.training.train import train
 from tests.helpers.folders import copy_of
 from tests.helpers.kinks import remove_kinks
@@ -43,6 +45,14 @@ def no_card_out_of_reach() -> Iterator[None]:
     # Not by the fixture of a test, which would then be undone after the folders that it knows go.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device, "DRIVER", Path("no driver"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def few_trees() -> Iterator[None]:
+    """The trees that a validation compares with are fitted in less time than it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "_VARIANT", replace(baselines._VARIANT, trees=12, lr=0.3))
         yield
 
 

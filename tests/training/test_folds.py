@@ -46,6 +46,8 @@ from tests.helpers.sealed import rewrite
 from tests.helpers.tiles import world
 from tests.helpers.variants import tiny
 
+pytestmark = pytest.mark.xdist_group("folds")
+
 WORK, RUNS = Path("work"), Path("runs")
 FOLDS = 2
 
@@ -222,6 +224,7 @@ def test_train_all_trains_each_fold_of_each_variant(tmp_path: Path, monkeypatch)
         return subprocess.Popen(["true"])
 
     monkeypatch.setattr(kit.training.train_all, "_start", start)
+    monkeypatch.setattr(kit.training.train_all, "_POLL_SECONDS", 0.005)
     monkeypatch.chdir(tmp_path)
     Path("groups.csv").write_text("lon,lat,group\n1,2,a\n")
     outcomes = train_all(

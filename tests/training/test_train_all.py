@@ -74,6 +74,7 @@ def test_the_options_of_a_training_reach_it(trained: Path, compile: str, monkeyp
         begun.append(command)
         return subprocess.Popen(["true"])
 
+    monkeypatch.setattr(kit.training.train_all, "_POLL_SECONDS", 0.005)
     monkeypatch.setattr(kit.training.train_all, "_start", start)
     monkeypatch.setattr(kit.cli.console.stderr, "quiet", False)
     line = f"train-all p2phd1 {compile} --tensorboard --workers 2 --note wider --quiet"
@@ -100,6 +101,7 @@ def test_the_options_of_a_training_reach_it(trained: Path, compile: str, monkeyp
 def test_networks_for_more_pairs_than_there_are_are_told(
     trained: Path, asked: str, settings: tuple[str, ...], instead: str, monkeypatch
 ) -> None:
+    monkeypatch.setattr(kit.training.train_all, "_POLL_SECONDS", 0.005)
     monkeypatch.setattr(kit.training.train_all, "_start", lambda *rest: subprocess.Popen(["true"]))
     for few, planned in ((True, False), (False, False), (True, True)):
         monkeypatch.setattr(kit.training.train_all, "_FEW_PAIRS", 200 if few else 24)
@@ -210,11 +212,18 @@ def test_a_card_is_used_by_one_training_at_a_time(tmp_path: Path, monkeypatch) -
     card = Path(for_child(tmp_path, "1")["KIT_TRAIN_ALL_CARD"])
     assert card != Path(for_child(tmp_path, "2")["KIT_TRAIN_ALL_CARD"])
     told: list[str] = []
+    heard = threading.Event()
+
+    def report(line: str) -> None:
+        told.append(line)
+        heard.set()
+
     with lock(card):
-        waiting = threading.Thread(target=lambda: as_child(told.append).__enter__(), daemon=True)
+        waiting = threading.Thread(target=lambda: as_child(report).__enter__(), daemon=True)
         waiting.start()
-        waiting.join(0.5)
-        assert waiting.is_alive() and "process" in told[0]
+        assert heard.wait(20) and "process" in told[0]
+        waiting.join(0.1)
+        assert waiting.is_alive()
     waiting.join(10)
     assert not waiting.is_alive()
 
@@ -233,6 +242,7 @@ def test_a_plan_gives_each_variant_its_settings_folds_and_time(trained: Path, mo
         begun.append((command, planned_s))
         return subprocess.Popen(["true"])
 
+    monkeypatch.setattr(kit.training.train_all, "_POLL_SECONDS", 0.005)
     monkeypatch.setattr(kit.training.train_all, "_start", start)
     settings = {"width": 2, "norm": "batch"}
     trainings = (Planned("p2phd1", settings, 3.0), Planned("trees1", {}, 1.0), Planned("unet1"))

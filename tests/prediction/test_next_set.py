@@ -1,15 +1,16 @@
 """A set of predictions goes when the next one is complete, whatever ends the command before."""
 
 import errno
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from kit.errors import OutputError
 from kit.prediction.members import read_members
 from kit.prediction.next_set import next_folder
+from kit.runs.weights import load_run, save_weights
 from tests.helpers.predictions import (
     assert_same_predictions,
     predict_eager,
@@ -70,8 +71,27 @@ def test_a_full_disk_leaves_the_set_that_is_there(
     assert_same_predictions("straight", "set")
 
 
-def test_what_was_begun_with_other_weights_is_begun_anew(
-    trained: Path, monkeypatch: pytest.MonkeyPatch
+def other_weights() -> None:
+    found = load_run(Path("runs"), "p2phd1")
+    with torch.no_grad():
+        for each in found.generator.parameters():
+            each.mul_(1.01)
+    path = Path("runs/p2phd1/weights.safetensors")
+    save_weights(path, found.generator, found.variant, found.facts)
+
+
+def damaged_manifest() -> None:
+    (next_folder(SET) / "manifest.json").write_text("damaged")
+
+
+@pytest.mark.parametrize(
+    ("change", "begun_before"), [(nothing, 2), (other_weights, 0), (damaged_manifest, 4)]
+)
+def test_what_was_begun_goes_on_with_the_same_weights_alone(
+    trained: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[], None],
+    begun_before: int,
 ) -> None:
     write_scenes(Path("many"), scenes=4, odd=0)
     predict_eager("set")
@@ -79,11 +99,11 @@ def test_what_was_begun_with_other_weights_is_begun_anew(
         fill(patched, 2)
         with pytest.raises(OutputError):
             predict_eager("set", overwrite=True)
-    shutil.copytree(next_folder(SET), "begun")
-    manifest = next_folder(SET) / "manifest.json"
-    manifest.write_text("damaged")
-    assert predict_eager("set").skipped == 4
+    change()
+    assert predict_eager("set", overwrite=change is other_weights).skipped == begun_before
     assert not next_folder(SET).exists()
+    predict_eager("straight")
+    assert_same_predictions("straight", "set")
 
 
 def test_a_link_to_another_disk_stays_one(trained: Path) -> None:

@@ -1,6 +1,10 @@
 """Files that have changed places between runs are named, and no training goes on with them."""
 
+import json
+import os
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +16,13 @@ from kit.runs.training_pairs import TRAINING_PAIRS, read_training_pairs
 from kit.screening.rule import CloudRule
 from kit.training.checkpoint import checkpoints
 from kit.training.train import train
+from kit.training.train_step import TrainStep
 from kit.verification.verify import verify
+from tests.helpers.folders import copy_of
 from tests.helpers.sealed import rewrite
 from tests.helpers.variants import tiny
+
+pytestmark = pytest.mark.xdist_group("identity")
 
 RUN = Path("runs/p2phd1")
 TWIN = Path("runs/twin")
@@ -42,10 +50,19 @@ def exchange(one: Path, other: Path) -> None:
     aside.rename(other)
 
 
+@pytest.fixture(scope="module")
+def twin_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of the same network beside that of p2phd1."""
+    with copy_of(trained_once, tmp_path_factory.mktemp("twin") / "trained") as root:
+        train(tiny("p2phd1", "name=twin", "seed=3"), work="work", runs="runs")
+    return root
+
+
 @pytest.fixture
-def twin(trained: Path) -> Path:
-    """A run of the same network beside that of p2phd1."""
-    return train(tiny("p2phd1", "name=twin", "seed=3"), work="work", runs="runs").folder
+def twin(twin_once: Path, tmp_path: Path) -> Iterator[Path]:
+    """That run, in a copy of `twin_once` to work in, as the current folder."""
+    with copy_of(twin_once, tmp_path / "twin"):
+        yield TWIN
 
 
 def test_a_checkpoint_of_another_run_is_skipped(twin: Path) -> None:
@@ -101,9 +118,28 @@ def test_checkpoints_of_an_earlier_kit_are_read(trained: Path) -> None:
     assert any("finished before" in note for note in again())
 
 
-def test_a_run_may_go_on_in_other_parts_from_checkpoints_of_before(trained: Path) -> None:
-    again("accumulate=2", "clip=5")
-    assert not verify([RUN]).damaged
+def test_a_run_may_go_on_in_other_parts_from_checkpoints_of_before(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = TrainStep.__call__
+    parts: list[int] = []
+
+    def take(self, sample):
+        parts.append(self.variant.accumulate)
+        if len(parts) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self, sample)
+
+    monkeypatch.setattr(TrainStep, "__call__", take)
+    with pytest.raises(KeyboardInterrupt):
+        again("name=parts")
+    run = RUN.with_name("parts")
+    for path in checkpoints(run / "checkpoints"):
+        rewrite(path / "state.json", without=("config",))
+    assert "resuming from step 7" in again("name=parts", "accumulate=2", "clip=5")
+    assert parts == [1] * 7 + [2] * 5
+    assert json.loads((run / CONFIG).read_text())["variant"]["accumulate"] == 2
+    assert not verify([run]).damaged
 
 
 def test_exchanged_configurations_are_named(twin: Path) -> None:

@@ -126,7 +126,9 @@ def test_a_table_is_written_and_read_in_groups(tmp_path: Path) -> None:
     assert len(groups) == 3
 
 
-@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs Linux to count the writes")
+@pytest.mark.skipif(
+    not Path("/proc/thread-self/io").exists(), reason="needs Linux to count the writes"
+)
 def test_a_table_is_written_in_a_few_pieces(tmp_path: Path) -> None:
     before = _writes()
     write_table(tmp_path / "t.parquet", FORMAT, TABLE)
@@ -134,8 +136,8 @@ def test_a_table_is_written_in_a_few_pieces(tmp_path: Path) -> None:
 
 
 def _writes() -> int:
-    """How often this process has asked the system to write."""
-    return int(Path("/proc/self/io").read_text().split("syscw: ")[1].split()[0])
+    """How often this thread has asked the system to write."""
+    return int(Path("/proc/thread-self/io").read_text().split("syscw: ")[1].split()[0])
 
 
 def test_flipped_bits_of_a_table_are_noticed(tmp_path: Path) -> None:

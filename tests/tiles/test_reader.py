@@ -213,10 +213,10 @@ def test_odd_tiles_are_read_as_by_rasterio(
     odd, (first, second) = str(tmp_path / "odd.tiff"), map(str, good)
     scenes = [[first, second], [odd, odd], [second, first], [first, odd]]
     reading = Reader(2, backend)
-    started = time.monotonic()
+    started = time.process_time()
     for _ in range(2):  # the second time, the size is known
         assert compare(reading, sensor, scenes) >= {0, 2}
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -109,12 +109,17 @@ def test_tiles_of_several_sizes_are_scored_one_size_at_a_time(
     from kit.screening.counts import CloudRule
     from tests.helpers.tiles import key, optical, radar
 
-    for place, size in enumerate((32, 40, 32)):
+    for place, size in enumerate((32, 32, 40, 32)):
         radar(tmp_path / "mixed", key(place), size=size)
         optical(tmp_path / "mixed", key(place), size=size)
     prepare(tmp_path / "mixed", tmp_path / "work", rule=CloudRule())
     pairs = read_pairs(tmp_path / "work" / "pairs.parquet")
-    assert len(evaluate_each(nn.Conv2d(2, 3, 1), planes(), TilePairs(), pairs)) == 3
+    generator = nn.Conv2d(2, 3, 1)
+    found = evaluate_each(generator, planes(), TilePairs(), pairs)
+    alone = [evaluate_each(generator, planes(), TilePairs(), [pair])[0] for pair in pairs]
+    assert len({each["mae"] for each in alone}) == 4
+    for one, other in zip(found, alone, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
 
 
 def test_inference_is_in_unit_range() -> None:

@@ -381,6 +381,7 @@ def test_a_netcdf_file_that_is_no_truth(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="needs the official sample tiles in ../shared")
+@pytest.mark.usefixtures("trusted_netcdf")
 def test_the_official_netcdf_file_gives_the_truths_of_the_tiles() -> None:
     pytest.importorskip("h5netcdf", reason="needs h5netcdf: pip install h5netcdf")
     images = [f"CH3/Sentinel2_-55.20_-4.39_{date}.tiff" for date in ("2019_06_08", "2019_07_02")]

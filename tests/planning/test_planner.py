@@ -25,6 +25,16 @@ class Pair:
     width: int = 256
 
 
+_PLACES: dict[str, list[Pair]] = {}
+
+
+def places(count: int, row: str) -> list[Pair]:
+    """A pair of each of so many places, which all tests share: they are made once."""
+    made = _PLACES.setdefault(row, [])
+    made += [Pair((f"{n}", row)) for n in range(len(made), count)]
+    return made[:count]
+
+
 class Known(Machine):
     """A machine whose rates are known: `pixels` of width 1 that it trains in a second."""
 
@@ -32,8 +42,7 @@ class Known(Machine):
 
     def __init__(self, pixels: float, pairs: int, held: int = 20, load_s: float = 0.001) -> None:
         super().__init__(Path())
-        chosen = [Pair((f"{n}", "0")) for n in range(pairs)]
-        holdout = [Pair((f"{n}", "1")) for n in range(held)]
+        chosen, holdout = places(pairs, "0"), places(held, "1")
         self._known = SimpleNamespace(chosen=chosen, holdout=holdout, pairs=chosen + holdout)
         self._pixels = pixels
         self._load_s = load_s
@@ -88,7 +97,7 @@ def test_everything_ends_within_the_hours_and_the_time_is_used(case: str) -> Non
 def test_a_member_of_the_larger_data_set_has_epochs_of_its_own_pairs() -> None:
     class Cloudy(Known):
         def data(self, dataset: int):
-            more = [Pair((f"{n}", "2")) for n in range(12_000 if dataset == 1 else 0)]
+            more = places(12_000 if dataset == 1 else 0, "2")
             return SimpleNamespace(**vars(self._known) | {"chosen": self._known.chosen + more})
 
     machine = Cloudy(CARD, 8000, 100)

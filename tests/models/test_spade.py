@@ -11,17 +11,11 @@ from kit.models.published import export_reference_weights
 from kit.models.rewrites.spectral_norm import normed
 from kit.models.spade import Depth, Spade, SpadeGenerator
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("thin")]
 
 Network = TypeVar("Network", bound=nn.Module)
 
 DEPTHS: tuple[Depth, ...] = ("normal", "more", "most")
-
-
-@pytest.fixture(autouse=True)
-def thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four hidden channels in every norm instead of 128, on which nothing here depends."""
-    monkeypatch.setattr("kit.models.spade._HIDDEN", 4)
 
 
 def stirred(network: Network) -> Network:

@@ -11,6 +11,8 @@ from kit.models.rewrites.equalise import equalised
 from kit.models.rewrites.spectral_norm import fold
 from tests.helpers.generators import NETWORKS, trained_like
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def tiles(count: int) -> Tensor:
     return torch.rand(count, 2, 32, 64, generator=torch.Generator().manual_seed(5)) * 2 - 1

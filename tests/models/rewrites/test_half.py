@@ -42,6 +42,7 @@ def test_rounds_no_more_than_autocast_does(name: str, kind: torch.dtype) -> None
     assert all(torch.equal(tensor, before[key]) for key, tensor in generator.state_dict().items())
 
 
+@pytest.mark.usefixtures("thin")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_last_convolution_and_the_norms_run_in_float32(name: str) -> None:
     generator = fuse._rewrite(fold(trained_like(name)))

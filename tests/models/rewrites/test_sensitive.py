@@ -5,19 +5,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kit.models.rewrites.fuse import for_inference
+from kit.models.rewrites import fuse
 from kit.models.rewrites.sensitive import sensitive_layers
 from kit.models.rewrites.spectral_norm import fold
 from kit.variants.registry import NAFNET1, P2PHD1, SPADE1
 from kit.variants.settings import Variant
 from tests.helpers.generators import enlivened
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def spared(variant: Variant) -> list[set[str]]:
     torch.manual_seed(0)
     # The published rule's first estimates make weights whose outputs no precision agrees on.
     generator = enlivened(replace(variant, spectral_norm="torch"))
-    return sensitive_layers(for_inference(fold(generator)))
+    return sensitive_layers(fuse._rewrite(fold(generator)))
 
 
 def own(block: str) -> set[str]:

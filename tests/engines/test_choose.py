@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,11 @@ class Backend:
         return Plan(8), Plan(2)
 
     def build(self, generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
-        assert tiles.shape[1:] == (2, *SIZE) and tiles.min() >= -1 and tiles.max() <= 1
+        assert (
+            tiles.shape[1:] == (2, spec.height, spec.width)
+            and tiles.min() >= -1
+            and tiles.max() <= 1
+        )
         self.built.append(spec.precision)
         (folder / "error").write_text(str(self.errors[spec.precision]))
 
@@ -111,6 +116,9 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backend]:
     found = {"fast": Backend(clock, 0.01), "slow": Backend(clock, 0.1)}
     monkeypatch.setattr(registry, "BACKENDS", {**found, "eager": Eager(clock, 0.2)})
     monkeypatch.setattr("kit.engines.builder.BACKENDS", registry.BACKENDS)
+    monkeypatch.setattr(builder, "pick", lambda: torch.device("cpu"))
+    # These backends build nothing of the network, whose rewriting has tests of its own.
+    monkeypatch.setattr(builder, "for_inference", lambda generator, channels: generator)
     return found
 
 
@@ -123,7 +131,7 @@ def pick(
     weights = read_run(Path("runs"), name)
     return choose(
         weights,
-        SIZE,
+        settings.pop("size", SIZE),
         request,
         cache=Path("engines"),
         samples=settings.pop("samples", lambda: samples(Path("work"), weights, SIZE)),
@@ -231,8 +239,16 @@ def test_other_weights_versions_and_sizes_get_engines_of_their_own(trained: Path
     pick(Request("fast"), name="spade2")
     backends["fast"].label = "2"
     pick(Request("fast"))
-    assert len(backends["fast"].built) == 3
-    assert len([*Path("engines").glob("[!.]*-fast-*")]) == 3
+    found = samples(Path("work"), read_run(Path("runs"), "p2phd1"), SIZE)
+    assert found.optical is not None
+    images = [
+        np.concatenate([each, each], axis=-1)
+        for each in (found.inputs, found.optical, found.calibration)
+    ]
+    wide = type(found)(*images, found.known_mae, found.source)
+    pick(Request("fast"), size=(32, 64), samples=lambda: wide)
+    assert len(backends["fast"].built) == 4
+    assert len([*Path("engines").glob("[!.]*-fast-*")]) == 4
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "about", "foreign"])

@@ -64,8 +64,8 @@ def test_a_run_of_other_settings_is_refused_with_the_command_that_trains_it_agai
 
 @pytest.mark.usefixtures("trained")
 def test_a_run_that_was_trained_again_is_used() -> None:
-    asked = plan(spade2(lr=0.004))
-    train(tiny("spade2", "lr=0.004"), overwrite=True)
+    asked = plan(Training("p2phd1", SETTINGS | {"lr": 0.004}))
+    train(tiny("p2phd1", "lr=0.004"), overwrite=True)
     refuse_others(asked)
     assert is_trained(*asked.trainings, asked)
 

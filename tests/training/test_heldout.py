@@ -1,5 +1,6 @@
 """Held-out predictions are of the pixels that the pairs have now."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from kit.training.train import train
 from kit.training.validate import validate
 from kit.training.validation import read_validation
 from kit.variants.settings import as_fold
+from tests.helpers.folders import copy_of
 from tests.helpers.variants import tiny
+
+pytestmark = pytest.mark.xdist_group("heldout")
 
 WORK, RUNS = Path("work"), Path("runs")
 
@@ -57,11 +61,25 @@ def test_predictions_of_a_kit_that_did_not_record_pixels_are_read() -> None:
     assert kept(RUNS, "spade2", WORK)
 
 
-@pytest.mark.usefixtures("trained")
+@pytest.fixture(scope="module")
+def folded_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs of both folds of `folded` too."""
+    with copy_of(trained_once, tmp_path_factory.mktemp("folded") / "trained") as root:
+        for number in (1, 2):
+            variant = tiny("p2phd1", "name=folded", "epochs=1", "decay_epochs=0")
+            train(as_fold(variant, number, 2), work=WORK, runs=RUNS)
+    return root
+
+
+@pytest.fixture
+def folded(folded_once: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of `folded_once` to work in, as the current folder."""
+    with copy_of(folded_once, tmp_path / "folded") as root:
+        yield root
+
+
+@pytest.mark.usefixtures("folded")
 def test_validate_tells_each_line_once_and_keeps_no_scores_of_earlier_pixels() -> None:
-    for number in (1, 2):
-        variant = tiny("p2phd1", "name=folded", "epochs=1", "decay_epochs=0")
-        train(as_fold(variant, number, 2), work=WORK, runs=RUNS)
     validate(["folded", "spade2"])
     other_pixels()
     told: list[str] = []
@@ -73,13 +91,10 @@ def test_validate_tells_each_line_once_and_keeps_no_scores_of_earlier_pixels() -
     assert names == {"folded"}
 
 
-@pytest.mark.usefixtures("trained")
+@pytest.mark.usefixtures("folded")
 def test_of_very_many_pairs_that_folds_held_out_some_are_predicted_and_scored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in (1, 2):
-        variant = tiny("p2phd1", "name=folded", "epochs=1", "decay_epochs=0")
-        train(as_fold(variant, number, 2), work=WORK, runs=RUNS)
     held = {str(pair.optical) for pair in holdout_pairs(read_pairs(WORK / PAIRS))}
     every = heldout(RUNS, "folded", WORK).scenes
     monkeypatch.setattr(kit.training.heldout, "MOST_OUT_OF_FOLD", 3)

@@ -256,20 +256,19 @@ def test_damaged_strips_of_a_stopped_translation_are_made_again(
         run()
     shutil.copytree("out.tif.parts", "kept")
     strips = [Path(f"out.tif.parts/{number:05d}/strip.npy") for number in range(4)]
-    for damage in (
-        lambda path: path.write_bytes(path.read_bytes()[:-4000] + bytes(4000)),
-        lambda path: path.write_bytes(strips[-1].read_bytes()),
-        lambda path: np.save(path, np.load(path)[:1]),
-        lambda path: np.save(path, np.load(path)[..., :-9]),
+    # Of each kind of damage, `test_strips` has that it is named.
+    for path, damage in (
+        (strips[0], lambda path: path.write_bytes(path.read_bytes()[:-4000] + bytes(4000))),
+        (strips[1], lambda path: path.write_bytes(strips[-1].read_bytes())),
+        (strips[2], lambda path: np.save(path, np.load(path)[..., :-9])),
     ):
-        for path in strips[:-1]:
-            shutil.rmtree("out.tif.parts", ignore_errors=True)
-            shutil.copytree("kept", "out.tif.parts")
-            damage(path)
-            told: list[str] = []
-            assert run(overwrite=True, report=told.append).done == whole.windows / 4
-            assert [line for line in told if str(path) in line and "made again" in line]
-            np.testing.assert_array_equal(read(), read("whole.tif"))
+        shutil.rmtree("out.tif.parts", ignore_errors=True)
+        shutil.copytree("kept", "out.tif.parts")
+        damage(path)
+        told: list[str] = []
+        assert run(overwrite=True, report=told.append).done == whole.windows / 4
+        assert [line for line in told if str(path) in line and "made again" in line]
+        np.testing.assert_array_equal(read(), read("whole.tif"))
 
 
 def test_the_engine_of_another_member_or_a_damaged_one_is_not_taken(
@@ -521,30 +520,33 @@ def test_weights_of_another_range_see_the_scene_in_it(scene: Path, optical: str)
     assert result.unit.startswith("DN" if optical == "DN" else "that of the pictures")
 
 
-@pytest.mark.parametrize("dn", [(0.02, 0.97), (-300.0, 3000.0), (0.0, 1e6)])
-def test_a_range_that_whole_numbers_would_lose_is_written_in_floats(
-    scene: Path, dn: tuple[float, float]
-) -> None:
+def test_a_range_that_whole_numbers_would_lose_is_written_in_floats(scene: Path) -> None:
     sar = ground()
     sar[:, :9, :9] = -9999
     write(Path("scene.tif"), sar, names=("VV", "VH"))
     weights = read_run(Path("runs"), "spade2")
     units = {"radar": "dB", "optical": "picture"}
-    for out, span in (("whole.tif", (0.0, 65535.0)), ("out.tif", dn)):
-        facts = {**weights.facts, "units": units | {"dn_range": [*span]}}
+
+    def translated(out: str, low: float, high: float) -> Translation:
+        facts = {**weights.facts, "units": units | {"dn_range": [low, high]}}
         save_weights(weights.path, weights.generator, weights.variant, facts)
-        result = run(out=out)
-    with rasterio.open("out.tif") as file:
-        assert file.dtypes == ("float32",) * 3 and np.isnan(file.nodata)
-        found, low, high = file.read(), *dn
-        assert file.tags()["unit"].endswith(f"floats from {low:g} to {high:g}") and file.overviews
-    assert result.unit.endswith(f"floats from {low:g} to {high:g}")
+        return run(out=out)
+
+    translated("whole.tif", 0.0, 65535.0)
     levels = read("whole.tif")
-    np.testing.assert_array_equal(np.isnan(found), levels == 0)
-    expected = levels / 65535.0 * (high - low) + low
     seen = levels > 0
-    np.testing.assert_allclose(found[seen], expected[seen], atol=(high - low) * 1e-5)
-    assert len(np.unique(found)) > 1000
+    for low, high in ((0.02, 0.97), (-300.0, 3000.0), (0.0, 1e6)):
+        result = translated(f"{high}.tif", low, high)
+        with rasterio.open(f"{high}.tif") as file:
+            assert file.dtypes == ("float32",) * 3 and np.isnan(file.nodata)
+            found = file.read()
+            assert file.tags()["unit"].endswith(f"floats from {low:g} to {high:g}")
+            assert file.overviews
+        assert result.unit.endswith(f"floats from {low:g} to {high:g}")
+        np.testing.assert_array_equal(np.isnan(found), levels == 0)
+        expected = levels / 65535.0 * (high - low) + low
+        np.testing.assert_allclose(found[seen], expected[seen], atol=(high - low) * 1e-5)
+        assert len(np.unique(found)) > 1000
 
 
 def test_weights_of_other_units_are_refused(scene: Path) -> None:

@@ -179,5 +179,6 @@ def test_a_writer_that_is_never_fast_starts_few_threads(tmp_path: Path) -> None:
         for number in range(10):
             writer.put(tmp_path / f"{number}.npy", picture(), lambda _: None)
             until(lambda: all(each.done() for each in writer._waiting))
-            time.sleep(0.01)
+            # A thread says that it waits for work a moment after its work is done.
+            until(lambda: writer._pool._idle_semaphore._value >= 1)
         assert len(writer._pool._threads) <= 2

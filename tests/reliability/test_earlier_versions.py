@@ -128,11 +128,12 @@ def test_predictions_are_packaged_and_reproduced(earlier: str) -> None:
         work=Path("work"),
     )
     assert not found.entries
-    assert found.same or "zlib" in found.versions
     assert found.versions.get("kit", (earlier, earlier)) == (earlier, kit.__version__)
     again = kit.package(layout="plain", name="again", truth="truth")
-    assert again.sha256 == before["sha256"] or "zlib" in found.versions
     assert kit.score("submissions/p2phd1.zip", "truth").rows[-1].scores.n == 2
+    if "zlib" in found.versions:
+        pytest.skip("zlib is another here, and packs the same images in other bytes")
+    assert found.same and again.sha256 == before["sha256"]
 
 
 def test_nothing_of_it_is_damaged(earlier: str) -> None:

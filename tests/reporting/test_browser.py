@@ -58,5 +58,11 @@ def test_samples_flip_by_the_arrow_keys_without_a_script(page: Page, page_once: 
 def test_it_prints_and_can_be_read_without_a_click(page: Page, page_once: Path) -> None:
     page.look(width=390)
     page.open(page_once)
+    seen = "getComputedStyle(document.querySelector('{}')).display"
+    assert page.evaluate(seen.format(".plot .wide")) == "none"
+    page.call("Emulation.setEmulatedMedia", media="print")
     assert page.evaluate("document.querySelector('main').innerText.length") > 2000
+    assert page.evaluate(seen.format("nav")) == "none"
+    assert page.evaluate(seen.format(".plot .wide")) == "block"
+    page.call("Emulation.setEmulatedMedia", media="")
     assert page.print_pdf().startswith(b"%PDF-")

@@ -192,6 +192,7 @@ def test_scores_of_other_pairs_are_told(complete: Path) -> None:
     assert told in text and refit in text and "; of other weights or pairs" in text
 
 
+@pytest.mark.usefixtures("bare")
 def test_half_a_run_and_other_weights_are_told(complete: Path) -> None:
     for path in Path("runs/spade4").glob("*.safetensors"):
         path.unlink()

@@ -209,7 +209,7 @@ def test_zips_compressed_as_few_are(tmp_path: Path, method: int) -> None:
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_what_unpacks_to_more_than_it_states_is_not_unpacked(tmp_path: Path, method: int) -> None:
     """Python's reader would: these methods make gigabytes of a few kilobytes."""
-    size = 60 << 20
+    size = 24 << 20  # beyond the 8 MiB that LZMA looks back over
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr(NAMES[0], bytes(size))
@@ -218,7 +218,7 @@ def test_what_unpacks_to_more_than_it_states_is_not_unpacked(tmp_path: Path, met
     tracemalloc.start()
     try:
         found = check(path, SMALL, NAMES[:1])
-        assert tracemalloc.get_traced_memory()[1] < size / 4
+        assert tracemalloc.get_traced_memory()[1] < size / 2
     finally:
         tracemalloc.stop()
     assert not found.ok and "damaged" in said(found)[-1]

@@ -111,10 +111,8 @@ def test_in_a_mapping_of_2022_the_sar_input_says_the_scene(tmp_path: Path) -> No
         ("[NaN, 1e999]", "not a list of names"),
         ("[" * 1_000_000, "nested too deeply"),
         ('{"files":' * 100_000, "nested too deeply"),
-        (json.dumps([f"CH3/{i}.tiff" for i in range(1_000_000)]), "lists|has .* bytes"),
-        (json.dumps(["a"] * 1_000_000), "lists 1,000,000 names, more than 100,000"),
-        (json.dumps({"sar": {"t": [str(i) for i in range(100_001)]}}), "lists 100,001 names"),
-        (json.dumps({"sar": {"t": [str(i) for i in range(300_001)]}}), "lists 300,001 names"),
+        (["a"] * 100_001, "lists 100,001 names, more than 100,000"),
+        ({"sar": {"t": [*map(str, range(100_001))]}}, "lists 100,001 names"),
     ],
     ids=lambda value: str(value)[:40],
 )

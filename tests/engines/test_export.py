@@ -134,8 +134,9 @@ def test_a_file_that_exists_is_replaced_only_on_demand(made: tuple[Exported, Wei
     assert again == exported and exported.file.read_bytes()
 
 
+@pytest.mark.xdist_group("export")
 def test_the_images_that_it_is_compared_with_are_not_rounded_to_tf32(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    made: tuple[Exported, Weights], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As torch rounds on a card, by more than what is admitted."""
     rounded: list[bool] = []
@@ -147,7 +148,9 @@ def test_the_images_that_it_is_compared_with_are_not_rounded_to_tf32(
 
     monkeypatch.setattr(Trained, "predict", predict)
     assert torch.backends.cudnn.allow_tf32, "torch's default"
-    export_generator(saved(tmp_path, "prior1", []), "onnx", tmp_path / "mine.onnx", SIZE)
+    exported, trained = made
+    apart = kit.engines.export._compared(trained, exported.file, SIZE)
+    assert apart.mean() == exported.mean_difference
     assert rounded == [False] and torch.backends.cudnn.allow_tf32
 
 

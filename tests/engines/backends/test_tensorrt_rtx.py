@@ -119,11 +119,19 @@ def test_the_export_draws_what_torch_draws(name: str, tmp_path) -> None:
     np.testing.assert_allclose(model(sar.numpy())[0], expected, atol=2e-4)
 
 
-def test_the_export_has_the_planes_of_the_network(tmp_path) -> None:
-    onnx = pytest.importorskip("onnx", reason="the tensorrt-rtx extra is not installed")
-    network = nn.Conv2d(8, 3, 3, padding=1)
-    rtx.export(network, Spec("float32", 32, 64, channels=8), tmp_path / "model.onnx")
-    (given,) = onnx.load(tmp_path / "model.onnx", load_external_data=False).graph.input
+@pytest.fixture(scope="module")
+def of_planes(tmp_path_factory) -> tuple[Path, Spec]:
+    """A convolution of eight planes, exported."""
+    path = tmp_path_factory.mktemp("planes") / "model.onnx"
+    spec = Spec("float32", 32, 64, channels=8)
+    rtx.export(nn.Conv2d(8, 3, 3, padding=1), spec, path)
+    return path, spec
+
+
+@pytest.mark.xdist_group("tensorrt-rtx narrow")
+def test_the_export_has_the_planes_of_the_network(of_planes) -> None:
+    path, _ = of_planes
+    (given,) = onnx.load(path, load_external_data=False).graph.input
     assert [each.dim_value for each in given.type.tensor_type.shape.dim][1:] == [8, 32, 64]
 
 
@@ -197,7 +205,8 @@ def test_a_damaged_engine_is_refused(tmp_path) -> None:
     assert "no reason given" not in caught.value.problem
 
 
-def test_what_only_this_library_can_set_is_set_here(monkeypatch, tmp_path) -> None:
+@pytest.mark.xdist_group("tensorrt-rtx narrow")
+def test_what_only_this_library_can_set_is_set_here(of_planes, monkeypatch, tmp_path) -> None:
     """For a batch an engine gets its own kernels, and only the memory that it needs."""
     config, given = SimpleNamespace(), []
     monkeypatch.setattr(nvidia, "Execution", lambda *arguments: given.append(arguments))
@@ -206,9 +215,7 @@ def test_what_only_this_library_can_set_is_set_here(monkeypatch, tmp_path) -> No
     strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
     assert config.dynamic_shapes_kernel_specialization_strategy == strategy
 
-    spec, path = Spec("float32", 64, 64), tmp_path / "model.onnx"
-    network = nn.Conv2d(2, 3, 3, padding=1)
-    rtx.export(network, spec, path)
+    path, spec = of_planes
     builder, parsed, parser = rtx.parse(path)
     kept = []
 

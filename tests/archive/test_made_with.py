@@ -18,6 +18,7 @@ def clone(folder: Path) -> Path:
     (folder / "kit").mkdir(parents=True)
     (folder / "kit" / "code.py").write_text("x = 1\n")
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    clean |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}  # not the user's
     for command in ("init", "add .", "-c user.name=a -c user.email=a@b commit -m one"):
         subprocess.run(
             ["git", "-C", folder, *command.split()], env=clean, check=True, capture_output=True

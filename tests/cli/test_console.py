@@ -58,8 +58,11 @@ def test_a_bar_says_what_it_waits_for(monkeypatch, capsys) -> None:
     monkeypatch.setenv("TERM", "xterm")
     with console.progress("predicting", "looking for tiles") as advance:
         advance(0, 0)
-        time.sleep(0.3)  # the bar is drawn ten times a second
-    shown = capsys.readouterr().err
+        shown, until = "", time.monotonic() + 30
+        while "looking for tiles" not in shown and time.monotonic() < until:
+            time.sleep(0.02)  # the bar is drawn ten times a second
+            shown += capsys.readouterr().err
+    shown += capsys.readouterr().err
     assert "looking for tiles" in shown and "/?" not in shown
 
 

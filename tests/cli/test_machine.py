@@ -85,6 +85,7 @@ def test_cpu_says_why(monkeypatch, cuda, why) -> None:
 
 
 def test_a_card_beside_the_cpu_says_why_it_is_not_used(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(machine, "unreached", lambda: "the driver is too old")
     assert find("device").value.startswith("CPU")
     assert "the driver is too old" in find("device").why

@@ -82,18 +82,18 @@ def test_an_empty_sheet_is_still_a_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "labels"),
+    ("rows", "columns", "labels", "problem"),
     [
-        ([[np.zeros((2, 2))]], ["a", "b"], ["x"]),
-        ([[np.zeros((2, 2))]], ["a"], ["x", "y"]),
-        ([[np.zeros((4, 2, 2))]], ["a"], ["x"]),
-        ([[np.zeros(2)]], ["a"], ["x"]),
+        ([[np.zeros((2, 2))]], ["a", "b"], ["x"], "do not fill a grid of 1 labels and 2 titles"),
+        ([[np.zeros((2, 2))]], ["a"], ["x", "y"], "do not fill a grid of 2 labels and 1 titles"),
+        ([[np.zeros((4, 2, 2))]], ["a"], ["x"], r"its shape is \(4, 2, 2\)"),
+        ([[np.zeros(2)]], ["a"], ["x"], r"its shape is \(2,\)"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_written(
-    rows, columns, labels, tmp_path: Path
+    rows, columns, labels, problem: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=problem):
         write_grid(rows, columns, labels, tmp_path / "s.png")
     assert not any(tmp_path.iterdir())
 

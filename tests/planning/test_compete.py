@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kit.cli import console, main
-from kit.errors import InputError
+from kit.errors import BusyError, InputError
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
 from kit.planning import compete as module
@@ -330,7 +330,7 @@ def test_what_more_views_take_is_said(asked: Request) -> None:
 def test_one_at_a_time(asked: Request, monkeypatch) -> None:
     monkeypatch.setattr("kit.planning.commands.SAVING", 0.3)
     told: list[str] = []
-    with module.hold(Path("work"), print), pytest.raises(Exception, match="another kit compete"):
+    with module.hold(Path("work"), print), pytest.raises(BusyError, match="another kit compete"):
         compete(asked, report=told.append)
     assert any("waiting for another kit compete" in line for line in told)
 
@@ -360,6 +360,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_archive(trained: Path) -> N
     for seconds in (4, 10, 16):
         process = subprocess.Popen(command("--quiet"), cwd="killed", stderr=subprocess.DEVNULL)
         time.sleep(seconds)
+        assert seconds > 4 or process.poll() is None, "it is over before the first kill"
         process.send_signal(signal.SIGKILL)
         process.wait()
     again = subprocess.run(command(), cwd="killed", capture_output=True, text=True)

@@ -43,7 +43,7 @@ def test_what_the_prior_takes_is_measured_without_a_tree(
 ) -> None:
     monkeypatch.setattr(kit.training.rates, "fit_trees", None)
     fit = Machine(Path("work")).fit(VARIANTS["prior1"])
-    assert 0 < fit.fit_s < 5 and fit.image_s > 0
+    assert fit.fit_s > 0 and fit.image_s > 0
 
 
 def test_trees_of_small_tiles_are_measured_on_more_and_more_pixels(

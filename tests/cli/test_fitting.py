@@ -80,6 +80,7 @@ def test_mistakes_end_with_a_remedy(trained: Path, kit, line: str, message: str)
 
 
 def test_what_only_boosted_trees_make_needs_one_view(trained: Path, kit) -> None:
+    pytest.importorskip("lightgbm")
     assert kit("train trees1 --set trees=2")[2].splitlines()[-1].endswith("trees1 --input TEST")
     code, _, err = kit("fit trees1 --measure mae --name small")
     assert code == 0 and "next: kit predict --ensemble small --input TEST\n" in err

@@ -109,20 +109,37 @@ def test_what_the_user_has_set_stays(monkeypatch, given, wanted) -> None:
     assert found == wanted
 
 
-@pytest.mark.parametrize(
-    "start",
-    [pytest.param("import kit; kit.train", marks=pytest.mark.slow),
-     "import sys; sys.argv = ['kit', 'variants']; "
-     "import kit.cli.main as m; m.app = lambda **_: None; m.main()"],
-)  # fmt: skip
-def test_openmp_knows_before_torch_loads_it(start: str) -> None:
-    code = f"{start}; import torch, os, json; print(json.dumps([os.environ['GOMP_SPINCOUNT'], "
-    code += "torch.get_num_threads()]))"
-    code = "import kit.machine.cores as c; c.quota = lambda: 0.5; c._affine = lambda: 8; " + code
+MAIN = (
+    "import sys; sys.argv = ['kit', 'variants']; "
+    "import kit.cli.main as m; m.app = lambda **_: None; m.main()"
+)
+
+
+def printed(start: str, print_it: str, **more: str) -> str:
+    """What a process prints that starts so, with half a core of eight."""
+    code = f"import kit.machine.cores as c; c.quota = lambda: 0.5; c._affine = lambda: 8; {start}; "
     drop = ("GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
-    clean = {name: value for name, value in os.environ.items() if name not in drop}
-    done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
-    assert json.loads(done.stdout) == ["1000", 1], done.stderr
+    clean = {name: value for name, value in os.environ.items() if name not in drop} | more
+    command = [sys.executable, "-c", code + print_it]
+    done = subprocess.run(command, env=clean, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_openmp_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    """A module in torch's place prints what it finds, however early it is imported."""
+    found = "[os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_NUM_THREADS')]"
+    (tmp_path / "torch.py").write_text(f"import json, os; print(json.dumps({found}))\n")
+    shown = printed(MAIN, "import torch", PYTHONPATH=str(tmp_path))
+    assert json.loads(shown) == ["1000", "1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["import kit; kit.train", MAIN])
+def test_openmp_knows_before_torch_loads_it(start: str) -> None:
+    found = "[os.environ['GOMP_SPINCOUNT'], torch.get_num_threads()]"
+    shown = printed(start, f"import torch, os, json; print(json.dumps({found}))")
+    assert json.loads(shown) == ["1000", 1]
 
 
 def test_the_processor_has_a_name(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_trees_of_small_tiles_are_measured_on_more_and_more_pixels(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a pixel takes is the difference of two fits, which noise decides where it is small."""
+    pytest.importorskip("lightgbm")
     pixels = list[int]()
 
     def fit(*given: Any, **options: Any) -> tuple[nn.Module, dict[str, Any]]:

@@ -36,6 +36,8 @@ _IS_MEMBER, _IS_LOCAL, _IS_END, _IS_END64, _IS_LOCATOR = (
 _LONGEST_COMMENT = 0xFFFF
 _SEE_ZIP64 = {0xFFFF, 0xFFFFFFFF}
 _ENCRYPTED, _SIZES_FOLLOW, _UTF8 = 1, 8, 1 << 11
+# 4.6.9: a name in UTF-8, behind a version and the checksum of the name that it stands for.
+_FIELD, _UNICODE_NAME, _NAME_CHECKED = struct.Struct("<2H"), 0x7075, 5
 # 4.3.9: what follows the data of an entry whose sums were not known before; the signature may lack.
 _DESCRIPTOR, _DESCRIPTOR_64, _IS_DESCRIPTOR = (
     struct.Struct("<3L"),
@@ -170,6 +172,9 @@ def _places(path: Path, file: BinaryIO, entries: list[zipfile.ZipInfo]) -> Itera
         name = os.pread(file.fileno(), length, entry.header_offset + _LOCAL.size)
         listed = (entry.CRC, entry.compress_size, entry.file_size)
         sizes_follow = flags & _SIZES_FOLLOW and entry.flag_bits & _SIZES_FOLLOW
+        behind = os.pread(file.fileno(), extra, entry.header_offset + _LOCAL.size + length)
+        if other := {*_second_names(behind), *_second_names(entry.extra)} - {entry.orig_filename}:
+            raise broken(path, f"{entry.filename!r} is called {min(other)!r} too")
         same = sizes_follow or all(a in (b, *_SEE_ZIP64) for a, b in zip(sums, listed, strict=True))
         differing = (flags ^ entry.flag_bits) & _ENCRYPTED or method != entry.compress_type
         if differing or not same or _decoded(name, flags) != entry.orig_filename:
@@ -180,6 +185,16 @@ def _places(path: Path, file: BinaryIO, entries: list[zipfile.ZipInfo]) -> Itera
 def _decoded(name: bytes, flags: int) -> str:
     """A name as Python's reader decodes it."""
     return name.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
+
+
+def _second_names(extra: bytes) -> Iterator[str]:
+    """Names in Info-ZIP's fields for Unicode, which some readers believe, and some do not."""
+    at = 0
+    while len(extra) - at >= _FIELD.size:
+        kind, length = _FIELD.unpack_from(extra, at)
+        at += _FIELD.size + length
+        if kind == _UNICODE_NAME:
+            yield extra[at - length + _NAME_CHECKED : at].decode("utf-8", "replace")
 
 
 def _descriptor(file: BinaryIO, at: int, entry: zipfile.ZipInfo) -> int:

@@ -101,5 +101,6 @@ def seeing_whole_windows(members: Sequence[Weights]) -> tuple[str, ...]:
     return tuple(
         each.variant.name
         for each in members
-        if any(isinstance(module, _SEES_ALL) for module in each.generator.modules())
+        if each.variant.tile_statistics
+        or any(isinstance(module, _SEES_ALL) for module in each.generator.modules())
     )

@@ -61,6 +61,6 @@ def test_an_allocation_beyond_what_is_available_fails(tmp_path: Path) -> None:
     root = cgroup(tmp_path, "0::/\n", {"proc/meminfo": "MemAvailable: 100000 kB\n"})
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with within_memory(root), pytest.raises(RuntimeError, match="memory"):
-        torch.empty(2**27, dtype=torch.uint8)
+        torch.empty(2**30, dtype=torch.uint8)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
-    assert torch.empty(2**27, dtype=torch.uint8).numel() == 2**27  # which nothing fills
+    assert torch.empty(2**30, dtype=torch.uint8).numel() == 2**30  # which nothing fills

@@ -169,11 +169,12 @@ def _places(path: Path, file: BinaryIO, entries: list[zipfile.ZipInfo]) -> Itera
         if not header.startswith(_IS_LOCAL) or len(header) < _LOCAL.size:
             raise broken(path, f"{entry.filename!r} is not where the list says")
         _, flags, method, *sums, length, extra = _LOCAL.unpack(header)
-        name = os.pread(file.fileno(), length, entry.header_offset + _LOCAL.size)
+        behind = os.pread(file.fileno(), length + extra, entry.header_offset + _LOCAL.size)
+        name = behind[:length]
         listed = (entry.CRC, entry.compress_size, entry.file_size)
         sizes_follow = flags & _SIZES_FOLLOW and entry.flag_bits & _SIZES_FOLLOW
-        behind = os.pread(file.fileno(), extra, entry.header_offset + _LOCAL.size + length)
-        if other := {*_second_names(behind), *_second_names(entry.extra)} - {entry.orig_filename}:
+        others = {*_second_names(behind[length:]), *_second_names(entry.extra)}
+        if other := others - {entry.orig_filename}:
             raise broken(path, f"{entry.filename!r} is called {min(other)!r} too")
         same = sizes_follow or all(a in (b, *_SEE_ZIP64) for a, b in zip(sums, listed, strict=True))
         differing = (flags ^ entry.flag_bits) & _ENCRYPTED or method != entry.compress_type

@@ -1,9 +1,3 @@
-import pytest
+from tests.helpers.members import few_values
 
-from kit.fitting import observations
-
-
-@pytest.fixture(autouse=True)
-def few_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many pixels as the small images of these tests hold, where a fit draws them sevenfold."""
-    monkeypatch.setattr(observations, "VALUES", 1 << 13)
+__all__ = ["few_values"]

@@ -48,12 +48,10 @@ def no_card_out_of_reach() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def few_trees() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="session")
+def few_trees() -> None:
     """The trees that a validation compares with are fitted in less time than it takes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "_VARIANT", replace(baselines._VARIANT, trees=12, lr=0.3))
-        yield
+    baselines._VARIANT = replace(baselines._VARIANT, trees=12, lr=0.3)
 
 
 @pytest.fixture(autouse=True)

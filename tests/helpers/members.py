@@ -3,12 +3,23 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from kit.fitting import observations
 from tests.helpers.heldout import Made
 from tests.helpers.pairs import grid
 
 PLACES = 12
+
+
+@pytest.fixture(autouse=True)
+def few_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many pixels as the images of these members hold, where a fit draws them sevenfold.
+
+    For the folders whose `conftest.py` imports it.
+    """
+    monkeypatch.setattr(observations, "VALUES", 1 << 13)
 
 
 @dataclass

@@ -4,16 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from kit.machine import native
 from kit.models.levels import levels_on_processor, to_levels
 from kit.scaling import UINT16_MAX, from_signed, quantize
+from tests.helpers.core import NATIVE
 
-CORE, WHY = native.load("kit_core")
-BACKENDS = [
-    # Without the core the reference would be compared with itself.
-    pytest.param("native", marks=pytest.mark.skipif(CORE is None, reason=WHY)),
-    "reference",
-]
+# Without the core the reference would be compared with itself.
+BACKENDS = [NATIVE, "reference"]
 # Both signs of all magnitudes, what is beyond the range, and halves between levels.
 STEPS = np.arange(2 * UINT16_MAX + 1, dtype=np.float64) / 2 / UINT16_MAX
 RANDOM = np.random.default_rng(0).normal(0, 0.7, 99_991)

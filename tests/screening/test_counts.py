@@ -16,6 +16,7 @@ from kit.machine import native
 from kit.screening import counts
 from kit.screening.counts import COLUMNS, count, count_with_peaks
 from kit.screening.rule import NO_PEAK, CloudRule, cloud_mask
+from tests.helpers.core import CORE, NATIVE, needs_core
 from tests.helpers.tiles import read_tile
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "multiearth-sample" / "sent2"
@@ -36,10 +37,8 @@ CLOUDY = {
     "-54.92_-4.25_2020_07_05",
     "-54.94_-4.27_2020_07_05",
 }
-CORE, WHY_NOT = native.load("kit_core")
-needs_core = pytest.mark.skipif(CORE is None, reason=WHY_NOT)
 HERE = ["reference"] if CORE is None else ["reference", "native"]
-BACKENDS = ["reference", pytest.param("native", marks=needs_core)]
+BACKENDS = ["reference", NATIVE]
 
 uint16 = st.one_of(st.sampled_from([0, 1, 65534, 65535]), st.integers(0, 65535))
 rules = st.builds(

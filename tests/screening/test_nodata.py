@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 
 from kit.errors import InputError
-from kit.machine import native
 from kit.scaling import radar_nodata
 from kit.screening.counts import count_radar_nodata
+from tests.helpers.core import NATIVE
 
-needs_core = pytest.mark.skipif(
-    native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]
-)
-BACKENDS = ["reference", pytest.param("native", marks=needs_core)]
+BACKENDS = ["reference", NATIVE]
 
 
 def noise(*shape: int) -> np.ndarray:

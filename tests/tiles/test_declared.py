@@ -11,17 +11,14 @@ import tifffile
 from rasterio.enums import ColorInterp
 
 from kit.errors import InputError
-from kit.machine import native
 from kit.tiles import reader, sidecars
 from kit.tiles.bands import read_bands, scene_grid
 from kit.tiles.reader import Reader, read_scene
 from kit.tiles.tiff import read_raster
+from tests.helpers.core import NATIVE, needs_core
 from tests.helpers.gdal import gdal_environment
 from tests.helpers.tiles import read_tile
 
-needs_core = pytest.mark.skipif(
-    native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]
-)
 SIZE = (8, 12)
 NORTH_UP = rasterio.Affine(0.1, 0, -55, 0, -0.1, -4)
 LOWEST = np.finfo("f4").min
@@ -76,7 +73,7 @@ def by_sidecar(path: Path) -> Path:
     return tile(path)
 
 
-@pytest.fixture(params=["rasterio", pytest.param("native", marks=needs_core)])
+@pytest.fixture(params=["rasterio", NATIVE])
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -7,19 +7,16 @@ import numpy as np
 import pytest
 
 from kit.errors import InputError
-from kit.machine import native
 from kit.pairs.prepare import prepare
 from kit.screening.screen import screen
 from kit.tiles.bands import read_bands
 from kit.tiles.catalog import catalog
 from kit.tiles.reader import Reader, read_scene
+from tests.helpers.core import NATIVE
 from tests.helpers.netcdf import write_netcdf
 from tests.helpers.tiles import in_float16, key, world
 
-needs_core = pytest.mark.skipif(
-    native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]
-)
-BACKENDS = ["rasterio", pytest.param("native", marks=needs_core)]
+BACKENDS = ["rasterio", NATIVE]
 RADAR = "2 of 3 radar scenes hold float16, which rounds dB to 0.02"
 OPTICAL = "1 of 3 optical scenes hold float16, which rounds DN above 2048 to 2 or 4"
 

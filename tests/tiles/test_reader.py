@@ -22,12 +22,10 @@ from kit.tiles.bands import read_bands
 from kit.tiles.names import BANDS
 from kit.tiles.reader import Reader
 from kit.tiles.tiff import encode_tiff
+from tests.helpers.core import NATIVE, needs_core
 from tests.helpers.tiles import SHARED
 
-needs_core = pytest.mark.skipif(
-    native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]
-)
-BACKENDS = ["rasterio", pytest.param("native", marks=needs_core)]
+BACKENDS = ["rasterio", NATIVE]
 SENSOR = {"uint16": "Sentinel2", "float32": "Sentinel1", "float64": "Sentinel1"}
 PLACE = {"crs": "EPSG:4326", "transform": rasterio.Affine(0.1, 0, -55, 0, -0.1, -4)}
 Scenes = list[list[str]]

@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 
-from kit.machine import native
 from kit.tiles.values import VALUES, count_values
+from tests.helpers.core import NATIVE, needs_core
 
-needs_core = pytest.mark.skipif(
-    native.load("kit_core")[0] is None, reason=native.load("kit_core")[1]
-)
-BACKENDS = ["reference", pytest.param("native", marks=needs_core)]
+BACKENDS = ["reference", NATIVE]
 
 
 def counted(sensor: str, scene: np.ndarray, backend: str) -> dict[str, int]:

@@ -12,18 +12,19 @@ from functools import cache
 from pathlib import Path
 
 from kit.machine.cgroups import cgroups
+from kit.machine.openmp import POLICY, SPINS, THREADS, affine_cores
 
-# Turns of a loop in which a thread waits for others before it sleeps. libgomp's 300,000 keep a core
-# from whoever has work for it: beside one busy program, two threads on two cores then train at a
-# third of their rate in place of half. Threads that sleep at once cost a quiet machine 3 to 14 %.
+# Turns of a loop in which a thread waits for others before it sleeps, where `kit.machine.spinning`
+# cannot tell how many are best. libgomp's 300,000 keep a core from whoever has work for it.
 _SPINS = "1000"
+_WAITING = Path("/proc/self/schedstat")  # what Linux counts of threads that have no core
 # One waits for the disk while another computes; more gain little where files are cached.
 _AT_FILES = 2, 4
 
 
 def cores() -> int:
     """How many cores this process may use; a part of one counts as one."""
-    affine = _affine()
+    affine = affine_cores()
     allowed = quota()
     return affine if allowed is None else max(1, min(affine, math.ceil(allowed)))
 
@@ -74,16 +75,14 @@ def quota(root: Path = Path("/")) -> float | None:
 def share_cores() -> None:
     """Have OpenMP start as many threads as there are cores, and let them sleep when they wait.
 
-    It changes nothing once torch is imported, and nothing that the user has set.
+    It changes nothing once torch is imported, and nothing that the user has set. Where there is a
+    thread for each core, how they wait is left to `kit.machine.spinning`.
     """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
-    if cores() < _affine():  # which is all that OpenMP looks at
-        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
-
-
-def _affine() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores() < affine_cores():  # which is all that OpenMP looks at
+        os.environ.setdefault(THREADS, str(cores()))
+    for_each_core = os.environ.get(THREADS, str(affine_cores())) == str(affine_cores())
+    if POLICY not in os.environ and not (for_each_core and _WAITING.exists()):
+        os.environ.setdefault(SPINS, _SPINS)
 
 
 def _limit(cgroup: Path) -> float | None:

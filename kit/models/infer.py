@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kit.machine.device import pick, place
+from kit.machine.spinning import SPINNING
 from kit.scaling import from_signed, to_signed
 
 Forward = Callable[[Tensor], Tensor]
@@ -42,6 +43,7 @@ def infer_batches(
 
 def infer_tiles(network: Forward, signed: Tensor, batch: int = 0) -> Tensor:
     """`infer_batches` of tensors, both in [-1, 1]; the RGB stays on the network's device."""
+    SPINNING.adapt()
     batch = batch or len(signed)
     # The last digits of a convolution depend on the size of its batch: with full batches alone the
     # images do not depend on how the tiles were divided.

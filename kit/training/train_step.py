@@ -20,6 +20,7 @@ from kit.inputs.dataset import Sample
 from kit.machine.bfloat16 import bfloat16_pays
 from kit.machine.device import pick
 from kit.machine.distributed import ProcessGroup
+from kit.machine.spinning import SPINNING
 from kit.machine.transfer import Download, Uploads
 from kit.models.rewrites.spectral_norm import read_weights
 from kit.training.adam import Adam
@@ -93,6 +94,7 @@ class TrainStep:
             NotFiniteError: a loss or a gradient of what is read is not finite.
             CompileError: the generator cannot be compiled.
         """
+        SPINNING.adapt()
         with compile_failures_named(self.variant.name):
             return self._step(sample)
 

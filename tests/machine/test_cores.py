@@ -10,6 +10,7 @@ import pytest
 
 from kit.machine import cores as module
 from kit.machine.cores import cores, file_threads, loader_threads, processor, quota
+from kit.machine.openmp import spinning_is_set
 
 V1 = "3:cpuset:/\n1:cpu,cpuacct:/jobs/7\n0::/\n"
 
@@ -79,13 +80,26 @@ def test_a_machine_without_cgroups_has_no_quota(tmp_path: Path) -> None:
     [(None, 8, 8), (0.1, 8, 1), (1.5, 8, 2), (2.0, 8, 2), (16.0, 8, 8)],
 )
 def test_a_quota_counts_as_cores_do(monkeypatch, allowed, affine: int, found: int) -> None:
-    monkeypatch.setattr(module, "_affine", lambda: affine)
+    monkeypatch.setattr(module, "affine_cores", lambda: affine)
     monkeypatch.setattr(module, "quota", lambda: allowed)
     assert cores() == found
     assert file_threads() == min(4, max(2, found))
     assert loader_threads(for_card=False) == 1
     assert loader_threads(for_card=True) == min(4, found)
     assert loader_threads(for_card=True, sharing=4) == max(1, found // 4)
+
+
+def settings_made(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> dict[str, str]:
+    """What is set for OpenMP on eight cores where this is set already."""
+    names = ("GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(module, "affine_cores", lambda: 8)
+    module.share_cores()
+    assert spinning_is_set() == bool({*names[::2]} & {*os.environ})
+    return {name: os.environ[name] for name in names[:2] if name in os.environ}
 
 
 @pytest.mark.parametrize(
@@ -98,15 +112,22 @@ def test_a_quota_counts_as_cores_do(monkeypatch, allowed, affine: int, found: in
     ],
 )
 def test_what_the_user_has_set_stays(monkeypatch, given, wanted) -> None:
-    for name in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(module, "_affine", lambda: 8)
     monkeypatch.setattr(module, "quota", lambda: 0.5)
-    module.share_cores()
-    found = {n: os.environ[n] for n in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS") if n in os.environ}
-    assert found == wanted
+    assert settings_made(monkeypatch, given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("threads", "counted", "set_for_good"),
+    [("", True, False), ("8", True, False), ("4", True, True), ("", False, True)],
+)
+def test_with_a_thread_for_each_core_spinning_is_decided_later(
+    monkeypatch, tmp_path: Path, threads: str, counted: bool, set_for_good: bool
+) -> None:
+    monkeypatch.setattr(module, "quota", lambda: None)
+    monkeypatch.setattr(module, "_WAITING", tmp_path / ("" if counted else "none"))
+    given = {"OMP_NUM_THREADS": threads} if threads else {}
+    wanted = given | ({"GOMP_SPINCOUNT": "1000"} if set_for_good else {})
+    assert settings_made(monkeypatch, given) == wanted
 
 
 MAIN = (
@@ -117,7 +138,8 @@ MAIN = (
 
 def printed(start: str, print_it: str, **more: str) -> str:
     """What a process prints that starts so, with half a core of eight."""
-    code = f"import kit.machine.cores as c; c.quota = lambda: 0.5; c._affine = lambda: 8; {start}; "
+    faked = "import kit.machine.cores as c; c.quota = lambda: 0.5; c.affine_cores = lambda: 8"
+    code = f"{faked}; {start}; "
     drop = ("GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
     clean = {name: value for name, value in os.environ.items() if name not in drop} | more
     command = [sys.executable, "-c", code + print_it]

@@ -5,6 +5,7 @@ In: a field and its value. Out: what is allowed, in words, where the value is no
 
 import math
 import re
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 LARGEST_BOX = 255  # pixels along a side: what a tile of 256 has around its middle
@@ -34,14 +35,13 @@ def allowed(field: str, kind: Any, value: Any) -> str:
         kind: its type, as `typing.get_type_hints` gives it.
         value: of that type.
     """
-    if get_origin(kind) is Literal:
-        known = get_args(kind)
-        fits = (type(value), value) in [(type(each), each) for each in known]
-        return "" if fits else f"one of {', '.join(map(repr, known))}"
-    if kind is bool and type(value) is not bool:
-        return "true or false"
     if kind in (int, float):
         return _of_number(field, kind, value)
+    if known := _known(kind):
+        fits = (type(value), value) in known
+        return "" if fits else f"one of {', '.join(repr(each) for _, each in known)}"
+    if kind is bool and type(value) is not bool:
+        return "true or false"
     if field == "name" and not re.fullmatch(r"\w[\w.-]{,99}", value):
         return "1 to 100 letters, digits, _, - and dots: it names a folder"
     if field == "betas" and not all(0 <= beta < 1 for beta in value):
@@ -49,6 +49,13 @@ def allowed(field: str, kind: Any, value: Any) -> str:
     if field == "boxes" and not _are_sides(value):
         return f"odd numbers from 3 to {LARGEST_BOX}, each once"
     return ""
+
+
+@cache
+def _known(kind: Any) -> tuple[tuple[type, Any], ...]:
+    """The values of a Literal, each with its type, for True is 1; none of another type."""
+    values = get_args(kind) if get_origin(kind) is Literal else ()
+    return tuple((type(each), each) for each in values)
 
 
 def _of_number(field: str, kind: type, value: float) -> str:

@@ -27,7 +27,8 @@ class Page:
 
     def __init__(self, send: int, receive: int) -> None:
         self._send = send
-        self._receive = os.fdopen(receive, "rb")
+        self._receive = receive
+        self._received = bytearray()
         self._number = 0
         self._session = ""
         self.events: list[dict[str, Any]] = []
@@ -97,11 +98,12 @@ class Page:
         return found + [url for url in urls if not url.startswith(("file:", "data:"))]
 
     def _next(self) -> dict[str, Any]:
-        data = bytearray()
-        while (byte := self._receive.read(1)) != b"\0":
-            assert byte, "the browser has ended"
-            data += byte
-        message: dict[str, Any] = json.loads(data)
+        while (end := self._received.find(0)) < 0:
+            more = os.read(self._receive, 1 << 20)
+            assert more, "the browser has ended"
+            self._received += more
+        message: dict[str, Any] = json.loads(self._received[:end])
+        del self._received[: end + 1]
         return message
 
 
@@ -126,5 +128,6 @@ def browser(program: str, profile: Path) -> Iterator[Page]:
         yield Page(send, receive)
     finally:
         os.close(send)
+        os.close(receive)
         running.terminate()
         running.wait(_SECONDS)

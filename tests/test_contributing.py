@@ -58,6 +58,7 @@ def test_a_new_variant_and_a_new_ensemble_are_listed(
     assert variants.ensemble_members("ours") == ("mine", "spade2")
 
 
+@pytest.mark.slow
 def test_a_new_measure_reaches_training_validation_scores_log_and_leaderboard(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

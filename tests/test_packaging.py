@@ -88,6 +88,7 @@ def test_a_broken_nvcc_costs_the_cuda_core_alone(tmp_path) -> None:
     assert sorted(libraries) == ["kit/libkit_core.so", "kit/libkit_norms.so"]
 
 
+@pytest.mark.slow
 @needs_cmake
 def test_wheel_without_a_compiler_is_pure_python(tmp_path) -> None:
     wheel = build_wheel(tmp_path, CC="/bin/false", CXX="/bin/false")

@@ -422,6 +422,7 @@ def test_enough_bad_images_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert steps == [(done, 20) for done in range(1, 6)]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     def peak(images: int) -> int:
         data = tiff(image(1))

@@ -270,6 +270,7 @@ def test_what_is_not_an_archive(tmp_path: Path) -> None:
             read_image(archive, NAME)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4))
 def test_a_damaged_archive_is_refused_or_read_whole(

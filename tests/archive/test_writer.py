@@ -156,6 +156,7 @@ def test_a_sink_that_is_full_ends_the_threads() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("deflate")]
 
 
+@pytest.mark.slow
 def test_more_entries_than_the_old_end_can_count() -> None:
     count = 65_540
     names = tuple(f"{index}" for index in range(count))

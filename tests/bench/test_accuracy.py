@@ -57,6 +57,7 @@ def test_a_peer_gives_an_image_in_0_to_1_for_each_scene(name: str) -> None:
         assert 0 <= images.min() <= images.max() <= 1
 
 
+@pytest.mark.slow
 def test_peers_learn() -> None:
     learnt, asked, truth = part(known(), slice(6, 8))
 
@@ -82,6 +83,7 @@ def test_networks_of_peers_learn(name: str) -> None:
     assert errors[1] < 0.7 * errors[0]
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_is_not_among_its_own_other_dates() -> None:
     learnt, _, _ = part(known(), slice(6, 8))
     one = Known(learnt.scenes, learnt.dn.copy())

@@ -51,6 +51,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_a_section_that_hangs_leaves_time_for_others_and_the_card_free(
     monkeypatch, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
 def test_pictures_losses_and_gradients_are_those_of_the_plain_networks(
     variant: Variant, float64: None
@@ -36,6 +37,7 @@ def test_pictures_losses_and_gradients_are_those_of_the_plain_networks(
     compare(variant, bound=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
 def test_they_are_in_float32_too(variant: Variant, no_kinks: None) -> None:
     """Which alone the compiled core norms."""
@@ -83,6 +85,7 @@ def compare(variant: Variant, bound: float) -> None:
             assert difference.abs().max() < bound * largest, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["spade", "pix2pixhd"])
 def test_a_plain_step_is_the_kits(name: str, float64: None) -> None:
     variant = replace(VARIANTS[name], precision="float32")

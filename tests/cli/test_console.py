@@ -73,6 +73,7 @@ def python(code: str, shell: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "code", "message"),
     [
@@ -91,6 +92,7 @@ def test_a_stdout_that_is_closed_or_full_is_no_traceback(
     assert "Traceback" not in ended.stderr and "Exception" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_stderr_that_nobody_reads_ends_nothing() -> None:
     ended = python("variants --json", "2> >(true) | wc -c; exit ${PIPESTATUS[0]}")
     assert ended.returncode == 0 and int(ended.stdout) > 100

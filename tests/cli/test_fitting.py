@@ -46,6 +46,7 @@ def test_a_fit_is_predicted_packaged_scored_and_reproduced(
         assert code == 3 and "did you mean best?" in err
 
 
+@pytest.mark.slow
 def test_a_fit_of_weights_that_are_gone_is_told(trained: Path, kit) -> None:
     assert kit("fit spade2 p2phd1 --measure mae --name best --quiet")[0] == 0
     path = Path("ensembles/best.json")
@@ -88,6 +89,7 @@ def test_what_only_boosted_trees_make_needs_one_view(trained: Path, kit) -> None
     assert code == 0 and "--flips" not in err
 
 
+@pytest.mark.slow
 def test_a_set_that_no_ensemble_is_called_by_is_told_from_one(trained: Path, kit) -> None:
     assert kit("fit spade2 p2phd1 --measure mae --quiet")[0] == 0
     for line in ("predict --ensemble best --input test", "package --ensemble best"):
@@ -96,6 +98,7 @@ def test_a_set_that_no_ensemble_is_called_by_is_told_from_one(trained: Path, kit
         assert "kit fit --name best" in err and "known are" in err and "mae" in err
 
 
+@pytest.mark.slow
 def test_members_of_other_inputs_are_told(trained: Path, kit) -> None:
     sets = " ".join(
         f"--set {setting}" for setting in (*TINY, "date=true", "norm=batch", "name=dated")

@@ -23,6 +23,7 @@ from tests.helpers.tiles import key, optical, radar, world
 from tests.helpers.variants import TINY
 
 
+@pytest.mark.slow
 def test_engines_are_built_ahead_and_what_cannot_be_had_is_exit_3(trained: Path, kit) -> None:
     code, out, err = kit("compile spade2 p2phd1 --backend eager --precision float32 --json")
     assert code == 0 and "next: kit predict --ensemble spade2,p2phd1" in err
@@ -72,6 +73,7 @@ def test_the_whole_path_from_tiles_to_scores(trained: Path, kit) -> None:
     assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_screen_prepare_and_screen_again(trained: Path, kit) -> None:
     code, out, err = kit("screen data --sheet screen.png --work fresh --json")
     assert code == 0 and "--min-area" in err and "next: kit prepare" in err
@@ -119,6 +121,7 @@ def test_an_upload_is_checked_scored_reproduced_and_logged(trained: Path, kit) -
     assert code == 4 and not json.loads(out)["same"] and "cannot be built" in err
 
 
+@pytest.mark.slow
 def test_runs_are_compared_on_what_both_have_held_out(trained: Path, kit) -> None:
     code, out, err = kit("compare spade2 p2phd1 --json")
     assert code == 0
@@ -132,6 +135,7 @@ def test_runs_are_compared_on_what_both_have_held_out(trained: Path, kit) -> Non
     assert json.loads(out)["scenes"] == found["scenes"]
 
 
+@pytest.mark.slow
 def test_a_competition_scores_with_the_kit(trained: Path, kit) -> None:
     assert kit("predict --ensemble spade2 --input test -q")[0] == 0
     assert kit("package --layout plain --name mine -q")[0] == 0
@@ -151,6 +155,7 @@ def toml(setting: str) -> str:
     return f"{field} = {value}" if value[0].isdigit() else f'{field} = "{value}"'
 
 
+@pytest.mark.slow
 def test_train_prints_its_progress_and_what_to_do_next(trained: Path, kit) -> None:
     settings = " ".join(f"--set {text}" for text in TINY)
     code, out, err = kit(f"train p2phd1 {settings} --set name=again --json")
@@ -188,6 +193,7 @@ def test_a_finished_training_says_so(trained: Path, kit) -> None:
     assert code == 0 and "finished before, at step 12; --overwrite trains it from the start" in err
 
 
+@pytest.mark.slow
 def test_tiles_that_a_layout_refuses_are_told_before_anything_is_made(trained: Path, kit) -> None:
     words = "tiles of 32x32: kit package needs --layout plain"
     assert words in kit("prepare data")[2]
@@ -314,6 +320,7 @@ def test_errors_are_said_even_when_quiet(kit) -> None:
     assert code == 3 and "nowhere" in err
 
 
+@pytest.mark.slow
 def test_an_archive_the_server_would_reject_is_not_written(trained: Path, kit) -> None:
     kit("predict --ensemble submission2 --input test")
     code, _, err = kit("package")
@@ -393,6 +400,7 @@ def test_the_version_is_the_package_s(kit) -> None:
     assert kit("--version") == (0, f"{__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_scenes_that_were_trained_on_are_told_at_every_step(trained: Path, kit) -> None:
     pair = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)[0]
     for path in pair.radar_paths:

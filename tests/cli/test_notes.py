@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from kit.runs.notes import add_note
 
 
@@ -20,6 +22,7 @@ def test_status_and_validate_show_notes_and_what_sets_runs_apart(trained: Path, 
     assert rows["spade2"]["notes"] == ["does L1 alone do?"]
 
 
+@pytest.mark.slow
 def test_a_start_and_a_note_are_typed(trained: Path, monkeypatch, kit) -> None:
     small = "--set width=2 --set batch=4 --set crop=32 --set epochs=1 --set decay_epochs=0"
     init = "--init runs/p2phd1/weights.safetensors --note fine"

@@ -111,6 +111,7 @@ def test_check_knows_the_layout_from_the_manifest(kit, tmp_path: Path) -> None:
         assert f"{line} --layout names it" in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_pictures_with_white_in_them_are_scored(kit, tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "pictures", 4, 3)
     for path in (data / "testB").iterdir():
@@ -156,6 +157,7 @@ def test_a_format_that_is_not_written_is_refused_at_once(kit, options: str) -> N
     assert not [*Path().glob("a.*")]
 
 
+@pytest.mark.slow
 def test_tables_and_sheets_are_in_the_format_of_their_name(kit) -> None:
     assert kit("package --ensemble one,two")[0] == 0
     line = "score submissions/one-two.zip truth"

@@ -39,6 +39,7 @@ def test_what_was_made_is_found(tmp_path: Path) -> None:
     assert find(tmp_path, "spade2", KEY | {"size": [64, 64]}, print) is None
 
 
+@pytest.mark.slow
 def test_two_that_want_the_same_make_it_once(tmp_path: Path) -> None:
     made: list[Path] = []
     told: list[str] = []

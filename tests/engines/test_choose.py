@@ -234,6 +234,7 @@ def test_a_plan_for_which_the_memory_is_short_is_skipped(trained: Path, backends
     assert pick(Request("slow")).batch == 8 and backends["slow"].built == ["float32"]
 
 
+@pytest.mark.slow
 def test_other_weights_versions_and_sizes_get_engines_of_their_own(trained: Path, backends) -> None:
     pick(Request("fast"))
     pick(Request("fast"), name="spade2")
@@ -346,6 +347,7 @@ def test_a_hold_out_that_arrives_later_is_compared_on_without_building(
     assert kept.accuracy == again
 
 
+@pytest.mark.slow
 def test_with_other_cores_rates_are_measured_again(trained: Path, backends, monkeypatch) -> None:
     assert pick(scenes=5).rate == 20
     backends["fast"].clock.now = 0
@@ -375,6 +377,7 @@ def test_rates_that_are_near_are_measured_side_by_side_once(
     assert asked == [["fast", "slow"]]
 
 
+@pytest.mark.slow
 def test_rates_that_cannot_be_kept_decide_all_the_same(
     trained: Path, backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def test_members_without_weight_are_no_part_of_it(run: Run, tmp_path: Path) -> N
     assert found.as_dict()["candidates"][1]["weights"] == {"m0": 1, "m1": 1, "m2": 0}
 
 
+@pytest.mark.slow
 def test_the_name_of_an_ensemble_is_that_of_its_measure(run: Run, tmp_path: Path) -> None:
     found = run(members(0.1, 0.1, stretched=True))
     assert found.path == tmp_path / "ensembles" / "official_2022.json"
@@ -72,6 +73,7 @@ def test_the_name_of_an_ensemble_is_that_of_its_measure(run: Run, tmp_path: Path
     assert run(members(0.1, 0.1, stretched=True), overwrite=True) == found
 
 
+@pytest.mark.slow
 def test_one_colour_needs_one_member_alone(run: Run) -> None:
     found = run(members(0.9, 0.9, stretched=True, signal=0.02))
     assert found.selection.chosen.name == "one colour, anchors"

@@ -36,6 +36,7 @@ def test_members_alike_are_averaged_plainly() -> None:
         assert not found.doubts
 
 
+@pytest.mark.slow
 def test_a_bad_member_loses_its_weight() -> None:
     for measure in ("mae", "psnr", "official_2022"):
         made = Made([0.03, 0.03, 0.1], stretched=measure.startswith("official"))
@@ -71,6 +72,7 @@ def test_where_no_member_beats_one_colour_it_is_told() -> None:
     assert found.chosen.name != COLOR and any("one colour" in doubt for doubt in found.doubts)
 
 
+@pytest.mark.slow
 def test_no_official_fit_is_worse_than_one_colour_with_anchors() -> None:
     """Of noise alone, of which the best affine is the one without a slope."""
     for seed in range(3):

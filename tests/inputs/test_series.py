@@ -184,6 +184,7 @@ def test_a_run_of_several_dates_resumes_scores_and_predicts(work: Path) -> None:
     assert kit.predict("series", "test", request=EAGER).done == 4
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_with_the_radar_that_it_began_with(work: Path) -> None:
     variant = tiny("p2phd1", "name=series", "radar_dates=3")
 

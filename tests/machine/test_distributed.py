@@ -376,6 +376,7 @@ def test_what_ranks_tell_each_other_waits_for_no_card(monkeypatch: pytest.Monkey
     assert {tensor.device.type for tensor in summed} == {"cpu"}
 
 
+@pytest.mark.slow
 def test_measuring_a_rate_exchanges_what_fails_before_a_step(trained: Path, monkeypatch) -> None:
     """A rank that cannot read its share must not leave the others waiting in a step."""
     exchanged: list[str] = []

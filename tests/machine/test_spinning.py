@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kit.machine import spinning as module
+from kit.machine.openmp import affine_cores
 from kit.machine.spinning import Spinning, Times, thread_times
 
 
@@ -181,8 +182,9 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.system() != "Linux", reason="torch has libgomp on Linux alone")
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has one thread")
+@pytest.mark.skipif(affine_cores() < 2, reason="one core has one thread")
 def test_libgomp_spins_briefly_beside_another_team() -> None:
     cores = sorted(os.sched_getaffinity(0))[:2]
     clean = {n: v for n, v in os.environ.items() if not n.startswith(("OMP_", "GOMP_"))}

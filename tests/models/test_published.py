@@ -71,6 +71,7 @@ def gmac(generator: nn.Module) -> float:
     return round(counter.get_total_flops() / 2e9, 1)
 
 
+@pytest.mark.slow
 def test_spade_has_the_published_size_and_cost(weightless: None) -> None:
     normal, more, most = SpadeGenerator(64), SpadeGenerator(64, "more"), SpadeGenerator(64, "most")
     assert [parameters(each) for each in (normal, more, most)] == [92029635, 92029635, 92434787]
@@ -144,6 +145,7 @@ def test_weights_come_back_from_their_published_names(name: str) -> None:
     assert all(torch.equal(wanted[key], got[key]) for key in wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.filterwarnings("ignore:.*spectral_norm:FutureWarning")
 def test_weights_saved_by_the_old_spectral_norm_draw_the_same(

@@ -176,6 +176,7 @@ def test_an_odd_size_is_drawn_as_a_part_of_its_reflection() -> None:
         assert torch.equal(generator(sar), generator(reflected)[..., :100, :75])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
 def test_the_level_of_the_sar_is_seen(norm: type[nn.Module]) -> None:
     """By networks on average: of one with random weights the output may change by 0.01 to 0.2."""

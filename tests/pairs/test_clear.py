@@ -28,6 +28,7 @@ def test_pictures_have_no_rule_but_the_one_that_they_were_prepared_with(
     assert clear_truths(truth, work).max_cloud == 1
 
 
+@pytest.mark.slow
 def test_tiles_of_dn_have_the_rule_of_the_pairs_beside_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ def table(path: Path, pairs: tuple[Pair, ...], group: str = "{lat}") -> Path:
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(8, 60), st.integers(1, 4), st.integers(2, 5))
 def test_every_pair_is_held_out_once_and_none_is_trained_on_its_ground(

@@ -24,6 +24,7 @@ from tests.helpers.pairs import grid, made, s1, s2, spread
 from tests.helpers.tiles import key, world
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.integers(15, 60), st.integers(1, 40), st.integers(0, 2**31))
 def test_no_ground_of_the_hold_out_is_trained_on(places: int, holdout: int, seed: int) -> None:

@@ -208,6 +208,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_one_flipped_bit_anywhere_is_found(small: tuple[Pair, ...]) -> None:
     pack(WORK)
     whole = contents()
@@ -268,6 +269,7 @@ def test_a_newer_format_is_refused(small: tuple[Pair, ...]) -> None:
         open_pairs(WORK, small)
 
 
+@pytest.mark.slow
 def test_a_pack_of_other_data_is_refused(small: tuple[Pair, ...], monkeypatch) -> None:
     pack(WORK)
     shutil.move(PACK, "foreign")
@@ -358,6 +360,7 @@ def test_a_full_disk_ends_the_run_and_the_next_goes_on(
     assert contents() == whole
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_a_full_disk_too(small: tuple[Pair, ...]) -> None:
     program = f"""
 import resource, sys
@@ -447,6 +450,7 @@ def test_a_pack_of_many_files_asks_for_leave_to_open_them(small: tuple[Pair, ...
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.slow
 def test_a_system_that_lets_few_files_be_open_serves_any_pack(small: tuple[Pair, ...]) -> None:
     kit.pairs.pack.PAIRS_PER_SHARD = 1
     pack(WORK)

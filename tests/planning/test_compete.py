@@ -225,6 +225,7 @@ def test_where_other_dates_are_cloudy_places_are_held_out(empty: Path) -> None:
     assert of_places(empty, 4, 2, cloudy=1)[0] == "--split blocks --holdout 0"
 
 
+@pytest.mark.slow
 def test_what_is_held_out_is_a_small_part_of_the_clear_scenes(
     asked: Request, empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,6 +448,7 @@ def test_a_detector_that_is_not_there_is_named_before_anything_is_run(
     assert not any(empty.iterdir())
 
 
+@pytest.mark.slow
 def test_images_of_another_layout_need_no_screening_and_no_split(tmp_path: Path) -> None:
     """What is held out is decided when they are tiles; TEST may be DATA with a test part."""
     os.chdir(tmp_path)
@@ -470,6 +472,7 @@ def test_images_of_another_layout_need_no_screening_and_no_split(tmp_path: Path)
         lines_of(Request(other, data, 0.1, "plain"))
 
 
+@pytest.mark.slow
 def test_the_source_is_that_which_tiles_were_made_by(tmp_path: Path) -> None:
     os.chdir(tmp_path)
     data = write_pictures(tmp_path / "pictures", 6)

@@ -16,6 +16,7 @@ from kit.training.fit_trees import fit_trees
 from kit.variants.registry import UNET2, VARIANTS
 
 
+@pytest.mark.slow
 def test_a_size_that_memory_does_not_hold_is_told_and_one_that_it_holds_is_measured(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def test_another_test_folder_is_predicted_and_packaged(asked: Request) -> None:
     assert packaged.startswith("would run: kit package")
 
 
+@pytest.mark.slow
 def test_table_1_is_of_the_members_whatever_is_packaged(asked: Request) -> None:
     command = "kit validate spade2 p2phd1 --measure mae"
     assert f"would run: {command}" in lines(asked)
@@ -142,6 +143,7 @@ def test_scenes_that_are_new_or_replaced_are_predicted(asked: Request) -> None:
     assert about(asked)[0].startswith("would run: kit predict")
 
 
+@pytest.mark.slow
 def test_another_layout_or_list_is_packaged(asked: Request) -> None:
     Path("mine.toml").write_text('base = "plain"\nroot = "mine"\n')
     Path("some.json").write_text(json.dumps([f"images/Sentinel2_{key(40)}.tiff"]))
@@ -185,6 +187,7 @@ def test_an_archive_that_is_none_of_its_manifest_is_made_again(asked: Request) -
     assert "no manifest says what it is of" in why and packaged.startswith("would run")
 
 
+@pytest.mark.slow
 def test_images_of_another_layout_are_looked_at_by_kit_predict(asked: Request) -> None:
     """Whether they have changed shows as it makes tiles of them; the archive is theirs or not."""
     for name in ("pictures", "others"):

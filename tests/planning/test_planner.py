@@ -241,6 +241,7 @@ def test_where_none_is_held_out_folds_score_what_is_trained_on_all_pairs() -> No
     assert not plan_of(Known(LAPTOP, 45), 0.5, 10).all_pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixels", [LAPTOP, 5 * LAPTOP, CARD])
 @pytest.mark.parametrize("measure", ["mae", "official_2022"])
 def test_one_more_pair_does_not_make_another_plan(pixels: float, measure: str) -> None:

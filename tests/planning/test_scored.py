@@ -49,6 +49,7 @@ def test_an_ensemble_is_that_of_its_candidates_and_measure() -> None:
     assert state(*MEMBERS, measure="psnr") == State(differs=f"{FILE}: is fitted for mae")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("trained")
 def test_a_candidate_without_weight_that_was_trained_again_counts() -> None:
     fitted()
@@ -77,6 +78,7 @@ def test_scores_on_other_pairs_are_not_those_of_now(trained_once: Path) -> None:
     assert not is_validated("mae", ["spade2"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("trained")
 def test_table_1_is_that_of_its_members_measure_and_weights() -> None:
     assert not is_validated("mae", ["p2phd1"])

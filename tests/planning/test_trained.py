@@ -62,6 +62,7 @@ def test_a_run_of_other_settings_is_refused_with_the_command_that_trains_it_agai
     assert not is_trained(*asked.trainings, asked)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("trained")
 def test_a_run_that_was_trained_again_is_used() -> None:
     asked = plan(Training("p2phd1", SETTINGS | {"lr": 0.004}))

@@ -74,6 +74,7 @@ def test_the_image_is_the_mean_of_all_views(trained: Path, flips: int) -> None:
         kit.load("runs/spade2").predict(np.zeros((2, 32, 32)), flips=5)
 
 
+@pytest.mark.slow
 def test_it_resumes_and_ends_with_the_same_bytes(trained: Path) -> None:
     run()
     whole = {path: path.read_bytes() for path in MANIFEST.parent.glob("*.npy")}
@@ -86,6 +87,7 @@ def test_it_resumes_and_ends_with_the_same_bytes(trained: Path) -> None:
     assert second.stat().st_mtime_ns == time
 
 
+@pytest.mark.slow
 def test_another_number_of_views_is_another_set(trained: Path) -> None:
     run(1)
     one = {path: path.read_bytes() for path in MANIFEST.parent.glob("*.npy")}
@@ -130,6 +132,7 @@ def fixed(weights: Weights, size: tuple[int, int], *_: object, **settings: Any) 
     return Engine("fixed", Fixed(), like.spec, Path(), measured, weights)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_quarter_turns_that_an_engine_does_not_fit_are_predicted_eagerly(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +167,7 @@ def test_a_built_engine_averages_the_same_views(trained: Path) -> None:
         assert np.abs(found.load(scene).astype(int) - expected(scene, 8)).max() <= 3
 
 
+@pytest.mark.slow
 def test_an_archive_records_it_and_is_reproduced(trained: Path) -> None:
     run(8)
     run(4, "p2phd1")

@@ -194,6 +194,7 @@ def test_a_tile_that_changes_after_a_kill_is_drawn_anew(
     assert_same_predictions("straight", "cut")
 
 
+@pytest.mark.slow
 def test_scenes_of_several_sizes_come_out_as_alone(trained: Path) -> None:
     sizes = [32, 24, 40, 32, 24, 32, 40, 40, 32, 24, 24]
     for place, size in enumerate(sizes):

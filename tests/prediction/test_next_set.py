@@ -43,6 +43,7 @@ def nothing() -> None:
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "options"),
     [(nothing, {"overwrite": True}), (changed_tile, {}), (another_scene, {})],
@@ -84,6 +85,7 @@ def damaged_manifest() -> None:
     (next_folder(SET) / "manifest.json").write_text("damaged")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "begun_before"), [(nothing, 2), (other_weights, 0), (damaged_manifest, 4)]
 )

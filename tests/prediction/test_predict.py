@@ -181,6 +181,7 @@ def test_tiles_of_any_size_are_predicted(trained: Path) -> None:
     assert np.load(f"predictions/p2phd1/{key(50)}.npy").shape == (3, 45, 45)
 
 
+@pytest.mark.slow
 def test_predictions_of_other_weights_or_tiles_are_not_mixed(trained: Path) -> None:
     run("p2phd1")
     radar(Path("elsewhere"), key(40))
@@ -346,6 +347,7 @@ def test_tiles_of_the_same_size_and_time_are_told_by_their_content(trained: Path
     assert run("spade2").done == 0
 
 
+@pytest.mark.slow
 def test_a_damaged_prediction_is_named_and_predicted_again(trained: Path) -> None:
     run("spade2")
     first, second = sorted(Path("predictions/spade2").glob("*.npy"))
@@ -368,6 +370,7 @@ def test_a_damaged_prediction_is_named_and_predicted_again(trained: Path) -> Non
     assert images()[str(second)] == written[str(second)]
 
 
+@pytest.mark.slow
 def test_members_that_saw_other_tiles_are_not_averaged(trained: Path) -> None:
     run("spade2")
     changed = TileName("Sentinel1", "VH", key(40))

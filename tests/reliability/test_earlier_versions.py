@@ -77,6 +77,7 @@ def test_tables_are_read(earlier: str) -> None:
     assert len(list(read_screened(Path("work/scenes.parquet")))) == 16
 
 
+@pytest.mark.slow
 def test_a_run_is_validated_from_its_pack_and_resumed(earlier: str) -> None:
     (row,) = (row for row in kit.validate() if not row.is_baseline)
     (said,) = {record["holdout_mae"] for record in read_records(RUN) if "holdout_mae" in record}

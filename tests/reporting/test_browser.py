@@ -9,6 +9,7 @@ from tests.helpers.browser import Page, browser, find_chromium
 
 PROGRAM = find_chromium()
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.multiprocess,
     pytest.mark.xdist_group("report"),
     pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here"),
@@ -30,6 +31,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_has_nothing_to_complain_of(
@@ -55,6 +57,7 @@ def test_samples_flip_by_the_arrow_keys_without_a_script(page: Page, page_once: 
     assert after.count("visible") == 1 and after != before
 
 
+@pytest.mark.slow
 def test_it_prints_and_can_be_read_without_a_click(page: Page, page_once: Path) -> None:
     page.look(width=390)
     page.open(page_once)

@@ -136,6 +136,7 @@ def test_plots_take_their_colours_from_the_page(page_once: Path) -> None:
 NO_RUNS = ALL[:5] + ALL[-1:]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("gone", "sections"),
@@ -179,6 +180,7 @@ def test_nothing_but_screened_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "Next: kit prepare DATA" in text and "scenes screened" in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bare")
 def test_scores_of_other_pairs_are_told(complete: Path) -> None:
     report()
@@ -192,6 +194,7 @@ def test_scores_of_other_pairs_are_told(complete: Path) -> None:
     assert told in text and refit in text and "; of other weights or pairs" in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bare")
 def test_half_a_run_and_other_weights_are_told(complete: Path) -> None:
     for path in Path("runs/spade4").glob("*.safetensors"):
@@ -214,6 +217,7 @@ DAMAGED = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bare")
 def test_what_is_damaged_is_named_and_the_rest_is_shown(complete: Path) -> None:
     for name in DAMAGED:
@@ -228,6 +232,7 @@ def test_what_is_damaged_is_named_and_the_rest_is_shown(complete: Path) -> None:
     assert {"Training", "Samples by epoch", "Submissions"} <= set(written.sections)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bare")
 def test_an_ensemble_in_the_servers_space_has_no_errors_in_another(complete: Path) -> None:
     ensemble = read_ensemble(Path("ensembles/best.json"))
@@ -241,6 +246,7 @@ def test_an_ensemble_in_the_servers_space_has_no_errors_in_another(complete: Pat
     assert "; ensemble best of 2: " in text_of(Path("report.html"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bare")
 def test_a_held_out_prediction_that_is_gone_costs_its_section_alone(complete: Path) -> None:
     for path in Path("runs").glob("*/heldout/*.npy"):
@@ -276,6 +282,7 @@ def test_notes_and_what_sets_runs_apart_are_shown(complete: Path, bare: None) ->
     assert "What sets runs apart" in text and "gan=1.0" in text
 
 
+@pytest.mark.slow
 def test_names_from_outside_are_text(complete: Path, monkeypatch, capsys) -> None:
     evil = "<script>alert(1)</script>"
     log = Path("submissions/submissions.csv")

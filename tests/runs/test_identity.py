@@ -65,6 +65,7 @@ def twin(twin_once: Path, tmp_path: Path) -> Iterator[Path]:
         yield TWIN
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_run_is_skipped(twin: Path) -> None:
     path = newest(RUN)
     exchange(path, newest(twin))
@@ -80,6 +81,7 @@ def test_where_all_are_of_another_run_it_is_refused(twin: Path) -> None:
         again()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_run_of_this_name_is_told_by_its_settings(trained: Path) -> None:
     other = train(tiny("p2phd1", "seed=3", "width=4"), work="work", runs="others").folder
     path = newest(RUN)
@@ -89,6 +91,7 @@ def test_a_checkpoint_of_a_run_of_this_name_is_told_by_its_settings(trained: Pat
     assert any(note.startswith(f"skipping checkpoint {path}") for note in again())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_pairs_is_refused(trained: Path) -> None:
     prepare(Path("data"), Path("other"), rule=CloudRule(), seed=7)
     other = train(tiny("p2phd1"), work="other", runs="others").folder
@@ -118,6 +121,7 @@ def test_checkpoints_of_an_earlier_kit_are_read(trained: Path) -> None:
     assert any("finished before" in note for note in again())
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_in_other_parts_from_checkpoints_of_before(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +146,7 @@ def test_a_run_may_go_on_in_other_parts_from_checkpoints_of_before(
     assert not verify([run]).damaged
 
 
+@pytest.mark.slow
 def test_exchanged_configurations_are_named(twin: Path) -> None:
     exchange(RUN / CONFIG, twin / CONFIG)
     with pytest.raises(InputError, match=r"config\.json: is of the run twin(.|\n)*runs/twin"):
@@ -171,6 +176,7 @@ def test_training_pairs_of_a_run_of_this_name_on_other_pairs_are_named(trained: 
     assert read_training_pairs(RUN)
 
 
+@pytest.mark.slow
 def test_training_pairs_beside_a_copy_of_weights_are_those_of_the_weights(twin: Path) -> None:
     copy = Path("copy")
     copy.mkdir()

@@ -100,6 +100,7 @@ def odd_tensors(
     yield tensors | {"new": torch.zeros(3)}
 
 
+@pytest.mark.slow
 def test_a_description_that_was_sealed_by_other_hands_is_refused_or_valid(saved: Path) -> None:
     """With its checksum right: what is loaded is a variant that a training could have had."""
     file = TensorFile(saved, str)

@@ -150,6 +150,7 @@ def test_names_of_powershell_are_explained(bundle: Path) -> None:
     refused(bundle, "Windows PowerShell 5 writes such zips")
 
 
+@pytest.mark.slow
 def test_folders_nested_deeper_than_pythons_stack(bundle: Path) -> None:
     res = unpack(bundle)
     deep = [res.joinpath(*["a"] * depth) for depth in range(1, 1201)]

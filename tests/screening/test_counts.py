@@ -128,6 +128,7 @@ def test_threads_share_out_scenes_of_any_shape(shape, threads) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(batches(), rules)
 def test_the_peak_is_the_lowest_threshold_without_cloud(batch, rule) -> None:

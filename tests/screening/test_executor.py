@@ -83,6 +83,7 @@ def test_a_detector_looks_on_a_cluster_as_it_does_here(cluster, tmp_path: Path) 
     assert tables[0].equals(tables[1])
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("cluster")
 def test_workers_that_do_not_see_the_tiles_are_an_error_and_no_rejection(
     cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

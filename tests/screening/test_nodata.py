@@ -15,6 +15,7 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(-10, 1, shape).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_count_is_that_of_the_mask(backend: str) -> None:
     random = np.random.default_rng(1)

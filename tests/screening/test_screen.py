@@ -136,6 +136,7 @@ def test_progress_ends_at_the_number_of_scenes(tmp_path: Path, small_parts: None
     assert [done for done, total in told if total] == sorted(done for done, total in told if total)
 
 
+@pytest.mark.slow
 def test_nothing_is_read_twice(tmp_path: Path, small_parts: None) -> None:
     world(tmp_path / "data", places=6, dates=2)
     first = run(tmp_path)
@@ -148,6 +149,7 @@ def test_nothing_is_read_twice(tmp_path: Path, small_parts: None) -> None:
     assert table(tmp_path) == rows
 
 
+@pytest.mark.slow
 def test_one_changed_tile_costs_one_scene(tmp_path: Path, small_parts: None) -> None:
     world(tmp_path / "data", places=6, dates=2)
     run(tmp_path)
@@ -158,6 +160,7 @@ def test_one_changed_tile_costs_one_scene(tmp_path: Path, small_parts: None) -> 
     assert (result.measured, result.dataset2) == (1, 11)
 
 
+@pytest.mark.slow
 def test_a_new_scene_costs_itself_alone_though_all_parts_shift(
     tmp_path: Path, small_parts: None
 ) -> None:
@@ -193,6 +196,7 @@ def test_a_repaired_scene_is_tried_again(tmp_path: Path) -> None:
     assert (result.measured, len(result.rejected)) == (1, 0)
 
 
+@pytest.mark.slow
 def test_a_new_rule_reads_only_the_scenes_that_it_can_change(tmp_path: Path) -> None:
     data = tmp_path / "data"
     world(data, places=6, dates=1)
@@ -325,6 +329,7 @@ def test_a_full_disk_names_the_part_and_keeps_the_finished_ones(
     assert run(tmp_path).measured == 24 - done
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, small_parts: None) -> None:
     world(tmp_path / "data", places=6, dates=2)
     code = f"""

@@ -61,6 +61,7 @@ def test_the_numbers_are_those_of_counting_by_hand(five: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_every_row_is_what_the_reference_counts_with_that_option(tmp_path: Path) -> None:
     rng = random.Random(1)
     for place in range(40):

@@ -178,6 +178,7 @@ def test_without_a_table_nothing_is_written(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_real_scenes(tmp_path: Path, labels: list[tuple[str, list[str]]]) -> None:
     if not (SHARED / "multiearth-sample").is_dir():
         pytest.skip(f"{SHARED / 'multiearth-sample'} is not here")

@@ -34,6 +34,7 @@ def test_masks_are_those_of_the_package(bands: int, size: int) -> None:
     assert set(np.unique(found)) >= {ukis.CLEAR, ukis.CLOUD}
 
 
+@pytest.mark.slow
 def test_a_process_opens_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
     ukis._network.cache_clear()
     made = []

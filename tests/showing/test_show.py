@@ -94,6 +94,7 @@ def test_masks_are_what_screening_counts(tmp_path: Path) -> None:
     assert [shares[key(n).lon, key(n).lat]["cloud"] for n in range(4)] == [0, 0.25, 0, 0]
 
 
+@pytest.mark.slow
 def test_predictions_of_a_test_scene_have_errors_where_there_is_a_truth(trained: Path) -> None:
     predict("spade2,p2phd1", "test", request=Request("eager", "float32"))
     (view,) = show([str(key(40))]).views

@@ -50,6 +50,7 @@ def test_all_covers_occur_and_forest_prevails(lands) -> None:
     assert share[Cover.ROOF] < 0.01
 
 
+@pytest.mark.slow
 def test_covers_keep_to_their_looks(lands) -> None:
     kinds = np.stack([cover(land, EPOCH) for land in lands])
     dn = np.stack([reflectance(land, EPOCH) for land in lands], axis=1)
@@ -99,6 +100,7 @@ def test_a_changing_world_is_the_same_land(lands, changing) -> None:
             assert np.array_equal(getattr(still, field), getattr(moving, field)), field
 
 
+@pytest.mark.slow
 def test_fields_are_bare_and_green_twice_a_year_where_the_world_changes(changing) -> None:
     days = range(EPOCH, EPOCH + 365, 15)
     land = max(changing, key=lambda land: (~np.isnan(land.sown) & (land.cut < EPOCH)).sum())

@@ -56,6 +56,7 @@ def test_counts_that_cannot_be_are_refused(mark: Path, changes: dict[str, object
         Progress(mark.parent, NUMBERS, 3)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_the_mark_leaves_no_hole(mark: Path) -> None:
     whole = mark.read_bytes()
     silent = []

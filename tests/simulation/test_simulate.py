@@ -210,6 +210,7 @@ def features(tiles: dict[str, Path]) -> np.ndarray:
     return np.concatenate([np.ones_like(db[:1]), both / 10]).reshape(5, -1)
 
 
+@pytest.mark.slow
 def test_radar_tells_colour(world: World) -> None:
     """Per-pixel ridge regression from the radar beats the mean colour on places it never saw."""
     radars, opticals = scenes(world.train / "sent1"), scenes(world.train / "sent2")
@@ -318,6 +319,7 @@ module.simulate(sys.argv[1], places=2, test_places=1, dates=2, size=32)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_simulation_goes_on_to_the_same_world(tmp_path: Path) -> None:
     numbers = {"places": 2, "test_places": 1, "dates": 2, "size": 32}
     whole = simulate(tmp_path / "whole", **numbers)

@@ -69,6 +69,7 @@ def test_a_picture_spans_what_networks_see(tmp_path: Path) -> None:
     assert (radar != 0).all() and optical.all()  # 0 would be no data
 
 
+@pytest.mark.slow
 def test_sen12ms_keeps_scenes_together_and_leaves_cloudy_twins_aside(
     sen12ms: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_list_of_ones_own_that_is_not_there_is_said(
     assert "no heldout.txt is here, which is to list the test part" in lines
 
 
+@pytest.mark.slow
 def test_one_season_of_sen12ms_is_sen12ms(tmp_path: Path) -> None:
     data = write_sen12ms(tmp_path / "d", 1, scenes=range(6))
     for part, folder in enumerate((data, data / "ROIs1158_spring")):
@@ -153,6 +155,7 @@ def test_bigearthnet_of_both_versions(tmp_path: Path, version: int) -> None:
         assert [pair.split for pair in pairs].count("holdout") == 1
 
 
+@pytest.mark.slow
 def test_a_second_time_nothing_is_written(pictures: Path, tmp_path: Path) -> None:
     told(pictures, tmp_path)
     before = {path: path.lstat().st_ctime_ns for path in (tmp_path / "tiles/train").iterdir()}
@@ -160,6 +163,7 @@ def test_a_second_time_nothing_is_written(pictures: Path, tmp_path: Path) -> Non
     assert before == {p: p.lstat().st_ctime_ns for p in (tmp_path / "tiles/train").iterdir()}
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_half_written_is_removed(pictures: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     prepare(pictures, work)
@@ -170,6 +174,7 @@ def test_what_a_kill_left_half_written_is_removed(pictures: Path, tmp_path: Path
     assert not any(path.exists() for path in left)
 
 
+@pytest.mark.slow
 def test_ranges_travel_with_the_pairs(sen12ms: Path, tmp_path: Path) -> None:
     told(sen12ms, tmp_path, wanted=Wanted(ranges={"VV": (-30.0, 5.0), "DN": "measured"}))
     found = read_units(tmp_path)
@@ -181,6 +186,7 @@ def test_ranges_travel_with_the_pairs(sen12ms: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose((radar[0] + 25) / 25, (db[0] + 30) / 35, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "change", "remedy"),
     [
@@ -208,6 +214,7 @@ def test_impossible_units_are_refused_with_the_setting_that_converts(
     np.testing.assert_array_equal(optical, dn)
 
 
+@pytest.mark.slow
 def test_what_files_have_lost_is_told_whatever_the_units(tmp_path: Path) -> None:
     write_sen12ms(tmp_path / "d", 1, scenes=range(6))
     in_float16(*(tmp_path / "d").rglob("*_s1_*.tif"))
@@ -271,6 +278,7 @@ def test_what_cannot_be_used_is_listed(pictures: Path, tmp_path: Path) -> None:
         assert words in listed
 
 
+@pytest.mark.slow
 def test_tiles_in_other_projections_make_no_pair(tmp_path: Path) -> None:
     write_sen12ms(tmp_path / "d", 1, scenes=range(6))
     path = next((tmp_path / "d").rglob("*_s1_3_p0.tif"))
@@ -279,6 +287,7 @@ def test_tiles_in_other_projections_make_no_pair(tmp_path: Path) -> None:
     assert "its CRS is EPSG:32633" in (tmp_path / "w" / "rejected.csv").read_text()
 
 
+@pytest.mark.slow
 def test_bands_in_another_order_than_declared(tmp_path: Path) -> None:
     write_sen12ms(tmp_path / "d", 1, scenes=range(6))
     for path in (tmp_path / "d").rglob("*_s1_*.tif"):
@@ -290,6 +299,7 @@ def test_bands_in_another_order_than_declared(tmp_path: Path) -> None:
         prepare(tmp_path / "d", tmp_path / "w")
 
 
+@pytest.mark.slow
 def test_a_list_of_absent_images(tmp_path: Path) -> None:
     data = write_sen12ms(tmp_path / "d", 1, scenes=range(6))
     names = [path.name for path in data.rglob("*_s2_*.tif")]
@@ -313,6 +323,7 @@ def test_a_list_of_the_test_part_alone_leaves_the_others_to_train_on(tmp_path: P
         prepare(data, tmp_path / "w")
 
 
+@pytest.mark.slow
 def test_one_polarisation_alone_is_listed(tmp_path: Path) -> None:
     write_sen12ms(tmp_path / "d", 1, scenes=range(6))
     path = next((tmp_path / "d").rglob("*_s1_3_p0.tif"))
@@ -367,6 +378,7 @@ def test_images_of_several_pixel_types_have_no_range(tmp_path: Path) -> None:
         prepare(data, tmp_path / "w")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folders", [("s1/", "s2/"), ("s1_{}/", "s2_{}/"), ("", "")])
 def test_names_that_say_the_sensor(tmp_path: Path, folders: tuple[str, str]) -> None:
     """As SEN1-2 has them; the patches of one scene, which overlap, are held out together."""
@@ -425,6 +437,7 @@ def test_what_a_png_says_beside_its_colours(tmp_path: Path) -> None:
         prepare(tmp_path / "e", tmp_path / "v")
 
 
+@pytest.mark.slow
 def test_tiles_of_several_projections_lie_where_they_say(tmp_path: Path) -> None:
     """At 20 m a pixel: two that overlap across the border of two UTM zones are one ground."""
     from rasterio.transform import from_origin

@@ -193,6 +193,7 @@ def test_predict_takes_the_folder_as_it_lies(pictures: Path, trained: Path) -> N
     assert other.done == 2 and sorted(map(key, images[0])) == sorted(map(key, images[1]))
 
 
+@pytest.mark.slow
 def test_an_image_between_others_is_predicted_for_itself(trained: Path) -> None:
     """All are of one size and age, and those after it get other scenes."""
 
@@ -238,6 +239,7 @@ def test_an_engine_is_tried_on_the_folder_as_it_lies(
         compiled(Path("testA"), lines, "sen12ms")
 
 
+@pytest.mark.slow
 def test_images_of_other_units_are_refused(sen12ms: Path, trained: Path) -> None:
     told = (
         r"holds radar dB, and spade2 was trained on radar picture\n  give --radar-unit picture, if"

@@ -167,6 +167,7 @@ def damage(path: Path, how: str) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_a_tile_that_was_cut_short_is_made_again(data: Path, tmp_path: Path) -> None:
     whole = prepare(data, tmp_path, units="any")
     clear = next((tmp_path / "tiles/qa60").iterdir())
@@ -268,6 +269,7 @@ def test_tiles_are_not_converted_into_their_own_folder(data: Path, tmp_path: Pat
     assert sorted(work.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dangling", [True, False])
 def test_a_band_that_is_gone_is_listed(tmp_path: Path, dangling: bool) -> None:
     data = write_bigearthnet(tmp_path / "d", 5, 1)

@@ -56,6 +56,7 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch) -> No
         lock(tmp_path).__enter__()
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_node_that_died_is_waited_for(tmp_path: Path) -> None:
     with (tmp_path / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

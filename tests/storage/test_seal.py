@@ -140,6 +140,7 @@ def _writes() -> int:
     return int(Path("/proc/thread-self/io").read_text().split("syscw: ")[1].split()[0])
 
 
+@pytest.mark.slow
 def test_flipped_bits_of_a_table_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write_table(path, FORMAT, TABLE.slice(0, 20))

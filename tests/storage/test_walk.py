@@ -34,6 +34,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder.rmdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "look",
     [

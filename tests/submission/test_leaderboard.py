@@ -436,6 +436,7 @@ def test_kendall_is_that_of_scipy(pairs: list[tuple[int, int]]) -> None:
         assert found == pytest.approx(stats.kendalltau(one, other).statistic, abs=1e-12)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 99), min_size=3, max_size=7, unique=True), st.randoms())
 def test_chance_is_that_of_scipy(one: list[int], random: Random) -> None:
     stats = pytest.importorskip("scipy.stats")

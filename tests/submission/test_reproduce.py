@@ -274,6 +274,7 @@ def tampered(manifest: dict[str, Any], source: random.Random) -> dict[str, Any]:
     return manifest
 
 
+@pytest.mark.slow
 def test_a_manifest_that_was_tampered_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is in it: a refusal, or an outcome that claims nothing wrong."""
     monkeypatch.chdir(tmp_path)

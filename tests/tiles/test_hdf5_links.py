@@ -87,6 +87,7 @@ def test_links_inside_are_no_reason(file: Path) -> None:
     NcFile(str(file)).close()
 
 
+@pytest.mark.slow
 def test_too_many_objects_are_refused(file: Path) -> None:
     with h5py.File(file, "r+") as opened:
         for number in range(10_001):
@@ -117,6 +118,7 @@ def test_first_contact_is_another_processs_wherever_a_file_is_read(
     assert tried == [str(file)] * 3
 
 
+@pytest.mark.slow
 def test_the_first_process_has_no_more_memory_than_it_may_need(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,6 +131,7 @@ def pixels_of(found: Catalog, sensor: str) -> dict[SceneKey, NDArray[Any]]:
     return {scene.key: read_bands(sensor, scene.paths) for scene in found.of(sensor)}
 
 
+@pytest.mark.slow
 @needs_sample
 def test_the_sample_gives_the_same_in_both_forms(tmp_path: Path) -> None:
     tables: dict[str, Any] = {}
@@ -495,6 +496,7 @@ def test_what_is_no_whole_file_is_named(
             catalog(file)
 
 
+@pytest.mark.slow
 def test_the_first_process_to_open_a_file_says_what_is_wrong_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[str], None]
 ) -> None:
@@ -509,6 +511,7 @@ def test_the_first_process_to_open_a_file_says_what_is_wrong_with_it(
     assert opened == [str(good)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trial", "words"), [
     ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "opening it crashes HDF5 .SIGSEGV"),
     ("import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass",
@@ -554,6 +557,7 @@ def test_a_damaged_scene_costs_itself_alone(tmp_path: Path) -> None:
     assert item.reason.startswith(f"optical.nc::Sentinel2_B4_{key(1)}::1: not readable")
 
 
+@pytest.mark.slow
 def test_few_bytes_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
     file = written(tmp_path / "radar.nc", dataset("Sentinel1", keys(2)))
     with h5py.File(file, "r+") as opened:
@@ -621,6 +625,7 @@ def test_a_long_file_costs_its_names_alone(tmp_path: Path, monkeypatch: pytest.M
     assert peak < 480 * n
 
 
+@pytest.mark.slow
 def test_another_file_in_its_place_does_not_pass_for_it(tmp_path: Path) -> None:
     places = keys(3)
     file = written(tmp_path / "radar.nc", dataset("Sentinel1", places))
@@ -673,6 +678,7 @@ def test_the_batch_reader_takes_tiles_and_planes_together(tmp_path: Path) -> Non
             assert np.array_equal(pixels, expected)
 
 
+@pytest.mark.slow
 def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(netcdf, "_MOST_OPEN", 2)
     for i in range(4):
@@ -683,6 +689,7 @@ def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert len(netcdf._OPEN) <= 2
 
 
+@pytest.mark.slow
 def test_threads_and_forks_read_the_same(tmp_path: Path) -> None:
     file = written(tmp_path / "optical.nc", dataset("Sentinel2", keys(12)))
     scenes = [*catalog(file).scenes]
@@ -805,6 +812,7 @@ def read_or_refuse(file: Path) -> None:
     os._exit(0 if right else 1)
 
 
+@pytest.mark.slow
 def test_a_mutated_file_never_gets_past_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[str], None]
 ) -> None:

@@ -254,6 +254,7 @@ def test_names_that_no_tile_has(tmp_path: Path, backend: str, name: str) -> None
     assert set(errors) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
 def test_sizes_may_be_mixed_in_a_call(tmp_path: Path, dtype: str, backend: str) -> None:

@@ -158,6 +158,7 @@ def test_a_newer_format_is_never_skipped(tmp_path: Path) -> None:
         resume(state, tmp_path, pytest.fail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["generator", "discriminator", "average", "optimizers"])
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch, file: str) -> None:
     state, _ = begun("spade4")
@@ -179,6 +180,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch, f
     assert resume(begun("spade4", 0)[0], tmp_path, pytest.fail)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_another_machine_sees_is_waited_for(tmp_path: Path) -> None:
     before, _ = begun("p2phd1")
     save(before, tmp_path / "there")

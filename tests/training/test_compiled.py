@@ -97,6 +97,7 @@ def test_what_is_asked_is_done_unmeasured(card, tmp_path: Path) -> None:
         assert decide(setup(tmp_path), asked, None, 1) == Decision(asked)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_as_it_was_started_unless_it_is_told_not_to(
     trained: Path, card, monkeypatch: pytest.MonkeyPatch
 ) -> None:

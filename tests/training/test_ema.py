@@ -30,6 +30,7 @@ def test_folding_changes_no_number() -> None:
         assert torch.equal(generator.eval()(sar), before)
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_the_average_is_of_folded_weights() -> None:
     torch.manual_seed(0)

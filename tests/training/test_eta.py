@@ -77,6 +77,7 @@ def test_validations_are_counted_as_they_come() -> None:
     assert variant.total_validations == 3
 
 
+@pytest.mark.slow
 def test_a_training_tells_it(trained: Path) -> None:
     told: list[dict] = []
     train(tiny("p2phd1", "name=told"), work=Path("work"), runs=Path("runs"), watch=told.append)

@@ -56,6 +56,7 @@ def test_an_imported_generator_is_the_published_one(trained: Path, name: str) ->
     assert made.variant.name == "mine" and made.variant.width == 2
 
 
+@pytest.mark.slow
 def test_it_validates_and_predicts_like_any_run(trained: Path) -> None:
     published(GlobalGenerator(2))
     app(["import", str(FILE), "--as", "mine"], standalone_mode=False)
@@ -67,6 +68,7 @@ def test_it_validates_and_predicts_like_any_run(trained: Path) -> None:
     kit.package(ensemble="mine", layout="plain")
 
 
+@pytest.mark.slow
 def test_settings_say_what_weights_do_not_show(trained: Path) -> None:
     published(SpadeGenerator(2, "more"))
     assert import_weights(FILE, "mine").variant.depth == "normal"
@@ -84,6 +86,7 @@ def test_a_run_with_weights_is_not_replaced_unless_asked(trained: Path) -> None:
     assert load_run(RUNS, "p2phd1").facts["epoch"]
 
 
+@pytest.mark.slow
 def test_a_training_does_not_replace_imported_weights_unless_asked(trained: Path) -> None:
     published(GlobalGenerator(2))
     import_weights(FILE, "mine")
@@ -210,6 +213,7 @@ def test_what_no_published_code_computes_is_not_exported(
     assert not (tmp_path / "exported").exists()
 
 
+@pytest.mark.slow
 def test_pix2pixhds_discriminator_has_both_of_its_forms(trained: Path) -> None:
     variant = tiny("p2phd1", "name=gan", "gan=1")
     train(variant, work=Path("work"), runs=RUNS)

@@ -34,6 +34,7 @@ def seen_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_prior_is_a_member_and_a_baseline_of_places_that_recur(
     seen_places: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

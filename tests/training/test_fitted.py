@@ -98,6 +98,7 @@ def test_the_same_pairs_give_the_same_trees_of_a_share_of_their_pixels(trained: 
     assert (len(pairs), len(pairs), "pairs") in told and (12, 12, "trees") in told
 
 
+@pytest.mark.slow
 def test_trees_are_a_member_like_any_other(trained: Path) -> None:
     seen: list[dict] = []
     run = train(small(), watch=seen.append)
@@ -132,6 +133,7 @@ def test_trees_show_a_turned_scene_the_same_and_are_computed_once(trained: Path)
         assert path.read_bytes() == (Path("eight/trees1") / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_finished_run_stays_and_a_damaged_one_is_fitted_again(trained: Path) -> None:
     def notes() -> str:
         told: list[dict] = []

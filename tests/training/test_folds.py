@@ -126,6 +126,7 @@ def test_a_fold_that_is_missing_is_named_with_its_command(folds: Path) -> None:
     assert "kit train p2phd1 --fold 1/2" in error.value.remedy
 
 
+@pytest.mark.slow
 def test_folds_of_two_divisions_are_not_mixed(folds: Path) -> None:
     groups = group_table(Path("groups.csv"))
     shutil.rmtree(RUNS / "p2phd1.fold2")
@@ -140,6 +141,7 @@ def test_folds_of_two_divisions_are_not_mixed(folds: Path) -> None:
         expand(RUNS, "p2phd1")
 
 
+@pytest.mark.slow
 def test_folds_of_other_settings_are_not_mixed_and_status_shows_them(folds: Path) -> None:
     train(fold(2, "seed=1", "clip=0"), work=WORK, runs=RUNS, overwrite=True)
     assert expand(RUNS, "p2phd1") and not any(run.differs for run in status(RUNS))
@@ -158,6 +160,7 @@ def test_folds_of_other_settings_are_not_mixed_and_status_shows_them(folds: Path
     ]
 
 
+@pytest.mark.slow
 def test_a_run_of_the_name_of_folds_that_is_none_of_theirs_is_refused(folds: Path) -> None:
     own = tiny("p2phd1", "width=4", "epochs=1", "decay_epochs=0")
     train(own, work=WORK, runs=RUNS)
@@ -352,6 +355,7 @@ def test_what_is_kept_is_read_and_nothing_is_made(folds: Path) -> None:
     assert kept(RUNS, "p2phd1", WORK)
 
 
+@pytest.mark.slow
 def test_other_weights_make_all_again(folds: Path) -> None:
     told: list[str] = []
     before = heldout(RUNS, "p2phd1", WORK)
@@ -382,6 +386,7 @@ def test_folds_of_another_table_are_refused(folds: Path, trained_once: Path) -> 
         heldout(RUNS, "p2phd1", WORK)
 
 
+@pytest.mark.slow
 def test_without_a_hold_out_each_fold_validates_on_its_own(trained: Path) -> None:
     prepare(Path("data"), WORK, holdout=0)
     done = train(fold(1, "name=own"), work=WORK, runs=RUNS)
@@ -468,6 +473,7 @@ def test_folds_are_validated_on_what_each_held_out_and_on_the_hold_out(folds: Pa
         assert low < row.scores.mae < high and row.places == len(those)
 
 
+@pytest.mark.slow
 def test_a_run_beside_folds_is_scored_on_the_hold_out_alone(
     folds: Path, trained_once: Path
 ) -> None:
@@ -481,6 +487,7 @@ def test_a_run_beside_folds_is_scored_on_the_hold_out_alone(
     assert low <= worse <= high
 
 
+@pytest.mark.slow
 def test_the_kinds_of_hold_out_are_tables_of_their_own(trained_once: Path, tmp_path: Path) -> None:
     world(tmp_path / "data", places=20, dates=3)
     work, runs = tmp_path / "work", tmp_path / "runs"

@@ -78,6 +78,7 @@ def folded(folded_once: Path, tmp_path: Path) -> Iterator[Path]:
         yield root
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folded")
 def test_validate_tells_each_line_once_and_keeps_no_scores_of_earlier_pixels() -> None:
     validate(["folded", "spade2"])
@@ -91,6 +92,7 @@ def test_validate_tells_each_line_once_and_keeps_no_scores_of_earlier_pixels() -
     assert names == {"folded"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folded")
 def test_of_very_many_pairs_that_folds_held_out_some_are_predicted_and_scored(
     monkeypatch: pytest.MonkeyPatch,

@@ -110,6 +110,7 @@ def test_hours_choose_epochs_once(trained: Path, measured: list[Rate], monkeypat
     assert (first["hours"], first["step"], first["step_s"]) == (HUNDRED, 0, 5.0)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_its_epochs_and_ends_as_one_that_was_told_them(
     trained: Path, measured: list[Rate], monkeypatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_run_that_goes_on_keeps_its_epochs_and_ends_as_one_that_was_told_them(
     assert_same_weights(Path("runs/timed"), Path("told/timed"))
 
 
+@pytest.mark.slow
 def test_what_measuring_trains_leaves_no_trace(trained: Path, monkeypatch) -> None:
     once = replace(tiny("p2phd1", "name=timed"), epochs=1, decay_epochs=0, validations=1)
     monkeypatch.setattr(kit.training.hours, "within", lambda *_: once)
@@ -140,6 +142,7 @@ def test_what_measuring_trains_leaves_no_trace(trained: Path, monkeypatch) -> No
     assert_same_weights(run.folder, Path("told/timed"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiles", [False, True])
 def test_a_first_step_that_diverges_is_told_with_its_pairs(
     trained: Path, compiles: bool, monkeypatch

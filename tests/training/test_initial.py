@@ -98,6 +98,7 @@ def test_another_network_is_refused_by_what_differs(tmp_path: Path) -> None:
         read_start(tmp_path / "gone.safetensors", tiny("p2phd1"))
 
 
+@pytest.mark.slow
 def test_a_run_remembers_its_start_and_goes_on_without_the_file(trained: Path) -> None:
     source = Path("runs/p2phd1") / BEST
     variant = tiny("p2phd1", "name=tuned", "validations=2", "ema=0")
@@ -136,6 +137,7 @@ def test_a_run_remembers_its_start_and_goes_on_without_the_file(trained: Path) -
     assert not all(np.array_equal(ends[0][name], other[name]) for name in other)
 
 
+@pytest.mark.slow
 def test_a_start_that_was_killed_before_it_saved_is_not_forgotten(trained: Path) -> None:
     source, variant = Path("runs/p2phd1") / BEST, tiny("p2phd1", "name=tuned")
     where: dict[str, Any] = {"work": Path("work"), "runs": Path("runs")}
@@ -163,6 +165,7 @@ def test_notes_are_kept_in_order_and_not_repeated(tmp_path: Path) -> None:
     assert notes_of(tmp_path, "a") == ("one", "two") and notes_of(tmp_path, "b") == ()
 
 
+@pytest.mark.slow
 def test_weights_that_have_seen_the_hold_out_are_told_and_not_validated(trained: Path) -> None:
     prepare(Path("data"), Path("other"), rule=CloudRule(), seed=7)
     told: list[str] = []
@@ -179,6 +182,7 @@ def test_weights_that_have_seen_the_hold_out_are_told_and_not_validated(trained:
         validate(["leaking"], work=Path("other"), runs=Path("runs"))
 
 
+@pytest.mark.slow
 def test_what_weights_have_seen_stays_known_where_their_run_is_trained_anew(trained: Path) -> None:
     prepare(Path("data"), Path("other"), rule=CloudRule(), seed=7)
     source, told = Path("runs/p2phd1") / BEST, list[str]()
@@ -196,6 +200,7 @@ def test_what_weights_have_seen_stays_known_where_their_run_is_trained_anew(trai
         validate(["p2phd1"], work=Path("other"), runs=Path("runs"))
 
 
+@pytest.mark.slow
 def test_weights_that_came_alone_are_told_and_those_of_a_run_that_goes_on_are_not_forgotten(
     trained: Path,
 ) -> None:

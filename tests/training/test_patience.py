@@ -40,6 +40,7 @@ def of(variant: Variant, runs: str, **options: Any) -> Any:
     return train(variant, work=Path("work"), runs=Path(runs), **options)
 
 
+@pytest.mark.slow
 def test_it_ends_after_so_many_validations_without_a_better_one(trained: Path) -> None:
     variant = tiny("p2phd1", *PATIENT)
     told: list[dict[str, Any]] = []

@@ -36,6 +36,7 @@ def test_a_new_run_is_in_the_faster_one(pays, tmp_path: Path, found: bool, name:
     assert settled(tiny("p2phd1", "precision=float32"), tmp_path).precision == "float32"
 
 
+@pytest.mark.slow
 def test_the_record_says_it_and_the_run_goes_on_in_it(trained: Path, pays, monkeypatch) -> None:
     halves: list[bool] = []
     begin = TrainStep.__init__

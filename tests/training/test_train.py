@@ -184,6 +184,7 @@ def test_a_run_of_other_settings_is_not_touched(trained: Path, change: str) -> N
     assert caught.value.exit_code == 5
 
 
+@pytest.mark.slow
 def test_a_run_of_other_settings_takes_its_place_when_asked_to(trained: Path) -> None:
     changed = tiny("p2phd1", "width=4", "lr=0.5", "seed=3")
     again = train(changed, work=Path("work"), runs=Path("runs"), overwrite=True)
@@ -192,6 +193,7 @@ def test_a_run_of_other_settings_takes_its_place_when_asked_to(trained: Path) ->
     assert again.steps == records(again.folder)[-1]["step"]
 
 
+@pytest.mark.slow
 def test_a_run_that_has_saved_nothing_may_be_another(trained: Path) -> None:
     with pytest.raises(InputError, match="own: its networks cannot be created"):
         train(tiny("p2phd1", "name=own", f"width={10**11}"), work=Path("work"), runs=Path("runs"))
@@ -212,6 +214,7 @@ def test_a_card_that_is_not_used_is_told(trained: Path, monkeypatch) -> None:
     assert notes()[0] == "the driver is too old"
 
 
+@pytest.mark.slow
 def test_work_that_was_lost_is_told(trained: Path) -> None:
     folder = Path("runs/p2phd1")
     shutil.rmtree(folder / "checkpoints")
@@ -219,6 +222,7 @@ def test_work_that_was_lost_is_told(trained: Path) -> None:
     assert [row["step"] for row in records(folder)][-1] == 12
 
 
+@pytest.mark.slow
 def test_starting_anew_empties_a_linked_folder_and_keeps_the_link(trained: Path) -> None:
     disk, run = Path("disk"), Path("runs/p2phd1")
     (run / "checkpoints").rename(disk)
@@ -294,6 +298,7 @@ def test_other_data_need_another_run(trained: Path) -> None:
         train(tiny("spade2"), work=Path("work"), runs=Path("runs"))
 
 
+@pytest.mark.slow
 def test_scenes_that_are_processed_anew_under_their_names_need_another_run(trained: Path) -> None:
     for path in Path("data/sent1").glob("*.tiff"):
         with rasterio.open(path) as file:
@@ -357,6 +362,7 @@ def read_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TrainStep, "__init__", init)
 
 
+@pytest.mark.slow
 def test_an_empty_data_set_says_where_to_look(tmp_path: Path) -> None:
     for place in range(3):
         radar(tmp_path / "data", key(place))
@@ -369,6 +375,7 @@ def test_an_empty_data_set_says_where_to_look(tmp_path: Path) -> None:
     assert run.mae is None and (run.folder / "weights.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) -> None:
     rates = []
     whole = kit.training.trainer._set_rate
@@ -382,6 +389,7 @@ def test_the_learning_rate_is_held_and_then_falls(trained: Path, monkeypatch) ->
     np.testing.assert_allclose(rates[::each], [1e-3, 1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
+@pytest.mark.slow
 def test_weights_are_recalibrated_before_they_are_scored(trained: Path, monkeypatch) -> None:
     calls = []
     monkeypatch.setattr(
@@ -405,6 +413,7 @@ def test_an_output_that_is_no_number_never_becomes_weights(trained: Path) -> Non
     assert not list(Path("runs/burst").glob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_the_clock_of_checkpoints_runs_across_epochs(trained: Path, monkeypatch) -> None:
     saves = []
     whole = kit.training.trainer.Trainer._save
@@ -449,6 +458,7 @@ def test_a_tile_that_went_bad_is_named_and_what_was_learnt_is_kept(
     assert checkpoints(Path("runs/hurt/checkpoints"))
 
 
+@pytest.mark.slow
 def test_where_the_tiles_lie_does_not_matter(trained: Path) -> None:
     Path("data").rename("moved")
     prepare(Path("moved"), Path("work"), rule=CloudRule())
@@ -481,6 +491,7 @@ def test_only_steps_are_compiled(trained: Path, monkeypatch) -> None:
     assert "compiled" in graphs and "compiled" not in graphs[graphs.index("step", 1) :]
 
 
+@pytest.mark.slow
 def test_any_thread_may_train(trained: Path) -> None:
     variant = tiny("p2phd1", "name=thread", "decay_epochs=0")
     with ThreadPoolExecutor() as pool:

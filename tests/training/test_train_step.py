@@ -77,6 +77,7 @@ def test_a_constant_factor_of_the_loss_changes_nothing_under_adam(name: str, flo
     assert torch.equal(ends[1], ends[0])
 
 
+@pytest.mark.slow
 def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
     state, step = begin(tiny("p2phd1", "ema=0"))
     lengths = []
@@ -95,6 +96,7 @@ def test_a_gradient_far_too_long_is_shortened_and_told(monkeypatch) -> None:
     assert mean == pytest.approx(0.99 * usual + 0.01 * 10 * usual, rel=0.2)
 
 
+@pytest.mark.slow
 def test_clip_0_never_shortens(monkeypatch) -> None:
     _, step = begin(tiny("p2phd1", "clip=0"))
     for number in range(25):
@@ -126,6 +128,7 @@ def test_a_number_that_is_none_changes_nothing(where: str, value: float) -> None
             assert torch.equal(tensor, after[name][key]), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["spade4", "p2phd1"])
 def test_losses_read_a_step_late_are_the_same_and_train_the_same(name: str) -> None:
     found: list[list[dict[str, float]]] = []
@@ -171,6 +174,7 @@ def test_no_optimiser_takes_a_step_after_numbers_that_are_none_though_they_are_r
     assert all(map(torch.equal, before, trained()))
 
 
+@pytest.mark.slow
 def test_what_would_fit_is_found(monkeypatch) -> None:
     _, step = begin(tiny("p2phd1"))
     whole = TrainStep._generator_losses
@@ -204,6 +208,7 @@ def test_every_picture_of_a_step_is_drawn_by_what_was_compiled(monkeypatch) -> N
     assert drawn == [True, False]  # for its own step, and for the discriminator's
 
 
+@pytest.mark.slow
 def test_half_precision_trains_too() -> None:
     for name in ("spade4", "p2phd1"):
         state, step = begin(tiny(name, "precision=bfloat16"))

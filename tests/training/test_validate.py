@@ -167,6 +167,7 @@ def test_a_run_is_scored_on_pairs_of_other_units_only_if_they_are_admitted(train
     assert any("spade2 was trained on radar dB" in line for line in told)
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_keep_its_pairs_is_scored_with_a_warning(trained: Path) -> None:
     (Path("runs/spade2") / TRAINING_PAIRS).unlink()
     assert [row.warning for row in validate(["spade2"])] == [""] * 5
@@ -174,6 +175,7 @@ def test_a_run_that_does_not_keep_its_pairs_is_scored_with_a_warning(trained: Pa
     assert "another table of pairs" in validate(["spade2"])[-1].warning
 
 
+@pytest.mark.slow
 def test_an_official_measure_is_scored_as_it_is_and_with_anchors(trained: Path) -> None:
     rows = validate(measure="official_2022")
     assert rows[0].variant == "mean colour"
@@ -200,6 +202,7 @@ def test_the_server_errors_are_those_of_stored_images(trained: Path) -> None:
     assert official_errors("mae", TilePairs(), pair, blurred) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("measure", "first"), [("psnr", max), ("mse", min)])
 def test_rows_are_in_the_order_of_the_measure(trained: Path, measure: str, first: Any) -> None:
     rows = validate(measure=measure)[4:]

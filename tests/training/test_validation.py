@@ -24,6 +24,7 @@ def runs_of(scored: Iterable[Scored]) -> set[str]:
     return {each.name for each in scored if not each.is_baseline}
 
 
+@pytest.mark.slow
 def test_the_rows_are_those_that_validate_returned(trained: Path) -> None:
     rows = validate()
     assert repr(read_validation(RUNS).rows()) == repr(rows)  # NaN is itself
@@ -31,6 +32,7 @@ def test_the_rows_are_those_that_validate_returned(trained: Path) -> None:
     assert repr(read_validation(RUNS).rows()) == repr(rows)
 
 
+@pytest.mark.slow
 def test_runs_that_were_not_asked_for_keep_their_errors_while_their_weights_stay(
     trained: Path,
 ) -> None:
@@ -77,6 +79,7 @@ def test_parts_that_were_not_asked_for_keep_their_baselines(trained: Path) -> No
     assert (folds, "mean colour") in rows
 
 
+@pytest.mark.slow
 def test_other_pairs_have_no_use_for_it(trained: Path) -> None:
     validate(["spade2"])
     found = read_validation(RUNS)
@@ -85,6 +88,7 @@ def test_other_pairs_have_no_use_for_it(trained: Path) -> None:
     assert runs_of(read_validation(RUNS).scored) == {"p2phd1"}
 
 
+@pytest.mark.slow
 def test_a_damaged_one_is_written_again_and_said(trained: Path) -> None:
     path = RUNS / VALIDATION
     validate(["spade2"])

@@ -228,6 +228,7 @@ def test_a_finished_run_exports_again_what_was_lost(
     assert [record["note"] for record in told] == [FINISHED]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_mends_what_it_will_not_make_again(
     trained: Path, worse_later: None, monkeypatch
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_run_that_goes_on_mends_what_it_will_not_make_again(
     assert_same_run(straight, run("b", "p2phd1"))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_mended_names_both_files(trained: Path, worse_later: None) -> None:
     folder = run("runs", "p2phd1")
     (folder / "weights.safetensors").unlink()
@@ -280,6 +282,7 @@ def counted(name: str, runs: str, *settings: str, watch: Watch | None = None) ->
     return train(variant, work=Path("work"), runs=Path(runs), watch=watch).folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "best", "epoch"), [("unet1m", "average", 1), ("unet1", "latest", 3)]
 )
@@ -295,6 +298,7 @@ def test_weights_are_chosen_by_the_error_that_they_are_trained_by(
     assert (shown.mae, shown.mae_step) == (mae, facts["step"])
 
 
+@pytest.mark.slow
 def test_patience_is_with_the_error_that_counts(trained: Path, disagreeing: None) -> None:
     """By MAE each epoch is better than the one before, by MSE the first is best."""
     told: list[dict] = []
@@ -305,6 +309,7 @@ def test_patience_is_with_the_error_that_counts(trained: Path, disagreeing: None
     assert load_weights(folder / "last.safetensors").facts["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_an_earlier_kit_began_goes_on_by_mae(
     trained: Path, disagreeing: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def read(path: str = "out.tif") -> NDArray[np.uint16]:
     return pixels
 
 
+@pytest.mark.slow
 def test_the_file_lies_where_the_scene_lies(scene: Path) -> None:
     told: list[tuple[int, int]] = []
     result = run(advance=lambda done, total, words="": told.append((done, total)))
@@ -113,6 +114,7 @@ def test_the_file_lies_where_the_scene_lies(scene: Path) -> None:
     assert not Path("out.tif.parts").exists()
 
 
+@pytest.mark.slow
 def test_a_large_file_has_overviews(trained: Path) -> None:
     write(Path("scene.tif"), np.repeat(np.repeat(ground(64, 80), 10, 1), 10, 2))
     run(size=256, overlap=0, variant="p2phd1")
@@ -188,6 +190,7 @@ def test_pixels_without_radar_are_nodata_and_no_others(trained: Path) -> None:
     assert result.nodata == empty.mean()
 
 
+@pytest.mark.slow
 def test_windows_that_are_turned_are_square(scene: Path, monkeypatch) -> None:
     """A scene that is lower than a window is wide has windows of its height."""
     monkeypatch.setattr(module, "unreached", lambda: "the driver is too old")
@@ -200,6 +203,7 @@ def test_windows_that_are_turned_are_square(scene: Path, monkeypatch) -> None:
     np.testing.assert_array_equal(read(), read("same.tif"))
 
 
+@pytest.mark.slow
 def test_two_files_and_bands_in_any_order(scene: Path) -> None:
     run()
     sar = ground()
@@ -247,6 +251,7 @@ def test_a_killed_translation_goes_on(scene: Path, monkeypatch: pytest.MonkeyPat
     assert run(variant="p2phd1", overwrite=True).done == whole.windows
 
 
+@pytest.mark.slow
 def test_damaged_strips_of_a_stopped_translation_are_made_again(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +276,7 @@ def test_damaged_strips_of_a_stopped_translation_are_made_again(
         np.testing.assert_array_equal(read(), read("whole.tif"))
 
 
+@pytest.mark.slow
 def test_the_engine_of_another_member_or_a_damaged_one_is_not_taken(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +298,7 @@ def test_the_engine_of_another_member_or_a_damaged_one_is_not_taken(
     assert run(variant="spade2,p2phd1").done == 0
 
 
+@pytest.mark.slow
 def test_other_files_of_a_mosaic_are_another_scene(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +316,7 @@ def test_other_files_of_a_mosaic_are_another_scene(
     assert run(Path("mosaic.vrt"), overwrite=True).done == 20
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_beside_a_finished_translation_goes(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +338,7 @@ def test_what_a_kill_left_beside_a_finished_translation_goes(
     assert (read() == whole).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["scene_doubts", "engines_of", "_predict", "_assemble"])
 def test_what_another_process_has_written_meanwhile_is_not_made_again(
     scene: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -354,6 +363,7 @@ def test_what_another_process_has_written_meanwhile_is_not_made_again(
     assert not [*Path().glob(".*")] and not [*Path().glob("*.parts")]
 
 
+@pytest.mark.slow
 def test_a_translation_that_others_work_on_stays(scene: Path, monkeypatch) -> None:
     predict = module._predict
 
@@ -367,6 +377,7 @@ def test_a_translation_that_others_work_on_stays(scene: Path, monkeypatch) -> No
     assert run().done == 20
 
 
+@pytest.mark.slow
 def test_a_strip_that_another_process_makes_is_waited_for(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,6 +426,7 @@ def test_what_is_no_radar_scene_is_named(trained: Path, change, profile, problem
     assert not Path("out.tif").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "options", "remedy"),
     [
@@ -460,6 +472,7 @@ def test_a_compiled_engine_predicts_as_eager_does(scene: Path) -> None:
         assert file.tags()["predicted_by"] == "spade2 (openvino, float32)"
 
 
+@pytest.mark.slow
 def test_what_a_scene_lacks_is_said(trained: Path) -> None:
     write(Path("scene.tif"), ground(), crs=None, transform=None)
     (line,) = run().doubts
@@ -478,6 +491,7 @@ def test_what_a_scene_lacks_is_said(trained: Path) -> None:
     assert "float16" in line
 
 
+@pytest.mark.slow
 def test_settings_that_cannot_be_are_named(scene: Path) -> None:
     write(Path("small.tif"), ground(64, 64)[:1])
     write(Path("vv.tif"), ground()[:1])
@@ -498,6 +512,7 @@ def test_settings_that_cannot_be_are_named(scene: Path) -> None:
             run(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optical", ["DN", "picture"])
 def test_weights_of_another_range_see_the_scene_in_it(scene: Path, optical: str) -> None:
     """VV of -30..5 dB is to them what -25..0 is to others; the image is in the range of theirs."""
@@ -520,6 +535,7 @@ def test_weights_of_another_range_see_the_scene_in_it(scene: Path, optical: str)
     assert result.unit.startswith("DN" if optical == "DN" else "that of the pictures")
 
 
+@pytest.mark.slow
 def test_a_range_that_whole_numbers_would_lose_is_written_in_floats(scene: Path) -> None:
     sar = ground()
     sar[:, :9, :9] = -9999

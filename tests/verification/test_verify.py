@@ -134,6 +134,7 @@ def _same_content(path: Path, whole: bytes, damaged: bytes) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "emptied", "zeroed"])
 def test_cut_and_zeroed_files_are_found(here: Path, how: str) -> None:
     for path in _chosen_files().values():
@@ -178,6 +179,7 @@ def _of_runs_and_members(first: str, second: str) -> list[tuple[Path, Path]]:
     return [(one, other) for one, other in both]
 
 
+@pytest.mark.slow
 def test_what_has_changed_places_between_runs_and_members_is_found(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,13 +100,8 @@ def test_an_engine_takes_as_many_planes_as_its_network(
     assert (rgb - expected).abs().mean() < (1e-5 if precision == "float32" else 0.05)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name != "pix2pixhd-batch" else name
-        for name in NETWORKS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_float32_draws_what_eager_draws_in_every_plan(
     generators: dict[str, nn.Module],
     name: str,

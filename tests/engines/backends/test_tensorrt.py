@@ -92,6 +92,7 @@ def test_convolutions_are_rounded_to_tf32_where_torchs_are(
     assert backend.settings(tmp_path)["disable_tf32"] is not tf32
 
 
+@pytest.mark.slow
 def test_the_whole_graph_becomes_one_engine_of_any_batch(library, tmp_path) -> None:
     network = ready("pix2pixhd-batch")
     backend.build(network, Spec("float32", 64, 96), tmp_path, NO_TILES)
@@ -116,6 +117,7 @@ def test_the_whole_graph_becomes_one_engine_of_any_batch(library, tmp_path) -> N
         torch.testing.assert_close(program.module()(sar), network(sar), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_the_precision_is_in_the_types_of_the_graph(library, precision, tmp_path) -> None:
     network = ready("pix2pixhd")

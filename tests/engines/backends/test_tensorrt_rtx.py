@@ -184,6 +184,7 @@ def test_eight_bits_are_refused(tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_layer_that_it_does_not_take_is_named(tmp_path) -> None:
     class Strange(nn.Module):
         def forward(self, sar: torch.Tensor) -> torch.Tensor:

@@ -38,6 +38,7 @@ from kit.engines.request import Precision, Request
 from kit.errors import InputError
 from kit.machine.cores import cores
 from kit.machine.device import pick
+from kit.models.infer import infer_tiles
 from kit.models.registry import build_generator
 from kit.models.spade import SpadeGenerator
 from kit.prediction.predict import predict
@@ -211,6 +212,7 @@ def serve(asked: Connection, root: Path, name: str, backend: str, precision: Pre
         "mean_error": drawer.accuracy.mean, "largest_error": drawer.accuracy.largest,
     })  # fmt: skip
     tiles = torch.rand(drawer.batch, 2, SIDE, SIDE) * 2 - 1
+    one, best = partial(infer_tiles, single, tiles[:1]), partial(infer_tiles, drawer, tiles)
     while True:
         try:
             what = asked.recv()
@@ -219,11 +221,9 @@ def serve(asked: Connection, root: Path, name: str, backend: str, precision: Pre
         if what == "memory":
             asked.send(peak_memory())
         elif what == "spent":
-            asked.send(min(worked(partial(single, tiles[:1])) for _ in range(3)))
+            asked.send(min(worked(one) for _ in range(3)))
         else:
-            asked.send(
-                timed(partial(single, tiles[:1]) if what == "one" else partial(drawer, tiles))
-            )
+            asked.send(timed(one if what == "one" else best))
 
 
 def pipeline(

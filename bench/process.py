@@ -16,7 +16,7 @@ from report import row
 
 from kit.machine.device import pick
 
-SETTLING = 3.0  # seconds; the kit looks once in one
+SETTLING = 3.0  # seconds; the kit looks once in one, before the next piece of work
 
 
 @contextmanager
@@ -43,10 +43,9 @@ def ask(of: Connection, what: str) -> float:
 def settled(of: Connection, what: str) -> float:
     """What a child answers when it has had time to see who else wants the cores."""
     start = time.monotonic()
-    while True:
-        answer = ask(of, what)
-        if time.monotonic() - start > SETTLING:
-            return answer
+    while time.monotonic() - start < SETTLING:
+        ask(of, what)
+    return ask(of, what)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ its library reads once, when torch loads it.
 import math
 import os
 import platform
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from kit.machine.openmp import POLICY, SPINS, THREADS, affine_cores
 # Turns of a loop in which a thread waits for others before it sleeps, where `kit.machine.spinning`
 # cannot tell how many are best. libgomp's 300,000 keep a core from whoever has work for it.
 _SPINS = "1000"
-_WAITING = Path("/proc/self/schedstat")  # what Linux counts of threads that have no core
+_COUNTED = Path("/proc/self/schedstat")  # where Linux counts how long a thread had no core
 # One waits for the disk while another computes; more gain little where files are cached.
 _AT_FILES = 2, 4
 
@@ -73,15 +74,18 @@ def quota(root: Path = Path("/")) -> float | None:
 
 
 def share_cores() -> None:
-    """Have OpenMP start as many threads as there are cores, and let them sleep when they wait.
+    """Settle how many threads OpenMP starts, and how they wait for each other.
 
     It changes nothing once torch is imported, and nothing that the user has set. Where there is a
-    thread for each core, how they wait is left to `kit.machine.spinning`.
+    thread for each core, and all of the core's time for it, `kit.machine.spinning` decides how they
+    wait.
     """
+    every, allowed = str(affine_cores()), quota()
     if cores() < affine_cores():  # which is all that OpenMP looks at
         os.environ.setdefault(THREADS, str(cores()))
-    for_each_core = os.environ.get(THREADS, str(affine_cores())) == str(affine_cores())
-    if POLICY not in os.environ and not (for_each_core and _WAITING.exists()):
+    whole = allowed is None or allowed >= affine_cores()
+    decided_later = whole and os.environ.get(THREADS, every) == every and _COUNTED.exists()
+    if not decided_later and POLICY not in os.environ and "torch" not in sys.modules:
         os.environ.setdefault(SPINS, _SPINS)
 
 

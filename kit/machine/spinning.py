@@ -1,11 +1,11 @@
 """How long OpenMP's threads spin for each other: briefly where others want the cores.
 
-In: how long each thread of this process ran, and was ready to run and had no core, as Linux counts
-it. Out: libgomp's spinning, long or brief.
+In: pieces of work, and how long the threads of this process were ready to run and had no core, as
+Linux counts it. Out: libgomp's spinning, long or brief.
 
 Alone on a machine threads that spin for milliseconds are the fastest: with those that sleep at once
-a training step takes up to a third longer. Beside a busy program a thread that spins holds the core
-which the one that it waits for needs, and a step takes two to ten times as long as it must.
+a training step takes up to a third longer. Beside a program that is always busy a thread that spins
+holds the core which the one that it waits for needs, and a step takes 1.5 to 5 times as long.
 
 libgomp reads its setting once, when it is loaded. But it spins briefly while a process has more of
 its threads than there are cores, so a further team of threads, asleep, is the switch.
@@ -14,117 +14,148 @@ its threads than there are cores, so a further team of threads, asleep, is the s
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from kit.machine.device import pick
 from kit.machine.openmp import affine_cores, spinning_is_set
 
 _TASKS = Path("/proc/self/task")
-_SECONDS = 1.0  # between two looks
-# Seconds in which threads had no core, for each in which the busiest of them ran or could have. On
-# two cores a program that is always busy makes 0.75 of them, and then a training step takes 0.6 of
-# the time with brief spinning; one that is busy half of the time makes 0.3, and it takes 1.3 times.
-_CROWDED = 0.4
-_TOO_LITTLE = 0.1  # seconds of work that say nothing
+_SECONDS = 1.0  # of work between two looks
+# Seconds in which threads had no core, for each second of work. On two cores a program that is busy
+# for a half, for three quarters and all of the time makes 0.3, 0.45 and 0.75 of them beside threads
+# that spin long, 0.35, 0.55 and 0.75 beside those that spin briefly; a step takes 0.8, 0.9 and 1.6
+# times as long with the former as with the latter.
+_CROWDED = 0.45
+_MOST_TEAMS = 3  # where more are missing, threads leave most cores to others as it is
 _GRAIN = 32_768  # numbers that torch leaves to one thread
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Seconds in which a thread ran, and in which it was ready to run and had no core."""
-
-    ran: float
-    waited: float
-
-    def minus(self, before: "Times | None") -> "Times":
-        """What came to these since `before`, or since the thread began."""
-        return Times(self.ran - before.ran, self.waited - before.waited) if before else self
 
 
 class Spinning:
     """Switches the spinning of this process's threads.
 
     Args:
-        times: those of each thread, by its name.
+        waited: the seconds in which each thread had no core, by its name.
         clock: in seconds; only differences count.
     """
 
     def __init__(
-        self, times: Callable[[], dict[str, Times]], clock: Callable[[], float] = time.monotonic
+        self, waited: Callable[[], dict[str, float]], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._times = times
+        self._waited = waited
         self._clock = clock
+        self._cores = affine_cores()  # as libgomp has counted them
         self._lock = threading.Lock()
-        self._looked = clock()
-        self._seen = times()
         self._end: threading.Event | None = None
+        self._seen = waited()
+        self._work = 0.0
+        # Until its first piece a process works too: it imports and reads.
+        self._made: float | None = clock()
 
     @property
     def brief(self) -> bool:
-        """Whether threads spin briefly now."""
+        """Whether threads have been asked to spin briefly."""
         return self._end is not None
 
-    def adapt(self) -> None:
-        """Switch, if the cores became crowded or are so no more since the last look.
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """A piece of work, before which it switches if the cores are crowded, or are so no more.
 
-        For whoever computes, between two pieces of work. It looks once a second. Where the user has
-        said how threads wait, or Linux does not count what they lack, it does nothing.
+        It looks once in a second of work. It does nothing on a card, where the user has said how
+        threads wait, where Linux does not count what they lack, and beside another piece of work.
         """
-        if spinning_is_set() or not self._lock.acquire(blocking=False):
+        if pick().type != "cpu" or spinning_is_set() or not self._lock.acquire(blocking=False):
+            yield
             return
         try:
-            if self._clock() - self._looked >= _SECONDS:
+            if self._made is not None:
+                self._work, self._made = self._clock() - self._made, None
+            if self._work >= _SECONDS:
                 self._look()
+            began = self._clock()
+            yield
+            self._work += self._clock() - began
         finally:
             self._lock.release()
 
     def _look(self) -> None:
-        before, self._seen = self._seen, self._times()
-        self._looked = self._clock()
-        since = [now.minus(before.get(thread)) for thread, now in self._seen.items()]
-        longest = max((each.ran + each.waited for each in since), default=0)
-        if longest < _TOO_LITTLE:
+        if not (now := self._waited()):
             return
-        crowded = sum(each.waited for each in since) > _CROWDED * longest
+        lacked = sum(seconds - self._seen.get(thread, 0) for thread, seconds in now.items())
+        crowded = lacked > _CROWDED * self._work
+        self._seen, self._work = now, 0.0
         if crowded and self._end is None:
-            self._end = threading.Event()
-            with suppress(RuntimeError):  # the system grants no more threads
-                for _ in range(_teams(torch.get_num_threads(), affine_cores())):
-                    threading.Thread(target=_hold_team, args=(self._end,), daemon=True).start()
+            self._end = _hold_teams(torch.get_num_threads(), self._cores)
         elif self._end is not None and not crowded:
             self._end.set()
             self._end = None
 
 
-def thread_times() -> dict[str, Times]:
-    """The times of each thread of this process; empty where the system does not count them."""
+def waited() -> dict[str, float]:
+    """The seconds in which each thread of this process was ready to run and had no core.
+
+    Empty where the system does not count them.
+    """
     found = {}
     try:
         for thread in os.listdir(_TASKS):
             try:
-                ran, waited, _ = (_TASKS / thread / "schedstat").read_text().split()
+                _, waiting, _ = (_TASKS / thread / "schedstat").read_text().split()
             except (FileNotFoundError, ProcessLookupError):  # it has ended since
                 continue
-            found[thread] = Times(int(ran) / 1e9, int(waited) / 1e9)
+            found[thread] = int(waiting) / 1e9
     except (OSError, ValueError):
         return {}
     return found
 
 
-SPINNING = Spinning(thread_times)
+SPINNING = Spinning(waited)
 """That of this process."""
 
 
+def _hold_teams(threads: int, cores: int) -> threading.Event | None:
+    """Have as many teams sleep as make more threads than cores, until the event is set.
+
+    None where there is nothing to gain, or the system grants no more threads.
+    """
+    teams = _teams(threads, cores)
+    if not teams or not _granted(teams * threads):
+        return None
+    end = threading.Event()
+    for _ in range(teams):
+        threading.Thread(target=_hold_team, args=(threads, end), daemon=True).start()
+    return end
+
+
 def _teams(threads: int, cores: int) -> int:
-    """How many teams, beside that of the caller, make more threads than cores."""
-    return 0 if threads < 2 else (cores - threads) // (threads - 1) + 1
+    """How many teams, beside that of the caller, make more threads than cores; 0 if too many."""
+    missing = 0 if threads < 2 else max(0, (cores - threads) // (threads - 1) + 1)
+    return missing if missing <= _MOST_TEAMS else 0
 
 
-def _hold_team(end: threading.Event) -> None:
+def _granted(count: int) -> bool:
+    """Whether the system grants so many more threads: libgomp ends a process that it refuses one.
+
+    So they are started here first, where that is an error.
+    """
+    over = threading.Event()
+    started = [threading.Thread(target=over.wait, daemon=True) for _ in range(count)]
+    try:
+        for thread in started:
+            thread.start()
+    except RuntimeError:
+        return False
+    finally:
+        over.set()
+    for thread in started:
+        thread.join()
+    return True
+
+
+def _hold_team(threads: int, end: threading.Event) -> None:
     """Have libgomp start a team for this thread, which sleeps with it until the end."""
-    torch.empty(torch.get_num_threads() * _GRAIN).fill_(0)
+    torch.empty(threads * _GRAIN).fill_(0)
     end.wait()

@@ -43,14 +43,14 @@ def infer_batches(
 
 def infer_tiles(network: Forward, signed: Tensor, batch: int = 0) -> Tensor:
     """`infer_batches` of tensors, both in [-1, 1]; the RGB stays on the network's device."""
-    SPINNING.adapt()
     batch = batch or len(signed)
     # The last digits of a convolution depend on the size of its batch: with full batches alone the
     # images do not depend on how the tiles were divided.
     count = len(signed)
     if missing := -count % batch:
         signed = signed[torch.arange(count + missing, device=signed.device) % count]
-    parts = [network(signed[at : at + batch]) for at in range(0, len(signed), batch)]
+    with SPINNING.watch():
+        parts = [network(signed[at : at + batch]) for at in range(0, len(signed), batch)]
     return (parts[0] if len(parts) == 1 else torch.cat(parts))[:count]
 
 

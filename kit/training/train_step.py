@@ -94,8 +94,7 @@ class TrainStep:
             NotFiniteError: a loss or a gradient of what is read is not finite.
             CompileError: the generator cannot be compiled.
         """
-        SPINNING.adapt()
-        with compile_failures_named(self.variant.name):
+        with SPINNING.watch(), compile_failures_named(self.variant.name):
             return self._step(sample)
 
     def _step(self, sample: Sample) -> dict[str, float]:

@@ -10,7 +10,6 @@ import pytest
 
 from kit.machine import cores as module
 from kit.machine.cores import cores, file_threads, loader_threads, processor, quota
-from kit.machine.openmp import spinning_is_set
 
 V1 = "3:cpuset:/\n1:cpu,cpuacct:/jobs/7\n0::/\n"
 
@@ -97,8 +96,8 @@ def settings_made(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> dic
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(module, "affine_cores", lambda: 8)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     module.share_cores()
-    assert spinning_is_set() == bool({*names[::2]} & {*os.environ})
     return {name: os.environ[name] for name in names[:2] if name in os.environ}
 
 
@@ -117,17 +116,37 @@ def test_what_the_user_has_set_stays(monkeypatch, given, wanted) -> None:
 
 
 @pytest.mark.parametrize(
-    ("threads", "counted", "set_for_good"),
-    [("", True, False), ("8", True, False), ("4", True, True), ("", False, True)],
+    ("threads", "allowed", "counted", "set_for_good"),
+    [
+        ("", None, True, False),
+        ("8", 8.0, True, False),
+        ("4", None, True, True),
+        ("", 7.5, True, True),
+        ("", None, False, True),
+    ],
 )
 def test_with_a_thread_for_each_core_spinning_is_decided_later(
-    monkeypatch, tmp_path: Path, threads: str, counted: bool, set_for_good: bool
+    monkeypatch,
+    tmp_path: Path,
+    threads: str,
+    allowed: float | None,
+    counted: bool,
+    set_for_good: bool,
 ) -> None:
-    monkeypatch.setattr(module, "quota", lambda: None)
-    monkeypatch.setattr(module, "_WAITING", tmp_path / ("" if counted else "none"))
+    monkeypatch.setattr(module, "quota", lambda: allowed)
+    monkeypatch.setattr(module, "_COUNTED", tmp_path / ("" if counted else "none"))
     given = {"OMP_NUM_THREADS": threads} if threads else {}
     wanted = given | ({"GOMP_SPINCOUNT": "1000"} if set_for_good else {})
     assert settings_made(monkeypatch, given) == wanted
+
+
+def test_once_torch_is_there_spinning_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have no effect, and say that it has."""
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setattr(module, "quota", lambda: 0.5)
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    module.share_cores()
+    assert "GOMP_SPINCOUNT" not in os.environ
 
 
 MAIN = (

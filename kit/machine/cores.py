@@ -25,9 +25,7 @@ _AT_FILES = 2, 4
 
 def cores() -> int:
     """How many cores this process may use; a part of one counts as one."""
-    affine = affine_cores()
-    allowed = quota()
-    return affine if allowed is None else max(1, min(affine, math.ceil(allowed)))
+    return math.ceil(_usable())
 
 
 @cache
@@ -80,13 +78,19 @@ def share_cores() -> None:
     thread for each core, and all of the core's time for it, `kit.machine.spinning` decides how they
     wait.
     """
-    every, allowed = str(affine_cores()), quota()
-    if cores() < affine_cores():  # which is all that OpenMP looks at
-        os.environ.setdefault(THREADS, str(cores()))
-    whole = allowed is None or allowed >= affine_cores()
-    decided_later = whole and os.environ.get(THREADS, every) == every and _COUNTED.exists()
+    usable, affine = _usable(), affine_cores()
+    if math.ceil(usable) < affine:  # which is all that OpenMP looks at
+        os.environ.setdefault(THREADS, str(math.ceil(usable)))
+    for_each_core = os.environ.get(THREADS, str(affine)) == str(affine)
+    decided_later = for_each_core and usable == affine and _COUNTED.exists()
     if not decided_later and POLICY not in os.environ and "torch" not in sys.modules:
         os.environ.setdefault(SPINS, _SPINS)
+
+
+def _usable() -> float:
+    """How many cores' worth of time this process may use."""
+    affine, allowed = affine_cores(), quota()
+    return affine if allowed is None else min(affine, allowed)
 
 
 def _limit(cgroup: Path) -> float | None:

@@ -31,7 +31,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield opened
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_has_nothing_to_complain_of(
@@ -57,7 +56,6 @@ def test_samples_flip_by_the_arrow_keys_without_a_script(page: Page, page_once: 
     assert after.count("visible") == 1 and after != before
 
 
-@pytest.mark.slow
 def test_it_prints_and_can_be_read_without_a_click(page: Page, page_once: Path) -> None:
     page.look(width=390)
     page.open(page_once)

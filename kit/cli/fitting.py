@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: kit fit spade2 p2phd1 --measure mae --name best")
+@app.command(epilog="Example: kit fit spade2 p2phd1 --measure mae --name mine")
 def fit(
     variants: Annotated[
         list[str] | None,

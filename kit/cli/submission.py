@@ -144,8 +144,6 @@ def _show_package(result: "Package") -> None:
         console.write(f"note: {line}")
     if not result.scores:  # which tell it of the scenes that were scored
         show_trained_on(result.trained_on, result.scenes)
-    if result.ensemble and result.stretch == Stretch.anchors:
-        console.write(f"{result.ensemble}: with anchors, as its fit says that they win")
     if result.refitted:
         console.warn(
             f"{result.ensemble} was fitted to other weights of "

@@ -5,7 +5,7 @@ writes. Refused by name: an average of a fitted ensemble, which brings its own, 
 prediction, and a name that is none for an archive.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
@@ -15,6 +15,7 @@ from kit.archive.layout import Layout, name_images
 from kit.archive.reader import name_danger
 from kit.averaging import averaging_text, parse_averaging
 from kit.errors import InputError
+from kit.metrics import is_official_measure
 from kit.plain_text import printable
 from kit.prediction.combination import Combination, Stretch
 from kit.prediction.ensembles import Ensemble
@@ -84,6 +85,8 @@ def make_plan(
     ensemble.check_targets({member.variant: member.target for member in members})
     names = _match([*members[0].scenes], layout, expected)
     notes += mixed_members(members)
+    if stretch is None:
+        notes += _about_the_stretch(ensemble, combination, layout)
     return Plan(name, ensemble, members, names, layout, layout_file, combination, tuple(notes))
 
 
@@ -102,6 +105,16 @@ def _combination(ensemble: Ensemble, average: str | None, stretch: str | None) -
             raise InputError(stretch, "no such stretch", remedy=f"known are {', '.join(known)}")
         found = replace(found, stretch=cast(Stretch, stretch))
     return found
+
+
+def _about_the_stretch(
+    ensemble: Ensemble, combination: Combination, layout: Layout
+) -> Iterator[str]:
+    """What nobody has asked for, and may want to know of."""
+    if combination.stretch == "anchors":
+        yield "with anchors, as its fit says that they win"
+    elif is_official_measure(layout.measure) and not is_official_measure(ensemble.measure):
+        yield "the server stretches each image, and most score better with --stretch anchors"
 
 
 def _default_name(ensemble: Ensemble, combination: Combination) -> str:

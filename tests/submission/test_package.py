@@ -509,6 +509,24 @@ def test_a_fitted_ensemble_brings_its_weights_affine_and_anchors(run: Run, tmp_p
     assert made.same
 
 
+def test_who_asked_for_no_stretch_hears_of_anchors_where_the_server_stretches(
+    run: Run, tmp_path: Path
+) -> None:
+    most = "the server stretches each image, and most score better with --stretch anchors"
+    assert most in run(name="a").notes
+    assert most not in run(name="b", stretch="keep").notes
+    assert most not in run(name="c", stretch="anchors").notes
+    assert most not in run(name="d", layout="plain").notes  # which no server stretches
+    fitted(tmp_path, "keep")
+    folder = tmp_path / "ensembles"
+    kept = run(name="e", ensemble="best", ensembles=folder)
+    assert most not in kept.notes  # its fit has tried them
+    fit_says = "with anchors, as its fit says that they win"
+    assert fit_says not in run(name="f", ensemble="best", ensembles=folder, stretch="anchors").notes
+    fitted(tmp_path)
+    assert fit_says in run(name="g", ensemble="best", ensembles=folder).notes
+
+
 def test_a_fitted_ensemble_that_was_predicted_last_is_the_default(run: Run, tmp_path: Path) -> None:
     fitted(tmp_path, stretch="keep")
     last = {"ensemble": "best", "members": ["one", "two"]}

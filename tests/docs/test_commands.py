@@ -86,7 +86,8 @@ SUBSTITUTIONS = (
     (r"\bkit (train|train-all)\b[^#]*", rf"\g<0> {SETTINGS} "),
     (r"\bkit compile (?!.*--(?:backend|export))", r"\g<0>--backend openvino --precision float32 "),
     (r"\bkit (package|fit)\b", r"\g<0> --overwrite"),
-    # Small tiles, which the server of 2022 would reject.
+    # Small tiles, which the servers would reject.
+    (r"--layout 202[23]", "--layout plain"),
     (r"\bkit simulate\b", r"\g<0> --size 64"),
     (r"\bkit (package|check) (?!.*--layout)", r"\g<0>--layout plain "),
     (r"\bkit\.package\(", r'\g<0>layout="plain", '),

@@ -36,6 +36,7 @@ _TWINS = {
     "apart": bool, "json": str, "json_key": str, "table": str, "radar": str, "optical": str,
     "split": str,
 }  # fmt: skip
+_WITH = {"table": ("radar", "optical"), "json": ("json_key",)}  # what a key of [twins] needs
 _REMEDY = "the how-to page on a source of your own shows a whole file"
 
 
@@ -58,10 +59,19 @@ class Side:
         """Whether each band is a file of its own."""
         return any(isinstance(band, str) for band in self.bands.values())
 
+    def band_called(self, word: str) -> str | None:
+        """The name among `bands` that a file's {band} is; capitals decide between two alone."""
+        names = [str(name) for name in self.bands.values()]
+        alike = [name for name in names if name.lower() == word.lower()]
+        return word if word in names else next(iter(alike), None)
+
 
 @dataclass(frozen=True)
 class Definition:
-    """A layout of input; the keys of its TOML file are those of `docs/how-to/source-own.md`."""
+    """A layout of input; the keys of its TOML file are those of `docs/how-to/source-own.md`.
+
+    The words of `dates` are in small letters.
+    """
 
     name: str
     where: str
@@ -116,6 +126,7 @@ def _read(name: str, where: str, text: str) -> Definition:
     date_field = str(dates.pop("field", ""))
     twins = table.get("twins", {})
     _check_keys(where, "twins", twins, _TWINS)
+    _check_twins(where, twins)
     found = Definition(
         name=name,
         where=where,
@@ -126,7 +137,7 @@ def _read(name: str, where: str, text: str) -> Definition:
         aside=_templates(where, "aside", table.get("aside", [])),
         max_cloud=float(table.get("max_cloud", 0.0)),
         date=_date(where, "date", table.get("date", str(_DEFAULT_DATE))),
-        dates={word: _date(where, word, day) for word, day in dates.items()},
+        dates={word.lower(): _date(where, word, day) for word, day in dates.items()},
         date_field=date_field,
         twins=twins,
         lists=_lists(where, table.get("lists", {})),
@@ -138,6 +149,21 @@ def _read(name: str, where: str, text: str) -> Definition:
         raise InputError(where, "[dates] does not say its field", remedy='add field = "season"')
     _check_fields(found)
     return found
+
+
+def _check_twins(where: str, twins: Mapping[str, Any]) -> None:
+    """Refuse a [twins] that does not say how images are told to belong together."""
+    if not twins or twins.get("apart"):
+        return
+    if not twins.keys() & _WITH.keys():
+        problem = f"[twins] has no {', '.join(_WITH)} or apart"
+        raise InputError(where, problem, remedy=_REMEDY)
+    for key, needed in _WITH.items():
+        missing = [name for name in needed if key in twins and name not in twins]
+        if missing:
+            problem = f"[twins] has {key}, and no {', '.join(missing)}"
+            remedy = "name the columns of the table, or the key of the JSON files"
+            raise InputError(where, problem, remedy=remedy)
 
 
 def _check_fields(found: Definition) -> None:
@@ -173,7 +199,9 @@ def _side(where: str, sensor: str, table: Mapping[str, Any]) -> Side:
             problem = f"{sensor}.bands has {band} = {at!r}"
             remedy = "give the position in the file, from 1, or the word that stands for {band}"
             raise InputError(where, problem, remedy=remedy)
-    if missing := [band for band in needed if bands and band not in bands]:
+    # The radar's may be left out: of one grey band, and of two, the kit knows what they are.
+    missing = [band for band in needed if band not in bands]
+    if missing and (bands or sensor == "optical"):
         raise InputError(where, f"{sensor}.bands lacks {', '.join(missing)}", remedy=_REMEDY)
     if len({type(at) for at in bands.values()}) > 1:
         problem = f"{sensor}.bands gives some bands by position and others by name"

@@ -47,6 +47,11 @@ class Listing:
         """The images of "radar" or of "optical"."""
         return self.radar if sensor == "radar" else self.optical
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What lists of the split may call the images of both sensors."""
+        return frozenset(i.name for side in (self.radar, self.optical) for i in side.values())
+
 
 def list_files(data: Path, advance: Advance | None = None) -> list[str]:
     """The paths of all files under a folder, relative to it and with slashes, sorted.
@@ -123,10 +128,10 @@ def _enter(found: Listing, definition: Definition, sensor: str, path: str, match
     part = PARTS.get(fields.get("part", "").lower(), "")
     for folder in path.lower().split("/")[:-1]:
         part = part or PARTS.get(folder, "")
-    band = match.fields.get("band", "")
     side = definition.side(sensor)
-    if side.by_name and band not in side.bands.values():
-        return  # a band that the kit does not use
+    band = side.band_called(match.fields["band"]) if side.by_name else ""
+    if band is None:
+        return  # one that the kit does not use
     key = (match.folder, *(f"{n}={v}" for n, v in sorted(fields.items())))
     name = fields.get("patch") if side.by_name and "patch" in fields else None
     images = found.of(sensor)

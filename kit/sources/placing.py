@@ -140,4 +140,5 @@ def _date(image: Image, definition: Definition) -> datetime.date:
             return datetime.datetime.strptime(text, "%Y%m%d").date()
         except ValueError:
             raise InputError(image.name, f"{text} is no date of the calendar") from None
-    return definition.dates.get(image.fields.get(definition.date_field, ""), definition.date)
+    word = image.fields.get(definition.date_field, "").lower()
+    return definition.dates.get(word, definition.date)

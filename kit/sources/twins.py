@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from kit.errors import InputError
 from kit.sources.definition import NAMES, Definition
-from kit.sources.listing import Image, Listing
+from kit.sources.listing import PICTURES, Image, Listing
 from kit.sources.template import PARTS
 from kit.tiles.rejection import Rejection
 
@@ -51,8 +51,7 @@ def find_twins(
     pairs: list[tuple[Image | None, Image]] = [
         (radar_of(image), image) for image in found.optical.values()
     ]
-    known = {image.name for both in pairs for image in both if image}
-    listed = _by_lists(data, definition, paths, known, strict=True) | parts
+    listed = _by_lists(data, definition, paths, found.names, strict=True) | parts
     twins, rejected, used = [], [], set()
     for radar, optical in pairs:
         part = listed.get(optical.name) or optical.part
@@ -89,8 +88,7 @@ def find_radar(
     radar_of, parts = _by_table(data, found, definition, paths, needed=False)
     pairs = [(radar_of(image), image) for image in found.optical.values()]
     twin = {radar.key: optical for radar, optical in pairs if radar}
-    known = {image.name for side in (found.radar, found.optical) for image in side.values()}
-    listed = _by_lists(data, definition, paths, known, strict=False) | parts
+    listed = _by_lists(data, definition, paths, found.names, strict=False) | parts
 
     def part_of(radar: Image) -> str:
         names = [image.name for image in (radar, twin.get(radar.key)) if image]
@@ -132,8 +130,8 @@ def _by_table(
             if name in beside and (twin := _read_twin(data / beside[name], asked["json_key"])):
                 other[twin] = name
     if needed and not other and radars and found.optical:
-        sought = " nor ".join(str(asked[key]) for key in ("table", "json") if key in asked)
-        problem = f"has neither {sought}" if "nor" in sought else f"has no {sought}"
+        sought = [str(asked[key]) for key in ("table", "json") if key in asked]
+        problem = f"has {'neither' if len(sought) > 1 else 'no'} {' nor '.join(sought)}"
         remedy = "it says which radar image goes with which optical one: fetch it too"
         raise InputError(data, problem, remedy=remedy)
     return lambda image: radars.get(other.get(image.name, "")), parts
@@ -195,7 +193,7 @@ def absent_from(
     And one for each list that a source of one's own names and that is not there itself; those of
     the kit's sources may be.
     """
-    known = {image.name for sensor in (found.radar, found.optical) for image in sensor.values()}
+    known = found.names
     lines = []
     there = {path.rpartition("/")[2] for path in paths}
     for part, names in definition.lists.items():
@@ -221,9 +219,12 @@ def _read_list(path: Path) -> list[str]:
         raise InputError(
             path, f"not readable as a list ({error})", remedy="fetch it again"
         ) from None
-    return [
-        cell.removesuffix(".tif").removesuffix(".tiff").rpartition("/")[2] for cell in cells if cell
-    ]
+    return [_without_suffix(cell.rpartition("/")[2]) for cell in cells if cell]
+
+
+def _without_suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in PICTURES else name
 
 
 def tally_parts(twins: Iterable[Twins]) -> Mapping[str, int]:

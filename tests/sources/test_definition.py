@@ -46,6 +46,10 @@ def test_the_one_of_the_docs(tmp_path: Path) -> None:
         (("unit = 'dB'", "units = 'dB'"), "the key units"),
         (("VV = 1", "VV = 'VV'"), "by position and others by name"),
         (("[radar]", "date = '2021-13-01'\n[radar]"), "is no date"),
+        (("bands = { B4 = 4, B3 = 3, B2 = 2 }", ""), "optical.bands lacks B4, B3, B2"),
+        (("[radar]", "[twins]\ntable = 'a.parquet'\n[radar]"), "table, and no radar, optical"),
+        (("[radar]", "[twins]\njson = '*.json'\n[radar]"), "[twins] has json, and no json_key"),
+        (("[radar]", "[twins]\nsplit = 'part'\n[radar]"), "[twins] has no table, json"),
     ],
 )
 def test_a_wrong_one_is_refused_by_name(

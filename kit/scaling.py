@@ -27,12 +27,19 @@ Array = TypeVar("Array", NDArray[np.float32], "torch.Tensor")
 def radar_nodata(sar: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where a radar scene [2, H, W] in dB holds no measurement, as [H, W].
 
-    That is where a polarisation is NaN, infinite, exactly 0 or below `BACKSCATTER_FLOOR`, and
-    everywhere if one is constant.
+    That is where `unmeasured` says so, and everywhere if a polarisation is constant.
+    """
+    constant = (sar.min(axis=(1, 2)) == sar.max(axis=(1, 2))).any()
+    return np.ones(sar.shape[1:], np.bool_) if constant else unmeasured(sar)
+
+
+def unmeasured(sar: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which pixels [H, W] of a radar scene [2, H, W] in dB, or of a crop of one, say of no echo.
+
+    Those where a polarisation is NaN, infinite, exactly 0 or below `BACKSCATTER_FLOOR`.
     """
     missing = ~np.isfinite(sar) | (sar == 0) | (sar < BACKSCATTER_FLOOR)
-    constant = sar.min(axis=(1, 2)) == sar.max(axis=(1, 2))
-    result: NDArray[np.bool_] = (missing | constant[:, None, None]).any(axis=0)
+    result: NDArray[np.bool_] = missing.any(axis=0)
     return result
 
 

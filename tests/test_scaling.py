@@ -15,6 +15,7 @@ from kit.scaling import (
     scale_radar,
     stretch,
     to_signed,
+    unmeasured,
 )
 from tests.helpers.server import stretched_by_hand
 
@@ -23,18 +24,19 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(-10, 1, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -99.0, -9999.0])
 def test_radar_nodata_is_where_either_polarisation_has_no_measurement(value: float) -> None:
     sar = noise(2, 4, 4)
     sar[1, 2, 3] = value
     missing = radar_nodata(sar)
     assert missing[2, 3] and missing.sum() == 1
+    np.testing.assert_array_equal(unmeasured(sar), missing)
 
 
 def test_a_constant_polarisation_is_all_nodata() -> None:
     sar = noise(2, 4, 4)
     sar[0] = -12.0
-    assert radar_nodata(sar).all()
+    assert radar_nodata(sar).all() and not unmeasured(sar).any()
 
 
 def test_radar_is_scaled_by_fixed_ranges() -> None:

@@ -19,7 +19,7 @@ from kit.machine.device import pick
 from kit.machine.lookahead import map_ahead
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
-from kit.scaling import radar_nodata, scale_optical, scale_radar, to_signed
+from kit.scaling import radar_nodata, scale_optical, scale_radar, to_signed, unmeasured
 
 _AHEAD = 2  # batches, for each thread that makes them
 _HIDDEN = 0.25  # the share of samples whose prior is hidden
@@ -132,9 +132,7 @@ class PairDataset:
         """What `radar_nodata` finds in the crop of its scene, [H, W] or [1, 1]."""
         known = self._nodata[index]
         if known == _GAPS:
-            # The scene's own rule, less that a polarisation is constant: then nothing is left.
-            gaps: NDArray[np.bool_] = (~np.isfinite(cropped) | (cropped == 0)).any(axis=0)
-            return gaps
+            return unmeasured(cropped)  # no polarisation of the scene is constant
         return np.full((1, 1), known == _EMPTY)
 
 

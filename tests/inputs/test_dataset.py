@@ -95,6 +95,7 @@ def test_tiles_and_the_pack_give_what_the_plain_way_gives(
     # Gaps and a constant band, which screening would not let pass.
     gaps, constant = (read_bands("Sentinel1", pairs[i].radar_paths) for i in (2, 3))
     gaps[0, 3, 4:9], gaps[1, 30, 2], gaps[1, 7, 7] = np.nan, 0, -np.inf
+    gaps[0, 12:20, 12:20], gaps[1, 20:28, 4:12] = -9999, -99  # fills of one polarisation alone
     constant[1] = -7
     for scene, pixels in ((pairs[2].radar, gaps), (pairs[3].radar, constant)):
         for band, image in zip(S1_BANDS, pixels, strict=True):

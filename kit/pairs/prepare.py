@@ -21,6 +21,7 @@ from kit.pairs.pairing import pair
 from kit.pairs.summary import SUMMARY, Summary, write_summary
 from kit.pairs.table import PAIRS, Pair, holdout_pairs, train_pairs, write_pairs
 from kit.progress import Advance, Report
+from kit.screening import ukis
 from kit.screening.detector import Detector
 from kit.screening.rule import CloudRule
 from kit.screening.screen import Screening, measure_all
@@ -89,14 +90,18 @@ def prepare(
         OutputError: a table cannot be written.
     """
     data, work = Path(data), Path(work)
-    converted = find_tiles(data, work, source, wanted, units, advance)
+    if detector:
+        ukis.version()  # before images are converted, which may take hours
+    converted = find_tiles(
+        data, work, source, wanted, units, advance, reflectance=detector is not None
+    )
     held = _held(converted, split_by)
     if converted:
         for line in converted.lines:
             announce(line)
         data = converted.train
-    if detector:
-        require_reflectance("--detector", converted.units if converted else read_tile_units(data))
+    elif detector:
+        require_reflectance("--detector", read_tile_units(data))
     if max_cloud is None:
         max_cloud = converted.max_cloud if converted else 0.0
     settings = asdict(rule) | {

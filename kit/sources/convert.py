@@ -19,7 +19,7 @@ from kit.sources.listing import list_images
 from kit.sources.places import MadeUp
 from kit.sources.sample import take_sample
 from kit.sources.twins import absent_from, find_twins, tally_parts
-from kit.sources.units import Range, SourceUnits, doubts, settle_ranges
+from kit.sources.units import Range, SourceUnits, doubts, require_reflectance, settle_ranges
 from kit.tiles.names import SENSORS, SceneKey
 from kit.tiles.rejection import Rejection
 from kit.units_record import UnitsRecord
@@ -77,6 +77,7 @@ def convert_folder(
     wanted: Wanted,
     units: Units,
     advance: Advance | None,
+    reflectance: bool,
 ) -> Converted:
     """Convert a folder to tiles.
 
@@ -88,10 +89,11 @@ def convert_folder(
         wanted: what the user says of units.
         units: what becomes of doubts about them.
         advance: called with (done, total) during the work.
+        reflectance: whether to refuse optical values that are no DN of reflectance.
 
     Raises:
-        InputError: there are no twins, none can be read, or values are impossible for their unit;
-            or an image lies in the folder of tiles.
+        InputError: there are no twins, none can be read, or values are impossible for their unit,
+            or no reflectance where they have to be; or an image lies in the folder of tiles.
         BusyError: another process converts into the folder.
         OutputError: a tile cannot be written.
     """
@@ -112,6 +114,8 @@ def convert_folder(
     sample = take_sample(data, twins, definition)
     doubtful = settle(data, doubts(sample, told), units)
     settled = settle_ranges(told, wanted.ranges, sample)
+    if reflectance:
+        require_reflectance("--detector", settled.record())
     folder = work / TILES
     scenes, failed = write_folder(data, twins, definition, settled, MadeUp(), folder, advance)
     held = [s.key for s in scenes if s.image.sensor == "optical" and s.image.part == "val"]

@@ -33,6 +33,8 @@ def find_tiles(
     wanted: Wanted = _NOTHING,
     units: Units = "check",
     advance: Advance | None = None,
+    *,
+    reflectance: bool = False,
 ) -> Converted | None:
     """Look at a folder, and convert what is no folder of tiles.
 
@@ -43,6 +45,8 @@ def find_tiles(
         wanted: what the user says of units.
         units: what becomes of doubts about them.
         advance: called with (done, total) during the work.
+        reflectance: whether images become tiles only if their optical values are DN of
+            reflectance, which a detector needs.
 
     Raises:
         InputError: it holds images of two layouts or of none, or as `convert_folder`.
@@ -61,7 +65,7 @@ def find_tiles(
         if not is_official(data) and (unknown := unknown_images(data, paths)):
             raise unknown
         return None
-    return convert_folder(data, paths, choice, work, wanted, units, advance)
+    return convert_folder(data, paths, choice, work, wanted, units, advance, reflectance)
 
 
 def require_tiles(data: Path, command: str) -> None:

@@ -1,6 +1,7 @@
 """A detector beside the cloud rule: shown what it must see, once, and heard as it was asked."""
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from kit.tiles.names import TileName
 from kit.tiles.tiff import write_tile
 from kit.verification.verify import verify
 from tests.helpers.detector import Fake, add_band, fake, mark
+from tests.helpers.sources import write_pictures
 from tests.helpers.tiles import key, optical, radar, read_tile
 
 __all__ = ["fake"]
@@ -168,12 +170,23 @@ def test_pictures_have_no_reflectance_to_look_at(tmp_path: Path, fake: Fake) -> 
     data = tmp_path / "data"
     radar(data, CLEAR)
     optical(data, CLEAR)
-    wanted = Wanted(optical="picture")
+    work, wanted = tmp_path / "work", Wanted(optical="picture")
     with pytest.raises(InputError, match="needs reflectance"):
-        prepare(data, tmp_path / "work", source="multiearth", wanted=wanted, detector=Detector())
+        prepare(data, work, source="multiearth", wanted=wanted, detector=Detector())
+    assert not work.exists()  # nothing was converted
+    assert prepare(data, work, source="multiearth", wanted=wanted, holdout=0).pairs == 1
     with pytest.raises(InputError, match="needs reflectance"):
         prepare(tmp_path / "work/tiles/train", tmp_path / "other", detector=Detector())
     assert not fake.shapes
+
+
+def test_nothing_is_converted_for_a_detector_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ukis_csmask", None)
+    with pytest.raises(InputError, match="ukis-csmask: not installed"):
+        prepare(write_pictures(tmp_path / "data", 2), tmp_path / "work", detector=Detector())
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,9 @@ def _problem(row: dict[str, Any], disk: list[list[int]], now: dict[str, Any]) ->
         return f"its scene cannot be read any more: {Path(gone).name} is gone"
     if now["problem"] is not None:
         return f"its scene cannot be read any more: {now['problem']}"
-    changed = [name for name in SCHEMA.names if row[name] != now[name]]
+    # Kits before 0.6.0 did not note `float16`, and it stays null in their rows.
+    noted = [name for name in SCHEMA.names if name != "float16" or row[name] is not None]
+    changed = [name for name in noted if row[name] != now[name]]
     if changed:
         return f"its scene is not what was screened: {', '.join(changed)} differ"
     if disk != [*map(list, zip(row["sizes"], row["modified_ns"], strict=True))]:

@@ -4,16 +4,18 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.errors import InputError
 from kit.plain_text import from_spreadsheet_cell, printable, spreadsheet_cell
 from kit.storage.files import write_bytes
 
 REJECTED = "rejected.csv"
 FAILED = "failed.csv"
 """The list of a folder of tiles that could not be used; what is beside it is of another."""
+
+_COLUMNS = ("name", "kind", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,8 @@ def tally_text(counts: Mapping[str, int]) -> str:
 
 
 def read_tally(path: Path) -> Counter[str]:
-    """How many lines of a list that `write_rejected` wrote have each kind; none if it is not one.
-
-    The list is for people, who may have changed it.
-    """
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        try:
-            return Counter(row["kind"] or "" for row in csv.DictReader(file) if "kind" in row)
-        except csv.Error:
-            return Counter()
+    """How many lines of a list have each kind, as `read_rejected` finds them."""
+    return Counter(item.kind for item in read_rejected(path))
 
 
 def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
@@ -55,7 +50,7 @@ def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("name", "kind", "reason"))
+    rows.writerow(_COLUMNS)
     for item in rejected:
         cells = (printable(text) for text in (item.name, item.kind, item.reason))
         rows.writerow(map(spreadsheet_cell, cells))
@@ -63,19 +58,16 @@ def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
 
 
 def read_rejected(path: Path) -> tuple[Rejection, ...]:
-    """The list that `write_rejected` wrote; empty where there is none.
+    """The list that `write_rejected` wrote; empty where there is none, or no such list.
 
-    Raises:
-        InputError: it is no such list.
+    The list is for people, who may have changed it: what is missing in a line is empty here.
     """
     if not path.exists():
         return ()
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [[*map(from_spreadsheet_cell, row)] for row in csv.reader(file)]
-        return tuple(Rejection(*row) for row in rows[1:])
-    except (TypeError, UnicodeDecodeError, csv.Error) as error:
-        remedy = "run kit prepare DATA again"
-        raise InputError(
-            path, f"not a list of what was left out ({error})", remedy=remedy
-        ) from None
+    found = []
+    with path.open(encoding="utf-8", errors="replace", newline="") as file, suppress(csv.Error):
+        for row in csv.DictReader(file):
+            cells = [from_spreadsheet_cell(row.get(name) or "") for name in _COLUMNS]
+            if any(cells):
+                found.append(Rejection(*cells))
+    return tuple(found)

@@ -21,6 +21,13 @@ from kit.tiles.rejection import Rejection, tally, tally_text
 _NAMES = {"Sentinel1": "Sentinel-1", "Sentinel2": "Sentinel-2"}
 _ANY_DAYS = 10**6
 _FEW = 5  # pairs
+_UNPAIRED = (
+    "no radar in the window",
+    "no radar at the place",
+    "sizes differ",
+    "grids differ",
+    "radar nodata",
+)
 _DATASET2 = {
     "optical nodata": "scenes at the edge of a swath make no pairs of Dataset-1 or Dataset-2: add "
     "scenes without nodata",
@@ -88,19 +95,13 @@ def _missing(sensor: str, found: Measured) -> tuple[str, str]:
 
 def _unpaired(screened: Sequence[Screened], rejected: Sequence[Rejection]) -> str:
     """What would help where no optical scene has a radar scene."""
-    kinds = (
-        "no radar in the window",
-        "no radar at the place",
-        "sizes differ",
-        "grids differ",
-        "radar nodata",
-    )
-    counts = Counter(item.kind for item in rejected if item.kind in kinds)
-    kind = counts.most_common(1)[0][0] if counts else ""
+    kind = _commonest(rejected)
     if kind == "no radar in the window":
-        pairs, _ = pair(screened, window_days=_ANY_DAYS, max_cloud=0)
-        days = min((abs((p.radar.date - p.optical.date).days) for p in pairs), default=None)
-        return f"the nearest are {days} days apart: --window-days {days} or more" if days else ""
+        pairs, others = pair(screened, window_days=_ANY_DAYS, max_cloud=0)
+        if pairs:
+            days = min(abs((p.radar.date - p.optical.date).days) for p in pairs)
+            return f"the nearest are {days} days apart: --window-days {days} or more"
+        kind = _commonest(others)  # what keeps them apart in any window
     if kind == "sizes differ":
         return "export the tiles of both sensors at one size"
     if kind == "grids differ":
@@ -113,6 +114,12 @@ def _unpaired(screened: Sequence[Screened], rejected: Sequence[Rejection]) -> st
         "both sensors must name a place by the same digits: radar is at "
         f"{one}, say, and optical at {other}"
     )
+
+
+def _commonest(rejected: Sequence[Rejection]) -> str:
+    """The most frequent reason for which scenes make no pair; "" if there is none."""
+    counts = Counter(item.kind for item in rejected if item.kind in _UNPAIRED)
+    return counts.most_common(1)[0][0] if counts else ""
 
 
 def warnings(

@@ -128,6 +128,11 @@ def other_sizes(data: Path) -> None:
     optical(data, key(), size=64)
 
 
+def far_and_of_other_sizes(data: Path) -> None:
+    radar(data, key(0, 0))
+    optical(data, key(0, 100), size=64)
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -137,6 +142,10 @@ def other_sizes(data: Path) -> None:
         (misnamed, r"no tile of Sentinel2; 4 files have other names, such as tile Sen"),
         (unreadable, r"no Sentinel-2 scene can be read \(unreadable: 1\)(.|\n)*fetch its tiles"),
         (other_digits, r"no pair within 7 days \(no radar at the place: 1\)\n  both sensors must"),
+        (
+            far_and_of_other_sizes,
+            r"\(no radar in the window: 1\)\n  export the tiles of both sensors at one size; see ",
+        ),
         (other_sizes, r"\(sizes differ: 1\)\n  export the tiles of both sensors at one size"),
     ],
 )

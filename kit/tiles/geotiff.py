@@ -16,7 +16,7 @@ from rasterio.io import MemoryFile
 from kit.storage.files import naming, output
 from kit.tiles.raster import Grid
 from kit.tiles.sidecars import sidecars_of
-from kit.tiles.tiff import RGB
+from kit.tiles.tiff import RGB, gdal_settings
 
 
 def write_geotiff(
@@ -43,7 +43,7 @@ def write_geotiff(
     """
     count, height, width = pixels.shape
     # GDAL reports a full disk only in its log, so the bytes are made here.
-    with rasterio.Env(GDAL_TIFF_ENDIANNESS="LITTLE"), MemoryFile() as memory:
+    with rasterio.Env(**gdal_settings()), MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             count=count,
@@ -54,6 +54,7 @@ def write_geotiff(
             transform=rasterio.Affine(*grid.transform),
             compress="deflate",
             photometric="RGB" if is_color else "MINISBLACK",
+            ENDIANNESS="LITTLE",  # whatever the environment says
         ) as file:
             file.write(pixels)
             file.descriptions = tuple(bands)

@@ -15,7 +15,8 @@ from kit.sources.definition import NAMES, Definition, find_definition
 from kit.sources.listing import list_images, templates_used
 from kit.sources.template import Template
 from kit.sources.unknown import no_pairs
-from kit.tiles.names import FORM, name_fields
+from kit.tiles.names import BANDS, FORM, sensor_of
+from kit.tiles.netcdf import SUFFIX
 from kit.tiles.scenes import FOLDERS
 
 CHALLENGE = "multiearth"
@@ -33,8 +34,6 @@ class Choice:
 
 def is_official(data: Path) -> bool:
     """Whether a folder, or its sent1/ or sent2/, holds official tiles or NetCDF files."""
-    if data.suffix == ".nc":
-        return True
     for name in FOLDERS:
         try:
             with os.scandir(data / name) as entries:
@@ -57,7 +56,7 @@ def only_tiles(data: Path, source: str | None) -> bool:
     if not is_official(data):
         return False
     folders = [path for path in data.iterdir() if path.is_dir() and path.name[:1] != "."]
-    return all(path.name in ("sent1", "sent2") for path in folders)
+    return all(path.name in FOLDERS for path in folders)
 
 
 def is_tiles_alone(data: Path, paths: Sequence[str], *, radar_alone: bool = False) -> bool:
@@ -141,12 +140,7 @@ def choose(
 
 
 def _is_tile(name: str) -> bool:
-    if name.endswith(".nc"):
-        return True
-    try:
-        return name_fields(name)[0] in ("Sentinel1", "Sentinel2")
-    except InputError:
-        return False
+    return name.endswith(SUFFIX) or sensor_of(name) in BANDS
 
 
 def nothing_fits(data: Path, paths: Sequence[str], definition: Definition) -> InputError:

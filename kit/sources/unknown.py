@@ -12,7 +12,7 @@ from kit.errors import InputError
 from kit.plain_text import count_of
 from kit.sources.definition import NAMES, Definition, find_definition
 from kit.sources.listing import PICTURES, list_images, templates_used
-from kit.tiles.names import FORM, name_fields
+from kit.tiles.names import FORM, sensor_of
 
 
 def unknown_images(
@@ -28,7 +28,7 @@ def unknown_images(
         radar_alone: whether radar images without optical ones would have been enough.
     """
     pictures = [path for path in paths if path.lower().endswith(PICTURES)]
-    if not pictures or any(map(_named_as_tile, pictures)):
+    if not pictures or any(sensor_of(path.rpartition("/")[2]) for path in pictures):
         return None
     # The folder's own name may say which sensor its images are of.
     above = Path(os.path.abspath(data)).name
@@ -63,11 +63,3 @@ def no_pairs(data: Path, paths: Sequence[str], definition: Definition) -> InputE
     images = count_of(len(found.of(have)), f"{have} image")
     problem = f"has {images}, and no {lack} ones, such as {wanted}"
     return InputError(data, problem, remedy="give the folder that holds both")
-
-
-def _named_as_tile(path: str) -> bool:
-    try:
-        name_fields(path.rpartition("/")[2])
-    except InputError:
-        return False
-    return True

@@ -88,6 +88,14 @@ def name_fields(name: str) -> tuple[str, str, str, str, str, str]:
     return sensor, band, lon, lat, day, suffix
 
 
+def sensor_of(name: str) -> str:
+    """The sensor that a file name says; "" if it is no tile's."""
+    try:
+        return name_fields(name)[0]
+    except InputError:
+        return ""
+
+
 def _date(name: str, day: str) -> datetime.date:
     try:
         return _calendar(day)

@@ -7,6 +7,7 @@ import pytest
 
 from kit.errors import InputError
 from kit.sources.convert import Wanted
+from kit.sources.detect import is_official, only_tiles
 from kit.sources.find import find_tiles
 from kit.sources.radar import find_radar_images
 from kit.tiles.catalog import catalog
@@ -69,3 +70,10 @@ def test_a_unit_of_two_layouts_is_refused(world: Path) -> None:
         find_tiles(world, world / "work", None, POWER)
     with pytest.raises(InputError, match="files of pairs and of multiearth"):
         find_radar_images(world, world / "work", None, unit="power")
+
+
+def test_the_name_of_a_folder_says_nothing_of_its_files(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "pictures.nc", 2)
+    assert not is_official(data) and not only_tiles(data, None)
+    converted = find_tiles(data, tmp_path / "work")
+    assert converted and converted.source == "pairs"

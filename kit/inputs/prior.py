@@ -43,7 +43,7 @@ class Priors:
 
     def pairs_near(self, scene: SceneKey) -> list[Pair]:
         """The pairs of a prior of the scene, if all of the place are of its size."""
-        return self._by_date(scene, self._places.get((scene.lon, scene.lat), ()))
+        return self._by_date(scene, self._places.get(scene.place, ()))
 
     def count(self, scene: SceneKey, size: tuple[int, int], without: SceneKey | None = None) -> int:
         """How many optical scenes the prior is the median of; arguments as for `image`."""
@@ -86,7 +86,7 @@ class Priors:
     ) -> list[Pair]:
         others = (
             pair
-            for pair in self._places.get((scene.lon, scene.lat), ())
+            for pair in self._places.get(scene.place, ())
             if pair.optical != without and (pair.height, pair.width) == size
         )
         return self._by_date(scene, others)

@@ -52,7 +52,7 @@ class RadarSeries:
         self._skip_unreadable = skip_unreadable
         found: dict[Place, list[Scene]] = defaultdict(list)
         for scene in scenes:
-            place = scene.key.lon, scene.key.lat
+            place = scene.key.place
             if places is None or place in places:
                 found[place].append(scene)
         self._places = {place: sorted(each, key=_date) for place, each in found.items()}
@@ -112,7 +112,7 @@ class RadarSeries:
 
     def _others(self, scene: SceneKey) -> list[Scene]:
         """The other scenes of the place, the nearest in date first."""
-        every = self._places.get((scene.lon, scene.lat), [])
+        every = self._places.get(scene.place, [])
         at = bisect_left(every, scene.date, key=_date)
         # As many on either side as there may be needed, and some that may be of another size.
         near = every[max(0, at - 2 * self._dates) : at + 2 * self._dates + 1]

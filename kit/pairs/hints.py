@@ -108,8 +108,8 @@ def _unpaired(screened: Sequence[Screened], rejected: Sequence[Rejection]) -> st
         return "warp the tiles of both sensors onto one grid"
     if kind == "radar nodata":
         return "add radar scenes that cover their tiles: those with nodata make no pair"
-    place = {row.scene.sensor: row.scene.key for row in screened}
-    one, other = (f"{place[s].lon}_{place[s].lat}" for s in ("Sentinel1", "Sentinel2"))
+    keys = {row.scene.sensor: row.scene.key for row in screened}
+    one, other = ("_".join(keys[s].place) for s in ("Sentinel1", "Sentinel2"))
     return (
         "both sensors must name a place by the same digits: radar is at "
         f"{one}, say, and optical at {other}"

@@ -37,11 +37,11 @@ def pair(
             reason = f"{row.nodata:.2%} of the radar scene is nodata"
             rejected.append(Rejection(f"Sentinel1 {row.scene.key}", "radar nodata", reason))
         else:
-            radars[row.scene.key.lon, row.scene.key.lat].append(row)
+            radars[row.scene.key.place].append(row)
     pairs = []
     for row in (row for row in screened if row.scene.sensor == "Sentinel2"):
         name = f"Sentinel2 {row.scene.key}"
-        radar = _nearest(row, radars.get((row.scene.key.lon, row.scene.key.lat), []))
+        radar = _nearest(row, radars.get(row.scene.key.place, []))
         if radar is None:
             rejected.append(Rejection(name, "no radar at the place", "no radar scene at its place"))
             continue

@@ -69,7 +69,7 @@ class Pair:
     @property
     def place(self) -> tuple[str, str]:
         """Longitude and latitude as the names give them."""
-        return self.optical.lon, self.optical.lat
+        return self.optical.place
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair], units: Mapping[str, Any] | None = None) -> None:

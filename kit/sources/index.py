@@ -197,4 +197,4 @@ def _read(path: Path) -> list[dict[str, str]]:
 def _apart(image: Indexed, other: Indexed) -> bool:
     if image.path == other.path:
         return False
-    return len({(each.scene.lon, each.scene.lat) for each in (image, other)}) > 1
+    return image.scene.place != other.scene.place

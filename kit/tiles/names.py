@@ -32,6 +32,11 @@ class SceneKey:
     lat: str
     date: datetime.date
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Longitude and latitude."""
+        return self.lon, self.lat
+
     def __str__(self) -> str:
         return f"{self.lon}_{self.lat}_{self.date.isoformat().replace('-', '_')}"
 

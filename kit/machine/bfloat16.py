@@ -8,6 +8,7 @@ a machine that proves much faster than what was kept was busy then, and is measu
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from kit.errors import InputError, OutputError
 from kit.machine.device import pick
 from kit.machine.home import home
 from kit.storage.files import json_sha256, make_folder
@@ -132,15 +132,13 @@ def _read() -> Rates | None:
     try:
         record = read_record(kept_at(), _FORMAT, "it is measured again")
         found = Rates(float(record["float32"]), float(record["bfloat16"]))
-    except (InputError, OSError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return None
     return found if record.get(_MACHINE) == machine() and found.float32 > 0 else None
 
 
 def _keep(found: Rates) -> None:
     """Keep what was measured; where that is not possible, the next process measures again."""
-    try:
+    with suppress(OSError):
         make_folder(kept_at().parent)
         write_record(kept_at(), _FORMAT, {_MACHINE: machine(), **asdict(found)})
-    except (OutputError, OSError):
-        pass

@@ -31,10 +31,8 @@ class Clear:
         """What truths may have of cloud, in words."""
         if self.max_cloud >= 1:
             return f"truths may have any cloud by the rule: {self.origin}"
-        rule = f"scale {self.rule.scale}, threshold {self.rule.threshold:g}"
-        rule += f", min area {self.rule.min_area}, dilate {self.rule.dilate}"
         share = f"{100 * self.max_cloud:.4g} %"
-        return f"truths may have {share} of cloud by the rule ({rule}): {self.origin}"
+        return f"truths may have {share} of cloud by the rule ({self.rule.text}): {self.origin}"
 
 
 def clear_pairs(work: Path) -> Clear:

@@ -161,16 +161,8 @@ def cuda_backend() -> tuple[str, str]:
     return "ready", why
 
 
-def on_processor(name: str | None) -> Any:
-    """The compiled core, for what is not done on a CUDA device; None means the reference.
-
-    Raises:
-        InputError: as `count`.
-    """
-    return _processor(*_resolve(name))
-
-
 def _processor(name: str, library: Any) -> Any:
+    """The compiled core, for what is not done on a CUDA device; None means the reference."""
     return native.load("kit_core")[0] if name == "cuda" else library
 
 
@@ -307,7 +299,7 @@ def count_radar_nodata(
         raise InputError(
             "sar", f"is {sar.dtype} {sar.shape}", remedy="it must be float32 [N, 2, H, W]"
         )
-    library = on_processor(backend)
+    library = _processor(*_resolve(backend))
     if library is None:
         return np.array([np.count_nonzero(radar_nodata(scene)) for scene in sar], np.int64)
     sar = np.require(sar, requirements=("C", "A"))

@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import kit
-from kit.errors import InputError
 from kit.screening import ukis
+from kit.screening.measure import require_version
 from kit.tiles.names import RGB_BANDS
 from kit.tiles.neighbors import neighbor
 from kit.tiles.netcdf import Plane
@@ -65,13 +65,8 @@ def look(
     Raises:
         InputError: this worker's kit, or its detector, has another version, or there is none.
     """
-    for what, here, there in (
-        ("kit", kit.__version__, version),
-        ("detector", ukis.version(), detector),
-    ):
-        if here != there:
-            problem = f"a worker has version {here}, and this process {there}"
-            raise InputError(what, problem, remedy="install the same version everywhere")
+    require_version("kit", kit.__version__, version)
+    require_version("detector", ukis.version(), detector)
     bands: list[str | None] = [None] * len(files)
     counts = np.zeros((2, len(files)), np.int64)
     problems: list[str | None] = [None] * len(files)

@@ -52,9 +52,7 @@ def measure(
     Raises:
         InputError: this worker's kit has another version.
     """
-    if version != kit.__version__:
-        problem = f"a worker has version {kit.__version__}, and this process {version}"
-        raise InputError("kit", problem, remedy="install the same version everywhere")
+    require_version("kit", kit.__version__, version)
     values = np.zeros((len(files), len(_INTEGERS)), np.int64)
     problems: list[str | None] = [None] * len(files)
     grids: list[str | None] = [None] * len(files)
@@ -82,6 +80,17 @@ def measure(
     columns = [pa.array(values[:, i], mask=unread) for i in range(len(_INTEGERS))]
     texts = [pa.array(column, pa.string()) for column in (grids, floats, problems)]
     return pa.table([*columns, *texts, pa.array(float16, mask=unread)], schema=SCHEMA)
+
+
+def require_version(what: str, here: str, there: str) -> None:
+    """Refuse to work for a process that has another version of something.
+
+    Raises:
+        InputError: this worker has another one.
+    """
+    if here != there:
+        problem = f"a worker has version {here}, and this process {there}"
+        raise InputError(what, problem, remedy="install the same version everywhere")
 
 
 def _count(sensor: str, batch: Batch, rule: CloudRule, threads: int) -> NDArray[np.int64]:

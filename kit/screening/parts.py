@@ -54,7 +54,6 @@ class Part:
     follow from, but for the settings.
     """
 
-    number: int
     scenes: Sequence[Scene]
     keys: list[str]
     states: list[NDArray[np.int64]]
@@ -69,7 +68,7 @@ class Part:
         found = np.array(states(files), np.int64).reshape(-1, 3)
         name = f"{number:06d}-{_digest(*keys)[:8]}.parquet"
         state = _digest(_FORMAT, found.tobytes().hex(), *map(str, files))
-        return cls(number, scenes, keys, [found[a:b] for a, b in _spans(scenes)], name, state)
+        return cls(scenes, keys, [found[a:b] for a, b in _spans(scenes)], name, state)
 
     def table(self, values: pa.Table) -> pa.Table:
         """The scenes beside what is known of them."""
@@ -222,7 +221,7 @@ def read_facts(
     try:
         with _opened(path, schema, later) as file:
             facts = json.loads((file.schema_arrow.metadata or {})[b"kit"])
-    except (InputError, KeyError, ValueError):
+    except (KeyError, ValueError):
         return {}
     return facts if isinstance(facts, dict) and facts.keys() >= {*_FACTS, name} else {}
 

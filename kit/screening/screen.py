@@ -209,8 +209,8 @@ def measure_all(
     scheduler: str | None,
     advance: Advance | None,
     *,
-    detector: Detector | None = None,
-    max_cloud: float = 0.0,
+    detector: Detector | None,
+    max_cloud: float,
 ) -> Measured:
     """Measure what was not measured before; the caller has locked the work folder.
 

@@ -169,15 +169,15 @@ def dataset2(group: pa.Table, max_cloud: float) -> NDArray[np.bool_]:
     return dataset1(group) & clear(group, max_cloud)
 
 
-def clear_scenes(path: Path, max_cloud: float = 0.0) -> list[SceneKey]:
-    """The optical scenes that Dataset-2 has if paired.
+def clear_scenes(path: Path) -> list[SceneKey]:
+    """The optical scenes that Dataset-2 has if paired, where it admits no cloud.
 
     Raises:
         InputError: there is no such table, or it is damaged.
     """
     found: list[SceneKey] = []
     for group in row_groups(path, [*CLOUDS, "lon", "lat", "date"]):
-        rows = group.filter(pa.array(dataset2(group, max_cloud))).to_pylist()
+        rows = group.filter(pa.array(dataset2(group, max_cloud=0))).to_pylist()
         found += (SceneKey(row["lon"], row["lat"], row["date"]) for row in rows)
     return found
 

@@ -3,8 +3,8 @@
 `pip install 'sar-to-optical-kit[detector]'` installs it. In: digital numbers of Level-2A scenes.
 Out: a class for each pixel, the same as the package's own `CSmask` gives. That one opens a session
 for each image; here one session serves all images of a process, through the package's public
-functions, and several tiles go through it at a time. Refused: more or fewer bands than its
-networks take; anything where the package is missing.
+functions, and several tiles go through it at a time. Refused: anything where the package is
+missing.
 
 Source: Wieland, Fichtner and Martinis, UKIS-CSMASK, ISPRS Archives XLIII-B3-2022, 217-222.
 """
@@ -53,11 +53,9 @@ def classes(pixels: NDArray[np.uint16], threads: int) -> NDArray[np.uint8]:
         [N, H, W].
 
     Raises:
-        InputError: another number of bands, or the package is not installed.
+        InputError: the package is not installed.
     """
     n, bands, height, width = pixels.shape
-    if bands not in (4, len(BANDS)):
-        raise InputError("pixels", f"have {bands} bands", remedy=f"give 4 or {len(BANDS)}")
     _, utils = _package()
     with _LOCK:
         network = _network(bands, threads)

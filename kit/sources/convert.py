@@ -41,13 +41,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What a folder became; `held` are the optical scenes of its validation part.
+    """What a folder became; `train` is that of its tiles, of both sensors.
+
+    `held` are the optical scenes of the validation part.
 
     `files` are those of the scenes, by sensor and key as lists of what was left out have them.
     `lines` say what was found and what is missing, `doubts` what speaks against the units.
     """
 
-    folder: Path
+    train: Path
     source: str
     parts: Mapping[str, int]
     held: frozenset[SceneKey]
@@ -57,11 +59,6 @@ class Converted:
     max_cloud: float
     lines: tuple[str, ...]
     doubts: tuple[str, ...]
-
-    @property
-    def train(self) -> Path:
-        """The folder of the tiles of both sensors."""
-        return self.folder / "train"
 
     def with_file(self, item: Rejection) -> Rejection:
         """What was left out, with the file that its scene was made of: names of scenes are made."""
@@ -120,7 +117,7 @@ def convert_folder(
     scenes, failed = write_folder(data, twins, definition, settled, MadeUp(), folder, advance)
     held = [s.key for s in scenes if s.image.sensor == "optical" and s.image.part == "val"]
     return Converted(
-        folder=folder,
+        train=folder / "train",
         source=definition.name,
         parts=tally_parts(twins),
         held=frozenset(held),

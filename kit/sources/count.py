@@ -6,8 +6,8 @@ In: a folder. Out: numbers, and the size of the first image; None for a folder o
 from pathlib import Path
 
 from kit.sources.detect import choose, only_tiles
-from kit.sources.image import read_header
 from kit.sources.listing import list_files, list_images
+from kit.sources.pixels import first_header
 from kit.sources.radar_listing import list_radar
 from kit.sources.twins import find_twins
 
@@ -41,5 +41,5 @@ def measure_radar(data: Path, source: str | None = None) -> tuple[int, int, int]
         return None
     first = found.images[0].radar
     assert first
-    header = read_header(found.where / next(iter(first.files.values())))
+    header = first_header(found.where, first)
     return len(found.images), header.height, header.width

@@ -26,7 +26,7 @@ MEASURED = "measured"
 QUANTILES = (0.005, 0.995)
 """Between these lie the values that a measured range covers."""
 
-_SEEN = {"VV": VV_RANGE, "VH": VH_RANGE, "DN": DN_RANGE}
+_TO_DN = {"reflectance": 1e4, "percent": 1e2}  # what a number is multiplied by
 # 0 dB would count as no measurement, and DN 0 in all bands as no data.
 _ALMOST_ZERO, _DARKEST = -1e-6, 1
 _FAINTEST = 10 ** (BACKSCATTER_FLOOR / 10)  # linear power
@@ -68,10 +68,6 @@ class SourceUnits:
         if not given and (radar, optical) == ("dB", "DN"):
             return None
         return {"radar": radar, "optical": optical} | given
-
-    def ranges(self) -> Mapping[str, Range | None]:
-        """The ranges by the band that they are of."""
-        return {"VV": self.vv, "VH": self.vh, "DN": self.dn}
 
 
 def is_reflectance(record: Mapping[str, Any] | None) -> bool:
@@ -166,7 +162,7 @@ def settle_ranges(
             low, high = sample.quantiles(band, unit)
             if unit == "power":
                 low, high = (10 * np.log10(v) for v in (low, high))
-            scale = {"reflectance": 1e4, "percent": 1e2}.get(unit, 1) if band == "DN" else 1
+            scale = _TO_DN.get(unit, 1) if band == "DN" else 1
             value = (low * scale, high * scale if high > low else low * scale + 1)
         found[band] = value
     return replace(asked, vv=found["VV"], vh=found["VH"], dn=found["DN"])
@@ -205,7 +201,7 @@ def to_dn(pixels: NDArray[Any], units: SourceUnits) -> NDArray[np.uint16]:
     """B4, B3, B2 [3, H, W] in the unit of the source -> what tiles hold, 0 where there is none."""
     values = pixels.astype(np.float64)
     missing = _no_color(values, units.optical)
-    values *= {"reflectance": 1e4, "percent": 1e2}.get(units.optical, 1)
+    values *= _TO_DN.get(units.optical, 1)
     if units.dn:
         values = np.maximum(_mapped(values, units.dn, DN_RANGE), _DARKEST)
     values[:, missing] = 0

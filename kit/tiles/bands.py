@@ -22,18 +22,12 @@ _COLORS = len(RGB_BANDS)
 
 
 @overload
-def read_bands(
-    sensor: Literal["Sentinel1"], files: Sequence[File], colors: int = _COLORS
-) -> NDArray[np.float32]: ...
+def read_bands(sensor: Literal["Sentinel1"], files: Sequence[File]) -> NDArray[np.float32]: ...
 @overload
-def read_bands(
-    sensor: Literal["Sentinel2"], files: Sequence[File], colors: int = _COLORS
-) -> NDArray[np.uint16]: ...
+def read_bands(sensor: Literal["Sentinel2"], files: Sequence[File]) -> NDArray[np.uint16]: ...
 @overload
-def read_bands(
-    sensor: str, files: Sequence[File], colors: int = _COLORS
-) -> NDArray[np.generic]: ...
-def read_bands(sensor: str, files: Sequence[File], colors: int = _COLORS) -> NDArray[np.generic]:
+def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]: ...
+def read_bands(sensor: str, files: Sequence[File]) -> NDArray[np.generic]:
     """Read the bands of one scene, in the order given, as [bands, H, W].
 
     A pixel that its file declares invalid is NaN in that band of a radar scene. In an optical one
@@ -42,8 +36,7 @@ def read_bands(sensor: str, files: Sequence[File], colors: int = _COLORS) -> NDA
 
     Args:
         sensor: "Sentinel1" or "Sentinel2".
-        files: of the bands.
-        colors: how many optical ones, the first, are reflectance; QA60 may follow.
+        files: of the bands: of optical ones the colours, QA60 may follow.
 
     Returns:
         float32 dB for Sentinel1, uint16 DN for Sentinel2.
@@ -52,13 +45,16 @@ def read_bands(sensor: str, files: Sequence[File], colors: int = _COLORS) -> NDA
         InputError: a band is unreadable, has another pixel type than its sensor's, or another size
             or declared grid than the first band's.
     """
-    return read_bands_and_type(sensor, files, colors)[0]
+    return read_bands_and_type(sensor, files, _COLORS)[0]
 
 
 def read_bands_and_type(
-    sensor: str, files: Sequence[File], colors: int = _COLORS
+    sensor: str, files: Sequence[File], colors: int
 ) -> tuple[NDArray[np.generic], bool]:
-    """What `read_bands` gives, and whether a file holds it in floats of 16 bits."""
+    """What `read_bands` gives, and whether a file holds it in floats of 16 bits.
+
+    `colors` says how many bands of an optical scene, the first, are reflectance.
+    """
     bands = _read(sensor, files)
     pixels = [band.blanked() for band in bands]
     is_float16 = any(band.float16 for band in bands)

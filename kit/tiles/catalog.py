@@ -20,8 +20,8 @@ from kit.errors import InputError
 from kit.plain_text import printable
 from kit.progress import Advance
 from kit.tiles.names import BANDS, DTYPES, FORM, SUFFIXES, name_fields
-from kit.tiles.netcdf import SUFFIX, Plane, check_installed, read_head, read_places
-from kit.tiles.netcdf_file import Head
+from kit.tiles.netcdf import SUFFIX, Plane, read_head, read_places
+from kit.tiles.netcdf_file import Head, libraries
 from kit.tiles.rejection import Rejection
 from kit.tiles.scenes import (
     FOLDERS,
@@ -42,7 +42,6 @@ REPORT_EVERY = 4096  # names between two calls of `advance`
 class Catalog:
     """What a folder holds; `others` is how many tiles of each sensor the kit does not use."""
 
-    folder: Path
     scenes: Scenes
     rejected: tuple[Rejection, ...]
     others: Mapping[str, int]
@@ -96,7 +95,7 @@ def catalog(folder: Path, advance: Advance | None = None) -> Catalog:
             spots.extend(at)
             spots.extend(padding[sensor])
     scenes = Scenes(found.locations, texts, spots)
-    return Catalog(folder, scenes, tuple(found.rejected), dict(found.others))
+    return Catalog(scenes, tuple(found.rejected), dict(found.others))
 
 
 @dataclass(slots=True)
@@ -160,7 +159,7 @@ class _Collector:
     def open(self, files: Sequence[str], *, alone: bool) -> None:
         """Enter the planes of NetCDF files; one among others that cannot be read costs itself."""
         if files:
-            check_installed(files[0])
+            libraries(files[0])  # refuses where no file can be read
         usable = []
         for file in files:
             try:

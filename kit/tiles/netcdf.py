@@ -90,15 +90,6 @@ def file_of(file: File) -> str:
     return file.file if isinstance(file, Plane) else os.fspath(file)
 
 
-def check_installed(file: str) -> None:
-    """Refuse a file right away where no file can be read.
-
-    Raises:
-        InputError: xarray, h5netcdf or h5py is not installed.
-    """
-    libraries(file)
-
-
 def read_head(file: str) -> Head:
     """What kind of scenes a file holds.
 

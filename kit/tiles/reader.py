@@ -62,7 +62,7 @@ class Reader:
     Args:
         threads: how many the core uses.
         backend: "native" or "rasterio"; the one that `backend()` names when None.
-        colors: how many bands of an optical scene are reflectance at most, as `read_bands` has it.
+        colors: how many bands of an optical scene are reflectance at most.
 
     Raises:
         InputError: the backend is unknown or missing.

@@ -65,8 +65,3 @@ def test_where_it_is_missing_the_install_line_is_told(
         ukis.version()
     assert "pip install 'sar-to-optical-kit[detector]'" in str(caught.value)
     assert ("onnxruntime" in str(caught.value)) == (missing == "onnxruntime")
-
-
-def test_other_numbers_of_bands_are_refused() -> None:
-    with pytest.raises(ValueError, match="have 5 bands"):
-        ukis.classes(np.zeros((1, 5, 32, 32), np.uint16), 1)

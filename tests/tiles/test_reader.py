@@ -389,7 +389,7 @@ def test_mutants_are_read_as_by_rasterio(
 
     def reference(sensor: str, paths: list[Path], colors: int) -> tuple[NDArray[np.generic], bool]:
         try:
-            left.append(read_bands(sensor, paths, colors))
+            left.append(read_bands(sensor, paths))
         except InputError as error:
             left.append(error)
             raise

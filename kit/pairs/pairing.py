@@ -11,11 +11,16 @@ from collections.abc import Sequence
 
 from kit.pairs.table import Pair
 from kit.screening.table import Screened
+from kit.tiles.extent import extent_of
 from kit.tiles.rejection import Rejection
 
 
 def pair(
-    screened: Sequence[Screened], *, window_days: int, max_cloud: float
+    screened: Sequence[Screened],
+    *,
+    window_days: int,
+    max_cloud: float,
+    ground: bool = False,
 ) -> tuple[tuple[Pair, ...], tuple[Rejection, ...]]:
     """Give every optical scene the radar scene of its place that is nearest in time.
 
@@ -26,6 +31,9 @@ def pair(
         window_days: how far apart the two dates may be.
         max_cloud: the largest cloud ratio by the rule that Dataset-2 admits, of scenes that were
             screened without a detector.
+        ground: whether the places are the centres of the scenes' grids, so that pairs note how
+            many metres these span: by that a hold-out finds the tiles that overlap it, in whatever
+            projection they lie. By their names alone, pixels are taken for 10 m.
 
     Returns:
         The pairs in the order of their optical scenes, and the scenes left without a partner.
@@ -55,7 +63,7 @@ def pair(
         elif reason := _apart(row, radar):
             rejected.append(Rejection(name, "grids differ", reason))
         else:
-            pairs.append(_join(radar, row, max_cloud))
+            pairs.append(_join(radar, row, max_cloud, ground))
     return tuple(pairs), tuple(rejected)
 
 
@@ -78,7 +86,7 @@ def _apart(row: Screened, radar: Screened) -> str:
     return row.grid.mismatch(radar.grid, row.height, row.width)
 
 
-def _join(radar: Screened, optical: Screened, max_cloud: float) -> Pair:
+def _join(radar: Screened, optical: Screened, max_cloud: float, ground: bool) -> Pair:
     dataset1 = optical.nodata == 0 and optical.qa60 == 0
     return Pair(
         radar=radar.scene.key,
@@ -94,4 +102,11 @@ def _join(radar: Screened, optical: Screened, max_cloud: float) -> Pair:
         dataset2=dataset1 and optical.is_clear(max_cloud),
         flagged=optical.flagged,
         values=(*radar.values, *optical.values),
+        ground_m=_ground(optical, radar) if ground else None,
     )
+
+
+def _ground(optical: Screened, radar: Screened) -> float | None:
+    """How many metres a pair spans; None where it does not say in which projection it lies."""
+    grid = optical.grid or radar.grid
+    return extent_of(grid, optical.height, optical.width) if grid and grid.crs else None

@@ -13,7 +13,6 @@ from pathlib import Path
 from kit.doubt import Units
 from kit.pairs.colors import with_colors
 from kit.pairs.distribution import distribution
-from kit.pairs.ground import with_ground
 from kit.pairs.hints import no_pairs, warnings
 from kit.pairs.holdout import By, hold_out, split
 from kit.pairs.kinds import SEEN_PLACES, kinds
@@ -119,9 +118,9 @@ def prepare(
         with together(work) as new:
             screening = found.write(new, max_cloud, units)
             screened = tuple(read_screened(new(SCENES)))
-            pairs, lonely = pair(screened, window_days=window_days, max_cloud=max_cloud)
-            if converted:
-                pairs = with_ground(pairs)
+            pairs, lonely = pair(
+                screened, window_days=window_days, max_cloud=max_cloud, ground=bool(converted)
+            )
             rejected = (*found.rejected, *lonely)
             if converted:
                 rejected = (*map(converted.with_file, rejected), *converted.rejected)

@@ -1,9 +1,13 @@
 """Who is paired with whom, and which ground the hold-out keeps to itself."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.pairs.pairing import pair
+from kit.tiles.extent import extent_of
+from kit.tiles.raster import Grid
 from kit.tiles.rejection import tally
 from tests.helpers.pairs import made, s1, s2
 from tests.helpers.tiles import key
@@ -37,6 +41,20 @@ def test_sizes_must_agree() -> None:
     pairs, rejected = pair([s1(key()), s2(key(), size=120)], window_days=7, max_cloud=0)
     assert not pairs
     assert rejected[0].reason == "120x120, its radar 256x256"
+
+
+def test_the_ground_is_that_of_the_optical_grid_or_else_of_the_radars() -> None:
+    grid = Grid((20.0, 0.0, 5e5, 0.0, -20.0, 5.4e6), "EPSG:32633")
+    bare = Grid((20.0, 0.0, 5e5, 0.0, -20.0, 5.4e6), "")
+    cases = ((None, None), (grid, None), (None, grid), (bare, grid))
+    rows = []
+    for place, (radar, optical) in enumerate(cases):
+        rows += [replace(s1(key(place)), grid=radar), replace(s2(key(place)), grid=optical)]
+    metres = extent_of(grid, 256, 256)
+    found, _ = pair(rows, window_days=7, max_cloud=0, ground=True)
+    assert [each.ground_m for each in found] == [None, metres, metres, metres]
+    found, _ = pair(rows, window_days=7, max_cloud=0)
+    assert {each.ground_m for each in found} == {None}
 
 
 def test_the_two_data_sets() -> None:

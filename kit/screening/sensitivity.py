@@ -92,7 +92,7 @@ def effects(
 
 
 def _options(rule: CloudRule, max_cloud: float) -> list[tuple[str, str, CloudRule, float]]:
-    """Name, value, rule and limit of each row; values that are the current one are left out."""
+    """Name, value, rule and limit of each row; values that change nothing are left out."""
     found = [("as set", "-", rule, max_cloud)]
 
     def change(name: str, text: str, **changed: Any) -> None:
@@ -109,7 +109,7 @@ def _options(rule: CloudRule, max_cloud: float) -> list[tuple[str, str, CloudRul
         change("scale", str(scale), scale=scale)
     for area in (1, 4, 16, 64):
         change("min_area", str(area), min_area=area)
-    for reach in (0, 2, 8):
+    for reach in (0, 2, 8) if max_cloud > 0 else ():  # growing makes no clear scene cloudy
         change("dilate", str(reach), dilate=reach)
     limits = [limit for limit in (0.0, 0.0001, 0.001, 0.01) if limit != max_cloud]
     return found + [("max_cloud", f"{limit:g}", rule, limit) for limit in limits]

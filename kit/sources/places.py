@@ -53,9 +53,8 @@ def place_of(grid: Grid, height: int, width: int) -> Place | None:
     """The centre of a grid in degrees; None where it does not say in which projection it is."""
     if not grid.crs:
         return None
-    a, b, c, d, e, f = grid.transform
-    x, y = width / 2, height / 2
-    lon, lat = transform(grid.crs, "EPSG:4326", [a * x + b * y + c], [d * x + e * y + f])[:2]
+    x, y = grid.at(width / 2, height / 2)
+    lon, lat = transform(grid.crs, "EPSG:4326", [x], [y])[:2]
     return f"{lon[0]:.{_DIGITS}f}", f"{lat[0]:.{_DIGITS}f}"
 
 

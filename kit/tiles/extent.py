@@ -20,9 +20,7 @@ _METRES = 111_319.5  # along a degree of latitude, and of longitude on the equat
 
 def extent_of(grid: Grid, height: int, width: int) -> float:
     """Metres from the west to the east or from the south to the north of a grid, the larger."""
-    a, b, c, d, e, f = grid.transform
-    columns, rows = np.array([0, width, width, 0]), np.array([0, 0, height, height])
-    x, y = a * columns + b * rows + c, d * columns + e * rows + f
+    x, y = grid.at(np.array([0, width, width, 0]), np.array([0, 0, height, height]))
     lon, lat = (np.array(each) for each in transform(grid.crs, "EPSG:4326", x, y)[:2])
     east = np.ptp((lon - lon[0] + 180) % 360 - 180) * np.cos(np.radians(np.abs(lat).min()))
     return float(max(east, np.ptp(lat)) * _METRES)

@@ -45,8 +45,13 @@ class Grid:
     def bounds(self, height: int, width: int) -> tuple[float, float, float, float]:
         """West, south, east and north of so many pixels, in the unit of the CRS."""
         corners = ((0, 0), (width, 0), (0, height), (width, height))
-        x, y = zip(*(self._corner(*corner) for corner in corners), strict=True)
+        x, y = zip(*(self.at(*corner) for corner in corners), strict=True)
         return min(x), min(y), max(x), max(y)
+
+    def at(self, column: Any, row: Any) -> tuple[Any, Any]:
+        """x and y, in the unit of the CRS, of a pixel's upper left corner; numbers or arrays."""
+        a, b, c, d, e, f = self.transform
+        return a * column + b * row + c, d * column + e * row + f
 
     @property
     def south_up(self) -> bool:
@@ -64,12 +69,8 @@ class Grid:
     def _shift(self, other: "Grid", column: int, row: int) -> float:
         """How far apart a corner lies, in pixels of this grid."""
         a, b, _, d, e, _ = self.transform
-        (x, y), (u, v) = self._corner(column, row), other._corner(column, row)
+        (x, y), (u, v) = self.at(column, row), other.at(column, row)
         return float(max(abs(x - u) / (abs(a) + abs(b)), abs(y - v) / (abs(d) + abs(e))))
-
-    def _corner(self, column: int, row: int) -> tuple[float, float]:
-        a, b, c, d, e, f = self.transform
-        return a * column + b * row + c, d * column + e * row + f
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 
 from kit.errors import InputError
-from kit.tiles.beside import has_sidecars
 from kit.tiles.raster import Grid
-from kit.tiles.regular_file import check_regular
-from kit.tiles.tiff import GDAL_ERRORS, check_unscaled, gdal_cause, gdal_settings, is_float16
+from kit.tiles.tiff import check_size, check_unscaled, is_float16, opened
 
-_MAX_PIXELS = 2**28
 _DRIVERS = {
     ".tif": "GTiff", ".tiff": "GTiff", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG",
 }  # fmt: skip
@@ -100,24 +96,14 @@ def _header(image: Any) -> Header:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    check_regular(path, "an image")
     if path.suffix.lower() not in _DRIVERS:
         raise InputError(path, "is no image", remedy=f"known are {', '.join(_DRIVERS)}")
-    try:
-        with (
-            rasterio.Env(**gdal_settings(sidecars=has_sidecars(path))),
-            rasterio.open(path, driver=_DRIVERS[path.suffix.lower()]) as image,
-        ):
-            if image.height * image.width > _MAX_PIXELS:
-                problem = f"is {image.height}x{image.width} by its header"
-                raise InputError(path, problem, remedy=f"at most {_MAX_PIXELS:,} pixels are read")
-            if image.colorinterp[0] == ColorInterp.palette:
-                remedy = "write it as RGB: gdal_translate -expand rgb IN OUT, say"
-                raise InputError(path, "has a palette: its numbers are no colours", remedy=remedy)
-            if "complex" in image.dtypes[0]:
-                raise InputError(path, f"pixels are {image.dtypes[0]}", remedy="write magnitudes")
-            check_unscaled(path, image)
-            yield image
-    except GDAL_ERRORS as error:
-        problem = f"not readable as an image ({gdal_cause(error)})"
-        raise InputError(path, problem, remedy="fetch it again") from None
+    with opened(path, _DRIVERS[path.suffix.lower()], "an image") as image:
+        check_size(path, image, "an image")
+        if image.colorinterp[0] == ColorInterp.palette:
+            remedy = "write it as RGB: gdal_translate -expand rgb IN OUT, say"
+            raise InputError(path, "has a palette: its numbers are no colours", remedy=remedy)
+        if "complex" in image.dtypes[0]:
+            raise InputError(path, f"pixels are {image.dtypes[0]}", remedy="write magnitudes")
+        check_unscaled(path, image)
+        yield image

@@ -100,26 +100,45 @@ def tile_dtype(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    with _gdal(path) as tile:
+    with opened(path) as tile:
         _check_bands(path, tile)
-        if tile.height * tile.width > _MAX_PIXELS:
-            problem = f"is {tile.height}x{tile.width} by its header"
-            raise InputError(path, problem, remedy=f"a tile has at most {_MAX_PIXELS:,} pixels")
+        check_size(path, tile, "a tile")
         yield tile
 
 
 @contextmanager
-def _gdal(path: Path) -> Iterator[Any]:
-    check_regular(path, "a TIFF")
+def opened(path: Path, driver: str = "GTiff", kind: str = "a TIFF") -> Iterator[Any]:
+    """A raster that rasterio has opened, whatever the environment says to GDAL.
+
+    Args:
+        path: of the file.
+        driver: the one of GDAL's that may open it.
+        kind: what the file has to be, for errors.
+
+    Raises:
+        InputError: it cannot be opened, or what the block reads of it cannot be read.
+    """
+    check_regular(path, kind)
     try:
         with (
             rasterio.Env(**gdal_settings(sidecars=has_sidecars(path))),
-            rasterio.open(path, driver="GTiff") as opened,
+            rasterio.open(path, driver=driver) as found,
         ):
-            yield opened
+            yield found
     except GDAL_ERRORS as error:
-        problem = f"not readable as a TIFF ({gdal_cause(error)})"
+        problem = f"not readable as {kind} ({gdal_cause(error)})"
         raise InputError(path, problem, remedy="fetch it again") from None
+
+
+def check_size(path: Path, image: Any, kind: str) -> None:
+    """Refuse an open raster with far more pixels than any image; `kind` is what it has to be.
+
+    Raises:
+        InputError: it has more.
+    """
+    if image.height * image.width > _MAX_PIXELS:
+        problem = f"is {image.height}x{image.width} by its header"
+        raise InputError(path, problem, remedy=f"{kind} has at most {_MAX_PIXELS:,} pixels")
 
 
 def gdal_cause(error: Exception) -> str:
@@ -266,7 +285,7 @@ def honour_declared(path: Path, pixels: NDArray[np.generic]) -> NDArray[np.gener
     Raises:
         InputError: it declares a scale or an offset, or cannot be read.
     """
-    with _gdal(path) as image:
+    with opened(path) as image:
         check_unscaled(path, image)
         if image.count != len(pixels):  # its bands come last
             return pixels

@@ -15,7 +15,7 @@ from kit.machine.lookahead import map_ahead
 from kit.pairs.blocks import by_place
 from kit.pairs.table import Pair
 from kit.scaling import DN_RANGE
-from kit.tiles.bands import read_bands
+from kit.tiles.reader import read_scene
 
 MOST = 1024
 """Scenes that are read, a second or two from a disk."""
@@ -50,7 +50,7 @@ def colors_of(pairs: Sequence[Pair]) -> list[Color | None]:
 
 
 def _mean_color(pair: Pair) -> Color:
-    dn = np.clip(read_bands("Sentinel2", pair.optical_paths), *DN_RANGE)
+    dn = np.clip(read_scene("Sentinel2", pair.optical_paths), *DN_RANGE)
     means = dn.mean(axis=(1, 2), dtype=np.float64) / DN_RANGE[1]
     red, green, blue = np.round(means, _DIGITS).tolist()
     return red, green, blue

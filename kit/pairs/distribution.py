@@ -20,7 +20,7 @@ _PAIRS, _EVERY = 32, 4  # and of their pixels each fourth, along both axes
 
 
 def distribution(pairs: Sequence[Pair]) -> dict[str, tuple[float, ...]]:
-    """`QUANTILES` of the values of each band, in dB and DN; pixels without data do not count.
+    """`QUANTILES` of the values of each band, in dB and DN, over those that are finite.
 
     Raises:
         InputError: a tile can no longer be read.

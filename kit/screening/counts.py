@@ -1,10 +1,10 @@
-"""Pixel counts of Sentinel-2 scenes: nodata, QA60, and a cloud rule on brightness and saturation.
+"""Pixel counts of scenes: nodata, QA60, and a cloud rule on brightness and saturation.
 
 In: uint16 digital numbers of B4, B3, B2 and QA60. Out: six integers a scene, named by `COLUMNS`;
-ratios and thresholds are left to `kit.screening.screen`. Refused: other pixel types and shapes.
-Three backends count the same in exact integer arithmetic: the compiled core, a CUDA device, and
-numpy, which is the reference. `KIT_CLOUDS` picks one; without it the core is used wherever the
-installed kit has it.
+ratios of them are left to `kit.screening.table`. And of radar scenes how many pixels hold no
+measurement. Refused: other pixel types and shapes. Three backends count the same in exact integer
+arithmetic: the compiled core, a CUDA device, and numpy, which is the reference. `KIT_CLOUDS` picks
+one; without it the core is used wherever the installed kit has it.
 """
 
 import ctypes

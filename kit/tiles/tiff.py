@@ -1,8 +1,9 @@
 """The official tile: one band of one sensor at one place and date, as its name says.
 
 In: the path of a TIFF. Out: its pixels as an array; or the other way about. Refused by name:
-anything that GDAL cannot read, or has more than one band. The TIFFs carry no georeference, so the
-name is the only source of sensor, band, place and date.
+anything that GDAL cannot read, or has more than one band. The challenge's TIFFs carry no
+georeference, so that their names alone say sensor, band, place and date; where a TIFF says in which
+grid it lies, that is read too.
 """
 
 import re

@@ -67,7 +67,7 @@ def read_image(data: Path, image: Image, definition: Definition) -> tuple[NDArra
         if (header.height, header.width) != (first.height, first.width):
             size = f"{header.height}x{header.width}"
             problem = f"is {size} where its first band is {first.height}x{first.width}"
-            raise InputError(path, problem)
+            raise InputError(path, problem, remedy="resample its bands to one size")
         if header.grid and first.grid:
             problem = header.grid.mismatch(first.grid, header.height, header.width)
             if problem:

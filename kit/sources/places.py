@@ -41,7 +41,8 @@ class MadeUp:
         """
         number, limit = self._groups.setdefault(group, len(self._groups)), 2 * _ROWS * _COLUMNS
         if number >= limit:
-            raise InputError("--source", f"more than {limit:,} images without a place")
+            problem = f"more than {limit:,} images, or groups of them, say nothing of their place"
+            raise InputError("--source", problem, remedy="give them in several folders")
         row, column = divmod(limit - 1 - number if self._from_end else number, _COLUMNS)
         north = _MARGIN + _STEP * (row % _ROWS)
         lat = (north if row < _ROWS else -north) + _WITHIN * self._members[group]

@@ -91,7 +91,7 @@ def place_all(
             try:
                 key = SceneKey(*place, _date(image, definition))
             except InputError as error:
-                rejected.append(Rejection(image.name, "name", error.problem))
+                rejected.append(Rejection(image.name, "name", error.brief))
                 break
             if (image.sensor, key) in seen:
                 problem = f"another image has its place and date, {key}"
@@ -139,6 +139,8 @@ def _date(image: Image, definition: Definition) -> datetime.date:
         try:
             return datetime.datetime.strptime(text, "%Y%m%d").date()
         except ValueError:
-            raise InputError(image.name, f"{text} is no date of the calendar") from None
+            file = next(iter(image.files.values()))
+            problem = f"{text} is no date of the calendar"
+            raise InputError(file, problem, remedy="rename it") from None
     word = image.fields.get(definition.date_field, "").lower()
     return definition.dates.get(word, definition.date)

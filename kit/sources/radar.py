@@ -68,7 +68,8 @@ class RadarImages:
         )
         if not any(self.tiles.iterdir()):
             reasons = "; ".join(f"{item.name}: {item.reason}" for item in failed[:3])
-            raise InputError(self.data, f"no radar image can be read ({reasons})")
+            problem = f"no radar image can be read ({reasons})"
+            raise InputError(self.data, problem, remedy="fetch them again, or mend them")
         return failed
 
 

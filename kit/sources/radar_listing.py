@@ -72,7 +72,9 @@ def list_radar(
     listing = list_images(named, definition, choice.number)
     images, others = find_radar(where, listing, definition, named)
     if not images:
-        raise InputError(data, f"holds no radar image of the source {definition.name}")
+        problem = f"holds no radar image of the source {definition.name}"
+        remedy = "give the folder that holds the radar images, or another --source"
+        raise InputError(data, problem, remedy=remedy)
     return RadarListing(where, definition, tuple(images), others)
 
 

@@ -46,7 +46,8 @@ def take_sample(data: Path, twins: Sequence[Twins], definition: Definition) -> S
     radar, optical = _finite(values["radar"], 2), _finite(values["optical"], 3)
     for sensor, found in (("radar", radar), ("optical", optical)):
         if dtypes[sensor] and not found.size:
-            raise InputError(data, f"its {sensor} images have no finite value")
+            problem = f"its {sensor} images have no finite value"
+            raise InputError(data, problem, remedy="fetch them again, or remove the empty ones")
     return Sample(
         {"VV": radar[0], "VH": radar[1], "DN": optical},
         dtypes,

@@ -73,7 +73,8 @@ class Template:
         """What stands between two fields."""
         text = self.text[start:end]
         if "{" in text or "}" in text:
-            raise InputError(self.where, f"{self.text!r} has a brace without its other one")
+            problem = f"{self.text!r} has a brace without its other one"
+            raise InputError(self.where, problem, remedy="write a field as {name}")
         return re.escape(text)
 
     def _part(self, token: re.Match[str], seen: set[str]) -> str:

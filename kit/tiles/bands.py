@@ -129,7 +129,8 @@ def _check(sensor: str, file: File, band: Raster, first: File, reference: Raster
     (height, width), name = band.pixels.shape, Path(str(first)).name
     if band.pixels.shape != reference.pixels.shape:
         size = "x".join(map(str, reference.pixels.shape))
-        raise InputError(str(file), f"is {height}x{width} where {name} is {size}")
+        problem = f"is {height}x{width} where {name} is {size}"
+        raise InputError(str(file), problem, remedy="export all bands of a scene at one size")
 
 
 def _check_grid(file: File, band: Raster, first: File, reference: Raster) -> None:

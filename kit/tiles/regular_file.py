@@ -25,7 +25,8 @@ def check_regular(path: str | Path, kind: str) -> os.stat_result:
     except OSError as error:
         raise InputError(path, f"cannot be opened ({error.strerror})") from None
     except ValueError:
-        raise InputError(ascii(str(path)), "its name has a NUL, or is not UTF-8") from None
+        problem = "its name has a NUL, or is not UTF-8"
+        raise InputError(ascii(str(path)), problem, remedy="rename it") from None
     if not stat.S_ISREG(status.st_mode):
         raise InputError(path, "is not a regular file", remedy=f"give {kind}")
     if status.st_size == 0:

@@ -8,6 +8,7 @@ import datetime
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -61,9 +62,11 @@ class Side:
 
     def band_called(self, word: str) -> str | None:
         """The name among `bands` that a file's {band} is; capitals decide between two alone."""
-        names = [str(name) for name in self.bands.values()]
-        alike = [name for name in names if name.lower() == word.lower()]
-        return word if word in names else next(iter(alike), None)
+        return word if word in self.bands.values() else self._in_small_letters.get(word.lower())
+
+    @cached_property
+    def _in_small_letters(self) -> Mapping[str, str]:
+        return {str(name).lower(): str(name) for name in self.bands.values()}
 
 
 @dataclass(frozen=True)

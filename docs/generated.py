@@ -14,6 +14,7 @@ import kit
 from kit.archive.layout import LAYOUTS, Layout
 from kit.variants.fields import fields
 from kit.variants.registry import PAPER, VARIANTS
+from kit.variants.settings import value_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +29,7 @@ def settings() -> str:
     rows = []
     for field in fields():
         values = [getattr(VARIANTS[name], field.name) for name in PAPER]
-        shown = f"`{values[0]}`" if len(set(values)) == 1 else "differs"
+        shown = f"`{value_text(values[0])}`" if len(set(values)) == 1 else "differs"
         rows.append((f"`{field.name}`", field.type, shown, field.doc))
     return _table(("field", "type", "value", "meaning"), rows)
 

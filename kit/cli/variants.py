@@ -7,9 +7,9 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Quiet
-from kit.variants.fields import fields
+from kit.variants.fields import Field, fields
 from kit.variants.registry import ENSEMBLES, PAPER, PAPER_LEADERBOARD, SETS, VARIANTS
-from kit.variants.settings import Variant, to_dict
+from kit.variants.settings import PixelLoss, Variant, to_dict, value_text
 
 app = typer.Typer()
 
@@ -58,14 +58,21 @@ def show_variants() -> None:
 
 
 def _show_fields() -> None:
-    rows = [
-        (field.name, field.type, "" if field.default is None else field.default, field.doc)
-        for field in fields()
-    ]
+    rows = [(field.name, field.type, _default(field), field.doc) for field in fields()]
     console.table("Fields of a variant", ("field", "type", "default", "meaning"), rows)
     console.write("next: kit train spade2 --set width=32, or a TOML file with a base and fields")
 
 
+def _default(field: Field) -> str:
+    return "" if field.default is None else value_text(field.default)
+
+
+_PIXEL_LOSSES: dict[PixelLoss, str] = {"l1": "L1", "charbonnier": "Charbonnier", "mse": "MSE"}
+
+
 def _loss(variant: Variant) -> str:
     parts = ["GAN"] if variant.gan else []
-    return " + ".join([*parts, f"{variant.l1:g} L1" if variant.l1 != 1 else "L1"])
+    if variant.l1:
+        weight = "" if variant.l1 == 1 else f"{variant.l1:g} "
+        parts.append(weight + _PIXEL_LOSSES[variant.pixel_loss])
+    return " + ".join(parts)

@@ -24,6 +24,7 @@ from kit.metrics import is_official_measure
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import Ensemble, Fitted, check_name, ensemble_path, write_ensemble
 from kit.progress import Advance, Report, each_once
+from kit.runs.differences import settings_text
 from kit.runs.ensemble import trained_folds, trained_variants
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.seen import TrainingPairs
@@ -203,7 +204,7 @@ def _tables(member: HeldOut, runs: Path) -> set[str]:
 def _inputs(member: HeldOut, runs: Path) -> str:
     """What the networks of a member are given, as settings of its variant."""
     variant = read_run(runs, member.runs[0]).variant
-    return " ".join(f"{name}={getattr(variant, name)}" for name in _INPUTS)
+    return settings_text({name: getattr(variant, name) for name in _INPUTS})
 
 
 def _folds(member: HeldOut, runs: Path) -> dict[str, TrainingPairs]:

@@ -12,7 +12,7 @@ from typing import Any
 from kit.plain_text import count_of
 from kit.storage.files import json_sha256
 from kit.variants.fold_names import base_name
-from kit.variants.settings import Variant, to_dict
+from kit.variants.settings import Variant, setting_text, to_dict
 
 _IDENTITY = ("name", "fold")
 _OF_A_FOLD = (
@@ -90,7 +90,4 @@ def _named(base: str, names: Sequence[str]) -> str:
 
 def settings_text(settings: Mapping[str, Any]) -> str:
     """Settings as `--set` takes them, such as `width=4 turns=true`."""
-    return " ".join(
-        f"{field}={str(value).lower() if isinstance(value, bool) else value}"
-        for field, value in settings.items()
-    )
+    return " ".join(setting_text(field, value) for field, value in settings.items())

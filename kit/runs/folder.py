@@ -14,7 +14,7 @@ from kit.errors import InputError
 from kit.storage.files import RUNS, known_to_differ, name_of, read_object
 from kit.storage.seal import read_record
 from kit.variants.record import from_record
-from kit.variants.settings import Variant, to_dict
+from kit.variants.settings import Variant, setting_text, to_dict, value_text
 from kit.variants.train_command import train_command
 
 FORMAT = 2
@@ -204,7 +204,7 @@ def as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[Va
         variant = replace(variant, validations=before["validations"])
     variant = replace(variant, **{field: before[field] for field in unknown_then})
     changed = [
-        f"{key}={before[key]}, not {value}"
+        f"{setting_text(key, before[key])}, not {value_text(value)}"
         for key, value in to_dict(variant).items()
         if key not in _FREE and before[key] != value
     ]

@@ -45,7 +45,7 @@ from kit.training.state import State
 from kit.training.trainer import Trainer
 from kit.variants.record import from_record, to_record
 from kit.variants.registry import find_variant
-from kit.variants.settings import Variant, to_dict
+from kit.variants.settings import Variant, setting_text, to_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _not_asked(folder: Path, variant: Variant, asked: Variant) -> Iterator[str]:
         if slower := slower_here(variant):
             yield f"{folder}: {slower}"
     before, now = to_dict(variant), to_dict(asked)
-    differences = [f"{field}={before[field]}" for field in before if before[field] != now[field]]
+    differences = [setting_text(f, before[f]) for f in before if before[f] != now[f]]
     if differences:
         yield f"{folder}: {', '.join(differences)}, as an earlier kit started it"
 

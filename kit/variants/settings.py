@@ -200,9 +200,9 @@ class Variant:
             raise self._wrong("folds", f"given as --fold {self.fold}/{self.folds}")
 
     def _wrong(self, field: str, limit: str) -> InputError:
-        return InputError(
-            self.name, f"{field} is {getattr(self, field)!r}", remedy=f"it must be {limit}"
-        )
+        value = getattr(self, field)
+        shown = repr(value) if isinstance(value, str) else value_text(value)
+        return InputError(self.name, f"{field} is {shown}", remedy=f"it must be {limit}")
 
 
 @cache
@@ -241,3 +241,15 @@ def to_dict(variant: Variant) -> dict[str, Any]:
     """The fields of a variant as plain JSON values."""
     values = dataclasses.asdict(variant)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def setting_text(field: str, value: Any) -> str:
+    """A field and its value as `--set` takes them, such as `turns=true`."""
+    return f"{field}={value_text(value)}"
+
+
+def value_text(value: Any) -> str:
+    """A value of a field as `--set` takes it: TOML, and text without its quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value) if isinstance(value, tuple) else value)

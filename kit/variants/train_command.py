@@ -8,7 +8,7 @@ import shlex
 from dataclasses import replace
 
 from kit.variants.registry import VARIANTS
-from kit.variants.settings import Variant, to_dict
+from kit.variants.settings import Variant, setting_text, to_dict
 
 
 def train_command(variant: Variant) -> str:
@@ -19,9 +19,7 @@ def train_command(variant: Variant) -> str:
     def settings(base: Variant) -> list[str]:
         ours, theirs = to_dict(variant), to_dict(base)
         return [
-            f"{field}={str(value).lower() if isinstance(value, bool) else value}"
-            for field, value in ours.items()
-            if value != theirs[field]
+            setting_text(field, value) for field, value in ours.items() if value != theirs[field]
         ]
 
     base = min(VARIANTS.values(), key=lambda each: len(settings(each)))

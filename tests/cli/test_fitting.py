@@ -107,4 +107,4 @@ def test_members_of_other_inputs_are_told(trained: Path, kit) -> None:
     assert code == 0, err
     code, _, err = kit("fit p2phd1 dated --measure mae --name both")
     assert code == 0
-    assert "p2phd1 date=False radar_dates=1 prior=False; dated date=True" in err
+    assert "p2phd1 date=false radar_dates=1 prior=false; dated date=true" in err

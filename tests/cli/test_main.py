@@ -238,6 +238,10 @@ def test_variants_and_doctor(kit) -> None:
     assert len(listed["variants"]) >= 5 and listed["variants"][0]["name"] == "spade1"
     assert {"paper", "best", "small"} <= listed["sets"].keys()
     assert ", ".join(listed["sets"]["paper"]) in " ".join(err.replace("│", " ").split())
+    (row,) = (line for line in err.splitlines() if "nafnet1m" in line and "server" not in line)
+    assert "MSE" in row.split() and "L1" not in row.split()
+    code, _, err = kit("variants --fields")
+    assert code == 0 and "false" in err and "False" not in err
     code, out, err = kit("doctor --json")
     assert code == 0 and {"name", "value", "why"} == json.loads(out)[0].keys()
 

@@ -33,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         known = {member.name: member for member in members}
         monkeypatch.setattr(kit.fitting.fit, "heldout", lambda runs, name, *_, **__: known[name])
         monkeypatch.setattr(
-            kit.fitting.fit, "_inputs", lambda member, _: inputs.get(member.name, "date=False")
+            kit.fitting.fit, "_inputs", lambda member, _: inputs.get(member.name, "date=false")
         )
         return fit(
             [*known],
@@ -113,8 +113,8 @@ def test_members_that_are_given_other_inputs_are_told(run: Run) -> None:
     lines: list[str] = []
     run(members(0.1, 0.1), measure="mae", report=lines.append)
     assert not lines
-    run(members(0.1, 0.1), measure="psnr", report=lines.append, inputs={"m1": "date=True"})
-    assert lines == ["members are given different inputs: m0 date=False; m1 date=True"]
+    run(members(0.1, 0.1), measure="psnr", report=lines.append, inputs={"m1": "date=true"})
+    assert lines == ["members are given different inputs: m0 date=false; m1 date=true"]
 
 
 def test_the_kinds_of_what_is_held_out_are_counted(run: Run, tmp_path: Path) -> None:

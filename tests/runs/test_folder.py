@@ -79,6 +79,12 @@ def test_another_configuration_is_refused(run: Path) -> None:
         claim(run, replace(SPADE, width=8), Basis("def", [("r1", "o1")]))
 
 
+def test_settings_are_named_as_set_takes_them(run: Path) -> None:
+    begin(run)
+    with pytest.raises(BusyError, match="started with turns=false, not true"):
+        claim(run, replace(SPADE, turns=True), Basis("abc"))
+
+
 PICTURES = {"radar": "picture", "optical": "DN", "vv_range": [0.0, 255.0]}
 
 

@@ -72,5 +72,5 @@ def test_the_prior_predicts_the_median_of_other_dates_or_the_median_colour(
 
 
 def test_the_model_prior_needs_its_planes() -> None:
-    with pytest.raises(InputError, match=r"prior1: prior is False(.|\n)*true"):
+    with pytest.raises(InputError, match=r"prior1: prior is false(.|\n)*true"):
         find_variant("prior1", ["prior=false"])

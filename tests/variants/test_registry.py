@@ -18,7 +18,7 @@ from kit.variants.registry import (
     find_variant,
     of_sets,
 )
-from kit.variants.settings import Variant, to_dict
+from kit.variants.settings import Variant, setting_text, to_dict
 from kit.variants.train_command import train_command
 
 
@@ -251,6 +251,15 @@ def test_every_field_has_its_line() -> None:
     assert by_name["norm"].type == "batch or sync_batch or instance or layer"
     assert (by_name["boxes"].type, by_name["boxes"].default) == ("whole numbers", ())
     assert by_name["lr"].default is None
+
+
+@pytest.mark.parametrize(
+    "setting", ["turns=true", "prior=false", "lr=1e-05", "boxes=[5, 15]", "norm=batch"]
+)
+def test_a_setting_is_written_as_set_takes_it(setting: str) -> None:
+    field, _, _ = setting.partition("=")
+    value = getattr(find_variant("unet1", (setting,)), field)
+    assert setting_text(field, value) == setting
 
 
 def test_the_schedule_is_what_is_held_and_what_decays() -> None:

@@ -6,6 +6,7 @@ tiles of the hold-out for the accuracy check, tiles of training pairs for calibr
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from kit.engines.accuracy import Samples
 from kit.errors import InputError
 from kit.inputs.planes import read_pair
 from kit.pairs.open_pairs import open_pairs
-from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
+from kit.pairs.table import PAIRS, holdout_pairs, read_pairs, train_pairs
 from kit.runs.planes import planes_for_pairs, planes_for_scenes
 from kit.runs.weights import Weights
 from kit.storage.files import sha256
@@ -23,6 +24,7 @@ from kit.tiles.scenes import Scene
 
 TILES = 16
 
+_T = TypeVar("_T")
 _Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -78,31 +80,34 @@ def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_P
     pairs = [pair for pair in table if (pair.height, pair.width) == size]
     if not pairs:
         return [], []
-    chosen = _spread(holdout_pairs(pairs)), _spread(train_pairs(pairs, weights.variant.dataset))
+    chosen = (
+        _spread(holdout_pairs(pairs), TILES),
+        _spread(train_pairs(pairs, weights.variant.dataset), TILES),
+    )
     reader = open_pairs(work, [pair for part in chosen for pair in part])
     planes = planes_for_pairs(weights.path.parent, weights.variant, work, reader, table)
     return tuple([read_pair(planes, reader, pair) for pair in part] for part in chosen)
 
 
-def _spread(pairs: Sequence[Pair]) -> list[Pair]:
-    count = min(len(pairs), TILES)
-    return [pairs[at * len(pairs) // count] for at in range(count)]
+def _spread(all_of_them: Sequence[_T], most: int) -> list[_T]:
+    count = min(len(all_of_them), most)
+    return [all_of_them[at * len(all_of_them) // count] for at in range(count)]
 
 
 def _unlabelled(
     work: Path, weights: Weights, scenes: Sequence[Scene], size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Inputs of the first scenes that are readable and have the size."""
+    """Inputs of some scenes, spread over those that are readable and have the size."""
     planes = planes_for_scenes(weights.path.parent, weights.variant, work, scenes)
     found: list[NDArray[np.float32]] = []
-    for scene in scenes[: 4 * TILES]:
+    for scene in _spread(scenes, 4 * TILES):
         try:
             sar = read_scene("Sentinel1", scene.files)
         except InputError:
             continue  # kit.prediction.predict reports it
         if sar.shape[1:] == size:
             found.append(planes.of(scene.key, sar).values)
-    return _stack(found[:TILES], planes.variant.input_channels, size)
+    return _stack(_spread(found, TILES), planes.variant.input_channels, size)
 
 
 def _stack(

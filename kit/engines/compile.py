@@ -20,7 +20,7 @@ from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
 from kit.sources.origin import read_tile_units
 from kit.sources.radar import RadarImages, find_radar_images
-from kit.tiles.bands import first_size
+from kit.tiles.bands import usual_size
 from kit.tiles.catalog import catalog
 from kit.tiles.scenes import Scene
 
@@ -162,4 +162,4 @@ def _size(work: Path, scenes: Sequence[Scene]) -> tuple[int, int]:
     path = work / PAIRS
     for pair in holdout_pairs(read_pairs(path)) if path.exists() else ():
         return pair.height, pair.width
-    return first_size(scene.files[0] for scene in scenes) or (_SIDE, _SIDE)
+    return usual_size([scene.files[0] for scene in scenes]) or (_SIDE, _SIDE)

@@ -40,7 +40,7 @@ from kit.progress import Advance, Report
 from kit.runs.planes import planes_for_scenes
 from kit.storage.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath
 from kit.storage.lock import lock
-from kit.tiles.bands import first_size
+from kit.tiles.bands import usual_size
 from kit.tiles.float16 import float16_doubts
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
@@ -121,7 +121,7 @@ def predict(
             views, when all are made.
         advance: called with (done, total) over all members, for this process's share.
         report: takes a line about the engines.
-        on_size: called with the height and width of the first tile, before anything is predicted.
+        on_size: called with the height and width of most tiles, before anything is predicted.
 
     Raises:
         InputError: a member is not trained, `data` holds no complete and readable radar scene, no
@@ -137,7 +137,7 @@ def predict(
         given = Given(data, source, radar_unit)
         found = find_scenes(group, given, work, members.weights, units, advance, report)
         data, scenes, rejected = found.data, found.scenes, [*found.rejected]
-        if size := first_size(scene.files[0] for scene in scenes.values()):
+        if size := usual_size([scene.files[0] for scene in scenes.values()]):
             on_size(*size)
         look(group, data, scenes, units)
         jobs = []
@@ -178,7 +178,7 @@ def predict(
             for job in jobs:
                 if line := _other_engine(job, request):
                     report(line)
-        _set_engines(group, unfinished, scenes, choose_engine)
+        _set_engines(group, unfinished, size, choose_engine)
         watch = RadarWatch(data, units)
         group.on_all(lambda: _infer(jobs, scenes, watch, advance))
         for job in jobs:
@@ -214,12 +214,11 @@ def _share(
 def _set_engines(
     group: ProcessGroup,
     jobs: Sequence[MemberJob],
-    scenes: Mapping[SceneKey, Scene],
+    size: tuple[int, int] | None,
     choose_engine: Callable[[MemberJob, tuple[int, int]], Engine],
 ) -> None:
-    """Give each job that lacks a scene its engine, for the size of most tiles."""
-    first = first_size(scene.files[0] for scene in scenes.values()) if jobs else None
-    height, width = group.broadcast(first or (0, 0))
+    """Give each job that lacks a scene its engine, for tiles of this size."""
+    height, width = group.broadcast(size or (0, 0))
     if not height:
         return
 

@@ -4,7 +4,8 @@ In: TIFFs through GDAL, planes of NetCDF files through HDF5. Out: pixels, or the
 by name: what `kit.tiles.tiff` and `kit.tiles.netcdf` refuse, and bands that do not fit together.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, overload
 
@@ -19,6 +20,7 @@ from kit.tiles.raster import Grid, Raster
 from kit.tiles.tiff import read_raster, tile_dtype, tile_grid, tile_size
 
 _COLORS = len(RGB_BANDS)
+_HEADERS = 30  # that are read to find the size of most tiles
 
 
 @overload
@@ -141,11 +143,22 @@ def _check_grid(file: File, band: Raster, first: File, reference: Raster) -> Non
         raise InputError(str(file), f"{problem} ({name})", remedy=remedy)
 
 
-def first_size(files: Iterable[File]) -> tuple[int, int] | None:
-    """Height and width of the first tile whose header can be read; most are of one size."""
-    for file in files:
-        try:
-            return plane_size(file) if isinstance(file, Plane) else tile_size(Path(file))
-        except InputError:
-            continue
-    return None
+def size_of(file: File) -> tuple[int, int] | None:
+    """Height and width of a tile; None where its header cannot be read."""
+    try:
+        return plane_size(file) if isinstance(file, Plane) else tile_size(Path(file))
+    except InputError:
+        return None
+
+
+def usual_size(files: Sequence[File]) -> tuple[int, int] | None:
+    """Height and width of most tiles, by some headers spread over them; None if none is readable.
+
+    Where none of those can be read, it is that of the first tile that can be.
+    """
+    count = min(len(files), _HEADERS)
+    some = (files[at * len(files) // count] for at in range(count))
+    sizes = Counter(size for file in some if (size := size_of(file)))
+    if sizes:
+        return sizes.most_common(1)[0][0]
+    return next((size for file in files if (size := size_of(file))), None)

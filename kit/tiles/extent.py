@@ -11,7 +11,7 @@ from rasterio.warp import transform
 
 from kit.errors import InputError
 from kit.ground import side_in_pixels
-from kit.tiles.bands import first_size, scene_grid
+from kit.tiles.bands import scene_grid, size_of
 from kit.tiles.netcdf import File
 from kit.tiles.raster import Grid
 
@@ -36,7 +36,7 @@ def side_of(grid: Grid | None, height: int, width: int) -> int:
 def first_side(files: Iterable[File]) -> int:
     """The side of the ground of the first tile that can be read, as `side_of`; 0 if none can be."""
     for file in files:
-        if size := first_size([file]):
+        if size := size_of(file):
             try:
                 return side_of(scene_grid([file]), *size)
             except InputError:

@@ -10,7 +10,7 @@ from kit.engines.calibration import samples
 from kit.errors import InputError
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
 from kit.runs.weights import Weights, read_run
-from kit.tiles.bands import first_size
+from kit.tiles.bands import usual_size
 from kit.tiles.catalog import catalog
 from tests.helpers.tiles import key, radar
 
@@ -44,13 +44,20 @@ def test_without_pairs_of_the_size_the_scenes_take_their_place(weights: Weights)
     radar(Path("large"), key(60), size=48)
     radar(Path("large"), key(60, 1), size=32)
     scenes = catalog(Path("large").resolve()).of("Sentinel1")
-    assert first_size(scene.files[0] for scene in scenes) == (48, 48)
+    assert usual_size([scene.files[0] for scene in scenes]) == (48, 48)
     found = samples(Path("work"), weights, (48, 48), scenes)
     assert found.optical is None and found.source == "1 tiles of the input"
     np.testing.assert_array_equal(found.inputs, found.calibration)
     with pytest.raises(InputError, match="no tile of 64x64"):
         samples(Path("work"), weights, (64, 64), scenes)
     assert len(samples(Path("nowhere"), weights, (32, 32), scenes).inputs) == 1
+
+
+def test_scenes_of_the_size_are_looked_for_among_all(weights: Weights) -> None:
+    for day in range(70):
+        radar(Path("mixed"), key(60, day), size=32 if day < 66 else 48)
+    scenes = catalog(Path("mixed").resolve()).of("Sentinel1")
+    assert len(samples(Path("work"), weights, (48, 48), scenes).inputs) > 1
 
 
 def test_a_hold_out_that_is_gone_is_named_where_scenes_take_its_place(
@@ -65,7 +72,3 @@ def test_a_hold_out_that_is_gone_is_named_where_scenes_take_its_place(
     scenes = catalog(Path("test").resolve()).of("Sentinel1")
     found = samples(Path("work"), weights, (32, 32), scenes)
     assert "pairs cannot be read: a.tiff: no such file" in found.source and len(found.inputs) == 2
-
-
-def test_no_scene_has_no_size() -> None:
-    assert first_size([]) is None

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 import kit.prediction.predict
+from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
 from kit.errors import BusyError, CheckError, InputError
@@ -23,7 +24,7 @@ from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.prediction.manifest import difference, read_manifest
 from kit.prediction.members import read_member, read_members
 from kit.prediction.predict import Prediction, predict
-from kit.runs.weights import load_run, save_weights
+from kit.runs.weights import Weights, load_run, save_weights
 from kit.scaling import scale_radar
 from kit.submission.package import package
 from kit.tiles.bands import read_bands
@@ -179,6 +180,23 @@ def test_tiles_of_any_size_are_predicted(trained: Path) -> None:
     radar(Path("test"), key(50), size=45)
     run("p2phd1")
     assert np.load(f"predictions/p2phd1/{key(50)}.npy").shape == (3, 45, 45)
+
+
+def test_the_engine_is_for_the_size_of_most_tiles(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def chosen(weights: Weights, size: tuple[int, int], *rest: Any, **more: Any) -> Engine:
+        sizes.append(size)
+        return choose(weights, size, *rest, **more)
+
+    monkeypatch.setattr(kit.prediction.predict, "choose", chosen)
+    for place in (0, 47):  # the first, in whichever order
+        radar(Path("test"), key(place), size=48)
+    radar(Path("test"), key(42))
+    assert run("p2phd1", on_size=lambda *size: sizes.append(size)).done == 5
+    assert sizes == [(32, 32), (32, 32)]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kit.errors import InputError
-from kit.tiles.bands import first_size, read_bands
+from kit.tiles.bands import read_bands, usual_size
 from kit.tiles.names import TileName
 from kit.tiles.tiff import write_tile
 from tests.helpers.tiles import key
@@ -32,10 +32,17 @@ def test_another_pixel_type_is_refused(tmp_path: Path) -> None:
     assert read_bands("Sentinel1", [path]).dtype == np.float32
 
 
-def test_the_size_is_that_of_the_first_header_that_can_be_read(tmp_path: Path) -> None:
+def test_the_size_is_that_of_most_headers_that_can_be_read(tmp_path: Path) -> None:
     damaged = write(tmp_path, "B2", np.ones((5, 5), np.uint16))
     damaged.write_bytes(b"II*\0")
     tile = write(tmp_path, "B3", np.ones((7, 9), np.uint16))
     other = write(tmp_path, "B4", np.ones((3, 3), np.uint16))
-    assert first_size([tmp_path / "gone.tiff", damaged, str(tile), other]) == (7, 9)
-    assert first_size([damaged]) is None and first_size([]) is None
+    gone = tmp_path / "gone.tiff"
+    assert usual_size([gone, damaged, str(tile), other, other]) == (3, 3)
+    assert usual_size([other, *[str(tile)] * 4999]) == (7, 9)
+    assert usual_size([damaged]) is None and usual_size([]) is None
+
+
+def test_where_some_headers_cannot_be_read_the_others_are(tmp_path: Path) -> None:
+    tile, gone = write(tmp_path, "B3", np.ones((7, 9), np.uint16)), tmp_path / "gone.tiff"
+    assert usual_size([gone, tile] * 60) == (7, 9)

@@ -4,7 +4,8 @@ In: the table of pairs, or radar scenes where there is no table. Out: `Samples`,
 tiles of the hold-out for the accuracy check, tiles of training pairs for calibration.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,11 +35,35 @@ def samples(
     """Up to `TILES` tiles for the accuracy check and as many for calibration, evenly spread.
 
     Args:
-        work: the folder of the table of pairs; `scenes` are used where it is missing or has no pair
-            of the size.
+        work: the folder of the table of pairs.
         weights: their target decides the space of the truth.
         size: height and width of a tile.
-        scenes: radar scenes that are to be predicted.
+        scenes: radar scenes that are to be predicted; see `samples_or`.
+
+    Raises:
+        InputError: there is no tile of the size anywhere, or one cannot be read.
+    """
+    others = partial(_unlabelled, work, weights, scenes, size) if scenes else None
+    return samples_or(work, weights, size, others, "tiles of the input")
+
+
+def samples_or(
+    work: Path,
+    weights: Weights,
+    size: tuple[int, int],
+    others: Callable[[], NDArray[np.float32]] | None,
+    name: str,
+) -> Samples:
+    """As `samples`, where other radar takes the place of pairs that are not there.
+
+    Args:
+        work: the folder of the table of pairs.
+        weights: their target decides the space of the truth.
+        size: height and width of a tile.
+        others: returns the inputs of up to `TILES` tiles without truth. An engine is checked with
+            them where no pair of the size is held out or pairs cannot be read, and calibrated with
+            them where no such pair is trained on.
+        name: what these tiles are called.
 
     Raises:
         InputError: there is no tile of the size anywhere, or one cannot be read.
@@ -48,21 +73,22 @@ def samples(
     try:
         held, trained = _pairs(work, weights, size)
     except InputError as error:
-        if not scenes:
+        if not others:
             raise
         held, trained, unread = [], [], f" (pairs cannot be read: {error.brief})"
-    channels = weights.variant.input_channels
-    calibration = _stack([inputs for inputs, _ in trained], channels, size)
+    empty = np.empty((0, weights.variant.input_channels, *size), np.float32)
+    found = others() if others and not (held and trained) else empty
+    calibration = np.stack([inputs for inputs, _ in trained]) if trained else found
     if held:
         inputs, optical = map(np.stack, zip(*held, strict=True))
+        # Better calibrated with the tiles that it is checked with than not at all.
+        calibration = calibration if len(calibration) else inputs
         return Samples(inputs, optical, calibration, known, f"{len(held)} tiles of the hold-out")
-    found = _unlabelled(work, weights, scenes, size)
     if not len(found):
         problem = f"no tile of {size[0]}x{size[1]} to check an engine with"
         remedy = "prepare tiles of that size (kit prepare), or predict with --backend eager"
         raise InputError(work, problem, remedy=remedy)
-    where = f"{len(found)} tiles of the input{unread}"
-    return Samples(found, None, calibration if trained else found, known, where)
+    return Samples(found, None, calibration, known, f"{len(found)} {name}{unread}")
 
 
 def pairs_digest(work: Path) -> str:
@@ -107,10 +133,6 @@ def _unlabelled(
             continue  # kit.prediction.predict reports it
         if sar.shape[1:] == size:
             found.append(planes.of(scene.key, sar).values)
-    return _stack(_spread(found, TILES), planes.variant.input_channels, size)
-
-
-def _stack(
-    tiles: Sequence[NDArray[np.float32]], channels: int, size: tuple[int, int]
-) -> NDArray[np.float32]:
-    return np.stack(tiles) if tiles else np.empty((0, channels, *size), np.float32)
+    if not found:
+        return np.empty((0, planes.variant.input_channels, *size), np.float32)
+    return np.stack(_spread(found, TILES))

@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kit.engines.accuracy import Samples
-from kit.engines.calibration import TILES, pairs_digest, samples
+from kit.engines.calibration import TILES, pairs_digest, samples_or
 from kit.engines.choose import choose
 from kit.engines.engine import Engine
 from kit.engines.request import Request
-from kit.errors import InputError
 from kit.progress import Report
 from kit.runs.weights import Weights
 from kit.storage.lock import lock
@@ -53,12 +52,13 @@ def engines_of(
         for each in weights:
             path = strips.folder / "engines" / f"{each.variant.name}.json"
             before = [read_chosen(path)] if path.exists() else []
+            windows = partial(_windows, each, size, radar, date)
             engine = choose(
                 each,
                 size,
                 request,
                 cache=cache,
-                samples=partial(_samples, work, each, size, radar, date),
+                samples=partial(samples_or, work, each, size, windows, "windows of the scene"),
                 report=report,
                 scenes=len(rows.starts) * len(columns.starts) * flips,
                 before=before,
@@ -69,18 +69,9 @@ def engines_of(
     return found
 
 
-def _samples(
-    work: Path,
-    weights: Weights,
-    size: tuple[int, int],
-    radar: RadarRaster,
-    date: datetime.date | None,
-) -> Samples:
-    """Tiles of the hold-out to check an engine with, or windows of the scene."""
-    try:
-        return samples(work, weights, size)
-    except InputError:
-        parts = [*radar.samples(size, 6)]
-        some = planes_of(weights, np.stack(parts[:: max(1, len(parts) // TILES)]), date)[:TILES]
-        mae = weights.facts.get("holdout_mae")
-        return Samples(some, None, some, mae, f"{len(some)} windows of the scene")
+def _windows(
+    weights: Weights, size: tuple[int, int], radar: RadarRaster, date: datetime.date | None
+) -> NDArray[np.float32]:
+    """Inputs of some windows of the scene."""
+    parts = [*radar.samples(size, 6)]
+    return planes_of(weights, np.stack(parts[:: max(1, len(parts) // TILES)]), date)[:TILES]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kit.engines import calibration as module
-from kit.engines.calibration import samples
+from kit.engines.calibration import samples, samples_or
 from kit.errors import InputError
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
 from kit.runs.weights import Weights, read_run
@@ -51,6 +51,25 @@ def test_without_pairs_of_the_size_the_scenes_take_their_place(weights: Weights)
     with pytest.raises(InputError, match="no tile of 64x64"):
         samples(Path("work"), weights, (64, 64), scenes)
     assert len(samples(Path("nowhere"), weights, (32, 32), scenes).inputs) == 1
+
+
+def test_a_hold_out_without_training_pairs_of_the_size_calibrates_too(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "train_pairs", lambda *_: ())
+    scenes = catalog(Path("test").resolve()).of("Sentinel1")
+    found = samples(Path("work"), weights, (32, 32), scenes)
+    assert found.optical is not None and len(found.calibration) == 2  # the scenes'
+    found = samples(Path("work"), weights, (32, 32))
+    np.testing.assert_array_equal(found.calibration, found.inputs)
+
+
+def test_other_tiles_say_why_they_take_the_place_of_pairs(weights: Weights) -> None:
+    Path("work/pairs.parquet").write_bytes(b"damaged")
+    tiles = np.full((3, 2, 32, 32), 0.5, np.float32)
+    found = samples_or(Path("work"), weights, (32, 32), lambda: tiles, "windows of the scene")
+    assert found.optical is None and found.inputs is found.calibration is tiles
+    assert found.source.startswith("3 windows of the scene (pairs cannot be read: ")
 
 
 def test_scenes_of_the_size_are_looked_for_among_all(weights: Weights) -> None:

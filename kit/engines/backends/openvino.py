@@ -74,12 +74,6 @@ def plans() -> Sequence[Plan]:
 
 def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
     """Write OpenVINO's intermediate representation, of any batch at the size of `spec`."""
-    if spec.precision == "int8" and not len(tiles):
-        raise InputError(
-            "int8",
-            "no tile of this size to calibrate on",
-            remedy="prepare training tiles (kit prepare), or name some with --tiles",
-        )
     openvino = _library()
     # Two, because torch makes a constant of a batch of one.
     example = torch.zeros(2, spec.channels, spec.height, spec.width)

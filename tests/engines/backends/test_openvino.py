@@ -218,12 +218,6 @@ def test_int8_rounds_depthwise_convolutions_too(
     assert 1e-5 < (rgb - eager.forward(generators["nafnet"], tiles(2))).abs().mean() < 0.1
 
 
-def test_int8_needs_tiles_to_calibrate_on(generators: dict[str, nn.Module], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"int8: no tile(.|\n)*kit prepare"):
-        openvino.build(generators["pix2pixhd"], Spec("int8", HEIGHT, WIDTH), tmp_path, tiles(4)[:0])
-    assert not [*tmp_path.iterdir()]
-
-
 def test_what_is_not_installed_is_named_with_what_would_bring_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

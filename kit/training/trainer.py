@@ -199,16 +199,27 @@ class Trainer:
         )
 
     def _out_of_memory(self, sample: Sample) -> InputError:
-        pairs, group = len(sample.inputs), self.setup.group
+        pairs, variant = len(sample.inputs), self.setup.variant
+        problem = (
+            f"{pick()} has too little memory for {pairs // variant.accumulate} pairs at a time"
+        )
+        return InputError(self.setup.folder, problem, remedy=self._to_fit(sample))
+
+    def _to_fit(self, sample: Sample) -> str:
+        """What to change so that a step fits into the device's memory."""
+        variant, ranks, pairs = self.setup.variant, self.setup.group.world_size, len(sample.inputs)
         # With several ranks the others wait in a step that this one will never finish.
-        fits = self.train_step.largest(sample) if group.world_size == 1 else 0
-        remedy = "compute the batch in parts, --set accumulate=2 or more, or reduce the crop"
-        if fits:
-            parts = next(n for n in range(1, pairs + 1) if pairs % n == 0 and pairs / n <= fits)
-            remedy = f"{fits} fit: --set accumulate={parts} computes the same batch in parts"
-        count = pairs // self.setup.variant.accumulate
-        problem = f"{pick()} has too little memory for {count} pairs at a time"
-        return InputError(self.setup.folder, problem, remedy=remedy)
+        fits = self.train_step.largest(sample) if ranks == 1 else pairs - 1
+        parts = [n for n in range(variant.accumulate + 1, pairs + 1) if pairs % n == 0]
+        enough = next((n for n in parts if pairs / n <= fits), None)
+        if enough is None:
+            return "reduce the crop or the width"
+        # Of fewer pairs than its batch has, a run computes all at a time alone.
+        batch = f"--set batch={pairs} " if pairs * ranks < variant.batch else ""
+        if ranks == 1:
+            setting = f"{batch}--set accumulate={enough}"
+            return f"{fits} fit: {setting} computes the same batch in parts"
+        return f"compute the batch in parts, --set accumulate={enough} or more, or reduce the crop"
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ import kit.training.trainer
 import kit.training.validator
 from kit.colors import Colors
 from kit.errors import BusyError, CheckError, InputError, OutputError
+from kit.inputs.dataset import Sample
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs, write_pairs
 from kit.runs.folder import finished
@@ -38,6 +41,8 @@ from kit.training.checkpoint import checkpoints
 from kit.training.run_log import Watch
 from kit.training.train import Run, train
 from kit.training.train_step import TrainStep
+from kit.training.trainer import Trainer
+from kit.variants.registry import find_variant
 from tests.helpers.runs import assert_same_run, records
 from tests.helpers.tiles import key, optical, radar
 from tests.helpers.variants import TINY, tiny
@@ -262,6 +267,30 @@ def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> Non
     assert caught.value.exit_code == 3
     resumed = train(tiny("p2phd1", *settings), work=Path("work"), runs=Path("b"))
     assert_same_run(straight.folder, resumed.folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "pairs", "fits", "remedy"),
+    [
+        (("batch=8",), 8, 3, "3 fit: --set accumulate=4 computes the same batch in parts"),
+        (("batch=8",), 6, 2, "2 fit: --set batch=6 --set accumulate=3 computes the same"),
+        (("batch=8", "accumulate=2"), 8, 3, "3 fit: --set accumulate=4 computes the same"),
+        (("batch=8",), 8, 0, "reduce the crop or the width"),
+    ],
+)
+def test_what_is_advised_where_memory_runs_out_is_accepted(
+    settings: tuple[str, ...], pairs: int, fits: int, remedy: str
+) -> None:
+    variant = tiny("p2phd1", *settings)
+    sample = Sample(*(torch.zeros(pairs, channels, 1, 1) for channels in (2, 3, 1)))
+    trainer: Any = SimpleNamespace(
+        setup=SimpleNamespace(variant=variant, group=SimpleNamespace(world_size=1)),
+        train_step=SimpleNamespace(largest=lambda _: fits),
+    )
+    advice = Trainer._to_fit(trainer, sample)
+    assert advice.startswith(remedy)
+    replaced = find_variant("p2phd1", [*settings, *re.findall(r"--set (\S+)", advice)])
+    assert replaced.batch <= pairs or pairs == variant.batch
 
 
 @pytest.mark.slow

@@ -22,10 +22,14 @@ _LEAST_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether to compile the generator, and why; "" where nobody would ask."""
+    """Whether to compile the generator, and why; "" where nobody would ask.
+
+    `rate` is how fast that is, where it was measured.
+    """
 
     compile: bool
     why: str = ""
+    rate: Rate | None = None
 
 
 def decide(setup: RunSetup, asked: bool | None, hours: float | None, workers: int) -> Decision:
@@ -68,15 +72,15 @@ def _measured(setup: RunSetup, hours: float | None, workers: int) -> Decision:
         return Decision(False)  # the training itself says what does not fit
     steps = hours * 3600 / plain.step_s if hours is not None else setup.total_steps
     if steps * plain.step_s < _LEAST_S:
-        return Decision(False)
+        return Decision(False, rate=plain)
     fast = _rate(setup, workers, compile=True)
     if isinstance(fast, str):
-        return Decision(False, f"not compiled: {fast}")
+        return Decision(False, f"not compiled: {fast}", plain)
     took = f"a step takes {1000 * fast.step_s:.3g} ms compiled, {1000 * plain.step_s:.3g} ms not"
     gain = steps * (plain.step_s - fast.step_s)
     if plain.step_s / fast.step_s < _PAYS or gain < fast.first_s:
-        return Decision(False, f"not compiled: {took}")
-    return Decision(True, f"compiled by torch.compile: {took}")
+        return Decision(False, f"not compiled: {took}", plain)
+    return Decision(True, f"compiled by torch.compile: {took}", fast)
 
 
 def _rate(setup: RunSetup, workers: int, compile: bool) -> Rate | str:

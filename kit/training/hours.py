@@ -95,7 +95,13 @@ def within(
 
 
 def in_time(
-    setup: RunSetup, hours: float, started: float, *, workers: int, compile: bool
+    setup: RunSetup,
+    hours: float,
+    started: float,
+    *,
+    workers: int,
+    compile: bool,
+    rate: Rate | None = None,
 ) -> tuple[Variant, Rate | None]:
     """The variant of a run with the epochs that end within `hours`, less a tenth.
 
@@ -105,9 +111,10 @@ def in_time(
         started: when the command was.
         workers: threads that prepare batches ahead.
         compile: compile the generator with torch.compile.
+        rate: how fast that is, where every rank knows it already; None to measure it.
 
     Returns:
-        The variant, and the rate that was measured. A run that has saved something goes on with
+        The variant, and the rate. A run that has saved something goes on with
         the epochs that it was started with, and nothing is measured.
 
     Raises:
@@ -115,13 +122,13 @@ def in_time(
             tile cannot be read.
     """
     folder, group, found = setup.folder, setup.group, setup.variant
-    rate = None
     if group.any(group.is_main and saved(folder)):
         if group.is_main:
             found = read_variant(folder)
+        rate = None
     else:
-        rate = _rate(setup, workers, compile)
-        found = group.on_all(lambda: _chosen(setup, rate, hours, started))
+        known = rate = rate or _rate(setup, workers, compile)
+        found = group.on_all(lambda: _chosen(setup, known, hours, started))
     epochs, falling, validations = group.broadcast(
         [found.epochs, found.decay_epochs, found.validations]
     )

@@ -150,7 +150,9 @@ def train(
         rate, setup = None, make_setup(asked, planes, data, folder, group)
         compiled = decide(setup, compile, hours, workers)
         if hours is not None:
-            asked, rate = in_time(setup, hours, started, workers=workers, compile=compiled.compile)
+            asked, rate = in_time(
+                setup, hours, started, workers=workers, compile=compiled.compile, rate=compiled.rate
+            )
         group.on_main(begin)
         variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)

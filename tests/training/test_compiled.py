@@ -56,7 +56,7 @@ def setup(folder: Path, steps: int = 100_000, ranks: int = 1) -> RunSetup:
 def test_on_a_card_a_long_training_is_compiled_where_it_is_faster(card, tmp_path: Path) -> None:
     found = decide(setup(tmp_path), None, None, 1)
     assert found == Decision(
-        True, "compiled by torch.compile: a step takes 10 ms compiled, 20 ms not"
+        True, "compiled by torch.compile: a step takes 10 ms compiled, 20 ms not", FAST
     )
     assert decide(setup(tmp_path, steps=10), None, 1.0, 1).compile  # by its hours, not its steps
 
@@ -77,14 +77,15 @@ def test_where_it_does_not_pay_or_fails_it_is_left_out_with_a_word(
     card, tmp_path: Path, fast: Rate | Exception, why: str
 ) -> None:
     card[True] = fast
-    assert decide(setup(tmp_path), None, None, 1) == Decision(False, why)
+    assert decide(setup(tmp_path), None, None, 1) == Decision(False, why, PLAIN)
 
 
 def test_nothing_is_compiled_for_a_short_training_for_several_ranks_or_without_a_card(
     card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card[True] = AssertionError("was measured")
-    assert decide(setup(tmp_path, steps=1000), None, None, 1) == Decision(False)
+    short = setup(tmp_path, steps=1000)
+    assert decide(short, None, None, 1) == Decision(False, rate=PLAIN)
     card[False] = card[True]
     assert decide(setup(tmp_path, ranks=2), None, None, 1) == Decision(False)
     monkeypatch.setattr(kit.training.compiled, "pick", lambda: torch.device("cpu"))

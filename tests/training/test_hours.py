@@ -9,11 +9,13 @@ import torch
 import kit.machine.memory
 import kit.training.compiled
 import kit.training.hours
+import kit.training.train
 import kit.training.trainer
 from kit.cli.training import _event
 from kit.errors import CheckError, InputError
 from kit.runs.folder import read_variant
 from kit.training.checkpoint import checkpoints
+from kit.training.compiled import Decision
 from kit.training.hours import Cost, cost, within
 from kit.training.rates import Rate
 from kit.training.train import train
@@ -108,6 +110,17 @@ def test_hours_choose_epochs_once(trained: Path, measured: list[Rate], monkeypat
     first, *_ = records(Path("runs/timed"))
     assert read_variant(Path("runs/timed")).total_epochs < 4
     assert (first["hours"], first["step"], first["step_s"]) == (HUNDRED, 0, 5.0)
+
+
+def test_a_rate_that_is_known_is_not_measured_again(
+    trained: Path, measured: list[Rate], monkeypatch
+) -> None:
+    measured.clear()  # where measuring would fail
+    known = Decision(False, rate=replace(SECOND, step_s=5.0))
+    monkeypatch.setattr(kit.training.train, "decide", lambda *_: known)
+    train(tiny("p2phd1", "name=timed"), work="work", runs="runs", hours=HUNDRED)
+    first, *_ = records(Path("runs/timed"))
+    assert (first["hours"], first["step_s"]) == (HUNDRED, 5.0)
 
 
 @pytest.mark.slow

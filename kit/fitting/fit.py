@@ -25,7 +25,7 @@ from kit.pairs.table import PAIRS, fingerprint, read_pairs
 from kit.prediction.ensembles import Ensemble, Fitted, check_name, ensemble_path, write_ensemble
 from kit.progress import Advance, Report, each_once
 from kit.runs.differences import settings_text
-from kit.runs.ensemble import trained_folds, trained_variants
+from kit.runs.ensemble import named_or_trained, trained_folds
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.seen import TrainingPairs
 from kit.runs.training_pairs import read_training_pairs
@@ -121,11 +121,7 @@ def fit(
     _check_name(name, runs)
     path = ensemble_path(ensembles, name)
     refuse_existing(path, "give --overwrite, or another --name", overwrite)
-    names = tuple(names) or trained_variants(runs)
-    if not names:
-        raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
-    if len(set(names)) < len(names):
-        raise InputError(" ".join(names), "names a variant twice", remedy="name each once")
+    names = named_or_trained(runs, names)
     members = [heldout(runs, each, work, advance=advance, report=report) for each in names]
     _check_alike(members, runs, report)
     if line := _other_space(measure, members[0].target):

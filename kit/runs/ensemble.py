@@ -97,6 +97,20 @@ def trained_variants(runs: Path) -> tuple[str, ...]:
     return tuple(sorted({_base_name(runs / run) for run in trained_runs(runs)}))
 
 
+def named_or_trained(runs: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """The names of runs that a user gave, or those of all that are trained where there are none.
+
+    Raises:
+        InputError: nothing is trained, or one is named twice.
+    """
+    names = tuple(names) or trained_variants(runs)
+    if not names:
+        raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
+    if len(set(names)) < len(names):
+        raise InputError(" ".join(names), "names a variant twice", remedy="name each once")
+    return names
+
+
 def trained_folds(runs: Path, name: str) -> dict[str, Variant]:
     """The runs of folds of `name` that have weights, and their variants."""
     folders = [folder for folder in fold_folders(runs, name) if (folder / BEST).exists()]

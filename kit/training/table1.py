@@ -114,7 +114,7 @@ def _table(part: Part, scenes: Sequence[str], scored: Sequence[Scored], measure:
     sign = -1 if MEASURES[measure].more_is_better else 1
     for number, row in enumerate(runs):
         first = best[row.target]
-        if row is not first and row.variant in values:
+        if row is not first and row.interval and first.interval:
             worse = sign * (values[row.variant] - values[first.variant])
             behind = float(worse.mean()), *interval(worse, places)
             runs[number] = replace(row, behind=behind)

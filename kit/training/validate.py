@@ -27,7 +27,7 @@ from kit.pairs.table import (
     train_pairs,
 )
 from kit.progress import Advance, Report, each_once
-from kit.runs.ensemble import scored_runs, trained_variants
+from kit.runs.ensemble import named_or_trained, scored_runs
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.planes import planes_for_pairs, planes_for_training
 from kit.runs.training_pairs import read_training_pairs
@@ -74,17 +74,15 @@ def validate(
             about runs that were trained on other pixels, and about a baseline that cannot be made.
 
     Raises:
-        InputError: no run is trained, or a named one is not; nothing is held out; or a pack lacks a
-            pair or is damaged. Or a run was trained on pairs of the hold-out, which its folder
-            keeps since version 0.3.0, or on pairs of other units.
+        InputError: no run is trained, or a named one is not, or is named twice; nothing is held
+            out; or a pack lacks a pair or is damaged. Or a run was trained on pairs of the
+            hold-out, which its folder keeps since version 0.3.0, or on pairs of other units.
     """
     work, runs, report = Path(work), Path(runs), each_once(report)
     check_validated(measure)
     pairs = read_pairs(work / PAIRS)
     held = holdout_pairs(pairs)
-    names = tuple(names) or trained_variants(runs)
-    if not names:
-        raise InputError(runs, "holds no trained run", remedy="train one first: kit train spade2")
+    names = named_or_trained(runs, names)
     meant = {name: scored_runs(runs, name, holdout=bool(held), report=report) for name in names}
     alone = [name for name in names if meant[name] == (name,)]
     if not held and alone:

@@ -23,6 +23,8 @@ from kit.runs.weights import read_run, save_weights
 from kit.training import boosting
 from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.heldout import heldout
+from kit.training.table1 import Scored, tabulate
+from kit.training.unseen import Part
 from kit.training.validate import validate
 from kit.variants.registry import PAPER
 from tests.helpers.inputs import planes
@@ -94,6 +96,11 @@ def test_without_the_library_a_line_says_what_is_missing(trained: Path, monkeypa
 def test_runs_can_be_named(trained: Path) -> None:
     rows = validate(["spade2"], work=Path("work"), runs=Path("runs"))
     assert [row.variant for row in rows] == [*BASELINES, "spade2"]
+
+
+def test_a_run_that_is_named_twice_is_refused(trained: Path) -> None:
+    with pytest.raises(InputError, match="spade2 spade2: names a variant twice"):
+        validate(["spade2", "spade2"])
 
 
 def test_a_perfect_generator_has_no_error(trained: Path) -> None:
@@ -168,6 +175,16 @@ def test_a_run_is_scored_on_pairs_of_other_units_only_if_they_are_admitted(train
 
 
 @pytest.mark.slow
+def test_of_a_single_place_no_row_is_behind_by_an_interval() -> None:
+    scenes = [f"9.00_1.00_2020_01_{day:02}" for day in (1, 2)]
+    scored = [
+        Scored(name, "reflectance", {scene: {"mae": mae, "mse": mae} for scene in scenes}, {})
+        for name, mae in (("a", 0.1), ("b", 0.2))
+    ]
+    rows = tabulate({Part(False, "unseen places"): tuple(scenes)}, scored, "mae")
+    assert [(row.interval, row.behind) for row in rows] == [(None, None)] * 2
+
+
 def test_a_run_that_does_not_keep_its_pairs_is_scored_with_a_warning(trained: Path) -> None:
     (Path("runs/spade2") / TRAINING_PAIRS).unlink()
     assert [row.warning for row in validate(["spade2"])] == [""] * 5

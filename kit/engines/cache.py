@@ -5,20 +5,19 @@ holds the key, the SHA-256 of every file and what was measured. A folder that is
 to another key is never used: the engine is built again.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kit.engines.accuracy import Accuracy
 from kit.engines.backend import Plan
-from kit.errors import BusyError, InputError, OutputError
+from kit.errors import InputError, OutputError
 from kit.progress import Report
 from kit.storage.files import json_sha256, sha256
 from kit.storage.half_written import sweep
-from kit.storage.lock import lock
+from kit.storage.lock import lock_in_turn
 from kit.storage.replacement import replacing
 from kit.storage.seal import UNSEALED, read_record, write_record
 
@@ -106,7 +105,7 @@ def obtain(
     if found := find(cache, name, key, report):
         return found
     folder = _folder(cache, name, key)
-    with _wait_for_lock(_lock_folder(folder), report):
+    with _locked(folder, report):
         if found := find(cache, name, key, lambda _: None):
             return found
         with replacing(folder) as part:
@@ -135,7 +134,7 @@ def amend(
         return
     found: dict[str, Any] = {}
     try:
-        with _wait_for_lock(_lock_folder(entry.folder), report):
+        with _locked(entry.folder, report):
             record = read_record(entry.folder / RECORD, _FORMAT, "compile the engine again")
             if lacks(record["made"]):
                 found = find_out(Entry(entry.folder, record["made"]))
@@ -197,26 +196,11 @@ def checked(
     return Accuracy(**entry.facts[_GATE])
 
 
-def _lock_folder(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}")
+def _locked(folder: Path, report: Report) -> AbstractContextManager[None]:
+    """Hold an engine's folder, after any other process has released it."""
+    beside = folder.with_name(f".{folder.name}")
+    return lock_in_turn(beside, lambda line: report(f"waiting: {line}"))
 
 
 def _folder(cache: Path, name: str, key: Mapping[str, Any]) -> Path:
     return cache / f"{name}-{json_sha256(dict(key))[:12]}"
-
-
-@contextmanager
-def _wait_for_lock(folder: Path, report: Report) -> Iterator[None]:
-    """Lock `folder`, after any other process has released it."""
-    with ExitStack() as stack:
-        reported = False
-        while True:
-            try:
-                stack.enter_context(lock(folder))
-                break
-            except BusyError as error:
-                if not reported:
-                    report(f"waiting: {error}")
-                reported = True
-                time.sleep(0.3)
-        yield

@@ -4,10 +4,11 @@ Who gets it removes what processes before left half written there: none of them 
 """
 
 import fcntl
+import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -46,6 +47,26 @@ def lock(folder: Path, restarted: bool = False, patience: float = 0) -> Iterator
             sweep(folder)
             yield
             return
+
+
+@contextmanager
+def lock_in_turn(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Hold `folder` as `lock` does, after any other process has released it, whenever that is.
+
+    Args:
+        folder: made if it is not there.
+        report: takes a line about who holds it, if it has to be waited for.
+
+    Raises:
+        OutputError: as `lock`.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock(folder))
+        except BusyError as error:
+            report(str(error))
+            held.enter_context(lock(folder, patience=math.inf))
+        yield
 
 
 @contextmanager

@@ -7,15 +7,13 @@ of the same runs has started uses the card: the next such command waits for thos
 
 import hashlib
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from kit.errors import BusyError
 from kit.machine import parent
 from kit.progress import Report
-from kit.storage.lock import lock
+from kit.storage.lock import lock_in_turn
 
 _PARENT, _CARD = "KIT_TRAIN_ALL_PROCESS", "KIT_TRAIN_ALL_CARD"
 _PLANNED = "KIT_TRAIN_ALL_SECONDS"
@@ -66,23 +64,10 @@ def as_child(report: Report) -> Iterator[None]:
     with ExitStack() as held:
         if process := os.environ.get(_PARENT):
             parent.end_with(int(process))
-            held.enter_context(_wait_for_card(Path(os.environ[_CARD]), report))
-        yield
 
+            def wait(line: str) -> None:
+                holder = line.partition(": ")[2]
+                report(f"waiting for the device: {holder}")
 
-@contextmanager
-def _wait_for_card(folder: Path, report: Report) -> Iterator[None]:
-    """Hold the card of this name, after any other training has released it."""
-    with ExitStack() as held:
-        reported = False
-        while True:
-            try:
-                held.enter_context(lock(folder))
-                break
-            except BusyError as error:
-                if not reported:
-                    holder = str(error).partition(": ")[2]
-                    report(f"waiting for the device: {holder}")
-                reported = True
-                time.sleep(0.2)
+            held.enter_context(lock_in_turn(Path(os.environ[_CARD]), wait))
         yield

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import BusyError, OutputError
-from kit.storage.lock import _LEASE, holder, lock
+from kit.storage.lock import _LEASE, holder, lock, lock_in_turn
 
 
 def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
@@ -96,3 +96,20 @@ def test_a_folder_that_is_removed_while_it_is_waited_for_is_made_and_held(tmp_pa
         folder.rename(tmp_path / "aside")
     waiting.join()
     assert found == [f"{os.getpid()} on {platform.node()}"]
+
+
+def test_whoever_waits_for_their_turn_is_told_once(tmp_path: Path) -> None:
+    lines: list[str] = []
+    entered = threading.Event()
+
+    def wait() -> None:
+        with lock_in_turn(tmp_path, lines.append):
+            entered.set()
+
+    with lock(tmp_path):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not entered.wait(0.5)
+    waiting.join(10)
+    assert entered.is_set() and len(lines) == 1
+    assert lines[0].startswith(f"{tmp_path}: in use by process {os.getpid()} on ")

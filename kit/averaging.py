@@ -106,6 +106,8 @@ def average(
     """
     if len({image.shape for image in images}) != 1:
         raise ValueError(f"cannot average images of shapes {[image.shape for image in images]}")
+    if len(images) == 1 and isinstance(averaging, str):
+        return images[0]
     if averaging == "median":
         return _median(images)
     weights = (1,) * len(images) if averaging == "mean" else averaging

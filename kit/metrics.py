@@ -33,6 +33,11 @@ class Measure:
     more_is_better: bool = False
     shown: bool = True  # on the leaderboard without being asked for
 
+    @property
+    def sign(self) -> int:
+        """What makes a cost of a score, of which less is better: 1, or -1 where more is."""
+        return -1 if self.more_is_better else 1
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:

@@ -178,9 +178,8 @@ def paired(
             if not math.isfinite(side.scores[scene].score):
                 problem = f"its {measure} of {scene} is {side.scores[scene].score:g}"
                 raise InputError(side.name, problem, remedy="give another --measure")
-    sign = 1 if MEASURES[measure].more_is_better else -1
     each = np.array([[side.scores[scene].score for scene in scenes] for side in (first, second)])
-    gains = sign * (each[1] - each[0]) + 0.0  # no -0
+    gains = MEASURES[measure].sign * (each[0] - each[1]) + 0.0  # no -0
     places = [first.scores[scene].place for scene in scenes]
     differences = [
         SceneDifference(scene, *map(float, (*each[:, row], gains[row])))

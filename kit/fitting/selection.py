@@ -154,10 +154,6 @@ def groups_of(places: Sequence[tuple[str, str]]) -> list[int]:
     return [group[place] for place in places]
 
 
-def _sign(measure: str) -> int:
-    return -1 if MEASURES[measure].more_is_better else 1
-
-
 def _candidate(
     name: str,
     combination: Combination,
@@ -166,7 +162,7 @@ def _candidate(
     scores: dict[str, Floats],
 ) -> Candidate:
     own = scores[name]
-    gain = _sign(measure) * (scores[PLAIN] - own)
+    gain = MEASURES[measure].sign * (scores[PLAIN] - own)
     return Candidate(
         name=name,
         combination=combination,
@@ -184,7 +180,7 @@ def _choose(
     scores: dict[str, Floats],
     places: Sequence[tuple[str, str]],
 ) -> Selection:
-    sign, few = _sign(measure), len(set(places)) < ENOUGH_PLACES
+    sign, few = MEASURES[measure].sign, len(set(places)) < ENOUGH_PLACES
     color, plain, *freer = (candidates[method.name] for method in known)
     taken, why = plain, "no freer method wins beyond noise on scenes that it was not fitted on"
     doubts = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metrics import MEASURES, errors, is_official_measure, official_of, psnr
+from kit.metrics import MEASURES, errors, is_official_measure, psnr
 from kit.prediction.combination import PLAIN, Combination
 from kit.progress import Advance
 from kit.reporting.artefacts import Artefacts
@@ -53,12 +53,12 @@ class _Compared:
     def best_member(self) -> int:
         """The column of the member whose images are best alone."""
         means = self.errors[:, : len(self.members)].mean(axis=0)
-        return int(means.argmax() if MEASURES[self.measure].more_is_better else means.argmin())
+        return int((MEASURES[self.measure].sign * means).argmin())
 
     def order(self) -> list[int]:
         """The scenes by their error, worst first."""
-        sign = 1 if MEASURES[self.measure].more_is_better else -1
-        return list(np.argsort(sign * self.errors[:, self.counted], kind="stable"))
+        costs = MEASURES[self.measure].sign * self.errors[:, self.counted]
+        return list(np.argsort(-costs, kind="stable"))
 
 
 def comparison(found: Artefacts, measure: str | None, advance: Advance | None) -> Section | None:
@@ -127,7 +127,7 @@ def _error(member: HeldOut, scene: str, image: NDArray[np.uint16], measure: str)
     """The error of one image by the measure that counts."""
     unit = image / np.float32(UINT16_MAX)
     if is_official_measure(measure):
-        found = official_errors(official_of(measure), member.reader, member.pairs[scene], unit)
+        found = official_errors(measure, member.reader, member.pairs[scene], unit)
         return found[measure]
     values = errors(unit, member.truth(scene, member.target))
     return psnr(values["mse"]) if measure.startswith("psnr") else values[measure]

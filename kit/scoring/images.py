@@ -184,8 +184,7 @@ def worst(
 
 def _error(image: ImageScore, measure: str) -> float:
     if measure in image.errors:
-        sign = -1 if MEASURES[measure].more_is_better else 1
-        value = sign * image.errors[measure]
+        value = MEASURES[measure].sign * image.errors[measure]
     elif measure == "stretched_mae":
         value = image.stretched_mae
     else:

@@ -114,7 +114,7 @@ def _with(view: View, name: str, runs: Sequence[_Run], folders: Folders) -> View
     seen = not held and any(not run.has_held_out(view) and run.has_seen(radar) for run in chosen)
     made = Prediction(
         name,
-        images[0] if len(images) == 1 else average(images),
+        average(images),
         chosen[0].weights.variant.target,
         str(chosen[0].weights.path),
         SEEN if seen else "",

@@ -84,7 +84,7 @@ def _rank(row: Standing, measure: str | None, truth: str) -> tuple[bool, str, fl
     score = row.local[counts]
     if score is None and row.heldout and row.heldout.measure == counts:
         score = row.heldout.score  # where there is no truth, as in a competition
-    sign = -1 if MEASURES[counts].more_is_better else 1
+    sign = MEASURES[counts].sign
     order = math.inf if score is None else sign * score
     if measure:
         return False, "", 0, row.truth != truth, order
@@ -154,7 +154,7 @@ def _agreement(
     truth: str,
     scores: Sequence[tuple[Mapping[str, float | None], float]],
 ) -> Agreement:
-    sign = -1 if MEASURES[measure].more_is_better else 1
+    sign = MEASURES[measure].sign
     both = [
         (sign * value, server)
         for local, server in scores

@@ -10,7 +10,7 @@ from torch import nn
 from kit.anchors import anchor
 from kit.inputs.planes import InputPlanes, read_optical, read_pair
 from kit.machine.device import place
-from kit.metrics import anchored, errors, is_official_measure, mse, official_of
+from kit.metrics import anchored, errors, mse, official_of
 from kit.models.infer import infer
 from kit.pairs.pair_reader import PairReader
 from kit.pairs.table import Pair
@@ -35,17 +35,15 @@ def evaluate_each(
         planes: make what it is given.
         reader: of the pixels.
         pairs: at least one.
-        measure: the official one that is among the errors too, as `official_errors` names it; that
-            of 2022 if it is another.
+        measure: the official one of this measure is among the errors too, see `official_errors`.
         advance: called with the pairs done and their number.
     """
     generator = place(generator)
-    official = official_of(measure)
     found = []
     for batch in batches_of_a_size(pairs):
         predicted, truths = predict_batch(generator, planes, reader, batch)
         for pair, image, truth in zip(batch, predicted, truths, strict=True):
-            found.append(errors(image, truth) | official_errors(official, reader, pair, image))
+            found.append(errors(image, truth) | official_errors(measure, reader, pair, image))
         if advance:
             advance(len(found), len(pairs))
     return found
@@ -59,14 +57,13 @@ def official_errors(
     With one truth and one image a scene, those of 2022 and 2023 are the same.
 
     Returns:
-        Both, by the name of the measure and by that of `anchored`; nothing for another measure.
+        Both, by the name of `kit.metrics.official_of` the measure and by that of `anchored`.
     """
-    if not is_official_measure(measure):
-        return {}
+    official = official_of(measure)
     truth, stored = read_optical(reader, pair, "minmax"), quantize(image)
     return {
-        measure: mse(stretch(stored), truth),
-        anchored(measure): mse(stretch(anchor(stored)), truth),
+        official: mse(stretch(stored), truth),
+        anchored(official): mse(stretch(anchor(stored)), truth),
     }
 
 

@@ -81,7 +81,7 @@ class HeldOut:
             InputError: a file is gone or damaged since.
         """
         images = [read_image(path, sha256, REMEDY) for path, sha256 in self.files[scene]]
-        return images[0] if len(images) == 1 else average(images)
+        return average(images)
 
     def truth(self, scene: str, target: str) -> NDArray[np.float32]:
         """What the optical scene shows, [3, H, W] in [0, 1], in the space of `target`."""

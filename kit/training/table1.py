@@ -111,11 +111,10 @@ def _table(part: Part, scenes: Sequence[str], scored: Sequence[Scored], measure:
     best: dict[str, Row] = {}
     for row in ranked(runs, measure):
         best.setdefault(row.target, row)
-    sign = -1 if MEASURES[measure].more_is_better else 1
     for number, row in enumerate(runs):
         first = best[row.target]
         if row is not first and row.interval and first.interval:
-            worse = sign * (values[row.variant] - values[first.variant])
+            worse = MEASURES[measure].sign * (values[row.variant] - values[first.variant])
             behind = float(worse.mean()), *interval(worse, places)
             runs[number] = replace(row, behind=behind)
     return [*baselines, *(runs if measure == "mae" else ranked(runs, measure))]
@@ -139,6 +138,6 @@ def _compared(row: Row, baselines: Sequence[Row], measure: str) -> Row:
 
 def _cost(scores: Mapping[str, float], measure: str) -> float:
     """What to compare by, less is better: infinite where a score means nothing."""
-    sign = -1 if MEASURES[measure].more_is_better else 1
+    sign = MEASURES[measure].sign
     found = [sign * scores[name] for name in (measure, anchored(measure)) if name in scores]
     return min((cost for cost in found if not math.isnan(cost)), default=math.inf)

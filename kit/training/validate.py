@@ -199,7 +199,7 @@ def _folds(
 def _image_errors(found: HeldOut, scene: str, reader: PairReader, measure: str) -> dict[str, float]:
     image = found.image(scene) / np.float32(UINT16_MAX)
     own = errors(image, found.truth(scene, found.target))
-    return own | official_errors(official_of(measure), reader, found.pairs[scene], image)
+    return own | official_errors(measure, reader, found.pairs[scene], image)
 
 
 def _refuse_seen(names: Sequence[str], runs: Path, held: Sequence[Pair]) -> None:

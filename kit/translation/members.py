@@ -54,7 +54,7 @@ class Members:
             self._predict(weights, engine, windows)
             for weights, engine in zip(self.weights, self.engines, strict=True)
         ]
-        return images[0] if len(images) == 1 else average(images, self.averaging)
+        return average(images, self.averaging)
 
     def _predict(
         self, weights: Weights, engine: Engine, windows: NDArray[np.float32]

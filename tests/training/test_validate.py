@@ -216,7 +216,8 @@ def test_the_server_errors_are_those_of_stored_images(trained: Path) -> None:
     assert found["official_2023"] < 1e-8
     mse = np.square(blurred - truth).mean()
     assert found["official_2023, anchors"] == pytest.approx(mse, rel=0.02)
-    assert official_errors("mae", TilePairs(), pair, blurred) == {}
+    of_another = official_errors("mae", TilePairs(), pair, blurred)
+    assert [*of_another] == ["official_2022", "official_2022, anchors"]
 
 
 @pytest.mark.slow

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.averaging import Averaging, reduced
 from kit.fitting.objectives import objective
-from kit.fitting.observations import Moments, Observations
+from kit.fitting.observations import Floats, Moments, Observations
 from kit.fitting.shrinkage import fit_line
 from kit.intervals import interval
 from kit.metrics import is_official_measure
 from kit.prediction.affine import ONE, Affine
 from kit.prediction.combination import Combination
 from kit.scaling import UINT16_MAX
-
-Floats = NDArray[np.float64]
 
 PICKS = 30
 SUBSETS = 512
@@ -62,12 +59,13 @@ def methods(measure: str, members: int) -> tuple[Method, ...]:
     The first two are one colour and the plain mean.
     """
     stretched = is_official_measure(measure)
+    weighted = "least absolute deviations" if measure == "mae" else "least squares"
     chosen = [
         Method("median", _median, 3),
         Method("mean of the best subset", _subset, 2),
         Method(SINGLE, _single, 2),
         Method("greedy, with replacement", _greedy, 2),
-        Method(_simplex_name(measure), _simplex, 2),
+        Method(weighted, _simplex, 2),
     ]
     if stretched:
         chosen = [
@@ -151,10 +149,6 @@ def _greedy(measure: str, observed: Observations, rows: Sequence[int]) -> Combin
 def _simplex(measure: str, observed: Observations, rows: Sequence[int]) -> Combination:
     weights = objective(measure, observed, rows).simplex()
     return Combination(reduced(np.rint(weights * PARTS).astype(int).tolist()))
-
-
-def _simplex_name(measure: str) -> str:
-    return "least absolute deviations" if measure == "mae" else "least squares"
 
 
 def with_affine(

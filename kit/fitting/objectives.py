@@ -8,13 +8,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kit.fitting.observations import Moments, Observations
+from kit.fitting.observations import Floats, Moments, Observations
 from kit.fitting.shrinkage import Line, fit_line
 from kit.fitting.simplex import least_absolute, least_squares
-
-Floats = NDArray[np.float64]
 
 _ROUNDS = 30
 _STRETCHED_ROUNDS = 6
@@ -32,9 +29,6 @@ class Objective(Protocol):
 
     def color(self) -> tuple[float, float, float]:
         """The one colour, in [0, 1], that members have to beat."""
-
-    def color_loss(self) -> float:
-        """What an image of it costs."""
 
     def excess(self, member: int) -> Floats | None:
         """How much more a member costs than that colour, for each scene [S].
@@ -71,10 +65,6 @@ class AbsoluteError:
         red, green, blue = np.median(self._channels, axis=(0, 2)).tolist()
         return red, green, blue
 
-    def color_loss(self) -> float:
-        """The mean absolute error of the median."""
-        return float(self._color_errors().mean())
-
     def excess(self, member: int) -> Floats:
         """The mean absolute error of each scene, less that of the median."""
         truth = self._truth.reshape(len(self._channels), -1)
@@ -84,7 +74,7 @@ class AbsoluteError:
 
     def to_color(self, member: int) -> float:
         """Of the mean absolute errors."""
-        return 1 + float(self.excess(member).mean()) / self.color_loss()
+        return 1 + float(self.excess(member).mean() / self._color_errors().mean())
 
     def _color_errors(self) -> Floats:
         errors = np.abs(self._channels - np.array(self.color())[:, None])
@@ -127,10 +117,6 @@ class SquaredError:
         """The mean."""
         red, green, blue = self._true_means.mean(axis=0).tolist()
         return red, green, blue
-
-    def color_loss(self) -> float:
-        """The mean of 10 log10(MSE) of the mean."""
-        return float(self._color_decibels().mean())
 
     def excess(self, member: int) -> Floats:
         """10 log10(MSE) of each scene, less that of the mean."""
@@ -209,10 +195,6 @@ class StretchedError:
         red, green, blue = self._means[..., -1].mean(axis=0).tolist()
         return red, green, blue
 
-    def color_loss(self) -> float:
-        """The mean squared error of that mean on places that it has not seen, with anchors."""
-        return self.line(np.eye(self._sources)[0]).one_color
-
     def excess(self, member: int) -> None:
         """Nothing that tells: the affine of a bad member is that colour, and costs no more."""
 
@@ -221,7 +203,9 @@ class StretchedError:
         signed = np.zeros(self._sources + 1)
         signed[member], signed[-1] = 1, -1
         moments = self._covariances + self._means[..., :, None] * self._means[..., None, :]
-        return float((signed @ moments @ signed).mean()) / self.color_loss()
+        # That of the colour on places that it has not seen, with anchors.
+        color = self.line(np.eye(self._sources)[0]).one_color
+        return float((signed @ moments @ signed).mean()) / color
 
     @property
     def _sources(self) -> int:

@@ -17,6 +17,7 @@ from kit.scaling import UINT16_MAX
 VALUES = 1 << 16
 """How many values of each member are kept in all, over scenes and channels."""
 
+Floats = NDArray[np.float64]
 Image = NDArray[np.uint16]
 Found = Iterable[tuple[Sequence[Image], NDArray[np.floating]]]
 """For each scene the images [3, H, W] of all members, and the truth [3, H, W] in [0, 1]."""
@@ -39,10 +40,10 @@ class Observations:
     scenes: tuple[str, ...]
     places: tuple[tuple[str, str], ...]
     members: int
-    pixels: NDArray[np.float64]
-    truth: NDArray[np.float64]
-    means: NDArray[np.float64]
-    covariances: NDArray[np.float64]
+    pixels: Floats
+    truth: Floats
+    means: Floats
+    covariances: Floats
 
     @property
     def sources(self) -> int:
@@ -104,15 +105,15 @@ class Moments:
     Its mean, the variance of its pixels around it, and their covariance with those of the truth.
     """
 
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    mean: Floats
+    variance: Floats
+    covariance: Floats
 
 
 def moments_of(averagings: Iterable[Averaging], found: Found) -> dict[Averaging, Moments]:
     """Look at every scene once more, for averages that are stretched after they are made."""
     wanted = list(dict.fromkeys(averagings))
-    rows: dict[Averaging, list[list[NDArray[np.float64]]]] = {each: [] for each in wanted}
+    rows: dict[Averaging, list[list[Floats]]] = {each: [] for each in wanted}
     for images, truth in found:
         flat = np.asarray(truth, np.float64).reshape(3, -1)
         flat = flat - flat.mean(axis=1, keepdims=True)

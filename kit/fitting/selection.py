@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.fitting.methods import ANCHORED, COLOR, PLAIN, SINGLE, Method, methods, with_affine
-from kit.fitting.observations import Found, Image, Observations, moments_of
+from kit.fitting.observations import Floats, Found, Image, Observations, moments_of
 from kit.intervals import ENOUGH_PLACES, interval
 from kit.metrics import MEASURES, is_official_measure, is_stretched_measure, mae, mse, psnr
 from kit.prediction.combination import Combination
@@ -23,8 +23,6 @@ from kit.scaling import UINT16_MAX, stretch
 GROUPS = 5
 FEWEST_PLACES = 3
 """Fewer cannot be fitted on some and scored on others."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from kit.fitting.observations import Floats
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _FLAT = 1e-12  # a variance of images in [0, 1] that is none

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from kit.fitting.observations import Floats
 
 _STEPS = 200
 _ROUNDS = 60

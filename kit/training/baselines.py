@@ -5,7 +5,7 @@ of boosted trees, and of what the place looked like at other dates.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,16 +23,13 @@ from kit.progress import Report
 from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.fit_prior import fit_prior
 from kit.training.fit_trees import fit_trees
+from kit.training.table1 import Errors
 from kit.variants.registry import VARIANTS
 
 TREES, PRIOR = "boosted trees", "prior of the place"
 _VARIANT = replace(VARIANTS["trees1"], name="baseline")
 _MOST_PAIRS = 64
 _MOST_PIXELS = 100_000
-
-Errors = Mapping[str, Mapping[str, float]]
-"""By optical scene and by measure, in [0, 1], in the space of reflectance; NaN where a measure
-means nothing."""
 
 
 def constants(

@@ -19,7 +19,7 @@ from kit.training.unseen import HOLDOUT, Part
 from kit.variants.registry import PAPER
 
 Errors = Mapping[str, Mapping[str, float]]
-"""By optical scene and by measure."""
+"""By optical scene and by measure; NaN where a measure means nothing."""
 Parts = dict[Part, tuple[str, ...]]
 """The optical scenes of each part."""
 
@@ -51,15 +51,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The errors of one variant, or baseline, on each scene that it has not seen.
-
-    `parts` are those that it has besides the hold-out.
-    """
+    """The errors of one variant, or baseline, on each scene that it has not seen."""
 
     name: str
     target: str
     errors: Errors
-    parts: Parts
     warning: str = ""
     is_baseline: bool = False
 

@@ -38,7 +38,7 @@ from kit.storage.files import RUNS, WORK, AnyPath
 from kit.training.baselines import boosted_trees, constants, place_priors
 from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.heldout import HeldOut, heldout, tell_other_pixels
-from kit.training.table1 import Errors, Row, Scored, scenes_of, tabulate
+from kit.training.table1 import Errors, Parts, Row, Scored, scenes_of, tabulate
 from kit.training.unseen import holdout_parts, out_of_fold_parts
 from kit.training.validation import VALIDATION, Validation, read_validation, write_validation
 from kit.variants.registry import VARIANTS
@@ -96,6 +96,7 @@ def validate(
     tell_other_pixels(runs, [run for each in meant.values() for run in each], pairs, report)
     reader = open_pairs(work, [pair for pair in pairs if pair.split != "buffer"])
     scored: list[Scored] = []
+    of_folds: list[Parts] = []
     for number, name in enumerate(names):
 
         def after(done: int, total: int, words: str = "", /, number: int = number) -> None:
@@ -105,18 +106,20 @@ def validate(
         if name in alone:
             scored.append(_run(runs, name, work, reader, pairs, measure, after))
         else:
-            scored.append(_folds(runs, name, work, reader, pairs, measure, after, report))
+            each, own = _folds(runs, name, work, reader, pairs, measure, after, report)
+            scored.append(each)
+            of_folds.append(own)
     if advance:
         advance(len(names), len(names), "baselines")
     trained = train_pairs(pairs, 1)
     parts = scenes_of(holdout_parts(held, trained))
-    for each in scored:
-        parts |= {part: those for part, those in each.parts.items() if part not in parts}
+    for own in of_folds:
+        parts |= {part: those for part, those in own.items() if part not in parts}
     wanted = {scene for those in parts.values() for scene in those}
     every = [pair for pair in pairs if str(pair.optical) in wanted]
     models = {weights.variant.model for weights in every_run}
     made = _baselines(work, models, reader, trained, held, every, measure, report)
-    known = [Scored(name, "reflectance", found, {}, is_baseline=True) for name, found in made]
+    known = [Scored(name, "reflectance", found, is_baseline=True) for name, found in made]
     sha256 = {n: {run: each.sha256 for run, each in found.items()} for n, found in used.items()}
     whole = (*known, *scored)
     pixels = pixels_fingerprint(pairs)
@@ -172,7 +175,7 @@ def _run(
     planes = planes_for_pairs(runs / name, weights.variant, work, reader, pairs)
     found = evaluate_each(weights.placed, planes, reader, held, measure, advance)
     by_scene = dict(zip((str(pair.optical) for pair in held), found, strict=True))
-    return Scored(name, target, by_scene, {}, _warning(runs / name, pairs))
+    return Scored(name, target, by_scene, _warning(runs / name, pairs))
 
 
 def _folds(
@@ -184,8 +187,11 @@ def _folds(
     measure: str,
     advance: Advance,
     report: Report,
-) -> Scored:
-    """The folds of a variant on what each held out, and their mean on the hold-out."""
+) -> tuple[Scored, Parts]:
+    """The folds of a variant on what each held out, and their mean on the hold-out.
+
+    With the parts that they have besides the hold-out.
+    """
     # Units were compared before.
     found = heldout(runs, name, work, units="any", advance=advance, report=report)
     by_scene = {scene: _image_errors(found, scene, reader, measure) for scene in found.scenes}
@@ -193,7 +199,7 @@ def _folds(
     known = {run: each for run, each in trained.items() if each is not None}
     predicted = [pair for pair in train_pairs(pairs, 2) if str(pair.optical) in found.pairs]
     parts = scenes_of(out_of_fold_parts(predicted, known))
-    return Scored(name, found.target, by_scene, parts)
+    return Scored(name, found.target, by_scene), parts
 
 
 def _image_errors(found: HeldOut, scene: str, reader: PairReader, measure: str) -> dict[str, float]:

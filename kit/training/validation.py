@@ -128,16 +128,16 @@ def read_validation(runs: Path) -> Validation:
         problem = f"damaged: it does not say what it is of ({error!r})"
         raise InputError(path, problem, remedy=_AGAIN) from None
     parts: dict[Part, dict[str, None]] = {}
-    found: dict[str, tuple[dict[str, Any], dict[str, dict[str, float]], Parts]] = {}
+    found: dict[str, tuple[dict[str, Any], dict[str, dict[str, float]]]] = {}
     for row in to_rows(path, table, _AGAIN):
         about_row = {name: row.pop(name) for name in (*_TEXTS, *_FLAGS)}
         part = Part(about_row["out_of_fold"], about_row["kind"])
         parts.setdefault(part, {})[about_row["scene"]] = None
-        _, errors, _ = found.setdefault(about_row["variant"], (about_row, {}, {}))
+        _, errors = found.setdefault(about_row["variant"], (about_row, {}))
         errors[about_row["scene"]] = {n: value for n, value in row.items() if value is not None}
     scored = tuple(
-        Scored(name, first["target"], errors, own, warnings.get(name, ""), first["is_baseline"])
-        for name, (first, errors, own) in found.items()
+        Scored(name, first["target"], errors, warnings.get(name, ""), first["is_baseline"])
+        for name, (first, errors) in found.items()
     )
     listed = {part: tuple(scenes) for part, scenes in parts.items()}
     return Validation(measure, pairs_sha256, listed, scored, weights, pixels)

@@ -122,7 +122,7 @@ def test_its_lead_is_of_the_pairs_of_most_places() -> None:
     assert _lead(rows[:2], "mae") == alone
     scenes = [str(SceneKey("1.00", "2.00", datetime.date(2020, 1, day))) for day in (1, 2)]
     errors = {scene: {"mae": 0.1, "mse": 0.02} for scene in scenes}
-    (row,) = tabulate({held: tuple(scenes)}, [Scored("unet2", "reflectance", errors, {})], "mae")
+    (row,) = tabulate({held: tuple(scenes)}, [Scored("unet2", "reflectance", errors)], "mae")
     assert (row.places, row.interval) == (1, None)
 
 

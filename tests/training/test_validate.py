@@ -178,7 +178,7 @@ def test_a_run_is_scored_on_pairs_of_other_units_only_if_they_are_admitted(train
 def test_of_a_single_place_no_row_is_behind_by_an_interval() -> None:
     scenes = [f"9.00_1.00_2020_01_{day:02}" for day in (1, 2)]
     scored = [
-        Scored(name, "reflectance", {scene: {"mae": mae, "mse": mae} for scene in scenes}, {})
+        Scored(name, "reflectance", {scene: {"mae": mae, "mse": mae} for scene in scenes})
         for name, mae in (("a", 0.1), ("b", 0.2))
     ]
     rows = tabulate({Part(False, "unseen places"): tuple(scenes)}, scored, "mae")

@@ -64,7 +64,7 @@ def test_parts_that_were_not_asked_for_keep_their_baselines(trained: Path) -> No
 
     def scored(name: str, error: float, *scenes: str, is_baseline: bool = False) -> Scored:
         errors = {scene: {"mae": error, "mse": error**2} for scene in scenes}
-        return Scored(name, "reflectance", errors, {}, is_baseline=is_baseline)
+        return Scored(name, "reflectance", errors, is_baseline=is_baseline)
 
     color, worse = scored("mean colour", 0.05, held, seen, is_baseline=True), "spade2"
     weights = {worse: {worse: sha256(Path("runs/spade2/weights.safetensors"))}}

@@ -5,8 +5,7 @@ the images differ, and by which share the MAE changes.
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,10 +55,6 @@ class Accuracy:
         if not math.isfinite(self.mean):
             return False
         return tolerance >= ANY if self.change is None else self.change <= tolerance
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON."""
-        return asdict(self)
 
     def __str__(self) -> str:
         if not self.tiles:

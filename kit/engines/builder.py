@@ -24,7 +24,7 @@ from kit.engines.request import PRECISIONS, Precision, Request
 from kit.engines.throughput import CLOCK, Clock, fastest_plan, side_by_side
 from kit.errors import CheckError, InputError, OutputError
 from kit.machine.cores import cores, processor
-from kit.machine.device import pick
+from kit.machine.device import pick, rounds_to_tf32
 from kit.models.infer import Forward, infer_batches
 from kit.models.rewrites.fuse import for_inference
 from kit.progress import Report
@@ -229,7 +229,7 @@ class Builder:
         return plan, rate
 
     def _compare(self, name: str, spec: Spec, plan: Plan, folder: Path) -> Accuracy:
-        rounds = pick().type == "cuda" and torch.backends.cudnn.allow_tf32
+        rounds = pick().type == "cuda" and rounds_to_tf32()
         if (name, spec.precision) == ("eager", "float32") and not rounds:
             return REFERENCE
         run = self._load(name, spec, folder, plan)

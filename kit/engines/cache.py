@@ -190,7 +190,7 @@ def checked(
     amend(
         entry,
         lacks,
-        lambda found: {_GATE: compare(found.folder).as_dict(), _PAIRS: pairs},
+        lambda found: {_GATE: asdict(compare(found.folder)), _PAIRS: pairs},
         report,
     )
     return Accuracy(**entry.facts[_GATE])

@@ -15,7 +15,7 @@ from kit.engines.request import Request
 from kit.errors import InputError
 from kit.pairs.table import PAIRS, holdout_pairs, read_pairs
 from kit.progress import Report
-from kit.runs.ensemble import expand_all
+from kit.runs.ensemble import expand
 from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
 from kit.sources.origin import read_tile_units
@@ -78,7 +78,7 @@ def compile(
             than those that a run was trained on.
         CheckError: the engine changes the MAE too much.
     """
-    chosen = [read_run(runs, name) for name in expand_all(runs, names, report)]
+    chosen = [read_run(runs, run) for name in names for run in expand(runs, name, report)]
     scenes = []
     if tiles:
         images = find_radar_images(tiles, work, chosen[0].units, source, radar_unit)
@@ -134,7 +134,7 @@ def export_run(
     Raises:
         InputError: the run is not trained, or is several: each is a generator of its own.
     """
-    found = expand_all(runs, [name], lambda _: None)
+    found = expand(runs, name)
     if len(found) > 1:
         problem = f"is {len(found)} generators, and a file holds one"
         raise InputError(name, problem, remedy=f"export each alone: {', '.join(found)}")

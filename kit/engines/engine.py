@@ -70,12 +70,11 @@ class Engine:
         Where the device's memory no longer holds a batch, the batch is run in equal parts.
 
         Raises:
-            InputError: the batch has another shape, or the memory does not hold a single tile.
+            InputError: the memory does not hold a single tile.
         """
         shape = (self.batch, self.spec.channels, self.spec.height, self.spec.width)
-        if sar.shape != shape:
-            problem = f"accepts batches of {[*shape]}, not of {[*sar.shape]}"
-            raise InputError(f"the engine of {self._weights.variant.name}", problem)
+        name = self._weights.variant.name
+        assert sar.shape == shape, f"{name}: accepts batches of {[*shape]}, not of {[*sar.shape]}"
         while True:
             try:
                 if self._run is None:
@@ -101,7 +100,7 @@ class Engine:
             "device": self._backend.device(),
             "precision": self.spec.precision,
             **asdict(self.plan),
-            "gate": self.accuracy.as_dict(),
+            "gate": asdict(self.accuracy),
         }
 
     def _load(self) -> Forward:

@@ -23,10 +23,10 @@ from kit.errors import CheckError, InputError, no_such
 from kit.models.in_units import InUnits
 from kit.models.rewrites.fuse import for_inference
 from kit.runs.trained import Trained
-from kit.runs.units import other_units
 from kit.runs.weights import Weights
 from kit.scaling import DN_RANGE, SCALING, VH_RANGE, VV_RANGE
 from kit.storage.files import AnyPath, output, refuse_existing
+from kit.units_record import units_text
 from kit.variants.settings import Variant
 
 FORMATS = ("onnx",)
@@ -88,7 +88,8 @@ def export_generator(
     refuse_existing(path, "give --overwrite, or another file", overwrite or path.is_dir())
     variant = weights.variant
     inputs, outputs = _meanings(variant, size)
-    if other := other_units(weights):
+    if weights.units:
+        other = units_text(weights.units)
         inputs["radar"] += f". dB and DN are those of tiles that kit prepare made of {other}"
     with output(path) as part:
         _program(weights, size, inputs, outputs).save(part, external_data=False)

@@ -25,6 +25,14 @@ def pick() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def rounds_to_tf32() -> bool:
+    """Whether convolutions of float32 on a card may round to TF32.
+
+    Torch lets them by default, though not matrix products.
+    """
+    return bool(torch.backends.cudnn.allow_tf32)
+
+
 def cuda_fault() -> str:
     """Why torch can use no CUDA device; "" if it can."""
     try:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from kit.errors import InputError
 from kit.models.discriminator import Discriminator
@@ -84,19 +83,11 @@ def export_reference_weights(model: nn.Module, matching: bool = True) -> dict[st
     """The weights of one of our networks under the published names; the memory is shared.
 
     Args:
-        model: a generator or a discriminator.
+        model: a generator or a discriminator, as a checkpoint has it: a run's weights have no
+            spectral norms any more.
         matching: names pix2pixHD's discriminator as with feature matching, its published default;
             without, as its `--no_ganFeat_loss` does. Others have one form.
-
-    Raises:
-        InputError: a SPADE generator without spectral norms, as `kit.runs.weights` loads it.
     """
-    if isinstance(model, SpadeGenerator) and not parametrize.is_parametrized(model.head_0.conv_0):
-        raise InputError(
-            "SPADE generator",
-            "its spectral norms are folded into its weights",
-            remedy="use generator.safetensors of one of its checkpoints",
-        )
     return {_published(key, model, matching): value for key, value in model.state_dict().items()}
 
 

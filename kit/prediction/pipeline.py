@@ -29,7 +29,6 @@ AHEAD = 16
 class Reading:
     """A scene's radar [2, H, W] in [0, 1], and `nodata`, the share of its pixels without data.
 
-    `sha256` is a digest of the radar: whatever changes in the tiles and reaches the network.
     `values` are its counts [7] by `kit.tiles.values`, and `float16` says whether its files hold
     floats of 16 bits. `inputs` are what the networks are given, one for each of the `InputPlanes`
     that were asked for.
@@ -38,7 +37,6 @@ class Reading:
     scene: Scene
     radar: NDArray[np.float32]
     nodata: float
-    sha256: str
     values: NDArray[np.int64]
     float16: bool = False
     inputs: tuple["Input", ...] = ()
@@ -92,7 +90,7 @@ def read_radar(scene: Scene, planes: Sequence[InputPlanes] = ()) -> Reading | In
         )
     except InputError as error:
         return error
-    return Reading(scene, radar, float(nodata.mean()), sha256, values, float16, inputs)
+    return Reading(scene, radar, float(nodata.mean()), values, float16, inputs)
 
 
 def _input(

@@ -85,13 +85,6 @@ def _folds(runs: Path, name: str, found: dict[str, Variant], report: Report) -> 
     return names
 
 
-def expand_all(
-    runs: Path, names: Iterable[str], report: Report = lambda _: None
-) -> tuple[str, ...]:
-    """The runs that names stand for, in their order; raises as `expand`."""
-    return tuple(run for name in names for run in expand(runs, name, report))
-
-
 def trained_variants(runs: Path) -> tuple[str, ...]:
     """The names of what is trained, of the folds of a variant its name alone; sorted."""
     return tuple(sorted({_base_name(runs / run) for run in trained_runs(runs)}))

@@ -10,7 +10,7 @@ from kit.doubt import Units
 from kit.errors import InputError
 from kit.progress import Report
 from kit.runs.weights import Weights
-from kit.units_record import UnitsRecord, units_apart, units_text
+from kit.units_record import UnitsRecord, units_apart
 
 
 def check_units(
@@ -51,8 +51,3 @@ def check_units(
                 remedy += ", or give --any-units, which takes the numbers as they are"
             raise InputError(data, problem, remedy=remedy)
         report(f"{data} {problem}")
-
-
-def other_units(weights: Weights) -> str:
-    """The units that weights were trained on, in words, if they are not dB and DN; or ""."""
-    return units_text(weights.units) if weights.units else ""

@@ -10,7 +10,6 @@ from kit.errors import InputError
 from kit.models.discriminator import Discriminator
 from kit.models.pix2pixhd import GlobalGenerator
 from kit.models.published import export_reference_weights, import_reference_weights
-from kit.models.rewrites.spectral_norm import fold
 from kit.models.spade import SpadeGenerator
 
 NETWORKS = {
@@ -239,8 +238,3 @@ def test_a_foreign_checkpoint_is_refused_in_a_few_words() -> None:
     ) as refusal:
         import_reference_weights(SpadeGenerator(1), export_reference_weights(GlobalGenerator(1)))
     assert len(str(refusal.value)) < 900
-
-
-def test_folded_weights_are_not_exported() -> None:
-    with pytest.raises(InputError, match="folded"):
-        export_reference_weights(fold(SpadeGenerator(1)))

@@ -29,7 +29,6 @@ from kit.prediction.predictor import OnCard, OnProcessor, Planes
 from kit.runs.weights import Weights
 from kit.scaling import quantize
 from kit.variants.registry import find_variant
-from tests.helpers.tiles import key
 
 SIDE = 8
 
@@ -188,7 +187,7 @@ def test_every_scene_comes_out_in_its_order(
     batches = batches_on(kind(), monkeypatch)
     given = [Input(planes, {}) for planes in batch(0, scenes)]
     readings = [
-        Reading(None, each.planes, 0, str(key(at)), np.zeros(7, int))  # type: ignore[arg-type]
+        Reading(None, each.planes, at, np.zeros(7, int))  # type: ignore[arg-type]
         for at, each in enumerate(given)
     ]
     done = []
@@ -196,7 +195,7 @@ def test_every_scene_comes_out_in_its_order(
         done += batches.add(reading, each)
         assert len(done) == max(0, at // 2 - kind.ahead) * 2
     done += batches.flush()
-    assert [reading.sha256 for reading, _, _ in done] == [each.sha256 for each in readings]
+    assert [reading for reading, _, _ in done] == readings
     found = np.stack([image for *_, image in done])
     np.testing.assert_array_equal(found, expected([each.planes for each in given]))
     assert not batches.flush()
@@ -207,7 +206,7 @@ def test_a_broken_network_is_named_when_its_images_are_fetched(
 ) -> None:
     batches = batches_on(OnCard(), monkeypatch)
     planes = np.full((2, SIDE, SIDE), np.nan, np.float32)
-    reading = Reading(None, planes, 0, "", np.zeros(7, int))  # type: ignore[arg-type]
+    reading = Reading(None, planes, 0, np.zeros(7, int))  # type: ignore[arg-type]
     for _ in range(2):
         assert not batches.add(reading, Input(planes, {}))
     with pytest.raises(CheckError, match="spade2: the generator's output is not finite"):

@@ -22,7 +22,7 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs, train_pairs, write_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.prediction.predict import predict
-from kit.runs.ensemble import expand, expand_all, scored_runs
+from kit.runs.ensemble import expand, scored_runs
 from kit.runs.folder import read_division, read_variant
 from kit.runs.heldout import HELDOUT, check_heldout, read_heldout, write_heldout
 from kit.runs.status import status
@@ -100,7 +100,6 @@ def test_a_name_means_its_folds_or_else_its_own_run(folds: Path, trained_once: P
     names = ("p2phd1.fold1", "p2phd1.fold2")
     assert expand(RUNS, "p2phd1", told.append) == names
     assert expand(RUNS, "p2phd1.fold2", told.append) == names[1:]
-    assert expand_all(RUNS, ["spade2", "p2phd1"]) == ("spade2", *names)
     assert not told
     shutil.copytree(trained_once / "runs" / "p2phd1", RUNS / "p2phd1")
     assert expand(RUNS, "p2phd1", told.append) == ("p2phd1",)

@@ -90,15 +90,9 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
     """Write a package for batches of 1 to 32 at the size of `spec`.
 
     Raises:
-        InputError: this machine does not compute in the precision, `require` fails, or the compiler
-            rejects the generated code.
+        InputError: the compiler rejects the generated code.
         MemoryError: there is too little memory to build it.
     """
-    require()
-    if spec.precision not in precisions():
-        known = " or ".join(precisions())
-        problem = "torch's compiler does not support this precision on this machine"
-        raise InputError(spec.precision, problem, remedy=f"choose {known}")
     network = generator
     if spec.precision in HALF:
         network = InHalf(generator, HALF[spec.precision])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from kit.engines.backend import Plan, Spec, tells_of_shortage
 from kit.engines.request import Precision
 from kit.errors import InputError
-from kit.machine.device import cuda_fault, pick
+from kit.machine.device import cuda_fault, pick, rounds_to_tf32
 from kit.models.rewrites.half import HALF, InHalf
 from kit.models.rewrites.subpixel import sub_pixel
 
@@ -79,11 +79,6 @@ def device() -> str:
     """The card by name and compute capability, and whether float32 is rounded to TF32."""
     rounding = ", tf32" if rounds_to_tf32() else ""
     return f"{torch.cuda.get_device_name()}, {architecture()}{rounding}"
-
-
-def rounds_to_tf32() -> bool:
-    """Whether convolutions of float32 may round to TF32, which is torch's default on a card."""
-    return bool(torch.backends.cudnn.allow_tf32)
 
 
 def precisions() -> Sequence[Precision]:

@@ -6,7 +6,7 @@ for, from torch's export of the generator, whose types decide the precision of e
 
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version as version_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from kit.engines.backend import Plan, Spec, tells_of_shortage
 from kit.engines.backends import nvidia
 from kit.engines.backends.silence import silenced
-from kit.engines.request import Precision
 from kit.errors import InputError
-from kit.machine.device import pick
+from kit.machine.device import pick, rounds_to_tf32
 from kit.models.infer import Forward
 from kit.storage.files import write_bytes
 
@@ -46,19 +45,7 @@ def version() -> str:
     return f"torch-tensorrt {torch_tensorrt}, tensorrt {tensorrt}, torch {torch.__version__}"
 
 
-def device() -> str:
-    """The card: an engine is for one kind."""
-    return nvidia.device()
-
-
-def precisions() -> Sequence[Precision]:
-    """Those of the card."""
-    return nvidia.precisions()
-
-
-def plans() -> Sequence[Plan]:
-    """Batches of several sizes."""
-    return nvidia.plans()
+device, precisions, plans = nvidia.device, nvidia.precisions, nvidia.plans
 
 
 def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
@@ -115,7 +102,7 @@ def settings(aside: Path) -> dict[str, Any]:
     return {
         "require_full_compilation": True,
         "min_block_size": 1,
-        "disable_tf32": not nvidia.rounds_to_tf32(),
+        "disable_tf32": not rounds_to_tf32(),
         # The kit has its own cache of engines.
         "cache_built_engines": False,
         "reuse_cached_engines": False,

@@ -5,7 +5,7 @@ whose types decide the precision of each layer. The library finishes compiling a
 when it loads it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version as version_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from kit.engines.backend import Plan, Spec
 from kit.engines.backends import nvidia
 from kit.engines.onnx_file import onnx_program
-from kit.engines.request import Precision
 from kit.errors import InputError
+from kit.machine.device import rounds_to_tf32
 from kit.models.infer import Forward
 from kit.storage.files import write_bytes
 
@@ -59,14 +59,7 @@ def device() -> str:
     return _device(nvidia.architecture())
 
 
-def precisions() -> Sequence[Precision]:
-    """Those of the card."""
-    return nvidia.precisions()
-
-
-def plans() -> Sequence[Plan]:
-    """Batches of several sizes."""
-    return nvidia.plans()
+precisions, plans = nvidia.precisions, nvidia.plans
 
 
 def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
@@ -100,23 +93,19 @@ def export(network: nn.Module, spec: Spec, path: Path) -> None:
 
 
 def compile_for(target: str, model: Path, spec: Spec) -> bytes:
-    """The serialised engine of an ONNX model, for cards of the compute capability `target`.
+    """The serialised engine of an ONNX model, for cards of a compute capability of `targets`.
 
     Raises:
-        InputError: there is no such target, or the library does not support a layer or its type;
-            nothing is built then.
+        InputError: the library does not support a layer or its type; nothing is built then.
     """
     trt = _library()
-    if target not in targets():
-        known = ", ".join(targets())
-        raise InputError(target, f"{NAME} has no such target", remedy=f"choose one of {known}")
     builder, network, _ = parse(model)
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.__members__[target.upper()], 0)
     # Otherwise every batch needs the memory of the largest.
     config.set_preview_feature(trt.PreviewFeature.RUNTIME_ACTIVATION_RESIZE_10_10, True)
-    if not nvidia.rounds_to_tf32():
+    if not rounds_to_tf32():
         config.clear_flag(trt.BuilderFlag.TF32)
     profile = builder.create_optimization_profile()
     batches = (min(nvidia.BATCHES), nvidia.USUAL, max(nvidia.BATCHES))
@@ -152,7 +141,7 @@ def parse(model: Path) -> tuple[Any, Any, Any]:
 
 
 def _device(architecture: str) -> str:
-    return architecture + (", tf32" if nvidia.rounds_to_tf32() else "")
+    return architecture + (", tf32" if rounds_to_tf32() else "")
 
 
 def _refused(problem: str) -> InputError:

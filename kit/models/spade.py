@@ -8,7 +8,6 @@ to translate; only the number of input channels differs from the published netwo
 """
 
 from functools import partial
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +19,7 @@ from kit.models.layers.convolution import Convolution3x3, convolve3x3
 from kit.models.layers.means import RADAR, BoxMeans, RadarResize, Resize
 from kit.models.layers.padding import reflect_to_multiple
 from kit.models.layers.spectral_norm import Rule, spectral_norm
-
-Depth = Literal["normal", "more", "most"]
+from kit.variants.settings import Depth
 
 _DOUBLINGS = {"normal": 5, "more": 6, "most": 7}
 _HIDDEN = 128

@@ -6,7 +6,6 @@ which weights. Refused by name: a file that is missing or damaged, or says what 
 """
 
 import math
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from kit.prediction.last import read_last
 from kit.storage.files import FITTED
 from kit.storage.seal import read_record, write_record
 from kit.variants.fold_names import base_name
+from kit.variants.limits import NAME_LIMIT, is_name
 from kit.variants.registry import ENSEMBLES, VARIANTS, ensemble_members
 
 _FORMAT = 1
@@ -114,9 +114,9 @@ def check_name(name: str) -> None:
     Raises:
         InputError: says which.
     """
-    if not re.fullmatch(r"\w[\w.-]{,99}", name):
-        remedy = "give 1 to 100 letters, digits, _, - and dots"
-        raise InputError(name[:120] or "--name", "not a name for an ensemble", remedy=remedy)
+    if not is_name(name):
+        where = name[:120] or "--name"
+        raise InputError(where, "not a name for an ensemble", remedy=f"give {NAME_LIMIT}")
     for problem, known in (
         ("is an ensemble of the paper's", ENSEMBLES),
         ("is the name of a variant", VARIANTS),

@@ -68,7 +68,8 @@ class Weights:
                 raise RuntimeError(f"its trees are of the features {known}, not {[*meant]}")
             generator.load_state_dict(tensors, assign=True)
         except (RuntimeError, TypeError) as error:
-            raise _foreign(self.path, error) from None
+            problem = f"not weights of this kit ({one_line(error)})"
+            raise InputError(self.path, problem, remedy=_AGAIN) from None
         return generator.eval()
 
     @cached_property
@@ -215,7 +216,3 @@ def load_run(runs: Path, name: str) -> Weights:
     weights = read_run(runs, name)
     _ = weights.generator
     return weights
-
-
-def _foreign(path: Path, error: Exception) -> InputError:
-    return InputError(path, f"not weights of this kit ({one_line(error)})", remedy=_AGAIN)

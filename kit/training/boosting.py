@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kit.errors import InputError
+from kit.variants.settings import Thresholds
 
 Loss = Literal["l1", "mse"]
 _OBJECTIVES = {"l1": "regression_l1", "mse": "regression"}
@@ -35,7 +36,7 @@ class Settings:
     shrinkage: float
     smallest: int
     loss: Loss
-    thresholds: Literal["best", "random"]
+    thresholds: Thresholds
     seed: int
 
 

@@ -7,7 +7,6 @@ a fit that is interrupted starts again, which takes seconds.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -27,15 +26,7 @@ Made = tuple[nn.Module, dict[str, Any]]
 _FITS: dict[str, Callable[..., Made]] = {"trees": fit_trees, "prior": fit_prior}
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """The scores on the hold-out of what was fitted, now or before; None without a hold-out."""
-
-    mae: float | None
-    psnr: float | None
-
-
-def fit(setup: RunSetup, watch: Watch | None) -> Fitted:
+def fit(setup: RunSetup, watch: Watch | None) -> tuple[float | None, float | None]:
     """Fit a run, unless it has intact weights.
 
     Every rank fits the same, which is deterministic, and predicts its share of the hold-out.
@@ -43,6 +34,9 @@ def fit(setup: RunSetup, watch: Watch | None) -> Fitted:
     Args:
         setup: the run.
         watch: called with the record of the metrics, and with notes and progress.
+
+    Returns:
+        MAE and PSNR on the hold-out of what was fitted, now or before; None without a hold-out.
 
     Raises:
         InputError: what fits it is not installed, or a pair cannot be read.
@@ -57,12 +51,12 @@ def fit(setup: RunSetup, watch: Watch | None) -> Fitted:
         other = other_library(facts)
         by = f" by {other}" if other else ""
         report({"note": f"fitted before{by}; --overwrite fits it again"})
-        return Fitted(facts.get("holdout_mae"), facts.get("holdout_psnr"))
+        return facts.get("holdout_mae"), facts.get("holdout_psnr")
     if path.exists():
         report({"note": f"fitting {path} again: {fault}"})
     with delayed_signals(ignore_repeats=setup.group.world_size > 1) as signals:
         record = _fit(setup, signals, report)
-    return Fitted(record.get("holdout_mae"), record.get("holdout_psnr"))
+    return record.get("holdout_mae"), record.get("holdout_psnr")
 
 
 def _fit(setup: RunSetup, signals: list[int], report: Watch) -> dict[str, Any]:

@@ -162,8 +162,8 @@ def train(
         if variant.is_fitted:
             if unsaved and watch:
                 watch({"note": unsaved})
-            fitted = fit(setup, watch)
-            return Run(folder, 0, fitted.mae, fitted.psnr, len(data.chosen))
+            mae, psnr = fit(setup, watch)
+            return Run(folder, 0, mae, psnr, len(data.chosen))
         told: list[str] = []
         state = group.on_all(lambda: _new_state(variant, start, told.append))
         group.on_all(lambda: _check_cells(setup, state.generator))

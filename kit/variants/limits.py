@@ -8,6 +8,7 @@ import re
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
+NAME_LIMIT = "1 to 100 letters, digits, _, - and dots"
 LARGEST_BOX = 255  # pixels along a side: what a tile of 256 has around its middle
 _MAY_BE_ZERO = (
     "gan", "l1", "decay_epochs", "weight_decay", "validations", "patience", "seed", "clip", "ema",
@@ -42,13 +43,18 @@ def allowed(field: str, kind: Any, value: Any) -> str:
         return "" if fits else f"one of {', '.join(repr(each) for _, each in known)}"
     if kind is bool and type(value) is not bool:
         return "true or false"
-    if field == "name" and not re.fullmatch(r"\w[\w.-]{,99}", value):
-        return "1 to 100 letters, digits, _, - and dots: it names a folder"
+    if field == "name" and not is_name(value):
+        return f"{NAME_LIMIT}: it names a folder"
     if field == "betas" and not all(0 <= beta < 1 for beta in value):
         return "two numbers from 0 to below 1"
     if field == "boxes" and not _are_sides(value):
         return f"odd numbers from 3 to {LARGEST_BOX}, each once"
     return ""
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may name a run or an ensemble, and so a folder or a file."""
+    return re.fullmatch(r"\w[\w.-]{,99}", text) is not None
 
 
 @cache

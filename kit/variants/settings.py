@@ -16,6 +16,8 @@ from kit.variants.limits import allowed
 
 Model = Literal["spade", "pix2pixhd", "nafnet", "unet", "trees", "prior"]
 PixelLoss = Literal["l1", "charbonnier", "mse"]
+Depth = Literal["normal", "more", "most"]
+Thresholds = Literal["best", "random"]
 Counted = Literal["mae", "mse"]
 FITTED: tuple[Model, ...] = ("trees", "prior")
 """Models that are fitted in one go, where the others are trained step by step."""
@@ -43,7 +45,7 @@ class Variant:
     """Loss of a pixel: its absolute error, that rounded off at zero, or the squared error."""
     width: int = 64
     """Channels of the generator at full size, the published ngf."""
-    depth: Literal["normal", "more", "most"] = "normal"
+    depth: Depth = "normal"
     """Upsampling layers of SPADE's generator: 5, 6 or 7; other models have only normal."""
     norm: Literal["batch", "sync_batch", "instance", "layer"]
     """Norms of the generator; sync_batch shares statistics between GPUs, NAFNet has only layer."""
@@ -57,7 +59,7 @@ class Variant:
     """Boosted trees of each channel, where these are the model."""
     leaves: int = 31
     """Leaves of each boosted tree, at most."""
-    thresholds: Literal["best", "random"] = "best"
+    thresholds: Thresholds = "best"
     """Where trees divide a feature: at the best of its values, or at a random one."""
     tile_statistics: bool = False
     """Whether trees are given the mean and deviation of VV and VH over the tile."""

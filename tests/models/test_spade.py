@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from kit.models.layers.means import Resize
 from kit.models.published import export_reference_weights
 from kit.models.rewrites.spectral_norm import normed
-from kit.models.spade import Depth, Spade, SpadeGenerator
+from kit.models.spade import Spade, SpadeGenerator
+from kit.variants.settings import Depth
 
 pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("thin")]
 

@@ -25,9 +25,9 @@ def each_once(report: Report) -> Report:
     """A report that passes each line on the first time alone."""
     told = set[str]()
 
-    def tell(line: str) -> None:
+    def report_new(line: str) -> None:
         if line not in told:
             told.add(line)
             report(line)
 
-    return tell
+    return report_new

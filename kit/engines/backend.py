@@ -23,7 +23,7 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 _SHORTAGE = ("OutOfMemory", "out of memory", "can't allocate memory")
 
 
-def tells_of_shortage(reason: str) -> bool:
+def is_shortage(reason: str) -> bool:
     """Whether what a library says is that there is too little memory, whatever it raised."""
     return any(text in reason for text in _SHORTAGE)
 

@@ -208,7 +208,10 @@ class Builder:
         self.report(f"{what}: building for tiles of {spec.height}x{spec.width}")
         start = time.monotonic()
         calibration = to_signed(torch.from_numpy(self._samples.calibration))
-        generator = for_inference(self.weights.generator, self.weights.variant.input_channels)
+        variant = self.weights.variant
+        generator = for_inference(
+            self.weights.generator, variant.input_channels, f"{variant.name}: the generator"
+        )
         try:
             BACKENDS[name].build(generator, spec, folder, calibration)
         except OUT_OF_MEMORY as error:
@@ -222,7 +225,10 @@ class Builder:
     def _rate(self, name: str, spec: Spec, folder: Path) -> tuple[Plan, float]:
         """The fastest plan and its images/s."""
         load = partial(self._load, name, spec, folder)
-        plan, rate = fastest_plan(load, BACKENDS[name].plans(), self._samples.inputs, self.clock)
+        backend = BACKENDS[name]
+        plan, rate = fastest_plan(
+            load, backend.plans(), self._samples.inputs, self.clock, backend.device()
+        )
         if name != "eager":
             what = self._what(name, spec.precision)
             self.report(f"{what}: {rate:.3g} images/s in batches of {plan.batch}")

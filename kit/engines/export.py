@@ -145,7 +145,9 @@ def _program(
     weights: Weights, size: tuple[int, int], inputs: Mapping[str, str], outputs: Mapping[str, str]
 ) -> Any:
     variant = weights.variant
-    network = InUnits(for_inference(weights.generator, variant.input_channels), variant).eval()
+    name = f"{variant.name}: the generator"
+    rewritten = for_inference(weights.generator, variant.input_channels, name)
+    network = InUnits(rewritten, variant).eval()
     shapes = {"radar": (2, *size), "day": (), "prior": (3, *size)}
     examples = {name: torch.zeros(2, *shapes[name]) for name in inputs}
     program = onnx_program(network, examples, _OUTPUT)

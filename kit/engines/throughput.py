@@ -26,6 +26,7 @@ def fastest_plan(
     plans: Sequence[Plan],
     inputs: NDArray[np.float32],
     clock: Clock = CLOCK,
+    device: str = "the device",
 ) -> tuple[Plan, float]:
     """The plan with the highest rate, and that rate in images/s.
 
@@ -36,6 +37,7 @@ def fastest_plan(
         plans: which to measure.
         inputs: tiles [N, C, H, W] in [0, 1], repeated to fill a batch.
         clock: what is measured with.
+        device: what an error names as the device that it is measured on.
 
     Raises:
         InputError: the device has too little memory for every plan.
@@ -56,7 +58,7 @@ def fastest_plan(
         rates[plan] = plan.batch / min(seconds[1:])
     if not rates:
         raise InputError(
-            "the device",
+            device,
             f"has too little memory for one tile of {inputs.shape[2]}x{inputs.shape[3]}",
             remedy="end other programs that use it, or predict with --backend eager",
         )

@@ -49,7 +49,7 @@ def least_squares(gram: Floats, products: Floats) -> Floats:
 def least_absolute(members: Floats, truth: Floats) -> Floats:
     """The weights w on the simplex that minimise the mean of |w'members - truth|.
 
-    Least squares, weighted anew by the reciprocal of each error until nothing changes.
+    Least squares, weighted again by the reciprocal of each error until nothing changes.
 
     Args:
         members: [M, N].

@@ -1,4 +1,4 @@
-"""The earlier run of a folder that is trained anew: kept in it until the new one has weights.
+"""The earlier run of a folder that is trained again: kept in it until the new one has weights.
 
 In: the folder of a run, locked. Out: the earlier run in `.earlier`, back in its place if the new
 one has saved nothing when it ends, however that is, or removed. A folder in it that is a link, to a

@@ -25,7 +25,7 @@ def unsaved_settings(folder: Path, variant: Variant) -> str:
     if not (folder / folders.CONFIG).exists() or folders.saved(folder):
         return ""
     changed: list[str] = []
-    with suppress(InputError):  # one that cannot be read is written anew
+    with suppress(InputError):  # one that cannot be read is written again
         changed = folders.other_settings(folder, variant)
     return f"{folder}: begun with {'; '.join(changed)}; it had saved nothing" if changed else ""
 

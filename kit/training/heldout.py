@@ -195,7 +195,7 @@ def _ask(runs: Path, name: str, work: Path, units: Units, report: Report) -> _As
     check_units(weights.values(), read_units(work), work / PAIRS, units, report, option=False)
     unseen = {run: _unseen(runs / run, each, pairs, work) for run, each in weights.items()}
     _check_complete(runs, name, weights, unseen, pairs)
-    tell_other_pixels(runs, names, pairs, report)
+    report_other_pixels(runs, names, pairs, report)
     scenes = _scenes(pairs, {scene for found in unseen.values() for scene in found}, report)
     if not scenes:
         problem = "no pair is held out, of those without clouds"
@@ -227,7 +227,7 @@ def drawn(scenes: Sequence[str], most: int) -> tuple[str, ...]:
     return tuple(scenes[number] for number in sorted(chosen))
 
 
-def tell_other_pixels(
+def report_other_pixels(
     runs: Path, names: Iterable[str], pairs: Sequence[Pair], report: Report
 ) -> None:
     """Report each run that was trained on other pixels than pairs have now, where that is known."""

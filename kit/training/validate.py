@@ -37,7 +37,7 @@ from kit.scaling import UINT16_MAX
 from kit.storage.files import RUNS, WORK, AnyPath
 from kit.training.baselines import boosted_trees, constants, place_priors
 from kit.training.evaluate import evaluate_each, official_errors
-from kit.training.heldout import HeldOut, heldout, tell_other_pixels
+from kit.training.heldout import HeldOut, heldout, report_other_pixels
 from kit.training.table1 import Errors, Parts, Row, Scored, scenes_of, tabulate
 from kit.training.unseen import holdout_parts, out_of_fold_parts
 from kit.training.validation import VALIDATION, Validation, read_validation, write_validation
@@ -93,7 +93,7 @@ def validate(
     used = {name: {run: read_run(runs, run) for run in each} for name, each in meant.items()}
     every_run = [weights for each in used.values() for weights in each.values()]
     check_units(every_run, read_units(work), work / PAIRS, units, report)
-    tell_other_pixels(runs, [run for each in meant.values() for run in each], pairs, report)
+    report_other_pixels(runs, [run for each in meant.values() for run in each], pairs, report)
     reader = open_pairs(work, [pair for pair in pairs if pair.split != "buffer"])
     scored: list[Scored] = []
     of_folds: list[Parts] = []

@@ -123,7 +123,8 @@ class Validator:
         scores = self._scores(place(generator), signals)
         best = _Candidate(generator, "fitted", scores)
         if not math.isfinite(scores.mae):
-            raise CheckError(f"{self.folder}: the generator's output is not finite")
+            problem = f"{self.folder}: the generator's output is not finite"
+            raise CheckError(f"{problem}\n  check what it was fitted on: kit verify")
 
         def write() -> None:
             self._write_samples(generator, 1)

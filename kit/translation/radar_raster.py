@@ -231,7 +231,9 @@ def _check_fit(paths: Sequence[Path], files: Sequence[Any]) -> None:
     """Refuse two files of different sizes or grids."""
     sizes = [f"{file.height}x{file.width}" for file in files]
     if sizes[0] != sizes[1]:
-        raise InputError(paths[1], f"is {sizes[1]} where {paths[0].name} is {sizes[0]}")
+        remedy = f"give both of one scene, or warp it onto the grid of {paths[0].name}"
+        problem = f"is {sizes[1]} where {paths[0].name} is {sizes[0]}"
+        raise InputError(paths[1], problem, remedy=remedy)
     grids = [_grid(path, file) for path, file in zip(paths, files, strict=True)]
     if grids[0] and grids[1]:
         height, width = files[0].height, files[0].width

@@ -218,7 +218,7 @@ def read_job(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: the file that says it is missing or damaged.
     """
-    remedy = "run kit translate with --overwrite, which begins anew"
+    remedy = "run kit translate with --overwrite, which begins again"
     found = read_record(folder / JOB, _FORMAT, remedy)
     return {name: value for name, value in found.items() if name != "format"}
 

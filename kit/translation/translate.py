@@ -164,8 +164,10 @@ def translate(
             if not overwrite and is_there(out, digest(job)):  # another process has written it
                 strips.finish()
                 return result(done=0)
-            using = partial(engines_of, strips, radar, weights, (rows, columns), date, flips)
-            chosen = using(request, work=Path(work), cache=Path(engines), report=report)
+            chosen = engines_of(
+                strips, radar, weights, (rows, columns), date, flips, request,
+                work=Path(work), cache=Path(engines), report=report,
+            )  # fmt: skip
             members = Members(weights, chosen, averaging, flips, date)
             done = _predict(radar, strips, rows, columns, members, advance, report)
             described = {
@@ -230,14 +232,14 @@ def _predict(
     each = len(columns.starts)
     done = 0
 
-    def tell(there: int, windows: int) -> None:
+    def report_windows(there: int, windows: int) -> None:
         if advance:
             advance(there * each + windows, strips.count * each)
 
     for number in strips.claims(report):
-        tell_more: Callable[[int], None] = partial(tell, strips.done())
+        after: Callable[[int], None] = partial(report_windows, strips.done())
         strip = make_strip(
-            radar, rows.starts[number], rows.size, columns, members.predict, batch, tell_more
+            radar, rows.starts[number], rows.size, columns, members.predict, batch, after
         )
         strips.write(number, strip)
         done += each

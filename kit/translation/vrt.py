@@ -62,7 +62,7 @@ def read_sources(vrt: Path) -> list[Path]:
 
 def _references(vrt: Path) -> Iterator[ElementTree.Element]:
     if vrt.stat().st_size > _MAX_BYTES:
-        raise InputError(vrt, f"is larger than {_MAX_BYTES >> 20} MiB, for a VRT")
+        raise _refused(vrt, f"is larger than {_MAX_BYTES >> 20} MiB, for a VRT")
     data = vrt.read_bytes()
     # GDAL knows no entities and no encoding but UTF-8, and would read another text than this.
     if not _BEGINNING.match(data) or b"<!DOCTYPE" in data:

@@ -39,7 +39,8 @@ def from_toml(path: Path, known: Mapping[str, T]) -> T:
         remedy = f'write it, beginning with base = "...", or name one of {", ".join(known)}'
         raise InputError(path, "no such file", remedy=remedy) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"not readable as TOML ({error})") from None
+        remedy = f'write each field on a line of its own, as in base = "{next(iter(known))}"'
+        raise InputError(path, f"not readable as TOML ({error})", remedy=remedy) from None
     base = values.pop("base", None)
     if not isinstance(base, str) or base not in known:
         remedy = f'start it with base = "...", one of {", ".join(known)}'

@@ -159,7 +159,7 @@ def test_what_onnx_runtime_draws_otherwise_is_not_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Brighter(nn.Module):
-        def __init__(self, network: nn.Module, _: int) -> None:
+        def __init__(self, network: nn.Module, *_: object) -> None:
             super().__init__()
             self.network = network
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Spec, tells_of_shortage
+from kit.engines.backend import Plan, Spec, is_shortage
 from kit.engines.backends import eager
 from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
@@ -114,7 +114,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
                 )
         except RuntimeError as error:
             reason = _first_line(error)
-            if tells_of_shortage(reason):
+            if is_shortage(reason):
                 raise MemoryError(reason) from error
             if full := next((code for code in _FULL if os.strerror(code) in str(error)), 0):
                 raise unwritable(folder / _MODEL, OSError(full, os.strerror(full))) from error
@@ -138,7 +138,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
             model = torch._inductor.aoti_load_package(str(path))
     except (OSError, RuntimeError) as error:
         reason = _first_line(error)
-        if tells_of_shortage(reason):
+        if is_shortage(reason):
             raise MemoryError(
                 f"{eager.device()}: too little memory for {path}: {reason}"
             ) from error

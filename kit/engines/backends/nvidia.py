@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Spec, tells_of_shortage
+from kit.engines.backend import Plan, Spec, is_shortage
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.machine.device import cuda_fault, pick, rounds_to_tf32
@@ -231,7 +231,7 @@ class Execution:
     def _failed(self, problem: str) -> InputError | MemoryError:
         """The error for what the library refused, by the reason that it logged."""
         reason = self.log.pop_errors()
-        if tells_of_shortage(reason):
+        if is_shortage(reason):
             card = torch.cuda.get_device_name()
             return MemoryError(f"{card}: too little memory for {self.path}: {reason}")
         return self._fault(f"{problem}: {reason}")

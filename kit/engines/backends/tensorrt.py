@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.engines.backend import Plan, Spec, tells_of_shortage
+from kit.engines.backend import Plan, Spec, is_shortage
 from kit.engines.backends import nvidia
 from kit.engines.backends.silence import silenced
 from kit.errors import InputError
@@ -82,7 +82,7 @@ def build(generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None
             )
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
             reason = _reason(error) + (f"; {log.pop_errors()}" if log.errors else "")
-            if tells_of_shortage(reason):
+            if is_shortage(reason):
                 raise MemoryError(reason) from error
             raise InputError(
                 NAME,

@@ -33,7 +33,9 @@ _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 @torch.no_grad()
-def for_inference(generator: nn.Module, channels: int = 2) -> nn.Module:
+def for_inference(
+    generator: nn.Module, channels: int = 2, name: str = "the generator"
+) -> nn.Module:
     """A rewritten copy of `generator`, in evaluation mode and without gradients.
 
     Its outputs are compared with those of `generator`, in float32 and in float64: on noise, a
@@ -44,6 +46,7 @@ def for_inference(generator: nn.Module, channels: int = 2) -> nn.Module:
     Args:
         generator: as it was trained.
         channels: planes of its input.
+        name: what an error calls it.
 
     Raises:
         CheckError: the copy does not compute the same, or no tile shows whether it does; nothing
@@ -57,14 +60,14 @@ def for_inference(generator: nn.Module, channels: int = 2) -> nn.Module:
     defined = rounding < _DEFINED
     if not defined.any():
         raise CheckError(
-            f"the generator's outputs in float32 and float64 differ by {rounding.min():.1e} or "
+            f"{name}'s outputs in float32 and float64 differ by {rounding.min():.1e} or "
             "more, too much to check that it was rewritten correctly\n"
             "  predict with --backend eager"
         )
     found = _apart(_rewrite(exact)(tiles.double()), expected)
-    _check(found[defined].max(), FLOAT64, "float64")
+    _check(name, found[defined].max(), FLOAT64, "float64")
     found = _apart(_rewrite(network)(tiles), expected) - 2 * rounding
-    _check(found[defined].max(), FLOAT32, "float32")
+    _check(name, found[defined].max(), FLOAT32, "float32")
     return network
 
 
@@ -81,10 +84,10 @@ def _apart(outputs: Tensor, expected: Tensor) -> Tensor:
     return (outputs - expected).abs().amax(dim=(1, 2, 3))
 
 
-def _check(found: Tensor, allowed: float, kind: str) -> None:
+def _check(name: str, found: Tensor, allowed: float, kind: str) -> None:
     if not found <= allowed:
         raise CheckError(
-            f"the generator rewritten for inference differs by {found:.1e} in {kind}, more than "
+            f"{name} rewritten for inference differs by {found:.1e} in {kind}, more than "
             f"{allowed:.0e}\n  predict with --backend eager, and report this as a bug"
         )
 

@@ -26,6 +26,9 @@ from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
 from kit.variants.settings import Variant
 
+OF_OTHER_SCENES = ("radar_dates", "prior", "target")
+"""The settings of a variant that decide which other scenes its planes are made of, and how."""
+
 
 def planes_for_training(
     variant: Variant,

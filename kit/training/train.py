@@ -26,7 +26,7 @@ from kit.progress import Report
 from kit.runs import earlier
 from kit.runs import folder as folders
 from kit.runs.notes import add_note
-from kit.runs.planes import planes_for_training
+from kit.runs.planes import OF_OTHER_SCENES, planes_for_training
 from kit.runs.records import read_records, truncate_records
 from kit.storage.files import RUNS, WORK, AnyPath
 from kit.storage.lock import lock
@@ -156,8 +156,9 @@ def train(
         group.on_main(begin)
         variant = _of_main(group, variant, folder)
         torch.manual_seed(variant.seed)
-        if variant != asked:
+        if any(getattr(variant, field) != getattr(asked, field) for field in OF_OTHER_SCENES):
             planes = planes_for_training(variant, work, data.reader, data.chosen, data.holdout)
+        planes = replace(planes, variant=variant)
         setup = make_setup(variant, planes, data, folder, group)
         if variant.is_fitted:
             if unsaved and watch:

@@ -29,7 +29,6 @@ from kit.runs.ensemble import named_or_trained, trained_folds
 from kit.runs.folder import read_pairs_sha256
 from kit.runs.seen import TrainingPairs
 from kit.runs.training_pairs import read_training_pairs
-from kit.runs.weights import read_run
 from kit.storage.files import FITTED, RUNS, WORK, AnyPath, refuse_existing
 from kit.storage.lock import lock
 from kit.training.heldout import HeldOut, drawn, heldout
@@ -177,7 +176,7 @@ def _check_alike(members: Sequence[HeldOut], runs: Path, report: Report) -> None
                 more = f", and of {len(missing) - 1} more" if len(missing) > 1 else ""
                 remedy = "train both with the same --folds and --groups, on the same pairs"
                 raise InputError(lacking.name, problem + more, remedy=remedy)
-    given = {each.name: _inputs(each, runs) for each in members}
+    given = {each.name: _inputs(each) for each in members}
     if len(set(given.values())) > 1:
         listed = "; ".join(f"{name} {inputs}" for name, inputs in given.items())
         report(f"members are given different inputs: {listed}")
@@ -197,10 +196,9 @@ def _tables(member: HeldOut, runs: Path) -> set[str]:
     return {known for run in member.runs if (known := read_pairs_sha256(runs / run))}
 
 
-def _inputs(member: HeldOut, runs: Path) -> str:
+def _inputs(member: HeldOut) -> str:
     """What the networks of a member are given, as settings of its variant."""
-    variant = read_run(runs, member.runs[0]).variant
-    return settings_text({name: getattr(variant, name) for name in _INPUTS})
+    return settings_text({name: getattr(member.variant, name) for name in _INPUTS})
 
 
 def _folds(member: HeldOut, runs: Path) -> dict[str, TrainingPairs]:

@@ -10,6 +10,7 @@ together leave out a pair, and runs that were trained on other pairs.
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ from kit.runs.units import check_units
 from kit.runs.weights import Weights, read_run
 from kit.storage.image_file import image_path, read_image
 from kit.training.heldout_images import inputs_of, predict_missing
+from kit.variants.settings import Variant
 
 MOST_OUT_OF_FOLD = 2000
 """Scenes held out by folds that are predicted: of more, so many are enough to choose by."""
@@ -55,17 +57,23 @@ MOST_OUT_OF_FOLD = 2000
 class HeldOut:
     """Images of pairs by weights that have not seen them, of one variant.
 
-    `runs` are its run or its folds, and `weights` the SHA-256 of the weights of each; `pairs` the
-    pairs by optical scene, in the order of the table; `files` those of a scene, with their digests.
+    `variant` is that of its run, or of its first fold. `runs` are its run or its folds, and
+    `weights` the SHA-256 of the weights of each; `pairs` the pairs by optical scene, in the order
+    of the table; `files` those of a scene, with their digests.
     """
 
     name: str
-    target: str
+    variant: Variant
     runs: tuple[str, ...]
     weights: dict[str, str]
     pairs: dict[str, Pair]
     reader: PairReader
     files: dict[str, tuple[tuple[Path, str], ...]]
+
+    @property
+    def target(self) -> str:
+        """What its images show, see `kit.variants.settings.Variant`."""
+        return self.variant.target
 
     @property
     def scenes(self) -> tuple[str, ...]:
@@ -94,6 +102,7 @@ def heldout(
     work: Path,
     *,
     units: Units = "check",
+    known: Mapping[str, Weights] = MappingProxyType({}),
     advance: Advance | None = None,
     report: Report = lambda _: None,
 ) -> HeldOut:
@@ -104,6 +113,7 @@ def heldout(
         name: of a run, or of a variant that was trained in folds.
         work: the folder of the table of pairs.
         units: "any" admits pairs of other units than those that it was trained on.
+        known: weights of its runs that are read already, by run.
         advance: called with the scenes done and their number.
         report: takes a line about what is made again, and why, about a run that was trained on
             other pixels, and about scenes of folds that are left out as there are very many.
@@ -114,7 +124,7 @@ def heldout(
             read.
         BusyError: another process makes them.
     """
-    asked = _ask(runs, name, work, units, report)
+    asked = _ask(runs, name, work, units, report, known)
     shares = {run: asked.of(run) for run in asked.weights}
     total, before = sum(map(len, shares.values())), 0
     found: dict[str, dict[str, str]] = {}
@@ -179,7 +189,7 @@ class _Asked:
                 files[scene].append((image_path(runs / run / HELDOUT, scene), sha256))
         return HeldOut(
             name=name,
-            target=next(iter(self.weights.values())).variant.target,
+            variant=next(iter(self.weights.values())).variant,
             runs=tuple(self.weights),
             weights={run: weights.sha256 for run, weights in self.weights.items()},
             pairs=self.scenes,
@@ -188,10 +198,17 @@ class _Asked:
         )
 
 
-def _ask(runs: Path, name: str, work: Path, units: Units, report: Report) -> _Asked:
+def _ask(
+    runs: Path,
+    name: str,
+    work: Path,
+    units: Units,
+    report: Report,
+    known: Mapping[str, Weights] = MappingProxyType({}),
+) -> _Asked:
     pairs = read_pairs(work / PAIRS)
     names = scored_runs(runs, name, holdout=bool(holdout_pairs(pairs)), report=report)
-    weights = {run: read_run(runs, run) for run in names}
+    weights = {run: known.get(run) or read_run(runs, run) for run in names}
     check_units(weights.values(), read_units(work), work / PAIRS, units, report, option=False)
     unseen = {run: _unseen(runs / run, each, pairs, work) for run, each in weights.items()}
     _check_complete(runs, name, weights, unseen, pairs)

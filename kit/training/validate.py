@@ -6,7 +6,7 @@ training pairs, and beside the paper's, for unseen places and for unseen dates o
 and whether the pairs are enough to tell a run from the best.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from kit.runs.folder import read_pairs_sha256
 from kit.runs.planes import planes_for_pairs, planes_for_training
 from kit.runs.training_pairs import read_training_pairs
 from kit.runs.units import check_units
-from kit.runs.weights import load_run, read_run
+from kit.runs.weights import Weights, read_run
 from kit.scaling import UINT16_MAX
 from kit.storage.files import RUNS, WORK, AnyPath
 from kit.training.baselines import boosted_trees, constants, place_priors
@@ -93,6 +93,9 @@ def validate(
     used = {name: {run: read_run(runs, run) for run in each} for name, each in meant.items()}
     every_run = [weights for each in used.values() for weights in each.values()]
     check_units(every_run, read_units(work), work / PAIRS, units, report)
+    sha256 = {n: {run: each.sha256 for run, each in found.items()} for n, found in used.items()}
+    models = {weights.variant.model for weights in every_run}
+    every_run.clear()  # a network that is scored stays in memory as long as its weights are held
     report_other_pixels(runs, [run for each in meant.values() for run in each], pairs, report)
     reader = open_pairs(work, [pair for pair in pairs if pair.split != "buffer"])
     scored: list[Scored] = []
@@ -104,9 +107,11 @@ def validate(
                 advance(number, len(names), f"{names[number]}: {done:,} of {total:,} scenes")
 
         if name in alone:
-            scored.append(_run(runs, name, work, reader, pairs, measure, after))
+            weights = used.pop(name)[name]
+            scored.append(_run(runs, weights, work, reader, pairs, measure, after))
         else:
-            each, own = _folds(runs, name, work, reader, pairs, measure, after, report)
+            known = used.pop(name)
+            each, own = _folds(runs, name, known, work, reader, pairs, measure, after, report)
             scored.append(each)
             of_folds.append(own)
     if advance:
@@ -117,11 +122,9 @@ def validate(
         parts |= {part: those for part, those in own.items() if part not in parts}
     wanted = {scene for those in parts.values() for scene in those}
     every = [pair for pair in pairs if str(pair.optical) in wanted]
-    models = {weights.variant.model for weights in every_run}
     made = _baselines(work, models, reader, trained, held, every, measure, report)
-    known = [Scored(name, "reflectance", found, is_baseline=True) for name, found in made]
-    sha256 = {n: {run: each.sha256 for run, each in found.items()} for n, found in used.items()}
-    whole = (*known, *scored)
+    baselines = [Scored(name, "reflectance", found, is_baseline=True) for name, found in made]
+    whole = (*baselines, *scored)
     pixels = pixels_fingerprint(pairs)
     _keep(runs, Validation(measure, fingerprint(pairs), parts, whole, sha256, pixels), report)
     return tabulate(parts, whole, measure)
@@ -162,7 +165,7 @@ def _baselines(
 
 def _run(
     runs: Path,
-    name: str,
+    weights: Weights,
     work: Path,
     reader: PairReader,
     pairs: Sequence[Pair],
@@ -170,17 +173,17 @@ def _run(
     advance: Advance,
 ) -> Scored:
     """One run on the hold-out."""
-    weights, held = load_run(runs, name), holdout_pairs(pairs)
-    target = weights.variant.target
+    name, held = weights.variant.name, holdout_pairs(pairs)
     planes = planes_for_pairs(runs / name, weights.variant, work, reader, pairs)
     found = evaluate_each(weights.placed, planes, reader, held, measure, advance)
     by_scene = dict(zip((str(pair.optical) for pair in held), found, strict=True))
-    return Scored(name, target, by_scene, _warning(runs / name, pairs))
+    return Scored(name, weights.variant.target, by_scene, _warning(runs / name, pairs))
 
 
 def _folds(
     runs: Path,
     name: str,
+    weights: Mapping[str, Weights],
     work: Path,
     reader: PairReader,
     pairs: Sequence[Pair],
@@ -193,7 +196,7 @@ def _folds(
     With the parts that they have besides the hold-out.
     """
     # Units were compared before.
-    found = heldout(runs, name, work, units="any", advance=advance, report=report)
+    found = heldout(runs, name, work, units="any", known=weights, advance=advance, report=report)
     by_scene = {scene: _image_errors(found, scene, reader, measure) for scene in found.scenes}
     trained = {run: read_training_pairs(runs / run) for run in found.runs}
     known = {run: each for run, each in trained.items() if each is not None}

@@ -52,7 +52,7 @@ def fitted(
     write_pairs(tmp_path / "work" / "pairs.parquet", grid(PLACES, 1))
     known = {member.name: member for member in members}
     monkeypatch.setattr(kit.fitting.fit, "heldout", lambda runs, name, *_, **__: known[name])
-    monkeypatch.setattr(kit.fitting.fit, "_inputs", lambda member, _: "")
+    monkeypatch.setattr(kit.fitting.fit, "_inputs", lambda member: "")
     folders = {name: tmp_path / name for name in ("work", "runs", "ensembles")}
     return fit([*known], **folders, **settings)
 

@@ -33,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         known = {member.name: member for member in members}
         monkeypatch.setattr(kit.fitting.fit, "heldout", lambda runs, name, *_, **__: known[name])
         monkeypatch.setattr(
-            kit.fitting.fit, "_inputs", lambda member, _: inputs.get(member.name, "date=false")
+            kit.fitting.fit, "_inputs", lambda member: inputs.get(member.name, "date=false")
         )
         return fit(
             [*known],

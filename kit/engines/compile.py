@@ -3,6 +3,7 @@
 In: trained runs. Out: for each the engine that `kit predict` will use, in the folder of engines.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -160,6 +161,7 @@ def _scenes(
 
 def _size(work: Path, scenes: Sequence[Scene]) -> tuple[int, int]:
     path = work / PAIRS
-    for pair in holdout_pairs(read_pairs(path)) if path.exists() else ():
-        return pair.height, pair.width
+    held = holdout_pairs(read_pairs(path)) if path.exists() else ()
+    if sizes := Counter((pair.height, pair.width) for pair in held):
+        return sizes.most_common(1)[0][0]
     return usual_size([scene.files[0] for scene in scenes]) or (_SIDE, _SIDE)

@@ -18,7 +18,7 @@ from kit.metrics import check_measure
 from kit.models.flips import check_flips
 from kit.storage.files import output
 from kit.variants.registry import find_variant
-from kit.variants.settings import Variant
+from kit.variants.settings import Variant, setting_text
 
 PLAN = Path("plan.toml")
 _REMEDY = "mend it, or let kit plan write another: kit plan --hours H --overwrite"
@@ -35,7 +35,7 @@ class Training:
     @property
     def texts(self) -> tuple[str, ...]:
         """The settings as `kit train --set` takes them."""
-        return tuple(f"{name}={_text(value)}" for name, value in self.settings.items())
+        return tuple(setting_text(name, value) for name, value in self.settings.items())
 
     @property
     def name(self) -> str:
@@ -216,8 +216,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _text(value: Any) -> str:
-    """A value as one types it after `--set`."""
-    return value if isinstance(value, str) else _toml(value)

@@ -1,5 +1,6 @@
 """The tiles that engines are tried on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from kit.engines import calibration as module
 from kit.engines.calibration import samples, samples_or
+from kit.engines.compile import _size
 from kit.errors import InputError
-from kit.pairs.table import holdout_pairs, read_pairs, train_pairs
+from kit.pairs.table import holdout_pairs, read_pairs, train_pairs, write_pairs
 from kit.runs.weights import Weights, read_run
 from kit.tiles.bands import usual_size
 from kit.tiles.catalog import catalog
@@ -62,6 +64,14 @@ def test_a_hold_out_without_training_pairs_of_the_size_calibrates_too(
     assert found.optical is not None and len(found.calibration) == 2  # the scenes'
     found = samples(Path("work"), weights, (32, 32))
     np.testing.assert_array_equal(found.calibration, found.inputs)
+
+
+def test_engines_are_built_ahead_for_the_size_of_most_held_out_pairs(trained: Path) -> None:
+    table = Path("work/pairs.parquet")
+    pairs = read_pairs(table)
+    first = holdout_pairs(pairs)[0]
+    write_pairs(table, [replace(p, height=48, width=48) if p == first else p for p in pairs])
+    assert _size(Path("work"), ()) == (32, 32)
 
 
 def test_other_tiles_say_why_they_take_the_place_of_pairs(weights: Weights) -> None:

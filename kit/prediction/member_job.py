@@ -40,6 +40,7 @@ from kit.storage.files import make_folder, naming
 from kit.storage.half_written import sweep
 from kit.storage.image_file import image_path, image_paths, read_image
 from kit.storage.replacement import replace_folder
+from kit.tiles.bands import size_of, usual_size
 from kit.tiles.extent import first_side
 from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
@@ -143,7 +144,9 @@ class MemberJob:
             new.scenes[name] = entry | {"changed": changed[name]}
         trained = read_training_pairs(runs / self.weights.variant.name)
         if trained:
-            side = first_side(scene.files[0] for scene in scenes.values())
+            files = [scene.files[0] for scene in scenes.values()]
+            size = usual_size(files)
+            side = first_side(file for file in files if size_of(file) == size)
             new.trained_on = trained.among(tiles, side)
         write_manifest(self.at, new)
         self._intact = self._find_intact(scenes, new)

@@ -24,6 +24,7 @@ from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
 from kit.prediction.manifest import difference, read_manifest
 from kit.prediction.members import read_member, read_members
 from kit.prediction.predict import Prediction, predict
+from kit.runs.seen import TrainingPairs
 from kit.runs.weights import Weights, load_run, save_weights
 from kit.scaling import scale_radar
 from kit.submission.package import package
@@ -197,6 +198,18 @@ def test_the_engine_is_for_the_size_of_most_tiles(
     radar(Path("test"), key(42))
     assert run("p2phd1", on_size=lambda *size: sizes.append(size)).done == 5
     assert sizes == [(32, 32), (32, 32)]
+
+
+def test_scenes_that_weights_have_seen_are_as_large_as_most_tiles(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (0, 47):  # the first, in whichever order
+        radar(Path("test"), key(place), size=48)
+    radar(Path("test"), key(42))
+    sides: list[int] = []
+    monkeypatch.setattr(TrainingPairs, "among", lambda _, scenes, side: sides.append(side) or ())
+    run("p2phd1")
+    assert sides == [32]
 
 
 @pytest.mark.slow

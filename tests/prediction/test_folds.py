@@ -44,7 +44,10 @@ def write_fold(folder: Path, number: int, folds: int, **changed: Any) -> None:
 
 def run(predictions: Path, ensemble: str, **settings: Any) -> Package:
     submissions = predictions.parent / "submissions"
-    return package(predictions=predictions, submissions=submissions, ensemble=ensemble, **settings)
+    return package(
+        predictions=predictions, submissions=submissions, ensemble=ensemble, stretch="keep",
+        **settings,
+    )  # fmt: skip
 
 
 def pixels(made: Package) -> np.ndarray:

@@ -130,7 +130,8 @@ def common_scenes(first: tuple[str, Iterable[str]], second: tuple[str, Iterable[
         InputError: there is none.
     """
     names, scenes = (first[0], second[0]), ([*first[1]], [*second[1]])
-    if both := [scene for scene in scenes[0] if scene in set(scenes[1])]:
+    in_second = set(scenes[1])
+    if both := [scene for scene in scenes[0] if scene in in_second]:
         return both
     counts = ", ".join(
         f"{name} has {len(those)}" + (f", {those[0]} first" if those else "")

@@ -1,5 +1,7 @@
 """Differences of scenes, their interval, and what is said of them."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,13 @@ def test_scenes_without_a_common_one() -> None:
         common_scenes(("A", ["a", "b"]), ("B", ["x"]))
     with pytest.raises(InputError, match="B has 0"):
         common_scenes(("A", ["a", "b"]), ("B", []))
+
+
+def test_common_scenes_of_many_are_found_at_once() -> None:
+    many = [f"scene {number}" for number in range(20_000)]
+    begin = time.perf_counter()
+    assert common_scenes(("A", many), ("B", reversed(many))) == many
+    assert time.perf_counter() - begin < 2
 
 
 @pytest.mark.parametrize(("measure", "problem"), [("best", "no such"), ("psnr_pooled", "of all")])

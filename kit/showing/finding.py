@@ -29,6 +29,8 @@ from kit.tiles.reader import read_scene
 from kit.tiles.rejection import REJECTED, read_rejected
 from kit.tiles.scenes import Scene
 
+# The radar and the optical scene of a view, and their pair.
+_Parts = tuple[Scene | None, Scene | None, Pair | None]
 _FETCH = "fetch them again"
 _NEAREST = 10
 
@@ -62,7 +64,7 @@ class _Found:
         there = self.radar if scene.sensor == "Sentinel1" else self.optical
         there.setdefault(scene.key, scene)
 
-    def parts(self, subject: Subject) -> Iterator[tuple[Scene | None, Scene | None, Pair | None]]:
+    def parts(self, subject: Subject) -> Iterator[_Parts]:
         """Radar and optical scene and the pair of each view of a subject."""
         radar, optical = set(), set()
         for pair in self.pairs:
@@ -92,16 +94,15 @@ def find(subjects: Sequence[Subject], folders: Folders, report: Report) -> tuple
     """
     stored = Stored.read(folders.predictions, folders.ensembles, folders.runs, report)
     found = _search(subjects, folders, stored)
-    parts = []
+    for subject in subjects:
+        if not any(found.parts(subject)):
+            raise _nothing(subject, folders, found)
+    for truth in folders.truths:
+        _add_truths(found, truth, folders.work, report)
+    parts: list[_Parts] = []
     for subject in subjects:
         own = sorted(found.parts(subject), key=_date)
-        if not own:
-            raise _nothing(subject, folders, found)
         parts += [each for each in own if each not in parts]
-    if folders.truths:
-        for truth in folders.truths:
-            _add_truths(found, truth, folders.work, report)
-        parts = [each for subject in subjects for each in sorted(found.parts(subject), key=_date)]
     rule = clear_pairs(folders.work).rule
     opener = _Opener(folders.work, rule, stored, _reasons(folders.work), report)
     views = [view for each in parts if (view := opener.view(*each))]
@@ -179,7 +180,7 @@ def _reasons(work: Path) -> dict[str, str]:
     return {item.name: f"{item.kind} ({item.reason})" for item in read_rejected(work / REJECTED)}
 
 
-def _date(parts: tuple[Scene | None, Scene | None, Pair | None]) -> datetime.date:
+def _date(parts: _Parts) -> datetime.date:
     one = parts[0] or parts[1]
     assert one
     return one.key.date

@@ -296,6 +296,16 @@ def test_a_picture_of_nodata_alone_is_drawn(tmp_path: Path) -> None:
     assert len(bands) == 5 and all(band["median"] is None for band in bands)
 
 
+def test_a_scene_that_is_named_twice_is_shown_once(tmp_path: Path) -> None:
+    radar(tmp_path / "data", key(0))
+    optical(tmp_path / "truth", key(0, 1))
+    asked = ["_".join((key(0).lon, key(0).lat)), str(key(0))]
+    folders = {"work": tmp_path, "input": tmp_path / "data"}
+    assert len(show(asked, **folders).views) == 1
+    (view,) = show(asked, truth=tmp_path / "truth", **folders).views
+    assert view.radar and view.optical
+
+
 def test_predictions_of_one_name_are_in_one_column(tmp_path: Path) -> None:
     for place in (0, 1):
         radar(tmp_path / "data", key(place))

@@ -159,7 +159,7 @@ def _record(archive: Path, truth: Path, report: "Report") -> None:
 
     try:
         recorded = record(archive, truth, report)
-    except (BusyError, OutputError) as error:
+    except (BusyError, InputError, OutputError) as error:
         console.write(f"not recorded: {error}")
     else:
         if recorded:

@@ -62,6 +62,7 @@ def record(archive: Path, truth: Path, report: Report) -> Path | None:
 
     Raises:
         BusyError: another process is packaging or logging.
+        InputError: the log lacks a column that the kit needs, or is not text.
         OutputError: the log cannot be written.
     """
     folder = archive.parent

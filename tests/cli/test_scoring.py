@@ -157,6 +157,15 @@ def test_a_format_that_is_not_written_is_refused_at_once(kit, options: str) -> N
     assert not [*Path().glob("a.*")]
 
 
+def test_scores_are_not_recorded_in_a_log_with_other_columns(kit) -> None:
+    smooth = (image(1, 256) // 16 + 20_000).astype(np.uint16)
+    write_archive(Path("a.zip"), [(f"CH3/{A}.tiff", encode_tiff(smooth))])
+    Path("submissions.csv").write_text("archive,mine\n")
+    code, out, err = kit("score a.zip truth --json")
+    assert code == 0 and json.loads(out)["n"] == 1
+    assert "not recorded: submissions.csv: " in err and Path("submissions.csv").stat().st_size == 13
+
+
 @pytest.mark.slow
 def test_tables_and_sheets_are_in_the_format_of_their_name(kit) -> None:
     assert kit("package --ensemble one,two")[0] == 0

@@ -112,8 +112,8 @@ def _show_standings(standings: "Standings", measure: str | None) -> None:
         return
     _show_agreements(standings.agreements)
     if standings.best:
-        agreeing = [each for each in standings.agreements if each.measure == standings.best[0]]
-        by_chance = "" if agreeing[0].beyond_chance else ", as chance may have it: note more scores"
+        by_chance = ", as chance may have it: note more scores"
+        by_chance = "" if standings.best_beyond_chance else by_chance
         console.write(f"best agreement: {' and '.join(standings.best)}{by_chance}")
 
 

@@ -35,6 +35,11 @@ class Standings:
     best: tuple[str, ...]
     doubts: tuple[str, ...] = ()
 
+    @property
+    def best_beyond_chance(self) -> bool:
+        """Whether random orders rarely agree as well as those by the local scores in `best`."""
+        return all(each.beyond_chance for each in _best(self.agreements))
+
 
 def leaderboard(submissions: Path, measure: str | None = None) -> Standings:
     """Compare local scores with the server's.
@@ -67,7 +72,8 @@ def leaderboard(submissions: Path, measure: str | None = None) -> Standings:
     rows.sort(key=lambda row: _rank(row, measure, shared))
     rows = _with_equal_ones(rows)
     agreements = _agreements(rows)
-    return Standings(tuple(rows), agreements, _best(agreements), (*doubts, *_unequal(rows)))
+    best = tuple(each.measure for each in _best(agreements))
+    return Standings(tuple(rows), agreements, best, (*doubts, *_unequal(rows)))
 
 
 def _shared_truth(rows: Iterable[Standing]) -> str:
@@ -164,13 +170,14 @@ def _agreement(
     return Agreement(measure, len(both), kendall(one, other), chance(one, other), truth, layout)
 
 
-def _best(agreements: Sequence[Agreement]) -> tuple[str, ...]:
+def _best(agreements: Sequence[Agreement]) -> tuple[Agreement, ...]:
+    """Those that agree best, of the first layout and truth where anything can be said."""
     known = [each for each in agreements if each.tau is not None]
     first = [
         each for each in known if (each.layout, each.truth) == (known[0].layout, known[0].truth)
     ]
     highest = max((each.tau for each in first if each.tau is not None), default=None)
-    return tuple(each.measure for each in first if each.tau == highest)
+    return tuple(each for each in first if each.tau == highest)
 
 
 def _unequal(rows: Sequence[Standing]) -> list[str]:

@@ -166,6 +166,21 @@ def test_scores_are_not_recorded_in_a_log_with_other_columns(kit) -> None:
     assert "not recorded: submissions.csv: " in err and Path("submissions.csv").stat().st_size == 13
 
 
+def test_chance_is_that_of_the_archives_whose_order_agrees_best(kit) -> None:
+    titles = "time,name,layout,truth,mae,sha256,leaderboard\n"
+    server = {"2022": [0.5] * 5, "2023": [0.1, 0.2, 0.3, 0.4, 0.5]}
+    lines = [
+        f"2024-06-0{n + 1},{layout}-{n},{layout},truth,{0.1 * n},{layout}{n},{scores[n]}\n"
+        for layout, scores in server.items()
+        for n in range(5)
+    ]
+    Path("submissions").mkdir()
+    Path("submissions/submissions.csv").write_text(titles + "".join(lines))
+    code, out, err = kit("leaderboard --json")
+    assert code == 0 and json.loads(out)["best"] == ["mae"]
+    assert "best agreement: mae" in err and "as chance may have it" not in err
+
+
 @pytest.mark.slow
 def test_tables_and_sheets_are_in_the_format_of_their_name(kit) -> None:
     assert kit("package --ensemble one,two")[0] == 0

@@ -105,16 +105,21 @@ def reproduce(
         refuse_existing(out, "it is not overwritten: give another --out")
     parts = [_archive(about)]
     scenes = sorted(set(about.scenes.values()))
-    loaded = {who.variant: _load(predictions / who.variant, scenes) for who in about.members}
+    loaded = {who.variant: _load(predictions / who.variant) for who in about.members}
     members = [member for member in loaded.values() if isinstance(member, Member)]
     table = work / PAIRS
     pairs = _fingerprint(table)
-    found, built = None, None
+    found, built, refused = None, None, None
     if len(members) == len(about.members):
         try:
             found, built = _build(about, members, out, threads, advance)
-        except InputError as error:  # members of different sizes
-            parts.append(Part("images", "changed", error.brief, error.remedy))
+        except InputError as error:
+            refused = error
+    if built is None:  # an image of each member that lacks one, or whose own is damaged
+        loaded = {name: _load(predictions / name, scenes) for name in loaded}
+        if refused and all(isinstance(member, Member) for member in loaded.values()):
+            # Members of different sizes.
+            parts.append(Part("images", "changed", refused.brief, refused.remedy))
     for record in about.members:
         parts += _member_parts(record, loaded[record.variant], scenes, runs, built)
         parts.append(_pairs(record, table, pairs))
@@ -147,8 +152,8 @@ def _require_complete(path: Path, manifest: Manifest) -> None:
         raise InputError(path, problem, remedy=PACKAGE_AGAIN)
 
 
-def _load(folder: Path, scenes: Iterable[str]) -> Member | InputError:
-    """The member with all these scenes, or why not; opens its files, but reads no pixels."""
+def _load(folder: Path, scenes: Iterable[str] = ()) -> Member | InputError:
+    """The member, or why not; the images of these scenes are read, and must be intact."""
     try:
         member = read_member(folder)
         for scene in scenes:

@@ -12,9 +12,11 @@ import pytest
 
 import kit.archive.made_with
 import kit.archive.writer
+import kit.prediction.members
 from kit.errors import BusyError, InputError
 from kit.pairs.table import Pair, fingerprint, write_pairs
 from kit.storage.files import sha256
+from kit.storage.image_file import read_image
 from kit.submission.package import Package, package
 from kit.submission.reproduce import Part, Reproduction, reproduce
 from kit.tiles.names import SceneKey
@@ -215,6 +217,27 @@ def test_predictions_that_are_gone_are_told_how_to_make(packaged: Package) -> No
     expected = f"restore runs/two/weights.safetensors and {tiles}, then run"
     assert expected in part(result, "predictions of two").remedy
     assert [part.state for part in result.parts[-2:]] == ["gone", "gone"]
+
+
+def test_each_image_is_read_once(packaged: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path, *rest: Any) -> Any:
+        read.append(path)
+        return read_image(path, *rest)
+
+    monkeypatch.setattr(kit.prediction.members, "read_image", counted)
+    assert again(packaged.manifest).same
+    assert len(read) == len(set(read)) == 4
+
+
+def test_each_member_with_a_damaged_image_is_named(packaged: Package) -> None:
+    for variant, scene in (("one", A), ("two", B)):
+        (Path("predictions") / variant / f"{scene}.npy").write_bytes(b"")
+    result = again(packaged.manifest)
+    for variant, scene in (("one", A), ("two", B)):
+        assert scene in part(result, f"predictions of {variant}").problem
+    assert not [part for part in result.parts if part.name == "images"]
 
 
 @pytest.mark.parametrize("data", [None, b"", b"\x93NUMPY\1\0"])

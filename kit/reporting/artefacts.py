@@ -140,7 +140,10 @@ class Artefacts:
         if ensemble is None or ensemble.fitted is None:
             return False
         best = {run: self.folders.runs / run / BEST for run in ensemble.fitted.weights}
-        changed = ensemble.changed({n: sha256(path) for n, path in best.items() if path.exists()})
+        found = {
+            run: self.if_there(path, partial(sha256, path), None) for run, path in best.items()
+        }
+        changed = ensemble.changed({run: checksum for run, checksum in found.items() if checksum})
         others = self.pairs and ensemble.fitted.pairs_sha256 != fingerprint(self.pairs)
         return bool(changed or others)
 

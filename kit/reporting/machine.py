@@ -1,10 +1,11 @@
 """What all this was computed on and with: the machine, versions, engines, folders, fingerprints."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from kit.archive.made_with import made_with
+from kit.machine.cores import cores, processor
+from kit.plain_text import count_of
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Section, Table, Tables
 
@@ -31,7 +32,7 @@ def machine(found: Artefacts) -> Section:
         shown = "none that torch reaches"
     here = [
         ("system", platform.platform(terse=True)),
-        ("processor", f"{platform.machine()}, {os.cpu_count()} cores"),
+        ("processor", f"{processor()}, {count_of(cores(), 'core')}"),
         ("CUDA devices", shown),
     ]
     tables = [

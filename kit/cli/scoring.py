@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_OF_CODABENCH = {"archive", "truth", "codabench", "json", "quiet"}
+
 
 class Year(StrEnum):
     """The year whose form a mapping of truths has."""
@@ -39,6 +41,7 @@ class Year(StrEnum):
 
 @app.command(epilog="Example: kit score submissions/submission2.zip TRUTH --sheet score.png")
 def score(
+    context: typer.Context,
     archive: Annotated[
         Path, typer.Argument(metavar="ARCHIVE", help="An archive, whoever made it.")
     ],
@@ -95,14 +98,14 @@ def score(
 
     Its members, and an image of the mean colour of the training, get a row each.
     """
+    if codabench:
+        _refuse_all_but(context, _OF_CODABENCH)
     if worst and not sheet:
-        raise InputError("--worst", "requires --sheet")
+        raise typer.BadParameter("--worst requires --sheet")
     if by_place and not worst:
-        raise InputError("--by-place", "requires --worst")
+        raise typer.BadParameter("--by-place requires --worst")
     if year and not mapping:
-        raise InputError("--year", "requires --mapping")
-    if codabench and (sheet or per_scene or mapping):
-        raise InputError("--codabench", "cannot be combined with --sheet, --per-scene, --mapping")
+        raise typer.BadParameter("--year requires --mapping")
     emit = console.start(json, quiet)
     if codabench:
         emit(_score_codabench(archive, truth))
@@ -139,6 +142,19 @@ def score(
         _write_sheet(archive, report, sheet, predictions, choice)
     _record(archive, truth, report)
     show_advice(report, predictions=predictions, submissions=archive.parent)
+
+
+def _refuse_all_but(context: typer.Context, known: set[str]) -> None:
+    """Refuse what was typed and would not be heeded."""
+    typed = [name for name in context.params if _is_typed(context, name) and name not in known]
+    if typed:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in typed)
+        raise typer.BadParameter(f"--codabench cannot be combined with {options}")
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _score_codabench(source: Path, output: Path) -> dict[str, float]:

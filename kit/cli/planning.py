@@ -118,17 +118,22 @@ def compete(
     any moment and typed again, it goes on.
     """
     emit = console.start(json, quiet)
-    from kit.planning.compete import compete as run
+    from kit.planning import compete as planned
     from kit.planning.inputs import Request
 
     second = detector_of(detector, detector_on)
     request = Request(data, test, hours, layout, expected, measure, name, source, min_area, second)
-    found = run(request, quiet=quiet, dry_run=dry_run, report=console.write)
-    if dry_run and PLAN.exists():
-        _show_plan(read_plan(PLAN))
-    if found:
-        emit(asdict(found))
-        _show_outlook(found)
+    if dry_run:
+        steps = planned.dry_run(request, report=console.write)
+        made = read_plan(PLAN) if PLAN.exists() else None
+        commands = [{"command": str(step), "done": step.done} for step in steps]
+        emit({"commands": commands, "plan": made and asdict(made)})
+        if made:
+            _show_plan(made)
+        return
+    found = planned.compete(request, quiet=quiet, report=console.write)
+    emit(asdict(found))
+    _show_outlook(found)
 
 
 def _show_outlook(found: "Outlook") -> None:

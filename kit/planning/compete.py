@@ -6,6 +6,7 @@ command, killed and typed again, goes on.
 """
 
 import re
+import shlex
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -59,23 +60,39 @@ class Step:
     enough: Callable[[], bool] = lambda: False
 
     def __str__(self) -> str:
-        return " ".join(("kit", *self.words))
+        return shlex.join(("kit", *self.words))
 
 
-def compete(
-    request: Request, *, quiet: bool = False, dry_run: bool = False, report: Report
-) -> Outlook | None:
-    """Run every command from tiles to the checked archive, or with `dry_run` only report them.
+def dry_run(request: Request, *, report: Report) -> tuple[Step, ...]:
+    """The commands that `compete` would run or has run, as far as is known; runs none.
+
+    Without a plan they end with the one that makes it.
+
+    Args:
+        request: tiles, hours and layout.
+        report: called with each command, and with what was found.
+
+    Raises:
+        InputError: something that was given cannot be used.
+    """
+    test = check_request(request, report)
+    found = []
+    for step in _steps(request, test, time.monotonic(), report, dry_run=True):
+        report(f"{'done before' if step.done else 'would run'}: {step}")
+        found.append(step)
+    return tuple(found)
+
+
+def compete(request: Request, *, quiet: bool = False, report: Report) -> Outlook:
+    """Run every command from tiles to the checked archive.
 
     Args:
         request: tiles, hours and layout.
         quiet: pass `--quiet` to the commands.
-        dry_run: run nothing.
         report: called with each command before it is run, and with what was found.
 
     Returns:
-        The archive, the score that is expected of it, and what would improve it; None for a dry
-        run.
+        The archive, the score that is expected of it, and what would improve it.
 
     Raises:
         InputError: something that was given cannot be used.
@@ -84,10 +101,6 @@ def compete(
         KeyboardInterrupt: a signal came; what was done is saved.
     """
     test = check_request(request, report)
-    if dry_run:
-        for step in _steps(request, test, time.monotonic(), report, dry_run=True):
-            report(f"{'done before' if step.done else 'would run'}: {step}")
-        return None
     with hold(WORK, report) as commands:
         for step in _steps(request, test, time.monotonic(), report):
             if step.done:
@@ -148,9 +161,9 @@ def _before_training(
         return None
     plan = _followed()  # of pairs that may be newer than before
     report(f"{PLAN}: {', '.join(each.name for each in plan.trainings)}, as it says")
-    plan_again = f"kit plan {' '.join(planning)} --measure {measure} --overwrite"
+    again = ("kit", "plan", *planning, "--measure", measure, "--overwrite")
     for problem in _other_plan(plan, request, made_now=not planned):
-        report(f"{PLAN}: {problem}: {plan_again}")
+        report(f"{PLAN}: {problem}: {shlex.join(again)}")
     return plan
 
 

@@ -19,7 +19,14 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs
 from kit.planning import compete as module
 from kit.planning.commands import Commands
-from kit.planning.compete import CommandError, _fewer_views, _note_views, compete
+from kit.planning.compete import (
+    CommandError,
+    Step,
+    _fewer_views,
+    _note_views,
+    compete,
+    dry_run,
+)
 from kit.planning.inputs import Request, compare
 from kit.planning.outlook import _better, _still_improving
 from kit.planning.plan import PLAN, Plan, Training, read_plan, write_plan
@@ -68,7 +75,8 @@ def empty(asked: Request, tmp_path: Path) -> Path:
 
 def lines_of(request: Request) -> list[str]:
     told: list[str] = []
-    assert compete(request, dry_run=True, report=told.append) is None
+    steps = dry_run(request, report=told.append)
+    assert all(any(line.endswith(f": {step}") for line in told) for step in steps)
     return told
 
 
@@ -88,6 +96,10 @@ def test_a_dry_run_lists_the_commands_and_what_is_done(asked: Request) -> None:
         "would run: kit report --output report.html",
     ]
     assert not Path("submissions").exists()
+
+
+def test_a_command_is_as_one_types_it() -> None:
+    assert str(Step(("screen", "my data"))) == "kit screen 'my data'"
 
 
 def test_views_and_other_options_reach_the_commands(asked: Request) -> None:
@@ -412,12 +424,17 @@ def test_the_command_line_says_what_to_expect(
 
 def test_a_dry_run_shows_the_plan(asked: Request, monkeypatch, capsys) -> None:
     monkeypatch.setattr(console.stderr, "quiet", False)
-    line = f"compete {asked.data} {asked.test} --hours 1 --layout plain --dry-run"
+    line = f"compete {asked.data} {asked.test} --hours 1 --layout plain --dry-run --json"
     monkeypatch.setattr(sys, "argv", ["kit", *line.split()])
     with pytest.raises(SystemExit) as end:
         main.main()
-    told = " ".join(capsys.readouterr().err.split())
+    out, err = capsys.readouterr()
+    told = " ".join(err.split())
     assert not end.value.code and "Plan of 60.0 min for mae on here: 24 pairs" in told
+    found = json.loads(out)
+    assert found["plan"]["pairs"] == 24 and len(found["commands"]) == 10
+    first = {"command": f"kit screen {asked.data} --sheet screen.png", "done": True}
+    assert found["commands"][0] == first and not found["commands"][-1]["done"]
     assert "predicting 8.0 min" in told and "1 view of each scene left out: spade1: slow" in told
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from kit.engines.request import Request as Engine
 from kit.pairs.table import PAIRS, fingerprint, read_pairs
-from kit.planning.compete import compete
+from kit.planning.compete import dry_run
 from kit.planning.inputs import Request
 from kit.planning.plan import PLAN, Plan, Training, write_plan
 from kit.prediction.ensembles import Ensemble, Fitted, write_ensemble
@@ -63,7 +63,7 @@ def asked(trained: Path, trained_once: Path) -> Request:
 
 def lines(request: Request) -> list[str]:
     told: list[str] = []
-    compete(request, dry_run=True, report=told.append)
+    dry_run(request, report=told.append)
     return told
 
 

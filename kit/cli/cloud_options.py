@@ -1,32 +1,14 @@
 """The options of kit screen, prepare and compete that say what is a cloud."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from kit.screening.detector import Detector, On
 from kit.screening.rule import CloudRule
 
-if TYPE_CHECKING:
-    from kit.screening.detector import Detector
-
 RULE = CloudRule()
-
-
-class DetectorName(StrEnum):
-    """A cloud detector."""
-
-    ukis = "ukis"
-
-
-class DetectorOn(StrEnum):
-    """What a detector looks at."""
-
-    passed = "passed"
-    dropped = "dropped"
-    all = "all"
-
 
 Data = Annotated[
     Path,
@@ -51,14 +33,14 @@ MaxCloud = Annotated[
     float, typer.Option(min=0, max=1, help="Largest cloud ratio that Dataset-2 admits.")
 ]
 DetectorOption = Annotated[
-    DetectorName | None,
+    Literal["ukis"] | None,
     typer.Option(
         "--detector",
         help="A second look at clouds and their shadows, by ukis-csmask beside the rule.",
     ),
 ]
 DetectorOnOption = Annotated[
-    DetectorOn | None,
+    On | None,
     typer.Option(
         "--detector-on",
         help="passed, the default: what the rule passes must pass the detector too. dropped: what "
@@ -67,12 +49,10 @@ DetectorOnOption = Annotated[
 ]
 
 
-def detector_of(name: DetectorName | None, on: DetectorOn | None) -> "Detector | None":
+def detector_of(name: Literal["ukis"] | None, on: On | None) -> Detector | None:
     """The detector that two options ask for."""
-    from kit.screening.detector import Detector
-
     if name is None:
         if on is not None:
             raise typer.BadParameter("--detector-on needs --detector")
         return None
-    return Detector(name.value, on.value if on else "passed")
+    return Detector(name, on or "passed")

@@ -1,9 +1,8 @@
 """kit prepare: from tiles to pairs that training reads."""
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,15 +38,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class Split(StrEnum):
-    """How the hold-out is chosen."""
-
-    blocks = "blocks"
-    random = "random"
-    dates = "dates"
-    both = "both"
-
-
 @app.command(epilog="Example: kit prepare DATA --window-days 3")
 def prepare(
     data: Data,
@@ -63,7 +53,7 @@ def prepare(
     vh_range: VhRange = None,
     dn_range: DnRange = None,
     split: Annotated[
-        Split | None,
+        Literal["blocks", "random", "dates", "both"] | None,
         typer.Option(
             help="blocks, the default: places that training does not see. dates: dates that it "
             "does not see, of places that it does. both: half of each. random: as in the paper; "
@@ -111,7 +101,7 @@ def prepare(
             detector=second,
             window_days=window_days,
             holdout=holdout,
-            split_by=split.value if split else None,
+            split_by=split,
             seed=seed,
             units=units,
             advance=advance,

@@ -1,8 +1,7 @@
 """kit score: an archive and its members by every measure, and what can be written of it."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,19 +23,13 @@ from kit.errors import BusyError, InputError, OutputError
 from kit.storage.files import PREDICTIONS, WORK
 
 if TYPE_CHECKING:
+    from kit.archive.mapping_writer import Year
     from kit.scoring.report import Report
     from kit.scoring.sheet import Choice
 
 app = typer.Typer()
 
 _OF_CODABENCH = {"archive", "truth", "codabench", "json", "quiet"}
-
-
-class Year(StrEnum):
-    """The year whose form a mapping of truths has."""
-
-    y2022 = "2022"
-    y2023 = "2023"
 
 
 @app.command(epilog="Example: kit score submissions/submission2.zip TRUTH --sheet score.png")
@@ -80,7 +73,8 @@ def score(
         typer.Option(help="Write the truths as a server's mapping, their images beside it."),
     ] = None,
     year: Annotated[
-        Year | None, typer.Option(help="The form of that mapping; default: 2022.")
+        Literal["2022", "2023"] | None,
+        typer.Option(help="The form of that mapping; default: 2022."),
     ] = None,
     codabench: Annotated[
         bool,
@@ -136,7 +130,7 @@ def score(
     if per_scene:
         _write_errors(report, per_scene)
     if mapping:
-        _write_mapping(report, mapping, year or Year.y2022)
+        _write_mapping(report, mapping, year or "2022")
     if sheet:
         choice = Choice(rows, cell, worst, by_place)
         _write_sheet(archive, report, sheet, predictions, choice)
@@ -192,11 +186,11 @@ def _write_errors(report: "Report", path: Path) -> None:
     console.write(f"errors of each image: {path}")
 
 
-def _write_mapping(report: "Report", path: Path, year: Year) -> None:
+def _write_mapping(report: "Report", path: Path, year: "Year") -> None:
     from kit.archive.mapping import TruthSet
     from kit.archive.mapping_writer import write_mapping
 
-    write_mapping(TruthSet(report.inputs, ()), path, year.value)
+    write_mapping(TruthSet(report.inputs, ()), path, year)
     console.write(f"mapping: {path}")
 
 

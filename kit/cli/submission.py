@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +30,7 @@ from kit.cli.options import (
 from kit.cli.scores import show_advice, show_report, show_trained_on
 from kit.errors import CheckError
 from kit.plain_text import count_of
+from kit.prediction.combination import Stretch
 from kit.storage.files import FITTED, PREDICTIONS, RUNS, SUBMISSIONS, WORK
 
 if TYPE_CHECKING:
@@ -40,13 +40,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _SHOWN, _LONG = 20, 200
-
-
-class Stretch(StrEnum):
-    """What happens to the extremes of an image before it is sent."""
-
-    keep = "keep"
-    anchors = "anchors"
 
 
 @app.command(epilog="Example: kit package --expected files.json")
@@ -109,7 +102,7 @@ def package(
             name=name,
             layout=layout,
             expected=expected,
-            stretch=stretch and stretch.value,
+            stretch=stretch,
             truth=truth,
             measure=measure,
             window_days=window_days,

@@ -89,6 +89,12 @@ class TruthSet:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
+def place_in(scene: str, submission: str) -> str:
+    """The place of a SAR input, as its name says or else a submission's; its name if none does."""
+    key = scene_in(scene) or scene_in(submission)
+    return f"{key.lon}_{key.lat}" if key else scene
+
+
 def scene_in(name: str) -> SceneKey | None:
     """The scene `<lon>_<lat>_<YYYY>_<MM>_<DD>` that a file name speaks of, if any."""
     for match in _SCENE.finditer(PurePosixPath(name).name):

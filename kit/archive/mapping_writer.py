@@ -5,12 +5,12 @@ what the shape of 2023 cannot express.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from kit.archive.contents import ImageNames
-from kit.archive.mapping import ROOT_2023, SarInput, Truth, TruthSet, read_pixels, scene_in
+from kit.archive.mapping import ROOT_2023, SarInput, Truth, read_pixels, scene_in
 from kit.errors import InputError
 from kit.storage.files import output, write_bytes, write_json
 from kit.tiles.names import RGB_BANDS, TileName
@@ -24,8 +24,8 @@ FOLDER_2022 = "truth"
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 
 
-def write_mapping(truth: TruthSet, path: Path, year: Year = "2022") -> Path:
-    """Write the truths of a set, and the mapping that names them.
+def write_mapping(inputs: Sequence[SarInput], path: Path, year: Year = "2022") -> Path:
+    """Write the truths of SAR inputs, and the mapping that names them.
 
     2022: `{input: {truth: [submission, ...]}}`, each truth one TIFF of three bands in `truth/`.
     2023: `{"['submission', ...]": [truth, ...]}`, each truth three tiles B4, B3, B2 in
@@ -33,7 +33,7 @@ def write_mapping(truth: TruthSet, path: Path, year: Year = "2022") -> Path:
     Pixels stay as they are. `load_truth` on the mapping then finds the same inputs as before.
 
     Args:
-        truth: the inputs, their submissions and their truths.
+        inputs: each with its submissions and its truths.
         path: the JSON; the truths go to a folder beside it.
         year: the shape.
 
@@ -49,17 +49,17 @@ def write_mapping(truth: TruthSet, path: Path, year: Year = "2022") -> Path:
     if path.exists() and not path.is_file():
         problem = "is not a regular file, beside which the truths could be"
         raise InputError(path, problem, remedy="give the name of a file")
-    _refuse_two_truths(truth)
+    _refuse_two_truths(inputs)
     if year == "2022":
         folder = path.parent / FOLDER_2022
-        mapping: Mapping[str, object] = {sar.name: _listed_2022(sar) for sar in truth.inputs}
+        mapping: Mapping[str, object] = {sar.name: _listed_2022(sar) for sar in inputs}
     else:
         folder = path.parent / ROOT_2023
-        names = {name: None for sar in truth.inputs for name in sar.submissions}
+        names = {name: None for sar in inputs for name in sar.submissions}
         images = ImageNames([*names])
-        mapping = dict(_listed_2023(sar, images) for sar in truth.inputs)
+        mapping = dict(_listed_2023(sar, images) for sar in inputs)
     done = set()
-    for true in (true for sar in truth.inputs for true in sar.truths):
+    for true in (true for sar in inputs for true in sar.truths):
         if true.paths not in done:
             _write(true, folder, year)
             done.add(true.paths)
@@ -68,9 +68,9 @@ def write_mapping(truth: TruthSet, path: Path, year: Year = "2022") -> Path:
     return path
 
 
-def _refuse_two_truths(truth: TruthSet) -> None:
+def _refuse_two_truths(inputs: Sequence[SarInput]) -> None:
     written: dict[str, tuple[Path | Plane, ...]] = {}
-    for true in (true for sar in truth.inputs for true in sar.truths):
+    for true in (true for sar in inputs for true in sar.truths):
         if written.setdefault(_name(true), true.paths) != true.paths:
             raise InputError(true.name, "is the name of two truths", remedy="rename one")
 
@@ -85,7 +85,8 @@ def _listed_2023(sar: SarInput, images: ImageNames) -> tuple[str, list[str]]:
             problem = f"is not a truth of all submissions of {sar.name}"
             raise InputError(true.name, problem, remedy="the shape of 2023 cannot express that")
     if odd := [name for name in sar.submissions if not _PLAIN.fullmatch(name)]:
-        raise InputError(odd[0], "contains other characters than letters, digits, . / _ and -")
+        problem = "contains other characters than letters, digits, . / _ and -"
+        raise InputError(odd[0], problem, remedy="the shape of 2023 takes no others: rename it")
     names = [PurePosixPath(name).name for name in sar.submissions]
     for name in names:
         images.find(name)  # refuses one that is in two folders

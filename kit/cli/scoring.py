@@ -90,7 +90,7 @@ def score(
 ) -> None:
     """Score an archive by every measure.
 
-    Its members, and an image of the mean colour of the training, get a row each.
+    Its members, images of one colour, and baselines that were predicted get a row each.
     """
     if codabench:
         _refuse_all_but(context, _OF_CODABENCH)
@@ -187,10 +187,9 @@ def _write_errors(report: "Report", path: Path) -> None:
 
 
 def _write_mapping(report: "Report", path: Path, year: "Year") -> None:
-    from kit.archive.mapping import TruthSet
     from kit.archive.mapping_writer import write_mapping
 
-    write_mapping(TruthSet(report.inputs, ()), path, year)
+    write_mapping(report.inputs, path, year)
     console.write(f"mapping: {path}")
 
 

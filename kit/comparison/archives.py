@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from kit.archive.manifest import Manifest, find_manifest
-from kit.archive.mapping import SarInput, TruthSet, scene_in
+from kit.archive.mapping import SarInput, TruthSet, place_in
 from kit.archive.reader import open_archive, read_contents, read_image
 from kit.comparison.paired import (
     Comparison,
@@ -117,14 +117,9 @@ def _score(
             units=units,
             advance=advance,
         )
-    places = {sar.name: _place(sar) for sar in inputs}
+    places = {sar.name: place_in(sar.name, sar.submissions[0]) for sar in inputs}
     scores = {name: SceneScore(row.get(measure), places[name]) for name, row in rows.items()}
     return Side(label, scores), doubts
-
-
-def _place(sar: SarInput) -> object:
-    key = scene_in(sar.name) or scene_in(sar.submissions[0])
-    return (key.lon, key.lat) if key else sar.name
 
 
 def _check_target(first: Path, second: Path, about: list[Manifest], measure: str) -> None:

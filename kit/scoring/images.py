@@ -1,9 +1,8 @@
 """The errors of each image: the images of one SAR input x its truths.
 
-In: images in [0, 1] and what `kit.scoring.truth` found for them. Out: the server's errors, and a
-row of numbers for each image, as a Parquet table if wanted; a few hundred bytes a row, so thousands
-of scenes fit in memory. Refused by name: an image of another size than its truth, a truth without
-data.
+In: images in [0, 1] and what `kit.scoring.truth` found for them. Out: the server's errors, and
+those of each image; a few hundred bytes an image, so thousands of scenes fit in memory. Refused by
+name: an image of another size than its truth, a truth without data.
 """
 
 import math
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.archive.image_check import stretch_findings
-from kit.archive.mapping import SarInput, Truth, read_stored_and_meant, scene_in
+from kit.archive.mapping import SarInput, Truth, place_in, read_stored_and_meant
 from kit.archive.reader import scale_problem, to_unit
 from kit.errors import InputError
 from kit.metrics import MEASURES, errors, mae, mse
@@ -176,7 +175,7 @@ def worst(
     if by_place:
         places: dict[str, list[ImageScore]] = {}
         for image in ranked:
-            places.setdefault(_place(image), []).append(image)
+            places.setdefault(place_in(image.scene, image.submission), []).append(image)
         means = {name: statistics.fmean(map(error, them)) for name, them in places.items()}
         ranked = [places[name][0] for name in sorted(places, key=lambda name: -means[name])]
     return tuple(ranked[:count])
@@ -191,11 +190,6 @@ def _error(image: ImageScore, measure: str) -> float:
         value = image.mse if measure.startswith("psnr") else image.stretched_mse
     # NaN orders nothing: where an image has no errors in [0, 1], the server's counts.
     return image.stretched_mse if math.isnan(value) else value
-
-
-def _place(image: ImageScore) -> str:
-    key = scene_in(image.scene) or scene_in(image.submission)
-    return f"{key.lon}_{key.lat}" if key else image.scene
 
 
 def _size(image: Image) -> str:

@@ -59,7 +59,7 @@ def test_a_written_mapping_scores_as_the_folder_it_came_from(tmp_path: Path, yea
     before = score(archive, tmp_path / "data")
     names = tuple(name for sar in before.inputs for name in sar.submissions)
     found = load_truth(tmp_path / "data", names)
-    path = write_mapping(found, tmp_path / "ref" / "mapping.json", year)
+    path = write_mapping(found.inputs, tmp_path / "ref" / "mapping.json", year)
     after = score(archive, path)
     assert [row.as_dict() for row in after.rows] == [row.as_dict() for row in before.rows]
     assert [i.mae for i in after.images] == [i.mae for i in before.images]
@@ -77,12 +77,12 @@ def test_the_shapes_are_those_of_the_servers(tmp_path: Path) -> None:
     of = {f"truth/Sentinel2_{scene}.tiff": dn for scene, dn in truths.items()}
     row = score(archive, tmp_path / "data").rows[-1]
 
-    first = json.loads(write_mapping(found, tmp_path / "a" / "mappings.json").read_text())
+    first = json.loads(write_mapping(found.inputs, tmp_path / "a" / "mappings.json").read_text())
     assert [len(listed) for listed in first.values()] == [2, 1]
     assert {name for listed in first.values() for name in listed} == of.keys()
     assert row.official_2022 == pytest.approx(server_2022(first, of, images), abs=1e-12)
 
-    text = write_mapping(found, tmp_path / "b" / "files.json", "2023").read_text()
+    text = write_mapping(found.inputs, tmp_path / "b" / "files.json", "2023").read_text()
     second = {tuple(ast.literal_eval(key)): value for key, value in json.loads(text).items()}
     # That server puts "translation/" before the names of submissions and of truths by itself.
     bare = [name.removeprefix("CH3/") for name in names]
@@ -101,7 +101,7 @@ def test_a_mapping_of_2023_is_read_wherever_its_tiles_lie(tmp_path: Path, folder
     data(tmp_path / "data")
     archive = sent(tmp_path, "translation")
     before = score(archive, tmp_path / "data")
-    path = write_mapping(TruthSet(before.inputs, ()), tmp_path / "files.json", "2023")
+    path = write_mapping(before.inputs, tmp_path / "files.json", "2023")
     for tile in (tmp_path / "translation").iterdir():
         (tmp_path / folder).mkdir(exist_ok=True)
         tile.rename(tmp_path / folder / tile.name)
@@ -124,7 +124,7 @@ def test_package_scores_by_the_folder_and_by_its_mapping_alike(tmp_path: Path) -
             error(truths[B], scenes[B])]  # fmt: skip
     assert row.official_2022 == pytest.approx(np.mean(sums), abs=1e-12)
     assert [len(sar.truths) for sar in result.scores.inputs] == [2, 1]
-    mapping = write_mapping(TruthSet(result.scores.inputs, ()), tmp_path / "mappings.json")
+    mapping = write_mapping(result.scores.inputs, tmp_path / "mappings.json")
     again = package(truth=mapping, expected=mapping, name="again", **settings)
     assert again.scores is not None
     assert again.scores.rows == result.scores.rows
@@ -136,7 +136,7 @@ def test_package_scores_by_the_folder_and_by_its_mapping_alike(tmp_path: Path) -
 def test_real_tiles(tmp_path: Path) -> None:
     names = ["CH3/Sentinel2_-55.20_-4.39_2019_07_02.tiff"]
     found = load_truth(SAMPLE.parent, names, window_days=24)
-    path = write_mapping(found, tmp_path / "mappings.json")
+    path = write_mapping(found.inputs, tmp_path / "mappings.json")
     (listed,) = json.loads(path.read_text()).values()
     assert [*listed] == [f"truth/Sentinel2_-55.20_-4.39_2019_07_{day}.tiff" for day in ("01", "26")]
     archive = tmp_path / "archive.zip"
@@ -155,7 +155,7 @@ def test_what_the_shape_of_2023_cannot_say(tmp_path: Path) -> None:
     def refused(message: str, *truths: Truth, names: tuple[str, ...] = both) -> None:
         found = TruthSet((SarInput("sar", names, truths),), ())
         with pytest.raises(InputError, match=message):
-            write_mapping(found, tmp_path / "out" / "files.json", "2023")
+            write_mapping(found.inputs, tmp_path / "out" / "files.json", "2023")
         assert not (tmp_path / "out" / "files.json").exists()
 
     refused("not a truth of all", Truth(A, scene, ("a.tiff",)))

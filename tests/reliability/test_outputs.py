@@ -24,7 +24,7 @@ Write = Callable[[Path], object]
 
 
 def mapping(path: Path) -> None:
-    write_mapping(TruthSet((), ()), path, "2022")
+    write_mapping((), path, "2022")
 
 
 def sheet(path: Path) -> None:

@@ -28,7 +28,7 @@ def bundle(tmp_path: Path) -> Path:
     for seed, scene in enumerate((A, A.replace("06_08", "06_12"), B)):
         write_truth(tmp_path / "data", scene, digital_numbers(seed, 16))
     found = load_truth(tmp_path / "data", NAMES)
-    write_mapping(found, tmp_path / "app" / "input" / "ref" / "mappings.json")
+    write_mapping(found.inputs, tmp_path / "app" / "input" / "ref" / "mappings.json")
     images = ((name, encode_tiff(image(seed, 16))) for seed, name in enumerate(NAMES))
     write_archive(tmp_path / "submission.zip", images)
     (tmp_path / "app" / "output").mkdir()

@@ -362,7 +362,9 @@ def test_tiles_in_a_netcdf_file_are_the_truths_that_they_are_as_tiffs(tmp_path: 
             for truth, same in zip(sar.truths, other.truths, strict=True):
                 assert truth.name == same.name
                 np.testing.assert_array_equal(read_pixels(truth), read_pixels(same))
-    written = write_mapping(load_truth(file, images), tmp_path / "out" / "files.json", "2023")
+    written = write_mapping(
+        load_truth(file, images).inputs, tmp_path / "out" / "files.json", "2023"
+    )
     assert len(load_truth(written, images).inputs) == 2
 
 

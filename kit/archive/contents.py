@@ -1,8 +1,9 @@
-"""What the files of an archive are: its images, what the server passes over, what macOS adds.
+"""What the files of an archive are: its images, and what the server passes over.
 
-In: the names of the files in a zip or a folder. Out: the same names in three groups, and the image
-that a name without a folder means. Refused by name: a name that fits two images, and images in two
-folders where only one can be meant. Every command that reads an archive asks here.
+In: the names of the files in a zip or a folder. Out: these names in two groups, without what macOS
+and Windows add; and the image that a name without a folder means. Refused by name: a name that fits
+two images, and images in two folders where only one can be meant. Every command that reads an
+archive asks here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,25 +21,24 @@ _DESKTOP_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
 class Contents:
     """The files of an archive by their names, each group sorted.
 
-    `images` end in `SUFFIX`. `added` are what the Finder of macOS and the Explorer of Windows put
-    into a zip by themselves. `passed_over` are all others, images with another suffix among them:
+    `images` end in `SUFFIX`. `passed_over` are all others, images with another suffix among them:
     no server reads them.
     """
 
     images: tuple[str, ...]
     passed_over: tuple[str, ...]
-    added: tuple[str, ...]
 
 
 def sort_contents(names: Iterable[str]) -> Contents:
-    """Sort the names of files; those of folders, which end in `/`, are in no group."""
-    files = sorted(name for name in names if not name.endswith("/"))
-    added = tuple(name for name in files if is_added(name))
-    others = [name for name in files if not is_added(name)]
+    """Sort the names of files.
+
+    Those of folders, which end in `/`, and what the Finder of macOS and the Explorer of Windows put
+    into a zip by themselves are in no group.
+    """
+    files = sorted(name for name in names if not (name.endswith("/") or is_added(name)))
     return Contents(
-        images=tuple(name for name in others if name.endswith(SUFFIX)),
-        passed_over=tuple(name for name in others if not name.endswith(SUFFIX)),
-        added=added,
+        images=tuple(name for name in files if name.endswith(SUFFIX)),
+        passed_over=tuple(name for name in files if not name.endswith(SUFFIX)),
     )
 
 

@@ -37,6 +37,7 @@ _POWERSHELL = " (Windows PowerShell 5 writes such zips: zip with another program
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 _FILE_TYPES = {0, stat.S_IFREG, stat.S_IFDIR}
 UNIT_REMEDY = "write uint16 or uint8; floats must be in [0, 1]"
+_LEAVE_OUT = "make the archive without it"
 _LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): UINT16_MAX}
 # All that Python's reader raises on damaged bytes, and RuntimeError where a password is needed.
 _BROKEN = (
@@ -59,7 +60,8 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except FileNotFoundError:
         raise InputError(path, "no such archive", remedy="make one: kit package") from None
     except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be opened ({error})") from None
+        remedy = "see its permissions and its disk"
+        raise InputError(path, f"cannot be opened ({error})", remedy=remedy) from None
     if file is None:
         raise InputError(path, "is not a file", remedy="give the zip itself")
     with file:
@@ -83,7 +85,9 @@ def read_contents(archive: zipfile.ZipFile) -> Contents:
     where = archive.filename or "archive"
     for entry in archive.infolist():
         if problem := danger(entry):
-            raise InputError(where, f"{entry.orig_filename[:_SHOWN]!r} {problem}")
+            raise InputError(
+                where, f"{entry.orig_filename[:_SHOWN]!r} {problem}", remedy=_LEAVE_OUT
+            )
     name, times = next(iter(Counter(archive.namelist()).most_common(1)), ("", 0))
     if times > 1:
         raise InputError(where, f"{name!r} occurs {times} times", remedy="keep one")
@@ -91,7 +95,8 @@ def read_contents(archive: zipfile.ZipFile) -> Contents:
         raise InputError(where, f"{other!r} differs from {one!r} only in case", remedy="keep one")
     contents = sort_contents(archive.namelist())
     if not contents.images:
-        raise InputError(where, f"contains no image named *{SUFFIX}")
+        remedy = f"zip the images, each named *{SUFFIX}"
+        raise InputError(where, f"contains no image named *{SUFFIX}", remedy=remedy)
     return contents
 
 
@@ -149,18 +154,19 @@ def _bomb(size: int, packed: int) -> str:
     return ""
 
 
-def read_image(archive: zipfile.ZipFile, entry: str | zipfile.ZipInfo) -> NDArray[np.generic]:
+def read_image(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
     """Read one image [3 or more, H, W] of an archive, in its own pixel type.
 
     Raises:
         InputError: the entry is missing, a danger, damaged, or an image of less than three bands.
     """
-    where = f"{archive.filename}: {entry if isinstance(entry, str) else entry.filename}"
+    where = f"{archive.filename}: {name}"
     try:
-        info = archive.getinfo(entry) if isinstance(entry, str) else entry
+        entry = archive.getinfo(name)
     except KeyError:
-        raise InputError(where, "no such entry") from None
-    return decode_tiff(where, read_entry(archive, info), more=True)
+        remedy = "name one that the archive holds"
+        raise InputError(where, "no such entry", remedy=remedy) from None
+    return decode_tiff(where, read_entry(archive, entry), more=True)
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
@@ -171,7 +177,7 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """
     where = f"{archive.filename}: {entry.filename}"
     if problem := danger(entry):
-        raise InputError(where, problem)
+        raise InputError(where, problem, remedy=_LEAVE_OUT)
     try:
         data = unpack(archive, entry)
     except _BROKEN as error:

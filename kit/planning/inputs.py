@@ -232,7 +232,8 @@ def _check_expected(expected: Path, layout: Layout, test: Path, radar: Radar) ->
     listed, known = read_expected(expected, layout), set(radar.keys)
     if missing := [name for name, scene in listed.items() if scene not in known]:
         problem = f"{len(missing)} of {len(listed)} names are of no scene in {test}"
-        raise InputError(expected, f"{problem}: {', '.join(missing[:3])}")
+        remedy = f"give the list of the server for these tiles, or all tiles of it in {test}"
+        raise InputError(expected, f"{problem}: {', '.join(missing[:3])}", remedy=remedy)
 
 
 def _check_prepared(request: Request) -> None:

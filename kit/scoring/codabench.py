@@ -4,9 +4,9 @@ The platform unpacks the reference data to INPUT/ref and what a participant sent
 a file `metadata` of its own to it, runs the command of the scoring program, and reads
 OUTPUT/scores.json. Where there is none the submission has failed, and stderr says why.
 
-In: a mapping with its truths (`kit.archive.mapping` writes both), and the images, unpacked or in a
-zip. Out: `scores.json`. Refused by name: a submission that lacks an image or holds one that cannot
-be scored, links, and files of any size.
+In: a mapping with its truths (`kit.archive.mapping_writer` writes both), and the images, unpacked
+or in a zip. Out: `scores.json`. Refused by name: a submission that lacks an image or holds one that
+cannot be scored, links, and files of any size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -151,7 +151,8 @@ def _unpacked(folder: Path) -> Load:
     def load(name: str) -> Image:
         path = folder / name
         if path.stat().st_size > MAX_ENTRY_BYTES:
-            raise InputError(name, f"is larger than {MAX_ENTRY_BYTES >> 20} MiB")
+            remedy = "send it as the layout wants it, a TIFF of uint16 or uint8"
+            raise InputError(name, f"is larger than {MAX_ENTRY_BYTES >> 20} MiB", remedy=remedy)
         return decode_tiff(name, path.read_bytes(), more=True)
 
     return load

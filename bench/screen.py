@@ -43,7 +43,7 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Run all three benchmarks and report."""
+    """Run all benchmarks and report."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--scenes", type=int, default=5000)
     arguments.add_argument("--names", type=int, default=1_000_000)

@@ -1,7 +1,7 @@
 """The command line: all commands in the order of the path from tiles to scores, and their ends.
 
 Each module in the list below holds commands: their options, the call and what they print; the
-other files hold what these share. The modules that do the work are imported by the command that
+other files hold what these call. The modules that do the work are imported by the command that
 needs them: torch alone takes a second or two.
 """
 

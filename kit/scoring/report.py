@@ -1,4 +1,4 @@
-"""The scores of an archive as values: a row for itself, its members and a baseline.
+"""The scores of an archive as values: a row for itself, and for members, constants and baselines.
 
 In: what `kit.scoring.score` measured. Out: frozen values, which render as JSON; nothing is computed
 here.

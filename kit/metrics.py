@@ -7,7 +7,7 @@ its code computes the MSE of images that are stretched between their own extreme
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -168,15 +168,6 @@ def errors(image: Image, truth: Image, valid: Valid | None = None) -> dict[str, 
         for name, measure in MEASURES.items()
         if measure.of_image
     }
-
-
-def scores(images: Iterable[tuple[Image, Image]]) -> Scores:
-    """The scores of a set of (image, truth), both [3, H, W] in [0, 1]; read one at a time.
-
-    Raises:
-        ValueError: there is no image, or an image and its truth differ in shape.
-    """
-    return summarise([errors(image, truth) for image, truth in images])
 
 
 def summarise(images: Sequence[Mapping[str, float]]) -> Scores:

@@ -18,8 +18,7 @@ import zipfile
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -41,13 +40,13 @@ from kit.archive.records import MAKE_AGAIN
 from kit.archive.unpack import OTHER_METHODS
 from kit.errors import InputError
 from kit.machine.cores import cores
+from kit.machine.lookahead import map_ahead
 from kit.plain_text import printable
 from kit.progress import Advance
 
 # A thousand bad images are enough; reading a hundred thousand more would take minutes.
 ENOUGH = 1000
 _ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".jar")
-_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +210,14 @@ def _read_all(
     unpacked = [e for e in entries if e.filename in wanted or layout.suffix in e.filename]
     found: list[Finding] = []
     bad = 0
-    with _threads() as pool:
-        for done, some in enumerate(_results(pool, opened, unpacked, wanted, layout), 1):
+
+    def read(entry: zipfile.ZipInfo) -> list[Finding]:
+        return _read(opened, entry, entry.filename in wanted, layout)
+
+    threads = cores()  # most of it is deflate
+    results = map_ahead(read, unpacked, threads=threads, depth=2 * threads, name="check")
+    with closing(results):
+        for done, some in enumerate(results, 1):
             found += some
             bad += sum(not finding.harmless for finding in some)
             if advance:
@@ -221,29 +226,6 @@ def _read_all(
                 problem = f"not read further: {len(unpacked) - done:,} images left unread"
                 return [*found, Finding(Path(str(opened.filename)).name, problem, REPACK)]
     return found
-
-
-def _results(
-    pool: Executor,
-    opened: zipfile.ZipFile,
-    entries: Sequence[zipfile.ZipInfo],
-    wanted: Set[str],
-    layout: Layout,
-) -> Iterator[list[Finding]]:
-    # By the batch, since a pool takes in all that it is given before it gives anything back.
-    for start in range(0, len(entries), _AT_ONCE):
-        batch = entries[start : start + _AT_ONCE]
-        yield from pool.map(lambda e: _read(opened, e, e.filename in wanted, layout), batch)
-
-
-@contextmanager
-def _threads() -> Iterator[Executor]:
-    """Threads that are not waited for longer than one image takes; most of it is deflate."""
-    pool = ThreadPoolExecutor(cores())
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _read(

@@ -167,7 +167,7 @@ def _gallery(compared: _Compared, title: str, numbers: Sequence[int]) -> Gallery
 
 
 def _shown(compared: _Compared) -> list[str]:
-    """The combination first, then members in their order."""
+    """The combination first, then the first members."""
     own = list(compared.names[len(compared.members) :])
     return own + list(compared.names[: len(compared.members)][:_MOST_MEMBERS])
 

@@ -1,7 +1,7 @@
 """An archive -> a sheet: VV, VH, the images of members and of the archive with errors, the truth.
 
-In: an archive with its manifest, its members' predictions, and the truth, or what a report has
-loaded of it. Out: an image file of scenes spread evenly, or of those with the largest errors. A
+In: an archive with its manifest, its members' predictions, and what a report has loaded of the
+truth. Out: an image file of scenes spread evenly, or of those with the largest errors. A
 column whose files are no longer there is left out. The truth is as the server stretches it where
 the archive is in its space; members keep their own, in errors too. An error map shows, for each
 pixel, the mean absolute error of the three channels times `ERROR_GAIN`; white is 1 / `ERROR_GAIN`
@@ -23,7 +23,6 @@ from kit.scaling import scale_radar, stretch
 from kit.scoring.images import CHANNELS, Image, ImageScore, read_truth, worst
 from kit.scoring.provenance import find_provenance
 from kit.scoring.report import Report
-from kit.scoring.truth import load_truth
 from kit.tiles.names import SceneKey
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
@@ -46,39 +45,27 @@ class Choice:
     by_place: bool = False
 
 
+SPREAD = Choice()
+
+
 def gallery(
-    archive: Path,
-    truth: Path | Report,
-    path: Path,
-    *,
-    predictions: Path,
-    window_days: int = 7,
-    work: Path | None = None,
-    choice: Choice | None = None,
+    archive: Path, report: Report, path: Path, *, predictions: Path, choice: Choice = SPREAD
 ) -> Path:
     """Show some images of an archive that have a truth.
 
     Args:
         archive: a zip that `kit package` wrote.
-        truth: what `kit.scoring.truth.load_truth` takes; or a report, so that nothing is looked
-            through for clouds twice, and errors are in the labels.
+        report: its scores, with the truths that they were measured by.
         path: the PNG or JPEG to write.
         predictions: where the members' predictions are.
-        window_days: how far a truth may be from the radar date.
-        work: the folder of tables whose pairs say which truths are clear, as `load_truth` takes it.
-        choice: which images, and how large; `ROWS` spread evenly if None.
+        choice: which images, and how large.
 
     Raises:
-        InputError: the archive or the truth is not usable.
+        InputError: the archive or a truth cannot be read any more.
     """
-    choice = choice or Choice()
     with open_archive(archive) as opened:
         names = read_contents(opened).images
-        if isinstance(truth, Report):
-            report, inputs = truth, truth.inputs
-        else:
-            report, inputs = None, load_truth(truth, names, window_days, work=work).inputs
-        chosen = _chosen(inputs, report, choice)
+        chosen = _chosen(report, choice)
         made_from = find_provenance(archive, names, predictions)
         manifest, members = made_from.manifest, made_from.members
         radars = made_from.radar_scenes()
@@ -105,10 +92,9 @@ def gallery(
     return write_grid(rows, [*columns, "truth"], labels, path, cell=choice.cell)
 
 
-def _chosen(
-    inputs: Sequence[SarInput], report: Report | None, choice: Choice
-) -> list[tuple[SarInput, str]]:
-    if report is None or not choice.worst_first:
+def _chosen(report: Report, choice: Choice) -> list[tuple[SarInput, str]]:
+    inputs = report.inputs
+    if not choice.worst_first:
         places = np.linspace(0, len(inputs) - 1, min(choice.rows, len(inputs)), dtype=int)
         return [(inputs[place], inputs[place].submissions[0]) for place in places]
     found = {(sar.name, name): sar for sar in inputs for name in sar.submissions}
@@ -123,7 +109,7 @@ def _error_map(image: NDArray[np.float64], truth: NDArray[np.generic]) -> NDArra
     return errors * ERROR_GAIN
 
 
-def _label(sar: SarInput, name: str, report: Report | None) -> str:
+def _label(sar: SarInput, name: str, report: Report) -> str:
     key = scene_in(name)
     # Several images of one scene differ by what follows the date.
     lines = [str(key) if key and len(sar.submissions) == 1 else PurePosixPath(name).stem]
@@ -133,14 +119,12 @@ def _label(sar: SarInput, name: str, report: Report | None) -> str:
         away = f", {(truth.date - radar.date).days:+} days" if radar else ""
         lines.append(f"truth {truth.date}{away}")
     here = (sar.name, name)
-    errors = [i for i in report.images if (i.scene, i.submission) == here] if report else []
+    errors = [each for each in report.images if (each.scene, each.submission) == here]
     return "\n".join([*lines, *_error_lines(errors)])
 
 
 def _error_lines(errors: Sequence[ImageScore]) -> list[str]:
     """The MAE of each member, and what the archive itself errs; its own row is the last."""
-    if not errors:
-        return []
     *others, own = errors
     scored = [image for image in others if not np.isnan(image.mae)]  # not the server's space
     lines = [f"MAE {image.mae:.4f} {image.row}" for image in scored]

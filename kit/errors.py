@@ -50,6 +50,13 @@ class InputError(KitError, ValueError):
         return f"{Path(self.where).name}: {self.problem}"
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question after the name that is closest to `name` among those known; "" if none is."""
+    lower = {each.lower(): each for each in reversed([*known])}
+    closest = get_close_matches(name.lower(), lower, n=1)
+    return f"did you mean {lower[closest[0]]}? " if closest else ""
+
+
 def no_such(what: str, name: str | Path, known: Iterable[str], more: str = "") -> InputError:
     """The error for a name that nothing has; says which names there are, and the closest of them.
 
@@ -60,12 +67,11 @@ def no_such(what: str, name: str | Path, known: Iterable[str], more: str = "") -
         more: what else may be given.
     """
     names = list(dict.fromkeys(known))
-    lower = {each.lower(): each for each in reversed(names)}
-    closest = get_close_matches(str(name).lower(), lower, n=1)
-    meant = f"did you mean {lower[closest[0]]}? " if closest else ""
     rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     listed = f"known are {', '.join(names[:_LISTED])}{rest}" if names else "there is none"
-    return InputError(name, f"no such {what}", remedy=f"{meant}{listed}{more}")
+    return InputError(
+        name, f"no such {what}", remedy=f"{did_you_mean(str(name), names)}{listed}{more}"
+    )
 
 
 class CheckError(KitError):

@@ -9,11 +9,10 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from kit.errors import InputError
+from kit.errors import InputError, did_you_mean
 from kit.metrics import check_measure
 from kit.models.flips import check_flips
 from kit.storage.files import output
@@ -201,8 +200,7 @@ def _checked(
 
 def _check_names(path: Path, values: Mapping[str, Any], known: Any, where: str) -> None:
     if unknown := [name for name in values if name not in known]:
-        closest = get_close_matches(unknown[0], known, n=1)
-        meant = f"did you mean {closest[0]}? " if closest else ""
+        meant = did_you_mean(unknown[0], known)
         problem = f"nothing is called {unknown[0]!r}{where}"
         raise InputError(path, problem, remedy=f"{meant}known are {', '.join(known)}")
 

@@ -7,11 +7,10 @@ values, each of its field's type. A variant and a layout of one's own are made t
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from kit.errors import InputError
+from kit.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,9 +63,7 @@ def overlay(base: T, values: Mapping[str, Any], where: str | Path) -> T:
     """
     hints = get_type_hints(type(base))
     if unknown := next((field for field in values if field not in hints), None):
-        closest = get_close_matches(unknown, hints, n=1)
-        meant = f"did you mean {closest[0]}? " if closest else ""
-        remedy = f"{meant}the fields are {', '.join(hints)}"
+        remedy = f"{did_you_mean(unknown, hints)}the fields are {', '.join(hints)}"
         raise InputError(where, f"no field called {unknown!r}", remedy=remedy)
     return replace(base, **{k: _converted(k, v, hints[k], where) for k, v in values.items()})
 

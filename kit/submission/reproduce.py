@@ -81,7 +81,6 @@ def reproduce(
     runs: Path,
     work: Path = WORK,
     out: Path | None = None,
-    threads: int | None = None,
     advance: Advance | None = None,
 ) -> Reproduction:
     """Look for all that an archive was made of, and build it again where that is possible.
@@ -92,7 +91,6 @@ def reproduce(
         runs: the folder of trained runs, needed only where predictions are gone.
         work: the folder of the pair table, needed only where runs are gone too.
         out: where to write what is built; nowhere if None.
-        threads: as `kit.submission.build.build` takes it.
         advance: called with the images made, and their number.
 
     Raises:
@@ -112,7 +110,7 @@ def reproduce(
     found, built, refused = None, None, None
     if len(members) == len(about.members):
         try:
-            found, built = _build(about, members, out, threads, advance)
+            found, built = _build(about, members, out, advance)
         except InputError as error:
             refused = error
     if built is None:  # an image of each member that lacks one, or whose own is damaged
@@ -180,7 +178,6 @@ def _build(
     about: Manifest,
     members: Sequence[Member],
     out: Path | None,
-    threads: int | None,
     advance: Advance | None,
 ) -> tuple[str, Built]:
     def into(sink: Sink) -> Built:
@@ -189,7 +186,6 @@ def _build(
             members,
             about.scenes,
             combination=about.combination,
-            threads=threads,
             advance=advance,
         )
 

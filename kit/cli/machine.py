@@ -19,7 +19,7 @@ from kit.engines.registry import BACKENDS
 from kit.errors import InputError
 from kit.machine import bfloat16
 from kit.machine.cores import quota
-from kit.machine.device import DRIVER, pick, unreached
+from kit.machine.device import DRIVER, card, pick, unreached
 from kit.models import leaf_masks
 from kit.models.layers import instance_norm
 from kit.screening import counts, ukis
@@ -80,9 +80,7 @@ def _torch_build() -> str:
 
 def _device() -> Finding:
     if pick().type == "cuda":
-        device = torch.cuda.get_device_properties(0)
-        value = f"{device.name}, {device.total_memory / 2**30:.1f} GiB"
-        return Finding("device", value, f"the first of {torch.cuda.device_count()} CUDA device(s)")
+        return Finding("device", card(), f"the first of {torch.cuda.device_count()} CUDA device(s)")
     value = f"CPU, {torch.get_num_threads()} thread(s)"
     why = "torch finds no CUDA device" if torch.version.cuda else "torch is built without CUDA"
     why = unreached() or why

@@ -33,6 +33,12 @@ def rounds_to_tf32() -> bool:
     return bool(torch.backends.cudnn.allow_tf32)
 
 
+def card() -> str:
+    """The first CUDA device in words: its name and its memory."""
+    found = torch.cuda.get_device_properties(0)
+    return f"{found.name}, {found.total_memory / 2**30:.0f} GiB"
+
+
 def cuda_fault() -> str:
     """Why torch can use no CUDA device; "" if it can."""
     try:

@@ -18,7 +18,7 @@ import torch
 from kit.errors import InputError
 from kit.machine.bfloat16 import bfloat16_pays
 from kit.machine.cores import loader_threads
-from kit.machine.device import keep_memory, pick
+from kit.machine.device import card, keep_memory, pick
 from kit.machine.distributed import ProcessGroup
 from kit.machine.memory import available_memory
 from kit.plain_text import count_of
@@ -67,9 +67,7 @@ class Machine:
     def name(self) -> str:
         """The device, as a person knows it."""
         if pick().type == "cuda":
-            device = torch.cuda.get_device_properties(0)
-            memory = f"{device.total_memory / 2**30:.0f} GiB"
-            return f"{torch.cuda.device_count()} x {device.name}, {memory}"
+            return f"{torch.cuda.device_count()} x {card()}"
         memory = ""
         if self._memory is not None:
             memory = f", {self._memory / 2**30:.1f} GiB of memory available"

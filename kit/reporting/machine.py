@@ -14,7 +14,9 @@ _PACKAGES = ("torch", "torch-tensorrt", "rasterio", "pyarrow", "lightgbm", "open
 
 def machine(found: Artefacts) -> Section:
     """The machine that the report is made on, and what the artefacts say of theirs."""
-    from kit.machine.device import pick
+    import torch
+
+    from kit.machine.device import card, pick
 
     versions = {name: value for name, value in made_with().items() if value}
     for name in _PACKAGES:
@@ -22,14 +24,9 @@ def machine(found: Artefacts) -> Section:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    device = pick()
-    if device.type == "cuda":
-        import torch
-
-        card = torch.cuda.get_device_properties(0)
-        shown = f"{torch.cuda.device_count()} x {card.name}, {card.total_memory / 2**30:.0f} GiB"
-    else:
-        shown = "none that torch reaches"
+    shown = "none that torch reaches"
+    if pick().type == "cuda":
+        shown = f"{torch.cuda.device_count()} x {card()}"
     here = [
         ("system", platform.platform(terse=True)),
         ("processor", f"{processor()}, {count_of(cores(), 'core')}"),

@@ -98,9 +98,7 @@ def test_gpu_shows_its_name_and_memory(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Made GPU")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
-    assert find("device") == Finding(
-        "device", "Made GPU, 80.0 GiB", "the first of 2 CUDA device(s)"
-    )
+    assert find("device") == Finding("device", "Made GPU, 80 GiB", "the first of 2 CUDA device(s)")
 
 
 def test_clouds_are_as_the_kit_counts_them() -> None:

@@ -27,6 +27,7 @@ from cases import Case, folds, world
 from entrants import KIT, MEMBERS
 from numpy.typing import NDArray
 from peers import CONSTANTS, PEERS, REVISITS, STRETCHED_COLOR
+from report import bounds
 
 from kit.cli import console
 from kit.errors import no_such
@@ -187,18 +188,14 @@ def compare(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _mean(values: Errors, draws: NDArray[np.int64]) -> list[float]:
     """The mean, and the bounds of its interval."""
-    return [float(values.mean()), *_interval(values[draws].mean(axis=1))]
+    return [float(values.mean()), *bounds(values[draws].mean(axis=1))]
 
 
 def _ratio(one: Errors, other: Errors, column: int, draws: NDArray[np.int64]) -> list[float]:
     """How the means of a column relate, and the bounds, the same scenes drawn of both."""
     drawn = [errors[:, column][draws].mean(axis=1) for errors in (one, other)]
     ratio = one[:, column].mean() / other[:, column].mean()
-    return [float(ratio), *_interval(drawn[0] / drawn[1])]
-
-
-def _interval(values: Errors) -> list[float]:
-    return [float(bound) for bound in np.quantile(values, (0.025, 0.975))]
+    return [float(ratio), *bounds(drawn[0] / drawn[1])]
 
 
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -117,7 +117,7 @@ def folds(
         kit.prepare(data, folder / "work", rule=RULE, holdout=0)
     groups: dict[str, list[Pair]] = defaultdict(list)
     for pair in read_pairs(folder / "work" / PAIRS):
-        key = (*pair.place, pair.optical.date.strftime("%Y_%m_%d"))
+        key = row_key(pair)
         if key not in rows:
             raise InputError(data / "manifest.csv", f"has no row of {pair.optical}")
         row = rows[key]
@@ -195,6 +195,11 @@ def _copy(scenes: Iterable[SceneKey], beside: object, out: Path) -> None:
 
 def _radar_digest(pair: Pair) -> str:
     return hashlib.sha256(read_bands("Sentinel1", pair.radar_paths).tobytes()).hexdigest()
+
+
+def row_key(pair: Pair) -> tuple[str, ...]:
+    """What the row of a pair is found by in what `read_manifest` returns."""
+    return (*pair.place, pair.optical.date.strftime("%Y_%m_%d"))
 
 
 def read_manifest(path: Path, columns: Sequence[str]) -> dict[tuple[str, ...], dict[str, str]]:

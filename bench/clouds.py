@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import assign, read_manifest
+from cases import assign, read_manifest, row_key
 from numpy.typing import NDArray
+from report import bounds
 
 import kit
 from kit.cli import console
@@ -92,7 +93,7 @@ def main(given: Sequence[str] | None = None) -> None:
     manifest = read_manifest(chosen.data / "manifest.csv", (*flags, *not_clear, *groups))
     with TemporaryDirectory() as folder:
         choices, pairs = screen(chosen.data, Path(folder))
-    rows = {str(pair.optical): manifest[_key(pair)] for pair in pairs}
+    rows = {str(pair.optical): manifest[row_key(pair)] for pair in pairs}
     flagged = {s for s, row in rows.items() if any(row[name] == "1" for name in flags)}
     clear = {s for s, row in rows.items() if not any(row[name] == "1" for name in not_clear)}
     places = {s: " ".join(row[name] for name in groups) for s, row in rows.items()}
@@ -200,12 +201,7 @@ def _ratio(one: Errors, other: Errors) -> list[float]:
     ]
     drawn = np.random.default_rng(0).integers(len(scenes), size=(DRAWS, len(scenes)))
     ratios: NDArray[np.float64] = means[0][drawn].mean(axis=1) / means[1][drawn].mean(axis=1)
-    low, high = np.quantile(ratios, (0.025, 0.975))
-    return [float(means[0].mean() / means[1].mean()), float(low), float(high)]
-
-
-def _key(pair: Pair) -> tuple[str, ...]:
-    return (*pair.place, pair.optical.date.strftime("%Y_%m_%d"))
+    return [float(means[0].mean() / means[1].mean()), *bounds(ratios)]
 
 
 if __name__ == "__main__":

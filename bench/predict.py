@@ -12,7 +12,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from host import host
-from process import ask, beside_others, child, device, peak_memory, timed, worked
+from process import ask, beside_others, child, device, multiplying, peak_memory, timed, worked
 from report import row
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -45,6 +45,7 @@ from kit.prediction.predict import predict
 from kit.runs.folder import BEST
 from kit.runs.weights import read_run, save_weights
 from kit.simulation.simulate import simulate
+from kit.storage.files import write_json
 from kit.variants.registry import find_variant
 
 SIDE = 256
@@ -85,7 +86,7 @@ def main() -> None:
         rows += ensemble(root, *fastest, rows, chosen.rounds)
         rows += [product(kind, peaks, "best") for kind in peaks]
     table(rows)
-    Path(__file__).with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(Path(__file__).with_suffix(".json"), rows)
 
 
 def product(kind: torch.dtype, peaks: dict[torch.dtype, float], when: str) -> dict[str, Any]:
@@ -307,16 +308,6 @@ def first_tile(told: Connection, root: Path, name: str, backend: str, precision:
     loaded = time.perf_counter()
     drawer(torch.zeros(drawer.batch, 2, SIDE, SIDE))
     told.send((loaded - began, time.perf_counter() - loaded))
-
-
-def multiplying(
-    kind: torch.dtype, seconds_of: Callable[[Callable[[], object]], float] = timed
-) -> float:
-    """Operations a second in a product of two matrices of 2048 x 2048."""
-    a = (torch.rand(2048, 2048, device=pick()) * 100).to(kind)
-    product = torch._int_mm if kind == torch.int8 else torch.mm
-    seconds = min(seconds_of(lambda: product(a, a)) for _ in range(5))
-    return 2 * 2048**3 / seconds
 
 
 def operations(root: Path, name: str) -> int:

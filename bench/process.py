@@ -107,6 +107,19 @@ def worked(call: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def multiplying(
+    kind: torch.dtype,
+    seconds_of: Callable[[Callable[[], object]], float] = timed,
+    *,
+    side: int = 2048,
+    times: int = 5,
+) -> float:
+    """Operations a second in a product of two square matrices, the best of so many times."""
+    a = (torch.rand(side, side, device=pick()) * 100).to(kind)
+    product = torch._int_mm if kind == torch.int8 else torch.mm
+    return 2 * side**3 / min(seconds_of(lambda: product(a, a)) for _ in range(times))
+
+
 def synchronise() -> None:
     """Wait for the device."""
     if pick().type == "cuda":

@@ -9,7 +9,6 @@ machines are shared and noisy. A table goes to the screen, the same rows to benc
 
 import argparse
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from report import report, row
 
 from kit.cli import console
 from kit.errors import InputError
-from kit.machine.cores import cores
+from kit.machine.cores import cores, processor
 from kit.screening import counts
 from kit.screening.counts import count
 from kit.screening.rule import CloudRule
@@ -53,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         rows += screening(Path(folder), chosen.scenes)
         rows += cataloguing(Path(folder), chosen.names)
-    report(f"Screening on {cores()} cores of {_processor()}", rows, Path(__file__), decimals=0)
+    report(f"Screening on {cores()} cores of {processor()}", rows, Path(__file__), decimals=0)
 
 
 def counting() -> list[dict[str, Any]]:
@@ -311,13 +310,6 @@ def _key(number: int) -> SceneKey:
     place, day = number % 2000, number // 2000
     lon, lat = -55.20 + 0.02 * (place % 37), -4.39 + 0.02 * (place // 37)
     return SceneKey.parse(f"{lon:.2f}_{lat:.2f}_2020_{1 + day // 28:02d}_{1 + day % 28:02d}")
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
 
 
 _TEMPLATE: list[bytes] = []

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from plain import Plain
-from process import ask, beside_others, child, device, peak_memory, timed
+from process import ask, beside_others, child, device, multiplying, peak_memory, timed
 from report import report, row
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,11 +78,8 @@ def main() -> None:
 
 def ceiling() -> float:
     """Floating point operations a second in a product of matrices, in the precision of training."""
-    half = bfloat16_pays()
-    side = 8192 if pick().type == "cuda" else 2048
-    a = torch.rand(side, side, device=pick(), dtype=torch.bfloat16 if half else torch.float32)
-    seconds = min(timed(lambda: a @ a) for _ in range(10))
-    return 2 * side**3 / seconds
+    kind = torch.bfloat16 if bfloat16_pays() else torch.float32
+    return multiplying(kind, side=8192 if pick().type == "cuda" else 2048, times=10)
 
 
 def stepping(variant: Variant, rounds: int, peak: float) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def codabench(source: Path, output: Path, advance: Advance | None = None) -> Sco
 
         try:
             rows = {"submission": as_sent}
-            report = compare_images(
+            report, _ = compare_images(
                 mapping, read, truth, rows, "reflectance", units="any", advance=advance
             )
         except InputError as error:

@@ -74,11 +74,9 @@ class Report:
     `baselines` are the rows of what is fitted in seconds, and `missing_trees` the boosted trees
     that would be one, where there are none. `unscored` are the scenes or images without a truth;
     `absent` are members without a row, because their predictions are missing, incomplete or of
-    other weights. `other` is the archive as it would score with anchors, or without where it has
-    them (see `kit.anchors`); None where that is not known. `images` are the errors behind the rows,
-    and `inputs` the truths that they were measured by. `passed_over` are the files of the archive
-    that are no images. `hidden` are rows that were measured for `variations` alone, and `doubts`
-    are lines about the units of truths and images.
+    other weights. `images` are the errors behind the rows, and `inputs` the truths that they were
+    measured by. `passed_over` are the files of the archive that are no images, and `doubts` lines
+    about the units of truths and images.
 
     `measure` is the one that counts for the archive's layout. By it, `better_member` alone scores
     better than the archive, and `advice` scores best of `variations`; None where nothing does.
@@ -92,11 +90,9 @@ class Report:
     absent: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     missing_trees: str = ""
-    other: Row | None = None
     images: tuple[ImageScore, ...] = ()
     inputs: tuple[SarInput, ...] = ()
     passed_over: tuple[str, ...] = ()
-    hidden: tuple[Row, ...] = ()
     variations: tuple[Variation, ...] = ()
     measure: str = ""
     better_member: Variation | None = None
@@ -110,6 +106,14 @@ class Report:
     def own(self) -> Row:
         """The archive's own row."""
         return self.rows[-1]
+
+    @property
+    def other(self) -> Row | None:
+        """The archive as it would score with anchors, or without where it has them.
+
+        See `kit.anchors`; None where that is not known.
+        """
+        return next((each.row for each in self.variations if not each.member), None)
 
     @property
     def not_beaten(self) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def compare_images(
     hidden: Mapping[str, MakeImage] | None = None,
     units: Units = "check",
     advance: Advance | None = None,
-) -> Report:
+) -> tuple[Report, tuple[Row, ...]]:
     """Score images against a loaded truth, a SAR input at a time.
 
     Args:
@@ -57,9 +57,12 @@ def compare_images(
         truth: the names, and their truths.
         makers: the rows, that of the images themselves last.
         target: "reflectance" or "minmax", the space of MAE, MSE and PSNR.
-        hidden: more rows, whose images are not kept.
+        hidden: makers of more rows, which are not in the report.
         units: what becomes of doubts about units.
         advance: called with the SAR inputs scored, and their number.
+
+    Returns:
+        The report, and the rows of `hidden`.
 
     Raises:
         InputError: an image or a truth is not usable; says which. Or its units are wrong.
@@ -67,16 +70,16 @@ def compare_images(
     found = {name: _Found(make) for name, make in makers.items()}
     extra = {name: _Found(make) for name, make in (hidden or {}).items()}
     values = _measure(read, truth, found | extra, target, advance)
-    return Report(
+    report = Report(
         rows=tuple(part.row(name) for name, part in found.items()),
         unscored=truth.unscored,
         clear=truth.clear,
         left_out=truth.left_out,
-        hidden=tuple(part.row(name) for name, part in extra.items()),
         images=tuple(image for part in found.values() for image in part.images),
         inputs=truth.inputs,
         doubts=settle(where, values.doubts(), units),
     )
+    return report, tuple(part.row(name) for name, part in extra.items())
 
 
 def score_inputs(

@@ -184,18 +184,17 @@ def compare(
         def read(name: str) -> Image:
             return read_image(opened, name)
 
-        report = compare_images(
+        report, hidden_rows = compare_images(
             where, read, truth, makers, target, hidden=hidden, units=units, advance=advance
         )
     made = (label, other[0]) if other else (label,)
     elsewhere = {name for name, folds in baselines.members.items() if folds[0].target != target}
     elsewhere |= {*made} if combination.space(target) != target else set()
     rows = tuple(row_with_meaning(row, elsewhere) for row in report.rows)
-    hidden_rows = (row_with_meaning(row, elsewhere) for row in report.hidden)
+    hidden_rows = tuple(row_with_meaning(row, elsewhere) for row in hidden_rows)
     found = {row.name: row for row in (*rows, *hidden_rows)}
-    row = found[other[0]] if other else None
     otherwise = "anchors" if combination.stretch == "keep" else "keep"
-    variations = [Variation("", otherwise, row)] if row else []
+    variations = [Variation("", otherwise, found[other[0]])] if other else []
     for name in variants:
         variations.append(Variation(name, "keep", found[name]))
         variations.append(Variation(name, "anchors", found[_anchored_name(name)]))
@@ -206,9 +205,7 @@ def compare(
         absent=absent,
         baselines=tuple(baselines.members),
         missing_trees=baselines.missing_trees,
-        other=row,
         variations=tuple(variations),
-        hidden=(),
         doubts=(*told, *report.doubts),
     )
 

@@ -4,7 +4,7 @@ import pytest
 
 from kit.cli import console, scores
 from kit.metrics import MEASURES, Scores, image_measures
-from kit.scoring.report import Report, Row
+from kit.scoring.report import Report, Row, Variation
 
 
 def test_no_number_of_a_report_is_cut_on_a_narrow_terminal(
@@ -19,7 +19,8 @@ def test_no_number_of_a_report_is_cut_on_a_narrow_terminal(
             0.0234567, 0.0654321, 19.54321)
         for i, name in enumerate((*names, "with anchors"))
     ]  # fmt: skip
-    scores.show_report(Report(tuple(rows[:-1]), (), other=rows[-1]), explain=True)
+    other = Variation("", "anchors", rows[-1])
+    scores.show_report(Report(tuple(rows[:-1]), (), variations=(other,)), explain=True)
     shown = capsys.readouterr().err
     grid = [line for line in shown.splitlines() if line.startswith("│")]
     assert max(map(len, grid)) <= 80

@@ -11,6 +11,7 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
+from kit.figures.grid import fitted_size
 from kit.figures.panels import Panel
 from kit.plain_text import printable
 
@@ -44,8 +45,7 @@ def _row(panels: Sequence[Panel | None], cell: int) -> Text:
 
 
 def _lines(image: Image.Image, cell: int) -> list[Text]:
-    scale = cell / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
+    width, height = fitted_size(image, cell)
     pixels = np.asarray(image.resize((width, height + height % 2), Image.Resampling.BOX))
     lines = []
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):

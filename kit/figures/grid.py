@@ -53,7 +53,8 @@ def write_grid(
         `path`.
 
     Raises:
-        InputError: counts differ, or an image is neither [H, W] nor [3, H, W].
+        InputError: the suffix of `path` is of no format that is written.
+        ValueError: counts differ, or an image is neither [H, W] nor [3, H, W].
     """
     thumbnails = [[thumbnail(image, cell) for image in row] for row in rows]
     image = grid(thumbnails, columns, labels, cell)
@@ -106,11 +107,11 @@ def grid(
     """The grid that `write_grid` writes, of images that fit into `cell`; a label may have lines.
 
     Raises:
-        InputError: counts differ.
+        ValueError: counts differ.
     """
     if len(rows) != len(labels) or any(len(row) != len(columns) for row in rows):
         shape = f"{len(labels)} labels and {len(columns)} titles"
-        raise InputError("grid", f"the images do not fill a grid of {shape}")
+        raise ValueError(f"the images do not fill a grid of {shape}")
     font = ImageFont.load_default(size=_TEXT)
     left, step, down = _steps(labels, cell)
     top = _TOP
@@ -177,15 +178,23 @@ def thumbnail(image: NDArray[np.generic], cell: int) -> Image.Image:
     """An image as a grid shows it, `cell` pixels along its longer side.
 
     Raises:
-        InputError: it is neither [H, W] nor [3, H, W].
+        ValueError: it is neither [H, W] nor [3, H, W].
     """
     if image.ndim not in (2, 3) or (image.ndim == 3 and len(image) != 3):
-        raise InputError(
-            "image", f"its shape is {image.shape}", remedy="it must be [H, W] or [3, H, W]"
-        )
+        raise ValueError(f"an image is {image.shape}, neither [H, W] nor [3, H, W]")
     values = display(image).transpose(1, 2, 0) if image.ndim == 3 else np.clip(image, 0, 1)
     small = Image.fromarray(np.rint(np.nan_to_num(values) * 255).astype(np.uint8))
-    scale = cell / max(small.size)
-    width, height = (max(1, round(side * scale)) for side in small.size)
+    return fitted(small, cell).convert("RGB")
+
+
+def fitted(image: Image.Image, cell: int) -> Image.Image:
+    """An image in a size of `cell` pixels along its longer side."""
     # A box averages where it shrinks an image, and repeats pixels where it enlarges one.
-    return small.resize((width, height), Image.Resampling.BOX).convert("RGB")
+    return image.resize(fitted_size(image, cell), Image.Resampling.BOX)
+
+
+def fitted_size(image: Image.Image, cell: int) -> tuple[int, int]:
+    """The width and height of an image whose longer side is made `cell` pixels."""
+    scale = cell / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return width, height

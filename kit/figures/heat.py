@@ -2,6 +2,10 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+ERROR_FULL = 0.2
+"""The error in [0, 1] at the pale end of an error map."""
 
 # Five colours of the map "inferno", which reads the same in grey and to every eye.
 _STOPS = np.array(
@@ -19,3 +23,12 @@ def heat(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.ui
     channels = [np.interp(share, at, channel) for channel in _STOPS.T]
     colors: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
     return colors
+
+
+def error_map(image: NDArray[np.generic], truth: NDArray[np.generic]) -> Image.Image:
+    """The mean absolute error of the channels of an image [3, H, W] in [0, 1].
+
+    Black where there is none, pale where it is `ERROR_FULL` and more.
+    """
+    errors = np.abs(image.astype(np.float64) - truth.astype(np.float64)).mean(axis=0)
+    return Image.fromarray(heat(errors, 0, ERROR_FULL))

@@ -17,7 +17,7 @@ from kit.progress import Advance
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Gallery, Picture, Section, Stack, Table, Text
 from kit.reporting.outdated import outdated
-from kit.reporting.picture import error_map, error_scale, shown
+from kit.reporting.picture import error_scale, shown, shown_errors
 from kit.runs.ensemble import trained_variants
 from kit.scaling import UINT16_MAX, scale_radar
 from kit.training.evaluate import official_errors
@@ -194,7 +194,7 @@ def _row(compared: _Compared, number: int) -> tuple[str, tuple[Stack, ...]]:
         value = compared.errors[number, compared.names.index(name)]
         own = Picture(shown(unit), f"{name}, {scene}")
         against = own_truth if name == compared.title else truth
-        errors_of = Picture(error_map(unit, against), f"errors of {name}, {scene}")
+        errors_of = Picture(shown_errors(unit, against), f"errors of {name}, {scene}")
         stacks.append(Stack(name, (own, errors_of), f"{value:.4g}"))
     days = (pair.optical.date - pair.radar.date).days
     label = f"{pair.optical.lon}_{pair.optical.lat}, {pair.optical.date}, radar {-days:+} days"

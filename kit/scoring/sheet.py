@@ -4,8 +4,8 @@ In: an archive with its manifest, its members' predictions, and what a report ha
 truth. Out: an image file of scenes spread evenly, or of those with the largest errors. A
 column whose files are no longer there is left out. The truth is as the server stretches it where
 the archive is in its space; members keep their own, in errors too. An error map shows, for each
-pixel, the mean absolute error of the three channels times `ERROR_GAIN`; white is 1 / `ERROR_GAIN`
-and more.
+pixel, the mean absolute error of the three channels times `ERROR_GAIN`; white is `ERROR_FULL` and
+more.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kit.archive.mapping import SarInput, scene_in
 from kit.archive.reader import open_archive, read_contents, read_image, scale_problem, to_unit
 from kit.figures.grid import write_grid
+from kit.figures.heat import ERROR_FULL
 from kit.metrics import psnr
 from kit.scaling import scale_radar, stretch
 from kit.scoring.images import CHANNELS, Image, ImageScore, read_truth, worst
@@ -28,7 +29,7 @@ from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
 
 ROWS, CELL = 6, 160
-ERROR_GAIN = 5
+ERROR_GAIN = 1 / ERROR_FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def gallery(
     columns = ["VV", "VH"] if radars else []
     own = "ensemble" if manifest.members else archive.stem
     for title in (*(member.variant for member in members), own):
-        columns += [title, f"error x {ERROR_GAIN}"]
+        columns += [title, f"error x {ERROR_GAIN:g}"]
     return write_grid(rows, [*columns, "truth"], labels, path, cell=choice.cell)
 
 

@@ -10,22 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kit.figures.grid import BRIGHTEN, thumbnail
-from kit.figures.heat import heat
+from kit.figures.grid import BRIGHTEN, fitted, thumbnail
+from kit.figures.heat import ERROR_FULL, error_map, heat
 from kit.figures.panels import Panel, draw_panels
 from kit.figures.tint import tint
-from kit.scaling import DN_RANGE, VH_RANGE, VV_RANGE, scale_radar
+from kit.scaling import DN_RANGE, scale_radar
 from kit.screening.near_limit import PEAK, TINT
-from kit.showing.band import distribution
+from kit.showing.band import KINDS, distribution
 from kit.showing.view import Prediction, View
 from kit.tiles.names import RGB_BANDS, S1_BANDS
 
 CELL = 256
 _ACROSS = 4
-_MOST_ERROR = 0.2  # of [0, 1]
 _HAZE = (-0.5, 0.8)  # v - s from deep green to the whitest cloud
 _COLORS = {"cloud": ("magenta", TINT), "QA60": ("yellow", PEAK), "nodata": ("blue", (0, 114, 178))}
-_RANGES = dict(zip(S1_BANDS, (VV_RANGE, VH_RANGE), strict=True))
 
 Rows = list[list[Panel | None]]
 
@@ -82,7 +80,7 @@ def _radar(view: View) -> list[Panel]:
         detail += f", {nodata.mean():.1%} nodata {_COLORS['nodata'][0]}"
     return [
         Panel(
-            "{}, {:g} to {:g} dB".format(name, *_RANGES[name]),
+            "{}, {:g} to {:g} dB".format(name, *KINDS[name].clipped),
             tint(thumbnail(band, CELL), nodata, _COLORS["nodata"][1]),
             detail,
         )
@@ -136,7 +134,7 @@ def _haze(view: View) -> list[Panel]:
     picture = Image.fromarray(heat(haze, *_HAZE))
     detail = f"largest {np.nanmax(haze):.3f}" if np.isfinite(haze).any() else "no data"
     title = f"v - s: cloud above {view.rule.threshold:g}"
-    return [Panel(title, _scaled(picture), detail)]
+    return [Panel(title, fitted(picture, CELL), detail)]
 
 
 def _prediction(view: View, prediction: Prediction) -> Panel:
@@ -155,10 +153,9 @@ def _prediction_and_error(view: View, prediction: Prediction) -> list[Panel]:
     if truth is None:
         return [_prediction(view, prediction)]
     panel = _prediction(view, prediction)  # refuses a truth of another size
-    error = np.abs(prediction.unit - truth).mean(axis=0)
-    picture = _scaled(Image.fromarray(heat(error, 0, _MOST_ERROR)))
+    picture = fitted(error_map(prediction.unit, truth), CELL)
     title = f"error of {prediction.name}"
-    return [panel, Panel(title, picture, f"black 0, pale {_MOST_ERROR}")]
+    return [panel, Panel(title, picture, f"black 0, pale {ERROR_FULL}")]
 
 
 def _plots(view: View) -> Rows:
@@ -176,10 +173,3 @@ def _plots(view: View) -> Rows:
             )
             row.append(Panel(title, distribution(*found).draw(CELL), detail))
     return [row]
-
-
-def _scaled(picture: Image.Image) -> Image.Image:
-    """A picture as large as a thumbnail of it."""
-    scale = CELL / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BOX)

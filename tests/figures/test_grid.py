@@ -8,6 +8,7 @@ from PIL import Image
 
 from kit.errors import InputError
 from kit.figures.grid import BRIGHTEN, display, read_grid, thumbnail, write_grid
+from kit.figures.heat import error_map
 
 
 def drawn(path: Path) -> np.ndarray:
@@ -86,16 +87,25 @@ def test_an_empty_sheet_is_still_a_picture(tmp_path: Path) -> None:
     [
         ([[np.zeros((2, 2))]], ["a", "b"], ["x"], "do not fill a grid of 1 labels and 2 titles"),
         ([[np.zeros((2, 2))]], ["a"], ["x", "y"], "do not fill a grid of 2 labels and 1 titles"),
-        ([[np.zeros((4, 2, 2))]], ["a"], ["x"], r"its shape is \(4, 2, 2\)"),
-        ([[np.zeros(2)]], ["a"], ["x"], r"its shape is \(2,\)"),
+        ([[np.zeros((4, 2, 2))]], ["a"], ["x"], r"an image is \(4, 2, 2\)"),
+        ([[np.zeros(2)]], ["a"], ["x"], r"an image is \(2,\)"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_written(
     rows, columns, labels, problem: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=problem):
+    with pytest.raises(ValueError, match=problem):
         write_grid(rows, columns, labels, tmp_path / "s.png")
     assert not any(tmp_path.iterdir())
+
+
+def test_errors_are_black_where_there_is_none_and_pale_from_a_fifth_on() -> None:
+    truth = np.zeros((3, 1, 4))
+    image = truth + np.array([0, 0.1, 0.2, 0.9])
+    colors = np.asarray(error_map(image, truth))[0].astype(int)
+    np.testing.assert_array_equal(colors[0], (0, 0, 4))
+    np.testing.assert_array_equal(colors[1], (188, 55, 84))
+    np.testing.assert_array_equal(colors[2], colors[3])
 
 
 def test_labels_of_many_lines_do_not_run_into_each_other(tmp_path: Path) -> None:

@@ -87,27 +87,15 @@ def _show_validation(rows: "Sequence[Row]", measure: str, runs: Path) -> None:
 def _show_part(title: str, rows: "Sequence[Row]", measure: str) -> None:
     """The table of one part, and what its pairs are too few to tell."""
     from kit.intervals import ENOUGH_PLACES
+    from kit.training.table1 import BEHIND
 
-    others = [*rows[0].scores.others]
+    cells = [row.cells(measure) for row in rows]
+    columns = [name for name in cells[0] if name != BEHIND]
     pairs = f"{count_of(rows[0].scores.n, 'pair')} of {count_of(rows[0].places, 'place')}"
     console.table(
         f"{title}: {pairs}; {measure} counts",
-        (
-            *("variant", "MAE", "PSNR", "pooled PSNR", *others),
-            *(f"95 % of {measure}", "paper's MAE", "paper's PSNR"),
-        ),
-        [
-            (
-                row.variant if row.target == "reflectance" else f"{row.variant} ({row.target})",
-                console.number(row.scores.mae, ".5f"),
-                console.number(row.scores.psnr, ".2f"),
-                console.number(row.scores.psnr_pooled, ".2f"),
-                *(console.number(row.scores.others[name], ".4f") for name in others),
-                "{:.4g} to {:.4g}".format(*row.interval) if row.interval else "",
-                *((f"{row.paper[0]:.5f}", f"{row.paper[1]:.2f}") if row.paper else ("", "")),
-            )
-            for row in rows
-        ],
+        columns,
+        [[each[name] for name in columns] for each in cells],
     )
     for row in rows:
         if row.not_beaten:

@@ -60,38 +60,19 @@ def _pairs(row: Row) -> str:
 
 def _part(title: str, rows: Sequence[Row], validation: Validation) -> list[Block]:
     measure = validation.measure
-    others = [*rows[0].scores.others]
-    columns = ("", "MAE", "PSNR", "pooled PSNR", *others, f"95 % of {measure}", "behind the best",
-               "paper's MAE", "PSNR")  # fmt: skip
+    cells = [row.cells(measure) for row in rows]
+    columns = tuple(cells[0])
     runs = [row for row in rows if not row.is_baseline]
     best = ranked(runs, measure)[0].variant if runs else ""
     table = Table(
         columns,
-        [_cells(row, others) for row in rows],
+        [tuple(each[name] for name in columns) for each in cells],
         f"{title}: {_pairs(rows[0])}",
         _note(rows),
         marked=frozenset(n for n, row in enumerate(rows) if row.variant == best),
         faint=frozenset(n for n, row in enumerate(rows) if row.is_baseline),
     )
     return [Plots((plot,)), table] if (plot := _intervals(title, rows, measure)) else [table]
-
-
-def _cells(row: Row, others: Sequence[str]) -> tuple[str, ...]:
-    values = row.scores
-    return (
-        row.variant if row.target == "reflectance" else f"{row.variant} ({row.target})",
-        _number(values.mae, ".5f"),
-        _number(values.psnr, ".2f"),
-        _number(values.psnr_pooled, ".2f"),
-        *(_number(values.others[name], ".4f") for name in others),
-        "{:.4g} to {:.4g}".format(*row.interval) if row.interval else "",
-        "{:.3g} ({:.3g} to {:.3g})".format(*row.behind) if row.behind else "",
-        *((f"{row.paper[0]:.5f}", f"{row.paper[1]:.2f}") if row.paper else ("", "")),
-    )
-
-
-def _number(value: float, form: str) -> str:
-    return "" if value != value else format(value, form)
 
 
 def _note(rows: Sequence[Row]) -> str:

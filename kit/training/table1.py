@@ -23,6 +23,9 @@ Errors = Mapping[str, Mapping[str, float]]
 Parts = dict[Part, tuple[str, ...]]
 """The optical scenes of each part."""
 
+BEHIND = "behind the best"
+"""The title of a column that few terminals have room for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -48,6 +51,27 @@ class Row:
     is_baseline: bool = False
     not_beaten: tuple[str, ...] = ()
 
+    def cells(self, measure: str) -> dict[str, str]:
+        """The row as text by the titles of the columns; a score that is no number is "-".
+
+        Args:
+            measure: the one that `interval` is of.
+        """
+        scores, low_high, behind = self.scores, self.interval, self.behind
+        reflectance = self.target == "reflectance"
+        papers = (f"{self.paper[0]:.5f}", f"{self.paper[1]:.2f}") if self.paper else ("", "")
+        return {
+            "variant": self.variant if reflectance else f"{self.variant} ({self.target})",
+            "MAE": _text(scores.mae, ".5f"),
+            "PSNR": _text(scores.psnr, ".2f"),
+            "pooled PSNR": _text(scores.psnr_pooled, ".2f"),
+            **{name: _text(value, ".4f") for name, value in scores.others.items()},
+            f"95 % of {measure}": "{:.4g} to {:.4g}".format(*low_high) if low_high else "",
+            BEHIND: "{:.3g} ({:.3g} to {:.3g})".format(*behind) if behind else "",
+            "paper's MAE": papers[0],
+            "paper's PSNR": papers[1],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -58,6 +82,10 @@ class Scored:
     errors: Errors
     warning: str = ""
     is_baseline: bool = False
+
+
+def _text(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
 
 
 def ranked(rows: Iterable[Row], measure: str) -> list[Row]:

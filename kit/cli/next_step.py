@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-VIEWS = 8
+from kit.models.flips import FLIPS
+
+VIEWS = max(FLIPS)
 """Views of a scene that are worth the time in which a network predicts them."""
 
 

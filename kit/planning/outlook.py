@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.intervals import ENOUGH_PLACES
+from kit.models.flips import FLIPS
 from kit.pairs.table import PAIRS, read_pairs
 from kit.plain_text import count_of
 from kit.planning.plan import PLAN, Plan
@@ -17,7 +18,7 @@ from kit.runs.records import counted, read_records
 from kit.storage.files import RUNS, WORK
 from kit.variants.fold_names import fold_folders
 
-_VIEWS = 8
+_MOST_VIEWS = max(FLIPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ def _better(ensemble: Ensemble, plan: Plan) -> Iterator[str]:
     elif plan.left_out:
         name, why = next(iter(plan.left_out.items()))
         yield f"more hours, or a faster machine: {name} was left out, since {why}"
-    if plan.flips < _VIEWS:
-        again = f"flips = {_VIEWS} in {PLAN}, and the same command again"
+    if plan.flips < _MOST_VIEWS:
+        again = f"flips = {_MOST_VIEWS} in {PLAN}, and the same command again"
         yield f"{again}: there was time for {count_of(plan.flips, 'view')} of a scene"
     places = len({pair.place for pair in read_pairs(WORK / PAIRS)})
     if places < ENOUGH_PLACES:

@@ -31,6 +31,7 @@ from kit.hours import KEPT_BACK, hours_of, seconds_of
 from kit.inputs.dataset import steps_per_epoch
 from kit.intervals import ENOUGH_PLACES
 from kit.metrics import check_measure
+from kit.models.flips import FLIPS
 from kit.pairs.table import PAIRS
 from kit.plain_text import count_of
 from kit.planning.afterwards import Afterwards, Lineup, Member
@@ -45,7 +46,6 @@ from kit.variants.registry import VARIANTS
 from kit.variants.settings import Variant
 
 _TRAINING_SHARE = 0.75  # of the time that is not kept back
-_VIEWS = (8, 4, 1)
 _LONGEST = 1e8  # seconds, three years: what does not end in these never does
 _TILE_BYTES = 10  # of a pixel of a pair: VV and VH in float16, three bands in uint16
 
@@ -142,7 +142,7 @@ class _Planner:
             raise self._too_short(chosen)
         training = self._training_seconds(chosen)
         left = self.seconds - training
-        flips = next((n for n in _VIEWS if self.after.total(chosen, n) <= left), 1)
+        flips = next((n for n in reversed(FLIPS) if self.after.total(chosen, n) <= left), 1)
         minutes = {
             "training": training / 60,
             "fitting": self.after.fitting(chosen) / 60,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.notes import show_notes
 from kit.cli.options import AnyUnits, Ensembles, Json, Quiet, Runs, Submissions, Window, Work
 from kit.storage.files import FITTED, RUNS, SUBMISSIONS, WORK
 
@@ -96,5 +95,5 @@ def _show(result: "Comparison") -> None:
             console.write(f"left out: {lacking} scenes that only {name} has")
     for note in result.notes:
         console.write(f"note: {note}")
-    show_notes(result.kept_notes)
+    console.notes(result.kept_notes)
     console.write(result.verdict)

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,13 @@ def warn(*texts: str) -> None:
         write(f"warning: {text}")
 
 
+def notes(by_name: Mapping[str, Sequence[str]]) -> None:
+    """Print the notes on runs or submissions, a line each."""
+    for name, texts in by_name.items():
+        for text in texts:
+            write(f"note on {name}: {text}")
+
+
 def write_error(error: Exception) -> None:
     """Print why a command ended, even if it is quiet; the file that is at fault on one line."""
     stderr.quiet = False
@@ -107,7 +114,7 @@ def emit(value: Any) -> None:
     Raises:
         OutputError: stdout is closed, or its disk is full.
     """
-    text = json_text(value)
+    text = json.dumps(finite(value), indent=2, allow_nan=False, default=str) + "\n"
     try:
         if sys.stdout is None:
             raise OSError("it is closed")
@@ -119,11 +126,6 @@ def emit(value: Any) -> None:
         sys.stdout = None  # the interpreter would try again at its end
         problem = f"stdout: cannot be written ({error.strerror or error})"
         raise OutputError(f"{problem}\n  give --json a reader, or leave it out") from error
-
-
-def json_text(value: Any) -> str:
-    """`value` as an indented JSON document."""
-    return json.dumps(finite(value), indent=2, allow_nan=False, default=str) + "\n"
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import console
-from kit.cli.notes import show_notes
 from kit.cli.options import Json, Measure, Quiet, Submissions
 from kit.metrics import MEASURES
 from kit.plain_text import count_of
@@ -105,7 +104,7 @@ def _show_standings(standings: "Standings", measure: str | None) -> None:
     for row in rows:
         if row.same_as:
             console.write(f"{row.name} holds the same bytes as {row.same_as}")
-    show_notes({row.name: [row.note] for row in rows if row.note})
+    console.notes({row.name: [row.note] for row in rows if row.note})
     console.warn(*standings.doubts)
     if all(row.leaderboard is None for row in rows):
         console.write("no score of the server is noted: kit log NAME --leaderboard SCORE")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from kit.cli import console
-from kit.cli.notes import show_notes
 from kit.cli.options import Json, Quiet, Runs
 from kit.plain_text import duration
 from kit.storage.files import RUNS
@@ -33,7 +32,7 @@ def _show_status(found: "Sequence[Status]") -> None:
     rows = [
         (
             run.variant,
-            "finished early" if run.is_early else run.state,
+            run.state_text,
             run.step,
             run.steps or "",
             f"{run.images_per_s:.1f}" if run.images_per_s else "",
@@ -49,7 +48,7 @@ def _show_status(found: "Sequence[Status]") -> None:
 
     if lines := apart((run.variant, run.differs) for run in found):
         console.table("What sets runs apart", ("variant", "settings"), lines)
-    show_notes({run.variant: run.notes for run in found})
+    console.notes({run.variant: run.notes for run in found})
     for run in found:
         if run.command:
             console.write(f"to resume {run.variant}: {run.command}")

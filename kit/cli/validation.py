@@ -8,7 +8,6 @@ import typer
 
 from kit.cli import console
 from kit.cli.next_step import predict_next
-from kit.cli.notes import show_notes
 from kit.cli.options import AnyUnits, Json, Quiet, Runs, Work, units_of
 from kit.plain_text import count_of
 from kit.storage.files import RUNS, WORK
@@ -51,7 +50,7 @@ def validate(
         )
     notes = {row.variant: notes_of(runs, row.variant) for row in rows}
     emit([_row(row) | {"notes": notes[row.variant]} for row in rows])
-    show_notes(notes)
+    console.notes(notes)
     _show_validation(rows, measure, runs)
 
 

@@ -24,6 +24,7 @@ from kit.plain_text import printable
 from kit.prediction.ensembles import Ensemble, ensemble_path, known_ensembles, read_ensemble
 from kit.prediction.manifest import predicted
 from kit.prediction.members import Member, read_member
+from kit.reporting.blocks import Text
 from kit.reporting.training_time import RunHistory, histories
 from kit.runs.folder import BEST
 from kit.screening.table import SCENES, clear, row_groups
@@ -134,18 +135,21 @@ class Artefacts:
         return self.attempt(lambda: read_ensemble(newest), None) if newest else None
 
     @cached_property
-    def is_outdated(self) -> bool:
-        """Whether the ensemble was fitted to other weights or pairs than those of now."""
+    def outdated(self) -> Text | None:
+        """A warning where the ensemble was fitted to other weights or pairs than those of now."""
         ensemble = self.ensemble
         if ensemble is None or ensemble.fitted is None:
-            return False
+            return None
         best = {run: self.folders.runs / run / BEST for run in ensemble.fitted.weights}
         found = {
             run: self.if_there(path, partial(sha256, path), None) for run, path in best.items()
         }
         changed = ensemble.changed({run: checksum for run, checksum in found.items() if checksum})
         others = self.pairs and ensemble.fitted.pairs_sha256 != fingerprint(self.pairs)
-        return bool(changed or others)
+        if not changed and not others:
+            return None
+        text = f"{ensemble.name} was fitted to other weights or pairs than those of now."
+        return Text(text, ensemble.again(), is_warning=True)
 
     @cached_property
     def predictions(self) -> tuple[Member, ...]:

@@ -16,7 +16,6 @@ from kit.prediction.combination import PLAIN, Combination
 from kit.progress import Advance
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Gallery, Picture, Section, Stack, Table, Text
-from kit.reporting.outdated import outdated
 from kit.reporting.picture import error_scale, shown, shown_errors
 from kit.runs.ensemble import trained_variants
 from kit.scaling import UINT16_MAX, scale_radar
@@ -71,8 +70,8 @@ def comparison(found: Artefacts, measure: str | None, advance: Advance | None) -
         return Section("members", "Members and ensemble", "Ensemble", "", (text,))
     counts = measure or fitted_for or (found.validation.measure if found.validation else "mae")
     section = _section(_compare(members, combination, title, counts, advance))
-    if found.ensemble and fitted_for and found.is_outdated:
-        return replace(section, blocks=(outdated(found.ensemble), *section.blocks))
+    if fitted_for and found.outdated:
+        return replace(section, blocks=(found.outdated, *section.blocks))
     return section
 
 

@@ -63,7 +63,7 @@ def _table(runs: Sequence[RunHistory]) -> Table:
     rows = [
         (
             run.name,
-            "finished early" if run.status.is_early else run.status.state,
+            run.status.state_text,
             _progress(run),
             duration(run.total_s) if run.total_s else "",
             f"{run.status.images_per_s:.1f}" if run.status.images_per_s else "",

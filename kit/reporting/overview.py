@@ -3,7 +3,6 @@
 from kit.plain_text import duration
 from kit.reporting.artefacts import Artefacts
 from kit.reporting.blocks import Block, Card, Cards, Section, Text
-from kit.reporting.outdated import outdated
 from kit.submission.leaderboard import Standings
 
 
@@ -11,8 +10,8 @@ def overview(found: Artefacts, standings: Standings | None) -> Section:
     """A few numbers of what there is, and the command that comes next."""
     blocks: list[Block] = [Cards(tuple(_cards(found, standings)))]
     blocks += [Text(problem, is_warning=True) for problem in found.problems]
-    if found.ensemble and found.is_outdated:
-        blocks.append(outdated(found.ensemble))
+    if found.outdated:
+        blocks.append(found.outdated)
     if step := _next(found):
         blocks.append(Text("Next:", step))
     return Section("overview", "Overview", "Overview", "", tuple(blocks))
@@ -40,7 +39,7 @@ def _cards(found: Artefacts, standings: Standings | None) -> list[Card]:
         fitted = found.ensemble.fitted
         low, high = fitted.interval
         note = f"{found.ensemble.name}, {found.ensemble.measure}; 95 %: {low:.4g} to {high:.4g}"
-        note += "; of other weights or pairs" if found.is_outdated else ""
+        note += "; of other weights or pairs" if found.outdated else ""
         cards.append(Card(f"{fitted.score:.4g}", "fitted ensemble", note))
     if standings and standings.rows:
         first = standings.rows[0]

@@ -55,6 +55,11 @@ class Status:
         """Whether it is finished before its schedule is, by patience."""
         return self.state == "finished" and self.steps is not None and self.step < self.steps
 
+    @property
+    def state_text(self) -> str:
+        """The state as a table shows it."""
+        return "finished early" if self.is_early else self.state
+
 
 def status(runs: Path) -> tuple[Status, ...]:
     """The state of every run in `runs`, in the order of their names.

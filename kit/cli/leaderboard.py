@@ -9,7 +9,6 @@ import typer
 
 from kit.cli import console
 from kit.cli.options import Json, Measure, Quiet, Submissions
-from kit.metrics import MEASURES
 from kit.plain_text import count_of
 from kit.storage.files import SUBMISSIONS
 from kit.submission.agreement import FEWEST
@@ -96,11 +95,15 @@ def leaderboard(
 
 
 def _show_standings(standings: "Standings", measure: str | None) -> None:
+    from kit.submission import tables
+
     rows = standings.rows
     # Several tables, for one of all columns would not fit on 80 characters.
-    _show_archives(rows, measure)
-    _show_scores(rows, measure)
-    _show_heldout(rows)
+    title = f"Submissions, {_order(rows, measure)}" if rows else "Submissions"
+    console.table(*tables.made(rows, title))
+    for table in (*tables.scored(rows, measure), tables.heldout(rows)):
+        if table.rows:
+            console.table(*table)
     for row in rows:
         if row.same_as:
             console.write(f"{row.name} holds the same bytes as {row.same_as}")
@@ -109,96 +112,26 @@ def _show_standings(standings: "Standings", measure: str | None) -> None:
     if all(row.leaderboard is None for row in rows):
         console.write("no score of the server is noted: kit log NAME --leaderboard SCORE")
         return
-    _show_agreements(standings.agreements)
+    agreeing = tables.agreements(standings.agreements)
+    if agreeing.rows:
+        console.table(*agreeing)
+        for note in tables.AGREEMENT_NOTES:
+            console.write(note)
+    _show_few(standings.agreements)
     if standings.best:
         by_chance = ", as chance may have it: note more scores"
         by_chance = "" if standings.best_beyond_chance else by_chance
         console.write(f"best agreement: {' and '.join(standings.best)}{by_chance}")
 
 
-def _show_archives(rows: "Sequence[Standing]", measure: str | None) -> None:
+def _order(rows: "Sequence[Standing]", measure: str | None) -> str:
+    """By what the rows are ordered."""
     counts = " or ".join(dict.fromkeys(row.measure for row in rows))
-    order = f"by {measure}" if measure else f"by the server's score, then by {counts}"
-    made = [
-        (
-            row.name,
-            _short(row.time),
-            row.layout,
-            row.target,
-            row.anchors_text,
-            _ensemble(row),
-        )
-        for row in rows
-    ]
-    titles = ("name", "time", "layout", "target", "anchors", "ensemble")
-    console.table(f"Submissions, {order}" if rows else "Submissions", titles, made)
+    return f"by {measure}" if measure else f"by the server's score, then by {counts}"
 
 
-def _show_scores(rows: "Sequence[Standing]", measure: str | None) -> None:
-    """A table of the scores by each truth; the first, of the truth of most, has all rows."""
-    from kit.submission.standing import score_text, scores_by_truth
-
-    by_truth = scores_by_truth(rows)
-    first = next(iter(by_truth))
-    names = [name for name, known in MEASURES.items() if known.shown or name == measure]
-    for truth, found in by_truth.items():
-        table = [
-            (
-                row.name,
-                *(
-                    score_text(found[number].local[name] if number in found else None)
-                    for name in names
-                ),
-                score_text(row.leaderboard),
-            )
-            for number, row in enumerate(rows)
-            if number in found or truth == first
-        ]
-        counts = {scored.images for scored in found.values() if scored.images}
-        images = f", {counts.pop()} images" if len(counts) == 1 else ""
-        by = f" by {truth}{images}" if truth else ""
-        console.table(f"Local scores{by}, and the server's", ("name", *names, "server"), table)
-
-
-def _show_heldout(rows: "Sequence[Standing]") -> None:
-    """What fitted ensembles scored on pairs that they were not fitted on."""
-    from kit.submission.standing import score_text
-
-    table = [
-        (
-            row.name,
-            fit.measure,
-            f"{fit.score:.5g}",
-            f"{fit.interval[0]:.4g} to {fit.interval[1]:.4g}",
-            f"{fit.scenes} of {fit.pairs_sha256[:8]}",
-            score_text(row.leaderboard),
-        )
-        for row in rows
-        if (fit := row.heldout)
-    ]
-    if table:
-        titles = ("name", "measure", "score", "95 %", "pairs", "server")
-        console.table("Scores on held-out pairs, and the server's", titles, table)
-
-
-def _show_agreements(agreements: "Sequence[Agreement]") -> None:
-    known = [
-        (
-            each.measure,
-            each.truth,
-            each.layout,
-            str(each.n),
-            f"{each.tau:.2f}",
-            f"{each.chance:.2g}",
-        )
-        for each in agreements
-        if each.tau is not None and each.chance is not None
-    ]
-    if known:
-        titles = ("local score", "by", "layout", "archives", "tau", "chance")
-        console.table("Agreement with the server's order", titles, known)
-        console.write("tau: Kendall's, 1 for the server's order and -1 for its reverse")
-        console.write("chance: the share of random orders that agree as well")
+def _show_few(agreements: "Sequence[Agreement]") -> None:
+    """What has too few scores for an order."""
     few = {(each.truth, each.layout): each.n for each in agreements if 0 < each.n < FEWEST}
     for (truth, layout), count in few.items():
         by, of = (
@@ -206,16 +139,3 @@ def _show_agreements(agreements: "Sequence[Agreement]") -> None:
         )
         archives = f"{count_of(count, 'archive')}{of}"
         console.write(f"{archives} with a score{by} and one of the server: an order needs {FEWEST}")
-
-
-def _ensemble(row: "Standing") -> str:
-    """The name of an ensemble before its members, where that says more."""
-    members = row.members.partition(" (")[0].split()
-    named = row.ensemble and row.ensemble not in (*members, "-".join(members))
-    return f"{row.ensemble}: {row.members}" if named else row.members
-
-
-def _short(time: str) -> str:
-    """A time of the log to the minute; one that somebody wrote otherwise as it is."""
-    date, _, clock = time.partition("T")
-    return f"{date} {clock[:5]}" if clock else time

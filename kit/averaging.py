@@ -107,7 +107,7 @@ def average(
     if len({image.shape for image in images}) != 1:
         raise ValueError(f"cannot average images of shapes {[image.shape for image in images]}")
     if len(images) == 1 and isinstance(averaging, str):
-        return images[0]
+        return images[0].copy()
     if averaging == "median":
         return _median(images)
     weights = (1,) * len(images) if averaging == "mean" else averaging

@@ -35,7 +35,7 @@ def test_a_fit_is_predicted_packaged_scored_and_reproduced(
     assert code == 0 and "one view of each scene: --flips 8" in err
     code, _, err = kit("package --layout plain --truth truth")
     assert code == 0 and "submissions/best.zip" in err
-    assert ("best: with anchors" in err) == anchored
+    assert ("note: with anchors, as its fit says" in err) == anchored
     assert kit("score submissions/best.zip truth")[0] == 0
     code, _, err = kit("reproduce submissions/best.json")
     assert code == 0 and "the same bytes" in err

@@ -305,7 +305,7 @@ def test_what_is_read_once_serves_all_members(
 
     def counted(sensor: Any, paths: Any) -> Any:
         read.append(paths)
-        return read_bands_and_type(sensor, paths)
+        return read_bands_and_type(sensor, paths, 3)
 
     monkeypatch.setattr(kit.prediction.pipeline, "read_scene_and_type", counted)
     predict_eager(ensemble=f"p2phd1,{another()}")

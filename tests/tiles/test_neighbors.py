@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.tiles.bands import read_bands
+from kit.tiles.bands import read_bands_and_type
 from kit.tiles.catalog import catalog
 from kit.tiles.names import TileName
 from kit.tiles.neighbors import neighbor
@@ -48,6 +48,6 @@ def test_a_plane_has_the_bands_of_its_file_and_of_those_beside_it(tmp_path: Path
         assert (swir is None) == (scene.key == key(0))
         if swir is not None:
             assert isinstance(swir, Plane) and Path(swir.file).name == "two.nc"
-            found = read_bands("Sentinel2", [*scene.files[:3], nir, swir], 5)
+            found = read_bands_and_type("Sentinel2", [*scene.files[:3], nir, swir], 5)[0]
             assert found[4, 0, 0] - found[3, 0, 0] == 100, place
         assert neighbor(scene.files[0], "B12") is None

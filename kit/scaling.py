@@ -34,7 +34,7 @@ def radar_nodata(sar: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def unmeasured(sar: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which pixels [H, W] of a radar scene [2, H, W] in dB, or of a crop of one, say of no echo.
+    """Which pixels [H, W] of a radar scene [2, H, W] in dB, or of a crop, hold no measurement.
 
     Those where a polarisation is NaN, infinite, exactly 0 or below `BACKSCATTER_FLOOR`.
     """

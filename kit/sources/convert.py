@@ -41,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What a folder became; `train` is that of its tiles, of both sensors.
+    """What a folder became; `train` is the folder of its radar and optical tiles.
 
     `held` are the optical scenes of the validation part.
 

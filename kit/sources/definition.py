@@ -61,7 +61,10 @@ class Side:
         return any(isinstance(band, str) for band in self.bands.values())
 
     def band_called(self, word: str) -> str | None:
-        """The name among `bands` that a file's {band} is; capitals decide between two alone."""
+        """The name among `bands` that a file's {band} is.
+
+        Capitals matter only where two bands differ in nothing else.
+        """
         return word if word in self.bands.values() else self._in_small_letters.get(word.lower())
 
     @cached_property

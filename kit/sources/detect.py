@@ -37,7 +37,8 @@ def is_official(data: Path) -> bool:
     for name in FOLDERS:
         try:
             with os.scandir(data / name) as entries:
-                if any(_is_tile(entry.name) for entry in islice(entries, _LOOKED)):
+                looked = islice(entries, _LOOKED)
+                if any(_is_tile(entry.name) and not entry.is_dir() for entry in looked):
                     return True
         except OSError:
             continue

@@ -95,6 +95,7 @@ def list_images(paths: Sequence[str], definition: Definition, number: int | None
     """
     found = Listing()
     known = set()
+    inexact: set[tuple[str, ...]] = set()
     for path in paths:
         if any(template.match(path) for template in definition.aside):
             found.aside.append(path)
@@ -103,7 +104,7 @@ def list_images(paths: Sequence[str], definition: Definition, number: int | None
         if path in known or (number is not None and index != number):
             continue
         known.add(path)
-        _enter(found, definition, sensor, path, match)
+        _enter(found, definition, sensor, path, match, inexact)
     found.unknown = [p for p in paths if p not in known and p.lower().endswith(PICTURES)]
     return found
 
@@ -123,7 +124,15 @@ def _matches(paths: Sequence[str], definition: Definition) -> Iterator[tuple[str
             break
 
 
-def _enter(found: Listing, definition: Definition, sensor: str, path: str, match: Match) -> None:
+def _enter(
+    found: Listing,
+    definition: Definition,
+    sensor: str,
+    path: str,
+    match: Match,
+    inexact: set[tuple[str, ...]],
+) -> None:
+    """Enter a file; `inexact` are the bands whose file is spelled with other capitals."""
     fields = {name: value for name, value in match.fields.items() if name != "band"}
     part = PARTS.get(fields.get("part", "").lower(), "")
     for folder in path.lower().split("/")[:-1]:
@@ -138,5 +147,9 @@ def _enter(found: Listing, definition: Definition, sensor: str, path: str, match
     if key not in images:
         stem = name or path.rpartition("/")[2].rpartition(".")[0]
         images[key] = Image(sensor, key, fields, stem, part)
-    # Of two files of one band, such as .png and .tif, the first by name counts.
-    images[key].files.setdefault(band, path)
+    # Of two files of one band, such as .png and .tif, the first by name counts; but before those
+    # that differ in capitals the one that is written as the definition has it.
+    is_exact, entry = match.fields.get("band", "") == band, (sensor, *key, band)
+    if band not in images[key].files or (is_exact and entry in inexact):
+        images[key].files[band] = path
+        (inexact.discard if is_exact else inexact.add)(entry)

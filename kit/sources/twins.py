@@ -51,7 +51,8 @@ def find_twins(
     pairs: list[tuple[Image | None, Image]] = [
         (radar_of(image), image) for image in found.optical.values()
     ]
-    listed = _by_lists(data, definition, paths, found.names, strict=True) | parts
+    paired = frozenset(each.name for pair in pairs if pair[0] for each in pair if each)
+    listed = _by_lists(data, definition, paths, found.names, paired) | parts
     twins, rejected, used = [], [], set()
     for radar, optical in pairs:
         part = listed.get(optical.name) or optical.part
@@ -88,7 +89,7 @@ def find_radar(
     radar_of, parts = _by_table(data, found, definition, paths, needed=False)
     pairs = [(radar_of(image), image) for image in found.optical.values()]
     twin = {radar.key: optical for radar, optical in pairs if radar}
-    listed = _by_lists(data, definition, paths, found.names, strict=False) | parts
+    listed = _by_lists(data, definition, paths, found.names, None) | parts
 
     def part_of(radar: Image) -> str:
         names = [image.name for image in (radar, twin.get(radar.key)) if image]
@@ -164,20 +165,32 @@ def _by_lists(
     definition: Definition,
     paths: Sequence[str],
     known: Set[str],
-    *,
-    strict: bool,
+    paired: Set[str] | None,
 ) -> dict[str, str]:
-    """The part of each known image that a list of the split names."""
+    """The part of each known image that a list of the split names.
+
+    Args:
+        data: the folder.
+        definition: says which files are lists.
+        paths: of all files.
+        known: the names of all images.
+        paired: those of images with a twin, of which a list of what is trained on or validated by
+            has to name one, and one of the test part an image; None if lists may be of other data.
+    """
     found: dict[str, str] = {}
     for part, names in definition.lists.items():
         for path in (p for p in paths if p.rpartition("/")[2] in names):
             listed = _read_list(data / path)
             absent = [name for name in listed if name not in known]
             # A list of the whole data set beside a share of it is usual, one of other data is not.
-            if strict and listed and len(absent) == len(listed):
+            if paired is not None and listed and len(absent) == len(listed):
                 few = ", ".join(absent[:_SHOWN])
                 problem = f"names {len(listed)} images, and none of them is here: {few}"
                 raise InputError(data / path, problem, remedy="remove it, or add those images")
+            if paired and part != "test" and listed and paired.isdisjoint(listed):
+                few = ", ".join(listed[:_SHOWN])
+                problem = f"names {len(listed)} images, and none of them has a twin: {few}"
+                raise InputError(data / path, problem, remedy="remove it, or add their twins")
             for name in listed:
                 if found.setdefault(name, part) != part:
                     problem = f"names {name}, which the list of {found[name]} has too"

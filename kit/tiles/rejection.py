@@ -60,13 +60,16 @@ def write_rejected(path: Path, rejected: Iterable[Rejection]) -> None:
 def read_rejected(path: Path) -> tuple[Rejection, ...]:
     """The list that `write_rejected` wrote; empty where there is none, or no such list.
 
-    The list is for people, who may have changed it: what is missing in a line is empty here.
+    The list is for people, who may have changed it, or stored it with a spreadsheet, by semicolons:
+    what is missing in a line is empty here.
     """
     if not path.exists():
         return ()
     found = []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file, suppress(csv.Error):
-        for row in csv.DictReader(file):
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file, suppress(csv.Error):
+        by = ";" if ";" in file.readline() else ","
+        file.seek(0)
+        for row in csv.DictReader(file, delimiter=by):
             cells = [from_spreadsheet_cell(row.get(name) or "") for name in _COLUMNS]
             if any(cells):
                 found.append(Rejection(*cells))

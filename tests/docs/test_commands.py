@@ -44,7 +44,6 @@ RUN, WRITTEN, SHOWN = ("sh", "python"), ("toml", "yaml"), ("text", "{toctree}")
 SERVERS = ("dask scheduler", "dask worker")
 # Options of other programs that a sentence names.
 FOREIGN = ("--signal", "--requeue", "--help")
-PREDICT = "kit predict --ensemble spade4,spade2,p2phd1 --input tiles/test"
 
 TINY = (
     "width=2", "discriminator_width=2", "batch=4", "crop=32", "epochs=1", "decay_epochs=0",
@@ -85,7 +84,6 @@ SUBSTITUTIONS = (
     (r"--nproc-per-node 8", "--nproc-per-node 2"),
     (r"\bkit (train|train-all)\b[^#]*", rf"\g<0> {SETTINGS} "),
     (r"\bkit compile (?!.*--(?:backend|export))", r"\g<0>--backend openvino --precision float32 "),
-    (r"\bkit (package|fit)\b", r"\g<0> --overwrite"),
     # Small tiles, which the servers would reject.
     (r"--layout 202[23]", "--layout plain"),
     (r"\bkit simulate\b", r"\g<0> --size 64"),
@@ -243,7 +241,6 @@ def readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [f"images/Sentinel2_{Path(scene).stem}.tiff" for scene in sorted(scenes)]
     (world / "files.json").write_text(json.dumps(names))
     follow("README.md", world)
-    run(PREDICT, world)  # what README predicted last is an idea of the reader's
     return world
 
 
@@ -257,12 +254,13 @@ def world(readme: Path) -> Iterator[Path]:
 
 
 def of_2023(world: Path) -> None:
-    """Put the tiles into `.nc` files, for a reader who has no predictions of TIFFs."""
+    """Put the tiles into `.nc` files, for a reader who has predicted and packaged no TIFFs."""
     for sensor in ("Sentinel1", "Sentinel2"):
         write_netcdf(world / "tiles" / "train", world / "DATA_2023" / f"{sensor}.nc", sensor)
     write_netcdf(world / "tiles" / "test", world / "tiles" / "test.nc", "Sentinel1")
     write_netcdf(world / "tiles" / "truth", world / "tiles" / "truth.nc", "Sentinel2")
-    shutil.rmtree(world / "predictions")
+    for name in ("predictions", "submissions"):
+        shutil.rmtree(world / name)
 
 
 def of_source(write: Callable[[Path], object]) -> Callable[[Path], None]:

@@ -73,6 +73,8 @@ def test_a_unit_of_two_layouts_is_refused(world: Path) -> None:
 
 
 def test_the_name_of_a_folder_says_nothing_of_its_files(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "data" / "site.nc", 2)
+    assert not is_official(tmp_path / "data")
     data = write_pictures(tmp_path / "pictures.nc", 2)
     assert not is_official(data) and not only_tiles(data, None)
     converted = find_tiles(data, tmp_path / "work")

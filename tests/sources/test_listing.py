@@ -29,6 +29,15 @@ def test_capitals_of_a_band_do_not_matter(tmp_path: Path, vv: str) -> None:
     assert image.files == {"VV": f"a/r_{vv}.tif", "vh": "a/r_VH.tif"}
 
 
+def test_a_file_that_is_written_as_the_definition_has_it_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(NAMED.replace('VV = "VV"', 'VV = "vv"'))
+    for files in (["r_VV.tif", "r_vv.tif"], ["r_Vv.tif", "r_VV.tif", "r_vv.tif"]):
+        found = list_images([*files, "r_vh.tif"], find_definition(str(path)), None)
+        (image,) = found.radar.values()
+        assert image.files == {"vv": "r_vv.tif", "vh": "r_vh.tif"}
+
+
 def test_of_two_bands_that_differ_in_capitals_each_is_itself(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(NAMED.replace('VV = "VV", VH = "vh"', 'VV = "a", VH = "A"'))

@@ -61,6 +61,14 @@ def test_a_list_without_an_image_of_here_is_refused(tmp_path: Path) -> None:
         found(tmp_path, definition, "s1/a.tif", "s2/a.tif")
 
 
+def test_a_list_to_train_on_that_names_no_image_with_a_twin_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE.replace("test =", "train ="))
+    (tmp_path / "held_out.txt").write_text("b\n")
+    with pytest.raises(InputError, match="names 1 images, and none of them has a twin: b"):
+        found(tmp_path, find_definition(str(path)), "s1/a.tif", "s1/b.tif", "s2/a.tif")
+
+
 @pytest.mark.parametrize("suffix", ["", ".tif", ".TIF", ".png", ".PNG", ".jpeg"])
 def test_lists_name_images_with_any_suffix(tmp_path: Path, suffix: str) -> None:
     definition = mine(tmp_path, f"folder/1{suffix}\n")

@@ -16,7 +16,9 @@ def test_names_are_text_to_a_spreadsheet_and_to_a_terminal(tmp_path: Path) -> No
     assert rows[1:] == [["'=1+1.tiff", "name", "not a tile name"], [r"a\x1b[2J", "'-", "b"]]
 
 
-@pytest.mark.parametrize("change", ["blank line", "longer row", "shorter row", "columns", "bytes"])
+@pytest.mark.parametrize(
+    "change", ["blank line", "longer row", "shorter row", "columns", "mark", "semicolons", "bytes"]
+)
 def test_a_list_that_people_have_changed_is_read_as_far_as_it_is_one(
     tmp_path: Path, change: str
 ) -> None:
@@ -35,6 +37,11 @@ def test_a_list_that_people_have_changed_is_read_as_far_as_it_is_one(
     elif change == "columns":
         path.write_text("my notes,kind,name\nlook,size,x\n")
         expected = (Rejection("x", "size", ""),)
+    elif change == "mark":
+        path.write_bytes(text.encode("utf-8-sig"))
+    elif change == "semicolons":
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter=";").writerows(csv.reader(text.splitlines()))
     else:
         path.write_bytes(text.encode() + b"\xff,name,bad\n")
         expected = (*rejected, Rejection("\ufffd", "name", "bad"))

@@ -370,8 +370,8 @@ def test_memory_does_not_grow_with_the_number_of_scenes(
     monkeypatch.setattr(module, "PART", 16)
     monkeypatch.setattr("kit.tiles.reader._OFFICIAL", (8, 8))
 
-    def peak(scenes: int) -> int:
-        folder = tmp_path / str(scenes)
+    def peak(scenes: int, turn: int = 0) -> int:
+        folder = tmp_path / f"{scenes} {turn}"
         optical(folder / "data", key(0), size=8)
         first = list((folder / "data" / "sent2").iterdir())
         for number in range(1, scenes):
@@ -390,8 +390,9 @@ def test_memory_does_not_grow_with_the_number_of_scenes(
         return highest
 
     peak(32)  # what is loaded and cached once
-    few, many = peak(128), peak(1024)
-    assert many - few < 500_000, (few, many)
+    few, many = peak(128), [peak(1024, turn) for turn in range(2)]
+    # Threads that other tests have left in the process count too, once.
+    assert min(many) - few < 500_000, (few, many)
 
 
 def test_a_missing_or_damaged_table_is_refused(tmp_path: Path) -> None:

@@ -234,8 +234,6 @@ def test_what_is_damaged_is_named_and_the_rest_is_shown(complete: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("bare")
-@pytest.mark.slow
-@pytest.mark.usefixtures("bare")
 def test_weights_that_cannot_be_read_are_named(complete: Path) -> None:
     weights = Path("runs/spade2/weights.safetensors")
     weights.unlink()
@@ -245,6 +243,8 @@ def test_weights_that_cannot_be_read_are_named(complete: Path) -> None:
     assert {"Training", "Submissions"} <= set(written.sections)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("bare")
 def test_an_ensemble_in_the_servers_space_has_no_errors_in_another(complete: Path) -> None:
     ensemble = read_ensemble(Path("ensembles/best.json"))
     made = Combination("mean", Affine(((65_536, 65_536, 0),) * 3), "anchors")

@@ -174,7 +174,6 @@ def test_a_run_is_scored_on_pairs_of_other_units_only_if_they_are_admitted(train
     assert any("spade2 was trained on radar dB" in line for line in told)
 
 
-@pytest.mark.slow
 def test_of_a_single_place_no_row_is_behind_by_an_interval() -> None:
     scenes = [f"9.00_1.00_2020_01_{day:02}" for day in (1, 2)]
     scored = [
@@ -185,6 +184,7 @@ def test_of_a_single_place_no_row_is_behind_by_an_interval() -> None:
     assert [(row.interval, row.behind) for row in rows] == [(None, None)] * 2
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_keep_its_pairs_is_scored_with_a_warning(trained: Path) -> None:
     (Path("runs/spade2") / TRAINING_PAIRS).unlink()
     assert [row.warning for row in validate(["spade2"])] == [""] * 5

@@ -96,10 +96,13 @@ def _show_part(title: str, rows: "Sequence[Row]", measure: str) -> None:
         columns,
         [[each[name] for name in columns] for each in cells],
     )
+    few = rows[0].places < ENOUGH_PLACES
+    if few and sum(not row.is_baseline for row in rows) > 1:
+        console.write(f"{pairs}: too few places to tell one run from another")
     for row in rows:
         if row.not_beaten:
             console.write(f"{row.variant} is no better here than {', '.join(row.not_beaten)}")
-        if row.behind and (row.behind[1] <= 0 or row.places < ENOUGH_PLACES):
+        if not few and row.behind and row.behind[1] <= 0:
             worse, low, high = row.behind
             console.write(
                 f"{pairs} are too few to tell {row.variant} from the best: {measure} is "

@@ -95,7 +95,8 @@ def validate(
     check_units(every_run, read_units(work), work / PAIRS, units, report)
     sha256 = {n: {run: each.sha256 for run, each in found.items()} for n, found in used.items()}
     models = {weights.variant.model for weights in every_run}
-    every_run.clear()  # a network that is scored stays in memory as long as its weights are held
+    # A network that is scored stays in memory as long as a name here holds its weights.
+    every_run.clear()
     report_other_pixels(runs, [run for each in meant.values() for run in each], pairs, report)
     reader = open_pairs(work, [pair for pair in pairs if pair.split != "buffer"])
     scored: list[Scored] = []
@@ -107,11 +108,11 @@ def validate(
                 advance(number, len(names), f"{names[number]}: {done:,} of {total:,} scenes")
 
         if name in alone:
-            weights = used.pop(name)[name]
-            scored.append(_run(runs, weights, work, reader, pairs, measure, after))
+            scored.append(_run(runs, used.pop(name)[name], work, reader, pairs, measure, after))
         else:
-            known = used.pop(name)
-            each, own = _folds(runs, name, known, work, reader, pairs, measure, after, report)
+            each, own = _folds(
+                runs, name, used.pop(name), work, reader, pairs, measure, after, report
+            )
             scored.append(each)
             of_folds.append(own)
     if advance:

@@ -513,6 +513,19 @@ def test_a_hold_out_that_is_too_small_to_decide_says_so(monkeypatch) -> None:
         "95 % interval -0.001 to 0.004"
     )
     assert len(told) == 2 and "next" in told[1]
+
+
+@pytest.mark.parametrize(("places", "pairs"), [(3, "8 pairs of 3 places"), (1, "8 pairs of 1 pla")])
+def test_too_few_places_to_decide_are_said_once(places: int, pairs: str, monkeypatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(kit.cli.console, "write", told.append)
+    monkeypatch.setattr("kit.cli.next_step.flips_help", lambda *_: False)
+    best = Row("a", "reflectance", Scores(0.1, 0.01, 20, 20, 8), None, places=places)
+    worse = replace(best, variant="b", behind=(0.01, 0.004, 0.02) if places > 1 else None)
+    _show_validation([best, worse, replace(worse, variant="c")], "mae", Path("runs"))
+    assert told[0].startswith(pairs)
+    assert told[0].endswith(": too few places to tell one run from another")
+    assert len(told) == 2 and "next" in told[1]
     told.clear()
-    _show_validation([replace(best, places=3), replace(decided, places=3)], "mae", Path("runs"))
-    assert "8 pairs of 3 places are too few to tell c" in told[0]
+    _show_validation([best, replace(worse, is_baseline=True)], "mae", Path("runs"))
+    assert len(told) == 1  # a single run is behind no other

@@ -1,6 +1,7 @@
 """Table 1 for the data at hand."""
 
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from kit.pairs.prepare import prepare
 from kit.pairs.table import holdout_pairs, read_pairs
 from kit.pairs.tile_pairs import TilePairs
 from kit.runs.training_pairs import TRAINING_PAIRS
-from kit.runs.weights import read_run, save_weights
+from kit.runs.weights import Weights, read_run, save_weights
 from kit.training import boosting
 from kit.training.evaluate import evaluate_each, official_errors
 from kit.training.heldout import heldout
@@ -91,6 +92,25 @@ def test_without_the_library_a_line_says_what_is_missing(trained: Path, monkeypa
     rows = validate(["spade2"], report=lines.append)
     assert [row.variant for row in rows] == [*CONSTANTS, "spade2"]
     assert lines == ["no row for boosted trees: lightgbm not installed; pip install it"]
+
+
+def test_a_network_that_is_scored_does_not_stay_in_memory(trained: Path, monkeypatch) -> None:
+    read: dict[str, weakref.ref[Weights]] = {}
+
+    def noted(runs: Path, name: str) -> Weights:
+        found = read_run(runs, name)
+        read[name] = weakref.ref(found)
+        return found
+
+    monkeypatch.setattr("kit.training.validate.read_run", noted)
+    names = ["p2phd1", "spade2", "spade4"]
+    held: list[list[str]] = []
+
+    def advance(done: int, total: int, words: str) -> None:
+        held.append([name for name in names if read[name]()])
+
+    validate(names, advance=advance)
+    assert [*map(list, dict.fromkeys(map(tuple, held)))] == [names, names[1:], names[2:], []]
 
 
 def test_runs_can_be_named(trained: Path) -> None:

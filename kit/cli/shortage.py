@@ -4,11 +4,11 @@ import errno
 from collections.abc import Sequence
 
 from kit.errors import InputError, KitError, OutputError
+from kit.machine.memory import ran_out
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-# How torch begins to say that an allocation has failed, on a CPU and on CUDA.
-_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "CUDA out of memory")
-_TRAIN = "--set accumulate=2 computes a batch in parts; or reduce crop, width or --workers"
+# A step that does not fit is told by the training itself, which knows what would.
+_TRAIN = "end other programs, give fewer --workers, or reduce the crop or the width"
 _LESS = {
     "train": _TRAIN,
     "train-all": _TRAIN,
@@ -35,8 +35,7 @@ def shortage(error: BaseException, arguments: Sequence[str]) -> KitError | None:
         where = error.filename or "a temporary file"
         remedy = "free disk space, and run the same command again"
         return OutputError(f"{where}: cannot be written ({error.strerror})\n  {remedy}")
-    told = isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY)
-    if isinstance(error, MemoryError) or told:
+    if ran_out(error):
         command = command_in(arguments)
         remedy = _LESS.get(command, "end other programs, or use a machine with more memory")
         return InputError("memory", "this machine has too little for the command", remedy=remedy)

@@ -17,6 +17,14 @@ _CGROUP_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
+# How torch says that an allocation has failed, on a processor and on a card.
+_REFUSED = ("DefaultCPUAllocator", "can't allocate memory", "out of memory")
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error is that memory has run out, in Python or in torch."""
+    told = isinstance(error, RuntimeError) and any(text in str(error) for text in _REFUSED)
+    return told or isinstance(error, MemoryError)
 
 
 def available_memory(root: Path = Path("/")) -> int | None:

@@ -16,6 +16,7 @@ from kit.inputs.dataset import steps_per_epoch
 from kit.machine.device import pick
 from kit.runs.folder import read_variant, saved
 from kit.training.ema import RECALIBRATION_BATCHES
+from kit.training.memory import to_fit
 from kit.training.rates import Rate, measure_rate
 from kit.training.setup import RunSetup
 from kit.variants.settings import Variant
@@ -141,8 +142,7 @@ def _rate(setup: RunSetup, workers: int, compile: bool) -> Rate:
         return measure_rate(setup, workers=workers, compile=compile)
     except (torch.OutOfMemoryError, MemoryError):
         problem = f"a step takes more memory than this machine has ({pick()})"
-        remedy = "compute the batch in parts, --set accumulate=2 or more, or reduce crop or width"
-        raise InputError(setup.variant.name, problem, remedy=remedy) from None
+        raise InputError(setup.variant.name, problem, remedy=to_fit(setup)) from None
 
 
 def _chosen(setup: RunSetup, rate: Rate, hours: float, started: float) -> Variant:

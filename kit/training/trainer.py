@@ -12,10 +12,12 @@ import torch
 from kit.errors import CheckError, InputError
 from kit.inputs.dataset import Sample, batches, epoch_order
 from kit.machine.device import pick
+from kit.machine.memory import ran_out
 from kit.runs import earlier
 from kit.runs.folder import CHECKPOINTS
 from kit.runs.records import sync_records
 from kit.training import checkpoint
+from kit.training.memory import to_fit
 from kit.training.run_log import RunLog
 from kit.training.schedule import rate_share
 from kit.training.setup import RunSetup
@@ -132,9 +134,13 @@ class Trainer:
     def _train_step(self, sample: Sample) -> dict[str, float]:
         try:
             return self._finite(lambda: self.train_step(sample))
-        except torch.OutOfMemoryError:
-            pass  # the memory of the step is free only outside of the handler
-        raise self._out_of_memory(sample)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            # A processor grants more than there is, so that trying less may end the process.
+            can_try = isinstance(error, torch.OutOfMemoryError)
+        # The memory of the step is free only outside of the handler.
+        raise self._out_of_memory(sample, can_try)
 
     def _log(self, losses: dict[str, float]) -> None:
         if losses:
@@ -198,28 +204,15 @@ class Trainer:
             f"start with a smaller lr and --overwrite:{names}"
         )
 
-    def _out_of_memory(self, sample: Sample) -> InputError:
-        pairs, variant = len(sample.inputs), self.setup.variant
-        problem = (
-            f"{pick()} has too little memory for {pairs // variant.accumulate} pairs at a time"
-        )
-        return InputError(self.setup.folder, problem, remedy=self._to_fit(sample))
-
-    def _to_fit(self, sample: Sample) -> str:
-        """What to change so that a step fits into the device's memory."""
-        variant, ranks, pairs = self.setup.variant, self.setup.group.world_size, len(sample.inputs)
+    def _out_of_memory(self, sample: Sample, can_try: bool) -> InputError:
+        pairs, setup = len(sample.inputs), self.setup
+        at_a_time = pairs // setup.variant.accumulate
+        problem = f"{pick()} has too little memory for {at_a_time} pairs at a time"
+        fits = None
         # With several ranks the others wait in a step that this one will never finish.
-        fits = self.train_step.largest(sample) if ranks == 1 else pairs - 1
-        parts = [n for n in range(variant.accumulate + 1, pairs + 1) if pairs % n == 0]
-        enough = next((n for n in parts if pairs / n <= fits), None)
-        if enough is None:
-            return "reduce the crop or the width"
-        # Of fewer pairs than its batch has, a run computes all at a time alone.
-        batch = f"--set batch={pairs} " if pairs * ranks < variant.batch else ""
-        if ranks == 1:
-            setting = f"{batch}--set accumulate={enough}"
-            return f"{fits} fit: {setting} computes the same batch in parts"
-        return f"compute the batch in parts, --set accumulate={enough} or more, or reduce the crop"
+        if can_try and setup.group.world_size == 1:
+            fits = self.train_step.largest(sample)
+        return InputError(setup.folder, problem, remedy=to_fit(setup, fits))
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

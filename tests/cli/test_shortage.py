@@ -13,8 +13,8 @@ import kit.cli.main
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
-        (MemoryError(), 3, "memory: this machine has too little(.|\n)*accumulate=2"),
-        (RuntimeError("DefaultCPUAllocator: not enough memory"), 3, "accumulate=2"),
+        (MemoryError(), 3, "memory: this machine has too little(.|\n)*fewer --workers"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory"), 3, "--workers"),
         (OSError(errno.ENOSPC, "No space left on device"), 5, "a temporary file: cannot be"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "x"), 5, "x: cannot be written"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 3, "No such file"),

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,6 @@ import kit.training.trainer
 import kit.training.validator
 from kit.colors import Colors
 from kit.errors import BusyError, CheckError, InputError, OutputError
-from kit.inputs.dataset import Sample
 from kit.pairs.prepare import prepare
 from kit.pairs.table import read_pairs, train_pairs, write_pairs
 from kit.runs.folder import finished
@@ -41,8 +38,6 @@ from kit.training.checkpoint import checkpoints
 from kit.training.run_log import Watch
 from kit.training.train import Run, train
 from kit.training.train_step import TrainStep
-from kit.training.trainer import Trainer
-from kit.variants.registry import find_variant
 from tests.helpers.runs import assert_same_run, records
 from tests.helpers.tiles import key, optical, radar
 from tests.helpers.variants import TINY, tiny
@@ -269,28 +264,20 @@ def test_memory_that_runs_out_changes_nothing(trained: Path, monkeypatch) -> Non
     assert_same_run(straight.folder, resumed.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("settings", "pairs", "fits", "remedy"),
-    [
-        (("batch=8",), 8, 3, "3 fit: --set accumulate=4 computes the same batch in parts"),
-        (("batch=8",), 6, 2, "2 fit: --set batch=6 --set accumulate=3 computes the same"),
-        (("batch=8", "accumulate=2"), 8, 3, "3 fit: --set accumulate=4 computes the same"),
-        (("batch=8",), 8, 0, "reduce the crop or the width"),
-    ],
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
-def test_what_is_advised_where_memory_runs_out_is_accepted(
-    settings: tuple[str, ...], pairs: int, fits: int, remedy: str
+def test_memory_that_runs_out_on_a_processor_is_told_with_what_is_accepted(
+    error: Exception, trained: Path, monkeypatch
 ) -> None:
-    variant = tiny("p2phd1", *settings)
-    sample = Sample(*(torch.zeros(pairs, channels, 1, 1) for channels in (2, 3, 1)))
-    trainer: Any = SimpleNamespace(
-        setup=SimpleNamespace(variant=variant, group=SimpleNamespace(world_size=1)),
-        train_step=SimpleNamespace(largest=lambda _: fits),
-    )
-    advice = Trainer._to_fit(trainer, sample)
-    assert advice.startswith(remedy)
-    replaced = find_variant("p2phd1", [*settings, *re.findall(r"--set (\S+)", advice)])
-    assert replaced.batch <= pairs or pairs == variant.batch
+    def full(self, *rest):
+        raise error
+
+    monkeypatch.setattr(TrainStep, "_generator_losses", full)
+    told = r"cpu has too little memory for 1 pairs at a time\n  reduce the crop or the width$"
+    with pytest.raises(InputError, match=told):
+        train(tiny("p2phd1", "batch=1"), work=Path("work"), runs=Path("b"))
 
 
 @pytest.mark.slow

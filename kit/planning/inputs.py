@@ -32,6 +32,7 @@ from kit.sources.detect import CHALLENGE
 from kit.sources.folder import is_made_by
 from kit.sources.origin import read_origin
 from kit.storage.files import SUBMISSIONS, WORK
+from kit.tiles.bands import usual_size
 from kit.tiles.catalog import catalog
 from kit.tiles.extent import first_side
 from kit.tiles.names import SceneKey
@@ -100,7 +101,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Radar:
-    """The radar scenes of TEST: how many, the size of one, and the side of its ground.
+    """The radar scenes of TEST: how many, the size of most, and the side of their ground.
 
     `keys` are none where they are images of another layout.
     """
@@ -137,7 +138,7 @@ def find_radar(test: Path, source: str | None = None) -> Radar:
     """The radar scenes of a folder of tiles, or of images of another layout.
 
     Raises:
-        InputError: it holds none, or the first cannot be read.
+        InputError: it holds none, or none can be read.
     """
     if images := measure_radar(test, source):
         number, height, width = images
@@ -146,8 +147,11 @@ def find_radar(test: Path, source: str | None = None) -> Radar:
     if not scenes:
         remedy = "TEST needs VV and VH of the scenes that are to be predicted"
         raise InputError(test, "holds no complete Sentinel-1 scene", remedy=remedy)
-    _, height, width = read_scene("Sentinel1", scenes[0].files).shape
-    side = first_side(scenes[0].files)
+    files = [scene.files[0] for scene in scenes]
+    # Where no header can be read, reading the first scene says why.
+    size = usual_size(files) or read_scene("Sentinel1", scenes[0].files).shape[1:]
+    height, width = size
+    side = first_side(files, (height, width))
     return Radar(len(scenes), height, width, side, tuple(scene.key for scene in scenes))
 
 

@@ -40,8 +40,6 @@ from kit.storage.files import make_folder, naming
 from kit.storage.half_written import sweep
 from kit.storage.image_file import image_path, image_paths, read_image
 from kit.storage.replacement import replace_folder
-from kit.tiles.bands import size_of, usual_size
-from kit.tiles.extent import first_side
 from kit.tiles.fingerprint import states
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
@@ -93,6 +91,7 @@ class MemberJob:
     def claim(
         self,
         scenes: Mapping[SceneKey, Scene],
+        side: int,
         data: Path,
         runs: Path,
         overwrite: bool,
@@ -102,6 +101,14 @@ class MemberJob:
 
         Images of the same tiles are kept. Where others or a complete manifest would have to go, the
         set is made beside the folder, whose place it takes when it is complete.
+
+        Args:
+            scenes: all that are to be predicted.
+            side: of the ground of most of them, in pixels of 10 m.
+            data: the folder that they are in.
+            runs: the folder of trained runs.
+            overwrite: replace predictions by other weights, or of other tiles or views.
+            restarted: by torchrun, so that what is there is kept in spite of `overwrite`.
 
         Raises:
             BusyError: it holds predictions by other weights, of other tiles, or of other views.
@@ -144,9 +151,6 @@ class MemberJob:
             new.scenes[name] = entry | {"changed": changed[name]}
         trained = read_training_pairs(runs / self.weights.variant.name)
         if trained:
-            files = [scene.files[0] for scene in scenes.values()]
-            size = usual_size(files)
-            side = first_side(file for file in files if size_of(file) == size)
             new.trained_on = trained.among(tiles, side)
         write_manifest(self.at, new)
         self._intact = self._find_intact(scenes, new)

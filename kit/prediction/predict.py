@@ -41,6 +41,7 @@ from kit.runs.planes import planes_for_scenes
 from kit.storage.files import ENGINES, FITTED, PREDICTIONS, RUNS, WORK, AnyPath
 from kit.storage.lock import lock
 from kit.tiles.bands import usual_size
+from kit.tiles.extent import first_side
 from kit.tiles.float16 import float16_doubts
 from kit.tiles.names import SceneKey
 from kit.tiles.rejection import Rejection
@@ -137,7 +138,8 @@ def predict(
         given = Given(data, source, radar_unit)
         found = find_scenes(group, given, work, members.weights, units, advance, report)
         data, scenes, rejected = found.data, found.scenes, [*found.rejected]
-        if size := usual_size([scene.files[0] for scene in scenes.values()]):
+        files = [scene.files[0] for scene in scenes.values()]
+        if size := usual_size(files):
             on_size(*size)
         look(group, data, scenes, units)
         jobs = []
@@ -148,9 +150,10 @@ def predict(
             jobs.append(MemberJob(folder, member, planes, group.rank, flips, report))
 
         def claim() -> None:
+            side = first_side(files, size)
             for job in jobs:
                 locks.enter_context(lock(job.folder, restarted(), patience()))
-                job.claim(scenes, data, runs, overwrite, restarted())
+                job.claim(scenes, side, data, runs, overwrite, restarted())
                 if job.is_staged:  # with this lock it takes its place
                     locks.enter_context(lock(job.at))
 

@@ -33,10 +33,15 @@ def side_of(grid: Grid | None, height: int, width: int) -> int:
     return side_in_pixels(extent_of(grid, height, width))
 
 
-def first_side(files: Iterable[File]) -> int:
-    """The side of the ground of the first tile that can be read, as `side_of`; 0 if none can be."""
+def first_side(files: Iterable[File], size: tuple[int, int] | None) -> int:
+    """The side of the ground of the first tile of a size, as `side_of`; 0 if none can be read.
+
+    Args:
+        files: tiles.
+        size: height and width of most of them, as `kit.tiles.bands.usual_size` has it.
+    """
     for file in files:
-        if size := size_of(file):
+        if size and size_of(file) == size:
             try:
                 return side_of(scene_grid([file]), *size)
             except InputError:

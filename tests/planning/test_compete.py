@@ -27,7 +27,7 @@ from kit.planning.compete import (
     compete,
     dry_run,
 )
-from kit.planning.inputs import Request, compare
+from kit.planning.inputs import Request, compare, find_radar
 from kit.planning.outlook import _better, _still_improving
 from kit.planning.plan import PLAN, Plan, Training, read_plan, write_plan
 from kit.prediction.ensembles import Ensemble
@@ -562,3 +562,16 @@ def test_tiles_that_come_or_go_after_they_were_prepared_are_counted(trained: Pat
     (line,) = [line for line in lines_of(request) if told.format(31) in line]
     assert line.endswith(f"for those of now first: kit prepare {data} --holdout 0")
     assert any(line.startswith("done before: kit prepare") for line in lines_of(request))
+
+
+def test_radar_to_predict_is_of_the_size_of_most_tiles(tmp_path: Path) -> None:
+    radar(tmp_path, key(0))
+    for path in (tmp_path / "sent1").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="is empty"):
+        find_radar(tmp_path)
+    radar(tmp_path, key(1), size=48)
+    for place in (2, 3):
+        radar(tmp_path, key(place))
+    found = find_radar(tmp_path)
+    assert (found.number, found.height, found.width, found.side) == (4, 32, 32, 32)

@@ -122,7 +122,8 @@ def engine(root: Path, name: str, backend: str, precision: Precision) -> Engine:
     """The engine, built and measured if that has not been done."""
     radar = np.random.default_rng(0).random((2, 2, SIDE, SIDE), dtype=np.float32)
     # Truths of all zeros, because without any the gate cannot judge; here it admits all.
-    samples = Samples(radar, np.zeros((2, 3, SIDE, SIDE), np.float32), radar, None, "made tiles")
+    truth = np.zeros((2, 3, SIDE, SIDE), np.float32)
+    samples = Samples(radar, truth, lambda: radar, None, "made tiles")
     return choose(
         read_run(root / "runs", name), (SIDE, SIDE), Request(backend, precision, ANYTHING),
         cache=root / "engines", samples=lambda: samples, report=console.write,

@@ -5,7 +5,9 @@ the images differ, and by which share the MAE changes.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +19,31 @@ ANY = 1
 _FEWEST = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Samples:
     """Tiles to check and to calibrate an engine with.
 
     `inputs` [N, C, H, W] in [0, 1] are what the check predicts from, and `optical` [N, 3, H, W] in
-    [0, 1] the truth if there is one. `calibration` [M, C, H, W] is like the training data.
-    `known_mae` is the MAE of the weights on their hold-out, `source` says where the tiles are from.
+    [0, 1] the truth if there is one. `others` reads tiles [M, C, H, W] like the training data, or
+    none. `known_mae` is the MAE of the weights on their hold-out, `source` says where the tiles are
+    from.
     """
 
     inputs: NDArray[np.float32]
     optical: NDArray[np.float32] | None
-    calibration: NDArray[np.float32]
+    others: Callable[[], NDArray[np.float32]]
     known_mae: float | None
     source: str
+
+    @cached_property
+    def calibration(self) -> NDArray[np.float32]:
+        """What to calibrate with, read on first use: better with `inputs` than not at all.
+
+        Raises:
+            InputError: one of the others cannot be read.
+        """
+        others = self.others()
+        return others if len(others) else self.inputs
 
 
 @dataclass(frozen=True, slots=True)

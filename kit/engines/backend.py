@@ -93,7 +93,8 @@ class Backend(Protocol):
             generator: from SAR to RGB, as `kit.models.rewrites.fuse.for_inference` rewrites it.
             spec: what to build for.
             folder: where to write.
-            tiles: inputs [N, C, H, W] in [-1, 1] like the later ones, to calibrate with.
+            tiles: inputs [N, C, H, W] in [-1, 1] like the later ones, to calibrate int8 with; none
+                for other precisions.
 
         Raises:
             InputError: the backend does not support the network, the precision or the target.

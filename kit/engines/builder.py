@@ -6,7 +6,7 @@ are built, run in several ways to find the fastest, and compared with eager floa
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kit.engines.accuracy import ANY, REFERENCE, Accuracy, Samples, compare
 from kit.engines.backend import OUT_OF_MEMORY, Plan, Spec
@@ -62,6 +63,8 @@ class Builder:
     clock: Clock = CLOCK
     # To find an entry takes reading every byte of it.
     _entries: dict[tuple[str, Spec], Entry] = field(default_factory=dict)
+    # Of those that were built with no other tiles than they are checked with.
+    _checked_as_calibrated: set[tuple[str, Spec]] = field(default_factory=set)
     _unknown: bool = False  # how much some engine changes the MAE
 
     def engine(self, name: str, precision: Precision) -> Engine:
@@ -207,13 +210,12 @@ class Builder:
         what = self._what(name, spec.precision)
         self.report(f"{what}: building for tiles of {spec.height}x{spec.width}")
         start = time.monotonic()
-        calibration = to_signed(torch.from_numpy(self._samples.calibration))
         variant = self.weights.variant
         generator = for_inference(
             self.weights.generator, variant.input_channels, f"{variant.name}: the generator"
         )
         try:
-            BACKENDS[name].build(generator, spec, folder, calibration)
+            BACKENDS[name].build(generator, spec, folder, self._calibration(name, spec))
         except OUT_OF_MEMORY as error:
             raise InputError(
                 BACKENDS[name].device(),
@@ -221,6 +223,15 @@ class Builder:
                 remedy="end other programs that use it, or predict with --backend eager",
             ) from error
         return {"build_s": round(time.monotonic() - start, 1)}
+
+    def _calibration(self, name: str, spec: Spec) -> Tensor:
+        """Tiles in [-1, 1] to calibrate int8 with; none for other precisions."""
+        if spec.precision != "int8":
+            return torch.empty(0, spec.channels, spec.height, spec.width)
+        tiles = self._samples.calibration
+        if tiles is self._samples.inputs:
+            self._checked_as_calibrated.add((name, spec))
+        return to_signed(torch.from_numpy(tiles))
 
     def _rate(self, name: str, spec: Spec, folder: Path) -> tuple[Plan, float]:
         """The fastest plan and its images/s."""
@@ -241,6 +252,8 @@ class Builder:
         run = self._load(name, spec, folder, plan)
         found = infer_batches(run, self._samples.inputs, plan.batch)
         accuracy = compare(self._samples, self._expected, found)
+        if (name, spec) in self._checked_as_calibrated:
+            accuracy = replace(accuracy, source=f"{accuracy.source}, which it is calibrated with")
         self.report(f"{self._what(name, spec.precision)}: {accuracy}")
         return accuracy
 

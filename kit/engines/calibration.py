@@ -5,7 +5,7 @@ tiles of the hold-out for the accuracy check, tiles of training pairs for calibr
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from kit.engines.accuracy import Samples
 from kit.errors import InputError
 from kit.inputs.planes import read_pair
 from kit.pairs.open_pairs import open_pairs
-from kit.pairs.table import PAIRS, holdout_pairs, read_pairs, train_pairs
+from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.planes import planes_for_pairs, planes_for_scenes
 from kit.runs.weights import Weights
 from kit.storage.files import sha256
@@ -62,28 +62,39 @@ def samples_or(
         size: height and width of a tile.
         others: returns the inputs of up to `TILES` tiles without truth. An engine is checked with
             them where no pair of the size is held out or pairs cannot be read, and calibrated with
-            them where no such pair is trained on.
+            them where no such pair is trained on, or can be read.
         name: what these tiles are called.
 
     Raises:
         InputError: there is no tile of the size anywhere, or one cannot be read.
     """
     known = weights.facts.get("holdout_mae")
+    empty = np.empty((0, weights.variant.input_channels, *size), np.float32)
+    unlabelled = cache(others or (lambda: empty))
+
+    def seen(pairs: Sequence[Pair]) -> Sequence[Pair]:
+        return train_pairs(pairs, weights.variant.dataset)
+
+    def calibration() -> NDArray[np.float32]:
+        try:
+            trained = _pairs(work, weights, size, seen)
+        except InputError:
+            if not others:
+                raise
+            trained = []
+        return np.stack([inputs for inputs, _ in trained]) if trained else unlabelled()
+
     unread = ""
     try:
-        held, trained = _pairs(work, weights, size)
+        held = _pairs(work, weights, size, holdout_pairs)
     except InputError as error:
         if not others:
             raise
-        held, trained, unread = [], [], f" (pairs cannot be read: {error.brief})"
-    empty = np.empty((0, weights.variant.input_channels, *size), np.float32)
-    found = others() if others and not (held and trained) else empty
-    calibration = np.stack([inputs for inputs, _ in trained]) if trained else found
+        held, unread = [], f" (pairs cannot be read: {error.brief})"
     if held:
         inputs, optical = map(np.stack, zip(*held, strict=True))
-        # Better calibrated with the tiles that it is checked with than not at all.
-        calibration = calibration if len(calibration) else inputs
         return Samples(inputs, optical, calibration, known, f"{len(held)} tiles of the hold-out")
+    found = unlabelled()
     if not len(found):
         problem = f"no tile of {size[0]}x{size[1]} to check an engine with"
         remedy = "prepare tiles of that size (kit prepare), or predict with --backend eager"
@@ -99,20 +110,22 @@ def pairs_digest(work: Path) -> str:
         return ""
 
 
-def _pairs(work: Path, weights: Weights, size: tuple[int, int]) -> tuple[list[_Pixels], ...]:
-    """Inputs and optical images of some pairs of the hold-out, and of some training pairs."""
+def _pairs(
+    work: Path,
+    weights: Weights,
+    size: tuple[int, int],
+    part: Callable[[Sequence[Pair]], Sequence[Pair]],
+) -> list[_Pixels]:
+    """Inputs and optical images of some pairs of a size, of a part of the table."""
     path = work / PAIRS
     table = read_pairs(path) if path.exists() else ()
     pairs = [pair for pair in table if (pair.height, pair.width) == size]
-    if not pairs:
-        return [], []
-    chosen = (
-        _spread(holdout_pairs(pairs), TILES),
-        _spread(train_pairs(pairs, weights.variant.dataset), TILES),
-    )
-    reader = open_pairs(work, [pair for part in chosen for pair in part])
+    chosen = _spread(part(pairs), TILES)
+    if not chosen:
+        return []
+    reader = open_pairs(work, chosen)
     planes = planes_for_pairs(weights.path.parent, weights.variant, work, reader, table)
-    return tuple([read_pair(planes, reader, pair) for pair in part] for part in chosen)
+    return [read_pair(planes, reader, pair) for pair in chosen]
 
 
 def _spread(all_of_them: Sequence[_T], most: int) -> list[_T]:

@@ -15,7 +15,7 @@ def images(tiles: int, seed: int, low: float, high: float) -> np.ndarray:
 
 def samples(truth: np.ndarray | None, tiles: int, known: float | None = None) -> Samples:
     inputs = np.zeros((tiles, 2, 32, 32), np.float32)
-    return Samples(inputs, truth, inputs, known, "some tiles")
+    return Samples(inputs, truth, lambda: inputs, known, "some tiles")
 
 
 @pytest.mark.parametrize(("tiles", "bounded"), [(1, True), (3, True), (4, False), (16, False)])

@@ -66,6 +66,38 @@ def test_a_hold_out_without_training_pairs_of_the_size_calibrates_too(
     np.testing.assert_array_equal(found.calibration, found.inputs)
 
 
+def test_what_would_calibrate_is_read_when_it_is_asked_for(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged() -> np.ndarray:
+        raise InputError(Path("scene.tiff"), "is damaged")
+
+    read: list[bool] = []
+    chosen = train_pairs
+    monkeypatch.setattr(module, "train_pairs", lambda *given: read.append(True) or chosen(*given))
+    found = samples_or(Path("work"), weights, (32, 32), damaged, "windows")
+    assert found.optical is not None and not read
+    assert len(found.calibration) and len(found.calibration) and read == [True]
+    monkeypatch.setattr(module, "train_pairs", lambda *_: ())
+    found = samples_or(Path("work"), weights, (32, 32), damaged, "windows")
+    with pytest.raises(InputError, match="scene"):
+        _ = found.calibration
+
+
+def test_a_training_pair_that_cannot_be_read_leaves_the_hold_out(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = train_pairs(read_pairs(Path("work/pairs.parquet")), 1)[0]
+    gone = replace(pair, radar_paths=(Path("gone.tiff"),) * 2)
+    monkeypatch.setattr(module, "train_pairs", lambda *_: (gone,))
+    tiles = np.full((3, 2, 32, 32), 0.5, np.float32)
+    found = samples_or(Path("work"), weights, (32, 32), lambda: tiles, "windows")
+    assert found.source.endswith("of the hold-out") and found.calibration is tiles
+    found = samples(Path("work"), weights, (32, 32))
+    with pytest.raises(InputError, match="gone"):
+        _ = found.calibration
+
+
 def test_engines_are_built_ahead_for_the_size_of_most_held_out_pairs(trained: Path) -> None:
     table = Path("work/pairs.parquet")
     pairs = read_pairs(table)

@@ -6,7 +6,7 @@ A clock that only the backends of these tests move forward makes every rate exac
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,9 @@ class Backend:
         return Plan(8), Plan(2)
 
     def build(self, generator: nn.Module, spec: Spec, folder: Path, tiles: Tensor) -> None:
-        assert (
-            tiles.shape[1:] == (2, spec.height, spec.width)
-            and tiles.min() >= -1
-            and tiles.max() <= 1
-        )
+        assert tiles.shape[1:] == (2, spec.height, spec.width)
+        assert bool(len(tiles)) == (spec.precision == "int8")
+        assert (tiles.abs() <= 1).all()
         self.built.append(spec.precision)
         (folder / "error").write_text(str(self.errors[spec.precision]))
 
@@ -244,11 +242,8 @@ def test_other_weights_versions_and_sizes_get_engines_of_their_own(trained: Path
     pick(Request("fast"))
     found = samples(Path("work"), read_run(Path("runs"), "p2phd1"), SIZE)
     assert found.optical is not None
-    images = [
-        np.concatenate([each, each], axis=-1)
-        for each in (found.inputs, found.optical, found.calibration)
-    ]
-    wide = type(found)(*images, found.known_mae, found.source)
+    images = [np.concatenate([each, each], axis=-1) for each in (found.inputs, found.optical)]
+    wide = type(found)(*images, found.others, found.known_mae, found.source)
     pick(Request("fast"), size=(32, 64), samples=lambda: wide)
     assert len(backends["fast"].built) == 4
     assert len([*Path("engines").glob("[!.]*-fast-*")]) == 4
@@ -302,14 +297,34 @@ def test_an_engine_for_another_machine_is_measured_and_compared_on_that(
             build_for("there", weights, SIZE, request, **settings)
 
 
+def test_tiles_to_calibrate_with_are_read_for_int8_alone(trained: Path, backends) -> None:
+    backends["fast"].errors = {"int8": 0.0, "bfloat16": 0.0, "float32": 0.0}
+    weights = read_run(Path("runs"), "p2phd1")
+    found = samples(Path("work"), weights, SIZE)
+    read: list[int] = []
+
+    def others() -> np.ndarray:
+        read.append(1)
+        return found.inputs[:0]
+
+    bare = replace(found, others=others)
+    for precision in ("float32", "bfloat16"):
+        engine = pick(Request("fast", precision), samples=lambda: bare)
+        assert engine.accuracy.source == found.source and not read
+    engine = pick(Request("fast", "int8"), samples=lambda: bare)
+    assert engine.accuracy.source == f"{found.source}, which it is calibrated with" and read == [1]
+    again = pick(Request("fast", "int8"), samples=lambda: bare)
+    assert again.accuracy == engine.accuracy and read == [1]
+
+
 def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, backends) -> None:
     backends["fast"].errors = {"int8": 0.002, "float32": 0.0}
     weights = read_run(Path("runs"), "p2phd1")
     found = samples(Path("work"), weights, SIZE)
-    bare = type(found)(found.inputs, None, found.calibration, 0.05, "given")
+    bare = type(found)(found.inputs, None, found.others, 0.05, "given")
     with pytest.raises(CheckError, match=r"at most 1\.\d\d %|at most 2\.00 %"):
         pick(Request("fast", "int8"), samples=lambda: bare)
-    unknown = type(found)(found.inputs, None, found.calibration, None, "given")
+    unknown = type(found)(found.inputs, None, found.others, None, "given")
     with pytest.raises(CheckError, match="without truth or a known MAE"):
         pick(Request("slow", "float32"), samples=lambda: unknown)
 
@@ -317,7 +332,7 @@ def test_without_truths_the_mean_difference_bounds_the_change(trained: Path, bac
 def test_an_unknown_change_is_refused_with_what_helps(trained: Path, backends) -> None:
     weights = read_run(Path("runs"), "p2phd1")
     found = samples(Path("work"), weights, SIZE)
-    unknown = {"samples": lambda: type(found)(found.inputs, None, found.calibration, None, "given")}
+    unknown = {"samples": lambda: type(found)(found.inputs, None, found.others, None, "given")}
     for request in (Request("slow", fallback=True), Request("fast", "float32")):
         with pytest.raises(CheckError, match=r"change is unknown\n  prepare pairs of 32x32") as no:
             pick(request, **unknown)
@@ -332,7 +347,7 @@ def test_a_hold_out_that_arrives_later_is_compared_on_without_building(
     backends["fast"].errors = {"int8": 0.002}
     weights = read_run(Path("runs"), "p2phd1")
     found = samples(Path("work"), weights, SIZE)
-    unknown = type(found)(found.inputs, None, found.calibration, None, "given")
+    unknown = type(found)(found.inputs, None, found.others, None, "given")
     with pytest.raises(CheckError, match="unknown"):
         pick(Request("fast", "int8"), samples=lambda: unknown)
     told: list[str] = []
@@ -341,7 +356,7 @@ def test_a_hold_out_that_arrives_later_is_compared_on_without_building(
     assert accuracy.mae is not None and accuracy.source == found.source
     assert backends["fast"].built == ["int8"] and sum("mean difference" in x for x in told) == 1
     # On tiles of another hold-out it may fail.
-    other = type(found)(found.inputs, found.optical * 0, found.calibration, None, "others")
+    other = type(found)(found.inputs, found.optical * 0, found.others, None, "others")
     again = pick(request, samples=lambda: other, pairs="another").accuracy
     assert again.source == "others" and again.change != accuracy.change
     # They are the same the next time, and not even read.
@@ -472,7 +487,7 @@ def test_cards_of_one_architecture_have_rates_of_their_own(
 def test_on_a_card_eager_float32_needs_no_truth(trained: Path, backends, card) -> None:
     weights = read_run(Path("runs"), "p2phd1")
     found = samples(Path("work"), weights, SIZE)
-    unknown = {"samples": lambda: type(found)(found.inputs, None, found.calibration, None, "given")}
+    unknown = {"samples": lambda: type(found)(found.inputs, None, found.others, None, "given")}
     told: list[str] = []
     assert pick(told=told, **unknown).name == "eager"
     assert any("eager in float32: mean difference" in line for line in told)

@@ -3,6 +3,7 @@
 Who gets it removes what processes before left half written there: none of them can still write.
 """
 
+import errno
 import fcntl
 import math
 import os
@@ -21,6 +22,7 @@ _FILE = ".lock"
 # has died, whose lock NFS keeps for its lease, 90 s as a rule.
 _GLANCE = 0.15
 _LEASE = 120
+_GONE = (errno.ENOENT, errno.ESTALE)  # the other where a file server has removed it
 
 
 @contextmanager
@@ -39,7 +41,8 @@ def lock(folder: Path, restarted: bool = False, patience: float = 0) -> Iterator
     """
     while True:
         with _opened(folder, restarted, patience) as file:
-            if not _is_there(folder, file):  # removed, or replaced, while it was waited for
+            # Removed, or replaced, while it was waited for.
+            if file is None or not _is_there(folder, file):
                 continue
             with suppress(OSError):  # on a full disk it is held all the same
                 file.truncate(0)
@@ -70,8 +73,8 @@ def lock_in_turn(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(folder: Path, restarted: bool, patience: float) -> Iterator[TextIO]:
-    """The locked file of a folder; raises as `lock`."""
+def _opened(folder: Path, restarted: bool, patience: float) -> Iterator[TextIO | None]:
+    """The locked file of a folder, None if it is gone before it is free; raises as `lock`."""
     host = os.uname().nodename  # hosts may share a file system
     begun = time.monotonic()
     make_folder(folder)
@@ -86,6 +89,9 @@ def _opened(folder: Path, restarted: bool, patience: float) -> Iterator[TextIO]:
             if time.monotonic() - begun > limit:
                 raise BusyError(f"{folder}: in use by process {owner}")
             time.sleep(0.05)
+            if not _is_there(folder, file):
+                yield None
+                return
         yield file
 
 
@@ -93,8 +99,10 @@ def _is_there(folder: Path, file: TextIO) -> bool:
     """Whether an open file is still the one that whoever comes next would lock."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(folder / _FILE))
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        if error.errno in _GONE:
+            return False
+        raise
 
 
 def _lock(folder: Path, file: TextIO) -> bool:

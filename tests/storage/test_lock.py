@@ -98,6 +98,41 @@ def test_a_folder_that_is_removed_while_it_is_waited_for_is_made_and_held(tmp_pa
     assert found == [f"{os.getpid()} on {platform.node()}"]
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_who_removes_the_file_of_a_lock_frees_those_that_wait(tmp_path: Path, again: bool) -> None:
+    entered = threading.Event()
+
+    def wait() -> None:
+        with lock(tmp_path, patience=10):
+            entered.set()
+
+    with lock(tmp_path):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not entered.wait(0.3)
+        (tmp_path / ".lock").unlink()
+        if again:
+            (tmp_path / ".lock").touch()
+        assert entered.wait(5)
+    waiting.join()
+
+
+def test_a_lock_on_a_file_that_a_server_has_removed_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = [OSError(errno.ESTALE, "Stale file handle")]
+    look = os.fstat
+
+    def fstat(number: int) -> os.stat_result:
+        if stale:
+            raise stale.pop()
+        return look(number)
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    with lock(tmp_path):
+        assert holder(tmp_path) and not stale
+
+
 def test_whoever_waits_for_their_turn_is_told_once(tmp_path: Path) -> None:
     lines: list[str] = []
     entered = threading.Event()

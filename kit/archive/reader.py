@@ -59,9 +59,12 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         file = None if other else path.open("rb")
     except FileNotFoundError:
         raise InputError(path, "no such archive", remedy="make one: kit package") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         remedy = "see its permissions and its disk"
         raise InputError(path, f"cannot be opened ({error})", remedy=remedy) from None
+    except ValueError:
+        problem = "its name has a NUL, or is not UTF-8"
+        raise InputError(ascii(str(path)), problem, remedy="rename it") from None
     if file is None:
         raise InputError(path, "is not a file", remedy="give the zip itself")
     with file:

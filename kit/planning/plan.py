@@ -115,7 +115,10 @@ def read_plan(path: Path) -> Plan:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(path, "no such file", remedy="make one: kit plan --hours H") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        problem, remedy = f"cannot be read ({error.strerror})", "give a TOML file that may be read"
+        raise InputError(path, problem, remedy=remedy) from None
+    except (ValueError, RecursionError) as error:
         raise InputError(path, f"not readable as TOML ({error})", remedy=_REMEDY) from None
     _check_names(path, values, ("plan", "train", "minutes", "left_out"), "")
     about, trainings = values.get("plan"), values.get("train")

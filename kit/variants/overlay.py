@@ -37,7 +37,10 @@ def from_toml(path: Path, known: Mapping[str, T]) -> T:
     except FileNotFoundError:
         remedy = f'write it, beginning with base = "...", or name one of {", ".join(known)}'
         raise InputError(path, "no such file", remedy=remedy) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        problem, remedy = f"cannot be read ({error.strerror})", "give a TOML file that may be read"
+        raise InputError(path, problem, remedy=remedy) from None
+    except (ValueError, RecursionError) as error:
         remedy = f'write each field on a line of its own, as in base = "{next(iter(known))}"'
         raise InputError(path, f"not readable as TOML ({error})", remedy=remedy) from None
     base = values.pop("base", None)

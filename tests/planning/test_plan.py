@@ -95,3 +95,8 @@ def test_a_plan_that_trains_nothing_or_is_not_there_is_refused(tmp_path: Path) -
     path.write_text(path.read_text().split("[[train]]")[0])
     with pytest.raises(InputError, match=r"no table \[\[train\]\]"):
         read_plan(path)
+
+
+def test_a_plan_that_cannot_be_read_is_told_from_one_that_is_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be read .*directory.*\n.*may be read"):
+        read_plan(tmp_path)

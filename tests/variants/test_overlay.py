@@ -65,3 +65,15 @@ def test_a_file_is_named_for_itself_and_says_what_it_starts_from(tmp_path: Path)
     path.write_text('base = "c"\n')
     with pytest.raises(InputError, match=r"mine\.toml: base is 'c'\n.*one of a, b"):
         from_toml(path, {"a": Thing(), "b": Thing()})
+
+
+def test_a_file_that_cannot_be_read_is_told_from_one_that_is_no_toml(tmp_path: Path) -> None:
+    folder, table = tmp_path / "folder.toml", tmp_path / "table.toml"
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"cannot be read .*directory") as told:
+        from_toml(folder, {"a": Thing()})
+    assert told.value.remedy == "give a TOML file that may be read"
+    table.write_text("base = ")
+    with pytest.raises(InputError, match="not readable as TOML") as told:
+        from_toml(table, {"a": Thing()})
+    assert told.value.remedy.startswith("write each field on a line of its own")

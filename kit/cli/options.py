@@ -38,3 +38,30 @@ def units_of(strict: bool, any_units: bool) -> "Units":
     if strict and any_units:
         raise typer.BadParameter("--strict and --any-units cannot be combined")
     return "strict" if strict else "any" if any_units else "check"
+
+
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, and is not its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def option_of(name: str) -> str:
+    """The option of a parameter."""
+    return f"--{name.replace('_', '-')}"
+
+
+def refuse_without(context: typer.Context, needed: str, *names: str) -> None:
+    """Refuse options that say how something is done that was not asked for.
+
+    Args:
+        context: of the command.
+        needed: the parameter that asks for it.
+        names: of the parameters that say how.
+
+    Raises:
+        typer.BadParameter: one was given without the needed one.
+    """
+    for name in names:
+        if is_typed(context, name) and not context.params[needed]:
+            raise typer.BadParameter(f"{option_of(name)} requires {option_of(needed)}")

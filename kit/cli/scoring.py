@@ -16,6 +16,9 @@ from kit.cli.options import (
     Strict,
     Window,
     Work,
+    is_typed,
+    option_of,
+    refuse_without,
     units_of,
 )
 from kit.cli.scores import show_advice, show_passed_over, show_report
@@ -94,12 +97,9 @@ def score(
     """
     if codabench:
         _refuse_all_but(context, _OF_CODABENCH)
-    if worst and not sheet:
-        raise typer.BadParameter("--worst requires --sheet")
-    if by_place and not worst:
-        raise typer.BadParameter("--by-place requires --worst")
-    if year and not mapping:
-        raise typer.BadParameter("--year requires --mapping")
+    refuse_without(context, "sheet", "worst", "rows", "cell")
+    refuse_without(context, "worst", "by_place")
+    refuse_without(context, "mapping", "year")
     emit = console.start(json, quiet)
     if codabench:
         emit(_score_codabench(archive, truth))
@@ -140,15 +140,10 @@ def score(
 
 def _refuse_all_but(context: typer.Context, known: set[str]) -> None:
     """Refuse what was typed and would not be heeded."""
-    typed = [name for name in context.params if _is_typed(context, name) and name not in known]
+    typed = [name for name in context.params if is_typed(context, name) and name not in known]
     if typed:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in typed)
+        options = ", ".join(map(option_of, typed))
         raise typer.BadParameter(f"--codabench cannot be combined with {options}")
-
-
-def _is_typed(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _score_codabench(source: Path, output: Path) -> dict[str, float]:

@@ -20,7 +20,7 @@ from kit.cli.cloud_options import (
     Threshold,
     detector_of,
 )
-from kit.cli.options import AnyUnits, Json, Quiet, Strict, Work, units_of
+from kit.cli.options import AnyUnits, Json, Quiet, Strict, Work, refuse_without, units_of
 from kit.screening.rule import CloudRule
 from kit.storage.files import WORK
 from kit.tiles.rejection import REJECTED, tally
@@ -34,6 +34,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: kit screen DATA --sheet screen.png --threshold 0.4")
 def screen(
+    context: typer.Context,
     data: Data,
     work: Work = WORK,
     scale: Scale = RULE.scale,
@@ -75,6 +76,7 @@ def screen(
     from kit.sources.origin import read_tile_units
     from kit.sources.units import require_reflectance
 
+    refuse_without(context, "sheet", "rows")
     emit = console.start(json, quiet)
     if sheet:
         check_format(sheet)

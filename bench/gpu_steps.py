@@ -256,7 +256,7 @@ def inductor(sizes: Sizes) -> Facts:
     for name in sizes.drawn:
         variant = find_variant(name, sizes.settings)
         spec = Spec(precision, sizes.side, sizes.side, channels=variant.input_channels)
-        network = for_inference(build_generator(variant).eval(), variant.input_channels)
+        network = for_inference(build_generator(variant).eval(), name, variant.input_channels)
         inputs = sample(variant, sizes.batches[-1], sizes.side).inputs
         with TemporaryDirectory() as folder:
             built = timed(partial(backend.build, network, spec, Path(folder), inputs[:0]))

@@ -212,7 +212,7 @@ class Builder:
         start = time.monotonic()
         variant = self.weights.variant
         generator = for_inference(
-            self.weights.generator, variant.input_channels, f"{variant.name}: the generator"
+            self.weights.generator, f"{variant.name}: the generator", variant.input_channels
         )
         try:
             BACKENDS[name].build(generator, spec, folder, self._calibration(name, spec))
@@ -238,7 +238,7 @@ class Builder:
         load = partial(self._load, name, spec, folder)
         backend = BACKENDS[name]
         plan, rate = fastest_plan(
-            load, backend.plans(), self._samples.inputs, self.clock, backend.device()
+            load, backend.plans(), self._samples.inputs, backend.device(), self.clock
         )
         if name != "eager":
             what = self._what(name, spec.precision)

@@ -70,7 +70,8 @@ def compile(
             hold-out.
         source: the layout of `tiles`, see `kit.sources`; None to find it out.
         radar_unit: the unit of its radar images, if not what its source says.
-        size: pixels along a tile's side; by default that of the hold-out, else of `tiles`.
+        size: pixels along a tile's side; by default that of most held-out pairs, else of most of
+            `tiles`.
         target: the device of another machine; "" for this one.
         report: takes a line about each step.
 
@@ -128,8 +129,8 @@ def export_run(
         file: where to.
         runs: the folder of trained runs.
         work: the folder of the table of pairs, for the default of `size` alone.
-        size: pixels along a tile's side; by default that of the hold-out, else that of the official
-            tiles.
+        size: pixels along a tile's side; by default that of most held-out pairs, else that of the
+            official tiles.
         overwrite: replace a file that exists.
 
     Raises:

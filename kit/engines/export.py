@@ -146,7 +146,7 @@ def _program(
 ) -> Any:
     variant = weights.variant
     name = f"{variant.name}: the generator"
-    rewritten = for_inference(weights.generator, variant.input_channels, name)
+    rewritten = for_inference(weights.generator, name, variant.input_channels)
     network = InUnits(rewritten, variant).eval()
     shapes = {"radar": (2, *size), "day": (), "prior": (3, *size)}
     examples = {name: torch.zeros(2, *shapes[name]) for name in inputs}

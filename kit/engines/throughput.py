@@ -25,8 +25,8 @@ def fastest_plan(
     load: Callable[[Plan], Forward],
     plans: Sequence[Plan],
     inputs: NDArray[np.float32],
+    device: str,
     clock: Clock = CLOCK,
-    device: str = "the device",
 ) -> tuple[Plan, float]:
     """The plan with the highest rate, and that rate in images/s.
 
@@ -36,8 +36,8 @@ def fastest_plan(
         load: makes the function that a plan runs.
         plans: which to measure.
         inputs: tiles [N, C, H, W] in [0, 1], repeated to fill a batch.
-        clock: what is measured with.
         device: what an error names as the device that it is measured on.
+        clock: what is measured with.
 
     Raises:
         InputError: the device has too little memory for every plan.

@@ -44,19 +44,19 @@ class Device:
 
 def test_the_plan_with_the_highest_rate_is_found() -> None:
     device = Device({Plan(1): [1.0], Plan(4): [2.0], Plan(16): [10.0]})
-    best, rate = fastest_plan(device.load, [*device.seconds], RADAR, device.clock)
+    best, rate = fastest_plan(device.load, [*device.seconds], RADAR, "a card", device.clock)
     assert (best, rate) == (Plan(4), 2.0)
 
 
 def test_the_first_call_warms_up_and_the_faster_of_two_counts() -> None:
     device = Device({Plan(2): [9.0, 2.0, 1.0]})
-    assert fastest_plan(device.load, [Plan(2)], RADAR, device.clock) == (Plan(2), 2.0)
+    assert fastest_plan(device.load, [Plan(2)], RADAR, "a card", device.clock) == (Plan(2), 2.0)
     assert len(device.calls) == 3
 
 
 def test_a_long_call_is_measured_once() -> None:
     device = Device({Plan(2): [8.0]})
-    assert fastest_plan(device.load, [Plan(2)], RADAR, device.clock) == (Plan(2), 0.25)
+    assert fastest_plan(device.load, [Plan(2)], RADAR, "a card", device.clock) == (Plan(2), 0.25)
     assert len(device.calls) == 2
 
 
@@ -64,10 +64,10 @@ def test_a_long_call_is_measured_once() -> None:
 def test_plans_that_the_memory_does_not_hold_are_skipped(error: type[Exception]) -> None:
     device = Device({Plan(1): [1.0], Plan(8): [1.0]}, {Plan(8): error})
     plans = [Plan(8), Plan(1)]
-    assert fastest_plan(device.load, plans, RADAR, device.clock) == (Plan(1), 1.0)
+    assert fastest_plan(device.load, plans, RADAR, "a card", device.clock) == (Plan(1), 1.0)
     device.errors[Plan(1)] = error
-    with pytest.raises(InputError, match=r"device: has too little memory for .*4x4(.|\n)*eager"):
-        fastest_plan(device.load, plans, RADAR, device.clock)
+    with pytest.raises(InputError, match=r"a card: has too little memory for .*4x4(.|\n)*eager"):
+        fastest_plan(device.load, plans, RADAR, "a card", device.clock)
 
 
 def test_a_plan_gives_its_memory_back_before_the_next_is_loaded() -> None:
@@ -80,7 +80,7 @@ def test_a_plan_gives_its_memory_back_before_the_next_is_loaded() -> None:
         loaded.append(weakref.ref(run))
         return run
 
-    fastest_plan(load, [*device.seconds], RADAR, device.clock)
+    fastest_plan(load, [*device.seconds], RADAR, "a card", device.clock)
     assert len(loaded) == 2
 
 

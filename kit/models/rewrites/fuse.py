@@ -33,9 +33,7 @@ _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 @torch.no_grad()
-def for_inference(
-    generator: nn.Module, channels: int = 2, name: str = "the generator"
-) -> nn.Module:
+def for_inference(generator: nn.Module, name: str, channels: int = 2) -> nn.Module:
     """A rewritten copy of `generator`, in evaluation mode and without gradients.
 
     Its outputs are compared with those of `generator`, in float32 and in float64: on noise, a
@@ -45,8 +43,8 @@ def for_inference(
 
     Args:
         generator: as it was trained.
-        channels: planes of its input.
         name: what an error calls it.
+        channels: planes of its input.
 
     Raises:
         CheckError: the copy does not compute the same, or no tile shows whether it does; nothing

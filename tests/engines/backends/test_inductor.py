@@ -63,7 +63,7 @@ def built(request, tmp_path_factory) -> tuple[nn.Module, Path]:
     """A generator as it was trained, and the folder of its engine."""
     generator = fold(trained_like(request.param))
     folder = tmp_path_factory.mktemp(request.param)
-    inductor.build(for_inference(generator), SPEC, folder, NO_TILES)
+    inductor.build(for_inference(generator, "net"), SPEC, folder, NO_TILES)
     return generator, folder
 
 
@@ -280,7 +280,7 @@ def test_a_card_without_a_toolkit_is_named(home: str | None, monkeypatch, tmp_pa
 @pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
 def test_on_a_card(tmp_path, precision) -> None:
     inductor.require()
-    network = for_inference(fold(trained_like("spade")))
+    network = for_inference(fold(trained_like("spade")), "net")
     with torch.no_grad():
         expected = network(SAR)
     spec = Spec(precision, SIDE, SIDE)

@@ -58,7 +58,7 @@ def generators() -> dict[str, nn.Module]:
 
 def built(generator: nn.Module, precision: Precision, folder: Path) -> Spec:
     spec = Spec(precision, HEIGHT, WIDTH)
-    openvino.build(for_inference(generator), spec, folder, tiles(4))
+    openvino.build(for_inference(generator, "net"), spec, folder, tiles(4))
     return spec
 
 
@@ -94,7 +94,7 @@ def test_an_engine_takes_as_many_planes_as_its_network(
     generator = build_generator(variant).eval()
     spec = Spec(precision, 32, 32, channels=variant.input_channels)
     inputs = torch.rand(4, 8, 32, 32) * 2 - 1
-    openvino.build(for_inference(generator, spec.channels), spec, tmp_path, inputs)
+    openvino.build(for_inference(generator, "net", spec.channels), spec, tmp_path, inputs)
     rgb = load(tmp_path, spec, Plan(4))(inputs)
     expected = eager.forward(generator, inputs)
     assert (rgb - expected).abs().mean() < (1e-5 if precision == "float32" else 0.05)
@@ -188,7 +188,7 @@ def test_convolutions_that_are_spared_are_as_they_were(
     """To spare all of a network leaves nothing of eight bits in it."""
     everything = {
         name
-        for name, module in for_inference(generators["spade"]).named_modules()
+        for name, module in for_inference(generators["spade"], "net").named_modules()
         if isinstance(module, nn.Conv2d)
     }
     monkeypatch.setattr(openvino, "sensitive_layers", lambda _: [{"fc"}, everything])

@@ -70,7 +70,7 @@ def operations(network: nn.Module) -> int:
 def test_no_more_operations_no_norms_and_no_gradient_are_left(name) -> None:
     generator = fold(trained_like(name))
     before = copy.deepcopy(generator.state_dict())
-    network = for_inference(generator)
+    network = for_inference(generator, "net")
     assert operations(network) <= operations(generator)
     assert all(torch.equal(tensor, before[key]) for key, tensor in generator.state_dict().items())
     assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -104,14 +104,14 @@ def test_a_wrong_rewriting_is_caught_before_anything_is_built(name, monkeypatch)
 
     monkeypatch.setattr(fuse, "_rewrite", wrong)
     with pytest.raises(CheckError, match="--backend eager"):
-        for_inference(fold(trained_like(name)))
+        for_inference(fold(trained_like(name)), "net")
 
 
 def test_a_generator_of_which_no_tile_can_tell_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(fuse, "_DEFINED", 0.0)
     problem = "too much to check that it was rewritten correctly"
     with pytest.raises(CheckError, match=rf"{problem}\n.*--backend eager"):
-        for_inference(fold(trained_like("unet")))
+        for_inference(fold(trained_like("unet")), "net")
 
 
 @pytest.mark.numerical

@@ -64,7 +64,8 @@ class Package:
     other weights by now than those that predicted; `flips` how many views each member averages.
     `ensemble` is the name of a fitted one, `refitted` are its members that predicted with other
     weights than those that it was fitted to, and `fit_again` is the command that fits it again.
-    `notes` are lines about which members were chosen, and what does not belong together in them.
+    `notes` are lines about which members were chosen, what does not belong together in them, and
+    about the stretch.
     """
 
     archive: Path

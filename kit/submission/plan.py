@@ -29,7 +29,8 @@ class Plan(NamedTuple):
     """What goes into an archive; `names` are those of its images, each with its scene.
 
     `layout_file` is the TOML file of a layout of one's own. `notes` are lines about members that
-    were chosen otherwise than one may expect, or that do not belong together.
+    were chosen otherwise than one may expect, or that do not belong together, and about the
+    stretch.
     """
 
     name: str

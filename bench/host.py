@@ -98,7 +98,7 @@ def drawing(rounds: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     inputs = [Input(random.random((2, SIDE, SIDE), dtype=np.float32), {}) for _ in range(4 * BATCH)]
     counts = np.zeros(7, np.int64)
-    scenes: list[Any] = [Reading(None, each.planes, 0, "", counts) for each in inputs]  # type: ignore[arg-type]
+    scenes: list[Any] = [Reading(None, each.planes, 0, counts) for each in inputs]  # type: ignore[arg-type]
     weights = Weights(Path(), find_variant("spade2"), {}, "", dict)
     batches = Batches(weights)
     batches.engine = engine(weights)

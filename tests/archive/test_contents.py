@@ -8,7 +8,7 @@ from kit.errors import InputError
 FINDER = ("__MACOSX/CH3/._a.tiff", "CH3/._a.tiff", ".DS_Store", "CH3/.DS_Store", "Thumbs.db")
 
 
-def test_files_are_in_one_of_three_groups() -> None:
+def test_files_are_images_or_passed_over_but_for_what_systems_add() -> None:
     names = ("CH3/", "CH3/b.tiff", "CH3/a.tiff", "CH3/c.tif", "CH3/d.TIFF", "notes.txt", *FINDER)
     assert sort_contents(names) == Contents(
         images=("CH3/a.tiff", "CH3/b.tiff"),

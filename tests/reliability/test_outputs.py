@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from kit.archive.mapping import SarInput, Truth, TruthSet
+from kit.archive.mapping import SarInput, Truth
 from kit.archive.mapping_writer import write_mapping
 from kit.errors import InputError, OutputError
 from kit.figures.grid import write_grid
@@ -111,7 +111,7 @@ def test_a_folder_is_refused(write: Write, tmp_path: Path) -> None:
 
 
 def test_the_truths_of_a_mapping_need_a_file_to_lie_beside() -> None:
-    one = TruthSet((SarInput("a", ("b",), (Truth("c", (Path("d"),), ("b",)),)),), ())
+    one = SarInput("a", ("b",), (Truth("c", (Path("d"),), ("b",)),))
     with pytest.raises(InputError, match="/dev/null: is not a regular file"):
-        write_mapping(one, Path("/dev/null"), "2022")
+        write_mapping([one], Path("/dev/null"), "2022")
     assert not Path("/dev/truth").exists()

@@ -40,6 +40,7 @@ from kit.screening.table import SCENES, clear_scenes
 from kit.storage.files import FITTED, PREDICTIONS, WORK, output
 
 _SAME_HOURS = 0.8, 1.01  # of those given: what came before the plan is not in it
+_NEXT_TO_NOTHING = 0.02  # of the hours
 SHEET, PAGE = Path("screen.png"), Path("report.html")
 
 
@@ -289,11 +290,15 @@ def _check_scored(plan: Plan) -> None:
 
 
 def _fewer_views(plan: Plan, left: float) -> int | None:
-    """The views of a scene that end within the minutes left; None for those that are planned."""
+    """The views of a scene that end within the minutes left; None for those that are planned.
+
+    Views that take next to nothing are kept, as they gain more than a training's last minutes.
+    """
     after = sum(plan.minutes.get(part, 0.0) for part in ("fitting", "packaging"))
     predicting = plan.minutes.get("predicting", 0.0)
+    left = max(left - after, _NEXT_TO_NOTHING * plan.hours * 60)
     views = plan.flips
-    while views > 1 and after + predicting * views / plan.flips > left:
+    while views > 1 and predicting * views / plan.flips > left:
         views //= 2 if views == 8 else 4
     begun = any(PREDICTIONS.glob(f"*/{MANIFEST}"))
     return None if views == plan.flips or begun else views

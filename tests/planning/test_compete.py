@@ -300,6 +300,8 @@ def test_where_training_took_longer_there_are_fewer_views(asked: Request) -> Non
     plan = read_plan(PLAN)
     assert _fewer_views(plan, 10.1) is None
     assert (_fewer_views(plan, 6.5), _fewer_views(plan, 0.0)) == (4, 1)
+    quick = replace(plan, minutes=plan.minutes | {"predicting": plan.hours * 60 / 60})
+    assert _fewer_views(quick, 0.0) is None  # they take next to nothing
     for text in (PLAN.read_text(), PLAN.read_text().replace("flips = 8", "flips=8")):
         PLAN.write_text(text)
         _note_views(4)

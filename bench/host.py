@@ -12,7 +12,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ from kit.runs.weights import Weights, save_weights
 from kit.scaling import quantize
 from kit.simulation.simulate import simulate
 from kit.storage.image_file import digest
-from kit.tiles.names import TileName
+from kit.tiles.names import SceneKey, TileName
+from kit.tiles.scenes import Scene
 from kit.variants.registry import find_variant
 
 SIDE = 256
@@ -98,7 +99,8 @@ def drawing(rounds: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     inputs = [Input(random.random((2, SIDE, SIDE), dtype=np.float32), {}) for _ in range(4 * BATCH)]
     counts = np.zeros(7, np.int64)
-    scenes: list[Any] = [Reading(None, each.planes, 0, counts) for each in inputs]  # type: ignore[arg-type]
+    scene = Scene("Sentinel1", SceneKey("0", "0", date(2020, 1, 1)), ())
+    scenes = [Reading(scene, each.planes, 0, counts) for each in inputs]
     weights = Weights(Path(), find_variant("spade2"), {}, "", dict)
     batches = Batches(weights)
     batches.engine = engine(weights)

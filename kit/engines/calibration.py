@@ -7,7 +7,6 @@ tiles of the hold-out for the accuracy check, tiles of training pairs for calibr
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,12 @@ from kit.pairs.table import PAIRS, Pair, holdout_pairs, read_pairs, train_pairs
 from kit.runs.planes import planes_for_pairs, planes_for_scenes
 from kit.runs.weights import Weights
 from kit.storage.files import sha256
+from kit.tiles.bands import spread
 from kit.tiles.reader import read_scene
 from kit.tiles.scenes import Scene
 
 TILES = 16
 
-_T = TypeVar("_T")
 _Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -120,17 +119,12 @@ def _pairs(
     path = work / PAIRS
     table = read_pairs(path) if path.exists() else ()
     pairs = [pair for pair in table if (pair.height, pair.width) == size]
-    chosen = _spread(part(pairs), TILES)
+    chosen = spread(part(pairs), TILES)
     if not chosen:
         return []
     reader = open_pairs(work, chosen)
     planes = planes_for_pairs(weights.path.parent, weights.variant, work, reader, table)
     return [read_pair(planes, reader, pair) for pair in chosen]
-
-
-def _spread(all_of_them: Sequence[_T], most: int) -> list[_T]:
-    count = min(len(all_of_them), most)
-    return [all_of_them[at * len(all_of_them) // count] for at in range(count)]
 
 
 def _unlabelled(
@@ -139,7 +133,7 @@ def _unlabelled(
     """Inputs of some scenes, spread over those that are readable and have the size."""
     planes = planes_for_scenes(weights.path.parent, weights.variant, work, scenes)
     found: list[NDArray[np.float32]] = []
-    for scene in _spread(scenes, 4 * TILES):
+    for scene in spread(scenes, 4 * TILES):
         try:
             sar = read_scene("Sentinel1", scene.files)
         except InputError:
@@ -148,4 +142,4 @@ def _unlabelled(
             found.append(planes.of(scene.key, sar).values)
     if not found:
         return np.empty((0, planes.variant.input_channels, *size), np.float32)
-    return np.stack(_spread(found, TILES))
+    return np.stack(spread(found, TILES))

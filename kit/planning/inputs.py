@@ -212,9 +212,9 @@ def compare(scenes: tuple[SceneKey, ...], optical: list[SceneKey], side: int) ->
         optical: to train on.
         side: of the ground of a scene, in pixels of 10 m.
     """
-    places = {(key.lon, key.lat) for key in optical}
-    near = sharing_ground([(key.lon, key.lat) for key in scenes], places, side)
-    seen = sum((key.lon, key.lat) in near for key in scenes)
+    places = {key.place for key in optical}
+    near = sharing_ground([key.place for key in scenes], places, side)
+    seen = sum(key.place in near for key in scenes)
     share = seen / len(scenes)
     split = "dates" if share > _MOST else "both" if share > _FEW else "blocks"
     if not have_dates(optical):
@@ -224,7 +224,7 @@ def compare(scenes: tuple[SceneKey, ...], optical: list[SceneKey], side: int) ->
 
 def have_dates(optical: Iterable[SceneKey]) -> bool:
     """Whether half of the places or more have another date that could be held out."""
-    dates = Counter((key.lon, key.lat) for key in optical)
+    dates = Counter(key.place for key in optical)
     return sum(count > 1 for count in dates.values()) >= len(dates) / 2
 
 

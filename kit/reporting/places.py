@@ -54,7 +54,7 @@ def _points(found: Artefacts, test: Sequence[SceneKey]) -> dict[str, Points]:
     order = {kind: number for number, (kind, _) in enumerate(_KINDS)}
     names = {"train": "train", "buffer": "buffer", "holdout": "hold-out"}
     at = [(pair.place, names[pair.split]) for pair in found.pairs if pair.dataset1]
-    at += [((key.lon, key.lat), "test") for key in test]
+    at += [(key.place, "test") for key in test]
     for (lon, lat), kind in at:
         place = float(lon), float(lat)
         by[place] = max(by.get(place, "other"), kind, key=order.__getitem__)

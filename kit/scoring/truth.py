@@ -103,8 +103,8 @@ def _from_tiles(
     if not inputs:
         raise _nothing_near(source, near, tiles, window_days, problems, clear)
     scored = {sar.name for sar in inputs}
-    places = {(key.lon, key.lat) for key in near}
-    here = sum((scene.lon, scene.lat) in places for scene in tiles)
+    places = {key.place for key in near}
+    here = sum(scene.place in places for scene in tiles)
     left_out = Counter(filter(None, problems.values())) + Counter({OUTSIDE: here - len(problems)})
     unscored = tuple(str(key) for key in near if str(key) not in scored)
     return TruthSet(tuple(inputs), unscored, clear.text, dict(left_out))
@@ -153,9 +153,9 @@ def _near(
 ) -> dict[SceneKey, list[SceneKey]]:
     at: dict[tuple[str, str], list[SceneKey]] = defaultdict(list)
     for scene in sorted(scenes):
-        at[scene.lon, scene.lat].append(scene)
+        at[scene.place].append(scene)
     return {
-        key: [s for s in at[key.lon, key.lat] if abs((s.date - key.date).days) <= window_days]
+        key: [s for s in at[key.place] if abs((s.date - key.date).days) <= window_days]
         for key in sorted(keys)
     }
 
@@ -189,7 +189,7 @@ def _nothing_near(
         return InputError(folder, problem, remedy=remedy)
     for scene in sorted(scenes):
         for key in near:
-            if (key.lon, key.lat) == (scene.lon, scene.lat):
+            if key.place == scene.place:
                 problem = f"no truth within {window_days} days: {key} is predicted, {scene} is true"
                 return InputError(folder, problem, remedy="widen the window, or give more dates")
     key, scene = min(near), min(scenes)

@@ -132,7 +132,7 @@ def _search(subjects: Sequence[Subject], folders: Folders, stored: Stored) -> _F
             stored.report(f"{folder}: is gone; what was predicted from it has no radar here")
             continue
         for scene in catalog(folder).scenes:
-            if (scene.key.lon, scene.key.lat) in places:
+            if scene.key.place in places:
                 found.add(scene)
     return found
 
@@ -217,7 +217,7 @@ class _Opener:
                 self.report(f"{error.where}: {error.problem}")
             return packed
         height, width = values.shape[1:]
-        return Pixels(scene, values, grid or named_grid(_place(scene), height, width))
+        return Pixels(scene, values, grid or named_grid(scene.key.place, height, width))
 
     def _packed(self, scene: Scene, pair: Pair) -> Pixels | None:
         """The pixels of a scene of a pair in the pack, where its tiles are gone."""
@@ -226,8 +226,4 @@ class _Opener:
                 values = (radar if scene.sensor == "Sentinel1" else optical).copy()
         except InputError:
             return None
-        return Pixels(scene, values, named_grid(_place(scene), pair.height, pair.width))
-
-
-def _place(scene: Scene) -> tuple[str, str]:
-    return scene.key.lon, scene.key.lat
+        return Pixels(scene, values, named_grid(scene.key.place, pair.height, pair.width))

@@ -89,7 +89,7 @@ def _in_unit(prediction: Prediction) -> tuple[NDArray[np.float32], str]:
 
 def _tags(unit: str, pixels: Pixels) -> dict[str, str]:
     height, width = pixels.values.shape[1:]
-    is_named = pixels.grid == named_grid((pixels.key.lon, pixels.key.lat), height, width)
+    is_named = pixels.grid == named_grid(pixels.key.place, height, width)
     return {"unit": unit, "placed": _NAMED if is_named else _DECLARED}
 
 

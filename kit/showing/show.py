@@ -109,4 +109,4 @@ def _named(
         image = find_image(work, text, [*given, *predicted_from(predictions)])
         if image is None:
             raise
-        return Subject((image.scene.lon, image.scene.lat), image.scene, text), image
+        return Subject(image.scene.place, image.scene, text), image

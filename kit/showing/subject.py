@@ -32,7 +32,7 @@ class Subject:
 
     def admits(self, scene: SceneKey) -> bool:
         """Whether a scene is what is meant, or one of it."""
-        return scene == self.scene if self.scene else (scene.lon, scene.lat) == self.place
+        return scene == self.scene if self.scene else scene.place == self.place
 
     def distance(self, place: Place) -> float:
         """How far another place is, in degrees of latitude."""

@@ -78,7 +78,7 @@ class View:
     def place(self) -> Place:
         """Longitude and latitude as the names give them."""
         key = self._one.key
-        return key.lon, key.lat
+        return key.place
 
     @property
     def grid(self) -> Grid:

@@ -7,7 +7,7 @@ by name: what `kit.tiles.tiff` and `kit.tiles.netcdf` refuse, and bands that do 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from kit.tiles.netcdf import File, Plane, plane_dtype, plane_size, read_planes
 from kit.tiles.optical_floats import Unit, to_dn, unit_of
 from kit.tiles.raster import Grid, Raster
 from kit.tiles.tiff import read_raster, tile_dtype, tile_grid, tile_size
+
+T = TypeVar("T")
 
 _COLORS = len(RGB_BANDS)
 _HEADERS = 30  # that are read to find the size of most tiles
@@ -151,14 +153,18 @@ def size_of(file: File) -> tuple[int, int] | None:
         return None
 
 
+def spread(all_of_them: Sequence[T], most: int) -> list[T]:
+    """So many of a sequence at most, evenly over it and in its order."""
+    count = min(len(all_of_them), most)
+    return [all_of_them[at * len(all_of_them) // count] for at in range(count)]
+
+
 def usual_size(files: Sequence[File]) -> tuple[int, int] | None:
     """Height and width of most tiles, by some headers spread over them; None if none is readable.
 
     Where none of those can be read, it is that of the first tile that can be.
     """
-    count = min(len(files), _HEADERS)
-    some = (files[at * len(files) // count] for at in range(count))
-    sizes = Counter(size for file in some if (size := size_of(file)))
+    sizes = Counter(size for file in spread(files, _HEADERS) if (size := size_of(file)))
     if sizes:
         return sizes.most_common(1)[0][0]
     return next((size for file in files if (size := size_of(file))), None)

@@ -28,9 +28,12 @@ from kit.prediction.pipeline import Input, Reading
 from kit.prediction.predictor import OnCard, OnProcessor, Planes
 from kit.runs.weights import Weights
 from kit.scaling import quantize
+from kit.tiles.scenes import Scene
 from kit.variants.registry import find_variant
+from tests.helpers import tiles
 
 SIDE = 8
+SCENE = Scene("Sentinel1", tiles.key(), ())
 
 
 def batch(number: int, count: int = 2) -> Planes:
@@ -186,10 +189,7 @@ def test_every_scene_comes_out_in_its_order(
 ) -> None:
     batches = batches_on(kind(), monkeypatch)
     given = [Input(planes, {}) for planes in batch(0, scenes)]
-    readings = [
-        Reading(None, each.planes, at, np.zeros(7, int))  # type: ignore[arg-type]
-        for at, each in enumerate(given)
-    ]
+    readings = [Reading(SCENE, each.planes, at, np.zeros(7, int)) for at, each in enumerate(given)]
     done = []
     for at, (reading, each) in enumerate(zip(readings, given, strict=True), 1):
         done += batches.add(reading, each)
@@ -206,7 +206,7 @@ def test_a_broken_network_is_named_when_its_images_are_fetched(
 ) -> None:
     batches = batches_on(OnCard(), monkeypatch)
     planes = np.full((2, SIDE, SIDE), np.nan, np.float32)
-    reading = Reading(None, planes, 0, np.zeros(7, int))  # type: ignore[arg-type]
+    reading = Reading(SCENE, planes, 0, np.zeros(7, int))
     for _ in range(2):
         assert not batches.add(reading, Input(planes, {}))
     with pytest.raises(CheckError, match="spade2: the generator's output is not finite"):

@@ -35,7 +35,7 @@ _HOPELESS = 2.0
 """Members err in part independently, so that in a mean even one that loses to one colour may help;
 one that costs so many times as much as it does not."""
 
-PLAIN, COLOR, SINGLE = "plain mean", "one colour", "best single"
+PLAIN, MEDIAN, COLOR, SINGLE = "plain mean", "median", "one colour", "best single"
 ANCHORED = f"{PLAIN}, anchors"
 
 
@@ -61,7 +61,7 @@ def methods(measure: str, members: int) -> tuple[Method, ...]:
     stretched = is_official_measure(measure)
     weighted = "least absolute deviations" if measure == "mae" else "least squares"
     chosen = [
-        Method("median", _median, 3),
+        Method(MEDIAN, _median, 3),
         Method("mean of the best subset", _subset, 2),
         Method(SINGLE, _single, 2),
         Method("greedy, with replacement", _greedy, 2),

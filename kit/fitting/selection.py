@@ -2,9 +2,10 @@
 
 In: observations of held-out predictions, and the predictions themselves. Out: every method with its
 score on scenes that it was not fitted on, exact over all pixels, and the one that is taken. Places
-are divided into groups; each is scored by what was fitted on the others. A freer method is taken
-where the 95 % interval of what it gains, over the same scenes, is above zero; or, so that no
-ensemble loses to its member, where the best member alone errs less than what would be taken.
+are divided into groups; each is scored by what was fitted on the others. What fits nothing is taken
+where it gains; a freer method where the 95 % interval of what it gains, over the same scenes, is
+above zero; or, so that no ensemble loses to its member, where the best member alone errs less than
+what would be taken.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.fitting.methods import ANCHORED, COLOR, PLAIN, SINGLE, Method, methods, with_affine
+from kit.fitting.methods import (
+    ANCHORED,
+    COLOR,
+    MEDIAN,
+    PLAIN,
+    SINGLE,
+    Method,
+    methods,
+    with_affine,
+)
 from kit.fitting.observations import Floats, Found, Image, Observations, moments_of
 from kit.intervals import ENOUGH_PLACES, interval
 from kit.metrics import MEASURES, is_official_measure, is_stretched_measure, mae, mse, psnr
@@ -182,16 +192,17 @@ def _choose(
     color, plain, *freer = (candidates[method.name] for method in known)
     taken, why = plain, "no freer method wins beyond noise on scenes that it was not fitted on"
     doubts = []
-    anchored = candidates.get(ANCHORED)
-    if anchored and anchored.gain > 0:
-        # Anchors are no freer than their absence: nothing is fitted that noise could mislead.
-        taken, why = anchored, f"{why}, and anchors gain {anchored.gain:.3g}"
+    # Neither is freer than the plain mean: nothing is fitted that noise could mislead.
+    for name, gaining in ((ANCHORED, "anchors gain"), (MEDIAN, "the median gains")):
+        unfitted = candidates.get(name)
+        if unfitted and unfitted.gain > 0:
+            taken, why = unfitted, f"{why}, and {gaining} {unfitted.gain:.3g}"
     loses = sign * (color.score - taken.score) <= 0
     if loses and is_official_measure(measure):
         # With anchors it is an archive like any other, and no fit is to be worse.
         taken, why = color, "the plain mean is no better than one colour, and nothing freer is"
     elif loses:
-        doubts.append(f"the plain mean is no better than {COLOR}: train longer, or on more pairs")
+        doubts.append(f"the {taken.name} is no better than {COLOR}: train longer, or on more pairs")
     if few:
         doubts.append(
             f"{len(set(places))} places are too few to tell a gain from chance: "

@@ -334,10 +334,8 @@ class _Planner:
     def _suffice(self, seconds: float) -> bool:
         """Whether anything in its smallest size ends in so many seconds."""
         every = variants(self.recipe, self.measure, prior=self.prior)
-        smallest = {self.recipe.sizes_of(each)[0] for each in every}
-        sizes = tuple(size for size in self.recipe.sizes if size in smallest)
         other = copy(self)  # larger sizes would have to be measured
-        other.seconds, other.recipe = seconds, replace(self.recipe, sizes=sizes)
+        other.seconds, other.recipe = seconds, self.recipe.in_smallest_sizes(every)
         return bool(other._lineup().members)
 
 

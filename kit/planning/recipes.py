@@ -5,7 +5,7 @@ they add to an ensemble, the sizes that each may have, and how many steps make a
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from kit.metrics import is_official_measure
@@ -47,8 +47,17 @@ class Recipe:
 
     def sizes_of(self, variant: Variant) -> tuple[Size, ...]:
         """Those that a variant may have."""
-        least = _LEAST_CROP.get(variant.model, 0)
-        return tuple(size for size in self.sizes if size.crop >= least)
+        crop, batch = _LEAST_CROP.get(variant.model, 0), _LEAST_BATCH.get(variant.norm, 0)
+        return tuple(
+            replace(size, batch=max(size.batch, batch)) for size in self.sizes if size.crop >= crop
+        )
+
+    def in_smallest_sizes(self, every: Iterable[Variant]) -> "Recipe":
+        """This recipe with no other sizes than the smallest of each variant."""
+        first = [self.sizes_of(variant)[0] for variant in every]
+        smallest = {(size.width, size.crop) for size in first}
+        sizes = tuple(size for size in self.sizes if (size.width, size.crop) in smallest)
+        return replace(self, sizes=sizes)
 
     def needed(self, count: int, folds: int) -> int:
         """The steps that each run of so many networks needs."""
@@ -85,6 +94,8 @@ HELD_SHARE, LEAST_HELD, MOST_HELD = 20, 100, 1_000
 
 # SPADE begins with one cell for 32 x 32 pixels: of smaller crops it leaves lines in its images.
 _LEAST_CROP = {"spade": 128}
+# The statistics of four crops are far from those of all pairs, which batch norm predicts with.
+_LEAST_BATCH = {"batch": 8, "sync_batch": 8}
 
 
 def recipe_for(pairs: int) -> Recipe:

@@ -40,7 +40,7 @@ UNET1 = replace(
     NAFNET1, name="unet1", model="unet", norm="batch", betas=(0.9, 0.999), weight_decay=1e-2
 )
 # For a few dozen pairs: narrow, for crops that show most of a tile, on averages of few steps.
-UNET2 = replace(UNET1, name="unet2", lr=6e-3, width=16, crop=128, batch=4, ema=0.99, turns=True)
+UNET2 = replace(UNET1, name="unet2", lr=6e-3, width=16, crop=128, ema=0.99, turns=True)
 NAFNET2 = replace(
     NAFNET1, name="nafnet2", lr=3e-3, width=16, crop=128, batch=4, ema=0.99, turns=True
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kit.fitting import selection
-from kit.fitting.methods import COLOR, PLAIN, SINGLE, Method, methods
+from kit.fitting.methods import COLOR, MEDIAN, PLAIN, SINGLE, Method, methods
 from kit.fitting.objectives import objective
 from kit.fitting.observations import Image, Observations
 from kit.fitting.selection import GROUPS, Selection, groups_of, select
@@ -140,6 +140,20 @@ def test_a_hopeless_member_is_left_out_by_the_servers_measure_however_many_place
     for each in found.candidates:
         if each.name.startswith(PLAIN):
             assert each.combination.averaging == (1, 0), each.name
+
+
+@pytest.mark.parametrize("scenes", [5, 30])
+def test_the_median_is_taken_wherever_it_gains_as_nothing_is_fitted(scenes: int) -> None:
+    """Of three of which one errs by far in some pixels, and the others little."""
+    made = Made([0.02, 0.02, 0.02], scenes=scenes)
+    wild = np.random.default_rng(1).random((3, 16, 16)) < 0.1
+    made.images = [[one, two, np.where(wild, 65535 - x, x)] for one, two, x in made.images]
+    found = chosen("mae", made)
+    assert found.chosen.name == MEDIAN and found.chosen.combination.averaging == "median"
+    assert score_of(found, MEDIAN) < 0.9 * score_of(found, PLAIN)
+    if scenes == 5:
+        assert found.why.endswith(f", and the median gains {found.chosen.gain:.3g}")
+        assert found.doubts  # that places are few
 
 
 def test_anchors_are_taken_wherever_they_gain_as_nothing_is_fitted() -> None:

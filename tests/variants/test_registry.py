@@ -51,7 +51,7 @@ BEYOND = {
         {"model", "norm", "output", "width", "lr", "betas", "schedule", "weight_decay"},
     ),
     "unet1": ("nafnet1", {"model", "norm", "betas", "weight_decay"}),
-    "unet2": ("unet1", {"lr", "width", "crop", "batch", "ema", "turns"}),
+    "unet2": ("unet1", {"lr", "width", "crop", "ema", "turns"}),
     "nafnet2": ("nafnet1", {"lr", "width", "crop", "batch", "ema", "turns"}),
     "trees1m": ("trees1", {"target", "pixel_loss", "tile_statistics"}),
     "prior1m": ("prior1", {"target", "pixel_loss"}),

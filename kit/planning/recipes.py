@@ -101,9 +101,9 @@ _LEAST_BATCH = {"batch": 8, "sync_batch": 8}
 def recipe_for(pairs: int) -> Recipe:
     """The recipe for so many pairs.
 
-    Of a few dozen pairs 300 steps of a narrow network were enough, and twice as many gained 3 %; a
-    second seed of the same network gained nothing, since both err alike, and another model did. In
-    equal time a width of 8 was better than one of 16. Of more pairs a network needs more steps, but
+    Of a few dozen pairs 300 steps of a narrow network were enough, and twice as many gained little;
+    a second seed of the same network gained little, since both err alike, and another model did. In
+    equal time a width of 8 was as good as one of 16. Of more pairs a network needs more steps, but
     fewer epochs; how many epochs are too many stays the same.
     """
     times = max(1.0, pairs / _MEASURED)

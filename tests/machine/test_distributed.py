@@ -286,7 +286,8 @@ def test_what_one_rank_ends_with_ends_all(
     script = tmp_path / "failing.py"
     script.write_text(FAILING)
     launch = [part for part in torchrun() if part != str(SMOOTH)]
-    launch = [*launch[: launch.index("2") + 1], str(script), how]
+    # torchrun ends the others as soon as it sees one end, which may be before they have.
+    launch = [*launch[: launch.index("2") + 1], "--monitor-interval", "5", str(script), how]
     done = subprocess.run(launch, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     said = sorted(done.stdout.splitlines())

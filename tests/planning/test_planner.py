@@ -268,7 +268,7 @@ def test_one_more_pair_does_not_make_another_plan(pixels: float, measure: str) -
             assert one.folds == more.folds
             assert abs(widths.index(first["width"]) - widths.index(second["width"])) <= 1
             epochs = [each["epochs"] + each["decay_epochs"] for each in (first, second)]
-            assert max(epochs) <= 4 * min(epochs)
+            assert max(epochs) < 4 * (min(epochs) + 1)  # crops of twice the side; whole epochs
 
 
 def test_of_hundreds_of_pairs_a_laptop_trains_no_smaller_network_than_of_dozens() -> None:

@@ -11,6 +11,7 @@ libgomp reads its setting once, when it is loaded. But it spins briefly while a 
 its threads than there are cores, so a further team of threads, asleep, is the switch.
 """
 
+import atexit
 import os
 import threading
 import time
@@ -49,7 +50,7 @@ class Spinning:
         self._clock = clock
         self._cores = affine_cores()  # as libgomp has counted them
         self._lock = threading.Lock()
-        self._end: threading.Event | None = None
+        self._release: Callable[[], None] | None = None
         self._seen = waited()
         self._work = 0.0
         # Until its first piece a process works too: it imports and reads.
@@ -58,7 +59,7 @@ class Spinning:
     @property
     def brief(self) -> bool:
         """Whether threads have been asked to spin briefly."""
-        return self._end is not None
+        return self._release is not None
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -87,11 +88,12 @@ class Spinning:
         lacked = sum(seconds - self._seen.get(thread, 0) for thread, seconds in now.items())
         crowded = lacked > _CROWDED * self._work
         self._seen, self._work = now, 0.0
-        if crowded and self._end is None:
-            self._end = _hold_teams(torch.get_num_threads(), self._cores)
-        elif self._end is not None and not crowded:
-            self._end.set()
-            self._end = None
+        if crowded and self._release is None:
+            self._release = _hold_teams(torch.get_num_threads(), self._cores)
+        elif self._release is not None and not crowded:
+            atexit.unregister(self._release)
+            self._release()
+            self._release = None
 
 
 def waited() -> dict[str, float]:
@@ -116,8 +118,8 @@ SPINNING = Spinning(waited)
 """That of this process."""
 
 
-def _hold_teams(threads: int, cores: int) -> threading.Event | None:
-    """Have as many teams sleep as make more threads than cores, until the event is set.
+def _hold_teams(threads: int, cores: int) -> Callable[[], None] | None:
+    """Have as many teams sleep as make more threads than cores, until what is returned is called.
 
     None where there is nothing to gain, or the system grants no more threads.
     """
@@ -125,9 +127,20 @@ def _hold_teams(threads: int, cores: int) -> threading.Event | None:
     if not teams or not _granted(teams * threads):
         return None
     end = threading.Event()
-    for _ in range(teams):
-        threading.Thread(target=_hold_team, args=(threads, end), daemon=True).start()
-    return end
+    held = [
+        threading.Thread(target=_hold_team, args=(threads, end), daemon=True) for _ in range(teams)
+    ]
+
+    def release() -> None:
+        end.set()
+        for thread in held:
+            thread.join()
+
+    # Python ends a daemon thread as it comes back from torch, and that aborts the whole process.
+    atexit.register(release)
+    for thread in held:
+        thread.start()
+    return release
 
 
 def _teams(threads: int, cores: int) -> int:

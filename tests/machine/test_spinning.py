@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -53,9 +54,9 @@ def spinning(
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
 
-    def hold(threads: int, cores: int) -> threading.Event:
+    def hold(threads: int, cores: int) -> Callable[[], None]:
         held.append(threading.Event())
-        return held[-1]
+        return held[-1].set
 
     monkeypatch.setattr(module, "_hold_teams", hold)
     monkeypatch.setattr(module, "pick", lambda: torch.device("cpu"))
@@ -174,6 +175,14 @@ def test_threads_that_the_system_does_not_grant_end_nothing(
     for thread in begun:
         thread.join(60)
         assert not thread.is_alive()
+
+
+@pytest.mark.slow
+def test_a_process_may_end_while_its_teams_are_started() -> None:
+    """A training that was done on a busy machine ended with SIGABRT."""
+    held = "from kit.machine.spinning import _hold_teams\nassert _hold_teams(2, 2)"
+    done = subprocess.run([sys.executable, "-c", held], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="nothing counts it here")

@@ -86,7 +86,7 @@ def _apart(runs: Sequence[RunHistory]) -> list[Table]:
 def _progress(run: RunHistory) -> str:
     if run.variant is None or run.variant.is_fitted or not run.records:
         return ""
-    return f"{run.records[-1].get('epoch', 0)} of {run.variant.total_epochs}"
+    return f"{run.records[-1].get('epoch', 0)} of {run.variant.trained_epochs}"
 
 
 def _best_epoch(run: RunHistory) -> str:

@@ -16,8 +16,8 @@ from kit.variants.settings import Variant, setting_text, to_dict
 
 _IDENTITY = ("name", "fold")
 _OF_A_FOLD = (
-    "folds", "epochs", "decay_epochs", "validations", "patience", "accumulate", "precision", "clip",
-    "seed",
+    "folds", "epochs", "decay_epochs", "validations", "patience", "ends_after", "accumulate",
+    "precision", "clip", "seed",
 )  # fmt: skip
 _OF_TREES = ("trees", "leaves", "thresholds", "tile_statistics")
 _OF_FITTED = (

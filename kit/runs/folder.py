@@ -45,6 +45,9 @@ UNITS = "units"
 COMPILED = "compiled"
 PIXELS = "pixels_sha256"
 
+# Settings that are decided when a run starts, unless they were given.
+_DECIDED = ("validations", "ends_after")
+
 # Settings of how a run is computed, not of what: they may change when it resumes.
 _FREE = ("accumulate", "precision", "clip")
 
@@ -177,7 +180,7 @@ def finished(folder: Path, variant: Variant) -> bool:
     if not states:
         return False
     state = read_object(states[-1], _REMEDY)
-    if state.get("epoch") == variant.total_epochs:
+    if state.get("epoch") == variant.trained_epochs:
         return True
     counts = [state.get(name) for name in ("epoch", "step", "best_step")]
     epoch, step, best = (count if type(count) is int else 0 for count in counts)
@@ -200,9 +203,8 @@ def as_started(config: dict[str, Any], path: Path, variant: Variant) -> tuple[Va
     """
     before = to_dict(from_record(config["variant"], path, _REMEDY))
     unknown_then = before.keys() - config["variant"].keys()
-    if not variant.validations:  # what it was started with is as good
-        variant = replace(variant, validations=before["validations"])
-    variant = replace(variant, **{field: before[field] for field in unknown_then})
+    decided = {name for name in _DECIDED if not getattr(variant, name)}
+    variant = replace(variant, **{field: before[field] for field in unknown_then | decided})
     changed = [
         f"{setting_text(key, before[key])}, not {value_text(value)}"
         for key, value in to_dict(variant).items()

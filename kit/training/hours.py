@@ -37,7 +37,7 @@ class Cost:
     def total_s(self, variant: Variant) -> float:
         """Seconds of the whole training of `variant`."""
         validating = variant.total_validations * self.validation_s
-        return self.first_s + variant.total_epochs * self.epoch_s + validating
+        return self.first_s + variant.trained_epochs * self.epoch_s + validating
 
 
 def cost(variant: Variant, rate: Rate, pairs: int, holdout: int) -> Cost:

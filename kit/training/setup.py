@@ -31,8 +31,8 @@ class RunSetup:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole schedule."""
-        return self.variant.total_epochs * self.steps_per_epoch
+        """Steps until training ends, unless its patience does before."""
+        return self.variant.trained_epochs * self.steps_per_epoch
 
     @property
     def steps_per_epoch(self) -> int:
@@ -45,8 +45,8 @@ class RunSetup:
         return self.variant.is_over(epoch, best_epoch)
 
     def ends_early(self, epoch: int, best_step: int | None) -> bool:
-        """Whether that is before the end of the schedule."""
-        return epoch < self.variant.total_epochs and self.is_over(epoch, best_step)
+        """Whether that is because its patience is at an end."""
+        return epoch < self.variant.trained_epochs and self.is_over(epoch, best_step)
 
     @property
     def scored(self) -> tuple[Pair, ...]:

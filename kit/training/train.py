@@ -34,6 +34,7 @@ from kit.training import checkpoint
 from kit.training.begin import begin_run, refuse_forgotten, unsaved_settings
 from kit.training.child import patience
 from kit.training.compiled import decide
+from kit.training.ending import with_end
 from kit.training.fitted import fit
 from kit.training.hours import in_time
 from kit.training.initial import Start, read_start, start_from
@@ -141,7 +142,7 @@ def train(
             nonlocal variant, unsaved
             if start is None and not overwrite:
                 refuse_forgotten(folder)
-            chosen = settled(asked, folder)
+            chosen = with_end(settled(asked, folder), data, folder)
             unsaved = unsaved_settings(folder, chosen)
             variant = begin_run(folder, chosen, data, planes, start, compiled.compile)
             add_note(folder, note)
@@ -217,6 +218,10 @@ def _not_asked(folder: Path, variant: Variant, asked: Variant) -> Iterator[str]:
     """Lines on the settings of a training that are not those asked for."""
     if not asked.validations:
         asked = replace(asked, validations=variant.validations)
+    if variant.ends_after and not asked.ends_after:
+        asked = replace(asked, ends_after=variant.ends_after)
+        epochs = f"{variant.ends_after} of {variant.total_epochs} epochs"
+        yield f"{folder}: ends after {epochs}, where its folds erred least"
     if asked.precision == "auto":
         asked = replace(asked, precision=variant.precision)
         if slower := slower_here(variant):

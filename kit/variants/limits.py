@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 NAME_LIMIT = "1 to 100 letters, digits, _, - and dots"
 LARGEST_BOX = 255  # pixels along a side: what a tile of 256 has around its middle
 _MAY_BE_ZERO = (
-    "gan", "l1", "decay_epochs", "weight_decay", "validations", "patience", "seed", "clip", "ema",
+    "gan", "l1", "decay_epochs", "weight_decay", "validations", "patience", "ends_after", "seed",
+    "clip", "ema",
 )  # fmt: skip
 _AT_MOST = {
     # A million epochs of a single step take days.

@@ -85,6 +85,8 @@ class Variant:
     """How often the hold-out is scored, at equal distances; 0 is 10 times, 20 if it is small."""
     patience: int = 0
     """Validations without a better hold-out error after which training ends early; 0 is never."""
+    ends_after: int = 0
+    """Epochs after which training ends; 0: where its folds erred least, or after its schedule."""
     batch: int = 8
     """Pairs in an optimiser step, over all processes."""
     accumulate: int = 1
@@ -140,6 +142,11 @@ class Variant:
         return self.epochs + self.decay_epochs
 
     @property
+    def trained_epochs(self) -> int:
+        """Epochs until training ends, unless its patience does before."""
+        return self.ends_after or self.total_epochs
+
+    @property
     def _epochs_per_validation(self) -> int:
         return math.ceil(self.total_epochs / (self.validations or _VALIDATIONS))
 
@@ -150,7 +157,7 @@ class Variant:
 
     def validates_after(self, epoch: int) -> bool:
         """Whether the hold-out is scored after `epoch`, counted from 0."""
-        return (epoch + 1) % self._epochs_per_validation == 0 or epoch + 1 == self.total_epochs
+        return (epoch + 1) % self._epochs_per_validation == 0 or epoch + 1 == self.trained_epochs
 
     def is_over(self, epoch: int, best_epoch: int | None) -> bool:
         """Whether training ends after so many epochs: all of them, or its patience is at an end.
@@ -159,7 +166,7 @@ class Variant:
             epoch: how many are done.
             best_epoch: how many were done at the best validation; None before the first.
         """
-        if epoch >= self.total_epochs:
+        if epoch >= self.trained_epochs:
             return True
         if not self.patience or best_epoch is None:
             return False
@@ -168,7 +175,7 @@ class Variant:
     @property
     def total_validations(self) -> int:
         """How many times the hold-out is scored."""
-        return math.ceil(self.total_epochs / self._epochs_per_validation)
+        return math.ceil(self.trained_epochs / self._epochs_per_validation)
 
     def __post_init__(self) -> None:
         """Refuse values that no training could use.
@@ -196,6 +203,9 @@ class Variant:
             raise InputError(self.name, problem, remedy="use norm=batch, or leave date out")
         if self.batch % self.accumulate:
             raise self._wrong("accumulate", f"a divisor of the batch of {self.batch}")
+        if self.ends_after > self.total_epochs:
+            limit = f"at most {self.total_epochs}, the epochs of its schedule"
+            raise self._wrong("ends_after", limit)
         if self.fold > self.folds:
             raise self._wrong("fold", f"from 1 to folds, which is {self.folds}")
         if self.folds > 1 and self.name != fold_name(self.base_name, self.fold):

@@ -204,7 +204,7 @@ def test_test_scenes_that_training_sees_are_counted(asked: Request) -> None:
 def test_few_pairs_are_all_trained_on_where_there_is_time(asked: Request) -> None:
     Path("work/pairs.parquet").unlink()
     PLAN.unlink()
-    short, long = (lines_of(replace(asked, hours=hours)) for hours in (0.1, 8.0))
+    short, long = (lines_of(replace(asked, hours=hours)) for hours in (0.05, 8.0))
     assert any("kit prepare" in line and line.endswith("--split blocks") for line in short)
     assert any("kit prepare" in line and line.endswith("--holdout 0") for line in long)
 
@@ -221,7 +221,7 @@ def of_places(folder: Path, places: int, dates: int, cloudy: int = 0) -> list[st
     radar(Path("seen"), key(0, 5))
     radar(Path("new"), key(90, 5))
     told = list[str]()
-    for test, hours in (("seen", 8.0), ("new", 8.0), ("new", 0.1)):
+    for test, hours in (("seen", 8.0), ("new", 8.0), ("new", 0.05)):
         lines = lines_of(Request(Path("data"), Path(test), hours, "plain"))
         told += [line.partition("kit prepare data ")[2] for line in lines if "kit prepare" in line]
     return told
@@ -249,7 +249,7 @@ def test_what_is_held_out_is_a_small_part_of_the_clear_scenes(
 
     screen(asked.data, Path("work"))
     assert told(40) == told(500) == "--holdout 0"
-    assert told(40, 0.4) == told(500, 2.0) == ""  # a fifth, which kit prepare takes at most
+    assert told(40, 0.05) == told(500, 0.4) == ""  # a fifth, which kit prepare takes at most
     assert [told(clear) for clear in (501, 1_999, 4_000, 81_391)] == [
         "--holdout 100", "--holdout 100", "--holdout 200", "--holdout 1000",
     ]  # fmt: skip
@@ -472,23 +472,23 @@ def test_images_of_another_layout_need_no_screening_and_no_split(tmp_path: Path)
     """What is held out is decided when they are tiles; TEST may be DATA with a test part."""
     os.chdir(tmp_path)
     data = write_pictures(tmp_path / "pictures", 6, 2)
-    told = lines_of(Request(data, data, 0.1, "plain"))
+    told = lines_of(Request(data, data, 0.05, "plain"))
     assert told[0] == f"would run: kit prepare {data}"
-    assert f"kit plan --hours 0.1 --input {data} " in told[1]
+    assert f"kit plan --hours 0.05 --input {data} " in told[1]
     write_plan(PLAN, tiny_plan("spade2", "p2phd1"))
-    told = lines_of(Request(data, data / "testA", 0.1, "plain", source="pairs"))
+    told = lines_of(Request(data, data / "testA", 0.05, "plain", source="pairs"))
     assert told[0] == f"would run: kit prepare {data} --source pairs"
     assert any(line.endswith(f"--input {data / 'testA'} --source pairs") for line in told)
     with pytest.raises(InputError, match="has tiles of 32x32, where layout 2022 takes 256"):
-        lines_of(Request(data, data, 0.1))
+        lines_of(Request(data, data, 0.05))
     Path("files.json").write_text("[]")
     with pytest.raises(InputError, match="holds images of another layout"):
-        lines_of(Request(data, data, 0.1, "plain", Path("files.json")))
+        lines_of(Request(data, data, 0.05, "plain", Path("files.json")))
     prepare(data, "work")
-    assert f"done before: kit prepare {data}" in lines_of(Request(data, data, 0.1, "plain"))
+    assert f"done before: kit prepare {data}" in lines_of(Request(data, data, 0.05, "plain"))
     other = write_pictures(tmp_path / "other", 2)
     with pytest.raises(InputError, match=f"holds the pairs of {data}, not of {other}"):
-        lines_of(Request(other, data, 0.1, "plain"))
+        lines_of(Request(other, data, 0.05, "plain"))
 
 
 @pytest.mark.slow

@@ -148,8 +148,9 @@ def warnings(
         line = f"a hold-out of {few}: what is scored on it depends on chance; add tiles of places"
         return [line] if held < _FEW else []
     if not holdout:
-        reason, remedy = "--holdout is 0", "give --holdout 1 or more"
-    elif dataset2 < 5:
+        folds = "only folds can compare trainings and say when to end them: kit train-all --folds 5"
+        return [f"no hold-out: --holdout is 0, so {folds}"]
+    if dataset2 < 5:
         reason, remedy = f"a fifth of {dataset2} pairs is less than one", "add tiles"
     else:  # the source says what it is
         reason = "no pair of the validation part is clear and in Dataset-2"

@@ -78,16 +78,12 @@ def make_plan(
     check_measure(measure)
     radar = find_radar(Path(test), source) if test is not None else None
     machine = Machine(Path(work), report)
-    cards = _cards() if gpus is None else gpus
+    count = torch.cuda.device_count()
+    cards = gpus if gpus is not None else count if count > 1 else 0
     scenes = radar.number if radar else None
     recurring = radar is not None and recur(radar, machine.data(2).pairs)
     planner = _Planner(machine, hours, measure, scenes, cards, recurring=recurring)
     return planner.plan(Path(work))
-
-
-def _cards() -> int:
-    count = torch.cuda.device_count()
-    return count if count > 1 else 0
 
 
 class _Planner:
@@ -209,16 +205,16 @@ class _Planner:
                 left_out[variant.name] = str(reason)
                 continue
             run_s = fit.fit_s + self.machine.start_s + self._held(folds) * fit.image_s
-            if self._rounds(self._runs(folds)) * run_s > left / 3:
+            if self._rounds(1, folds) * run_s > left / 3:
                 fits = count_of(self._runs(folds), "fit")
                 why = f"{fits} of {run_s:.0f} s each would take more than a third of the time"
                 left_out[variant.name] = why
                 continue
             total_s = self._runs(folds) * run_s
             members.append(Member(variant, total_s, run_s, fit.image_s))
-            left -= self._rounds(self._runs(folds)) * run_s
+            left -= self._rounds(1, folds) * run_s
         for count in range(len(networks), 0, -1):
-            share = left / self._rounds(count * self._runs(folds)) - self.machine.start_s
+            share = left / self._rounds(count, folds) - self.machine.start_s
             steps = self.recipe.needed(count, folds)
             if all(self._smallest(each, share, folds, steps) for each in networks[:count]):
                 why = f"too little time for {count + 1} networks: one would get too few steps"
@@ -279,17 +275,17 @@ class _Planner:
     def _why_not(self, variant: Variant, seconds: float, folds: int) -> str:
         step_s = self._smallest_rate(variant).step_s
         sized = self.machine.sized(variant, self.recipe.sizes_of(variant)[0])
-        run_s = seconds / self._rounds(self._runs(folds)) - self.machine.start_s
+        run_s = seconds / self._rounds(1, folds) - self.machine.start_s
         return (
             f"a step takes {step_s:.2g} s with {Size(sized.width, sized.crop, sized.batch)}, and "
             f"fewer than {self.recipe.needed(1, folds)} end in the {max(0.0, run_s):.0f} s of a run"
         )
 
     def _training_seconds(self, chosen: Lineup) -> float:
-        """Seconds on all cards; none is shorter than its longest run."""
+        """Seconds on all cards; none shorter than its longest run, for which a last one waits."""
         total = sum(each.total_s for each in chosen.members)
         longest = max((each.longest_s for each in chosen.members), default=0.0)
-        return max(total / max(1, self.gpus), longest)
+        return max(total / max(1, self.gpus), longest) + longest * self._waits(chosen.folds)
 
     def _all_pairs(self, folds: int) -> bool:
         """Whether a run on all pairs follows the folds: where none of them is held out."""
@@ -308,9 +304,13 @@ class _Planner:
         whole = folds == 1 or self._all_pairs(folds)
         return pairs if whole else pairs - pairs // folds
 
-    def _rounds(self, runs: int) -> int:
-        """How many runs follow each other on a card."""
-        return -(-runs // max(1, self.gpus))
+    def _waits(self, folds: int) -> bool:
+        """Whether a card may have to, as a run on all pairs follows its folds."""
+        return self.gpus > 1 and self._all_pairs(folds)
+
+    def _rounds(self, members: int, folds: int) -> int:
+        """How many runs follow each other on a card, or are waited for."""
+        return -(-members * self._runs(folds) // max(1, self.gpus)) + self._waits(folds)
 
     def _pack_pays(self, chosen: Lineup, work: Path) -> bool:
         pixels = sum(pair.height * pair.width for pair in self.machine.data(1).pairs)

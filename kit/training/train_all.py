@@ -116,8 +116,12 @@ def train_all(
         _terminated_at_exit(running),
     ):
         while running or (waiting and not signals):
-            while waiting and not signals and len(running) < max(1, gpus):
-                job = waiting.pop(0)
+            while not signals and len(running) < max(1, gpus):
+                ahead = {each.run for each in running} | {each.run for each in waiting}
+                job = next((each for each in waiting if ahead.isdisjoint(each.after)), None)
+                if job is None:
+                    break
+                waiting.remove(job)
                 gpu = min(set(range(max(1, gpus))) - {each.gpu for each in running})
                 report(f"{job.run}: starting" + (f" on GPU {gpu}" if gpus else ""))
                 command = [sys.executable, "-m", "kit", "train", *options, *job.options]
@@ -141,11 +145,12 @@ def train_all(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A run, and what `kit train` is told to train it."""
+    """A run, what `kit train` is told to train it, and the runs that tell it when to end."""
 
     run: str
     options: tuple[str, ...]
     planned_s: float | None
+    after: tuple[str, ...] = ()
 
 
 class _Pace:
@@ -192,14 +197,15 @@ def _jobs(
     variant = find_variant(training.name, training.settings)
     settings = [part for setting in training.settings for part in ("--set", setting)]
     planned_s = None if training.seconds is None else training.seconds / (folds + all_pairs)
+    runs = list[str]()
     for fold in range(1, folds + 1):
         chosen = ["--fold", f"{fold}/{folds}"] if folds > 1 else []
         if groups:
             chosen += ["--groups", str(groups)]
-        run = as_fold(variant, fold, folds).name
-        yield _Job(run, (training.name, *common, *settings, *chosen), planned_s)
+        runs.append(as_fold(variant, fold, folds).name)
+        yield _Job(runs[-1], (training.name, *common, *settings, *chosen), planned_s)
     if all_pairs:
-        yield _Job(variant.name, (training.name, *common, *settings), planned_s)
+        yield _Job(variant.name, (training.name, *common, *settings), planned_s, tuple(runs))
 
 
 def _check_folds(work: Path, folds: int, groups: Path | None) -> None:

@@ -252,6 +252,15 @@ def test_where_none_is_held_out_folds_score_what_is_trained_on_all_pairs() -> No
     assert not plan_of(Known(LAPTOP, 45), 0.5, 10).all_pairs
 
 
+def test_on_several_cards_a_run_on_all_pairs_follows_its_folds() -> None:
+    """However many cards there are, one run after another takes twice as long as one."""
+    made = plan_of(Known(LAPTOP, 45, held=0), 0.5, 10, gpus=32)
+    assert made.all_pairs and len(made.trainings) == 3
+    longest = max((each.minutes or 0.0) / 6 for each in made.trainings)
+    assert made.minutes["training"] >= 1.99 * longest
+    assert sum(made.minutes.values()) <= 30.03
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pixels", [LAPTOP, 5 * LAPTOP, CARD])
 @pytest.mark.parametrize("measure", ["mae", "official_2022"])

@@ -66,6 +66,31 @@ def test_finished_ones_are_passed_over_and_gpus_share_the_rest(trained: Path, mo
     assert "finished before, at step" in Path("runs/p2phd1/train.log").read_text()
 
 
+def test_on_several_gpus_the_run_on_all_pairs_waits_for_its_folds(
+    trained: Path, monkeypatch
+) -> None:
+    """They tell it when to end."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    beside: dict[str, set[str]] = {}
+
+    def start(command: list[str], folder: Path, *rest: object) -> subprocess.Popen[bytes]:
+        beside[folder.name] = {run for run, each in running.items() if each.poll() is None}
+        running[folder.name] = subprocess.Popen(["sleep", "0.2"])
+        return running[folder.name]
+
+    monkeypatch.setattr(kit.training.train_all, "_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(kit.training.train_all, "_start", start)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    where = {"work": Path("work"), "runs": Path("none")}
+    names = ("p2phd1", "spade2")
+    train_all(names, folds=3, all_pairs=True, gpus=2, report=print, **where)
+    first = [f"p2phd1.fold{fold}" for fold in (1, 2, 3)]
+    assert list(beside)[:5] == [*first, "spade2.fold1", "p2phd1"]
+    assert beside["p2phd1.fold2"] == {"p2phd1.fold1"}
+    for name in names:
+        assert not any(run.startswith(f"{name}.fold") for run in beside[name])
+
+
 @pytest.mark.parametrize("compile", ["--compile", "--no-compile"])
 def test_the_options_of_a_training_reach_it(trained: Path, compile: str, monkeypatch) -> None:
     begun: list[list[str]] = []

@@ -159,12 +159,12 @@ def _train(member: Member, seconds: float, folds: int, groups: Path | None, at: 
     As in a plan all are trained alike: the folds are for the fit, and say when the last run ends.
     """
     variant = kit.variant(member.name, **member.settings)
-    own = folds + 1 if folds > 1 else 1
+    held_out = range(1, folds + 1) if folds > 1 else ()
     if variant.model not in FITTED:
-        variant = _fit_to(variant, seconds / own, at)
+        variant = _fit_to(variant, seconds / (len(held_out) + 1), at)
     with _measured() as cpu:
-        for run in range(1, own):
-            one = as_fold(variant, run, folds)
+        for fold in held_out:
+            one = as_fold(variant, fold, folds)
             kit.train(one, work=at.work, runs=at.runs, groups=groups, workers=0)
         kit.train(variant, work=at.work, runs=at.runs, workers=0)
     return cpu()

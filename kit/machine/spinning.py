@@ -134,7 +134,8 @@ def _hold_teams(threads: int, cores: int) -> Callable[[], None] | None:
     def release() -> None:
         end.set()
         for thread in held:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
     # Python ends a daemon thread as it comes back from torch, and that aborts the whole process.
     atexit.register(release)

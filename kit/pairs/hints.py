@@ -148,8 +148,10 @@ def warnings(
         line = f"a hold-out of {few}: what is scored on it depends on chance; add tiles of places"
         return [line] if held < _FEW else []
     if not holdout:
-        folds = "only folds can compare trainings and say when to end them: kit train-all --folds 5"
-        return [f"no hold-out: --holdout is 0, so {folds}"]
+        return [
+            "no hold-out: --holdout is 0, so only folds compare trainings, and say when to end: "
+            "kit train-all small --folds 5, then kit train-all small; or give --holdout 1 or more"
+        ]
     if dataset2 < 5:
         reason, remedy = f"a fifth of {dataset2} pairs is less than one", "add tiles"
     else:  # the source says what it is

@@ -14,10 +14,11 @@ from kit.storage.files import json_sha256
 from kit.variants.fold_names import base_name
 from kit.variants.settings import Variant, setting_text, to_dict
 
-_IDENTITY = ("name", "fold")
+# That of all pairs ends where its folds say, and they at the end of their schedule.
+_OF_ONE_RUN = ("name", "fold", "ends_after")
 _OF_A_FOLD = (
-    "folds", "epochs", "decay_epochs", "validations", "patience", "ends_after", "accumulate",
-    "precision", "clip", "seed",
+    "folds", "epochs", "decay_epochs", "validations", "patience", "accumulate", "precision", "clip",
+    "seed",
 )  # fmt: skip
 _OF_TREES = ("trees", "leaves", "thresholds", "tile_statistics")
 _OF_FITTED = (
@@ -29,7 +30,7 @@ _OF_FITTED = (
 def settings_of(variant: Variant, others: dict[str, Any]) -> dict[str, Any]:
     """All that may set a run apart: the fields that its model uses, and what else is known."""
     fields = to_dict(variant)
-    used = _OF_FITTED if variant.is_fitted else fields.keys() - {*_IDENTITY, *_OF_TREES}
+    used = _OF_FITTED if variant.is_fitted else fields.keys() - {*_OF_ONE_RUN, *_OF_TREES}
     return {field: value for field, value in fields.items() if field in used} | others
 
 

@@ -1,8 +1,9 @@
 """When a run on all pairs ends: where its folds erred least.
 
-In: a variant that nothing is held out from, and the folder of runs. Out: the epoch after which the
-mean of its folds, each on the pairs that it held out, was lowest. Too long a training learns few
-pairs by heart, and without a hold-out nothing else would show it.
+In: a variant that nothing is held out from, and the folder of its run, beside which its folds may
+lie. Out: the epoch after which the mean error of the folds, each on the pairs that it held out, was
+lowest; or why they do not tell. Too long a training learns few pairs by heart, and without a
+hold-out nothing else shows it.
 """
 
 import math
@@ -12,71 +13,107 @@ from pathlib import Path
 import numpy as np
 
 from kit.errors import InputError
-from kit.pairs.table import fingerprint
+from kit.pairs.table import fingerprint, pixels_fingerprint
 from kit.runs.differences import unlike
-from kit.runs.folder import finished, read_pairs_sha256, read_variant, saved
+from kit.runs.folder import (
+    finished,
+    has_other_pixels,
+    read_initial,
+    read_pairs_sha256,
+    read_variant,
+    saved,
+)
 from kit.runs.folds import complete, folds_of
-from kit.runs.records import counted, read_records
+from kit.runs.records import read_records
+from kit.training.initial import Start
 from kit.training.run_data import RunData
 from kit.variants.fold_names import fold_folders
 from kit.variants.settings import Variant
 
 
-def with_end(variant: Variant, data: RunData, folder: Path) -> Variant:
-    """`variant` with the epochs after which its training ends, if its folds tell.
+def with_end(
+    variant: Variant, data: RunData, start: Start | None, folder: Path
+) -> tuple[Variant, str]:
+    """`variant` with the epochs after which its training ends, and a line on what its folds tell.
+
+    The line is empty where there are no folds to ask, or something else says when it ends.
 
     Args:
         variant: what is to be trained.
         data: what it is trained on.
+        start: the weights that it starts from, if it does.
         folder: of its run, which this process has locked; its folds lie beside it.
     """
     if variant.ends_after or variant.is_fitted or data.held or data.holdout or saved(folder):
-        return variant
-    ends_after = _best_of_folds(variant, folder.parent, fingerprint(data.pairs))
-    return replace(variant, ends_after=ends_after)
-
-
-def _best_of_folds(variant: Variant, runs: Path, pairs_sha256: str) -> int:
-    """The epoch after which the folds erred least; 0 unless their gain is beyond chance.
-
-    It is 0 too where folds are missing or unfinished, or were trained with other settings, for
-    other epochs or on other pairs.
-    """
+        return variant, ""
+    if not fold_folders(folder.parent, variant.name):
+        return variant, ""
     try:
-        found = {path.name: read_variant(path) for path in fold_folders(runs, variant.name)}
-        folds = folds_of(variant.name, found)
-        names = complete(variant.name, folds, runs, lambda _: "") if folds else ()
-        alike = names and all(
-            _of_one_kind(folds[name], variant)
-            and finished(runs / name, folds[name])
-            and read_pairs_sha256(runs / name) == pairs_sha256
-            for name in names
-        )
-    except InputError:
-        return 0
-    if not alike:
-        return 0
-    curves = [_curve(runs / name, variant) for name in names]
+        names = _folds(variant, data, start, folder.parent)
+        best = _best([_curve(folder.parent / name, variant) for name in names], variant)
+    except InputError as error:
+        return variant, f"{folder}: ends with its schedule; {error.where}: {error.problem}"
+    epochs = f"{best} of {variant.total_epochs} epochs"
+    return replace(
+        variant, ends_after=best
+    ), f"{folder}: ends after {epochs}, where its folds erred least"
+
+
+def _folds(variant: Variant, data: RunData, start: Start | None, runs: Path) -> tuple[str, ...]:
+    """The folds of `variant`, all trained as it is to be.
+
+    Raises:
+        InputError: one is missing or unfinished, or was trained otherwise.
+    """
+    found = {path.name: read_variant(path) for path in fold_folders(runs, variant.name)}
+    names = complete(variant.name, folds_of(variant.name, found), runs, lambda _: "")
+    for name in names:
+        if problem := _unlike(found[name], variant, data, start, runs / name):
+            raise InputError(runs / name, problem, remedy="")
+    return names
+
+
+def _unlike(
+    fold: Variant, variant: Variant, data: RunData, start: Start | None, folder: Path
+) -> str:
+    """What keeps a fold from telling when a run of `variant` ends; "" if nothing does."""
+    if problem := unlike(fold, variant):
+        return problem
+    if (fold.epochs, fold.decay_epochs) != (variant.epochs, variant.decay_epochs):
+        return f"was trained for {fold.epochs} + {fold.decay_epochs} epochs"
+    if read_pairs_sha256(folder) != fingerprint(data.pairs):
+        return "was trained on other pairs"
+    if has_other_pixels(folder, pixels_fingerprint(data.pairs)):
+        return "was trained on other pixels"
+    initial = read_initial(folder)
+    if (initial.sha256 if initial else None) != (start.weights.sha256 if start else None):
+        return "was started from other weights"
+    return "" if finished(folder, fold) else "is not finished"
+
+
+def _best(curves: list[dict[int, float]], variant: Variant) -> int:
+    """The epoch after which the mean of the curves is lowest.
+
+    Raises:
+        InputError: they do not reach the end, or are no lower before it by their standard error.
+    """
     epochs = sorted(set.intersection(*map(set, curves)))
     if not epochs or epochs[-1] != variant.total_epochs:
-        return 0
+        problem = "not all of its folds were validated at the end of their schedule"
+        raise InputError(variant.name, problem, remedy="")
     errors = np.array([[curve[epoch] for epoch in epochs] for curve in curves])
     best = int(errors.mean(axis=0).argmin())
     gains = errors[:, -1] - errors[:, best]
-    standard_error = gains.std(ddof=1) / math.sqrt(len(gains))
-    return epochs[best] if gains.mean() > standard_error else 0
-
-
-def _of_one_kind(fold: Variant, variant: Variant) -> bool:
-    schedule = (fold.epochs, fold.decay_epochs) == (variant.epochs, variant.decay_epochs)
-    return schedule and not unlike(fold, variant)
+    if gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
+        problem = "its folds erred no less before, by more than their standard error"
+        raise InputError(variant.name, problem, remedy="")
+    return epochs[best]
 
 
 def _curve(folder: Path, variant: Variant) -> dict[int, float]:
     """The error on what was held out after each epoch that was validated.
 
-    It is that of the averaged weights, where there are any: without a hold-out these are exported.
+    It is that of the weights which are exported without a hold-out: averaged, where they are.
     """
-    own = f"average_{variant.counts}"
-    rows = [row for row in read_records(folder) if "holdout_mae" in row]
-    return {row["epoch"]: row.get(own, counted(row)) for row in rows}
+    key = f"{'average' if variant.ema else 'latest'}_{variant.counts}"
+    return {row["epoch"]: row[key] for row in read_records(folder) if key in row}

@@ -136,13 +136,14 @@ def train(
                     earlier.set_aside(folder)
             restored = checkpoint.restore_config(folder)
 
-        unsaved = ""
+        unsaved = ending = ""
 
         def begin() -> None:
-            nonlocal variant, unsaved
+            nonlocal asked, variant, unsaved, ending
             if start is None and not overwrite:
                 refuse_forgotten(folder)
-            chosen = with_end(settled(asked, folder), data, folder)
+            asked, ending = with_end(asked, data, start, folder)
+            chosen = settled(asked, folder)
             unsaved = unsaved_settings(folder, chosen)
             variant = begin_run(folder, chosen, data, planes, start, compiled.compile)
             add_note(folder, note)
@@ -170,7 +171,7 @@ def train(
         state = group.on_all(lambda: _new_state(variant, start, told.append))
         group.on_all(lambda: _check_cells(setup, state.generator))
         log = RunLog(setup, state, watch)
-        notes = (restored, unsaved, unreached(), *_not_asked(folder, variant, asked))
+        notes = (restored, unsaved, ending, unreached(), *_not_asked(folder, variant, asked))
         for line in filter(None, notes):
             log.note(line)
         if compiled.why:
@@ -197,6 +198,9 @@ def _check(variant: Variant, pairs: int, group: ProcessGroup, hours: float | Non
         return
     if hours is not None:
         seconds_of(hours)
+        if variant.ends_after:
+            problem = f"ends_after={variant.ends_after} and --hours both say when it ends"
+            raise InputError(variant.name, problem, remedy="leave one of the two out")
     shares, problem = group.world_size * variant.accumulate, ""
     if variant.batch % shares:
         divisors = f"{group.world_size} processes x accumulate={variant.accumulate}"
@@ -221,7 +225,7 @@ def _not_asked(folder: Path, variant: Variant, asked: Variant) -> Iterator[str]:
     if variant.ends_after and not asked.ends_after:
         asked = replace(asked, ends_after=variant.ends_after)
         epochs = f"{variant.ends_after} of {variant.total_epochs} epochs"
-        yield f"{folder}: ends after {epochs}, where its folds erred least"
+        yield f"{folder}: ends after {epochs}, as it was started"
     if asked.precision == "auto":
         asked = replace(asked, precision=variant.precision)
         if slower := slower_here(variant):

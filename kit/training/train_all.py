@@ -122,6 +122,11 @@ def train_all(
                 if job is None:
                     break
                 waiting.remove(job)
+                lost = next((run for run in job.after if outcomes[run].exit_code), None)
+                if lost:
+                    report(f"{job.run}: not started, since {lost} failed; run this again")
+                    outcomes[job.run] = replace(outcomes[lost], variant=job.run, seconds=0.0)
+                    continue
                 gpu = min(set(range(max(1, gpus))) - {each.gpu for each in running})
                 report(f"{job.run}: starting" + (f" on GPU {gpu}" if gpus else ""))
                 command = [sys.executable, "-m", "kit", "train", *options, *job.options]

@@ -179,7 +179,7 @@ def test_an_empty_dataset_2_is_a_warning_with_what_removed_most(
 @pytest.mark.parametrize(
     ("places", "holdout", "expected"),
     [
-        (6, 0, "--holdout is 0"),
+        (6, 0, "--holdout is 0, so only folds"),
         (3, 9, "a fifth of 3 pairs is less than one"),
         (30, 1, "one pair"),
         (30, 9, ""),

@@ -1,5 +1,6 @@
 """A run on all pairs ends where its folds erred least."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import kit.training.trainer
 from kit.errors import BusyError, InputError
 from kit.pairs.prepare import prepare
+from kit.pairs.table import read_pairs, write_pairs
 from kit.runs.folder import BEST, LAST, finished, other_settings, read_variant
 from kit.runs.status import status
 from kit.runs.weights import read_weights
@@ -19,14 +21,14 @@ from kit.variants.settings import Variant, as_fold
 from tests.helpers.folders import copy_of
 from tests.helpers.variants import tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ending")]
+pytestmark = pytest.mark.xdist_group("ending")
 
 LONG = ("epochs=3", "decay_epochs=3", "validations=6", "ema=0.9")
 FOLDS = 2
 
 # The MAE of each fold after each epoch, of the averaged weights; the third is the best of both.
 BEYOND_CHANCE = ((0.5, 0.4, 0.2, 0.3, 0.4, 0.4), (0.6, 0.4, 0.2, 0.3, 0.4, 0.5))
-BY_CHANCE = ((0.5, 0.4, 0.2, 0.3, 0.4, 0.3), (0.6, 0.4, 0.2, 0.3, 0.4, 0.2))
+BY_CHANCE = ((0.5, 0.4, 0.2, 0.3, 0.4, 0.3), (0.6, 0.4, 0.2, 0.3, 0.4, 0.19))
 RISING = ((0.5, 0.4, 0.3, 0.3, 0.2, 0.2), (0.6, 0.5, 0.5, 0.4, 0.4, 0.3))
 
 
@@ -67,11 +69,18 @@ def train_folds(*settings: str) -> None:
         of(as_fold(variant(*settings), fold, FOLDS))
 
 
-def end_of(*settings: str) -> int:
-    """The epochs after which a run on all pairs ends."""
-    return read_variant(of(variant(*settings), overwrite=True).folder).ends_after
+def why_not(*settings: str, **options: Any) -> str:
+    """Why a run on all pairs ends with its schedule; "" where it does not, or says nothing."""
+    told: list[str] = []
+    of(
+        variant(*settings), overwrite=True, **options,
+        watch=lambda record: told.append(record.get("note", "")),
+    )  # fmt: skip
+    lines = [line for line in told if ": ends with its schedule; " in line]
+    return lines[0].partition("schedule; ")[2] if lines else ""
 
 
+@pytest.mark.slow
 def test_it_ends_where_its_folds_erred_least(work: None, errors: list[Any]) -> None:
     train_folds()
     told: list[dict[str, Any]] = []
@@ -96,6 +105,7 @@ def test_it_ends_where_its_folds_erred_least(work: None, errors: list[Any]) -> N
         of(variant("ends_after=5"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_where_it_would_have(
     work: None, errors: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,46 +118,85 @@ def test_a_killed_run_ends_where_it_would_have(
 
     with pytest.raises(RuntimeError, match="killed"):
         of(variant(), watch=kill)
-    errors[:] = RISING  # what was decided stays
-    run = of(variant())
+    errors[:] = RISING
+    for fold in range(1, FOLDS + 1):
+        of(as_fold(variant(), fold, FOLDS), overwrite=True)
+    told: list[Any] = []
+    run = of(variant(), watch=lambda record: told.append(record.get("note")))
+    assert "runs/unet2: ends after 3 of 6 epochs, as it was started" in told
     assert read_variant(run.folder).ends_after == 3
     assert weights(run) == weights(of(variant("name=straight", "ends_after=3")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scripted", [BY_CHANCE, RISING])
-def test_it_ends_with_its_schedule_where_the_folds_do_not_tell(
+def test_it_ends_with_its_schedule_where_folds_gain_nothing_before(
     work: None, errors: list[Any], scripted: tuple[Any, ...]
 ) -> None:
     errors[:] = scripted
     train_folds()
-    assert end_of() == 0
+    assert why_not() == "unet2: its folds erred no less before, by more than their standard error"
 
 
-def test_folds_of_another_kind_tell_nothing(work: None, errors: list[Any], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_folds_that_cannot_tell_are_told(work: None, errors: list[Any], tmp_path: Path) -> None:
     train_folds()
-    assert end_of() == 3
-    assert end_of("epochs=2", "decay_epochs=4") == end_of("width=3") == 0
-    for change in _changes(tmp_path):
-        assert end_of() == (3 if change == "nothing" else 0), change
+    assert why_not() == ""
+    fold = "runs/unet2.fold1: "
+    assert why_not("epochs=2", "decay_epochs=4") == f"{fold}was trained for 3 + 3 epochs"
+    assert why_not("width=3") == f"{fold}was trained with width=2, but unet2 with width=3"
+    start = of(variant("name=start", "ends_after=1")).folder / BEST
+    assert why_not(init=start) == f"{fold}was started from other weights"
+    for change, problem in _changes(tmp_path):
+        assert problem in why_not(), change
 
 
-def _changes(tmp_path: Path) -> Iterator[str]:
-    """What may be wrong with folds, each in a copy of the folder."""
-    with copy_of(Path.cwd(), tmp_path / "same"):
-        yield "nothing"
+def _changes(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """What may be wrong with folds, each in a copy of the folder, and what is said of it."""
+    first, second = Path("runs/unet2.fold1"), Path("runs/unet2.fold2")
     with copy_of(Path.cwd(), tmp_path / "lost"):
-        (Path("runs/unet2.fold2/config.json")).unlink()
-        yield "a fold without its configuration"
+        shutil.rmtree(second)
+        yield "a fold is missing", "lacks 1 of 2 folds of unet2: 2"
     with copy_of(Path.cwd(), tmp_path / "empty"):
-        Path("runs/unet2.fold2/metrics.jsonl").write_text("")
-        yield "a fold without its metrics"
+        (second / "metrics.jsonl").write_text("")
+        yield "a fold has no metrics", "not all of its folds were validated at the end"
     with copy_of(Path.cwd(), tmp_path / "begun"):
-        for folder in Path("runs/unet2.fold1/checkpoints").iterdir():
+        for folder in (first / "checkpoints").iterdir():
             (folder / "state.json").unlink()
-        yield "a fold that is not finished"
-    with copy_of(Path.cwd(), tmp_path / "held"):
-        prepare(Path("data"), Path("work"), holdout=4)
-        yield "a hold-out, which tells it"
+        yield "a fold is not finished", "unet2.fold1: is not finished"
+    with copy_of(Path.cwd(), tmp_path / "fewer"):
+        rows = read_pairs(Path("work/pairs.parquet"))
+        write_pairs(Path("work/pairs.parquet"), rows[1:])
+        yield "there are other pairs", "unet2.fold1: was trained on other pairs"
+
+
+@pytest.mark.slow
+def test_a_hold_out_says_itself_which_weights_are_best(trained: Path, errors: list[Any]) -> None:
+    train_folds()
+    assert why_not() == "" and read_variant(Path("runs/unet2")).ends_after == 0
+
+
+@pytest.mark.slow
+def test_the_error_is_that_which_counts(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the server's measure it is the MSE."""
+    candidates = Validator._candidates
+
+    def known(self: Validator, state: Any, signals: list[int]) -> Any:
+        row = BEYOND_CHANCE[self.variant.fold - 1]
+        scores = {"mae": row[-state.epoch], "mse": row[state.epoch - 1]}
+        found = candidates(self, state, signals)
+        return [replace(each, scores=replace(each.scores, **scores)) for each in found]
+
+    monkeypatch.setattr(Validator, "_candidates", known)
+    for name, end in (("unet2m", 3), ("unet2", 4)):
+        train_folds(f"name={name}", *(["pixel_loss=mse"] if name == "unet2m" else []))
+        of(variant(f"name={name}", *(["pixel_loss=mse"] if name == "unet2m" else [])))
+        assert read_variant(Path("runs", name)).ends_after == end
+
+
+def test_hours_and_an_end_are_refused_together(trained: Path) -> None:
+    with pytest.raises(InputError, match="ends_after=3 and --hours both say when it ends"):
+        of(variant("ends_after=3"), hours=1.0)
 
 
 def test_it_ends_within_its_schedule() -> None:

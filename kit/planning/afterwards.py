@@ -38,6 +38,11 @@ class Lineup(NamedTuple):
     all_pairs: bool
     left_out: dict[str, str]
 
+    @property
+    def networks(self) -> tuple[Member, ...]:
+        """The members that are trained step by step."""
+        return tuple(each for each in self.members if not each.variant.is_fitted)
+
 
 @dataclass(frozen=True, slots=True)
 class Afterwards:

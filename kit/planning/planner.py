@@ -7,7 +7,8 @@ In: pairs, hours, a measure and the test tiles; measured rates. Out: a `Plan`. T
 2. The number of pairs decides the recipe: variants in the order of what they add, and their sizes.
 3. As many networks are trained as get enough steps in their smallest size; in folds, if that holds
    for two or more, and little is held out or each gets its largest size all the same. Each gets the
-   largest size that has steps enough for it, and without a hold-out a run on all pairs at last.
+   largest size that has steps enough for it. Where nothing is held out, folds are fewer in too
+   little time for five, and a run on all pairs follows them.
 4. Where other dates of known places are held out and predicted, every member is given the prior,
    and there are no folds, which hold out whole places.
 5. Each scene is predicted in as many views, 8, 4 or 1, as the time after training admits.
@@ -38,7 +39,7 @@ from kit.planning.afterwards import Afterwards, Lineup, Member
 from kit.planning.inputs import find_radar, recur
 from kit.planning.machine import Machine, Unsuitable
 from kit.planning.plan import Plan, Training
-from kit.planning.recipes import ENOUGH_HELD, FOLDS, PRIOR, Size, recipe_for, variants
+from kit.planning.recipes import ENOUGH_HELD, FEWER_FOLDS, FOLDS, PRIOR, Size, recipe_for, variants
 from kit.storage.files import WORK, AnyPath
 from kit.training.hours import cost, within
 from kit.training.rates import Rate
@@ -164,12 +165,13 @@ class _Planner:
     def _folds(self) -> tuple[int, ...]:
         """How many folds are tried in turn; 1 alone needs a hold-out that kit fit can score on."""
         most = min(FOLDS, self.places)  # a fold holds out whole places
-        in_folds = most > 1 and not self.prior
-        return ((most,) if in_folds else ()) + ((1,) if self.scored else ())
+        if not self.scored:
+            return (most, min(FEWER_FOLDS, most)) if most > 1 else ()
+        return (1,) if most < 2 or self.prior else (most, 1)
 
     def _lineup(self) -> Lineup:
         """Members that end in time: in folds where two networks do, or where kit fit needs them."""
-        first = Lineup((), 1, False, {})
+        best = Lineup((), 1, False, {})
         for folds in self._folds():
             lineup = self._members(_TRAINING_SHARE * self.seconds, folds)
             after = self.after.total(lineup, 1)
@@ -177,11 +179,11 @@ class _Planner:
                 lineup = self._members(self.seconds - after, folds)
             if self._training_seconds(lineup) + self.after.total(lineup, 1) > self.seconds:
                 lineup = lineup._replace(members=())
-            networks = [each for each in lineup.members if not each.variant.is_fitted]
-            if len(networks) >= 2 and (folds == 1 or self._folds_pay(networks)):
+            if len(lineup.networks) >= 2 and (folds == 1 or self._folds_pay(lineup.networks)):
                 return lineup
-            first = lineup
-        return first
+            if self.scored or not best.members or (lineup.networks and not best.networks):
+                best = lineup
+        return best
 
     def _folds_pay(self, networks: Sequence[Member]) -> bool:
         """Whether little is held out, or networks lack neither size nor steps in folds."""

@@ -80,6 +80,9 @@ _MEASURED = 100
 """The pairs up to which steps are as they were measured; from there on they grow with the pairs."""
 
 FOLDS = 5
+FEWER_FOLDS = 3
+"""Where nothing is held out, and five leave too little time for networks."""
+
 ENOUGH_HELD = 50
 """Held-out pairs that score without folds, which take five times as long."""
 

@@ -252,6 +252,21 @@ def test_where_none_is_held_out_folds_score_what_is_trained_on_all_pairs() -> No
     assert not plan_of(Known(LAPTOP, 45), 0.5, 10).all_pairs
 
 
+def test_where_nothing_is_held_out_a_slow_machine_has_fewer_folds_and_not_fewer_networks() -> None:
+    class Fast(Known):
+        def fit(self, variant: Variant) -> Fit:
+            return Fit(3.0, 0.1)
+
+    pixels = (12e6, 6e6, 3e6)
+    made = [
+        plan_of(Fast(each, 45, held=0), hours, 10) for hours in (0.085, 0.17) for each in pixels
+    ]
+    networks = [(each.folds, len(each.trainings) - 1) for each in made]
+    assert networks == [(5, 1), (3, 1), (5, 0), (5, 2), (3, 2), (3, 1)]
+    assert all(each.all_pairs for each in made)
+    assert plan_of(Fast(6e6, 45, held=11), 0.085, 10).folds == 1
+
+
 def test_on_several_cards_a_run_on_all_pairs_follows_its_folds() -> None:
     """However many cards there are, one run after another takes twice as long as one."""
     made = plan_of(Known(LAPTOP, 45, held=0), 0.5, 10, gpus=32)

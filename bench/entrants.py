@@ -68,6 +68,8 @@ MEMBERS = {
     ),
 }
 FOLDS, FLIPS = 5, 8
+FOLDS_SHARE = 0.5
+"""Of a member's CPU time: its folds, by which it is fitted; the run of all pairs has the rest."""
 MEASURES = {KIT: "mae", SERVER: "official_2022"}
 
 
@@ -130,7 +132,11 @@ def enter_kit(case: Case, row: str, seconds: float, seed: int, out: Path) -> lis
     members = [replace(each, settings=each.settings | more) for each in MEMBERS[row]]
     spent = {}
     for each in members:
-        spent[each.name] = _train(each, each.share * seconds, 1 if seen else FOLDS, groups, at)
+        own = each.share * seconds
+        if not seen:
+            spent[each.name] = _train(each, FOLDS_SHARE * own, FOLDS, groups, at)
+            own *= 1 - FOLDS_SHARE
+        spent[each.name] = spent.get(each.name, 0) + _train(each, own, 1, None, at)
         spent[each.name] += _predict(case, each, at)
     total = sum(spent.values())
     mean = ",".join(spent)
@@ -154,24 +160,21 @@ class _Folders:
 
 
 def _train(member: Member, seconds: float, folds: int, groups: Path | None, at: _Folders) -> float:
-    """Train a member, after all its folds if it has any; return the CPU seconds, about `seconds`.
-
-    As in a plan all are trained alike: the folds are for the fit, and say when the last run ends.
-    """
+    """Train a member, or all its folds, in `seconds` together; return the CPU seconds."""
     variant = kit.variant(member.name, **member.settings)
-    held_out = range(1, folds + 1) if folds > 1 else ()
     if variant.model not in FITTED:
-        variant = _fit_to(variant, seconds / (len(held_out) + 1), at)
+        variant = _fit_to(variant, seconds / folds, folds, groups, at)
     with _measured() as cpu:
-        for fold in held_out:
+        for fold in range(1, folds + 1):
             one = as_fold(variant, fold, folds)
             kit.train(one, work=at.work, runs=at.runs, groups=groups, workers=0)
-        kit.train(variant, work=at.work, runs=at.runs, workers=0)
     return cpu()
 
 
-def _fit_to(variant: Variant, seconds: float, at: _Folders) -> Variant:
-    """A variant that is trained on all pairs in about so many CPU seconds, by two short trainings.
+def _fit_to(
+    variant: Variant, seconds: float, folds: int, groups: Path | None, at: _Folders
+) -> Variant:
+    """A variant, one fold of which is trained in about so many CPU seconds, by two short trainings.
 
     Their weights are thrown away, and their time does not count: what it costs to know the epochs
     beforehand is not what is compared.
@@ -180,7 +183,10 @@ def _fit_to(variant: Variant, seconds: float, at: _Folders) -> Variant:
     def cost(epochs: int) -> float:
         short = replace(variant, epochs=epochs, decay_epochs=0, validations=1)
         with _measured() as cpu:
-            kit.train(short, work=at.work, runs=at.trials / str(epochs), overwrite=True, workers=0)
+            kit.train(
+                as_fold(short, 1, folds), work=at.work, runs=at.trials / str(epochs),
+                groups=groups, overwrite=True, workers=0,
+            )  # fmt: skip
         return cpu()
 
     cost(1)  # what is imported and compiled only once

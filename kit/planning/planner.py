@@ -307,7 +307,7 @@ class _Planner:
         return pairs if whole else pairs - pairs // folds
 
     def _waits(self, folds: int) -> bool:
-        """Whether a card may have to, as a run on all pairs follows its folds."""
+        """Whether cards may have to wait, since a run on all pairs follows its folds."""
         return self.gpus > 1 and self._all_pairs(folds)
 
     def _rounds(self, members: int, folds: int) -> int:

@@ -53,10 +53,8 @@ def with_end(
         best = _best([_curve(folder.parent / name, variant) for name in names], variant)
     except InputError as error:
         return variant, f"{folder}: ends with its schedule; {error.where}: {error.problem}"
-    epochs = f"{best} of {variant.total_epochs} epochs"
-    return replace(
-        variant, ends_after=best
-    ), f"{folder}: ends after {epochs}, where its folds erred least"
+    line = f"ends after {best} of {variant.total_epochs} epochs, where its folds erred least"
+    return replace(variant, ends_after=best), f"{folder}: {line}"
 
 
 def _folds(variant: Variant, data: RunData, start: Start | None, runs: Path) -> tuple[str, ...]:
@@ -66,10 +64,14 @@ def _folds(variant: Variant, data: RunData, start: Start | None, runs: Path) -> 
         InputError: one is missing or unfinished, or was trained otherwise.
     """
     found = {path.name: read_variant(path) for path in fold_folders(runs, variant.name)}
-    names = complete(variant.name, folds_of(variant.name, found), runs, lambda _: "")
+    folds = folds_of(variant.name, found)
+    if not folds:
+        problem = f"what is called a fold of {variant.name} is none"
+        raise InputError(runs, problem)
+    names = complete(variant.name, folds, runs, lambda _: "")
     for name in names:
         if problem := _unlike(found[name], variant, data, start, runs / name):
-            raise InputError(runs / name, problem, remedy="")
+            raise InputError(runs / name, problem)
     return names
 
 
@@ -100,13 +102,13 @@ def _best(curves: list[dict[int, float]], variant: Variant) -> int:
     epochs = sorted(set.intersection(*map(set, curves)))
     if not epochs or epochs[-1] != variant.total_epochs:
         problem = "not all of its folds were validated at the end of their schedule"
-        raise InputError(variant.name, problem, remedy="")
+        raise InputError(variant.name, problem)
     errors = np.array([[curve[epoch] for epoch in epochs] for curve in curves])
     best = int(errors.mean(axis=0).argmin())
     gains = errors[:, -1] - errors[:, best]
     if gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
         problem = "its folds erred no less before, by more than their standard error"
-        raise InputError(variant.name, problem, remedy="")
+        raise InputError(variant.name, problem)
     return epochs[best]
 
 

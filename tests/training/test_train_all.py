@@ -91,6 +91,29 @@ def test_on_several_gpus_the_run_on_all_pairs_waits_for_its_folds(
         assert not any(run.startswith(f"{name}.fold") for run in beside[name])
 
 
+def test_a_run_on_all_pairs_does_not_start_where_a_fold_has_failed(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end with its schedule, and be finished when the fold is trained again."""
+
+    def start(command: list[str], folder: Path, *rest: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["false" if folder.name == "p2phd1.fold2" else "true"])
+
+    monkeypatch.setattr(kit.training.train_all, "_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(kit.training.train_all, "_start", start)
+    told: list[str] = []
+    where = {"work": Path("work"), "runs": Path("none")}
+    names = ("p2phd1", "spade2")
+    outcomes = train_all(names, folds=2, all_pairs=True, report=told.append, **where)
+    codes = {each.variant: each.exit_code for each in outcomes}
+    assert codes == {
+        "p2phd1.fold1": 0, "p2phd1.fold2": 1, "p2phd1": 1,
+        "spade2.fold1": 0, "spade2.fold2": 0, "spade2": 0,
+    }  # fmt: skip
+    assert "p2phd1: not started, since p2phd1.fold2 failed; run this again" in told
+    assert "p2phd1: starting" not in told and "spade2: starting" in told
+
+
 @pytest.mark.parametrize("compile", ["--compile", "--no-compile"])
 def test_the_options_of_a_training_reach_it(trained: Path, compile: str, monkeypatch) -> None:
     begun: list[list[str]] = []

@@ -233,7 +233,7 @@ def _held_out(request: Request, test: ToPredict, report: Report) -> tuple[str, .
             split = "blocks"
             report(f"few places have two clear dates, so that the hold-out is of --split {split}")
     chosen = () if test.converted else ("--split", split)
-    enough = request.hours >= all_pairs_hours(pairs, request.fitted_measure)
+    enough = request.hours >= all_pairs_hours(pairs)
     # A plan may be there first, written by hand or for other pairs.
     in_folds = read_plan(PLAN).folds > 1 if PLAN.exists() else enough
     if split == "blocks" and pairs <= ALL_PAIRS and in_folds:

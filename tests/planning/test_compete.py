@@ -241,17 +241,16 @@ def test_where_other_dates_are_cloudy_places_are_held_out(empty: Path) -> None:
 def test_what_is_held_out_is_a_small_part_of_the_clear_scenes(
     asked: Request, empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def told(clear: int, hours: float = 8.0, measure: str = "official_2022") -> str:
+    def told(clear: int, hours: float = 8.0) -> str:
         monkeypatch.setattr(module, "clear_scenes", lambda _: [key(n) for n in range(clear)])
-        lines = lines_of(replace(asked, hours=hours, measure=measure))
+        lines = lines_of(replace(asked, hours=hours))
         (line,) = [line for line in lines if "kit prepare" in line]
         return line.partition("--split blocks")[2].strip()
 
     screen(asked.data, Path("work"))
     assert told(40) == told(500) == "--holdout 0"
-    assert told(40, 0.4) == told(500, 2.0) == ""  # a fifth, which kit prepare takes at most
-    assert told(40, 0.08, "mae") == told(500, 0.4, "psnr") == ""
-    assert told(40, 0.09, "mae") == told(500, 0.5, "psnr") == "--holdout 0"
+    assert told(40, 0.08) == told(500, 0.4) == ""  # a fifth, which kit prepare takes at most
+    assert told(40, 0.09) == told(500, 0.5) == "--holdout 0"
     assert [told(clear) for clear in (501, 1_999, 4_000, 81_391)] == [
         "--holdout 100", "--holdout 100", "--holdout 200", "--holdout 1000",
     ]  # fmt: skip

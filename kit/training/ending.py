@@ -69,26 +69,42 @@ def _folds(variant: Variant, data: RunData, start: Start | None, runs: Path) -> 
         problem = f"what is called a fold of {variant.name} is none"
         raise InputError(runs, problem)
     names = complete(variant.name, folds, runs, lambda _: "")
+    pairs, pixels = fingerprint(data.pairs), pixels_fingerprint(data.pairs)
+    started = start.weights.sha256 if start else None
     for name in names:
-        if problem := _unlike(found[name], variant, data, start, runs / name):
+        if problem := _unlike(found[name], variant, runs / name, pairs, pixels, started):
             raise InputError(runs / name, problem)
     return names
 
 
 def _unlike(
-    fold: Variant, variant: Variant, data: RunData, start: Start | None, folder: Path
+    fold: Variant,
+    variant: Variant,
+    folder: Path,
+    pairs: str,
+    pixels: str | None,
+    started: str | None,
 ) -> str:
-    """What keeps a fold from telling when a run of `variant` ends; "" if nothing does."""
+    """What keeps a fold from telling when a run of `variant` ends; "" if nothing does.
+
+    Args:
+        fold: as it was trained.
+        variant: what is to be trained.
+        folder: of the fold's run.
+        pairs: the fingerprint of the table of pairs.
+        pixels: that of the pairs' pixels, if it is known.
+        started: the SHA-256 of the weights that the run starts from, if it does.
+    """
     if problem := unlike(fold, variant):
         return problem
     if (fold.epochs, fold.decay_epochs) != (variant.epochs, variant.decay_epochs):
         return f"was trained for {fold.epochs} + {fold.decay_epochs} epochs"
-    if read_pairs_sha256(folder) != fingerprint(data.pairs):
+    if read_pairs_sha256(folder) != pairs:
         return "was trained on other pairs"
-    if has_other_pixels(folder, pixels_fingerprint(data.pairs)):
+    if has_other_pixels(folder, pixels):
         return "was trained on other pixels"
     initial = read_initial(folder)
-    if (initial.sha256 if initial else None) != (start.weights.sha256 if start else None):
+    if (initial.sha256 if initial else None) != started:
         return "was started from other weights"
     return "" if finished(folder, fold) else "is not finished"
 

@@ -88,9 +88,8 @@ def test_it_ends_where_its_folds_erred_least(work: None, errors: list[Any]) -> N
     assert "runs/unet2: ends after 3 of 6 epochs, where its folds erred least" in [
         record.get("note") for record in told
     ]
-    assert read_variant(run.folder).ends_after == 3 and finished(
-        run.folder, variant("ends_after=3")
-    )
+    assert read_variant(run.folder).ends_after == 3
+    assert finished(run.folder, variant("ends_after=3"))
     assert [read_weights(run.folder / name).facts["epoch"] for name in (BEST, LAST)] == [3, 3]
     (own,) = (each for each in status(Path("runs")) if each.variant == "unet2")
     assert own.state_text == "finished" and own.step == own.steps == run.steps
@@ -188,10 +187,10 @@ def test_the_error_is_that_which_counts(work: None, monkeypatch: pytest.MonkeyPa
         return [replace(each, scores=replace(each.scores, **scores)) for each in found]
 
     monkeypatch.setattr(Validator, "_candidates", known)
-    for name, end in (("unet2m", 3), ("unet2", 4)):
-        train_folds(f"name={name}", *(["pixel_loss=mse"] if name == "unet2m" else []))
-        of(variant(f"name={name}", *(["pixel_loss=mse"] if name == "unet2m" else [])))
-        assert read_variant(Path("runs", name)).ends_after == end
+    for loss, end in (("mse", 3), ("l1", 4)):
+        settings = (f"name={loss}", f"pixel_loss={loss}")
+        train_folds(*settings)
+        assert read_variant(of(variant(*settings)).folder).ends_after == end
 
 
 def test_hours_and_an_end_are_refused_together(trained: Path) -> None:

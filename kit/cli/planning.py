@@ -58,6 +58,7 @@ def plan(
     """
     emit = console.start(json, quiet)
     refuse_existing(output, "follow it, give --overwrite, or another --output", overwrite)
+    from kit.planning.outlook import instead_of_holding_out
     from kit.planning.planner import make_plan
 
     made = make_plan(
@@ -66,6 +67,8 @@ def plan(
     write_plan(output, made)
     emit(asdict(made) | {"path": str(output)})
     _show_plan(made)
+    if advice := instead_of_holding_out(made, work):
+        console.write(advice)
     console.write(f"written: {output}")
     console.write(f"next: kit train-all --plan {output}")
 

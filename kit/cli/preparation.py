@@ -130,12 +130,17 @@ def _show_summary(summary: "Summary", work: Path, clear: str) -> None:
     _show_distribution(summary)
     from kit.archive.layout import size_warning
     from kit.tiles.units import clipping
+    from kit.variants.registry import FEW_PAIRS
 
     console.write(clipping(summary.clipped))
 
     for size in summary.sizes:
         if warning := size_warning(*map(int, size.split("x"))):
             console.write(warning)
+    if 0 < summary.train2 < FEW_PAIRS:
+        few = f"which is for few pairs, as these {summary.train2}"
+        console.write(f"next: kit train-all small, {few}; or kit plan --hours H")
+        return
     console.write("next: kit train spade2; or kit pack first, to train from a few large files")
 
 

@@ -145,7 +145,10 @@ def warnings(
         ]
     if held := sum(pair.split == "holdout" for pair in pairs):
         few = "one pair" if held == 1 else f"{held} pairs"
-        line = f"a hold-out of {few}: what is scored on it depends on chance; add tiles of places"
+        line = (
+            f"a hold-out of {few}: what is scored on it depends on chance; add tiles of places, or "
+            "give --holdout 0 and train in folds, which score all pairs"
+        )
         return [line] if held < _FEW else []
     if not holdout:
         return [

@@ -24,11 +24,10 @@ from kit.runs.folder import LOG
 from kit.storage.files import make_folder, naming
 from kit.training.child import for_child
 from kit.training.signals import delayed_signals
-from kit.variants.registry import SETS, find_variant
+from kit.variants.registry import FEW_PAIRS, SETS, find_variant
 from kit.variants.settings import as_fold
 
 _POLL_SECONDS = 0.2
-_FEW_PAIRS = 200
 _NARROW = 16  # channels, of the networks for few pairs
 _SLOWER = 1.2  # times what was planned, from which on it is reported
 
@@ -235,7 +234,7 @@ def _few_pairs(work: Path, trainings: Sequence[Training]) -> str:
     variants = [find_variant(each.name, each.settings) for each in trainings]
     wide = [each for each in variants if not each.is_fitted and each.width > _NARROW]
     count = len(train_pairs(read_pairs(work / PAIRS), 1)) if (work / PAIRS).exists() else 0
-    if not wide or not 0 < count < _FEW_PAIRS:
+    if not wide or not 0 < count < FEW_PAIRS:
         return ""
     twins = any(each.target == "minmax" for each in wide)
     instead = [f"{name}m" for name in SETS["small"]] if twins else ["small"]

@@ -89,6 +89,8 @@ SETS = {
     "server": ("trees1m", "nafnet1m", "unet1m"),
     "small": ("trees1", "unet2", "nafnet2"),
 }
+FEW_PAIRS = 200
+"""Of fewer pairs to train on "small" is made for."""
 
 
 def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:

@@ -152,7 +152,7 @@ def test_networks_for_more_pairs_than_there_are_are_told(
     monkeypatch.setattr(kit.training.train_all, "_POLL_SECONDS", 0.005)
     monkeypatch.setattr(kit.training.train_all, "_start", lambda *rest: subprocess.Popen(["true"]))
     for few, planned in ((True, False), (False, False), (True, True)):
-        monkeypatch.setattr(kit.training.train_all, "_FEW_PAIRS", 200 if few else 24)
+        monkeypatch.setattr(kit.training.train_all, "FEW_PAIRS", 200 if few else 24)
         told: list[str] = []
         names = [Training(name, (), 9.0 if planned else None) for name in of_sets([asked])]
         where = {"work": Path("work"), "runs": Path("runs")}

@@ -2,7 +2,7 @@
 
 oneDNN reorders the weights at every call, and their gradient back. Where a map has few pixels for
 its many channels, that takes longer than the arithmetic; a matrix product over gathered 3 x 3
-neighbourhoods is faster.
+neighbourhoods is faster, if the processor multiplies matrices as fast as it convolves.
 
 oneDNN computes at least sixteen output channels. For the three of an image, 2 x 2 pixels are
 computed as one pixel with four times the channels: a larger kernel, but a third of the work.
@@ -13,6 +13,8 @@ In evaluation these are torch's own convolutions, so that exported graphs consis
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from kit.machine.products import products_keep_up
 
 # Up to as many pixels for an output channel, a step took 1.05 to 1.3 times as long with oneDNN
 # (torch 2.13, two cores with AVX-512, float32, 128 to 1024 channels); at twice as many, as long.
@@ -33,7 +35,8 @@ class Convolution3x3(nn.Conv2d):
 
 def convolve3x3(features: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """`F.conv2d` of features [B, C, h, w] with a weight [C', C, 3, 3], the faster of two ways."""
-    if not (_trains_on_cpu(features, weight) and _small(features, weight)):
+    gains = _trains_on_cpu(features, weight) and _small(features, weight) and products_keep_up()
+    if not gains:
         return F.conv2d(features, weight, bias, padding=padding)
     if padding:
         features = F.pad(features, 4 * (padding,))
@@ -62,10 +65,10 @@ class ConvolutionToImage(nn.Conv2d):
 
 
 def _trains_on_cpu(features: Tensor, weight: Tensor) -> bool:
-    """Whether this is the case that was measured: training on a CPU in float32, channels last."""
+    """Whether this is the case that was measured: eager, in float32 on a CPU, channels last."""
     if not (torch.is_grad_enabled() and weight.requires_grad):
         return False
-    if features.is_cuda or torch.is_autocast_enabled("cpu"):
+    if features.is_cuda or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False
     return features.is_contiguous(memory_format=torch.channels_last)
 

@@ -24,6 +24,7 @@ def products(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Tensor]]:
         return linear(rows, *rest)
 
     monkeypatch.setattr(convolution.F, "linear", seen)
+    monkeypatch.setattr(convolution, "products_keep_up", lambda: True)
     yield made
 
 
@@ -94,7 +95,9 @@ def test_the_weights_keep_their_names_shapes_and_start() -> None:
     assert all(torch.equal(ours[name], torchs[name]) for name in torchs)
 
 
-def test_only_small_maps_in_training_are_multiplied(products: list[Tensor]) -> None:
+def test_only_small_maps_in_training_are_multiplied_where_that_is_fast(
+    products: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer = Convolution3x3(4, 8).to(memory_format=LAST)
     small = maps(1, 4, 4, 4, kind=torch.float32)
     layer(maps(1, 4, 5, 5, kind=torch.float32))
@@ -107,6 +110,10 @@ def test_only_small_maps_in_training_are_multiplied(products: list[Tensor]) -> N
     layer(small)
     assert not products
     layer.requires_grad_(True)
+    monkeypatch.setattr(convolution, "products_keep_up", lambda: False)
+    layer(small)
+    assert not products
+    monkeypatch.setattr(convolution, "products_keep_up", lambda: True)
     layer(small)
     assert len(products) == 1
 

@@ -20,6 +20,7 @@ from kit.errors import InputError
 from kit.machine import bfloat16
 from kit.machine.cores import quota
 from kit.machine.device import DRIVER, card, pick, unreached
+from kit.machine.kept import kept_at
 from kit.models import leaf_masks
 from kit.models.layers import instance_norm
 from kit.screening import counts, ukis
@@ -98,7 +99,7 @@ def _bfloat16() -> Finding:
     rates = bfloat16.rates()
     if rates is None:
         return Finding("bfloat16", value, "the processor has no instructions for it")
-    why = f"measured: {rates.gain:.2g} times as fast as float32; kept in {bfloat16.kept_at()}"
+    why = f"measured: {rates.gain:.2g} times as fast as float32; kept in {kept_at(bfloat16.WHAT)}"
     return Finding("bfloat16", value, why)
 
 

@@ -64,13 +64,14 @@ def plan(
     made = make_plan(
         hours, measure=measure, test=test, source=source, work=work, gpus=gpus, report=console.write
     )
+    advice = instead_of_holding_out(made, work)
     write_plan(output, made)
-    emit(asdict(made) | {"path": str(output)})
+    emit(asdict(made) | {"path": str(output), "advice": advice})
     _show_plan(made)
-    if advice := instead_of_holding_out(made, work):
-        console.write(advice)
     console.write(f"written: {output}")
     console.write(f"next: kit train-all --plan {output}")
+    if advice:
+        console.write(f"or rather: {advice}")
 
 
 def _show_plan(made: "Plan") -> None:

@@ -138,8 +138,9 @@ def _show_summary(summary: "Summary", work: Path, clear: str) -> None:
         if warning := size_warning(*map(int, size.split("x"))):
             console.write(warning)
     if 0 < summary.train2 < FEW_PAIRS:
-        few = f"which is for few pairs, as these {summary.train2}"
-        console.write(f"next: kit train-all small, {few}; or kit plan --hours H")
+        folds = "" if summary.holdout else " --folds 5"
+        few = f"for few pairs, as these {summary.train2} are"
+        console.write(f"next: kit train-all small{folds}, {few}; or kit plan --hours H")
         return
     console.write("next: kit train spade2; or kit pack first, to train from a few large files")
 

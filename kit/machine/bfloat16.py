@@ -5,30 +5,23 @@ kept in the user's cache folder with the name of the machine. Other programs can
 a machine that proves much faster than what was kept was busy then, and is measured again.
 """
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from kit.machine.device import pick
-from kit.machine.home import home
-from kit.storage.files import json_sha256, make_folder
-from kit.storage.seal import read_record, write_record
+from kit.machine.kept import keep, one_core, read_kept
 
 # bfloat16 rounds, so a gain that is within the noise of a measurement is none.
 _PAYS = 1.2
 _BUSY = 1.25  # times the kept rate that show that it was measured on a busy machine
 _ROUNDS = 5
 
-_FORMAT = 2
-_MACHINE = "machine"
+WHAT, _FORMAT = "bfloat16", 2
 _CHANNELS, _SIDE, _IMAGES, _PRODUCT = 128, 32, 2, 512
 # A convolution and its two gradients, and a product.
 _OPERATIONS = 3 * 2 * _IMAGES * _SIDE**2 * _CHANNELS**2 * 9 + 2 * _PRODUCT**3
@@ -75,25 +68,13 @@ def rates() -> Rates | None:
     return found
 
 
-def machine() -> str:
-    """The name that rates are kept under: the processor, what torch uses of it, and torch."""
-    about: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    kind, level = about.get("cpu_name", "CPU"), torch.backends.cpu.get_cpu_capability()
-    return f"{kind}, {level}, torch {torch.__version__}"
-
-
 def measure(rounds: int) -> Rates:
     """The best rates of one core in so many rounds, in which the precisions take turns."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            seconds = _trial()
-            for half in (False, True):  # the first call builds the kernels
-                seconds(half)
-            turns = [(seconds(False), seconds(True)) for _ in range(rounds)]
-    finally:
-        torch.set_num_threads(threads)
+    with one_core(), torch.inference_mode(False), torch.enable_grad():
+        seconds = _trial()
+        for half in (False, True):  # the first call builds the kernels
+            seconds(half)
+        turns = [(seconds(False), seconds(True)) for _ in range(rounds)]
     return Rates(*(_OPERATIONS / min(times) / 1e9 for times in zip(*turns, strict=True)))
 
 
@@ -116,12 +97,6 @@ def _trial() -> Callable[[bool], float]:
     return seconds
 
 
-def kept_at() -> Path:
-    """The file that this machine's rates are kept in."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache")
-    return folder / "sar-to-optical-kit" / f"bfloat16-{json_sha256(machine())[:12]}.json"
-
-
 def _has_bfloat16() -> bool:
     """Whether oneDNN has convolutions of bfloat16 here; torch's own loops take minutes."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -129,16 +104,9 @@ def _has_bfloat16() -> bool:
 
 def _read() -> Rates | None:
     """What was kept of this machine; None if there is nothing, or nothing that can be read."""
-    try:
-        record = read_record(kept_at(), _FORMAT, "it is measured again")
-        found = Rates(float(record["float32"]), float(record["bfloat16"]))
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
-    return found if record.get(_MACHINE) == machine() and found.float32 > 0 else None
+    found = read_kept(WHAT, _FORMAT, ("float32", "bfloat16"))
+    return Rates(*found) if found else None
 
 
 def _keep(found: Rates) -> None:
-    """Keep what was measured; where that is not possible, the next process measures again."""
-    with suppress(OSError):
-        make_folder(kept_at().parent)
-        write_record(kept_at(), _FORMAT, {_MACHINE: machine(), **asdict(found)})
+    keep(WHAT, _FORMAT, asdict(found))

@@ -33,6 +33,14 @@ def rounds_to_tf32() -> bool:
     return bool(torch.backends.cudnn.allow_tf32)
 
 
+def what_computes() -> str:
+    """The card and whether it rounds to TF32, or the instructions that torch has on a processor."""
+    if pick().type == "cuda":
+        rounding = ", tf32" if rounds_to_tf32() else ""
+        return torch.cuda.get_device_name() + rounding
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def card() -> str:
     """The first CUDA device in words: its name and its memory."""
     found = torch.cuda.get_device_properties(0)

@@ -123,7 +123,7 @@ def _commonest(rejected: Sequence[Rejection]) -> str:
 
 
 def warnings(
-    pairs: Sequence[Pair], removed: Mapping[str, int], rule: CloudRule, holdout: int
+    pairs: Sequence[Pair], removed: Mapping[str, int], rule: CloudRule, holdout: int, by: str
 ) -> list[str]:
     """A line where Dataset-2 or the hold-out is empty or small, with what would help.
 
@@ -132,6 +132,7 @@ def warnings(
         removed: how many are outside Dataset-2, by reason.
         rule: the cloud rule.
         holdout: how many pairs the hold-out was to have at most.
+        by: how it was chosen, as `kit prepare --split` names it; "source" where the data say it.
     """
     dataset2 = sum(pair.dataset2 for pair in pairs)
     if not dataset2:
@@ -145,10 +146,9 @@ def warnings(
         ]
     if held := sum(pair.split == "holdout" for pair in pairs):
         few = "one pair" if held == 1 else f"{held} pairs"
-        line = (
-            f"a hold-out of {few}: what is scored on it depends on chance; add tiles of places, or "
-            "give --holdout 0 and train in folds, which score all pairs"
-        )
+        line = f"a hold-out of {few}: what is scored on it depends on chance; add tiles of places"
+        if by == "blocks" and len({pair.place for pair in pairs if pair.dataset2}) > 1:
+            line += ", or give --holdout 0 and train in folds, which score all pairs"
         return [line] if held < _FEW else []
     if not holdout:
         return [

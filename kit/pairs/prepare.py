@@ -142,7 +142,7 @@ def prepare(
         report(line)
     for line in screening.second_look.lines if screening.second_look else ():
         announce(line)
-    for line in warnings(pairs, removed, rule, holdout):
+    for line in warnings(pairs, removed, rule, holdout, settings["split"]):
         report(line)
     return summary
 

@@ -14,7 +14,7 @@ from kit.pairs.summary import SUMMARY, read_summary
 from kit.pairs.table import PAIRS, read_pairs
 from kit.plain_text import count_of
 from kit.planning.plan import PLAN, Plan
-from kit.planning.recipes import all_pairs_pay
+from kit.planning.recipes import ALL_PAIRS, all_pairs_hours
 from kit.prediction.ensembles import Ensemble, read_ensemble
 from kit.runs.records import counted, read_records
 from kit.storage.files import RUNS, WORK
@@ -62,9 +62,10 @@ def outlook(archive: Path, ensemble: Path, plan: Plan) -> Outlook:
 
 
 def instead_of_holding_out(plan: Plan, work: Path) -> str:
-    """What errs less than a plan in which few pairs are scored by a hold-out; "" if nothing does.
+    """What usually errs less than a hold-out of few pairs; "" where that is right.
 
-    Dates of known places are held out for a reason: folds tell nothing of them.
+    Where training sees the places that are held out, these are for other dates, of which folds tell
+    nothing; and the validation part of a source is what others are scored on.
 
     Raises:
         InputError: the summary that `prepare` wrote is damaged.
@@ -72,11 +73,13 @@ def instead_of_holding_out(plan: Plan, work: Path) -> str:
     summary = read_summary(work / SUMMARY) if (work / SUMMARY).exists() else {}
     split, held = summary.get("settings", {}).get("split"), summary.get("holdout", 0)
     pairs = plan.pairs + held
-    if split not in ("blocks", "random") or not held or not all_pairs_pay(pairs, plan.hours):
+    few = pairs <= ALL_PAIRS and plan.hours >= all_pairs_hours(pairs)
+    if split != "blocks" or not held or not few:
         return ""
     return (
-        f"{held} of {pairs} pairs are held out; with so few, training on all errs less, and folds "
-        "score: the same kit prepare with --holdout 0, then kit plan again"
+        f"{held} of {pairs} pairs are held out; so few are usually better all trained on, while "
+        "folds score: the same kit prepare with --holdout 0, in another folder if runs are here, "
+        "then kit plan --overwrite"
     )
 
 

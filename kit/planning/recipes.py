@@ -129,11 +129,6 @@ def all_pairs_hours(pairs: int) -> float:
     return max(1.0, pairs / _MEASURED) / 12
 
 
-def all_pairs_pay(pairs: int, hours: float) -> bool:
-    """Whether pairs and hours are such that all pairs are trained on, and folds score."""
-    return pairs <= ALL_PAIRS and hours >= all_pairs_hours(pairs)
-
-
 def variants(
     recipe: Recipe, measure: str, *, prior: bool, left_out: dict[str, str] | None = None
 ) -> Iterator[Variant]:

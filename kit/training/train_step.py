@@ -20,8 +20,10 @@ from kit.inputs.dataset import Sample
 from kit.machine.bfloat16 import bfloat16_pays
 from kit.machine.device import pick
 from kit.machine.distributed import ProcessGroup
+from kit.machine.products import products_keep_up
 from kit.machine.spinning import SPINNING
 from kit.machine.transfer import Download, Uploads
+from kit.models.layers.convolution import with_products
 from kit.models.rewrites.spectral_norm import read_weights
 from kit.training.adam import Adam
 from kit.training.clipping import clip
@@ -70,6 +72,7 @@ class TrainStep:
             variant.precision == "auto" and bfloat16_pays()
         )
         self.late = pick().type == "cuda"
+        self._products = not (self.late or self.half) and products_keep_up()
         self._uploads = Uploads()
         self._unread: tuple[list[str], Download] | None = None
         # 1 from the first step on that is not finite.
@@ -279,7 +282,7 @@ class TrainStep:
 
         They are computed ahead, so that neither autocast nor torch.compile sees more than weights.
         """
-        with parametrize.cached():
+        with parametrize.cached(), with_products(self._products):
             read_weights(model)
             with torch.autocast(pick().type, torch.bfloat16, enabled=self.half):
                 yield

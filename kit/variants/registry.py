@@ -90,7 +90,7 @@ SETS = {
     "small": ("trees1", "unet2", "nafnet2"),
 }
 FEW_PAIRS = 200
-"""Of fewer pairs to train on "small" is made for."""
+"""Of so many pairs to train on, "small" is no longer the set to train."""
 
 
 def find_variant(name: str, settings: Sequence[str] = ()) -> Variant:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from kit.engines.backends import eager, inductor
-from kit.machine import bfloat16
-from kit.machine.bfloat16 import Rates, bfloat16_pays, kept_at, measure
+from kit.machine import bfloat16, kept
+from kit.machine.bfloat16 import WHAT, Rates, bfloat16_pays, measure
+from kit.machine.kept import kept_at
 
 AMX = Rates(350, 2000)
 AVX512_BF16 = Rates(185, 407)
@@ -69,7 +70,7 @@ def test_a_machine_that_was_busy_is_measured_again(machine) -> None:
 def test_a_damaged_record_is_measured_again(machine, text: str) -> None:
     machine(AMX)
     assert bfloat16_pays()
-    kept_at().write_text(text)
+    kept_at(WHAT).write_text(text)
     assert len(machine(AMX)) == 0 and bfloat16_pays()
     assert bfloat16._read() == AMX
 
@@ -98,10 +99,10 @@ def test_a_user_without_a_name_and_a_home_has_rates(machine, tmp_path, monkeypat
 def test_another_machine_with_the_same_home_has_a_record_of_its_own(machine, monkeypatch) -> None:
     machine(AMX)
     assert bfloat16_pays()
-    here = kept_at()
-    monkeypatch.setattr(bfloat16, "machine", lambda: "another")
+    here = kept_at(WHAT)
+    monkeypatch.setattr(kept, "machine", lambda: "another")
     machine(NEITHER)
-    assert not bfloat16_pays() and kept_at() != here
+    assert not bfloat16_pays() and kept_at(WHAT) != here
 
 
 def test_a_processor_without_bfloat16_is_not_measured(machine, monkeypatch) -> None:

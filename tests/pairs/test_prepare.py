@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -194,8 +195,20 @@ def test_a_missing_holdout_is_a_warning(
     assert [expected in line for line in told] == [True] * bool(expected)
 
 
+@pytest.mark.parametrize(
+    ("by", "places", "folds"),
+    [("blocks", 8, True), ("blocks", 1, False), ("dates", 8, False), ("source", 8, False)],
+)
+def test_folds_are_named_where_they_can_score_instead(by: str, places: int, folds: bool) -> None:
+    pairs = [replace(pair, split="train") for pair in grid(places, 8 // places)]
+    pairs[0] = replace(pairs[0], split="holdout")
+    (line,) = warnings(pairs, {}, CloudRule(), holdout=1, by=by)
+    assert "a hold-out of one pair" in line
+    assert ("give --holdout 0 and train in folds" in line) == folds
+
+
 def test_a_validation_part_without_a_clear_pair_is_not_called_a_small_world() -> None:
-    (line,) = warnings(grid(30, 1), {}, CloudRule(), holdout=1000)
+    (line,) = warnings(grid(30, 1), {}, CloudRule(), holdout=1000, by="blocks")
     assert "no pair of the validation part" in line and "--split blocks" in line
 
 

@@ -22,7 +22,7 @@ def prepared(work: Path, split: str, held: int) -> None:
     ("split", "held", "pairs", "hours", "advised"),
     [
         ("blocks", 7, 28, 0.1, True),
-        ("random", 7, 28, 0.1, True),
+        ("random", 7, 28, 0.1, False),  # training sees these places
         ("blocks", 0, 35, 0.1, False),  # nothing is held out
         ("dates", 7, 28, 0.1, False),  # folds tell nothing of other dates
         ("source", 7, 28, 0.1, False),  # what others are scored on
@@ -38,7 +38,10 @@ def test_of_few_pairs_none_need_be_held_out(
     told = instead_of_holding_out(plan_of(pairs, hours), tmp_path)
     assert bool(told) == advised
     if advised:
-        assert f"{held} of {held + pairs} pairs are held out" in told and "--holdout 0" in told
+        assert (
+            told.startswith(f"{held} of {held + pairs} pairs are held out")
+            and "--holdout 0" in told
+        )
 
 
 def test_a_table_without_a_summary_gives_no_advice(tmp_path: Path) -> None:

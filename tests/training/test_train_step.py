@@ -11,6 +11,7 @@ from torch import nn
 import kit.training.train_step
 from kit.inputs.dataset import Sample
 from kit.machine.distributed import ProcessGroup
+from kit.models.layers import convolution
 from kit.training.state import State
 from kit.training.train_step import NotFiniteError, TrainStep
 from kit.variants.settings import Variant
@@ -234,3 +235,21 @@ def test_spade_is_compiled_once_without_its_spectral_norms(monkeypatch: pytest.M
         step(random_sample(number))
         assert len(graphs) == 2  # to learn from, and without gradients
     assert not any("mv" in code for code in graphs)
+
+
+@pytest.mark.parametrize("keep_up", [True, False])
+def test_small_maps_are_multiplied_where_products_keep_up(
+    keep_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    multiplied: list[torch.Tensor] = []
+    linear = convolution.F.linear
+
+    def seen(rows: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        multiplied.append(rows)
+        return linear(rows, *rest)
+
+    monkeypatch.setattr(convolution.F, "linear", seen)
+    monkeypatch.setattr(kit.training.train_step, "products_keep_up", lambda: keep_up)
+    _, step = begin(tiny("p2phd1", "precision=float32"))
+    step(random_sample(0))
+    assert bool(multiplied) == keep_up

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kit.engines.backend import Plan, Spec
 from kit.engines.request import Precision
 from kit.machine.bfloat16 import bfloat16_pays
-from kit.machine.device import pick, place_copy, rounds_to_tf32
+from kit.machine.device import pick, place_copy, what_computes
 from kit.models.infer import Forward, forward
 
 
@@ -28,11 +28,8 @@ def version() -> str:
 
 
 def device() -> str:
-    """The card, or the instructions that torch uses of the processor."""
-    if pick().type == "cuda":
-        rounding = ", tf32" if rounds_to_tf32() else ""
-        return torch.cuda.get_device_name() + rounding
-    return f"CPU, {torch.backends.cpu.get_cpu_capability()}"
+    """What decides how it rounds."""
+    return what_computes()
 
 
 def precisions() -> Sequence[Precision]:

@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from kit.engines.backend import Plan, Spec, is_shortage
-from kit.engines.backends import eager
 from kit.engines.backends.silence import silenced
 from kit.engines.request import Precision
 from kit.errors import InputError
 from kit.machine.bfloat16 import bfloat16_pays
-from kit.machine.device import pick, place
+from kit.machine.device import pick, place, what_computes
 from kit.models.infer import Forward
 from kit.models.rewrites.half import HALF, InHalf
 from kit.storage.files import unwritable
@@ -66,11 +65,11 @@ def version() -> str:
 def device() -> str:
     """The card, or the processor's name and a digest of its instruction sets, all in use."""
     if pick().type == "cuda":
-        return eager.device()
+        return what_computes()
     about: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     flags = ",".join(sorted(name for name, has in about.items() if has is True))
     digest = hashlib.sha256(flags.encode()).hexdigest()[:8]
-    return f"{eager.device()}, {about.get('cpu_name', 'unnamed')}, instructions {digest}"
+    return f"{what_computes()}, {about.get('cpu_name', 'unnamed')}, instructions {digest}"
 
 
 def precisions() -> Sequence[Precision]:
@@ -140,7 +139,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
         reason = _first_line(error)
         if is_shortage(reason):
             raise MemoryError(
-                f"{eager.device()}: too little memory for {path}: {reason}"
+                f"{what_computes()}: too little memory for {path}: {reason}"
             ) from error
         raise InputError(
             path,
@@ -157,7 +156,7 @@ def load(folder: Path, spec: Spec, plan: Plan, generator: Callable[[], nn.Module
             # The package reports that it failed, not why.
             if _refusals() > before:
                 problem = f"too little memory for batches of {len(sar)}"
-                raise MemoryError(f"{eager.device()}: {problem}") from error
+                raise MemoryError(f"{what_computes()}: {problem}") from error
             raise
         return rgb
 

@@ -10,15 +10,29 @@ computed as one pixel with four times the channels: a larger kernel, but a third
 In evaluation these are torch's own convolutions, so that exported graphs consist of those.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kit.machine.products import products_keep_up
-
 # Up to as many pixels for an output channel, a step took 1.05 to 1.3 times as long with oneDNN
 # (torch 2.13, two cores with AVX-512, float32, 128 to 1024 channels); at twice as many, as long.
 _PIXELS_PER_CHANNEL = 2
+
+_products_keep_up = False
+
+
+@contextmanager
+def with_products(keep_up: bool) -> Iterator[None]:
+    """Have small maps multiplied meanwhile, if matrix products keep up with convolutions here."""
+    global _products_keep_up
+    before, _products_keep_up = _products_keep_up, keep_up
+    try:
+        yield
+    finally:
+        _products_keep_up = before
 
 
 class Convolution3x3(nn.Conv2d):
@@ -35,8 +49,7 @@ class Convolution3x3(nn.Conv2d):
 
 def convolve3x3(features: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """`F.conv2d` of features [B, C, h, w] with a weight [C', C, 3, 3], the faster of two ways."""
-    gains = _trains_on_cpu(features, weight) and _small(features, weight) and products_keep_up()
-    if not gains:
+    if not (_products_keep_up and _trains_on_cpu(features, weight) and _small(features, weight)):
         return F.conv2d(features, weight, bias, padding=padding)
     if padding:
         features = F.pad(features, 4 * (padding,))

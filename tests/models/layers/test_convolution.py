@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kit.models.layers import convolution
-from kit.models.layers.convolution import Convolution3x3, ConvolutionToImage
+from kit.models.layers.convolution import Convolution3x3, ConvolutionToImage, with_products
 
 pytestmark = pytest.mark.numerical
 
@@ -24,8 +24,8 @@ def products(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Tensor]]:
         return linear(rows, *rest)
 
     monkeypatch.setattr(convolution.F, "linear", seen)
-    monkeypatch.setattr(convolution, "products_keep_up", lambda: True)
-    yield made
+    with with_products(True):
+        yield made
 
 
 @pytest.fixture
@@ -106,14 +106,15 @@ def test_only_small_maps_in_training_are_multiplied_where_that_is_fast(
         layer(small)
     with torch.autocast("cpu", torch.bfloat16):
         layer(small)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.compiler, "is_compiling", lambda: True)
+        layer(small)
     layer.requires_grad_(False)
     layer(small)
-    assert not products
     layer.requires_grad_(True)
-    monkeypatch.setattr(convolution, "products_keep_up", lambda: False)
-    layer(small)
+    with with_products(False):
+        layer(small)
     assert not products
-    monkeypatch.setattr(convolution, "products_keep_up", lambda: True)
     layer(small)
     assert len(products) == 1
 

@@ -78,10 +78,10 @@ class ConvolutionToImage(nn.Conv2d):
 
 
 def _trains_on_cpu(features: Tensor, weight: Tensor) -> bool:
-    """Whether this is the case that was measured: eager, in float32 on a CPU, channels last."""
+    """Whether this is the case that was measured: training on a CPU in float32, channels last."""
     if not (torch.is_grad_enabled() and weight.requires_grad):
         return False
-    if features.is_cuda or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    if features.is_cuda or torch.is_autocast_enabled("cpu"):
         return False
     return features.is_contiguous(memory_format=torch.channels_last)
 
